@@ -1,0 +1,134 @@
+"""The delivery spec: what `delivery.yaml` says about building, testing and running a service.
+
+Every section has a sound default. Durations are seconds, sizes are mebibytes. The loader that names file, line
+and key of a fault is `domain/delivery_file.py`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from domain.lifecycle import EnvironmentName
+
+MAX_STEPS = 20
+MAX_COMMAND = 4096
+RESERVED_ENV = frozenset({"PORT", "PATH", "HOME", "TMPDIR"})
+
+Command = Annotated[str, Field(min_length=1, max_length=MAX_COMMAND)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+EnvValue = Annotated[str, Field(max_length=8192)]
+Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100)]
+
+
+class SpecModel(BaseModel):
+    """Base of all sections: frozen, unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSpec(SpecModel):
+    """What part of the repository is the service."""
+
+    path: str = Field(default=".", max_length=512, description="folder of the service inside the repository")
+
+
+class BuildSpec(SpecModel):
+    """Commands that turn sources into something that runs. No steps: the sources are the artifact."""
+
+    driver: Literal["auto", "process", "bubblewrap"] = "auto"
+    steps: tuple[Command, ...] = Field(default=(), max_length=MAX_STEPS, description="shell lines, in order")
+    env: Env = {}
+    timeout: float = Field(default=900, gt=0, le=7200, description="seconds for all steps together")
+    memory_mb: int = Field(default=2048, ge=64, le=65536)
+    output: str = Field(default=".", max_length=512, description="folder that becomes the artifact")
+
+
+class TestSpec(SpecModel):
+    """How the service is tested before anything is packaged."""
+
+    __test__ = False  # not a test class, whatever its name says
+
+    command: Command | None = None
+    env: Env = {}
+    timeout: float = Field(default=900, gt=0, le=7200, description="seconds")
+    report: str | None = Field(default=None, max_length=512, description="path of a JUnit XML report")
+    coverage: str | None = Field(default=None, max_length=512, description="path of a Cobertura XML report")
+
+
+class ScanSpec(SpecModel):
+    """Security scans; reported as skipped while no scanner driver exists."""
+
+    tools: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=20)
+
+
+class HealthSpec(SpecModel):
+    """How an instance says that it can take traffic: HTTP GET, any 2xx or 3xx is healthy."""
+
+    path: str = Field(default="/", pattern=r"^/", max_length=512)
+    interval: float = Field(default=0.5, ge=0.05, le=60, description="seconds between probes")
+    timeout: float = Field(default=2, ge=0.05, le=60, description="seconds a probe may take")
+    healthy_after: int = Field(default=2, ge=1, le=20, description="successes in a row")
+    unhealthy_after: int = Field(default=3, ge=1, le=20, description="failures in a row")
+    startup_timeout: float = Field(default=60, ge=1, le=3600, description="seconds until first healthy")
+
+
+class ServiceSpec(SpecModel):
+    """What runs, and how many of it."""
+
+    command: Command | None = Field(default=None, description="shell line; listens on 127.0.0.1:$PORT")
+    replicas: int = Field(default=1, ge=1, le=50)
+    env: Env = {}
+    memory_mb: int = Field(default=1024, ge=16, le=65536)
+    health: HealthSpec = HealthSpec()
+    drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
+    stop_timeout: float = Field(default=5, ge=0, le=600, description="seconds from SIGTERM to SIGKILL")
+
+    @field_validator("env")
+    @classmethod
+    def _no_reserved_names(cls, env: dict[str, str]) -> dict[str, str]:
+        taken = sorted(RESERVED_ENV & env.keys())
+        if taken:
+            msg = f"{', '.join(taken)} is set by the engine; choose another name"
+            raise ValueError(msg)
+        return env
+
+
+class RolloutSpec(SpecModel):
+    """How traffic moves to a new version."""
+
+    max_surge_percent: int = Field(default=25, ge=1, le=100, description="rolling: extra capacity per batch")
+    scale_down_delay: float = Field(default=30, ge=0, le=3600, description="seconds the old stack is kept")
+    verify_seconds: float = Field(default=2, ge=0, le=600, description="watch after the last switch")
+    progress_deadline: float = Field(default=600, ge=5, le=86400, description="seconds without progress")
+
+
+class EnvironmentOverrides(SpecModel):
+    """What differs in one environment."""
+
+    replicas: int | None = Field(default=None, ge=1, le=50)
+    env: Env = {}
+
+
+class DeliverySpec(SpecModel):
+    """The whole of `delivery.yaml`."""
+
+    version: Literal[1] = 1
+    source: SourceSpec = SourceSpec()
+    build: BuildSpec = BuildSpec()
+    test: TestSpec = TestSpec()
+    scan: ScanSpec = ScanSpec()
+    service: ServiceSpec = ServiceSpec()
+    rollout: RolloutSpec = RolloutSpec()
+    environments: dict[EnvironmentName, EnvironmentOverrides] = {}
+
+    def service_for(self, environment: EnvironmentName) -> ServiceSpec:
+        """The service section with the overrides of one environment applied."""
+        over = self.environments.get(environment)
+        if over is None:
+            return self.service
+        return self.service.model_copy(
+            update={
+                "replicas": over.replicas or self.service.replicas,
+                "env": {**self.service.env, **over.env},
+            }
+        )

@@ -1,0 +1,149 @@
+"""The error tree. Every fault the engine knows belongs to one of four families.
+
+    DeliveryError                 code, message (says what to do), details
+    |-- CallerError               the caller's fault: 4xx, never retried
+    |   |-- NotFoundError
+    |   |-- ForbiddenError
+    |   `-- UnprocessableError    well formed, but makes no sense
+    |-- ConflictError             the state of things forbids it now: 409, or 400 for INVALID_STATE
+    |-- DependencyError           something we need does not answer: 503, retried
+    `-- TerminalError             what was asked for cannot succeed: the operation fails with this code
+
+Mapped once per boundary: `activities/failures.py` (to Temporal) and `api/errors.py` (to HTTP).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class ErrorCode(StrEnum):
+    """Every code a client can meet. The HTTP ones are the contract's, the rest end an operation."""
+
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
+    AUTHORIZATION_DENIED = "AUTHORIZATION_DENIED"
+    RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
+    DUPLICATE_RESOURCE = "DUPLICATE_RESOURCE"
+    DUPLICATE_SLUG = "DUPLICATE_SLUG"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    TIMEOUT = "TIMEOUT"
+    INVALID_STATE = "INVALID_STATE"
+    CONFLICT = "CONFLICT"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UNPROCESSABLE = "UNPROCESSABLE"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+    SOURCE_NOT_FOUND = "SOURCE_NOT_FOUND"
+    SOURCE_REF_NOT_FOUND = "SOURCE_REF_NOT_FOUND"
+    SOURCE_FORBIDDEN = "SOURCE_FORBIDDEN"
+    SOURCE_TOO_LARGE = "SOURCE_TOO_LARGE"
+    SPEC_INVALID = "SPEC_INVALID"
+    SPEC_MISSING = "SPEC_MISSING"
+    BUILD_FAILED = "BUILD_FAILED"
+    BUILD_TIMEOUT = "BUILD_TIMEOUT"
+    BUILD_OUTPUT_LIMIT = "BUILD_OUTPUT_LIMIT"
+    BUILD_MEMORY_LIMIT = "BUILD_MEMORY_LIMIT"
+    BUILD_ISOLATION_UNAVAILABLE = "BUILD_ISOLATION_UNAVAILABLE"
+    TESTS_FAILED = "TESTS_FAILED"
+    TEST_REPORT_INVALID = "TEST_REPORT_INVALID"
+    ARTIFACT_EMPTY = "ARTIFACT_EMPTY"
+    ARTIFACT_TOO_LARGE = "ARTIFACT_TOO_LARGE"
+    ARTIFACT_UNAVAILABLE = "ARTIFACT_UNAVAILABLE"
+    VERSION_TAG_TAKEN = "VERSION_TAG_TAKEN"
+    INSTANCE_EXITED = "INSTANCE_EXITED"
+    INSTANCE_UNHEALTHY = "INSTANCE_UNHEALTHY"
+    INSTANCE_WRONG_PORT = "INSTANCE_WRONG_PORT"
+    NO_FREE_PORT = "NO_FREE_PORT"
+    ROUTE_REJECTED = "ROUTE_REJECTED"
+    TRAFFIC_UNVERIFIED = "TRAFFIC_UNVERIFIED"
+    PROGRESS_DEADLINE_EXCEEDED = "PROGRESS_DEADLINE_EXCEEDED"
+    ROLLED_BACK = "ROLLED_BACK"
+    NOTHING_TO_ROLL_BACK = "NOTHING_TO_ROLL_BACK"
+    CANCELLED = "CANCELLED"
+    DISK_FULL = "DISK_FULL"
+    ORCHESTRATION_LOST = "ORCHESTRATION_LOST"
+
+
+class DeliveryError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: what happened and what to do about it, for a stranger.
+        code: machine-readable; the class has a default.
+        details: JSON-safe facts (bounded text, never secrets).
+    """
+
+    default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
+
+    def __init__(
+        self, message: str, *, code: ErrorCode | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.details: dict[str, Any] = dict(details or {})
+
+
+class CallerError(DeliveryError):
+    """The caller's fault; asking again the same way fails the same way."""
+
+    default_code = ErrorCode.VALIDATION_ERROR
+
+
+class NotFoundError(CallerError):
+    """The resource does not exist, or not for this caller."""
+
+    default_code = ErrorCode.RESOURCE_NOT_FOUND
+
+
+class ForbiddenError(CallerError):
+    """The caller may not do this."""
+
+    default_code = ErrorCode.AUTHORIZATION_DENIED
+
+
+class UnprocessableError(CallerError):
+    """Well formed, but makes no sense."""
+
+    default_code = ErrorCode.UNPROCESSABLE
+
+
+class ConflictError(DeliveryError):
+    """The present state forbids it; the message names the state and what is allowed."""
+
+    default_code = ErrorCode.CONFLICT
+
+
+class DependencyError(DeliveryError):
+    """Something we depend on does not answer. Retryable.
+
+    Args:
+        retry_after_s: seconds after which asking again makes sense.
+    """
+
+    default_code = ErrorCode.SERVICE_UNAVAILABLE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after_s: int = 2,
+    ) -> None:
+        super().__init__(message, code=code, details=details)
+        self.retry_after_s = retry_after_s
+
+
+class TerminalError(DeliveryError):
+    """What was asked for cannot succeed; the operation ends as failed with this code."""
+
+    default_code = ErrorCode.INTERNAL_ERROR

@@ -1,0 +1,179 @@
+"""Rollout plans: the whole way of a new release to all of the traffic, computed before it starts.
+
+A plan is a tuple of small steps that a workflow carries out one after another. Invariants (tested by property):
+capacity able to take traffic never falls below the stable release's; traffic goes only to instances that were
+awaited healthy; weights of the new release never fall; the last weight is 100 (or 0 for a dark launch); an old
+instance is drained before it is stopped.
+"""
+
+import math
+from enum import StrEnum
+from itertools import pairwise
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.delivery import RolloutSpec
+from domain.errors import UnprocessableError
+from domain.lifecycle import Strategy
+
+FULL = 100
+
+
+class StepKind(StrEnum):
+    """What a plan step does."""
+
+    START = "start"  # bring the new release up to `count` instances and await their health
+    SHIFT = "shift"  # move traffic: `weight` percent to the new release
+    VERIFY = "verify"  # watch the new release behind the router for `seconds`
+    PAUSE = "pause"  # wait `seconds` (None: until a person says so)
+    ANALYSE = "analyse"  # judge new against stable for `seconds`
+    SHRINK = "shrink"  # drain and stop old instances until `count` are left
+    PROMOTE = "promote"  # the new release becomes the stable one
+    RETIRE = "retire"  # keep the old release for `seconds`, then drain and stop it
+
+
+class PlanStep(BaseModel):
+    """One step; only the fields its kind needs are set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StepKind
+    count: int | None = None
+    weight: int | None = Field(default=None, ge=0, le=FULL)
+    seconds: float | None = None
+
+    def describe(self) -> str:
+        """The step in words, for people."""
+        match self.kind:
+            case StepKind.START:
+                return f"Starting {self.count} instance{'s' if self.count != 1 else ''} of the new version"
+            case StepKind.SHIFT:
+                return f"Sending {self.weight} % of the traffic to the new version"
+            case StepKind.VERIFY:
+                return "Watching the new version under traffic"
+            case StepKind.PAUSE:
+                return "Paused" if self.seconds is None else f"Holding for {self.seconds:g} s"
+            case StepKind.ANALYSE:
+                return "Comparing the new version with the stable one"
+            case StepKind.SHRINK:
+                return f"Draining the old version down to {self.count}"
+            case StepKind.PROMOTE:
+                return "Making the new version the stable one"
+            case StepKind.RETIRE:
+                return "Retiring the old version"
+
+
+class RolloutPlan(BaseModel):
+    """The steps of one rollout, in order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy: Strategy
+    replicas: int
+    old_replicas: int
+    steps: tuple[PlanStep, ...]
+
+
+class CanaryStep(BaseModel):
+    """One step of a canary or ramp: a weight, then an optional hold and analysis, in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    weight: int = Field(ge=0, le=FULL)
+    pause: float | None = None
+    analyse: float | None = None
+
+
+def _start(count: int) -> PlanStep:
+    return PlanStep(kind=StepKind.START, count=count)
+
+
+def _shift(weight: int) -> PlanStep:
+    return PlanStep(kind=StepKind.SHIFT, weight=weight)
+
+
+def _finish(options: RolloutSpec, old_replicas: int, *, keep: float) -> list[PlanStep]:
+    steps = [PlanStep(kind=StepKind.PROMOTE)]
+    if old_replicas:
+        steps.append(PlanStep(kind=StepKind.RETIRE, seconds=keep))
+    return steps
+
+
+def plan_rollout(
+    strategy: Strategy,
+    options: RolloutSpec,
+    *,
+    replicas: int,
+    old_replicas: int,
+    steps: tuple[CanaryStep, ...] = (),
+) -> RolloutPlan:
+    """The plan of a rollout.
+
+    Args:
+        strategy: how traffic moves.
+        options: the `rollout` section of the delivery spec.
+        replicas: instances wanted of the new release.
+        old_replicas: instances of the stable release; 0 when there is none (first deployment).
+        steps: canary and ramp only: the weights on the way.
+    """
+    if replicas < 1 or old_replicas < 0:
+        raise UnprocessableError("a rollout needs at least one new instance and no negative old ones")
+    if old_replicas == 0 or strategy is Strategy.BLUE_GREEN:
+        body = _plan_full_stack(options, replicas)
+        keep = options.scale_down_delay
+    elif strategy is Strategy.ROLLING:
+        body = _plan_rolling(options, replicas, old_replicas)
+        keep = 0.0
+    else:
+        check_canary_steps(steps)
+        body = _plan_stepped(options, replicas, steps)
+        keep = options.scale_down_delay
+    dark = body[-1].kind is StepKind.SHIFT and body[-1].weight == 0
+    ending = [] if dark else _finish(options, old_replicas, keep=keep)
+    return RolloutPlan(
+        strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending)
+    )
+
+
+def _plan_full_stack(options: RolloutSpec, replicas: int) -> list[PlanStep]:
+    return [_start(replicas), _shift(FULL), PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds)]
+
+
+def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> list[PlanStep]:
+    surge = max(1, math.ceil(replicas * options.max_surge_percent / 100))
+    out: list[PlanStep] = []
+    new, old = 0, old_replicas
+    while new < replicas:
+        new = min(replicas, new + surge)
+        left = max(0, max(replicas, old_replicas) - new) if new < replicas else 0
+        weight = FULL if left == 0 else round(FULL * new / (new + left))
+        out += [_start(new), _shift(weight)]
+        if 0 < left < old:
+            out.append(PlanStep(kind=StepKind.SHRINK, count=left))
+            old = left
+    out.append(PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds))
+    return out
+
+
+def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, ...]) -> list[PlanStep]:
+    out: list[PlanStep] = [_start(replicas)]
+    for step in steps:
+        out.append(_shift(step.weight))
+        if step.pause is not None:
+            out.append(PlanStep(kind=StepKind.PAUSE, seconds=step.pause))
+        if step.analyse is not None:
+            out.append(PlanStep(kind=StepKind.ANALYSE, seconds=step.analyse))
+    if steps[-1].weight == 0:
+        return out
+    if steps[-1].weight != FULL:
+        out.append(_shift(FULL))
+    out.append(PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds))
+    return out
+
+
+def check_canary_steps(steps: tuple[CanaryStep, ...]) -> None:
+    """Raise `UnprocessableError` unless the weights rise."""
+    if not steps:
+        raise UnprocessableError("a canary or ramp needs at least one step")
+    if any(b.weight <= a.weight for a, b in pairwise(steps)):
+        raise UnprocessableError(f"weights must rise from step to step, got {[s.weight for s in steps]}")

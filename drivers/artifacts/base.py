@@ -1,0 +1,29 @@
+"""Artifact drivers keep what was built, addressed by its content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """`digest` is `sha256:<hex>` of the stored archive; the same tree always gives the same digest."""
+
+    digest: str
+    size_bytes: int
+    file_count: int
+
+
+class ArtifactStore(Protocol):
+    """Idempotent on both sides: storing twice stores once, unpacking twice leaves one complete tree.
+
+    `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that leave the tree and
+    special files are refused with a clear `TerminalError`. `unpack` raises ARTIFACT_UNAVAILABLE when the digest is
+    unknown or the stored bytes no longer match it. A crash at any moment leaves no half artifact under its final name.
+    """
+
+    async def store(self, tree: Path) -> StoredArtifact: ...
+
+    async def exists(self, digest: str) -> bool: ...
+
+    async def unpack(self, digest: str, into: Path) -> None: ...

@@ -1,0 +1,70 @@
+"""Builder drivers run other people's commands in a workspace, with a bare environment and limits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use: wall seconds, resident MiB of the whole process tree, bytes of output."""
+
+    timeout_s: float = 900
+    memory_mb: int = 2048
+    output_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Shell lines to run one after another, stopping at the first that fails.
+
+    Attributes:
+        key: idempotency key; a second run with the same key first ends the processes of the first.
+        workdir: folder to run in, writable; nothing else of the host's data is.
+        state_dir: folder of the shim's files for this run (lock, pid, exit), outside of the workspace.
+        steps: shell lines, run by `/bin/sh -eu -c`.
+        env: what the spec asks for; PATH, HOME, TMPDIR, LANG and CI are set by the driver.
+        log_path: output of all steps, appended, each line as it came, stdout and stderr together.
+        on_progress: called with the bytes logged so far whenever output grew, at most once a second.
+    """
+
+    key: str
+    workdir: Path
+    state_dir: Path
+    steps: tuple[str, ...]
+    log_path: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+    on_progress: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How it ended.
+
+    Attributes:
+        exit_code: of the last step run; 0 when all steps succeeded, 128+n when ended by signal n.
+        failed_step: index of the step that failed, None when none did.
+        reason: "exited", "timeout", "output_limit", "memory_limit" or "stopped".
+        duration_ms: wall time of all steps.
+        tail: the last lines of the output, at most 4 KiB.
+    """
+
+    exit_code: int
+    failed_step: int | None
+    reason: str
+    duration_ms: int
+    tail: str
+
+
+class Builder(Protocol):
+    """Runs steps under the shim. Cancelling the call (CancelledError) ends the whole process tree before it returns.
+
+    `isolating` says whether other people's code is kept away from the host's files and processes.
+    Raises `TerminalError(BUILD_ISOLATION_UNAVAILABLE)` when it cannot isolate and must, `TerminalError(DISK_FULL)`.
+    """
+
+    isolating: bool
+
+    async def run(self, request: RunRequest) -> RunResult: ...

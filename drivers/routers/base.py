@@ -1,0 +1,94 @@
+"""Router drivers send each host's requests to instances, by weight."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, order=True)
+class Endpoint:
+    """Where one instance listens."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class ReleaseCluster:
+    """The instances of one release that may receive traffic, with its health check."""
+
+    release_id: str
+    endpoints: tuple[Endpoint, ...]
+    health_path: str = "/"
+    health_interval_s: float = 1.0
+    health_timeout_s: float = 2.0
+    healthy_after: int = 1
+    unhealthy_after: int = 3
+
+
+@dataclass(frozen=True)
+class WeightedRelease:
+    """A share of a host's traffic; weights of one route add up to 100."""
+
+    release_id: str
+    weight: int
+
+
+@dataclass(frozen=True)
+class HostRoute:
+    """One exact host and where its requests go; `environment_id` names it in statistics."""
+
+    host: str
+    environment_id: str
+    targets: tuple[WeightedRelease, ...]
+
+
+@dataclass(frozen=True)
+class RoutingTable:
+    """Everything the router shall do, whole. `generation` grows with every change."""
+
+    generation: int
+    clusters: tuple[ReleaseCluster, ...]
+    routes: tuple[HostRoute, ...]
+
+
+@dataclass(frozen=True)
+class EndpointHealth:
+    """How the router sees one endpoint: healthy by its own checks, and requests in flight there."""
+
+    endpoint: Endpoint
+    healthy: bool
+    active_requests: int
+
+
+@dataclass(frozen=True)
+class TrafficCounters:
+    """Counters of one release since the router started (`epoch`: changes when counters begin anew).
+
+    `latency_buckets` are cumulative counts by upper bound in milliseconds.
+    """
+
+    release_id: str
+    epoch: str
+    requests: int
+    errors_5xx: int
+    resets: int
+    latency_buckets: Mapping[float, int]
+
+
+class Router(Protocol):
+    """The one writer is whoever holds the caller's lock; the driver itself only applies whole tables.
+
+    `apply` returns when the router has confirmed the table: clusters first, warm and healthy, then routes. It raises
+    `TerminalError(ROUTE_REJECTED)` and leaves the last good table working when the router refuses it, and
+    `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
+    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes.
+    """
+
+    async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None: ...
+
+    async def applied_generation(self) -> int | None: ...
+
+    async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]: ...
+
+    async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]: ...

@@ -1,0 +1,80 @@
+"""Target drivers run instances of a service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """What one instance runs.
+
+    Attributes:
+        instance_id: stable id and idempotency key (`{release_id}-{index}`): starting it twice is starting it once.
+        release_id: the release it belongs to.
+        artifact_digest: what to run, unpacked by the driver from its artifact store.
+        command: shell line; it must listen on 127.0.0.1:$PORT.
+        env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver.
+        memory_mb: resident MiB of the whole tree before it is ended and restarted.
+        stop_timeout_s: seconds between SIGTERM and SIGKILL.
+    """
+
+    instance_id: str
+    release_id: str
+    artifact_digest: str
+    command: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_mb: int = 1024
+    stop_timeout_s: float = 5
+
+
+class InstancePhase(StrEnum):
+    """`backoff`: it died and waits to be restarted; `stopped`: ended for good; `absent`: never started here."""
+
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPED = "stopped"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class InstanceStatus:
+    """What is seen of an instance now.
+
+    Attributes:
+        address, port: where it must listen (assigned by the engine; 0 when absent).
+        listening: a socket of the instance's own process tree listens on exactly that port.
+        listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).
+        restarts: how often it died and was started again.
+        exit_code: of the last death, None if it never died; 128+n for signal n.
+    """
+
+    instance_id: str
+    release_id: str
+    phase: InstancePhase
+    address: str = "127.0.0.1"
+    port: int = 0
+    pid: int | None = None
+    listening: bool = False
+    listens_elsewhere: tuple[int, ...] = ()
+    restarts: int = 0
+    exit_code: int | None = None
+
+
+class Target(Protocol):
+    """All calls are idempotent, and survive the death of the process that made them.
+
+    `start` raises `TerminalError` with ARTIFACT_UNAVAILABLE, NO_FREE_PORT, BUILD_ISOLATION_UNAVAILABLE or DISK_FULL.
+    `stop` of an absent instance succeeds; it returns when the whole process tree is gone and removes its folder.
+    """
+
+    async def start(self, spec: InstanceSpec) -> InstanceStatus: ...
+
+    async def inspect(self, instance_id: str) -> InstanceStatus: ...
+
+    async def stop(self, instance_id: str) -> None: ...
+
+    async def list_instances(self) -> Sequence[InstanceStatus]: ...
+
+    async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str: ...

@@ -1,0 +1,81 @@
+"""Settings, from the environment (`DELIVERY_*`). The embedded stack sets them for its own processes."""
+
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mode(StrEnum):
+    """`embedded`: one machine, everything ours; `production`: the parts are somebody's servers."""
+
+    EMBEDDED = "embedded"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; `docs/settings.md` lists them for people."""
+
+    model_config = SettingsConfigDict(env_prefix="DELIVERY_", extra="ignore", frozen=True)
+
+    mode: Mode = Mode.EMBEDDED
+    data_dir: Path = ROOT / ".data"
+    runtime_dir: Path | None = Field(
+        default=None, description="short folder for unix sockets (limit 107 bytes); made when missing"
+    )
+
+    database_url: SecretStr = SecretStr("")
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str = Field(default="", description="address clients use; empty: made from host and port")
+    temporal_ui_url: str = ""
+
+    ingress_host: str = "127.0.0.1"
+    ingress_port: int = Field(default=8000, ge=0, le=65535)
+    host_suffix: str = Field(default="localhost", description="service hosts end on it")
+    envoy_config_dir: Path | None = Field(default=None, description="folder of the xDS files")
+    envoy_admin_socket: Path | None = None
+
+    jwt_issuer: str = "http://delivery-engine.localhost"
+    jwt_audience: str = "delivery-engine"
+    jwt_private_key_file: Path | None = Field(default=None, description="RS256 PEM, mode 0600")
+
+    trusted_code: bool | None = Field(
+        default=None,
+        description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",
+    )
+    allow_file_sources: bool | None = Field(
+        default=None, description="may repositories be local folders? unset: yes in embedded mode"
+    )
+    allow_private_sources: bool | None = Field(
+        default=None, description="may repositories live on loopback or private addresses? unset: embedded only"
+    )
+    build_concurrency: int = Field(default=2, ge=1, le=64)
+    log_level: str = "INFO"
+
+    def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
+        """A three-state switch resolved: unset means yes in embedded mode only."""
+        return self.mode is Mode.EMBEDDED if value is None else value
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach the API, without a trailing slash."""
+        return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+
+    @property
+    def sockets_dir(self) -> Path:
+        """Folder for unix sockets; the stack sets it, others need it only to find Envoy's admin."""
+        return self.runtime_dir or self.data_dir / "run"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

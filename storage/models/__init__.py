@@ -1,0 +1,33 @@
+"""All tables, imported here so that `Base.metadata` is whole."""
+
+from storage.models.base import Base
+from storage.models.delivery import (
+    Build,
+    Deployment,
+    Environment,
+    Instance,
+    Operation,
+    Release,
+    Route,
+    RoutingGeneration,
+)
+from storage.models.outbox import IdempotencyKey, OutboxEntry
+from storage.models.planning import Feature, Organization, Project, Requirement
+
+__all__ = [
+    "Base",
+    "Build",
+    "Deployment",
+    "Environment",
+    "Feature",
+    "IdempotencyKey",
+    "Instance",
+    "Operation",
+    "Organization",
+    "OutboxEntry",
+    "Project",
+    "Release",
+    "Requirement",
+    "Route",
+    "RoutingGeneration",
+]

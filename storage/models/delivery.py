@@ -1,0 +1,171 @@
+"""Environments, builds, operations, deployments, releases, instances, routes."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, Identified, Timestamped
+
+
+class Environment(Identified, Timestamped, Base):
+    """One environment of a project; made on first use. `host` is `{name}.{project}.{organization}.localhost`."""
+
+    __tablename__ = "environments"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(255), unique=True)
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    current_release_id: Mapped[UUID | None]
+    previous_release_id: Mapped[UUID | None]
+    holder_deployment_id: Mapped[UUID | None]
+
+
+class Build(Identified, Timestamped, Base):
+    """A version of a project. `digest` names the artifact; logs are files named by `log_ref`."""
+
+    __tablename__ = "builds"
+    __table_args__ = (
+        UniqueConstraint("project_id", "build_number"),
+        UniqueConstraint("project_id", "version_tag"),
+        UniqueConstraint("operation_id"),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    feature_id: Mapped[UUID] = mapped_column(ForeignKey("features.id"), index=True)
+    operation_id: Mapped[UUID | None]
+    provenance: Mapped[str] = mapped_column(String(16))
+    build_number: Mapped[int]
+    version_tag: Mapped[str] = mapped_column(String(255))
+    git_commit_hash: Mapped[str] = mapped_column(String(64))
+    git_branch: Mapped[str] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(16))
+    docker_image_url: Mapped[str | None] = mapped_column(String(2048))
+    docker_image_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    artifact_digest: Mapped[str | None] = mapped_column(String(128))
+    artifact_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    spec: Mapped[dict[str, Any] | None]
+    tests_passed: Mapped[int | None]
+    tests_failed: Mapped[int | None]
+    tests_skipped: Mapped[int | None]
+    code_coverage_percent: Mapped[float | None] = mapped_column(Float)
+    security_scan_status: Mapped[str | None] = mapped_column(String(16))
+    vulnerabilities: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class Operation(Identified, Timestamped, Base):
+    """The record of an asynchronous operation: its id is the id of its workflow."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index("ix_operations_open", "status", postgresql_where=text("completed_at IS NULL")),
+        Index("ix_operations_organization_id_id", "organization_id", "id"),
+    )
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    status: Mapped[str] = mapped_column(String(16), default="pending")
+    resource_type: Mapped[str] = mapped_column(String(32), default="deployment")
+    resource_id: Mapped[UUID]
+    progress_percent: Mapped[int] = mapped_column(default=0)
+    current_step: Mapped[str | None] = mapped_column(Text)
+    steps: Mapped[list[Any]] = mapped_column(default=list)
+    error: Mapped[dict[str, Any] | None]
+    input: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    version: Mapped[int] = mapped_column(default=0)
+    requested_by: Mapped[str] = mapped_column(String(255))
+    workflow_started_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class Deployment(Identified, Timestamped, Base):
+    """A build on its way into an environment."""
+
+    __tablename__ = "deployments"
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
+    environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), index=True)
+    feature_id: Mapped[UUID | None] = mapped_column(ForeignKey("features.id"), index=True)
+    build_id: Mapped[UUID | None] = mapped_column(ForeignKey("builds.id"), index=True)
+    operation_id: Mapped[UUID] = mapped_column(ForeignKey("operations.id"), index=True)
+    environment: Mapped[str] = mapped_column(String(16))
+    deployment_strategy: Mapped[str] = mapped_column(String(16))
+    canary_percentage: Mapped[int | None]
+    approval_notes: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(32), default="pending")
+    health_check_status: Mapped[str | None] = mapped_column(String(16))
+    error_rate_percent: Mapped[float | None] = mapped_column(Float)
+    performance_metrics: Mapped[dict[str, Any] | None]
+    analysis: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    retry_of: Mapped[UUID | None]
+    requested_by: Mapped[str] = mapped_column(String(255))
+    rollback_operation_id: Mapped[UUID | None]
+    rollback_reason: Mapped[str | None] = mapped_column(Text)
+    rolled_back_to_build_id: Mapped[UUID | None]
+    rolled_back_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class Release(Identified, Timestamped, Base):
+    """What a deployment runs: the artifact and the service section it was deployed with."""
+
+    __tablename__ = "releases"
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), index=True)
+    deployment_id: Mapped[UUID] = mapped_column(ForeignKey("deployments.id"), index=True)
+    build_id: Mapped[UUID] = mapped_column(ForeignKey("builds.id"))
+    artifact_digest: Mapped[str] = mapped_column(String(128))
+    service: Mapped[dict[str, Any]]
+    replicas: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16), default="starting")
+    was_healthy: Mapped[bool] = mapped_column(default=False)
+    stop_after: Mapped[datetime | None]
+
+
+class Instance(Timestamped, Base):
+    """One instance of a release; id is `{release_id}-{index}`. `in_rotation`: the router may send it traffic."""
+
+    __tablename__ = "instances"
+    __table_args__ = (UniqueConstraint("release_id", "index"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    release_id: Mapped[UUID] = mapped_column(ForeignKey("releases.id"), index=True)
+    index: Mapped[int]
+    address: Mapped[str] = mapped_column(String(255))
+    port: Mapped[int]
+    in_rotation: Mapped[bool] = mapped_column(default=False)
+
+
+class Route(Timestamped, Base):
+    """The desired route of an environment: `targets` is [{release_id, weight}]."""
+
+    __tablename__ = "routes"
+
+    environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255), unique=True)
+    targets: Mapped[list[Any]] = mapped_column(default=list)
+    generation: Mapped[int] = mapped_column(BigInteger)
+
+
+class RoutingGeneration(Base):
+    """One row: the newest generation of the whole table. Its row lock is the router's writer lock."""
+
+    __tablename__ = "routing_generation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    generation: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,0 +1,47 @@
+"""What must happen after a commit: workflow starts and events. And the keys that make requests idempotent."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, Identified, Timestamped
+
+
+class OutboxEntry(Identified, Timestamped, Base):
+    """Written in the transaction of the change it follows; the relay does it at least once.
+
+    `kind`: "workflow_start", "workflow_signal" or "event". `topic`: the workflow's or event's name.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=text("done_at IS NULL")),)
+
+    organization_id: Mapped[UUID | None]
+    kind: Mapped[str] = mapped_column(String(32))
+    topic: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[UUID]
+    payload: Mapped[dict[str, Any]]
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    due_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    done_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Timestamped, Base):
+    """The answer to a request that carried an `Idempotency-Key`, for whoever sends it again."""
+
+    __tablename__ = "idempotency_keys"
+
+    organization_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))
+    principal: Mapped[str] = mapped_column(String(255), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    method: Mapped[str] = mapped_column(String(8))
+    path: Mapped[str] = mapped_column(String(2048))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime]

@@ -139,9 +139,7 @@ OPERATION_TRANSITIONS: Mapping[OperationStatus, frozenset[OperationStatus]] = {
 }
 
 DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {
-    _D.PENDING: frozenset(
-        {_D.QUEUED, _D.AWAITING_APPROVAL, _D.IN_PROGRESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED}
-    ),
+    _D.PENDING: frozenset({_D.QUEUED, _D.AWAITING_APPROVAL, _D.IN_PROGRESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED}),
     _D.QUEUED: frozenset({_D.AWAITING_APPROVAL, _D.IN_PROGRESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED}),
     _D.AWAITING_APPROVAL: frozenset({_D.QUEUED, _D.IN_PROGRESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED}),
     _D.IN_PROGRESS: frozenset(

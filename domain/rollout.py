@@ -130,9 +130,7 @@ def plan_rollout(
         keep = options.scale_down_delay
     dark = body[-1].kind is StepKind.SHIFT and body[-1].weight == 0
     ending = [] if dark else _finish(options, old_replicas, keep=keep)
-    return RolloutPlan(
-        strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending)
-    )
+    return RolloutPlan(strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending))
 
 
 def _plan_full_stack(options: RolloutSpec, replicas: int) -> list[PlanStep]:

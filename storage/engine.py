@@ -31,8 +31,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
         connect_args={
             "application_name": application_name,
             "connect_timeout": 3,
-            "options": "-c statement_timeout=15000 -c lock_timeout=10000 "
-            "-c idle_in_transaction_session_timeout=60000",
+            "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
         },
     )
 

@@ -1,0 +1,146 @@
+"""The build side: workspace, source, build, test, package, record."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.payload import BoundedText, Nothing, Payload
+from contracts.policies import BUILD, MUST_HAPPEN, SHORT
+from contracts.stubs import ActivityStub
+from domain.delivery import BuildSpec, DeliverySpec, TestSpec
+
+
+class OpenWorkspace(Payload):
+    """Make (or empty) the workspace of an operation on whichever build worker takes this."""
+
+    operation_id: UUID
+
+
+class Workspace(Payload):
+    """`queue` reaches the workers that see this workspace."""
+
+    operation_id: UUID
+    queue: str
+
+
+class FetchSource(Payload):
+    """Bring a commit into the workspace and read its delivery spec."""
+
+    operation_id: UUID
+    repository_url: str
+    git_branch: str | None = None
+    git_commit_hash: str | None = None
+
+
+class FetchedSource(Payload):
+    """The commit, the branch it was resolved from, and what the repository says about its delivery."""
+
+    commit: str
+    branch: str
+    size_bytes: int
+    spec: DeliverySpec
+
+
+class RunBuild(Payload):
+    """Run the build steps in the workspace."""
+
+    operation_id: UUID
+    source_path: str
+    spec: BuildSpec
+
+
+class BuildOutcome(Payload):
+    """The build went through."""
+
+    duration_ms: int
+    steps_run: int
+
+
+class RunTests(Payload):
+    """Run the test command in the workspace and read its reports."""
+
+    operation_id: UUID
+    source_path: str
+    spec: TestSpec
+
+
+class TestOutcome(Payload):
+    """The tests passed; counts are None when there was no report."""
+
+    __test__ = False  # not a test class, whatever its name says
+
+    duration_ms: int
+    passed: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    coverage_percent: float | None = Field(default=None, ge=0, le=100)
+
+
+class PackageArtifact(Payload):
+    """Store a folder of the workspace as an artifact."""
+
+    operation_id: UUID
+    source_path: str
+    output_path: str
+
+
+class PackagedArtifact(Payload):
+    """A stored artifact: `digest` is `sha256:<hex>`."""
+
+    digest: str
+    size_bytes: int
+    file_count: int
+
+
+class RecordBuild(Payload):
+    """Write the build's row: one per operation, however often this is called."""
+
+    operation_id: UUID
+    organization_id: UUID
+    project_id: UUID
+    feature_id: UUID
+    deployment_id: UUID
+    version_tag: str
+    commit: str
+    branch: str
+    spec: DeliverySpec
+    artifact: PackagedArtifact
+    tests: TestOutcome | None = None
+    scan_status: str | None = None
+
+
+class RecordedBuild(Payload):
+    """The build's id and its number in the project."""
+
+    build_id: UUID
+    build_number: int
+
+
+class RecordBuildFailure(Payload):
+    """Write the row of a build that failed, so that its logs can be read under a build id."""
+
+    operation_id: UUID
+    organization_id: UUID
+    project_id: UUID
+    feature_id: UUID
+    deployment_id: UUID
+    version_tag: str
+    commit: str
+    branch: str
+    message: BoundedText
+
+
+class CloseWorkspace(Payload):
+    """Remove the workspace; the logs stay."""
+
+    operation_id: UUID
+
+
+OPEN_WORKSPACE = ActivityStub("workspace.open", OpenWorkspace, Workspace, SHORT)
+CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, SHORT)
+FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, BUILD)
+RUN_BUILD = ActivityStub("build.run", RunBuild, BuildOutcome, BUILD)
+RUN_TESTS = ActivityStub("test.run", RunTests, TestOutcome, BUILD)
+PACKAGE_ARTIFACT = ActivityStub("artifact.package", PackageArtifact, PackagedArtifact, BUILD)
+RECORD_BUILD = ActivityStub("builds.record", RecordBuild, RecordedBuild, SHORT)
+RECORD_BUILD_FAILURE = ActivityStub("builds.record_failure", RecordBuildFailure, RecordedBuild, MUST_HAPPEN)

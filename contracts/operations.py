@@ -1,0 +1,128 @@
+"""Operations: what starts them, how they tell their progress, how they end."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.payload import BoundedText, Nothing, Payload
+from contracts.policies import MUST_HAPPEN
+from contracts.stubs import ActivityStub
+from domain.lifecycle import (
+    DeploymentStatus,
+    EnvironmentName,
+    HealthStatus,
+    OperationKind,
+    OperationStatus,
+    StepName,
+    StepStatus,
+    Strategy,
+)
+
+
+class Place(Payload):
+    """Whose operation it is and where it goes; slugs are for people in the Temporal UI."""
+
+    operation_id: UUID
+    deployment_id: UUID
+    organization_id: UUID
+    project_id: UUID
+    environment_id: UUID
+    environment: EnvironmentName
+    host: str
+    organization_slug: str
+    project_slug: str
+    requested_by: str
+
+
+class BuildAndDeployInput(Payload):
+    """Input of the BuildAndDeploy workflow."""
+
+    place: Place
+    feature_id: UUID
+    repository_url: str
+    version_tag: str
+    git_branch: str | None = None
+    git_commit_hash: str | None = None
+    strategy: Strategy
+    canary_percentage: int | None = None
+
+
+class RollbackInput(Payload):
+    """Input of the Rollback workflow: `place.deployment_id` is the deployment that is taken back."""
+
+    place: Place
+    reason: BoundedText
+
+
+class OperationError(Payload):
+    """Why an operation failed."""
+
+    code: str
+    message: BoundedText
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepProgress(Payload):
+    """One step as `/operations/{id}` shows it."""
+
+    name: StepName
+    status: StepStatus = StepStatus.PENDING
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    detail: BoundedText | None = None
+
+
+class Progress(Payload):
+    """Where an operation is. `version` grows with every change, so that an older one never overwrites a newer."""
+
+    operation_id: UUID
+    kind: OperationKind
+    status: OperationStatus
+    version: int = 0
+    progress_percent: int = Field(default=0, ge=0, le=100)
+    current_step: str | None = None
+    steps: tuple[StepProgress, ...] = ()
+    error: OperationError | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class DeploymentView(Payload):
+    """What a workflow knows of its deployment; None means: leave as it is."""
+
+    deployment_id: UUID
+    status: DeploymentStatus | None = None
+    build_id: UUID | None = None
+    health: HealthStatus | None = None
+    error: OperationError | None = None
+    error_rate_percent: float | None = None
+    performance_metrics: dict[str, float] | None = None
+    rollback_reason: str | None = None
+    rolled_back_to_build_id: UUID | None = None
+
+
+class RecordProgress(Payload):
+    """Write the projection rows of an operation and its deployment, and the events their changes cause."""
+
+    progress: Progress
+    deployment: DeploymentView | None = None
+
+
+class OperationResult(Payload):
+    """How an operation ended well."""
+
+    operation_id: UUID
+    deployment_id: UUID
+    build_id: UUID | None = None
+
+
+class AbortRequest(Payload):
+    """Somebody wants a rollout under way to go back."""
+
+    actor: str
+    reason: BoundedText
+
+
+RECORD_PROGRESS = ActivityStub("operations.record_progress", RecordProgress, Nothing, MUST_HAPPEN)

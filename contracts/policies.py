@@ -1,0 +1,53 @@
+"""Timeouts and retries, by what an activity does. Seconds in names, `timedelta` in values."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long one attempt and all attempts together may take, and how to try again.
+
+    `heartbeat` set means: long, cancellable, and dead when silent for so long.
+    """
+
+    start_to_close: timedelta
+    schedule_to_close: timedelta | None
+    heartbeat: timedelta | None = None
+    retry: RetryPolicy = RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=10),
+    )
+
+
+# A short write or call; a dependency may be away for minutes, e.g. while it is restarted.
+SHORT = Policy(start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(minutes=30))
+
+# What must happen in the end, whatever is down meanwhile: final records, giving back the turn, cleaning up.
+MUST_HAPPEN = Policy(start_to_close=timedelta(seconds=60), schedule_to_close=None)
+
+# Moving traffic: the router may need to warm up clusters first.
+TRAFFIC = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(minutes=15))
+
+# Watching instances or draining: as long as the spec says (bounded by it), silent at most ten seconds.
+WATCH = Policy(
+    start_to_close=timedelta(hours=2),
+    schedule_to_close=timedelta(hours=4),
+    heartbeat=timedelta(seconds=10),
+)
+
+# A build step: limits of its own inside; the heartbeat timeout outlives a restart of the Temporal server.
+BUILD = Policy(
+    start_to_close=timedelta(hours=3),
+    schedule_to_close=timedelta(hours=6),
+    heartbeat=timedelta(seconds=15),
+)
+
+# The worker that holds the workspace must pick up the next step within this time, else the group starts elsewhere.
+WORKSPACE_PICKUP = timedelta(seconds=60)
+
+# A projection of progress: best effort, the next one carries everything again.
+PROJECTION_LIMIT = timedelta(seconds=3)

@@ -1,0 +1,199 @@
+"""The rollout side: releases, instances, traffic, the environment's turn."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.operations import Place
+from contracts.payload import Nothing, Payload
+from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, WATCH
+from contracts.stubs import ActivityStub
+from domain.delivery import ServiceSpec
+
+
+class ReleaseRef(Payload):
+    """A release and what a rollout must know of it."""
+
+    release_id: UUID
+    build_id: UUID
+    replicas: int
+    service: ServiceSpec
+
+
+class OpenRelease(Payload):
+    """Make the release of a deployment (its id is the deployment's id)."""
+
+    place: Place
+    build_id: UUID
+    artifact_digest: str
+    service: ServiceSpec
+
+
+class ReopenRelease(Payload):
+    """Find the release that a rollback of `place.deployment_id` goes to, and take it back into service."""
+
+    place: Place
+
+
+class OpenedRelease(Payload):
+    """The release to bring up, and the stable one it replaces (None: first deployment)."""
+
+    release: ReleaseRef
+    stable: ReleaseRef | None = None
+
+
+class StartInstances(Payload):
+    """Have instances 0 .. count-1 of a release running; those that run already stay."""
+
+    release_id: UUID
+    count: int = Field(ge=1)
+
+
+class AwaitHealthy(Payload):
+    """Wait until instances 0 .. count-1 listen on their ports and are healthy, then put them in rotation."""
+
+    release_id: UUID
+    count: int = Field(ge=1)
+
+
+class HealthReport(Payload):
+    """All asked for are healthy; the slowest took so many seconds."""
+
+    count: int
+    seconds: float
+
+
+class TrafficShare(Payload):
+    """Percent of an environment's traffic for one release."""
+
+    release_id: UUID
+    weight: int = Field(ge=0, le=100)
+
+
+class ShiftTraffic(Payload):
+    """Make the environment's route be these shares (adding up to 100; none: no route at all)."""
+
+    environment_id: UUID
+    host: str
+    shares: tuple[TrafficShare, ...]
+
+
+class AppliedRoute(Payload):
+    """The generation that the router confirmed."""
+
+    generation: int
+
+
+class VerifyTraffic(Payload):
+    """Watch a release through the router for some seconds: it answers, its instances stay healthy."""
+
+    environment_id: UUID
+    host: str
+    release_id: UUID
+    seconds: float
+
+
+class TrafficReport(Payload):
+    """What was seen while watching; None where nothing was measured."""
+
+    probes: int
+    requests: int
+    error_rate_percent: float | None = None
+    p95_response_time_ms: float | None = None
+    throughput_rps: float | None = None
+
+
+class ShrinkRelease(Payload):
+    """Drain and stop the instances of a release from index `keep` on."""
+
+    release_id: UUID
+    keep: int = Field(ge=0)
+
+
+class PromoteRelease(Payload):
+    """Make a release the environment's stable one."""
+
+    environment_id: UUID
+    release_id: UUID
+
+
+class RetireRelease(Payload):
+    """Keep a release without traffic until its time has come."""
+
+    release_id: UUID
+    keep_seconds: float
+
+
+class RetiredRelease(Payload):
+    """When a retired release shall be stopped."""
+
+    release_id: UUID
+    stop_after: datetime
+
+
+class StopRelease(Payload):
+    """Drain and stop a whole release. `only_if_retired`: unless somebody took it back into service."""
+
+    release_id: UUID
+    failed: bool = False
+    only_if_retired: bool = False
+
+
+class TurnRequest(Payload):
+    """A workflow asks for its environment's turn."""
+
+    environment_id: UUID
+    workflow_id: str
+    deployment_id: UUID
+
+
+class TurnGrant(Payload):
+    """Told to a workflow when the turn is its own."""
+
+    environment_id: UUID
+    workflow_id: str
+
+
+class TurnReturn(Payload):
+    """A workflow gives the turn back, with a release that is to be stopped later."""
+
+    environment_id: UUID
+    workflow_id: str
+    retired: tuple[RetiredRelease, ...] = ()
+
+
+class HolderCheck(Payload):
+    """Is this workflow still running?"""
+
+    workflow_id: str
+
+
+class HolderState(Payload):
+    """Whether a holder of the turn is alive."""
+
+    running: bool
+
+
+class EnvironmentState(Payload):
+    """Everything the entity workflow of an environment carries over when it continues as new."""
+
+    environment_id: UUID
+    holder: TurnRequest | None = None
+    waiting: tuple[TurnRequest, ...] = ()
+    retired: tuple[RetiredRelease, ...] = ()
+
+
+OPEN_RELEASE = ActivityStub("releases.open", OpenRelease, OpenedRelease, SHORT)
+REOPEN_RELEASE = ActivityStub("releases.reopen", ReopenRelease, OpenedRelease, SHORT)
+PROMOTE_RELEASE = ActivityStub("releases.promote", PromoteRelease, Nothing, MUST_HAPPEN)
+RETIRE_RELEASE = ActivityStub("releases.retire", RetireRelease, RetiredRelease, MUST_HAPPEN)
+STOP_RELEASE = ActivityStub("releases.stop", StopRelease, Nothing, WATCH)
+START_INSTANCES = ActivityStub("instances.start", StartInstances, Nothing, WATCH)
+AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthReport, WATCH)
+SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)
+SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFIC)
+VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
+REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
+RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)
+CHECK_HOLDER = ActivityStub("environment.check_holder", HolderCheck, HolderState, SHORT)

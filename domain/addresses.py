@@ -1,0 +1,46 @@
+"""Which network addresses are the public internet's.
+
+The guard of everything that connects to an address a caller names (repositories, webhooks). It judges addresses,
+never names: whoever uses it resolves first and judges every answer.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+# Reserved by nobody, yet the metadata service of a cloud (Azure) answers on it.
+_METADATA = IPv4Network("168.63.129.16/32")
+_GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")  # RFC 4291, 2.4
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_TUNNELS = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo and 6to4 lead to any IPv4 address
+
+
+def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
+    """Whether an address is reachable over the public internet.
+
+    False for loopback, private, link-local (cloud metadata among them), shared, multicast, reserved and tunnelled
+    addresses, and for text that is no address.
+    """
+    try:
+        address = ip_address(ip) if isinstance(ip, str) else ip
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        return _is_public_v6(address)
+    return _is_public_v4(address)
+
+
+def _is_public_v4(address: IPv4Address) -> bool:
+    if address in _METADATA:
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _is_public_v6(address: IPv6Address) -> bool:
+    if address.scope_id is not None:
+        return False
+    if address.ipv4_mapped is not None:
+        return _is_public_v4(address.ipv4_mapped)
+    if address in _NAT64:
+        return _is_public_v4(IPv4Address(int(address) & 0xFFFFFFFF))
+    if address not in _GLOBAL_UNICAST_V6 or any(address in net for net in _TUNNELS):
+        return False
+    return address.is_global

@@ -1,0 +1,47 @@
+"""A tree that git has just written: dated, measured, and its links checked. Blocking."""
+
+import os
+import stat
+from pathlib import Path
+
+from domain.errors import ErrorCode, TerminalError
+
+MAX_EPOCH = 2**33 - 1  # what the tar header's octal field can hold
+
+
+def settle(root: Path, *, epoch_s: int) -> int:
+    """Give every entry the same modification time and return the size in bytes.
+
+    Raises:
+        TerminalError: SOURCE_FORBIDDEN when a symbolic link leads out of the tree.
+    """
+    real_root = os.path.realpath(root)
+    when = min(max(epoch_s, 0), MAX_EPOCH)
+    size = 0
+    for folder, subfolders, names in os.walk(root, topdown=False):
+        for name in (*names, *subfolders):
+            path = os.path.join(folder, name)  # noqa: PTH118 - hot path
+            size += _settle_entry(path, real_root, when)
+    os.utime(root, (when, when))
+    return size
+
+
+def _settle_entry(path: str, real_root: str, when: int) -> int:
+    entry = os.lstat(path)
+    if stat.S_ISLNK(entry.st_mode):
+        _check_link(path, real_root)
+    os.utime(path, (when, when), follow_symlinks=False)
+    return entry.st_size if stat.S_ISREG(entry.st_mode) else 0
+
+
+def _check_link(path: str, real_root: str) -> None:
+    target = os.readlink(path)  # noqa: PTH115 - hot path
+    real = os.path.realpath(path)
+    if os.path.isabs(target) or os.path.commonpath([real, real_root]) != real_root:  # noqa: PTH117
+        shown = os.path.relpath(path, real_root)
+        raise TerminalError(
+            f"the symbolic link {shown!a} points to {target[:200]!a}, outside of the repository; "
+            "remove it or make it relative",
+            code=ErrorCode.SOURCE_FORBIDDEN,
+            details={"path": ascii(shown), "target": ascii(target[:200])},
+        )

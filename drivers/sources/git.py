@@ -1,0 +1,228 @@
+"""Git repositories as sources: one commit, shallow, with nothing of the repository executed."""
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import ErrorCode, TerminalError
+from domain.repository_url import RepositoryUrl, check_branch, check_commit, parse_repository_url
+from drivers.folders import finish_in_thread, remove_tree
+from drivers.sources.base import FetchedTree, SourceRequest
+from drivers.sources.checkout import settle
+from drivers.sources.git_failures import Complaint, complaint_of, disk_full, failure
+from drivers.sources.git_process import GitResult, GitRunner, OutputTooLargeError, too_large
+from drivers.sources.hosts import check_host
+
+DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised commit is searched
+MAX_ENTRIES = 200_000
+MAX_LISTING = 64 * 1024 * 1024
+_LISTED = re.compile(r"(\d{6}) (?:blob|commit) [0-9a-f]+ +(\d+|-)$")
+_TIP = "refs/fetched/tip"
+_SHA1, _SHA256 = 40, 64
+
+
+@dataclass(frozen=True)
+class _Tip:
+    """Where a branch stands at the remote: its short name, full ref and commit."""
+
+    branch: str
+    ref: str
+    commit: str
+
+
+class GitSource:
+    """Fetches over https and ssh; where allowed, from local folders and over plain http from private hosts.
+
+    Args:
+        allow_file: accept `file://` and absolute paths.
+        allow_private: accept hosts on loopback and private addresses.
+        git: the program.
+        timeout_s: seconds one git command may take.
+        max_bytes: limit of the packed download and of the checked out tree, each.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_file: bool,
+        allow_private: bool,
+        git: str = "git",
+        timeout_s: float = 300,
+        max_bytes: int = 2 * 2**30,
+    ) -> None:
+        self._allow_file = allow_file
+        self._allow_private = allow_private
+        self._git = git
+        self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
+
+    async def fetch(self, request: SourceRequest, into: Path) -> FetchedTree:
+        """Bring one commit into a folder (made anew); see `Source` for the errors."""
+        address = parse_repository_url(request.url, allow_file=self._allow_file, allow_private=self._allow_private)
+        branch = check_branch(request.branch) if request.branch is not None else None
+        commit = check_commit(request.commit) if request.commit is not None else None
+        await check_host(address, allow_private=self._allow_private)
+        # Beside the tree and never in it; the name is always the same, so that a second attempt finds it.
+        home = into.with_name(f".{into.name}.git")
+        runner = GitRunner(self._git, address.scheme, home, self._timeout_s, self._max_bytes)
+        try:
+            await finish_in_thread(_begin_anew, runner, into)
+            return await _Fetch(runner, address, into).run(branch, commit)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise disk_full() from error
+            raise
+        finally:
+            await finish_in_thread(remove_tree, home)
+
+
+def _begin_anew(runner: GitRunner, into: Path) -> None:
+    remove_tree(runner.home)
+    remove_tree(into)
+    into.mkdir(parents=True)
+    runner.prepare()
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """One fetch under way."""
+
+    runner: GitRunner
+    address: RepositoryUrl
+    into: Path
+
+    async def run(self, branch: str | None, commit: str | None) -> FetchedTree:
+        tip = await self._find_tip(branch)
+        object_format = "sha256" if len(tip.commit) == _SHA256 else "sha1"
+        await self._must(
+            "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", self._repository
+        )
+        found = await self._bring(tip, commit)
+        await self._check_listing(found)
+        await self._must(self._git_dir, f"--work-tree={self.into}", "read-tree", "--reset", "-u", found)
+        shown = await self._must(self._git_dir, "show", "--no-patch", "--format=%ct", found)
+        size = await finish_in_thread(settle, self.into, epoch_s=int(shown.stdout.strip() or 0))
+        return FetchedTree(commit=found, branch=tip.branch, size_bytes=size)
+
+    @property
+    def _repository(self) -> str:
+        return str(self.runner.home / "repository")
+
+    @property
+    def _git_dir(self) -> str:
+        return f"--git-dir={self._repository}"
+
+    async def _must(self, *arguments: str) -> GitResult:
+        result = await self.runner.run(*arguments)
+        if result.exit_code != 0:
+            raise failure(result.stderr, self.address)
+        return result
+
+    # --- which commit -----------------------------------------------------------------------------------
+
+    async def _find_tip(self, branch: str | None) -> _Tip:
+        refs = ["HEAD"] if branch is None else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+        peeled = [] if branch is None else [f"refs/tags/{branch}^{{}}"]
+        listed = await self._must("ls-remote", "--symref", "--", self.address.text, *refs, *peeled)
+        rows = [line.partition("\t") for line in listed.stdout.splitlines()]
+        # A pattern also matches the ends of longer names: only exact ones count.
+        commits = {name: value for value, _, name in rows if not value.startswith("ref: ")}
+        heads = {name: value.removeprefix("ref: ") for value, _, name in rows if value.startswith("ref: ")}
+        for ref in refs:
+            if ref in commits:
+                full = heads.get(ref, ref)
+                short = full.removeprefix("refs/heads/").removeprefix("refs/tags/")
+                return _Tip(short, full, commits.get(f"{ref}^{{}}", commits[ref]))
+        raise self._missing(branch) if branch else self._empty()
+
+    async def _bring(self, tip: _Tip, commit: str | None) -> str:
+        """Fetch the wanted commit and return its full id."""
+        if commit is None:
+            return await self._bring_ref(tip, 1)
+        if len(commit) in {_SHA1, _SHA256} and await self._bring_by_id(commit):
+            return commit
+        for depth in DEPTHS:
+            await self._bring_ref(tip, depth)
+            if found := await self._resolve(commit):
+                return found
+            if not (Path(self._repository) / "shallow").exists():  # that was the whole history
+                raise self._missing(commit, f"it is not on branch {tip.branch!r}")
+        raise self._missing(
+            commit, f"it is not among the last {DEPTHS[-1]} commits of {tip.branch!r}; give its full id"
+        )
+
+    async def _bring_ref(self, tip: _Tip, depth: int) -> str:
+        result = await self._fetch(tip.ref, depth)
+        if result.exit_code != 0:
+            if complaint_of(result.stderr) is Complaint.REF_MISSING:
+                raise self._missing(tip.branch)
+            raise failure(result.stderr, self.address)
+        found = await self._resolve(_TIP)
+        if found is None:
+            raise self._missing(tip.branch, "it does not lead to a commit")
+        return found
+
+    async def _bring_by_id(self, commit: str) -> bool:
+        """Whether the server hands out this commit by its id; many do only for tips."""
+        result = await self._fetch(commit, 1)
+        if result.exit_code == 0:
+            return await self._resolve(_TIP) == commit
+        if complaint_of(result.stderr) is not Complaint.REF_MISSING:
+            raise failure(result.stderr, self.address)
+        return False
+
+    async def _fetch(self, what: str, depth: int) -> GitResult:
+        return await self.runner.run(
+            self._git_dir,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            f"--depth={depth}",
+            "--",
+            self.address.text,
+            f"+{what}:{_TIP}",
+        )
+
+    async def _resolve(self, name: str) -> str | None:
+        result = await self.runner.run(
+            self._git_dir, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
+        return result.stdout.strip() if result.exit_code == 0 else None
+
+    # --- what it holds ----------------------------------------------------------------------------------
+
+    async def _check_listing(self, commit: str) -> None:
+        """Refuse a tree that would not fit, before anything of it is written."""
+        try:
+            listed = await self.runner.run(
+                self._git_dir, "ls-tree", "-r", "-l", "-z", "--full-tree", commit, max_output=MAX_LISTING
+            )
+        except OutputTooLargeError:
+            raise too_large(self.runner.max_bytes) from None
+        if listed.exit_code != 0:
+            raise failure(listed.stderr, self.address)
+        entries = listed.stdout.split("\0")
+        matches = (_LISTED.match(entry.partition("\t")[0]) for entry in entries)
+        total = sum(int(found[2]) for found in matches if found and found[2] != "-")
+        if len(entries) > MAX_ENTRIES or total > self.runner.max_bytes:
+            raise too_large(self.runner.max_bytes)
+
+    # --- what is missing --------------------------------------------------------------------------------
+
+    def _missing(self, ref: str, why: str = "no branch or tag has that name") -> TerminalError:
+        return TerminalError(
+            f"{ref!r} was not found in {self.address.text}: {why}",
+            code=ErrorCode.SOURCE_REF_NOT_FOUND,
+            details={"ref": ref, "url": self.address.text},
+        )
+
+    def _empty(self) -> TerminalError:
+        return TerminalError(
+            f"{self.address.text} has no commits on its default branch; push one or name a branch",
+            code=ErrorCode.SOURCE_REF_NOT_FOUND,
+            details={"ref": "HEAD", "url": self.address.text},
+        )

@@ -1,0 +1,104 @@
+"""What git's complaints mean. Git has one exit code for all of them, so the words decide (LC_ALL=C)."""
+
+import re
+from enum import StrEnum
+
+from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
+from domain.repository_url import RepositoryUrl
+
+SHOWN_STDERR = 500
+
+
+class Complaint(StrEnum):
+    """Kinds of failure that end differently."""
+
+    REF_MISSING = "ref_missing"
+    NOT_FOUND = "not_found"
+    DENIED = "denied"
+    HOST_KEY = "host_key"
+    REDIRECT = "redirect"
+    FORBIDDEN = "forbidden"
+    DISK_FULL = "disk_full"
+    UNREACHABLE = "unreachable"
+
+
+# First match wins: general complaints ("Could not read from remote repository") follow particular ones.
+_WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
+    (Complaint.DISK_FULL, ("no space left on device",)),
+    (
+        Complaint.REF_MISSING,
+        ("couldn't find remote ref", "not our ref", "unadvertised object", "dumb http transport does not support"),
+    ),
+    (Complaint.FORBIDDEN, (r"transport '.*' not allowed",)),
+    (Complaint.HOST_KEY, ("host key verification failed", "no .* host key is known")),
+    (Complaint.REDIRECT, ("redirect", r"returned error: 30\d")),
+    (
+        Complaint.DENIED,
+        (
+            "could not read (?:username|password)",
+            "authentication failed",
+            r"permission denied \(",
+            "returned error: 40[13]",
+        ),
+    ),
+    (
+        Complaint.NOT_FOUND,
+        (
+            "does not appear to be a git repository",
+            "repository .*not found",
+            "not a git repository",
+            "returned error: 4(?:04|10)",
+            "does not exist",
+            "no such file or directory",
+        ),
+    ),
+)
+
+
+def complaint_of(stderr: str) -> Complaint:
+    """The kind of failure; whatever is unknown counts as a remote that does not answer properly."""
+    # "remote:" lines are free text of the other side.
+    said = "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+    for kind, patterns in _WORDS:
+        if re.search("|".join(patterns), said, re.IGNORECASE):
+            return kind
+    return Complaint.UNREACHABLE
+
+
+def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
+    """The error to raise for a command that failed for another reason than a missing ref."""
+    where = address.text
+    match complaint_of(stderr):
+        case Complaint.DISK_FULL:
+            return disk_full()
+        case Complaint.HOST_KEY:
+            message = (
+                f"the host key of {address.host} is not known to the engine; its operator must add it to known_hosts"
+            )
+            return TerminalError(message, code=ErrorCode.SOURCE_FORBIDDEN, details={"url": where})
+        case Complaint.FORBIDDEN:
+            message = f"git may not use this transport for {where}"
+            return TerminalError(message, code=ErrorCode.SOURCE_FORBIDDEN, details={"url": where})
+        case Complaint.REDIRECT:
+            message = f"{where} answers with a redirect, which is not followed; use the repository's final address"
+        case Complaint.DENIED:
+            message = f"{where} does not exist, or is private and the engine has no access to it"
+        case Complaint.NOT_FOUND | Complaint.REF_MISSING:
+            message = f"there is no git repository at {where}; check the address and that the engine may read it"
+        case Complaint.UNREACHABLE:
+            said = last_words(stderr)
+            return DependencyError(f"{where} does not answer as it should: {said}", details={"url": where})
+    return TerminalError(message, code=ErrorCode.SOURCE_NOT_FOUND, details={"url": where})
+
+
+def disk_full() -> TerminalError:
+    """The error of a full disk."""
+    return TerminalError(
+        "the disk of the build machine is full; free space in the engine's data folder", code=ErrorCode.DISK_FULL
+    )
+
+
+def last_words(stderr: str) -> str:
+    """The end of what git said, printable and bounded."""
+    said = " ".join(stderr.split())[-SHOWN_STDERR:]
+    return "".join(c if c.isprintable() else "?" for c in said) or "git said nothing"

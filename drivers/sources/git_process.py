@@ -1,0 +1,201 @@
+"""Runs one git command: bare environment, own process group, time, output and disk bounded, gone when cancelled."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from domain.repository_url import Scheme
+from drivers.folders import folder_size
+
+WATCH_INTERVAL_S = 0.2
+MAX_STDERR = 64 * 1024
+_CHUNK = 64 * 1024
+# Authorities of a company's own TLS; everything else of the worker's environment stays away from git.
+_PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
+_SSH = (
+    "ssh -F /dev/null -oBatchMode=yes -oIdentityAgent=none -oForwardAgent=no -oClearAllForwardings=yes "
+    "-oPermitLocalCommand=no -oStrictHostKeyChecking=yes -oConnectTimeout=15"
+)
+_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.symlinks=true",  # written as links, then checked to stay inside of the tree
+    "core.askPass=/bin/false",
+    "credential.helper=",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "fetch.unpackLimit=1",  # one pack file, whose growth the watch sees
+    "transfer.bundleURI=false",
+    "protocol.version=2",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "pack.threads=1",
+    "filter.lfs.process=",
+    "filter.lfs.smudge=",
+    "filter.lfs.required=false",
+    "http.followRedirects=false",  # a redirect could lead to an address that was never judged
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=30",
+)
+
+
+@dataclass(frozen=True)
+class GitResult:
+    """How a git command ended; texts are bounded and decoded leniently."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class OutputTooLargeError(Exception):
+    """The command wrote more than was allowed and was ended."""
+
+
+@dataclass(frozen=True)
+class GitRunner:
+    """Everything two git commands of one fetch have in common.
+
+    Attributes:
+        git: the program.
+        scheme: the one transport allowed.
+        home: an existing folder for git's files; holds `config`, the only configuration read.
+        timeout_s: seconds one command may take.
+        max_bytes: what `home` may grow to on disk while a command runs.
+    """
+
+    git: str
+    scheme: Scheme
+    home: Path
+    timeout_s: float
+    max_bytes: int
+
+    def prepare(self) -> None:
+        """Write the configuration file.
+
+        A file, and not `-c`, because the `upload-pack` that git starts for a local repository inherits only that.
+        There the owner may be somebody else: whoever allowed local folders allowed those too. It executes nothing
+        that the repository says (hooks of packing are read from this file alone, lazy fetching is off).
+        """
+        self.home.mkdir(mode=0o700, parents=True)
+        (self.home / "config").write_text("[safe]\n\tdirectory = *\n", encoding="utf-8")
+
+    def _environment(self) -> dict[str, str]:
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return {
+            "PATH": os.defpath,
+            **passed,
+            "HOME": str(self.home),
+            "LC_ALL": "C",
+            "GIT_ALLOW_PROTOCOL": self.scheme,
+            "GIT_ASKPASS": "/bin/false",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_CEILING_DIRECTORIES": "/",
+            "GIT_CONFIG_GLOBAL": str(self.home / "config"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_SSH_COMMAND": _SSH,
+            "GIT_SSH_VARIANT": "ssh",
+            "GIT_TERMINAL_PROMPT": "0",
+            "SSH_ASKPASS": "/bin/false",
+        }
+
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        options = [part for entry in _CONFIG for part in ("-c", entry)]
+        return [self.git, "--no-pager", *options, *arguments]
+
+    async def run(self, *arguments: str, max_output: int = 1024 * 1024) -> GitResult:
+        """Run a command to its end, whatever that is.
+
+        Raises:
+            DependencyError: no git here, or it took longer than `timeout_s`.
+            TerminalError: SOURCE_TOO_LARGE.
+            OutputTooLargeError: standard output passed `max_output` bytes.
+        """
+        async with self._started(self._argv(arguments), self._environment()) as process:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    return await self._collect(process, max_output)
+            except TimeoutError:
+                raise DependencyError(
+                    f"git {arguments[0]} took longer than {self.timeout_s:g} s and was ended",
+                    code=ErrorCode.TIMEOUT,
+                ) from None
+
+    @contextlib.asynccontextmanager
+    async def _started(self, argv: Sequence[str], env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=self.home,
+                env=env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                umask=0o022,
+            )
+        except FileNotFoundError:
+            raise DependencyError(f"{self.git!r} is not installed where the worker runs") from None
+        try:
+            yield process
+        finally:
+            await _end(process)
+
+    async def _collect(self, process: asyncio.subprocess.Process, max_output: int) -> GitResult:
+        watch = asyncio.create_task(self._watch())
+        reading = asyncio.gather(
+            _read(process.stdout, max_output, strict=True), _read(process.stderr, MAX_STDERR, strict=False)
+        )
+        try:
+            await asyncio.wait((watch, reading), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            stdout, stderr = await reading
+            return GitResult(await process.wait(), stdout, stderr)
+        finally:
+            for task in (watch, reading):
+                task.cancel()
+            await asyncio.gather(watch, reading, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Ends only by raising: what arrives must not fill the disk."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            if await asyncio.to_thread(folder_size, self.home) > self.max_bytes:
+                raise too_large(self.max_bytes)
+
+
+def too_large(max_bytes: int) -> TerminalError:
+    """The error of a repository that is larger than allowed."""
+    return TerminalError(
+        f"the repository is larger than {max_bytes // 2**20} MiB or has too many files; keep large files out of it",
+        code=ErrorCode.SOURCE_TOO_LARGE,
+        details={"max_bytes": max_bytes},
+    )
+
+
+async def _read(stream: asyncio.StreamReader | None, limit: int, *, strict: bool) -> str:
+    """At most `limit` bytes of a stream; beyond it either an error, or the first part with the rest thrown away."""
+    kept = bytearray()
+    while stream is not None and (chunk := await stream.read(_CHUNK)):
+        if strict and len(kept) + len(chunk) > limit:
+            raise OutputTooLargeError
+        kept += chunk[: limit - len(kept)]
+    return kept.decode("utf-8", errors="surrogateescape" if strict else "replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the whole process group (transport helpers, ssh) and reap its leader."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

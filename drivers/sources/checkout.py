@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
+from drivers.folders import leading_out
 
 MAX_EPOCH = 2**33 - 1  # what the tar header's octal field can hold
 
@@ -18,7 +19,7 @@ def settle(root: Path, *, epoch_s: int) -> int:
     real_root = os.path.realpath(root)
     when = min(max(epoch_s, 0), MAX_EPOCH)
     size = 0
-    for folder, subfolders, names in os.walk(root, topdown=False):
+    for folder, subfolders, names in os.walk(real_root, topdown=False):
         for name in (*names, *subfolders):
             path = os.path.join(folder, name)  # noqa: PTH118 - hot path
             size += _settle_entry(path, real_root, when)
@@ -35,13 +36,11 @@ def _settle_entry(path: str, real_root: str, when: int) -> int:
 
 
 def _check_link(path: str, real_root: str) -> None:
-    target = os.readlink(path)  # noqa: PTH115 - hot path
-    real = os.path.realpath(path)
-    if os.path.isabs(target) or os.path.commonpath([real, real_root]) != real_root:  # noqa: PTH117
-        shown = os.path.relpath(path, real_root)
+    target = leading_out(path, real_root)
+    if target is not None:
+        shown = ascii(os.path.relpath(path, real_root))
         raise TerminalError(
-            f"the symbolic link {shown!a} points to {target[:200]!a}, outside of the repository; "
-            "remove it or make it relative",
+            f"the symbolic link {shown} points to {target!a}, outside of the repository; remove it or make it relative",
             code=ErrorCode.SOURCE_FORBIDDEN,
-            details={"path": ascii(shown), "target": ascii(target[:200])},
+            details={"path": shown, "target": ascii(target)},
         )

@@ -1,0 +1,40 @@
+"""The fault switch: a version can be made bad on purpose, to see what the delivery engine does about it.
+
+    none             a good version
+    errors:5         5 % of the pages answer 500 (the health check does not)
+    unhealthy        the health check answers 500
+    crash            exits with code 3 at the start
+    wrong-port       listens on another port than $PORT
+    never-listens    runs, but listens nowhere
+    slow-start:2     listens after 2 seconds
+
+The file FAULT is baked in by the build; the environment variable FAULT overrides it.
+"""
+
+from dataclasses import dataclass
+
+PLAIN = ("none", "unhealthy", "crash", "wrong-port", "never-listens")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A parsed switch. `amount` is percent for `errors` and seconds for `slow-start`."""
+
+    kind: str = "none"
+    amount: float = 0.0
+
+    def breaks_request(self, number: int) -> bool:
+        """Whether the request with this running number answers 500: spread evenly, not by chance."""
+        if self.kind != "errors":
+            return False
+        return int(number * self.amount / 100) != int((number - 1) * self.amount / 100)
+
+
+def parse_fault(text: str) -> Fault:
+    """Raise ValueError, naming the choices, for a switch that is not in the table above."""
+    kind, _, amount = text.strip().partition(":")
+    if kind in PLAIN and not amount:
+        return Fault(kind)
+    if kind in ("errors", "slow-start"):
+        return Fault(kind, float(amount))
+    raise ValueError(f"unknown fault {text!r}; choose one of {', '.join(PLAIN)}, errors:PERCENT, slow-start:SECONDS")

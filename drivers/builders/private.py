@@ -1,0 +1,49 @@
+"""Where a build keeps what is neither source nor result."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PrivateFolders:
+    """`<workdir>.private`, beside the workspace so that it never gets into an artifact.
+
+    HOME is kept from the build to the tests of one workspace, TMPDIR starts empty. Whoever removes the folder that
+    holds the workspace removes them too.
+    """
+
+    root: Path
+
+    @classmethod
+    def of(cls, workdir: Path) -> "PrivateFolders":
+        return cls(workdir.with_name(workdir.name + ".private"))
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def step_file(self) -> Path:
+        return self.root / "step"
+
+    def prepare(self) -> None:
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        self.step_file.unlink(missing_ok=True)
+        for folder in (self.home, self.tmp):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def last_step(self) -> int:
+        """Index of the step that was begun last. The build can write this file: it is never followed or trusted."""
+        try:
+            descriptor = os.open(self.step_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return 0
+        with os.fdopen(descriptor, "rb") as file:
+            text = file.read(16).strip()
+        return int(text) if text.isdigit() else 0

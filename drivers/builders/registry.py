@@ -1,0 +1,39 @@
+"""Which builder runs other people's code here."""
+
+from pathlib import Path
+
+from domain.errors import ErrorCode, TerminalError
+from drivers import sandbox
+from drivers.builders.base import Builder
+from drivers.builders.bubblewrap import BubblewrapBuilder
+from drivers.builders.process import ProcessBuilder
+
+
+def select_builder(name: str, *, trusted_code: bool, hidden: tuple[Path, ...] = ()) -> Builder:
+    """`auto` isolates where that is possible; without isolation code runs only when it is trusted.
+
+    Args:
+        name: auto, process or bubblewrap.
+        trusted_code: may code run without isolation?
+        hidden: folders and files that builds must not see.
+
+    Raises:
+        TerminalError: BUILD_ISOLATION_UNAVAILABLE.
+        ValueError: no such builder.
+    """
+    if name not in ("auto", "process", "bubblewrap"):
+        raise ValueError(f"There is no builder {name!r}; choose auto, process or bubblewrap.")
+    if name != "process" and sandbox.available():
+        return BubblewrapBuilder(hidden)
+    if name != "bubblewrap" and trusted_code:
+        return ProcessBuilder()
+    raise isolation_unavailable("Builds")
+
+
+def isolation_unavailable(what: str) -> TerminalError:
+    """The same advice for builds and instances."""
+    return TerminalError(
+        f"{what} must run isolated here, and bubblewrap does not work on this machine: allow user namespaces, "
+        "or set DELIVERY_TRUSTED_CODE=true if all code that is built here is trusted.",
+        code=ErrorCode.BUILD_ISOLATION_UNAVAILABLE,
+    )

@@ -1,0 +1,116 @@
+"""One run of shell steps under the shim: what both builders share."""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.bare import bare_environment
+from drivers.builders.base import RunRequest, RunResult
+from drivers.builders.private import PrivateFolders
+from drivers.shim import client
+from drivers.shim.client import ShimExit
+from drivers.shim.log import tail
+from drivers.shim.spec import ShimSpec
+
+# $0 is the file that remembers how far it came. Stops at the first step that fails and passes its code on.
+_STEPS = r"""
+at=0
+for step in "$@"; do
+  echo "$at" > "$0"
+  printf '$ %s\n' "$step"
+  /bin/sh -eu -c "$step" || exit $?
+  at=$((at + 1))
+done
+"""
+_TAIL_BYTES = 4096
+_STOP_TIMEOUT_S = 2
+_OPEN_FILES = 4096
+_POLL_S = 0.02
+_POLL_MAX_S = 0.2
+_PROGRESS_S = 1.0
+
+
+async def run_steps(request: RunRequest, *, private: PrivateFolders, wrapper: Sequence[str], levels: int) -> RunResult:
+    """Ends what an earlier attempt left, runs the steps behind `wrapper` (a sandbox of `levels` processes), waits.
+
+    Raises:
+        TerminalError: DISK_FULL.
+        DependencyError: the run was killed from outside or replaced by a newer attempt; trying again makes sense.
+    """
+    began = time.monotonic()
+    spec = _shim_spec(request, private, (*wrapper, "/bin/sh", "-c", _STEPS), levels)
+    await client.stop(request.state_dir)
+    await client.end_marked(spec.cookie)
+    offset = _size(request.log_path)
+    try:
+        await client.start(request.state_dir, spec)
+        ended = await _follow(request, spec.run_id)
+    except BaseException:
+        if client.status(request.state_dir).run_id == spec.run_id:
+            await client.finish(client.stop(request.state_dir))
+        raise
+    return _result(request, ended, private.last_step(), began, offset)
+
+
+async def _follow(request: RunRequest, run_id: str) -> ShimExit:
+    """Reports progress until the run is over."""
+    reported, next_report, pause = _size(request.log_path), 0.0, _POLL_S
+    while True:
+        now = client.status(request.state_dir)
+        if now.run_id != run_id:
+            raise DependencyError("This run was replaced by a newer attempt of the same step.")
+        size = _size(request.log_path)
+        if request.on_progress and size > reported and (not now.alive or time.monotonic() >= next_report):
+            reported, next_report = size, time.monotonic() + _PROGRESS_S
+            request.on_progress(size)
+        if not now.alive:
+            break
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _POLL_MAX_S)
+    if now.exit is None:
+        raise DependencyError("The run was killed from outside before it ended; it can be tried again.")
+    return now.exit
+
+
+def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str], levels: int) -> ShimSpec:
+    return ShimSpec(
+        argv=[*shell, str(private.step_file), *request.steps],
+        cwd=str(request.workdir),
+        env={**request.env, **bare_environment(private.home, private.tmp), "CI": "true"},
+        cookie=hashlib.sha256(request.key.encode()).hexdigest()[:32],
+        run_id=uuid.uuid4().hex,
+        log_path=str(request.log_path),
+        log_max_bytes=request.limits.output_bytes,
+        timeout_s=request.limits.timeout_s,
+        memory_mb=request.limits.memory_mb,
+        stop_timeout_s=_STOP_TIMEOUT_S,
+        open_files=_OPEN_FILES,
+        wrapper_levels=levels,
+    )
+
+
+def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, offset: int) -> RunResult:
+    if ended.reason == "disk_full":
+        raise TerminalError(
+            "The disk is full: the output of the run could not be written. Free some space and try again.",
+            code=ErrorCode.DISK_FULL,
+        )
+    succeeded = ended.reason == "exited" and ended.code == 0
+    return RunResult(
+        exit_code=ended.code,
+        failed_step=None if succeeded else last_step,
+        reason=ended.reason,
+        duration_ms=int((time.monotonic() - began) * 1000),
+        tail=tail(request.log_path, _TAIL_BYTES, since=offset),
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,76 @@
+"""Starts the process a shim keeps, in a session of its own, dying with the shim."""
+
+import ctypes
+import os
+import resource
+import signal
+
+from drivers.shim.spec import COOKIE, ShimSpec
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_RESTORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def become_subreaper() -> None:
+    """From now on whatever loses its parent below this process becomes its child, however it daemonized."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def start(spec: ShimSpec, output: int) -> int:
+    """Forks and executes `spec.argv`, its output going to the descriptor `output`; returns the pid.
+
+    A program that cannot be executed says so in the log and exits with 127.
+    """
+    parent = os.getpid()
+    # Until the child has its own handlers a SIGTERM for it must wait, or it would be lost in ours.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _execute(spec, output, parent)
+        except BaseException as error:  # noqa: BLE001 - nothing may return into the shim's code
+            os.write(output, f"cannot execute {spec.argv[0]} in {spec.cwd}: {error}\n".encode())
+            os._exit(127)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return pid
+
+
+def _execute(spec: ShimSpec, output: int, parent: int) -> None:
+    signal.set_wakeup_fd(-1)
+    os.setsid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the shim died before the line above
+        os._exit(137)
+    for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, target)
+    _limit(spec)
+    os.umask(0o022)
+    os.chdir(spec.cwd)
+    for number in _RESTORED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    os.execvpe(spec.argv[0], spec.argv, {**spec.env, COOKIE: spec.cookie})
+
+
+def _limit(spec: ShimSpec) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lower(resource.RLIMIT_NOFILE, spec.open_files)
+    if spec.processes is not None:
+        _lower(resource.RLIMIT_NPROC, spec.processes)
+    # When memory runs out the kernel shall take other people's code before the engine and its database.
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")
+
+
+def _lower(kind: int, wanted: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")

@@ -1,0 +1,215 @@
+"""Start, watch and stop shims. Everything is idempotent, and nothing depends on the process that started them."""
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
+from drivers.shim import leftovers, lock, proc, record
+from drivers.shim import spec as names
+from drivers.shim.spec import ShimSpec
+
+_SHIM = Path(__file__).with_name("shim.py")
+_START_TIMEOUT_S = 30
+_POLL_S = 0.02
+_POLL_MAX_S = 0.25
+_STOP_MARGIN_S = 10
+
+
+@dataclass(frozen=True)
+class ShimExit:
+    """How it ended for good: reason is exited, timeout, output_limit, memory_limit, disk_full or stopped."""
+
+    code: int
+    reason: str
+    restarts: int
+    finished_at: float
+
+
+@dataclass(frozen=True)
+class ShimStatus:
+    """What is seen of a shim now.
+
+    Attributes:
+        alive: its lock is held.
+        child_pid: the process it keeps, None while it waits to start it again and after the end.
+        restarts: how often it started the process again.
+        last_code: exit code of the last death (128+n for signal n), None when there was none.
+        run_id: of the spec it was started with, also after its end.
+        exit: set when it ended for good. Not alive without it: never started, or the shim itself was killed.
+    """
+
+    alive: bool
+    shim_pid: int | None = None
+    child_pid: int | None = None
+    restarts: int = 0
+    last_code: int | None = None
+    run_id: str = ""
+    exit: ShimExit | None = None
+
+
+async def start(state_dir: Path, spec: ShimSpec) -> None:
+    """Starts a shim unless one holds the folder. What an earlier, killed one left behind is ended first.
+
+    The environment goes through a pipe. Once begun the start is finished even when the caller is cancelled, so that a
+    following `stop` finds what it has to stop.
+
+    Raises:
+        TerminalError: DISK_FULL.
+        DependencyError: it could not be started for another reason.
+    """
+    await finish(asyncio.to_thread(_start, state_dir, spec))
+
+
+def status(state_dir: Path) -> ShimStatus:
+    """A look at the lock and the records; takes nothing, waits for nothing."""
+    alive = lock.is_held(str(state_dir / names.LOCK))
+    facts = record.load(str(state_dir / names.PID)) or {}
+    ended = None if alive else record.load(str(state_dir / names.EXIT))
+    return ShimStatus(
+        alive=alive,
+        shim_pid=_verified(facts, "shim") if alive else None,
+        child_pid=_verified(facts, "child") if alive else None,
+        restarts=int(facts.get("restarts", 0)),
+        last_code=facts.get("last_code"),
+        run_id=str(facts.get("run_id", "")),
+        exit=ShimExit(**ended) if ended else None,
+    )
+
+
+async def stop(state_dir: Path, timeout_s: float | None = None) -> None:
+    """Ends the process and its whole tree, politely first. Returns when all of it is gone.
+
+    Args:
+        state_dir: the shim's folder; one that is missing or over is fine.
+        timeout_s: after this the shim itself is killed, by default its `stop_timeout_s` and a margin.
+
+    Raises:
+        DependencyError: something of it survives SIGKILL.
+    """
+    deadline = time.monotonic() + (_patience_s(state_dir) if timeout_s is None else timeout_s)
+    asked: int | None = None
+    while (now := status(state_dir)).alive:
+        late_s = time.monotonic() - deadline
+        if late_s > _STOP_MARGIN_S:
+            raise DependencyError(f"The shim of {state_dir.name} does not end; look at its process {now.shim_pid}.")
+        if now.shim_pid is not None and late_s > 0:
+            leftovers.kill(now.shim_pid, signal.SIGKILL)
+        elif now.shim_pid is not None and now.shim_pid != asked:
+            asked = now.shim_pid
+            leftovers.kill(now.shim_pid, signal.SIGTERM)
+        await asyncio.sleep(_POLL_S)
+    await end_leftovers(state_dir)
+
+
+async def end_leftovers(state_dir: Path) -> None:
+    """Kills what a killed shim left behind; does nothing while a shim is alive."""
+    await finish(asyncio.to_thread(_end_leftovers, state_dir))
+
+
+async def end_marked(cookie: str) -> None:
+    """Kills whatever on this machine carries the cookie, whichever folder its shim has."""
+    await finish(asyncio.to_thread(_end_marked, cookie, None))
+
+
+async def wait_exit(state_dir: Path, timeout_s: float | None = None) -> ShimStatus:
+    """Waits until no shim holds the folder; cancelling it changes nothing. Raises TimeoutError."""
+    pause = _POLL_S
+    async with asyncio.timeout(timeout_s):
+        while (now := status(state_dir)).alive:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _POLL_MAX_S)
+    return now
+
+
+def tree(pid: int) -> list[int]:
+    """The process and everything below it."""
+    return [pid, *proc.descendants(pid)]
+
+
+async def finish(work: Awaitable[None]) -> None:
+    """Awaits `work` to its end even when cancelled meanwhile, and is cancelled only then."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled = True
+        except Exception:  # noqa: BLE001 - raised by result() below
+            break
+    if cancelled:
+        raise asyncio.CancelledError
+    task.result()
+
+
+def _patience_s(state_dir: Path) -> float:
+    facts = record.load(str(state_dir / names.PID)) or {}
+    return float(facts.get("stop_timeout_s", 0)) + _STOP_MARGIN_S
+
+
+def _verified(facts: dict[str, Any], who: str) -> int | None:
+    pid = facts.get(f"{who}_pid")
+    if not pid or facts.get("boot_id") != proc.boot_id() or not proc.is_alive(pid, facts[f"{who}_start_time"]):
+        return None
+    return int(pid)
+
+
+def _end_leftovers(state_dir: Path) -> None:
+    descriptor = lock.take(str(state_dir / names.LOCK)) if (state_dir / names.PID).exists() else None
+    if descriptor is None:
+        return
+    try:
+        facts = record.load(str(state_dir / names.PID))
+        if facts:
+            _end_marked(facts["cookie"], facts)
+    finally:
+        os.close(descriptor)
+
+
+def _end_marked(cookie: str, facts: dict[str, Any] | None) -> None:
+    try:
+        leftovers.end(cookie, facts)
+    except TimeoutError as error:
+        raise DependencyError(f"An earlier process of this work does not end: {error}.") from error
+
+
+def _start(state_dir: Path, spec: ShimSpec) -> None:
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        answer = subprocess.run(
+            [sys.executable, "-I", "-S", str(_SHIM), str(state_dir.absolute())],
+            input=json.dumps(spec._asdict()).encode(),
+            capture_output=True,
+            check=False,
+            cwd="/",
+            env={},
+            start_new_session=True,
+            timeout=_START_TIMEOUT_S,
+        )
+    except OSError as error:
+        raise _failure(state_dir, str(error), is_full=error.errno == errno.ENOSPC) from error
+    except subprocess.TimeoutExpired as error:
+        raise _failure(state_dir, f"no answer within {_START_TIMEOUT_S} s", is_full=False) from error
+    if answer.returncode not in (names.STARTED, names.ALREADY_RUNNING):
+        reason = answer.stderr.decode(errors="replace")[-500:]
+        raise _failure(state_dir, reason, is_full=answer.returncode == names.DISK_FULL)
+
+
+def _failure(state_dir: Path, reason: str, *, is_full: bool) -> DeliveryError:
+    if is_full:
+        return TerminalError(
+            f"The disk of {state_dir} is full: free some space and try again.", code=ErrorCode.DISK_FULL
+        )
+    return DependencyError(f"The process of {state_dir.name} could not be started: {reason.strip()}.")

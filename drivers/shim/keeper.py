@@ -1,0 +1,200 @@
+"""Keeps one process: its output, its limits, its restarts, its end. Single-threaded; lives in the shim."""
+
+import os
+import select
+import signal
+import time
+
+from drivers.shim import child, proc
+from drivers.shim.leftovers import kill
+from drivers.shim.log import CappedLog
+from drivers.shim.record import Record
+from drivers.shim.spec import ShimSpec
+
+_TURN_S = 0.25
+_ENDING_TURN_S = 0.02
+_CHUNK = 65536
+
+
+class Keeper:
+    """Runs the process until it ends for good. Every ending waits until the whole tree below the shim is gone."""
+
+    def __init__(self, state_dir: str, spec: ShimSpec) -> None:
+        self._spec = spec
+        self._record = Record(state_dir)
+        self._log = CappedLog(spec.log_path, spec.log_max_bytes, rotate=spec.on_full_log == "rotate")
+        self._out, self._child_out = os.pipe()
+        self._wake, wake = os.pipe()
+        for descriptor in (self._out, self._wake, wake):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._stopping = False
+        self._restarts = 0
+        self._deaths_in_a_row = 0
+        self._code: int | None = None
+        self._begin()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._facts = {
+            "shim_pid": os.getpid(),
+            "shim_start_time": _start_time(os.getpid()),
+            "boot_id": proc.boot_id(),
+            "cookie": spec.cookie,
+            "run_id": spec.run_id,
+            "stop_timeout_s": spec.stop_timeout_s,
+        }
+        self._show(None)
+
+    def run(self) -> None:
+        child.become_subreaper()
+        while True:
+            self._run_once()
+            if self._stopping or not self._spec.restart or not self._back_off():
+                break
+        reason = "stopped" if self._stopping else self._reason or "exited"
+        self._record.ended(
+            {
+                "code": 0 if self._code is None else self._code,
+                "reason": reason,
+                "restarts": self._restarts,
+                "finished_at": time.time(),
+            }
+        )
+
+    def _begin(self) -> None:
+        """A clean slate for one run of the process."""
+        self._reason: str | None = None
+        self._kill_at = float("inf")
+        self._told: set[int] = set()
+        self._began = self._look_at = time.monotonic()
+        self._pid: int | None = None
+
+    def _run_once(self) -> None:
+        self._begin()
+        self._pid = child.start(self._spec, self._child_out)
+        self._show(self._pid)
+        while self._turn():
+            pass
+        self._read_output()
+        self._show(None)
+
+    def _turn(self) -> bool:
+        """One look at everything; False when nothing of the tree is left."""
+        self._wait(_TURN_S if self._reason is None else _ENDING_TURN_S)
+        self._read_output()
+        self._reap()
+        if self._stopping:
+            self._end("stopped", self._spec.stop_timeout_s)
+        if self._pid is None:
+            self._end("exited", 0)
+        # A talkative process wakes us a thousand times a second: its tree is looked at only when it is time.
+        if self._reason is None and time.monotonic() < self._look_at:
+            return True
+        self._look_at = time.monotonic() + _TURN_S
+        tree = proc.descendants(os.getpid())
+        self._check_limits(list(tree))
+        if self._reason is not None:
+            self._press(tree)
+        return bool(tree)
+
+    def _check_limits(self, tree: list[int]) -> None:
+        spec = self._spec
+        if spec.timeout_s is not None and time.monotonic() - self._began > spec.timeout_s:
+            self._end("timeout", 0)
+        if spec.memory_mb is not None and proc.resident_bytes(tree) > spec.memory_mb * 1024 * 1024:
+            self._end("memory_limit", 0)
+
+    def _end(self, reason: str, grace_s: float) -> None:
+        """The first reason stays."""
+        if self._reason is None:
+            self._reason = reason
+            self._kill_at = time.monotonic() + grace_s
+
+    def _press(self, tree: dict[int, int]) -> None:
+        """SIGTERM once for each process that is not the sandbox itself, SIGKILL for all when the time is over."""
+        if time.monotonic() >= self._kill_at:
+            for pid in tree:
+                kill(pid, signal.SIGKILL)
+            return
+        for pid, depth in tree.items():
+            if depth > self._spec.wrapper_levels and pid not in self._told:
+                self._told.add(pid)
+                kill(pid, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._pid:
+                code = os.waitstatus_to_exitcode(status)
+                self._code = code if code >= 0 else 128 - code
+                self._pid = None
+
+    def _read_output(self) -> None:
+        """Takes what is there, but not for ever: whoever writes faster than we read must not keep us from the clock."""
+        for _ in range(64):
+            try:
+                data = os.read(self._out, _CHUNK)
+            except BlockingIOError:
+                return
+            if self._reason in ("output_limit", "disk_full"):
+                continue
+            verdict = self._log.write(data)
+            if verdict:
+                self._end(verdict, 0)
+
+    def _wait(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        poll.poll(max(0, int(seconds * 1000)))
+        try:
+            while os.read(self._wake, _CHUNK):
+                pass
+        except BlockingIOError:
+            return
+
+    def _back_off(self) -> bool:
+        """Waits before the next start; False when told to stop meanwhile."""
+        stable = time.monotonic() - self._began >= self._spec.stable_s
+        self._deaths_in_a_row = 1 if stable else self._deaths_in_a_row + 1
+        delay = min(self._spec.backoff_s * 2 ** min(self._deaths_in_a_row - 1, 30), self._spec.backoff_max_s)
+        self._log.write(f"[shim] ended ({self._reason}, code {self._code}); again in {delay:g} s\n".encode())
+        until = time.monotonic() + delay
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            self._wait(left)
+        if self._stopping:
+            return False
+        self._restarts += 1
+        return True
+
+    def _show(self, pid: int | None) -> None:
+        """Tells the world. A full disk leaves the older facts, which readers check against the process's start time."""
+        facts = {
+            **self._facts,
+            "child_pid": pid,
+            "child_start_time": _start_time(pid) if pid else None,
+            "pgid": pid,
+            "restarts": self._restarts,
+            "last_code": self._code,
+            "last_reason": self._reason if pid is None else None,
+        }
+        try:
+            self._record.present(facts)
+        except OSError:
+            if pid is None and self._code is None:
+                raise
+
+    def _on_stop(self, *_: object) -> None:
+        self._stopping = True
+
+
+def _start_time(pid: int) -> int:
+    found = proc.read(pid)
+    return found.start_time if found else 0

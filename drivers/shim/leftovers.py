@@ -1,0 +1,54 @@
+"""Ends what a killed shim left behind. The caller holds the shim's lock, so nothing of it can be alive and wanted."""
+
+import os
+import signal
+import time
+from typing import Any
+
+from drivers.shim import proc
+from drivers.shim.spec import COOKIE
+
+_DEADLINE_S = 10.0
+
+
+def end(cookie: str, record: dict[str, Any] | None) -> None:
+    """Kills every process that carries the cookie or belongs to the recorded session, and waits until they are gone.
+
+    Raises:
+        TimeoutError: something does not die (it hangs in the kernel, or belongs to another user).
+    """
+    deadline = time.monotonic() + _DEADLINE_S
+    while found := find(cookie, record):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {found} were sent SIGKILL and are still there")
+        for pid in found:
+            kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def find(cookie: str, record: dict[str, Any] | None) -> list[int]:
+    """Ids of those processes."""
+    entry = f"{COOKIE}={cookie}".encode()
+    session = _recorded_session(record)
+    alive = (process for process in map(proc.read, proc.everyone()) if process and process.state not in "ZX")
+    return [
+        process.pid for process in alive if process.session == session or proc.has_in_environment(process.pid, entry)
+    ]
+
+
+def kill(pid: int, number: signal.Signals) -> None:
+    """Sends a signal; a process that is gone already is fine."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _recorded_session(record: dict[str, Any] | None) -> int | None:
+    """The session the dead shim's child led, unless its number was given to a stranger since, or after a boot."""
+    if not record or not record.get("child_pid") or record.get("boot_id") != proc.boot_id():
+        return None
+    leader = proc.read(record["child_pid"])
+    if leader and leader.start_time != record["child_start_time"]:
+        return None
+    return int(record["pgid"])

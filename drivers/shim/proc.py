@@ -1,0 +1,106 @@
+"""What /proc says about processes. A process that is gone, or only waits to be reaped, is reported as not there."""
+
+import os
+from typing import NamedTuple
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+class Process(NamedTuple):
+    """One line of /proc/<pid>/stat. `start_time` is in clock ticks since boot: with the pid it names one process."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+    start_time: int
+
+
+def read(pid: int) -> Process | None:
+    """The process, also when it is a zombie; None when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            raw = file.read()
+    except _GONE:
+        return None
+    # The command name stands in parentheses and may hold anything, so the fields are counted from its end.
+    fields = raw[raw.rindex(b")") + 2 :].split()
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def is_alive(pid: int, start_time: int) -> bool:
+    """Whether this very process runs (not another one that got its number)."""
+    found = read(pid)
+    return found is not None and found.start_time == start_time and found.state not in "ZX"
+
+
+def everyone() -> list[int]:
+    """All process ids."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def boot_id() -> str:
+    """Changes with every boot; pids and start times mean nothing across it."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def descendants(root: int) -> dict[int, int]:
+    """Ids of the processes below `root` and how deep each is (1: a child), zombies included."""
+    found: dict[int, int] = {}
+    level = [root]
+    depth = 0
+    families = None if _kernel_lists_children() else _families()
+    while level:
+        depth += 1
+        below = [child for pid in level for child in (families.get(pid, []) if families else _children(pid))]
+        level = [pid for pid in below if pid not in found]
+        found.update(dict.fromkeys(level, depth))
+    return found
+
+
+def resident_bytes(pids: list[int]) -> int:
+    """Resident memory of these processes; pages they share are counted for each of them."""
+    return sum(_resident_pages(pid) for pid in pids) * _PAGE
+
+
+def has_in_environment(pid: int, entry: bytes) -> bool:
+    """Whether the process was started with exactly this `NAME=value`."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return entry in file.read().split(b"\0")
+    except (*_GONE, OSError):
+        return False
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1])
+    except _GONE:
+        return 0
+
+
+def _kernel_lists_children() -> bool:
+    return os.path.exists("/proc/thread-self/children")
+
+
+def _children(pid: int) -> list[int]:
+    """The kernel keeps children by the thread that forked them."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found.extend(map(int, file.read().split()))
+    except _GONE:
+        pass
+    return found
+
+
+def _families() -> dict[int, list[int]]:
+    families: dict[int, list[int]] = {}
+    for process in filter(None, map(read, everyone())):
+        families.setdefault(process.parent, []).append(process.pid)
+    return families

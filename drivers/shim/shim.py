@@ -1,0 +1,84 @@
+"""The shim: `python -I -S drivers/shim/shim.py <state_dir>`, its `ShimSpec` as JSON on stdin.
+
+Exits when the process it keeps was started (0), when another shim holds the state folder (75), or with a reason on
+stderr; the shim itself goes on in the background, out of reach of its starter's death, terminal and signals.
+Stdlib only: it must start within milliseconds, stay small, and not depend on what an upgrade does to site-packages.
+"""
+
+import errno
+import json
+import os
+import sys
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from drivers.shim import leftovers, lock, record
+from drivers.shim.keeper import Keeper
+from drivers.shim.spec import ALREADY_RUNNING, DISK_FULL, FAILED, LOCK, PID, STARTED, ShimSpec
+
+
+def main() -> int:
+    """Takes the lock, clears what an earlier shim left, and lets go of the starter."""
+    state_dir = sys.argv[1]
+    spec = ShimSpec(**json.load(sys.stdin))
+    if lock.take(os.path.join(state_dir, LOCK)) is None:
+        return ALREADY_RUNNING
+    try:
+        leftovers.end(spec.cookie, record.load(os.path.join(state_dir, PID)))
+        return _in_background(state_dir, spec)
+    except OSError as error:
+        return _complain(error)
+
+
+def _in_background(state_dir: str, spec: ShimSpec) -> int:
+    """In the starter's child: waits for the shim's word. In the shim: does not return."""
+    listen, speak = os.pipe()
+    if os.fork():
+        os.close(speak)
+        with os.fdopen(listen, "rb") as answer:
+            word = answer.read().decode()
+        if word == "ok":
+            return STARTED
+        sys.stderr.write(word or "the shim died while starting")
+        return DISK_FULL if f"[Errno {errno.ENOSPC}]" in word else FAILED
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.close(listen)
+    _keep(state_dir, spec, speak)
+    os._exit(0)
+
+
+def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
+    try:
+        keeper = Keeper(state_dir, spec)
+        _detach()
+    except OSError as error:
+        os.write(speak, str(error).encode())
+        os._exit(1)
+    os.write(speak, b"ok")
+    os.close(speak)
+    try:
+        keeper.run()
+    except BaseException:
+        import traceback  # noqa: PLC0415 - slow to load and hardly ever needed
+
+        with open(os.path.join(state_dir, "shim.err"), "w") as file:
+            traceback.print_exc(file=file)
+        raise
+
+
+def _detach() -> None:
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+
+
+def _complain(error: OSError) -> int:
+    sys.stderr.write(str(error))
+    return DISK_FULL if error.errno == errno.ENOSPC else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What a shim is told, and the names of the files it keeps. Shared by the shim and its client."""
+
+from typing import NamedTuple
+
+LOCK = "lock"
+PID = "pid.json"
+EXIT = "exit.json"
+
+# Marks every process of a tree, so that daemons that left session and parent can be found after the shim was killed.
+COOKIE = "DELIVERY_SHIM"
+
+STARTED = 0
+ALREADY_RUNNING = 75
+FAILED = 70
+DISK_FULL = 74
+
+
+class ShimSpec(NamedTuple):
+    """One process to keep. A NamedTuple, because it is imported by every shim and must load fast.
+
+    Attributes:
+        argv: program and arguments; visible to everybody on the machine, so never a secret.
+        env: the whole environment; handed over through a pipe and never written to disk.
+        cookie: names the work this process does; unique on the machine.
+        log_path: stdout and stderr, appended.
+        log_max_bytes: what the log may take; `on_full_log` "kill" ends the process with `output_limit`, "rotate" keeps
+            one older file beside it, together not larger than this.
+        timeout_s: wall time of one run, None for ever.
+        memory_mb: resident MiB of the whole tree, sampled four times a second.
+        stop_timeout_s: seconds between SIGTERM and SIGKILL.
+        restart: start it again when it ends, after `backoff_s` doubled with each death up to `backoff_max_s`; a run of
+            `stable_s` begins anew.
+        open_files, processes: resource limits, as far as the hard limits allow. Linux counts `processes` per user.
+        wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
+        run_id: tells one start from the next in the same folder.
+    """
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    cookie: str
+    log_path: str
+    log_max_bytes: int = 16 * 1024 * 1024
+    on_full_log: str = "kill"
+    timeout_s: float | None = None
+    memory_mb: int | None = None
+    stop_timeout_s: float = 5
+    restart: bool = False
+    backoff_s: float = 0.5
+    backoff_max_s: float = 30
+    stable_s: float = 10
+    open_files: int = 65536
+    processes: int | None = None
+    wrapper_levels: int = 0
+    run_id: str = ""

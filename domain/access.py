@@ -1,0 +1,93 @@
+"""Who may do what: scopes, roles, and what each role grants (published in `docs/access.md`)."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """The contract's scopes, and those the resolutions add."""
+
+    ORGANIZATIONS_READ = "organizations:read"
+    ORGANIZATIONS_WRITE = "organizations:write"
+    ORGANIZATIONS_ADMIN = "organizations:admin"
+    PROJECTS_READ = "projects:read"
+    PROJECTS_WRITE = "projects:write"
+    PROJECTS_DELETE = "projects:delete"
+    PROJECTS_ADMIN = "projects:admin"
+    FEATURES_READ = "features:read"
+    FEATURES_WRITE = "features:write"
+    FEATURES_DELETE = "features:delete"
+    TESTS_READ = "tests:read"
+    TESTS_WRITE = "tests:write"
+    TESTS_EXECUTE = "tests:execute"
+    DEPLOYMENTS_READ = "deployments:read"
+    DEPLOYMENTS_WRITE = "deployments:write"
+    DEPLOYMENTS_APPROVE = "deployments:approve"
+    SECURITY_READ = "security:read"
+    SECURITY_WRITE = "security:write"
+    SECURITY_ADMIN = "security:admin"
+    METRICS_READ = "metrics:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    API_KEYS_READ = "api_keys:read"
+    API_KEYS_WRITE = "api_keys:write"
+    OPERATIONS_READ = "operations:read"
+    OPERATIONS_CANCEL = "operations:cancel"
+    AUDIT_READ = "audit:read"
+
+
+class Role(StrEnum):
+    """Roles of an organization, and the one that stands above all organizations."""
+
+    VIEWER = "viewer"
+    DEVELOPER = "developer"
+    RELEASE_MANAGER = "release_manager"
+    ADMIN = "admin"
+    PLATFORM_ADMIN = "platform_admin"
+
+
+_VIEWER = frozenset(
+    {
+        Scope.ORGANIZATIONS_READ,
+        Scope.PROJECTS_READ,
+        Scope.FEATURES_READ,
+        Scope.TESTS_READ,
+        Scope.DEPLOYMENTS_READ,
+        Scope.SECURITY_READ,
+        Scope.METRICS_READ,
+        Scope.OPERATIONS_READ,
+    }
+)
+_DEVELOPER = _VIEWER | {
+    Scope.PROJECTS_WRITE,
+    Scope.FEATURES_WRITE,
+    Scope.TESTS_WRITE,
+    Scope.TESTS_EXECUTE,
+    Scope.DEPLOYMENTS_WRITE,
+    Scope.OPERATIONS_CANCEL,
+}
+_RELEASE_MANAGER = _DEVELOPER | {
+    Scope.DEPLOYMENTS_APPROVE,
+    Scope.FEATURES_DELETE,
+    Scope.SECURITY_WRITE,
+    Scope.WEBHOOKS_READ,
+}
+
+GRANTS: Mapping[Role, frozenset[Scope]] = {
+    Role.VIEWER: _VIEWER,
+    Role.DEVELOPER: _DEVELOPER,
+    Role.RELEASE_MANAGER: _RELEASE_MANAGER,
+    # Everything, but inside one organization only: tenancy sees to that, not the scopes.
+    Role.ADMIN: frozenset(Scope),
+    Role.PLATFORM_ADMIN: frozenset(Scope),
+}
+
+
+def permissions_of(role: Role) -> frozenset[Scope]:
+    """What a role grants."""
+    return GRANTS[role]
+
+
+def granted(role: Role, asked: Iterable[str]) -> frozenset[Scope]:
+    """The asked permissions cut down to what the role grants; names nobody knows grant nothing."""
+    return permissions_of(role) & frozenset(asked)

@@ -1,0 +1,55 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from runtime.stack.postgres import ROLE, Postgres
+from storage import migrations
+from storage.models import Base
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def empty_url(postgres: Postgres) -> Iterator[str]:
+    with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE migrated OWNER {ROLE}")
+        yield postgres.url("migrated")
+        connection.execute("DROP DATABASE migrated WITH (FORCE)")
+
+
+def test_the_migrated_schema_is_what_the_models_say(database_url):
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert migrations.current(connection) == migrations.head() is not None
+    engine.dispose()
+
+
+def test_four_processes_may_migrate_at_once_and_again_later(empty_url):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrations.upgrade, [empty_url] * 4))
+    migrations.upgrade(empty_url)
+    with psycopg.connect(empty_url.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrations.head(),)]
+
+
+def test_the_command_says_where_the_database_stands(empty_url):
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "storage.migrations"]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    done = run(DELIVERY_DATABASE_URL=empty_url)
+    assert (done.returncode, done.stdout) == (0, f"the database is at revision {migrations.head()}\n")
+    unset = run()
+    assert unset.returncode == 2
+    assert "DELIVERY_DATABASE_URL" in unset.stderr

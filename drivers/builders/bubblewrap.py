@@ -6,6 +6,7 @@ from drivers import sandbox
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.builders.runner import run_steps
+from drivers.folders import finish_in_thread
 
 
 class BubblewrapBuilder:
@@ -18,6 +19,6 @@ class BubblewrapBuilder:
 
     async def run(self, request: RunRequest) -> RunResult:
         private = PrivateFolders.of(request.workdir)
-        private.prepare()
+        await finish_in_thread(private.prepare)
         wrapper = sandbox.arguments(cwd=request.workdir, writable=(request.workdir, private.root), hidden=self._hidden)
         return await run_steps(request, private=private, wrapper=wrapper, levels=sandbox.WRAPPER_LEVELS)

@@ -1,9 +1,10 @@
 """Where a build keeps what is neither source nor result."""
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from drivers.folders import remove_tree
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PrivateFolders:
         return self.root / "step"
 
     def prepare(self) -> None:
-        shutil.rmtree(self.tmp, ignore_errors=True)
+        remove_tree(self.tmp)
         self.step_file.unlink(missing_ok=True)
         for folder in (self.home, self.tmp):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

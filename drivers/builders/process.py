@@ -3,6 +3,7 @@
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.builders.runner import run_steps
+from drivers.folders import finish_in_thread
 
 
 class ProcessBuilder:
@@ -12,5 +13,5 @@ class ProcessBuilder:
 
     async def run(self, request: RunRequest) -> RunResult:
         private = PrivateFolders.of(request.workdir)
-        private.prepare()
+        await finish_in_thread(private.prepare)
         return await run_steps(request, private=private, wrapper=(), levels=0)

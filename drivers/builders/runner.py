@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.errors import DependencyError, ErrorCode, TerminalError
+from domain.errors import DependencyError
 from drivers.bare import bare_environment
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
@@ -95,10 +95,7 @@ def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str
 
 def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, offset: int) -> RunResult:
     if ended.reason == "disk_full":
-        raise TerminalError(
-            "The disk is full: the output of the run could not be written. Free some space and try again.",
-            code=ErrorCode.DISK_FULL,
-        )
+        raise client.disk_full(request.log_path)
     succeeded = ended.reason == "exited" and ended.code == 0
     return RunResult(
         exit_code=ended.code,

@@ -209,7 +209,10 @@ def _start(state_dir: Path, spec: ShimSpec) -> None:
 
 def _failure(state_dir: Path, reason: str, *, is_full: bool) -> DeliveryError:
     if is_full:
-        return TerminalError(
-            f"The disk of {state_dir} is full: free some space and try again.", code=ErrorCode.DISK_FULL
-        )
+        return disk_full(state_dir)
     return DependencyError(f"The process of {state_dir.name} could not be started: {reason.strip()}.")
+
+
+def disk_full(path: Path) -> TerminalError:
+    """What to say when nothing can be written there."""
+    return TerminalError(f"The disk of {path} is full: free some space and try again.", code=ErrorCode.DISK_FULL)

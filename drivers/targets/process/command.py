@@ -1,0 +1,41 @@
+"""How an instance's command is run."""
+
+import hashlib
+from collections.abc import Sequence
+
+from drivers import sandbox
+from drivers.bare import bare_environment
+from drivers.shim.spec import ShimSpec
+from drivers.targets.base import InstanceSpec
+from drivers.targets.process.folder import InstanceFolder
+
+_LOG_BYTES = 10 * 1024 * 1024
+# Characters that make a line more than one plain command; without them `exec` saves the shell and SIGTERM arrives.
+_COMPOUND = frozenset(";&|(){}\n`")
+_BUILT_IN = frozenset(
+    {"cd", "export", "set", "exec", "if", "for", "while", "until", "case", ".", "trap", "ulimit", "umask"}
+)
+
+
+def shim_spec(folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Sequence[str]) -> ShimSpec:
+    """Restarted for ever, with growing pauses; the log keeps two files."""
+    return ShimSpec(
+        argv=[*wrapper, "/bin/sh", "-c", shell_line(spec.command)],
+        cwd=str(folder.app),
+        env={**spec.env, **bare_environment(folder.home, folder.tmp), "PORT": str(port)},
+        cookie=hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()[:32],
+        log_path=str(folder.log),
+        log_max_bytes=_LOG_BYTES,
+        on_full_log="rotate",
+        memory_mb=spec.memory_mb,
+        stop_timeout_s=spec.stop_timeout_s,
+        restart=True,
+        wrapper_levels=sandbox.WRAPPER_LEVELS if wrapper else 0,
+    )
+
+
+def shell_line(command: str) -> str:
+    """The command in the shell's place where it is one plain command, else as it is."""
+    words = command.split()
+    plain = bool(words) and not _COMPOUND & set(command) and words[0] not in _BUILT_IN and "=" not in words[0]
+    return f"exec {command}" if plain else command

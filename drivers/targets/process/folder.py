@@ -1,0 +1,80 @@
+"""The folder of one instance: `<root>/<instance_id>/` with its record, state, log and private folders."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from domain.errors import CallerError
+from drivers.folders import remove_tree
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class InstanceRecord:
+    """What must outlive every process. No environment: it may hold secrets, and each start brings it anew."""
+
+    instance_id: str
+    release_id: str
+    artifact_digest: str
+    port: int
+    isolated: bool
+
+
+@dataclass(frozen=True)
+class InstanceFolder:
+    """Names the files; `app` is the unpacked artifact and the working directory."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, root: Path, instance_id: str) -> "InstanceFolder":
+        """Raises `CallerError` for an id that could lead out of the root."""
+        if not _ID.fullmatch(instance_id):
+            raise CallerError(f"{instance_id!r} cannot be an instance id: letters, digits, '.', '_' and '-' only.")
+        return cls(root / instance_id)
+
+    @property
+    def state(self) -> Path:
+        return self.path / "shim"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "service.log"
+
+    @property
+    def app(self) -> Path:
+        return self.path / "app"
+
+    @property
+    def home(self) -> Path:
+        return self.path / "home"
+
+    @property
+    def tmp(self) -> Path:
+        return self.path / "tmp"
+
+    def record(self) -> InstanceRecord | None:
+        """None when the instance was never started here."""
+        try:
+            return InstanceRecord(**json.loads((self.path / "instance.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def write(self, record: InstanceRecord) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self.path / "instance.json.new"
+        new.write_text(json.dumps(asdict(record)))
+        new.replace(self.path / "instance.json")
+
+    def prepare(self) -> None:
+        """HOME and TMPDIR of a fresh start."""
+        for folder in (self.home, self.tmp):
+            remove_tree(folder)
+            folder.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """The record goes first: what has none is no instance, and what is left of it is cleared by the next start."""
+        (self.path / "instance.json").unlink(missing_ok=True)
+        remove_tree(self.path)

@@ -1,0 +1,60 @@
+"""Which TCP ports a process tree listens on, from /proc."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+_LISTEN = "0A"
+# Local addresses, in the kernel's byte order, that a connection to 127.0.0.1 reaches.
+_REACHED = frozenset(
+    {
+        "0100007F",
+        "00000000",
+        "00000000000000000000000000000000",
+        "0000000000000000FFFF00000100007F",
+        "0000000000000000FFFF000000000000",
+    }
+)
+
+
+class Listener(NamedTuple):
+    """`reachable`: a connection to 127.0.0.1 arrives there."""
+
+    port: int
+    reachable: bool
+
+
+def listeners(pids: Iterable[int]) -> set[Listener]:
+    """Listening sockets that one of these processes holds; processes may vanish meanwhile."""
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    if not sockets:
+        return set()
+    return {listener for table in ("tcp", "tcp6") for inode, listener in _listening(table) if inode in sockets}
+
+
+def _sockets(pid: int) -> list[str]:
+    found: list[str] = []
+    try:
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            target = os.readlink(entry.path)  # noqa: PTH115 - hot path
+            if target.startswith("socket:["):
+                found.append(target[len("socket:[") : -1])
+    except OSError:
+        return found
+    return found
+
+
+def _listening(table: str) -> list[tuple[str, Listener]]:
+    """Lines: index, local address:port, remote, state, ..., inode as the tenth field."""
+    try:
+        lines = Path("/proc/net", table).read_text().splitlines()[1:]
+    except FileNotFoundError:  # a kernel without IPv6
+        return []
+    found: list[tuple[str, Listener]] = []
+    for line in lines:
+        if f" {_LISTEN} " in line:
+            fields = line.split()
+            address, port = fields[1].split(":")
+            found.append((fields[9], Listener(int(port, 16), address in _REACHED)))
+    return found

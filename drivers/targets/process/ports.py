@@ -1,0 +1,38 @@
+"""Chooses ports for instances; the instance records are the reservations."""
+
+import random
+import socket
+from collections.abc import Sequence
+
+from domain.errors import ErrorCode, TerminalError
+
+ADDRESS = "127.0.0.1"
+# Below the range from which Linux takes the near ends of outgoing connections, so that none of these is in the way.
+DEFAULT_PORTS = range(20000, 32000)
+_TRIES = 500
+
+
+def choose_port(ports: Sequence[int], reserved: set[int]) -> int:
+    """A port that nobody has reserved or listens on. Random, so that engines side by side seldom choose the same.
+
+    Raises:
+        TerminalError: NO_FREE_PORT.
+    """
+    candidates = [port for port in ports if port not in reserved]
+    for port in random.sample(candidates, min(_TRIES, len(candidates))):
+        if _is_free(port):
+            return port
+    raise TerminalError(
+        f"No free port for another instance between {ports[0]} and {ports[-1]}: stop instances that are not needed.",
+        code=ErrorCode.NO_FREE_PORT,
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True

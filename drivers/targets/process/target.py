@@ -1,0 +1,138 @@
+"""Runs instances as processes of this machine. Nothing is held in memory: any engine process can go on with any."""
+
+import asyncio
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+
+from drivers import sandbox
+from drivers.artifacts.base import ArtifactStore
+from drivers.builders.registry import isolation_unavailable
+from drivers.folders import finish_in_thread
+from drivers.shim import client
+from drivers.shim.client import disk_full
+from drivers.shim.log import tail
+from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
+from drivers.targets.process.command import shim_spec
+from drivers.targets.process.folder import InstanceFolder, InstanceRecord
+from drivers.targets.process.listeners import listeners
+from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port
+from drivers.targets.process.turns import instance_turn, ports_turn
+
+
+class ProcessTarget:
+    """Each instance has its folder below `root`, its own copy of the artifact and its own port.
+
+    Args:
+        root: folder of the instances; nothing else lives in it.
+        artifacts: where releases come from.
+        trusted_code: run without isolation; otherwise every instance runs under bubblewrap.
+        hidden: folders and files that isolated instances must not see; `root` always is.
+        ports: what may be assigned.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        artifacts: ArtifactStore,
+        *,
+        trusted_code: bool,
+        hidden: tuple[Path, ...] = (),
+        ports: range = DEFAULT_PORTS,
+    ) -> None:
+        self._root = root
+        self._artifacts = artifacts
+        self._isolated = not trusted_code
+        self._hidden = (*hidden, root)
+        self._ports = ports
+
+    async def start(self, spec: InstanceSpec) -> InstanceStatus:
+        if self._isolated and not sandbox.available():
+            raise isolation_unavailable("Instances")
+        folder = InstanceFolder.of(self._root, spec.instance_id)
+        try:
+            async with instance_turn(self._root, spec.instance_id):
+                if not client.status(folder.state).alive:
+                    await self._start(folder, spec)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise disk_full(self._root) from error
+            raise
+        return await self.inspect(spec.instance_id)
+
+    async def inspect(self, instance_id: str) -> InstanceStatus:
+        return await asyncio.to_thread(self._inspect, InstanceFolder.of(self._root, instance_id), instance_id)
+
+    async def stop(self, instance_id: str) -> None:
+        folder = InstanceFolder.of(self._root, instance_id)
+        async with instance_turn(self._root, instance_id):
+            await client.stop(folder.state)
+            await finish_in_thread(folder.remove)
+
+    async def list_instances(self) -> Sequence[InstanceStatus]:
+        return [await self.inspect(record.instance_id) for record in await asyncio.to_thread(self._records)]
+
+    async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str:
+        folder = InstanceFolder.of(self._root, instance_id)
+        return await asyncio.to_thread(_log_tail, folder, max_bytes)
+
+    async def _start(self, folder: InstanceFolder, spec: InstanceSpec) -> None:
+        await client.end_leftovers(folder.state)
+        if folder.record() is None:  # never started here, or an interrupted stop
+            await finish_in_thread(folder.remove)
+        record = await self._reserve(folder, spec)
+        await self._artifacts.unpack(spec.artifact_digest, folder.app)
+        await finish_in_thread(folder.prepare)
+        await client.start(folder.state, shim_spec(folder, spec, record.port, self._wrapper(folder)))
+
+    async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec) -> InstanceRecord:
+        """The port of an instance stays the same for its life."""
+        async with ports_turn(self._root):
+            known = folder.record()
+            port = known.port if known else choose_port(self._ports, {each.port for each in self._records()})
+            record = InstanceRecord(
+                spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated
+            )
+            folder.write(record)
+        return record
+
+    def _wrapper(self, folder: InstanceFolder) -> list[str]:
+        if not self._isolated:
+            return []
+        return sandbox.arguments(cwd=folder.app, writable=(folder.app, folder.home, folder.tmp), hidden=self._hidden)
+
+    def _records(self) -> list[InstanceRecord]:
+        folders = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
+        return [record for path in folders if (record := InstanceFolder(path).record())]
+
+    def _inspect(self, folder: InstanceFolder, instance_id: str) -> InstanceStatus:
+        record = folder.record()
+        if record is None:
+            return InstanceStatus(instance_id=instance_id, release_id="", phase=InstancePhase.ABSENT)
+        now = client.status(folder.state)
+        found = listeners(client.tree(now.child_pid)) if now.child_pid else set()
+        return InstanceStatus(
+            instance_id=instance_id,
+            release_id=record.release_id,
+            phase=_phase(now),
+            address=ADDRESS,
+            port=record.port,
+            pid=now.child_pid,
+            listening=any(each.port == record.port and each.reachable for each in found),
+            listens_elsewhere=tuple(sorted({each.port for each in found if each.port != record.port})),
+            restarts=now.restarts,
+            exit_code=now.exit.code if now.exit else now.last_code,
+        )
+
+
+def _phase(now: client.ShimStatus) -> InstancePhase:
+    if not now.alive:
+        return InstancePhase.STOPPED
+    return InstancePhase.RUNNING if now.child_pid else InstancePhase.BACKOFF
+
+
+def _log_tail(folder: InstanceFolder, max_bytes: int) -> str:
+    recent = tail(folder.log, max_bytes)
+    missing = max_bytes - len(recent.encode())
+    older = tail(folder.log.with_name(folder.log.name + ".1"), missing) if missing > 0 else ""
+    return older + recent

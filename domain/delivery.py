@@ -4,9 +4,10 @@ Every section has a sound default. Durations are seconds, sizes are mebibytes. T
 and key of a fault is `domain/delivery_file.py`.
 """
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from domain.lifecycle import EnvironmentName
 
@@ -17,7 +18,18 @@ RESERVED_ENV = frozenset({"PORT", "PATH", "HOME", "TMPDIR"})
 Command = Annotated[str, Field(min_length=1, max_length=MAX_COMMAND)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 EnvValue = Annotated[str, Field(max_length=8192)]
-Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100)]
+
+
+def _inside(path: str) -> str:
+    """Refuse paths that leave the folder they are relative to; links are checked where files are read."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
+        msg = "must be a relative path that stays inside, without '..'"
+        raise ValueError(msg)
+    return path
+
+
+InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside)]
+Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100, description="environment variables")]
 
 
 class SpecModel(BaseModel):
@@ -29,18 +41,20 @@ class SpecModel(BaseModel):
 class SourceSpec(SpecModel):
     """What part of the repository is the service."""
 
-    path: str = Field(default=".", max_length=512, description="folder of the service inside the repository")
+    path: InnerPath = Field(default=".", description="folder of the service inside the repository")
 
 
 class BuildSpec(SpecModel):
     """Commands that turn sources into something that runs. No steps: the sources are the artifact."""
 
-    driver: Literal["auto", "process", "bubblewrap"] = "auto"
+    driver: Literal["auto", "process", "bubblewrap"] = Field(
+        default="auto", description="what runs the steps; auto takes the best isolation there is"
+    )
     steps: tuple[Command, ...] = Field(default=(), max_length=MAX_STEPS, description="shell lines, in order")
     env: Env = {}
     timeout: float = Field(default=900, gt=0, le=7200, description="seconds for all steps together")
-    memory_mb: int = Field(default=2048, ge=64, le=65536)
-    output: str = Field(default=".", max_length=512, description="folder that becomes the artifact")
+    memory_mb: int = Field(default=2048, ge=64, le=65536, description="MiB for all processes together")
+    output: InnerPath = Field(default=".", description="folder that becomes the artifact")
 
 
 class TestSpec(SpecModel):
@@ -48,23 +62,25 @@ class TestSpec(SpecModel):
 
     __test__ = False  # not a test class, whatever its name says
 
-    command: Command | None = None
+    command: Command | None = Field(default=None, description="shell line; not given: no tests are run")
     env: Env = {}
     timeout: float = Field(default=900, gt=0, le=7200, description="seconds")
-    report: str | None = Field(default=None, max_length=512, description="path of a JUnit XML report")
-    coverage: str | None = Field(default=None, max_length=512, description="path of a Cobertura XML report")
+    report: InnerPath | None = Field(default=None, description="path of a JUnit XML report")
+    coverage: InnerPath | None = Field(default=None, description="path of a Cobertura XML report")
 
 
 class ScanSpec(SpecModel):
     """Security scans; reported as skipped while no scanner driver exists."""
 
-    tools: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=20)
+    tools: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        default=(), max_length=20, description="names of scanners"
+    )
 
 
 class HealthSpec(SpecModel):
     """How an instance says that it can take traffic: HTTP GET, any 2xx or 3xx is healthy."""
 
-    path: str = Field(default="/", pattern=r"^/", max_length=512)
+    path: str = Field(default="/", pattern=r"^/", max_length=512, description="path that is asked for")
     interval: float = Field(default=0.5, ge=0.05, le=60, description="seconds between probes")
     timeout: float = Field(default=2, ge=0.05, le=60, description="seconds a probe may take")
     healthy_after: int = Field(default=2, ge=1, le=20, description="successes in a row")
@@ -76,9 +92,9 @@ class ServiceSpec(SpecModel):
     """What runs, and how many of it."""
 
     command: Command | None = Field(default=None, description="shell line; listens on 127.0.0.1:$PORT")
-    replicas: int = Field(default=1, ge=1, le=50)
+    replicas: int = Field(default=1, ge=1, le=50, description="instances")
     env: Env = {}
-    memory_mb: int = Field(default=1024, ge=16, le=65536)
+    memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
     stop_timeout: float = Field(default=5, ge=0, le=600, description="seconds from SIGTERM to SIGKILL")
@@ -105,21 +121,23 @@ class RolloutSpec(SpecModel):
 class EnvironmentOverrides(SpecModel):
     """What differs in one environment."""
 
-    replicas: int | None = Field(default=None, ge=1, le=50)
+    replicas: int | None = Field(default=None, ge=1, le=50, description="instances there")
     env: Env = {}
 
 
 class DeliverySpec(SpecModel):
     """The whole of `delivery.yaml`."""
 
-    version: Literal[1] = 1
+    version: Literal[1] = Field(default=1, description="of this format")
     source: SourceSpec = SourceSpec()
     build: BuildSpec = BuildSpec()
     test: TestSpec = TestSpec()
     scan: ScanSpec = ScanSpec()
     service: ServiceSpec = ServiceSpec()
     rollout: RolloutSpec = RolloutSpec()
-    environments: dict[EnvironmentName, EnvironmentOverrides] = {}
+    environments: dict[EnvironmentName, EnvironmentOverrides] = Field(
+        default={}, description="what differs in dev, staging or production"
+    )
 
     def service_for(self, environment: EnvironmentName) -> ServiceSpec:
         """The service section with the overrides of one environment applied."""

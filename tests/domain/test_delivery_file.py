@@ -1,0 +1,194 @@
+"""Reading delivery.yaml and Procfile: every fault is named with file, line, column and key."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.delivery_file import SCHEMA_FILE, SPEC_FILES, delivery_schema, parse_delivery, spec_from_files
+from domain.errors import ErrorCode, TerminalError
+from domain.lifecycle import EnvironmentName
+
+ROOT = Path(__file__).parents[2]
+
+
+def faults(text: str) -> list[tuple[int, int, str]]:
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery(text)
+    assert caught.value.code is ErrorCode.SPEC_INVALID
+    found = caught.value.details["faults"]
+    for fault in found:
+        assert f"delivery.yaml:{fault['line']}:{fault['column']}: " in caught.value.message
+        assert fault["file"] == "delivery.yaml"
+    return [(fault["line"], fault["column"], fault["key"]) for fault in found]
+
+
+def refused(files: dict[str, str | None]) -> TerminalError:
+    with pytest.raises(TerminalError) as caught:
+        spec_from_files(files)
+    return caught.value
+
+
+FULL = """\
+version: 1
+build:
+  steps:
+    - make
+    - make install
+  env: {CFLAGS: "-O2"}
+service:
+  command: ./run $PORT
+  replicas: 2
+environments:
+  production:
+    replicas: 4
+"""
+
+
+def test_a_whole_file():
+    spec = parse_delivery(FULL)
+    assert spec.build.steps == ("make", "make install")
+    assert spec.build.env == {"CFLAGS": "-O2"}
+    assert spec.service_for(EnvironmentName.PRODUCTION).replicas == 4
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/delivery.yaml")), ids=lambda p: p.parent.name)
+def test_the_examples_are_valid(example):
+    assert spec_from_files({"delivery.yaml": example.read_text()}).service.command
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("service:\n  comand: x\n", [(2, 3, "service.comand")]),
+        ("service:\n  replicas: 0\n  command: 7\n", [(2, 3, "service.replicas"), (3, 3, "service.command")]),
+        ("build:\n  steps:\n    - make\n    - [a]\n", [(4, 7, "build.steps[1]")]),
+        ("build:\n  steps: make\n", [(2, 3, "build.steps")]),
+        ("service:\n  health:\n    path: healthz\n", [(3, 5, "service.health.path")]),
+        ("service:\n  env:\n    A: true\n    1B: x\n", [(3, 5, "service.env.A"), (4, 5, "service.env.1B")]),
+        ("service:\n  env:\n    PORT: '1'\n", [(2, 3, "service.env")]),
+        ("environments:\n  prod: {}\n", [(2, 3, "environments.prod")]),
+        ("service: x\n", [(1, 1, "service")]),
+        ("build:\n  output: ../..\n", [(2, 3, "build.output")]),
+        ("test:\n  report: /etc/passwd\n", [(2, 3, "test.report")]),
+        ("service:\n  command: a\n  command: b\n", [(3, 3, "service.command")]),
+        ("service:\n  command: !!python/name:os.system x\n", [(2, 3, "service.command")]),
+        ("a: &a {x: 1}\nservice:\n  <<: *a\n", [(3, 3, "service.<<")]),
+        ("service:\n  command: 'x\n", [(3, 1, "")]),
+        ("service:\n\tcommand: x\n", [(2, 1, "")]),
+        ("- a\n", [(1, 1, "")]),
+        ("just text", [(1, 1, "")]),
+        ("a: 1\n---\nb: 1\n", [(2, 1, "")]),
+        ("version: 2\n", [(1, 1, "version")]),
+        ("a: \x00\n", [(1, 1, "")]),
+        ("version: 1\nbuild:\n  timeout: 0x_\n", [(3, 3, "build.timeout")]),
+        ("build:\n  timeout: .nan\n", [(2, 3, "build.timeout")]),
+        ("a.b: 1\n? [x]\n: 1\n", [(1, 1, "a.b"), (2, 3, "?")]),
+    ],
+)
+def test_each_fault_says_where_it_is(text, expected):
+    assert faults(text) == expected
+
+
+def test_words_are_for_strangers():
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery("service:\n  env:\n    DEBUG: true\n")
+    assert caught.value.message == "delivery.yaml:3:5: service.env.DEBUG: must be text; put true into quotes"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
+        "a: &a [*a]\n",
+        "[" * 200_000,
+        "{a: " * 10_000,
+        "- " * 20_000,
+        "x" * 300_000,
+        "- x\n" * 60_000,
+    ],
+    ids=["bomb", "self", "lists", "maps", "dashes", "text", "many"],
+)
+@pytest.mark.timeout(5)
+def test_hostile_files_cost_little(text):
+    assert 1 <= len(faults(text)) <= 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"#\n <%@,?1", max_size=60))
+def test_any_text_gives_a_spec_or_named_faults(text):
+    refusal = None
+    try:
+        parse_delivery(text)
+    except TerminalError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.code is ErrorCode.SPEC_INVALID
+        assert refusal.details["faults"]
+        json.dumps(refusal.details)
+
+
+def test_an_empty_file_is_all_defaults_but_needs_a_command():
+    assert parse_delivery("").service.replicas == 1
+    error = refused({"delivery.yaml": "# nothing\n"})
+    assert error.code is ErrorCode.SPEC_INVALID
+    assert error.message.startswith("delivery.yaml:1:1: service.command: ")
+
+
+def test_a_missing_command_is_named_where_the_service_is():
+    error = refused({"delivery.yml": "version: 1\nservice:\n  replicas: 2\n"})
+    assert error.message.startswith("delivery.yml:2:1: service.command: ")
+
+
+def test_a_procfile_alone():
+    spec = spec_from_files({"Procfile": "# x\nworker: celery\nweb:  gunicorn app:app -b 127.0.0.1:$PORT\n"})
+    assert spec.service.command == "gunicorn app:app -b 127.0.0.1:$PORT"
+
+
+def test_a_procfile_completes_a_delivery_file_but_does_not_overrule_it():
+    web = "web: from procfile\n"
+    assert spec_from_files({"delivery.yaml": "service: {replicas: 3}", "Procfile": web}).service.replicas == 3
+    assert spec_from_files({"delivery.yaml": "service: {replicas: 3}", "Procfile": web}).service.command
+    both = spec_from_files({"delivery.yaml": "service: {command: x}", "Procfile": web})
+    assert both.service.command == "x"
+
+
+def test_a_command_of_a_procfile_has_limits_too():
+    error = refused({"Procfile": f"\nweb: {'x' * 5000}\n"})
+    assert (error.code, error.details["faults"][0]["line"]) == (ErrorCode.SPEC_INVALID, 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "neither a delivery.yaml nor a Procfile"),
+        (dict.fromkeys(SPEC_FILES), "neither a delivery.yaml nor a Procfile"),
+        ({"Procfile": "worker: x\n"}, "no `web:` line"),
+        ({"Dockerfile": "FROM x\n"}, "container builds are not available"),
+    ],
+)
+def test_nothing_to_go_by(files, words):
+    error = refused(files)
+    assert error.code is ErrorCode.SPEC_MISSING
+    assert words in error.message
+    parse_delivery(error.message.split("like this:\n")[1])
+
+
+def test_the_published_schema_is_the_one_of_the_code():
+    refresh = f".venv/bin/python -m domain.delivery_file --schema > {SCHEMA_FILE}"
+    assert (ROOT / SCHEMA_FILE).read_text() == delivery_schema(), f"refresh it with: {refresh}"
+
+
+def test_every_key_of_the_schema_is_described():
+    schema = json.loads(delivery_schema())
+    sections = {"DeliverySpec": schema, **schema["$defs"]}
+    nameless = [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, value in section.get("properties", {}).items()
+        if "description" not in value and "$ref" not in value
+    ]
+    assert nameless == []

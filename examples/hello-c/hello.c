@@ -79,7 +79,7 @@ static void say(struct answer *out, int status, const char *text) {
 }
 
 static void say_version(struct answer *out) {
-    const char *release = getenv("DELIVERY_RELEASE_ID");
+    const char *release = getenv("DELIVERY_RELEASE");
     say(out, 200, "");
     out->type = "application/json";
     snprintf(out->body, sizeof out->body, "{\"version\": \"%s\", \"release\": \"%.64s\", \"pid\": %d}\n", VERSION,

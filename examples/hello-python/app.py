@@ -41,7 +41,7 @@ class Hello:
         self._requests = 0
         facts: dict[str, str | int] = {
             "version": version,
-            "release": os.environ.get("DELIVERY_RELEASE_ID", "local"),
+            "release": os.environ.get("DELIVERY_RELEASE", "local"),
             "pid": os.getpid(),
             "colour": f"hsl({hue_of(version)} 70% 32%)",
             "fault": fault_text,

@@ -1,0 +1,30 @@
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def platform():
+    """One stack for all end-to-end tests, in a short path (unix sockets) with a space in it."""
+    folder = Path(tempfile.mkdtemp(prefix="de e2e-", dir="/tmp"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
+    try:
+        running = Platform(folder / "data", folder / "repositories")
+        try:
+            yield running
+        finally:
+            running.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def live(platform):
+    """An application with a good version in `dev`: bad input must leave it serving."""
+    app = platform.app("live")
+    app.ship_good()
+    return app

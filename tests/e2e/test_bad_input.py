@@ -1,0 +1,113 @@
+"""Each ends in a failed operation with a code and a message a stranger understands, and the old version serves."""
+
+import pytest
+
+from tests.support.platform import App
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+FAILING_TEST = """\
+import unittest
+
+
+class ArithmeticTest(unittest.TestCase):
+    def test_two_and_two_is_five(self):
+        self.assertEqual(2 + 2, 5)
+"""
+
+
+@pytest.fixture
+def live(live):
+    """The live application; afterwards the version from before must still serve."""
+    before = live.service.version()
+    yield live
+    assert live.service.version() == before
+
+
+def test_a_service_that_is_never_healthy_is_undone_with_its_last_answer_and_log(live):
+    shipped = live.ship(fault="unhealthy")
+    assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
+    assert "500" in shipped.error["details"]["last_probe"]
+    assert "listening on" in shipped.error["details"]["log_tail"]
+    assert shipped.deployment["status"] in ("failed", "rolled_back")
+
+
+def test_a_service_that_is_never_healthy_is_undone_by_rolling_too(live):
+    shipped = live.ship(fault="unhealthy", deployment_strategy="rolling")
+    assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
+
+
+def test_an_unknown_repository_is_named(platform, live):
+    missing = live.repository.folder.parent / "no such repository"
+    app = App(platform, "nowhere", live.repository, missing.as_uri())
+    accepted = app.api.build_and_deploy(app.feature["id"], "1.0.0")
+    operation = app.api.wait(accepted.operation_id, 60)
+    assert operation["status"] == "failed"
+    assert operation["error"]["code"] == "SOURCE_NOT_FOUND"
+    assert app.api.deployment(accepted.deployment_id)["status"] == "failed"
+
+
+def test_a_missing_branch_is_named(live):
+    error = live.ship(git_branch="no-such-branch").error
+    assert error["code"] == "SOURCE_REF_NOT_FOUND"
+    assert "no-such-branch" in error["message"]
+
+
+def test_a_missing_commit_is_named(live):
+    error = live.ship(git_commit_hash="f" * 40).error
+    assert error["code"] == "SOURCE_REF_NOT_FOUND"
+    assert "f" * 7 in error["message"]
+
+
+def test_a_broken_spec_names_file_line_and_key(live):
+    error = live.ship(files={"delivery.yaml": "version: 1\nservice:\n  comand: python3 app.py\n"}).error
+    assert error["code"] == "SPEC_INVALID"
+    assert "delivery.yaml" in error["message"]
+    assert "3" in error["message"]
+    assert "comand" in error["message"]
+
+
+def test_failing_tests_name_the_first(live):
+    spec = {"test": {"command": "python3 run_tests.py reports/junit.xml", "report": "reports/junit.xml"}}
+    try:
+        error = live.ship(files={"test_arithmetic.py": FAILING_TEST}, spec=spec).error
+    finally:
+        (live.repository.folder / "test_arithmetic.py").unlink()
+    assert error["code"] == "TESTS_FAILED"
+    assert "test_two_and_two_is_five" in error["message"]
+
+
+def test_a_failing_build_shows_its_output(live):
+    error = live.ship(spec={"build": {"steps": ["echo the compiler says no", "exit 7"]}}).error
+    assert error["code"] == "BUILD_FAILED"
+    assert "7" in error["message"]
+    assert "the compiler says no" in error["details"]["log_tail"]
+
+
+def test_a_build_that_hangs_is_ended(live):
+    error = live.ship(spec={"build": {"steps": ["sleep 300"], "timeout": 1}}).error
+    assert error["code"] == "BUILD_TIMEOUT"
+
+
+def test_a_build_that_floods_its_output_is_ended(live):
+    error = live.ship(spec={"build": {"steps": ["yes 'this goes on and on'"]}}).error
+    assert error["code"] == "BUILD_OUTPUT_LIMIT"
+
+
+def test_a_service_on_another_port_is_told_about_port(live):
+    error = live.ship(fault="wrong-port").error
+    assert error["code"] == "INSTANCE_WRONG_PORT"
+    assert "$PORT" in error["message"]
+
+
+def test_a_service_that_crashes_shows_its_last_words(live):
+    error = live.ship(fault="crash").error
+    assert error["code"] == "INSTANCE_EXITED"
+    assert error["details"]["exit_code"] == 3
+    assert "on purpose" in error["details"]["log_tail"]
+
+
+def test_a_service_that_listens_nowhere_is_undone(live):
+    error = live.ship(fault="never-listens").error
+    assert error["code"] == "INSTANCE_UNHEALTHY"
+    assert "listening nowhere" in error["details"]["log_tail"]

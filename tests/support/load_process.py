@@ -1,0 +1,51 @@
+"""The load generator in a process of its own, so that neither disturbs the other's clock."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from examples.client import Service
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAX_SECONDS = 110.0
+STOP_SECONDS = 30.0
+
+
+class LoadProcess:
+    """A running load; `stop` ends it and returns its summary (the fields of `Summary`)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def stop(self) -> dict[str, Any]:
+        """Send no more requests, wait for what is in flight, return the summary."""
+        self._process.send_signal(signal.SIGTERM)
+        output, errors = self._process.communicate(timeout=STOP_SECONDS)
+        if not output:
+            raise AssertionError(f"the load generator printed no summary: {errors[-2000:]}")
+        summary: dict[str, Any] = json.loads(output)
+        return summary
+
+
+@contextmanager
+def load_on(service: Service, *, rps: float, path: str = "/version") -> Iterator[LoadProcess]:
+    """Steady open-loop load on a deployed service until `stop`, or the end of the block."""
+    command = [sys.executable, "-m", "tests.support.loadgen", "--url", service.dial + path, "--host", service.host]
+    process = subprocess.Popen(
+        [*command, "--rps", str(rps), "--seconds", str(MAX_SECONDS)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield LoadProcess(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

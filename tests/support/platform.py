@@ -1,0 +1,159 @@
+"""A whole embedded stack for the end-to-end tests, and applications that are shipped through it."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from examples.client import Api, Json, Service
+from examples.embedded import EmbeddedStack
+from examples.repository import ServiceRepository
+
+OPERATION_SECONDS = 90.0
+
+# What makes the examples quick to deploy; everything else stays as their delivery.yaml says.
+QUICK: dict[str, Any] = {
+    "test": {"command": None, "report": None},
+    "service": {
+        "replicas": 1,
+        "health": {"interval": 0.1, "startup_timeout": 4},
+        "drain_timeout": 2,
+    },
+    "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
+}
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over` replaced, section by section; a None removes the key."""
+    out = dict(base)
+    for key, value in over.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, Mapping):
+            out[key] = merge(out.get(key, {}), value)
+        else:
+            out[key] = value
+    return out
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A finished build-and-deploy."""
+
+    version: str
+    commit: str
+    operation: Json
+    deployment: Json
+
+    @property
+    def succeeded(self) -> bool:
+        return (self.operation["status"], self.deployment["status"]) == ("completed", "success")
+
+    @property
+    def error(self) -> Json:
+        """Code, message and details of a failed operation."""
+        assert self.operation["status"] == "failed", self.operation
+        error: Json = self.operation["error"]
+        return error
+
+
+class Platform:
+    """The stack, and an organization in it. `restart` stops and starts it on the same data."""
+
+    def __init__(self, data_dir: Path, repositories: Path) -> None:
+        self._repositories = repositories
+        self._services: dict[tuple[str, str], Service] = {}
+        self.stack = EmbeddedStack(data_dir)
+        self.stack.up()
+        self.api = self._connect()
+        self.organization = self.api.create_organization("acme")
+
+    def _connect(self) -> Api:
+        return Api(self.stack.addresses["api"], self.stack.token())
+
+    def restart(self) -> None:
+        """Stop everything in order and start it again."""
+        self._disconnect()
+        self.stack.down()
+        self.stack.up()
+        self.api = self._connect()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._disconnect()
+        self.stack.down()
+
+    def _disconnect(self) -> None:
+        self.api.close()
+        for service in self._services.values():
+            service.close()
+        self._services.clear()
+
+    def service(self, url: str) -> Service:
+        """The service at an environment's address."""
+        key = (url, self.stack.addresses["ingress"])
+        if key not in self._services:
+            self._services[key] = Service(*key)
+        return self._services[key]
+
+    def app(self, slug: str, example: str = "hello-python") -> "App":
+        """A new project with a repository of its own, made from an example."""
+        return App(self, slug, ServiceRepository(self._repositories / slug, example))
+
+
+class App:
+    """One project and its one feature."""
+
+    def __init__(self, platform: Platform, slug: str, repository: ServiceRepository, url: str | None = None) -> None:
+        self._platform = platform
+        self._versions = (f"1.0.{number}" for number in itertools.count())
+        self._spec: dict[str, Any] = yaml.safe_load(repository.read("delivery.yaml"))
+        self.repository = repository
+        self.project = self.api.create_project(platform.organization["id"], slug, url or repository.url)
+        self.feature = self.api.create_feature(self.project["id"], slug)
+
+    @property
+    def api(self) -> Api:
+        return self._platform.api
+
+    def spec(self, **over: Any) -> str:
+        """The example's delivery.yaml made quick, with sections changed."""
+        return yaml.safe_dump(merge(merge(self._spec, QUICK), over), sort_keys=False)
+
+    def ship(
+        self,
+        *,
+        fault: str = "none",
+        files: Mapping[str, str | None] | None = None,
+        spec: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Shipped:
+        """Commit the next version, build and deploy it, wait for the end (whichever it is).
+
+        Args:
+            fault: the example's fault switch.
+            files: other files of the commit; later commits keep them, except delivery.yaml.
+            spec: sections of delivery.yaml that differ for this version.
+            options: fields of the request.
+        """
+        version = next(self._versions)
+        commit = self.repository.commit(
+            version, fault=fault, files={"delivery.yaml": self.spec(**(spec or {})), **(files or {})}
+        )
+        accepted = self.api.build_and_deploy(self.feature["id"], version, **options)
+        operation = self.api.wait(accepted.operation_id, OPERATION_SECONDS)
+        return Shipped(version, commit, operation, self.api.deployment(accepted.deployment_id))
+
+    def ship_good(self, **options: Any) -> Shipped:
+        """`ship`, and fail with the operation's error unless it succeeded."""
+        shipped = self.ship(**options)
+        assert shipped.succeeded, (shipped.operation, shipped.deployment)
+        return shipped
+
+    @property
+    def service(self) -> Service:
+        """The service in `dev`, through the ingress."""
+        return self._platform.service(self.api.environment(self.project["id"])["url"])

@@ -1,12 +1,12 @@
 """Who is asking: every repository filters by it in its base statement."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select
 
-R = TypeVar("R", bound=tuple[Any, ...])
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Tenant:
 
     organization_id: UUID | None
 
-    def filter(self, statement: Select[R], column: Any) -> Select[R]:
+    def filter(self, statement: Select[*Columns], column: Any) -> Select[*Columns]:
         """The statement restricted to this tenant's rows."""
         if self.organization_id is None:
             return statement

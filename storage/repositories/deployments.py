@@ -1,0 +1,45 @@
+"""Deployments as clients read and ask for them; `projections.py` writes their progress."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from domain.lifecycle import DeploymentStatus
+from storage.models import Deployment, Release
+from storage.repositories.base import Page, PageRequest, Repository
+
+
+class DeploymentRepository(Repository[Deployment]):
+    """Deployments by project."""
+
+    model = Deployment
+    noun = "deployment"
+
+    async def of_project(
+        self, project_id: UUID, *, environment: str | None, status: str | None, request: PageRequest
+    ) -> Page[Deployment]:
+        statement = self.base().where(Deployment.project_id == project_id)
+        if environment is not None:
+            statement = statement.where(Deployment.environment == environment)
+        if status is not None:
+            statement = statement.where(Deployment.status == status)
+        return await self.page(statement, request)
+
+    async def rollback_target(self, deployment: Deployment) -> Release | None:
+        """The newest healthy release that is older than a deployment's own and was not taken back itself.
+
+        A release has the id of its deployment, and ids sort by time.
+        """
+        statement = (
+            select(Release)
+            .join(Deployment, Deployment.id == Release.deployment_id)
+            .where(
+                Release.environment_id == deployment.environment_id,
+                Release.id < deployment.id,
+                Release.was_healthy.is_(True),
+                Deployment.status == DeploymentStatus.SUCCESS,
+            )
+            .order_by(Release.id.desc())
+            .limit(1)
+        )
+        return await self.session.scalar(self.tenant.filter(statement, Release.organization_id))

@@ -1,0 +1,109 @@
+"""Answers kept for whoever sends a request again with the same `Idempotency-Key`."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ConflictError, ErrorCode, UnprocessableError
+from storage.models import IdempotencyKey
+
+KEPT = timedelta(hours=48)
+
+
+@dataclass(frozen=True)
+class KeyedRequest:
+    """A request with a key: who sent what where."""
+
+    principal: str
+    key: str
+    organization_id: UUID | None
+    method: str
+    path: str
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that makes it the same request."""
+        head = f"{self.method}\n{self.path}\n".encode()
+        return hashlib.sha256(head + self.body).hexdigest()
+
+    @property
+    def lock(self) -> int:
+        """The advisory lock of the key: 63 bits of a hash."""
+        name = f"idempotency\n{self.principal}\n{self.key}".encode()
+        return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What was answered the first time."""
+
+    status: int
+    headers: dict[str, Any]
+    body: bytes
+
+
+class IdempotencyRepository:
+    """The keys of one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def claim(self, request: KeyedRequest) -> StoredAnswer | None:
+        """Take the key for this transaction: None means go on and `store` the answer.
+
+        Raises:
+            ConflictError: IDEMPOTENCY_IN_PROGRESS, the first request with the key has not been answered yet.
+            UnprocessableError: IDEMPOTENCY_KEY_REUSED, the key belongs to another request.
+        """
+        if not await self._session.scalar(select(func.pg_try_advisory_xact_lock(request.lock))):
+            raise ConflictError(
+                "a request with this Idempotency-Key is still being worked on; ask again in a moment",
+                code=ErrorCode.IDEMPOTENCY_IN_PROGRESS,
+            )
+        await self._session.execute(
+            delete(IdempotencyKey).where(*self._named(request), IdempotencyKey.expires_at < func.now())
+        )
+        known = await self._session.scalar(select(IdempotencyKey).where(*self._named(request)))
+        if known is None:
+            await self._insert(request)
+            return None
+        if known.request_hash != request.digest:
+            raise UnprocessableError(
+                "this Idempotency-Key was used for another request; take a new key for a new request",
+                code=ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            )
+        return StoredAnswer(known.status, known.headers, known.body)
+
+    async def store(self, request: KeyedRequest, answer: StoredAnswer) -> None:
+        """Keep (or replace) the answer to a claimed request."""
+        await self._session.execute(
+            update(IdempotencyKey)
+            .where(*self._named(request))
+            .values(status=answer.status, headers=answer.headers, body=answer.body)
+        )
+
+    async def _insert(self, request: KeyedRequest) -> None:
+        statement = insert(IdempotencyKey).values(
+            organization_id=request.organization_id,
+            principal=request.principal,
+            key=request.key,
+            method=request.method,
+            path=request.path,
+            request_hash=request.digest,
+            status=0,
+            headers={},
+            body=b"",
+            expires_at=func.now() + KEPT,
+        )
+        await self._session.execute(statement)
+
+    @staticmethod
+    def _named(request: KeyedRequest) -> tuple[Any, Any]:
+        return IdempotencyKey.principal == request.principal, IdempotencyKey.key == request.key

@@ -1,0 +1,36 @@
+"""Organizations: the tenants themselves."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+
+from storage.models import Organization
+from storage.repositories.base import Page, PageRequest, Repository
+from storage.repositories.labelled import insert_labelled
+
+
+class OrganizationRepository(Repository[Organization]):
+    """A tenant sees itself; the platform sees all."""
+
+    model = Organization
+    noun = "organization"
+
+    def base(self) -> Select[Organization]:
+        return self.tenant.filter(select(Organization), Organization.id)
+
+    async def create(self, values: Mapping[str, Any], unique: Callable[[], str]) -> Organization:
+        """Insert with a host label of its own; DUPLICATE_SLUG if the slug is taken. See `insert_labelled`."""
+        taken = select(Organization.id).where(Organization.slug == values["slug"])
+        await insert_labelled(self.session, Organization, values, slug_taken=taken, unique=unique)
+        return await self.session.get_one(Organization, values["id"])
+
+    async def search(self, *, status: str | None, text: str | None, request: PageRequest) -> Page[Organization]:
+        """Organizations by status, and by a part of their name or slug."""
+        statement = self.base()
+        if status is not None:
+            statement = statement.where(Organization.status == status)
+        if text:
+            found = [column.icontains(text, autoescape=True) for column in (Organization.name, Organization.slug)]
+            statement = statement.where(or_(*found))
+        return await self.page(statement, request)

@@ -1,0 +1,36 @@
+"""What must happen after a commit, written in the transaction of the change it follows."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import OutboxEntry
+
+CHANNEL = "outbox"
+WORKFLOW_START = "workflow_start"
+
+
+class OutboxRepository:
+    """Adds entries and wakes the relay when they are committed."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def start_workflow(
+        self, entry_id: UUID, *, organization_id: UUID, topic: str, operation_id: UUID, payload: dict[str, Any]
+    ) -> None:
+        """Have the workflow of an operation started, at least once, whatever dies meanwhile."""
+        self._session.add(
+            OutboxEntry(
+                id=entry_id,
+                organization_id=organization_id,
+                kind=WORKFLOW_START,
+                topic=topic,
+                resource_id=operation_id,
+                payload=payload,
+            )
+        )
+        await self._session.flush()
+        await self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})

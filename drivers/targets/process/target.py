@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drivers import sandbox
@@ -15,7 +15,7 @@ from drivers.shim.log import tail
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from drivers.targets.process.command import shim_spec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
-from drivers.targets.process.listeners import listeners
+from drivers.targets.process.listeners import Listener, held_by, listening_sockets
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port
 from drivers.targets.process.turns import instance_turn, ports_turn
 
@@ -61,7 +61,8 @@ class ProcessTarget:
         return await self.inspect(spec.instance_id)
 
     async def inspect(self, instance_id: str) -> InstanceStatus:
-        return await asyncio.to_thread(self._inspect, InstanceFolder.of(self._root, instance_id), instance_id)
+        folder = InstanceFolder.of(self._root, instance_id)
+        return await asyncio.to_thread(lambda: _inspect(folder, listening_sockets()))
 
     async def stop(self, instance_id: str) -> None:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -70,7 +71,7 @@ class ProcessTarget:
             await finish_in_thread(folder.remove)
 
     async def list_instances(self) -> Sequence[InstanceStatus]:
-        return [await self.inspect(record.instance_id) for record in await asyncio.to_thread(self._records)]
+        return await asyncio.to_thread(self._inspect_all)
 
     async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -89,7 +90,7 @@ class ProcessTarget:
         """The port of an instance stays the same for its life."""
         async with ports_turn(self._root):
             known = folder.record()
-            port = known.port if known else choose_port(self._ports, {each.port for each in self._records()})
+            port = known.port if known else choose_port(self._ports, self._reserved())
             record = InstanceRecord(
                 spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated
             )
@@ -101,28 +102,37 @@ class ProcessTarget:
             return []
         return sandbox.arguments(cwd=folder.app, writable=(folder.app, folder.home, folder.tmp), hidden=self._hidden)
 
-    def _records(self) -> list[InstanceRecord]:
-        folders = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
-        return [record for path in folders if (record := InstanceFolder(path).record())]
+    def _reserved(self) -> set[int]:
+        return {record.port for folder in self._folders() if (record := folder.record())}
 
-    def _inspect(self, folder: InstanceFolder, instance_id: str) -> InstanceStatus:
-        record = folder.record()
-        if record is None:
-            return InstanceStatus(instance_id=instance_id, release_id="", phase=InstancePhase.ABSENT)
-        now = client.status(folder.state)
-        found = listeners(client.tree(now.child_pid)) if now.child_pid else set()
-        return InstanceStatus(
-            instance_id=instance_id,
-            release_id=record.release_id,
-            phase=_phase(now),
-            address=ADDRESS,
-            port=record.port,
-            pid=now.child_pid,
-            listening=any(each.port == record.port and each.reachable for each in found),
-            listens_elsewhere=tuple(sorted({each.port for each in found if each.port != record.port})),
-            restarts=now.restarts,
-            exit_code=now.exit.code if now.exit else now.last_code,
-        )
+    def _folders(self) -> list[InstanceFolder]:
+        paths = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
+        return [InstanceFolder(path) for path in paths]
+
+    def _inspect_all(self) -> list[InstanceStatus]:
+        sockets = listening_sockets()
+        found = (_inspect(folder, sockets) for folder in self._folders())
+        return [status for status in found if status.phase is not InstancePhase.ABSENT]
+
+
+def _inspect(folder: InstanceFolder, sockets: Mapping[str, Listener]) -> InstanceStatus:
+    record = folder.record()
+    if record is None:
+        return InstanceStatus(instance_id=folder.path.name, release_id="", phase=InstancePhase.ABSENT)
+    now = client.status(folder.state)
+    held = held_by(client.tree(now.child_pid), sockets) if now.child_pid else set()
+    return InstanceStatus(
+        instance_id=record.instance_id,
+        release_id=record.release_id,
+        phase=_phase(now),
+        address=ADDRESS,
+        port=record.port,
+        pid=now.child_pid,
+        listening=any(each.port == record.port and each.reachable for each in held),
+        listens_elsewhere=tuple(sorted({each.port for each in held if each.port != record.port})),
+        restarts=now.restarts,
+        exit_code=now.exit.code if now.exit else now.last_code,
+    )
 
 
 def _phase(now: client.ShimStatus) -> InstancePhase:

@@ -1,0 +1,75 @@
+"""Waiting, finding processes and specs for the tests of everything that runs under the shim."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from drivers.shim import client, proc
+from drivers.shim.spec import ShimSpec
+
+_numbers = itertools.count(1)
+
+
+async def until(condition: Callable[[], object], what: str, limit_s: float = 15) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {limit_s} s for: {what}"
+        await asyncio.sleep(0.01)
+
+
+def marker() -> str:
+    """A number of seconds that nobody else sleeps: finds our processes by their command line."""
+    return f"{9000 + next(_numbers)}.{os.getpid()}"
+
+
+def running(mark: str) -> list[int]:
+    """Processes, zombies not counted, that have the mark as an argument."""
+    found = []
+    for pid in proc.everyone():
+        process = proc.read(pid)
+        if process is None or process.state in "ZX":
+            continue
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if arguments[0].endswith(b"sleep") and mark.encode() in arguments:
+            found.append(pid)
+    return found
+
+
+def shell(state: Path, script: str, **changes: object) -> ShimSpec:
+    values: dict[str, object] = {
+        "argv": ["/bin/sh", "-c", script],
+        "cwd": str(state.parent),
+        "env": {"PATH": os.defpath},
+        "cookie": f"{state}",
+        "log_path": str(state.parent / "log"),
+        "stop_timeout_s": 3,
+    }
+    return ShimSpec(**(values | changes))  # type: ignore[arg-type] - the tests choose the fields by name
+
+
+@asynccontextmanager
+async def started(state: Path, script: str, **changes: object) -> AsyncIterator[None]:
+    """Under the shim inside of the block, gone after it."""
+    await client.start(state, shell(state, script, **changes))
+    try:
+        yield
+    finally:
+        await client.stop(state)
+
+
+async def run(state: Path, script: str, **changes: object) -> client.ShimExit:
+    async with started(state, script, **changes):
+        ended = (await client.wait_exit(state, 20)).exit
+    assert ended is not None
+    return ended
+
+
+# Leaves session, group and parent, as daemons do; then it sleeps under its mark.
+DAEMON = "( setsid sh -c 'sleep {mark} & exec sleep {mark}' >/dev/null 2>&1 & )"

@@ -1,0 +1,192 @@
+"""One process under a shim: started once, adopted, ended with everything that belongs to it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from domain.errors import DependencyError
+from drivers.shim import client, lock, proc
+from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until
+
+ROOT = Path(__file__).parents[3]
+
+
+async def test_an_exit_code_is_recorded_and_the_lock_is_free(state: Path) -> None:
+    ended = await run(state, "echo hello; exit 7")
+    assert (ended.code, ended.reason, ended.restarts) == (7, "exited", 0)
+    assert not client.status(state).alive
+    assert (state.parent / "log").read_text() == "hello\n"
+
+
+async def test_death_by_a_signal_is_128_and_its_number(state: Path) -> None:
+    assert (await run(state, "kill -9 $$")).code == 137
+
+
+async def test_a_program_that_does_not_exist_says_so_in_the_log(state: Path) -> None:
+    assert (await run(state, "", argv=["/no/such/program"])).code == 127
+    assert "/no/such/program" in (state.parent / "log").read_text()
+
+
+async def test_starting_twice_at_once_is_starting_once(state: Path) -> None:
+    mark = marker()
+    spec = shell(state, f"exec sleep {mark}")
+    await asyncio.gather(*(client.start(state, spec) for _ in range(4)))
+    assert len(running(mark)) == 1
+    await client.stop(state)
+    assert running(mark) == []
+
+
+async def test_a_probe_does_not_take_the_lock(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    assert not lock.is_held(path)
+    held = lock.take(path)
+    assert held is not None
+    assert lock.is_held(path)
+    assert lock.take(path) is None
+    os.close(held)
+    assert not lock.is_held(path)
+
+
+async def test_the_starter_is_killed_and_the_next_one_adopts(state: Path) -> None:
+    mark = marker()
+    script = (
+        "import asyncio, json, sys, pathlib; from drivers.shim import client; from drivers.shim.spec import ShimSpec;"
+        "asyncio.run(client.start(pathlib.Path(sys.argv[1]), ShimSpec(**json.loads(sys.argv[2]))));"
+        "print('up', flush=True); input()"
+    )
+    spec = json.dumps(shell(state, f"exec sleep {mark}")._asdict())
+    starter = subprocess.Popen(
+        [sys.executable, "-c", script, str(state), spec],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with starter:
+        assert starter.stdout is not None
+        assert await asyncio.to_thread(starter.stdout.readline) == b"up\n"
+        os.killpg(starter.pid, signal.SIGKILL)
+    [pid] = running(mark)
+    assert client.status(state).child_pid == pid
+    await client.start(state, shell(state, f"exec sleep {mark}"))
+    assert running(mark) == [pid]
+    await client.stop(state)
+    assert running(mark) == []
+
+
+async def test_the_shim_is_killed_and_its_child_dies_with_it(state: Path) -> None:
+    mark = marker()
+    async with started(state, f"exec sleep {mark}"):
+        os.kill(_shim_pid(state), signal.SIGKILL)
+        await until(lambda: not running(mark), "the child is gone")
+        now = client.status(state)
+        assert (now.alive, now.child_pid, now.exit) == (False, None, None)
+
+
+@pytest.mark.parametrize("again", ["start", "stop"])
+async def test_what_a_killed_shim_left_is_ended_by_the_next_call(state: Path, again: str) -> None:
+    mark = marker()
+    script = f"{DAEMON.format(mark=mark)}; sleep {mark} & exec sleep {mark}"
+    await client.start(state, shell(state, script))
+    await until(lambda: len(running(mark)) == 4, "all four run")
+    os.kill(_shim_pid(state), signal.SIGKILL)
+    await until(lambda: not client.status(state).alive, "the shim is gone")
+    if again == "start":
+        assert (await run(state, "exit 0")).code == 0
+    await client.stop(state)
+    assert running(mark) == []
+
+
+async def test_a_stranger_who_got_the_recorded_number_lives(state: Path) -> None:
+    await run(state, "exit 0")
+    facts = json.loads((state / "pid.json").read_text())
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        facts |= {"child_pid": stranger.pid, "pgid": stranger.pid, "child_start_time": 1}
+        (state / "pid.json").write_text(json.dumps(facts))
+        await client.end_leftovers(state)
+        alive = stranger.poll() is None
+        stranger.kill()
+    assert alive
+
+
+async def test_stop_asks_first_and_waits_for_the_answer(state: Path) -> None:
+    script = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done"
+    await client.start(state, shell(state, script))
+    log = state.parent / "log"
+    await until(lambda: "up" in log.read_text(), "it runs")
+    await client.stop(state)
+    ended = client.status(state).exit
+    assert ended is not None
+    assert ended.reason == "stopped"
+    assert "bye" in log.read_text()
+
+
+async def test_stop_kills_what_does_not_listen_and_daemons(state: Path) -> None:
+    mark = marker()
+    script = f"trap '' TERM; {DAEMON.format(mark=mark)}; sleep {mark}; sleep {mark}"
+    await client.start(state, shell(state, script, stop_timeout_s=0.2))
+    await until(lambda: len(running(mark)) == 3, "all run")
+    began = time.monotonic()
+    await client.stop(state)
+    assert running(mark) == []
+    assert 0.2 <= time.monotonic() - began < 3
+
+
+async def test_stopping_what_was_never_started_is_fine(state: Path) -> None:
+    await client.stop(state)
+    await client.end_leftovers(state)
+    assert not state.exists()
+
+
+async def test_a_cancelled_start_is_finished_so_that_stop_finds_it(state: Path) -> None:
+    mark = marker()
+    task = asyncio.create_task(client.start(state, shell(state, f"exec sleep {mark}")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(running(mark)) == 1
+    await client.stop(state)
+    assert running(mark) == []
+
+
+async def test_a_shim_that_cannot_start_says_why(state: Path) -> None:
+    with pytest.raises(DependencyError, match="No such file"):
+        await client.start(state, shell(state, "", log_path="/no/such/folder/log"))
+
+
+async def test_secrets_are_in_memory_only(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", "planted-in-the-engine")
+    env = {"PATH": os.defpath, "TOKEN": "for-the-service-only"}
+    async with started(state, "env; exec sleep 1000", env=env):
+        log = state.parent / "log"
+        await until(lambda: "for-the-service-only" in log.read_text(), "its environment is printed")
+        assert "planted-in-the-engine" not in log.read_text()
+        shim = _shim_pid(state)
+        seen = [Path(f"/proc/{shim}/{name}").read_bytes() for name in ("cmdline", "environ")]
+        seen += [path.read_bytes() for path in state.iterdir()]
+        assert not any(b"for-the-service" in each or b"planted" in each for each in seen)
+        assert all(path.stat().st_mode & 0o077 == 0 for path in (state, *state.iterdir()))
+
+
+async def test_the_shim_is_small_and_out_of_reach_of_our_terminal(state: Path) -> None:
+    async with started(state, "exec sleep 1000"):
+        shim = _shim_pid(state)
+        process = proc.read(shim)
+        assert process is not None
+        assert process.session != os.getsid(0)
+        assert process.parent != os.getpid()
+        assert proc.resident_bytes([shim]) < 20 * 1024 * 1024
+
+
+def _shim_pid(state: Path) -> int:
+    pid = client.status(state).shim_pid
+    assert pid is not None
+    return pid

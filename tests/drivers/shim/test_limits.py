@@ -1,0 +1,94 @@
+"""Time, memory, output, a full disk, and deaths in a row."""
+
+import itertools
+import sys
+import time
+from pathlib import Path
+
+from drivers.shim import client
+from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until
+
+
+async def test_a_timeout_ends_grandchildren_and_daemons(state: Path) -> None:
+    mark = marker()
+    script = f"{DAEMON.format(mark=mark)}; (sleep {mark} & sleep {mark})"
+    ended = await run(state, script, timeout_s=0.3)
+    assert (ended.reason, ended.code) == ("timeout", 137)
+    assert running(mark) == []
+
+
+async def test_a_flood_of_output_is_cut_and_ended(state: Path) -> None:
+    ended = await run(state, "exec yes", log_max_bytes=100_000)
+    assert ended.reason == "output_limit"
+    assert (state.parent / "log").stat().st_size == 100_000
+
+
+async def test_memory_is_counted_over_the_whole_tree(state: Path) -> None:
+    hog = f"exec {sys.executable} -c 'b = bytearray(60_000_000); input()' < /dev/zero"
+    ended = await run(state, f"({hog}) & ({hog}) & wait", memory_mb=100)
+    assert ended.reason == "memory_limit"
+
+
+async def test_the_log_of_a_service_rotates_and_keeps_two_files(state: Path) -> None:
+    ended = await run(state, "yes | head -c 1000000; echo last", log_max_bytes=100_000, on_full_log="rotate")
+    assert ended.reason == "exited"
+    files = sorted(state.parent.glob("log*"))
+    assert [path.name for path in files] == ["log", "log.1"]
+    assert sum(path.stat().st_size for path in files) <= 100_000
+    assert files[0].read_text().endswith("last\n")
+
+
+async def test_a_full_disk_does_not_end_a_service(state: Path) -> None:
+    mark = marker()
+    script = f"echo a line; exec sleep {mark}"
+    async with started(state, script, log_path="/dev/full", on_full_log="rotate"):
+        await until(lambda: running(mark), "it goes on")
+        assert client.status(state).child_pid == running(mark)[0]
+
+
+async def test_a_full_disk_fails_a_build_with_its_reason(state: Path) -> None:
+    assert (await run(state, "echo a line; sleep 1000", log_path="/dev/full")).reason == "disk_full"
+
+
+async def test_deaths_in_a_row_are_counted_and_the_pauses_grow(state: Path) -> None:
+    spec = {"restart": True, "backoff_s": 0.05, "backoff_max_s": 0.2}
+    async with started(state, "date +%s.%N; exit 3", **spec):
+        await until(lambda: client.status(state).restarts >= 4, "four restarts")
+        assert client.status(state).last_code == 3
+    lines = (state.parent / "log").read_text().splitlines()
+    times = [float(line) for line in lines if line[:1].isdigit()]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.2), strict=False))
+    assert any("again in 0.2 s" in line for line in lines)
+    ended = client.status(state).exit
+    assert ended is not None
+    assert ended.restarts >= 4
+
+
+async def test_a_stable_run_begins_the_pauses_anew(state: Path) -> None:
+    spec = {"restart": True, "backoff_s": 0.05, "stable_s": 0.1}
+    async with started(state, "sleep 0.15; exit 3", **spec):
+        await until(lambda: client.status(state).restarts >= 3, "three restarts")
+    lines = [line for line in (state.parent / "log").read_text().splitlines() if "again" in line]
+    assert all("again in 0.05 s" in line for line in lines)
+
+
+async def test_a_pause_is_seen_and_can_be_stopped(state: Path) -> None:
+    spec = shell(state, "exit 3", restart=True, backoff_s=60, backoff_max_s=60)
+    await client.start(state, spec)
+    await until(lambda: client.status(state).last_code == 3, "its first death")
+    now = client.status(state)
+    assert (now.alive, now.child_pid) == (True, None)
+    began = time.monotonic()
+    await client.stop(state)
+    assert time.monotonic() - began < 3
+
+
+async def test_limits_of_the_process_are_set(state: Path) -> None:
+    await run(state, "ulimit -c; ulimit -n; cat /proc/self/oom_score_adj", open_files=123)
+    assert (state.parent / "log").read_text().split() == ["0", "123", "500"]
+
+
+async def test_nothing_of_the_shim_is_open_in_the_process(state: Path) -> None:
+    await run(state, "ls /proc/$$/fd")
+    assert (state.parent / "log").read_text().split() == ["0", "1", "2"]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from examples.client import Json
 
@@ -18,11 +19,11 @@ class Screen:
 
     def title(self, text: str) -> None:
         """Begin a chapter."""
-        self.console.print(f"\n[bold]{text}[/bold]")
+        self.console.print(f"\n{text}", style="bold", markup=False)
 
     def good(self, text: str) -> None:
         """Something that was checked and is so."""
-        self.console.print(f"  [green]✓[/green] {text}", soft_wrap=True)
+        self.console.print(Text.assemble("  ", ("✓", "green"), f" {text}"), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
@@ -81,6 +82,6 @@ class Follower:
         if self._bar:
             progress, task = self._bar
             progress.update(task, completed=percent, step=step)
-        elif step != self._last:
+        elif step and step != self._last:
             self._screen.note(f"{percent:>3} %  {step}")
         self._last = step

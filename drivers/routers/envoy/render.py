@@ -1,6 +1,7 @@
 """Routing tables as Envoy resources. Pure: the same input renders the same text and version."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ class Rendered:
 
     text: str
     version: str
+
+    @property
+    def digest(self) -> str:
+        """The content's part of the version."""
+        return self.version.partition(".")[2]
 
 
 def render_clusters(generation: int, clusters: Sequence[ReleaseCluster], folder: ConfigFolder) -> Rendered:
@@ -68,6 +74,12 @@ def generation_of(version: str) -> int | None:
     """The generation in a version, None when it is not one of ours."""
     head = version.partition(".")[0]
     return int(head) if head.isdecimal() else None
+
+
+def digest_in(text: str | None) -> str | None:
+    """The content's digest in a file written earlier, None when it is missing or not one of ours."""
+    found = re.search(r'"version_info":"\d+\.([0-9a-f]+)"', text or "")
+    return found[1] if found else None
 
 
 def _response(generation: int, resources: list[dict[str, Any]]) -> Rendered:

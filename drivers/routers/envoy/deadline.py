@@ -1,0 +1,30 @@
+"""Waiting for a condition, but not for ever."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+FIRST_PAUSE_S = 0.005
+LONGEST_PAUSE_S = 0.1
+
+
+class Deadline:
+    """A moment all waits of one call share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the moment, 0 once it has passed."""
+        return max(0.0, self._end - time.monotonic())
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
+        """Ask again and again, less and less often; False when the moment passed first."""
+        pause = FIRST_PAUSE_S
+        while not await condition():
+            if not self.left_s:
+                return False
+            await asyncio.sleep(min(pause, self.left_s))
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        return True

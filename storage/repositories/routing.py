@@ -1,0 +1,121 @@
+"""The desired routes, their generation, and the lock of whoever brings them into the router."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.delivery import HealthSpec
+from domain.errors import ConflictError
+from domain.routing import DesiredEndpoint, DesiredRelease, DesiredRoute, RoutingSnapshot
+from storage.models import Instance, Release, Route, RoutingGeneration
+
+ONLY_ROW = 1
+WRITER_LOCK = 0x526F757465  # "Route" in ASCII: the advisory lock's number
+LOOKS = 50
+
+
+class RoutingRepository:
+    """Routes of all tenants; the caller has checked that the environment is the asker's.
+
+    Every change takes the lock of the generation's row until its transaction ends, so generations are committed in
+    order and two changes never share one.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def touch(self) -> int:
+        """A new generation, because instances go into or out of rotation in this transaction."""
+        statement = (
+            insert(RoutingGeneration)
+            .values(id=ONLY_ROW, generation=1)
+            .on_conflict_do_update(
+                index_elements=[RoutingGeneration.id], set_={"generation": RoutingGeneration.generation + 1}
+            )
+            .returning(RoutingGeneration.generation)
+        )
+        return (await self._session.execute(statement)).scalar_one()
+
+    async def set_route(self, environment_id: UUID, host: str, targets: Sequence[tuple[UUID, int]]) -> int:
+        """Send the environment's traffic to (release, weight in percent) and return the new generation."""
+        generation = await self.touch()
+        values = {
+            "host": host,
+            "targets": [{"release_id": str(release_id), "weight": weight} for release_id, weight in targets],
+            "generation": generation,
+        }
+        statement = (
+            insert(Route)
+            .values(environment_id=environment_id, **values)
+            .on_conflict_do_update(index_elements=[Route.environment_id], set_={**values, "updated_at": func.now()})
+        )
+        await self._session.execute(statement)
+        return generation
+
+    async def remove_route(self, environment_id: UUID) -> int:
+        """Send the environment's traffic nowhere and return the new generation."""
+        generation = await self.touch()
+        await self._session.execute(delete(Route).where(Route.environment_id == environment_id))
+        return generation
+
+    async def writer_lock(self, *, wait_s: float = 30) -> None:
+        """Be the only writer until the transaction ends; take it before `table`, which is then the newest.
+
+        It is another lock than the generation's, so routes can be changed while a table is being applied. An error of
+        the database (too long a wait) becomes `DependencyError` in `storage.engine.transaction`.
+        """
+        milliseconds = str(int(wait_s * 1000))
+        for setting in ("lock_timeout", "statement_timeout"):
+            await self._session.execute(select(func.set_config(setting, milliseconds, True)))
+        await self._session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
+
+    async def table(self) -> RoutingSnapshot:
+        """Everything desired, of one moment: read again when a change was committed in between.
+
+        Raises:
+            ConflictError: changes came faster than they could be read.
+        """
+        before = await self._generation()
+        for _ in range(LOOKS):
+            routes = await self._routes()
+            releases = await self._releases({UUID(r) for route in routes for r, _ in route.shares})
+            after = await self._generation()
+            if before == after:
+                return RoutingSnapshot(generation=after, releases=releases, routes=routes)
+            before = after
+        raise ConflictError("the routes change faster than they can be read; try again shortly")
+
+    async def _generation(self) -> int:
+        return await self._session.scalar(select(RoutingGeneration.generation)) or 0
+
+    async def _routes(self) -> tuple[DesiredRoute, ...]:
+        statement = select(Route.environment_id, Route.host, Route.targets).order_by(Route.host)
+        rows = await self._session.execute(statement)
+        return tuple(
+            DesiredRoute(str(environment_id), host, tuple((t["release_id"], t["weight"]) for t in targets))
+            for environment_id, host, targets in rows
+        )
+
+    async def _releases(self, routed: set[UUID]) -> tuple[DesiredRelease, ...]:
+        """Routed releases, with or without instances, and all others that have some in rotation."""
+        endpoints = await self._endpoints()
+        statement = select(Release.id, Release.service).where(Release.id.in_(routed | endpoints.keys()))
+        rows = await self._session.execute(statement.order_by(Release.id))
+        return tuple(
+            DesiredRelease(str(release_id), tuple(endpoints.get(release_id, ())), _health(service))
+            for release_id, service in rows
+        )
+
+    async def _endpoints(self) -> dict[UUID, list[DesiredEndpoint]]:
+        statement = select(Instance.release_id, Instance.address, Instance.port).where(Instance.in_rotation)
+        out: dict[UUID, list[DesiredEndpoint]] = {}
+        for release_id, address, port in await self._session.execute(statement.order_by(Instance.id)):
+            out.setdefault(release_id, []).append(DesiredEndpoint(address, port))
+        return out
+
+
+def _health(service: dict[str, object]) -> HealthSpec:
+    return HealthSpec.model_validate(service.get("health") or {})

@@ -175,7 +175,7 @@ def _names(allowed: list[Scheme]) -> str:
 
 def _refuse_scheme(scheme: str, allowed: list[Scheme]) -> NoReturn:
     _refuse(
-        f"repositories may not be fetched over {scheme!r} here; allowed are {_names(allowed)}",
+        f"repositories may not be fetched over '{scheme}' here; allowed are {_names(allowed)}",
         allowed=[str(scheme) for scheme in allowed],
     )
 

@@ -42,7 +42,7 @@ class PlanStep(BaseModel):
     weight: int | None = Field(default=None, ge=0, le=FULL)
     seconds: float | None = None
 
-    def describe(self) -> str:
+    def describe(self) -> str:  # noqa: PLR0911 - one sentence a kind
         """The step in words, for people."""
         match self.kind:
             case StepKind.START:
@@ -92,7 +92,7 @@ def _shift(weight: int) -> PlanStep:
     return PlanStep(kind=StepKind.SHIFT, weight=weight)
 
 
-def _finish(options: RolloutSpec, old_replicas: int, *, keep: float) -> list[PlanStep]:
+def _finish(old_replicas: int, *, keep: float) -> list[PlanStep]:
     steps = [PlanStep(kind=StepKind.PROMOTE)]
     if old_replicas:
         steps.append(PlanStep(kind=StepKind.RETIRE, seconds=keep))
@@ -128,9 +128,21 @@ def plan_rollout(
         check_canary_steps(steps)
         body = _plan_stepped(options, replicas, steps)
         keep = options.scale_down_delay
-    dark = body[-1].kind is StepKind.SHIFT and body[-1].weight == 0
-    ending = [] if dark else _finish(options, old_replicas, keep=keep)
+    # However long it is watched: a new version without traffic never becomes the stable one.
+    dark = max(step.weight or 0 for step in body) == 0
+    ending = [] if dark else _finish(old_replicas, keep=keep)
     return RolloutPlan(strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending))
+
+
+def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
+    """The plan of going back to a release that was stable before: one switch, nothing watched, the bad one stopped."""
+    steps = (
+        _start(replicas),
+        _shift(FULL),
+        PlanStep(kind=StepKind.PROMOTE),
+        PlanStep(kind=StepKind.RETIRE, seconds=0),
+    )
+    return RolloutPlan(strategy=Strategy.BLUE_GREEN, replicas=replicas, old_replicas=old_replicas, steps=steps)
 
 
 def _plan_full_stack(options: RolloutSpec, replicas: int) -> list[PlanStep]:
@@ -143,7 +155,7 @@ def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> lis
     new, old = 0, old_replicas
     while new < replicas:
         new = min(replicas, new + surge)
-        left = max(0, max(replicas, old_replicas) - new) if new < replicas else 0
+        left = min(old, max(replicas, old_replicas) - new) if new < replicas else 0
         weight = FULL if left == 0 else round(FULL * new / (new + left))
         out += [_start(new), _shift(weight)]
         if 0 < left < old:

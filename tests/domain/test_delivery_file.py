@@ -192,3 +192,18 @@ def test_every_key_of_the_schema_is_described():
         if "description" not in value and "$ref" not in value
     ]
     assert nameless == []
+
+
+def test_the_examples_of_the_reference_are_valid():
+    blocks = (ROOT / "docs/delivery.md").read_text().split("```yaml\n")[1:]
+    assert [parse_delivery(block.split("```")[0]).service.command for block in blocks] == [
+        "python app.py --port $PORT",
+        "exec ./server",
+    ]
+
+
+def test_the_reference_names_every_key():
+    text = (ROOT / "docs/delivery.md").read_text()
+    schema = json.loads(delivery_schema())
+    keys = {key for section in (schema, *schema["$defs"].values()) for key in section.get("properties", {})}
+    assert [key for key in sorted(keys) if key not in text] == []

@@ -1,0 +1,137 @@
+"""The invariants of rollout plans, for every strategy and size: a plan is carried out on paper and watched."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.delivery import RolloutSpec
+from domain.errors import UnprocessableError
+from domain.lifecycle import Strategy
+from domain.rollout import FULL, CanaryStep, PlanStep, RolloutPlan, StepKind, check_canary_steps, plan_rollout
+
+holds = st.none() | st.floats(min_value=0, max_value=600)
+options = st.builds(
+    RolloutSpec,
+    max_surge_percent=st.integers(1, 100),
+    scale_down_delay=st.floats(0, 3600),
+    verify_seconds=st.floats(0, 600),
+)
+
+
+@st.composite
+def canary_steps(draw: st.DrawFn) -> tuple[CanaryStep, ...]:
+    weights = sorted(draw(st.sets(st.integers(0, FULL), min_size=1, max_size=8)))
+    return tuple(CanaryStep(weight=weight, pause=draw(holds), analyse=draw(holds)) for weight in weights)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> RolloutPlan:
+    return plan_rollout(
+        draw(st.sampled_from(Strategy)),
+        draw(options),
+        replicas=draw(st.integers(1, 50)),
+        old_replicas=draw(st.integers(0, 50)),
+        steps=draw(canary_steps()),
+    )
+
+
+@dataclass
+class Paper:
+    """The state of the world while a plan is carried out."""
+
+    old: int
+    new: int = 0
+    weight: int = 0
+    promoted: bool = False
+    retired: bool = False
+
+    def carry_out(self, step: PlanStep) -> None:
+        match step.kind:
+            case StepKind.START:
+                assert step.count is not None
+                assert step.count > self.new, "a start brings something"
+                self.new = step.count
+            case StepKind.SHIFT:
+                assert step.weight is not None
+                assert step.weight >= self.weight, "weights of the new release never fall"
+                assert step.weight == 0 or self.new > 0, "traffic goes only to instances awaited healthy"
+                self.weight = step.weight
+            case StepKind.SHRINK:
+                assert step.count is not None
+                assert 0 < step.count < self.old, (
+                    "a shrink takes something and leaves something for the rest of the traffic"
+                )
+                self.old = step.count
+            case StepKind.PROMOTE:
+                assert self.weight == FULL, "only what has all of the traffic becomes stable"
+                self.promoted = True
+            case StepKind.RETIRE:
+                assert self.promoted, "the old release is kept until the new one is stable"
+                self.old, self.retired = 0, True
+            case StepKind.VERIFY | StepKind.PAUSE | StepKind.ANALYSE:
+                assert self.new > 0, "there is something to watch"
+
+
+@given(plans())
+@settings(deadline=None, max_examples=300)
+def test_the_invariants_hold_at_every_step(plan):
+    paper = Paper(old=plan.old_replicas)
+    for step in plan.steps:
+        paper.carry_out(step)
+        if paper.weight < FULL:
+            assert paper.old + paper.new >= plan.old_replicas, "capacity never falls below the stable release's"
+            assert paper.old > 0 or plan.old_replicas == 0, "who has a share of the traffic has instances"
+        else:
+            assert paper.new == plan.replicas, "all of the traffic goes to all that were asked for"
+    assert paper.weight in {0, FULL}
+    assert paper.promoted == (paper.weight == FULL)
+    assert paper.retired == (paper.promoted and plan.old_replicas > 0)
+    assert paper.new == plan.replicas
+
+
+@given(plans())
+@settings(deadline=None)
+def test_a_share_of_the_traffic_is_the_share_of_the_instances_when_rolling(plan):
+    if plan.strategy is not Strategy.ROLLING or plan.old_replicas == 0:
+        return
+    paper = Paper(old=plan.old_replicas)
+    for index, step in enumerate(plan.steps):
+        paper.carry_out(step)
+        if step.kind is StepKind.SHIFT and step.weight != FULL:
+            after = plan.steps[index + 1]
+            left = after.count if after.kind is StepKind.SHRINK and after.count is not None else paper.old
+            assert abs(paper.weight / FULL - paper.new / (paper.new + left)) <= 0.0051
+
+
+@given(plans())
+@settings(deadline=None)
+def test_every_step_can_be_told_and_survives_a_payload(plan):
+    assert all(step.describe() for step in plan.steps)
+    assert RolloutPlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@given(options, st.integers(1, 50), st.integers(1, 50), holds, holds)
+@settings(deadline=None)
+def test_a_dark_launch_never_moves_traffic_however_it_is_watched(spec, replicas, old, pause, analyse):
+    steps = (CanaryStep(weight=0, pause=pause, analyse=analyse),)
+    plan = plan_rollout(Strategy.CANARY, spec, replicas=replicas, old_replicas=old, steps=steps)
+    assert {step.weight for step in plan.steps if step.kind is StepKind.SHIFT} == {0}
+    assert not {StepKind.PROMOTE, StepKind.RETIRE, StepKind.SHRINK} & {step.kind for step in plan.steps}
+
+
+@given(st.lists(st.integers(0, FULL), max_size=6))
+def test_weights_must_rise(weights):
+    steps = tuple(CanaryStep(weight=weight) for weight in weights)
+    if weights and weights == sorted(set(weights)):
+        check_canary_steps(steps)
+    else:
+        with pytest.raises(UnprocessableError):
+            check_canary_steps(steps)
+
+
+@pytest.mark.parametrize(("replicas", "old"), [(0, 1), (1, -1)])
+def test_impossible_sizes(replicas, old):
+    with pytest.raises(UnprocessableError):
+        plan_rollout(Strategy.ROLLING, RolloutSpec(), replicas=replicas, old_replicas=old)

@@ -49,7 +49,7 @@ class EmbeddedStack:
 
     def up(self) -> None:
         """Start and wait until it is ready; raises `StackError` with its output when it does not get there."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         ready = self.data_dir / "ready"
         ready.unlink(missing_ok=True)
         with self.output.open("wb") as log:

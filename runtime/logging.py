@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,12 +15,13 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]+@")
 _MAX_DEPTH = 6
 
 
-def setup_logging(level: str = "INFO", *, service: str) -> None:
+def setup_logging(level: str = "INFO", *, service: str, path: Path | None = None) -> None:
     """Route structlog and the standard library to stderr: readable on a terminal, else one JSON object a line.
 
     Args:
         level: a name of the standard library's levels.
         service: which process speaks, on every line.
+        path: a file to write to instead.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -40,8 +42,8 @@ def setup_logging(level: str = "INFO", *, service: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(shared, terminal=sys.stderr.isatty()))
+    handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(shared, terminal=path is None and sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -60,10 +60,11 @@ def postgres(short_dir: Path) -> Iterator[Postgres]:
         configuration={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
     )
     server.prepare()
+    server.clear()
     process = Process(server.command(), short_dir / "postgres.json")
     process.start()
     try:
-        _wait(server.probe, log)
+        _wait(lambda: server.probe(process.pid or 0), log)
         server.settle()
         yield server
     finally:

@@ -22,7 +22,8 @@ NAME = "postgres"
 DATABASE = ROLE = "delivery"
 PORT = 5432  # names the socket's file only; no TCP port is opened
 _SUPERUSER = "postgres"
-_FAST, _IMMEDIATE = (signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)  # shutdown modes of postgres(1)
+STOPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
+"""A fast, then an immediate shutdown (postgres(1)); SIGTERM would wait for clients."""
 _CONFIGURATION = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -70,13 +71,16 @@ class Postgres:
         self._configuration = {**_CONFIGURATION, **(configuration or {})}
 
     def prepare(self) -> None:
-        """Make the data folder at first start, and clear away what an unclean death left."""
+        """Make the data folder at first start."""
         self._unroot.own(self._sockets)
         if not (self.data / "PG_VERSION").exists():
             self._create()
+
+    def clear(self) -> None:
+        """Before a start: end a server without a record, remove lock files (their pids may be others' by now)."""
         running = self.running()
-        if running is not None:  # not under our record any more: never two servers on one data folder
-            end(running, (_FAST, _IMMEDIATE))
+        if running is not None:  # never two servers on one data folder
+            end(running, STOPS)
         for leftover in (self.data / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
             leftover.unlink(missing_ok=True)
 
@@ -96,8 +100,9 @@ class Postgres:
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return self._command("postgres", "-D", str(self.data), *options)
 
-    def probe(self) -> str | None:
+    def probe(self, pid: int) -> str | None:
         """Whether the superuser can log in."""
+        del pid  # the socket is ours alone
         try:
             with self._connect(_SUPERUSER, "postgres"):
                 return None
@@ -187,7 +192,7 @@ class Postgres:
             cwd=self.data.parent,
             log=self._log,
             user=self._unroot.user,
-            stops=(_FAST, _IMMEDIATE),
+            stops=STOPS,
         )
 
 

@@ -11,6 +11,7 @@ from runtime.stack.process import Command
 
 NAME = "temporal"
 RETENTION_DAYS = 7
+STOPS = ((signal.SIGINT, 8.0),)
 SEARCH_ATTRIBUTES = ("Organization", "Project", "Environment", "DeliveryStatus", "OperationKind")
 _NAMESPACE = "/api/v1/namespaces/default"
 
@@ -60,6 +61,9 @@ class Temporal:
     def prepare(self) -> None:
         """Nothing: the server makes its file itself."""
 
+    def clear(self) -> None:
+        """Nothing is left behind."""
+
     def command(self) -> Command:
         ports = self._ports
         return Command(
@@ -76,11 +80,12 @@ class Temporal:
             env={"PATH": os.defpath, "HOME": str(self._database.parent)},
             cwd=self._database.parent,
             log=self._log,
-            stops=((signal.SIGINT, 8.0),),
+            stops=STOPS,
         )
 
-    def probe(self) -> str | None:
+    def probe(self, pid: int) -> str | None:
         """Whether the server knows its namespace (the port is open before that)."""
+        del pid  # the port was free when it was chosen
         return probes.answers(self._connection(), _NAMESPACE)
 
     def settle(self) -> None:

@@ -1,0 +1,78 @@
+"""Envoy: the one listener all deployed services are reached through. Its files are the router driver's."""
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import DependencyError
+from runtime.settings import ROOT
+from runtime.stack import probes
+from runtime.stack.process import Command
+
+NAME = "envoy"
+STOPS = ((signal.SIGTERM, 5.0),)
+_RENDER_LIMIT_S = 20
+
+
+@dataclass(frozen=True)
+class Envoy:
+    """One proxy.
+
+    Args:
+        binary: Envoy itself.
+        python: interpreter of the environment the driver lives in.
+        config_dir: folder of the watched files.
+        admin_socket: short path, in a folder of mode 0700.
+        host: address of the listener.
+        port: port of the listener.
+        log: file its output goes to.
+        access_log: file of JSON lines, one a request.
+    """
+
+    binary: Path
+    python: str
+    config_dir: Path
+    admin_socket: Path
+    host: str
+    port: int
+    log: Path
+    access_log: Path
+    name: str = NAME
+    adoptable: bool = True
+
+    def prepare(self) -> None:
+        """Let the router driver write the bootstrap; a program of its own, for `runtime` may not import drivers."""
+        argv = [
+            *(self.python, "-m", "drivers.routers.envoy", "--render", "--config-dir", str(self.config_dir)),
+            *("--admin-socket", str(self.admin_socket), "--host", self.host, "--port", str(self.port)),
+            *("--access-log", str(self.access_log)),
+        ]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_RENDER_LIMIT_S)
+        if done.returncode != 0:
+            raise DependencyError(f"Envoy's configuration cannot be written: {done.stderr[-1500:].strip()}")
+
+    def clear(self) -> None:
+        self.admin_socket.unlink(missing_ok=True)
+
+    def command(self) -> Command:
+        return Command(
+            argv=(
+                *(str(self.binary), "-c", str(self.config_dir / "bootstrap.json")),
+                *("--concurrency", "2", "--log-level", "warn"),
+                "--disable-hot-restart",  # it would share memory by a number all stacks of this machine must agree on
+            ),
+            env={"PATH": os.defpath},
+            cwd=self.config_dir,
+            log=self.log,
+            stops=STOPS,
+        )
+
+    def probe(self, pid: int) -> str | None:
+        """Whether it is live: listener open, first configuration loaded."""
+        del pid  # the admin socket is ours alone
+        return probes.answers(probes.UnixConnection(self.admin_socket), "/ready")
+
+    def settle(self) -> None:
+        """Nothing: routes are the worker's."""

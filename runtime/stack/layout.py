@@ -1,0 +1,100 @@
+"""The folders of one stack: everything under one data folder, but unix sockets, whose paths must be short."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are.
+
+    Args:
+        data: the data folder; all state of the stack.
+        sockets: short 0700 folder; its content is worth nothing once the stack is down.
+    """
+
+    data: Path
+    sockets: Path
+
+    @classmethod
+    def make(cls, settings: Settings) -> Self:
+        """Make what is missing.
+
+        Raises:
+            OSError: a folder cannot be made.
+        """
+        data = settings.data_dir.absolute()
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = data.resolve()
+        for folder in (data / "logs", data / "run", data / "secrets"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        home = data / "run" / "home.json"
+        if _remembered(home).get("data") != str(data):  # new, or a copy of another stack's folder
+            shutil.rmtree(data / "run" / "parts", ignore_errors=True)
+            home.unlink(missing_ok=True)
+        (data / "run" / "parts").mkdir(mode=0o700, exist_ok=True)
+        sockets = _sockets(settings, data, home)
+        home.write_text(json.dumps({"data": str(data), "sockets": str(sockets)}))
+        return cls(data, sockets)
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.data / "run"
+
+    @property
+    def secrets(self) -> Path:
+        return self.data / "secrets"
+
+    @property
+    def envoy_config(self) -> Path:
+        return self.data / "envoy"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.sockets / "envoy" / "admin.sock"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def record(self, name: str) -> Path:
+        """Where the pid of a part is written down."""
+        return self.run / "parts" / f"{name}.json"
+
+
+def _sockets(settings: Settings, data: Path, home: Path) -> Path:
+    """The folder of the setting, the remembered one, or a new one named after the data folder."""
+    if settings.runtime_dir is not None:
+        settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return settings.runtime_dir.absolute()
+    name = f"delivery-{hashlib.sha256(str(data).encode()).hexdigest()[:10]}"
+    wanted = Path(_remembered(home).get("sockets") or Path(tempfile.gettempdir()) / name)
+    wanted.mkdir(mode=0o700, exist_ok=True)
+    if _private(wanted):
+        return wanted
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))  # somebody else took the name in the shared folder
+
+
+def _private(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700  # noqa: PLR2004 - a file mode
+
+
+def _remembered(home: Path) -> dict[str, str]:
+    try:
+        content = json.loads(home.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,169 @@
+"""The supervisor: brings the parts up in order, keeps them up, takes them down in reverse."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from runtime.keys import ensure_key, key_file
+from runtime.logging import get_logger
+from runtime.settings import Settings
+from runtime.stack import logfile, ports
+from runtime.stack.composition import PORTS_OF, Composition
+from runtime.stack.keeper import Keeper, PartFailedError
+from runtime.stack.layout import Layout
+from runtime.stack.leftovers import end_leftovers
+from runtime.stack.part import Part
+from runtime.stack.process import Command
+
+log = get_logger(__name__)
+
+_POLL_S = 0.1
+_ROTATE_EVERY_S = 5.0
+_MIGRATIONS_LIMIT_S = 120.0
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """One stack on one data folder; the caller holds the folder's lock.
+
+    Args:
+        only: names of the parts wanted; empty: all.
+        say: gets one line for people at a time.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout, *, only: Collection[str] = (), say: Say = print) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._only = frozenset(only)
+        self._say = say
+        self._keepers: list[Keeper] = []
+        self._stopping = threading.Event()
+        self.ports: dict[str, int] = {}
+
+    def listen(self) -> None:
+        """Stop on Ctrl-C, SIGTERM, and SIGHUP unless that is ignored (nohup)."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) is not signal.SIG_IGN or signum is not signal.SIGHUP:
+                signal.signal(signum, self._on_signal)
+
+    def up(self) -> bool:
+        """Bring everything up; False when asked to stop meanwhile.
+
+        Raises:
+            PartFailedError: a part did not come up.
+            DeliveryError: something it needs is missing.
+            OSError: a file or a program cannot be used.
+        """
+        started = time.monotonic()
+        ensure_key(key_file(self._settings))
+        composition = self._compose()
+        if not self._wave(composition.servers):
+            return False
+        if self._wants("migrations"):
+            self._run_once("migrations", composition.migrations(), _MIGRATIONS_LIMIT_S)
+        if not self._wave(composition.services):
+            return False
+        self._say(f"ready after {time.monotonic() - started:.1f} s")
+        return True
+
+    def keep(self) -> None:
+        """Tend the parts until asked to stop."""
+        rotated = time.monotonic()
+        while not self._stopping.wait(_POLL_S):
+            for keeper in self._keepers:
+                keeper.tend()
+            if time.monotonic() - rotated > _ROTATE_EVERY_S:
+                rotated = time.monotonic()
+                rotate_logs(self._layout.logs)
+
+    def down(self) -> None:
+        """Stop every part in reverse order, each within the limits of its command."""
+        for keeper in reversed(self._keepers):
+            began = time.monotonic()
+            keeper.stop()
+            self._say(f"{keeper.part.name:<10} stopped in {time.monotonic() - began:.1f} s")
+        self._keepers.clear()
+
+    def _on_signal(self, signum: int, _: FrameType | None) -> None:
+        log.info("stack.stopping", signal=signal.Signals(signum).name)
+        self._stopping.set()
+
+    def _wants(self, name: str) -> bool:
+        return not self._only or name in self._only
+
+    def _compose(self) -> Composition:
+        """Settle leftovers first: what stays keeps its ports, all others are checked or chosen anew."""
+        path = self._layout.data / "ports.json"
+        remembered = ports.remembered(path)
+        staying: set[str] = set()
+        if remembered:
+            composition = Composition(self._settings, self._layout, remembered)
+            staying = {part.name for part in composition.servers if self._wants(part.name) and self._stays(part)}
+        end_leftovers(self._layout, keep=staying)
+        held = [port for name in staying for port in PORTS_OF.get(name, ())]
+        self.ports = ports.choose(path, _fixed(self._settings), held)
+        return Composition(self._settings, self._layout, self.ports)
+
+    def _stays(self, part: Part) -> bool:
+        return Keeper(part, self._layout.record(part.name)).try_adopt()
+
+    def _wave(self, parts: list[Part]) -> bool:
+        """Start parts together and wait until all are ready."""
+        wave = [Keeper(part, self._layout.record(part.name)) for part in parts if self._wants(part.name)]
+        for keeper in wave:
+            self._keepers.append(keeper)
+            self._say(f"{keeper.part.name:<10} starting")
+            keeper.launch()
+        waiting = list(wave)
+        while waiting and not self._stopping.is_set():
+            waiting = [keeper for keeper in waiting if not self._became_ready(keeper)]
+            self._stopping.wait(_POLL_S / 2 if waiting else 0)
+        return not self._stopping.is_set()
+
+    def _became_ready(self, keeper: Keeper) -> bool:
+        if not keeper.check_ready():
+            return False
+        how = "still running" if keeper.adopted else f"ready in {keeper.ready_after_s:.1f} s"
+        self._say(f"{keeper.part.name:<10} {how}")
+        return True
+
+    def _run_once(self, name: str, command: Command, limit_s: float) -> None:
+        began = time.monotonic()
+        self._say(f"{name:<10} running")
+        with command.log.open("ab") as output:
+            try:
+                code = subprocess.run(
+                    command.argv,
+                    env=dict(command.env),
+                    cwd=command.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=limit_s,
+                    check=False,
+                    start_new_session=True,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = None
+        if code != 0:
+            why = f"took longer than {limit_s:.0f} s" if code is None else f"exited with code {code}"
+            raise PartFailedError(f"{name} failed: {why}\nThe end of {command.log}:\n{logfile.tail(command.log)}")
+        self._say(f"{name:<10} done in {time.monotonic() - began:.1f} s")
+
+
+def rotate_logs(folder: Path) -> None:
+    """Keep every log small; a full disk must not stop the supervisor."""
+    for path in folder.glob("*.log"):
+        with suppress(OSError):
+            logfile.rotate(path)
+
+
+def _fixed(settings: Settings) -> dict[str, int]:
+    """Ports somebody set on purpose; the defaults are production's."""
+    given = {"api": "api_port", "ingress": "ingress_port"}
+    return {name: getattr(settings, field) for name, field in given.items() if field in settings.model_fields_set}

@@ -40,6 +40,8 @@ class EmbeddedStack:
     def find(self) -> bool:
         """Use a stack that already runs on the data folder; whether there is one."""
         try:
+            if "api" not in json.loads(self._command("status")):
+                return False
             addresses = json.loads(self._command("addresses"))
             _ask(addresses["api"])
         except (StackError, OSError, ValueError, KeyError):
@@ -50,9 +52,9 @@ class EmbeddedStack:
     def up(self) -> None:
         """Start and wait until it is ready; raises `StackError` with its output when it does not get there."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ready = self.data_dir / "ready"
+        ready = self.data_dir / f"ready-{os.getpid()}"  # the stack removes it at its end
         ready.unlink(missing_ok=True)
-        with self.output.open("wb") as log:
+        with self.output.open("ab") as log:  # another stack may be writing there
             self._child = subprocess.Popen(
                 [*_stack(), "up", "--ready-file", str(ready)],
                 cwd=ROOT,

@@ -78,6 +78,7 @@ class GitSource:
 
 
 def _begin_anew(runner: GitRunner, into: Path) -> None:
+    runner.end_recorded()
     remove_tree(runner.home)
     remove_tree(into)
     into.mkdir(parents=True)

@@ -18,6 +18,7 @@ class Complaint(StrEnum):
     HOST_KEY = "host_key"
     REDIRECT = "redirect"
     FORBIDDEN = "forbidden"
+    DUMB = "dumb"
     DISK_FULL = "disk_full"
     UNREACHABLE = "unreachable"
 
@@ -27,8 +28,9 @@ _WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
     (Complaint.DISK_FULL, ("no space left on device",)),
     (
         Complaint.REF_MISSING,
-        ("couldn't find remote ref", "not our ref", "unadvertised object", "dumb http transport does not support"),
+        ("couldn't find remote ref", "not our ref", "unadvertised object"),
     ),
+    (Complaint.DUMB, ("dumb http transport",)),
     (Complaint.FORBIDDEN, (r"transport '.*' not allowed",)),
     (Complaint.HOST_KEY, ("host key verification failed", "no .* host key is known")),
     (Complaint.REDIRECT, ("redirect", r"returned error: 30\d")),
@@ -48,8 +50,8 @@ _WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
             "repository .*not found",
             "not a git repository",
             "returned error: 4(?:04|10)",
-            "does not exist",
-            "no such file or directory",
+            "invalid gitfile format",
+            "not recognized as a .* bundle",
         ),
     ),
 )
@@ -79,6 +81,8 @@ def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
         case Complaint.FORBIDDEN:
             message = f"git may not use this transport for {where}"
             return TerminalError(message, code=ErrorCode.SOURCE_FORBIDDEN, details={"url": where})
+        case Complaint.DUMB:
+            message = f"{where} is served as plain files, without git's smart protocol; ask for a server that has it"
         case Complaint.REDIRECT:
             message = f"{where} answers with a redirect, which is not followed; use the repository's final address"
         case Complaint.DENIED:

@@ -11,6 +11,7 @@ from pathlib import Path
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.repository_url import Scheme
 from drivers.folders import folder_size
+from drivers.shim import proc
 
 WATCH_INTERVAL_S = 0.2
 MAX_STDERR = 64 * 1024
@@ -147,9 +148,26 @@ class GitRunner:
         except FileNotFoundError:
             raise DependencyError(f"{self.git!r} is not installed where the worker runs") from None
         try:
+            self._record(process.pid)
             yield process
         finally:
             await _end(process)
+
+    def _record(self, pid: int) -> None:
+        """Note who runs, for `end_recorded`."""
+        found = proc.read(pid)
+        if found is not None:
+            (self.home / "process").write_text(f"{pid} {found.start_time}", encoding="ascii")
+
+    def end_recorded(self) -> None:
+        """Kill the git that an earlier attempt left running when its worker was killed."""
+        try:
+            pid, start_time = map(int, (self.home / "process").read_text(encoding="ascii").split())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return
+        if proc.is_alive(pid, start_time):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     async def _collect(self, process: asyncio.subprocess.Process, max_output: int) -> GitResult:
         watch = asyncio.create_task(self._watch())

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -313,6 +314,57 @@ async def test_a_remote_that_hangs_is_a_dependency_that_does_not_answer(hanging_
     with pytest.raises(DependencyError, match="took longer"):
         await source.fetch(SourceRequest("/x"), into)
     assert await gone(await child_of(tmp_path))
+
+
+async def test_a_second_attempt_ends_the_git_of_a_worker_that_was_killed(
+    repository, hanging_git, tmp_path, source, into
+):
+    repository.commit(app="one")
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from drivers.sources.base import SourceRequest; from drivers.sources.git import GitSource\n"
+        "source = GitSource(allow_file=True, allow_private=True, git=sys.argv[1])\n"
+        "asyncio.run(source.fetch(SourceRequest('/x'), Path(sys.argv[2])))"
+    )
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, hanging_git, into, cwd=Path(__file__).parents[3]
+    )
+    child = await child_of(tmp_path)
+    async with asyncio.timeout(10):
+        while not (into.parent / ".tree.git" / "process").exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+    worker.kill()
+    await worker.wait()
+    await source.fetch(SourceRequest(repository.url), into)
+    assert await gone(child)
+
+
+async def test_a_file_is_no_repository(source, into, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert (await failing(source, into, str(tmp_path / "file"))).code is ErrorCode.SOURCE_NOT_FOUND
+
+
+async def test_ssh_to_a_host_that_refuses(source, into):
+    with pytest.raises(DependencyError, match=r"ssh://git@127\.0\.0\.1:1/x"):
+        await source.fetch(SourceRequest("ssh://git@127.0.0.1:1/x"), into)
+
+
+async def test_a_tag_that_is_no_commit(repository, source, into):
+    repository.commit(app="one")
+    git(repository.folder, "tag", "blob", git(repository.folder, "rev-parse", "HEAD:app"))
+    assert (await failing(source, into, repository.url, "blob")).code is ErrorCode.SOURCE_REF_NOT_FOUND
+
+
+async def test_a_repository_of_sha256_commits(tmp_path, source, into):
+    other = Repository.__new__(Repository)
+    other.folder = tmp_path / "sha256"
+    other.folder.mkdir()
+    git(other.folder, "init", "--quiet", "--object-format=sha256")
+    first = other.commit(app="one")
+    other.commit(app="two")
+    assert len(first) == 64
+    for wanted in (first, first[:9]):
+        assert (await source.fetch(SourceRequest(other.url, None, wanted), into)).commit == first
 
 
 @pytest.fixture

@@ -1,9 +1,15 @@
 """Timeouts and retries, by what an activity does. Seconds in names, `timedelta` in values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio.common import RetryPolicy
+
+
+def _retry() -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
+    )
 
 
 @dataclass(frozen=True)
@@ -16,11 +22,7 @@ class Policy:
     start_to_close: timedelta
     schedule_to_close: timedelta | None
     heartbeat: timedelta | None = None
-    retry: RetryPolicy = RetryPolicy(
-        initial_interval=timedelta(milliseconds=200),
-        backoff_coefficient=2.0,
-        maximum_interval=timedelta(seconds=10),
-    )
+    retry: RetryPolicy = field(default_factory=_retry)
 
 
 # A short write or call; a dependency may be away for minutes, e.g. while it is restarted.

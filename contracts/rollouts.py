@@ -160,6 +160,7 @@ class TurnReturn(Payload):
 
     environment_id: UUID
     workflow_id: str
+    deployment_id: UUID
     retired: tuple[RetiredRelease, ...] = ()
 
 

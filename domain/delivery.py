@@ -115,7 +115,7 @@ class RolloutSpec(SpecModel):
     max_surge_percent: int = Field(default=25, ge=1, le=100, description="rolling: extra capacity per batch")
     scale_down_delay: float = Field(default=30, ge=0, le=3600, description="seconds the old stack is kept")
     verify_seconds: float = Field(default=2, ge=0, le=600, description="watch after the last switch")
-    progress_deadline: float = Field(default=600, ge=5, le=86400, description="seconds without progress")
+    progress_deadline: float = Field(default=600, ge=1, le=86400, description="seconds without progress")
 
 
 class EnvironmentOverrides(SpecModel):

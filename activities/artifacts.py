@@ -1,0 +1,31 @@
+"""Package: a folder of the workspace becomes a content-addressed artifact."""
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.workspaces import BuildFolders
+from contracts.builds import PACKAGE_ARTIFACT, PackageArtifact, PackagedArtifact
+from contracts.stubs import implements
+from domain.errors import ErrorCode, TerminalError
+from drivers.artifacts.base import ArtifactStore
+
+
+class ArtifactActivities:
+    """Drives an artifact store."""
+
+    def __init__(self, store: ArtifactStore, folders: BuildFolders) -> None:
+        self._store = store
+        self._folders = folders
+
+    @implements(PACKAGE_ARTIFACT)
+    @reported
+    async def package(self, request: PackageArtifact) -> PackagedArtifact:
+        tree = self._folders.inside(request.operation_id, request.source_path, request.output_path)
+        if not tree.is_dir():
+            raise TerminalError(
+                f"build.output {request.output_path!r} is not a folder after the build; "
+                "let a build step make it, or name another one in delivery.yaml",
+                code=ErrorCode.ARTIFACT_EMPTY,
+            )
+        async with beating():
+            stored = await self._store.store(tree)
+        return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)

@@ -1,0 +1,59 @@
+"""Record: the build's row in PostgreSQL."""
+
+from uuid import UUID
+
+from activities.failures import reported
+from contracts.builds import RECORD_BUILD, RECORD_BUILD_FAILURE, RecordBuild, RecordBuildFailure, RecordedBuild
+from contracts.stubs import implements
+from domain.lifecycle import BuildProvenance, BuildStatus
+from runtime.ids import new_id
+from storage.engine import Sessions, transaction
+from storage.repositories.build_records import BuildRecordRepository
+
+
+class BuildRecordActivities:
+    """Writes builds that this engine made, good and failed ones."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    @implements(RECORD_BUILD)
+    @reported
+    async def record(self, request: RecordBuild) -> RecordedBuild:
+        tests = request.tests
+        return await self._write(
+            request,
+            {
+                "status": BuildStatus.SUCCESS,
+                "artifact_digest": request.artifact.digest,
+                "artifact_size_bytes": request.artifact.size_bytes,
+                "spec": request.spec.model_dump(mode="json"),
+                "tests_passed": tests.passed if tests else None,
+                "tests_failed": tests.failed if tests else None,
+                "tests_skipped": tests.skipped if tests else None,
+                "code_coverage_percent": tests.coverage_percent if tests else None,
+                "security_scan_status": request.scan_status,
+            },
+        )
+
+    @implements(RECORD_BUILD_FAILURE)
+    @reported
+    async def record_failure(self, request: RecordBuildFailure) -> RecordedBuild:
+        return await self._write(request, {"status": BuildStatus.FAILED})
+
+    async def _write(self, request: RecordBuild | RecordBuildFailure, values: dict[str, object]) -> RecordedBuild:
+        common = {
+            "organization_id": request.organization_id,
+            "project_id": request.project_id,
+            "feature_id": request.feature_id,
+            "provenance": BuildProvenance.EXECUTED,
+            "version_tag": request.version_tag,
+            "git_commit_hash": request.commit,
+            "git_branch": request.branch,
+        }
+        async with transaction(self._sessions) as session:
+            builds = BuildRecordRepository(session)
+            build_id: UUID = new_id()
+            build = await builds.record(build_id, request.operation_id, {**common, **values})
+            await builds.link(request.deployment_id, build.id)
+            return RecordedBuild(build_id=build.id, build_number=build.build_number)

@@ -1,0 +1,125 @@
+"""Build and test: other people's commands, run by a builder driver in the workspace."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.workspaces import BuildFolders
+from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
+from contracts.stubs import implements
+from domain.errors import ErrorCode, TerminalError
+from domain.test_reports import MAX_REPORT, TestSummary, parse_cobertura, parse_junit
+from drivers.builders.base import Builder, Limits, RunRequest, RunResult
+
+REASONS: Mapping[str, tuple[ErrorCode, str]] = {
+    "timeout": (ErrorCode.BUILD_TIMEOUT, "took longer than its timeout of {timeout:g} s and was ended"),
+    "output_limit": (ErrorCode.BUILD_OUTPUT_LIMIT, "wrote more than {output_mb} MiB of output and was ended"),
+    "memory_limit": (ErrorCode.BUILD_MEMORY_LIMIT, "used more than {memory_mb} MiB of memory and was ended"),
+    "disk_full": (ErrorCode.DISK_FULL, "could not write: the disk of the data folder is full"),
+}
+
+
+class BuildActivities:
+    """Drives a builder; at most `concurrency` runs at a time, the others wait their turn with a heartbeat."""
+
+    def __init__(self, select: Callable[[str], Builder], folders: BuildFolders, concurrency: int) -> None:
+        self._select = select
+        self._folders = folders
+        # Waiting here and not in the task queue: there a wait would look like a worker that is gone.
+        self._slots = asyncio.Semaphore(concurrency)
+
+    @implements(RUN_BUILD)
+    @reported
+    async def build(self, request: RunBuild) -> BuildOutcome:
+        spec = request.spec
+        if not spec.steps:
+            return BuildOutcome(duration_ms=0, steps_run=0)
+        limits = Limits(timeout_s=spec.timeout, memory_mb=spec.memory_mb)
+        order = self._order(request, "build", spec.steps, limits)
+        result = await self._run(self._select(spec.driver), order)
+        if result.reason != "exited" or result.exit_code:
+            raise failure(result, order, f"build step {_which(result, spec.steps)}", ErrorCode.BUILD_FAILED)
+        return BuildOutcome(duration_ms=result.duration_ms, steps_run=len(spec.steps))
+
+    @implements(RUN_TESTS)
+    @reported
+    async def test(self, request: RunTests) -> TestOutcome:
+        spec = request.spec
+        steps = (spec.command,) if spec.command else ()
+        limits = Limits(timeout_s=spec.timeout)
+        order = self._order(request, "test", steps, limits)
+        result = await self._run(self._select("auto"), order)
+        if result.reason != "exited":
+            raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
+        summary, coverage = await asyncio.to_thread(self._read_reports, request)
+        _check_tests(result, order, summary)
+        return TestOutcome(
+            duration_ms=result.duration_ms,
+            passed=summary.passed if summary else None,
+            failed=summary.failed + summary.errors if summary else None,
+            skipped=summary.skipped if summary else None,
+            coverage_percent=coverage,
+        )
+
+    def _order(self, run: RunBuild | RunTests, step: str, steps: tuple[str, ...], limits: Limits) -> RunRequest:
+        return RunRequest(
+            key=f"{run.operation_id}-{step}",
+            workdir=self._folders.inside(run.operation_id, run.source_path),
+            state_dir=self._folders.state(run.operation_id, step),
+            steps=steps,
+            log_path=self._folders.log(run.operation_id, step),
+            env=run.spec.env,
+            limits=limits,
+        )
+
+    async def _run(self, builder: Builder, order: RunRequest) -> RunResult:
+        async with beating(), self._slots:
+            return await builder.run(order)
+
+    def _read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:
+        junit = self._read(request, request.spec.report)
+        cobertura = self._read(request, request.spec.coverage)
+        return parse_junit(junit) if junit else None, parse_cobertura(cobertura) if cobertura else None
+
+    def _read(self, request: RunTests, name: str | None) -> str | None:
+        """A report's text. Missing: None, since a test command that fails early writes none."""
+        if name is None:
+            return None
+        path: Path = self._folders.inside(request.operation_id, request.source_path, name)
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            data = file.read(MAX_REPORT + 1)
+        return data.decode("utf-8", errors="replace")
+
+
+def _which(result: RunResult, steps: tuple[str, ...]) -> str:
+    if result.failed_step is None:
+        return "?"
+    return f"{result.failed_step + 1} of {len(steps)} ({steps[result.failed_step][:200]!r})"
+
+
+def _check_tests(result: RunResult, order: RunRequest, summary: TestSummary | None) -> None:
+    if summary and summary.first_failure:
+        count = summary.failed + summary.errors
+        raise TerminalError(
+            f"{count} of {summary.total} tests failed; the first: {summary.first_failure}",
+            code=ErrorCode.TESTS_FAILED,
+            details={"tests_failed": count, "tests_passed": summary.passed, "log_tail": result.tail},
+        )
+    if result.exit_code:
+        raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
+
+
+def failure(result: RunResult, order: RunRequest, what: str, code: ErrorCode) -> TerminalError:
+    """The error of a run that did not end well, with the end of its output."""
+    limits = order.limits
+    known = REASONS.get(result.reason)
+    if known:
+        code, words = known
+        how = words.format(timeout=limits.timeout_s, output_mb=limits.output_bytes // 2**20, memory_mb=limits.memory_mb)
+    else:
+        how = f"ended with exit code {result.exit_code}"
+    return TerminalError(f"{what} {how}", code=code, details={"exit_code": result.exit_code, "log_tail": result.tail})

@@ -1,0 +1,62 @@
+"""The one place where the engine's errors become Temporal's."""
+
+import errno
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from contracts.payload import Payload, bounded
+from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
+
+log = structlog.get_logger(__name__)
+
+Request = TypeVar("Request", bound=Payload)
+Result = TypeVar("Result", bound=Payload)
+Method = Callable[[Any, Request], Awaitable[Result]]
+
+MAX_DETAIL = 4096
+
+
+def reported(method: Method[Request, Result]) -> Method[Request, Result]:
+    """Map errors: dependencies are retried, what cannot succeed is not, unknown ones are retried a few times."""
+
+    @functools.wraps(method)
+    async def run(self: Any, request: Request) -> Result:
+        try:
+            return await method(self, request)
+        except DependencyError as error:
+            raise _failure(error, retryable=True) from error
+        except (TerminalError, CallerError, ConflictError) as error:
+            raise _failure(error, retryable=False) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                full = TerminalError(
+                    "the disk of the data folder is full; free space and try again", code=ErrorCode.DISK_FULL
+                )
+                raise _failure(full, retryable=False) from error
+            raise
+        except Exception as error:
+            info = activity.info()
+            log.exception("activity.unexpected", activity=info.activity_type, attempt=info.attempt)
+            raise ApplicationError(
+                f"unexpected fault in {info.activity_type}: {type(error).__name__}",
+                type=ErrorCode.INTERNAL_ERROR,
+                non_retryable=info.attempt >= MAX_UNEXPECTED,
+            ) from None
+
+    return run
+
+
+# A fault of our own may be a passing one; five times in a row it is not.
+MAX_UNEXPECTED = 5
+
+
+def _failure(error: DeliveryError, *, retryable: bool) -> ApplicationError:
+    details = {
+        key: bounded(value, MAX_DETAIL) if isinstance(value, str) else value for key, value in error.details.items()
+    }
+    return ApplicationError(bounded(error.message), details, type=str(error.code), non_retryable=not retryable)

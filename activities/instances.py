@@ -1,0 +1,220 @@
+"""Instances: started, awaited healthy, drained and stopped."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from storage.repositories.routing import RoutingRepository
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.probes import Probe, Prober
+from activities.routing import RouteWriter
+from contracts.payload import Nothing, bounded
+from contracts.rollouts import (
+    AWAIT_HEALTHY,
+    SHRINK_RELEASE,
+    START_INSTANCES,
+    AwaitHealthy,
+    HealthReport,
+    ShrinkRelease,
+    StartInstances,
+)
+from contracts.stubs import implements
+from domain.delivery import ServiceSpec
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.routers.base import Endpoint, Router
+from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus, Target
+from storage.engine import Sessions, transaction
+from storage.models import Instance, Release
+from storage.repositories.releases import InstanceRepository, ReleaseRepository
+
+DRAIN_LOOK_EVERY_S = 0.05
+MAX_RESTARTS_WHILE_STARTING = 3
+MAX_TAIL = 3000
+
+
+def instance_id(release_id: UUID, index: int) -> str:
+    """The id of an instance: it is also its idempotency key."""
+    return f"{release_id}-{index}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A release and its instances, read at one moment."""
+
+    release: Release
+    service: ServiceSpec
+    instances: Sequence[Instance]
+
+
+async def read_release(sessions: Sessions, release_id: UUID) -> Known:
+    """The release with its instances by index."""
+    async with transaction(sessions) as session:
+        release = await ReleaseRepository(session).get(release_id)
+        instances = await InstanceRepository(session).of(release_id)
+        return Known(release, ServiceSpec.model_validate(release.service), instances)
+
+
+class InstanceStopper:
+    """Takes instances out of rotation, waits for their requests, stops them. Safe to repeat from any point."""
+
+    def __init__(self, sessions: Sessions, target: Target, router: Router, writer: RouteWriter) -> None:
+        self._sessions = sessions
+        self._target = target
+        self._router = router
+        self._writer = writer
+
+    async def stop(self, release_id: UUID, *, keep: int) -> None:
+        """Stop the instances from index `keep` on."""
+        known = await read_release(self._sessions, release_id)
+        leaving = [instance for instance in known.instances if instance.index >= keep]
+        if keep == 0:
+            # No route leads here any more, so the router still lists the cluster and tells when it is idle.
+            await self._drain(release_id, leaving, known.service.drain_timeout)
+        async with transaction(self._sessions) as session:
+            changed = await InstanceRepository(session).rotate(release_id, below=keep)
+            if changed:
+                await RoutingRepository(session).touch()
+        if changed:
+            await self._writer.apply()
+        if keep:
+            await self._drain(release_id, leaving, known.service.drain_timeout)
+        await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
+        async with transaction(self._sessions) as session:
+            await InstanceRepository(session).remove(release_id, from_index=keep)
+
+    async def _drain(self, release_id: UUID, leaving: Sequence[Instance], limit_s: float) -> None:
+        """Wait until the router has no request in flight there, at most `limit_s` seconds."""
+        places = {Endpoint(instance.address, instance.port) for instance in leaving}
+        end = time.monotonic() + limit_s
+        while places and time.monotonic() < end:
+            with suppress(DependencyError):
+                seen = await self._router.endpoint_health(str(release_id))
+                if not any(e.active_requests for e in seen if e.endpoint in places):
+                    return
+            await asyncio.sleep(DRAIN_LOOK_EVERY_S)
+
+
+class InstanceActivities:
+    """Drives a target."""
+
+    def __init__(self, sessions: Sessions, target: Target, prober: Prober, stopper: InstanceStopper) -> None:
+        self._sessions = sessions
+        self._target = target
+        self._prober = prober
+        self._stopper = stopper
+
+    @implements(START_INSTANCES)
+    @reported
+    async def start(self, request: StartInstances) -> Nothing:
+        known = await read_release(self._sessions, request.release_id)
+        async with beating():
+            for index in range(request.count):
+                status = await self._target.start(instance_spec(known, index))
+                async with transaction(self._sessions) as session:
+                    await InstanceRepository(session).put(
+                        instance_id=status.instance_id,
+                        release_id=request.release_id,
+                        index=index,
+                        address=status.address,
+                        port=status.port,
+                    )
+        return Nothing()
+
+    @implements(AWAIT_HEALTHY)
+    @reported
+    async def await_healthy(self, request: AwaitHealthy) -> HealthReport:
+        known = await read_release(self._sessions, request.release_id)
+        began = time.monotonic()
+        async with beating():
+            wanted = [i for i in known.instances if i.index < request.count]
+            waits = [asyncio.create_task(self._await_one(known.service, i.id)) for i in wanted]
+            try:
+                await asyncio.gather(*waits)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+        async with transaction(self._sessions) as session:
+            if await InstanceRepository(session).rotate(request.release_id, below=request.count):
+                await RoutingRepository(session).touch()
+        return HealthReport(count=request.count, seconds=round(time.monotonic() - began, 3))
+
+    @implements(SHRINK_RELEASE)
+    @reported
+    async def shrink(self, request: ShrinkRelease) -> Nothing:
+        async with beating():
+            await self._stopper.stop(request.release_id, keep=request.keep)
+        return Nothing()
+
+    async def _await_one(self, service: ServiceSpec, name: str) -> None:
+        """Until healthy `healthy_after` times in a row and listening itself; the error says what was seen last."""
+        health = service.health
+        end = time.monotonic() + health.startup_timeout
+        good, last = 0, Probe(healthy=False, words="it was not probed yet: nothing listens on its port")
+        while good < health.healthy_after:
+            status = await self._target.inspect(name)
+            await self._check_alive(name, status)
+            if status.listening:
+                last = await self._prober.instance(status.address, status.port, health.path, health.timeout)
+            good = good + 1 if status.listening and last.healthy else 0
+            if good < health.healthy_after:
+                if time.monotonic() >= end:
+                    raise await self._unhealthy(name, status, last, health.startup_timeout)
+                await asyncio.sleep(health.interval)
+
+    async def _check_alive(self, name: str, status: InstanceStatus) -> None:
+        gone = status.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
+        if not gone and status.restarts < MAX_RESTARTS_WHILE_STARTING:
+            return
+        tail = await self._target.log_tail(name, MAX_TAIL)
+        raise TerminalError(
+            bounded(
+                f"the service ended by itself with exit code {status.exit_code} "
+                f"({status.restarts} restarts) before it was healthy; its last output: {tail.strip() or '(none)'}",
+                2000,
+            ),
+            code=ErrorCode.INSTANCE_EXITED,
+            details={"exit_code": status.exit_code, "restarts": status.restarts, "log_tail": tail},
+        )
+
+    async def _unhealthy(self, name: str, status: InstanceStatus, last: Probe, waited_s: float) -> TerminalError:
+        tail = await self._target.log_tail(name, MAX_TAIL)
+        details = {"last_probe": last.words, "log_tail": tail, "port": status.port}
+        if not status.listening and status.listens_elsewhere:
+            ports = ", ".join(map(str, status.listens_elsewhere))
+            return TerminalError(
+                f"the service listens on port {ports} instead of $PORT ({status.port}); "
+                "make it listen on 127.0.0.1 and the port in the environment variable PORT",
+                code=ErrorCode.INSTANCE_WRONG_PORT,
+                details={**details, "listens_on": list(status.listens_elsewhere)},
+            )
+        return TerminalError(
+            bounded(
+                f"the service was not healthy within {waited_s:g} s; last probe: {last.words}; "
+                f"its last output: {tail.strip() or '(none)'}",
+                2000,
+            ),
+            code=ErrorCode.INSTANCE_UNHEALTHY,
+            details=details,
+        )
+
+
+def instance_spec(known: Known, index: int) -> InstanceSpec:
+    """What instance `index` of a release runs."""
+    service = known.service
+    if service.command is None:
+        raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
+    return InstanceSpec(
+        instance_id=instance_id(known.release.id, index),
+        release_id=str(known.release.id),
+        artifact_digest=known.release.artifact_digest,
+        command=service.command,
+        env={**service.env, "DELIVERY_RELEASE": str(known.release.id)},
+        memory_mb=service.memory_mb,
+        stop_timeout_s=service.stop_timeout,
+    )

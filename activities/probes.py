@@ -1,0 +1,58 @@
+"""Health probes: one HTTP GET, and what a person wants to know of its answer."""
+
+from dataclasses import dataclass
+
+import httpx2
+
+MAX_QUOTE = 300
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One answer: any 2xx or 3xx is healthy. `release_id` is who answered, if the router told."""
+
+    healthy: bool
+    words: str
+    release_id: str | None = None
+
+
+class Prober:
+    """Asks instances directly, or a host through the router. Follows no redirects, uses no proxies."""
+
+    def __init__(self, ingress_host: str, ingress_port: int) -> None:
+        self._ingress = f"http://{ingress_host}:{ingress_port}"
+        # A probe opens its own connection, as a new client would.
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        self._client = httpx2.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
+
+    async def instance(self, address: str, port: int, path: str, timeout_s: float) -> Probe:
+        """Ask one instance."""
+        return await self._get(f"http://{address}:{port}{path}", timeout_s, {})
+
+    async def through_router(self, host: str, path: str, timeout_s: float) -> Probe:
+        """Ask a host by way of the router, as its users do."""
+        return await self._get(f"{self._ingress}{path}", timeout_s, {"host": host})
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _get(self, url: str, timeout_s: float, headers: dict[str, str]) -> Probe:
+        try:
+            async with self._client.stream("GET", url, headers=headers, timeout=timeout_s) as answer:
+                quote = await self._beginning(answer)
+        except httpx2.TimeoutException:
+            return Probe(healthy=False, words=f"GET {url} did not answer within {timeout_s:g} s")
+        except httpx2.HTTPError as error:
+            return Probe(healthy=False, words=f"GET {url} failed: {type(error).__name__} {error}"[:MAX_QUOTE])
+        words = f"GET {url} answered {answer.status_code}: {quote}"
+        return Probe(
+            healthy=answer.status_code < httpx2.codes.BAD_REQUEST,
+            words=words,
+            release_id=answer.headers.get("x-delivery-release"),
+        )
+
+    @staticmethod
+    async def _beginning(answer: httpx2.Response) -> str:
+        async for chunk in answer.aiter_bytes(MAX_QUOTE):
+            return chunk[:MAX_QUOTE].decode("utf-8", errors="replace")
+        return "(empty body)"

@@ -1,0 +1,127 @@
+"""Releases: opened, reopened, promoted, retired, stopped."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.instances import InstanceStopper
+from contracts.payload import Nothing
+from contracts.rollouts import (
+    OPEN_RELEASE,
+    PROMOTE_RELEASE,
+    REOPEN_RELEASE,
+    RETIRE_RELEASE,
+    STOP_RELEASE,
+    OpenedRelease,
+    OpenRelease,
+    PromoteRelease,
+    ReleaseRef,
+    ReopenRelease,
+    RetiredRelease,
+    RetireRelease,
+    StopRelease,
+)
+from contracts.stubs import implements
+from domain.delivery import ServiceSpec
+from domain.errors import ConflictError, ErrorCode
+from domain.lifecycle import ReleaseState
+from runtime.ids import now
+from storage.engine import Sessions, transaction
+from storage.models import Release
+from storage.repositories.releases import NewRelease, ReleaseRepository
+
+
+class ReleaseActivities:
+    """Moves releases along their life; the rows decide when two want different things."""
+
+    def __init__(self, sessions: Sessions, stopper: InstanceStopper) -> None:
+        self._sessions = sessions
+        self._stopper = stopper
+
+    @implements(OPEN_RELEASE)
+    @reported
+    async def open(self, request: OpenRelease) -> OpenedRelease:
+        place = request.place
+        new = NewRelease(
+            release_id=place.deployment_id,
+            organization_id=place.organization_id,
+            environment_id=place.environment_id,
+            build_id=request.build_id,
+            artifact_digest=request.artifact_digest,
+            service=request.service.model_dump(mode="json"),
+            replicas=request.service.replicas,
+        )
+        async with transaction(self._sessions) as session:
+            releases = ReleaseRepository(session)
+            stable = await releases.stable(place.environment_id)
+            await releases.hold(place.environment_id, place.deployment_id)
+            release = await releases.open(new)
+        return OpenedRelease(release=_ref(release), stable=_ref(stable) if stable else None)
+
+    @implements(REOPEN_RELEASE)
+    @reported
+    async def reopen(self, request: ReopenRelease) -> OpenedRelease:
+        place = request.place
+        async with transaction(self._sessions) as session:
+            releases = ReleaseRepository(session)
+            bad = await releases.stable(place.environment_id)
+            if bad is None or bad.id != place.deployment_id:
+                raise ConflictError(
+                    "this deployment does not serve the environment any more; roll back the one that does",
+                    code=ErrorCode.INVALID_STATE,
+                    details={"current_deployment_id": str(bad.id) if bad else None},
+                )
+            target = await releases.before(bad)
+            if target is None:
+                raise ConflictError(
+                    "there is no earlier healthy release to go back to", code=ErrorCode.NOTHING_TO_ROLL_BACK
+                )
+            await releases.hold(place.environment_id, place.deployment_id)
+            # Taken back into service: the environment's clean-up leaves it alone from here on.
+            await releases.move(target.id, ReleaseState.STARTING)
+        return OpenedRelease(release=_ref(target), stable=_ref(bad))
+
+    @implements(PROMOTE_RELEASE)
+    @reported
+    async def promote(self, request: PromoteRelease) -> Nothing:
+        async with transaction(self._sessions) as session:
+            await ReleaseRepository(session).make_current(request.environment_id, request.release_id)
+        return Nothing()
+
+    @implements(RETIRE_RELEASE)
+    @reported
+    async def retire(self, request: RetireRelease) -> RetiredRelease:
+        stop_after = now() + timedelta(seconds=request.keep_seconds)
+        async with transaction(self._sessions) as session:
+            await ReleaseRepository(session).move(request.release_id, ReleaseState.RETIRED, stop_after=stop_after)
+        return RetiredRelease(release_id=request.release_id, stop_after=stop_after)
+
+    @implements(STOP_RELEASE)
+    @reported
+    async def stop(self, request: StopRelease) -> Nothing:
+        ended = ReleaseState.FAILED if request.failed else ReleaseState.STOPPED
+        if not await self._claim(request, ended):
+            return Nothing()
+        async with beating():
+            await self._stopper.stop(request.release_id, keep=0)
+        return Nothing()
+
+    async def _claim(self, request: StopRelease, ended: ReleaseState) -> bool:
+        """Decide under the row's lock whether it is ours to stop; a crash after it is repeated by the retry."""
+        async with transaction(self._sessions) as session:
+            releases = ReleaseRepository(session)
+            release = await releases.get(request.release_id, lock=True)
+            if request.only_if_retired and release.state not in (ReleaseState.RETIRED, ReleaseState.STOPPED):
+                return False
+            await releases.move(release.id, ended)
+            return True
+
+
+def _ref(release: Release) -> ReleaseRef:
+    return ReleaseRef(
+        release_id=UUID(str(release.id)),
+        build_id=release.build_id,
+        replicas=release.replicas,
+        service=ServiceSpec.model_validate(release.service),
+    )

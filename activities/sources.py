@@ -1,0 +1,52 @@
+"""Source: a commit comes into the workspace, and its delivery spec is read."""
+
+import asyncio
+from pathlib import Path
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.workspaces import BuildFolders
+from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
+from contracts.stubs import implements
+from domain.delivery_file import MAX_SPEC_BYTES, SPEC_FILES, spec_from_files
+from drivers.sources.base import Source, SourceRequest
+
+
+class SourceActivities:
+    """Drives a source driver."""
+
+    def __init__(self, source: Source, folders: BuildFolders) -> None:
+        self._source = source
+        self._folders = folders
+
+    @implements(FETCH_SOURCE)
+    @reported
+    async def fetch(self, request: FetchSource) -> FetchedSource:
+        tree = self._folders.tree(request.operation_id)
+        wanted = SourceRequest(request.repository_url, request.git_branch, request.git_commit_hash)
+        async with beating():
+            fetched = await self._source.fetch(wanted, tree)
+        texts = await asyncio.to_thread(read_spec_files, tree)
+        log = self._folders.log(request.operation_id, "source")
+        await asyncio.to_thread(_write_log, log, f"{request.repository_url} {fetched.branch} {fetched.commit}\n")
+        return FetchedSource(
+            commit=fetched.commit, branch=fetched.branch, size_bytes=fetched.size_bytes, spec=spec_from_files(texts)
+        )
+
+
+def read_spec_files(tree: Path) -> dict[str, str | None]:
+    """The files that may hold a delivery spec, bounded; None for those that are not there. Links are not followed."""
+    texts: dict[str, str | None] = {}
+    for name in SPEC_FILES:
+        path = tree / name
+        if path.is_symlink() or not path.is_file():
+            texts[name] = None
+            continue
+        with path.open("rb") as file:
+            texts[name] = file.read(MAX_SPEC_BYTES + 1).decode("utf-8", errors="replace")
+    return texts
+
+
+def _write_log(log: Path, line: str) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(line, encoding="utf-8")

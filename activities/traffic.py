@@ -1,0 +1,108 @@
+"""Traffic: shift it, and watch what it meets."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from storage.repositories.routing import RoutingRepository
+
+from activities.failures import reported
+from activities.heartbeats import beating
+from activities.probes import Prober
+from activities.routing import RouteWriter
+from contracts.payload import bounded
+from contracts.rollouts import (
+    SHIFT_TRAFFIC,
+    VERIFY_TRAFFIC,
+    AppliedRoute,
+    ShiftTraffic,
+    TrafficReport,
+    VerifyTraffic,
+)
+from contracts.stubs import implements
+from domain.delivery import HealthSpec, ServiceSpec
+from domain.errors import ErrorCode, TerminalError
+from drivers.routers.base import Router, TrafficCounters
+from storage.engine import Sessions, transaction
+from storage.repositories.releases import ReleaseRepository
+
+PROBE_EVERY_S = 0.25
+
+
+class TrafficActivities:
+    """Writes the desired route, has it applied, and looks at the release through the router as a client would."""
+
+    def __init__(self, sessions: Sessions, router: Router, writer: RouteWriter, prober: Prober) -> None:
+        self._sessions = sessions
+        self._router = router
+        self._writer = writer
+        self._prober = prober
+
+    @implements(SHIFT_TRAFFIC)
+    @reported
+    async def shift(self, request: ShiftTraffic) -> AppliedRoute:
+        shares = [(share.release_id, share.weight) for share in request.shares]
+        async with transaction(self._sessions) as session:
+            routes = RoutingRepository(session)
+            if shares:
+                await routes.set_route(request.environment_id, request.host, shares)
+            else:
+                await routes.remove_route(request.environment_id)
+        return AppliedRoute(generation=await self._writer.apply())
+
+    @implements(VERIFY_TRAFFIC)
+    @reported
+    async def verify(self, request: VerifyTraffic) -> TrafficReport:
+        async with transaction(self._sessions) as session:
+            release = await ReleaseRepository(session).get(request.release_id)
+        health = ServiceSpec.model_validate(release.service).health
+        release_id = str(request.release_id)
+        async with beating():
+            before = await self._router.counters([release_id])
+            began = time.monotonic()
+            probes = await self._watch(request.host, release_id, health, request.seconds)
+            return _report(probes, before, await self._router.counters([release_id]), time.monotonic() - began)
+
+    async def _watch(self, host: str, release_id: str, health: HealthSpec, seconds: float) -> int:
+        """Probe through the router until the time is over; `unhealthy_after` bad answers in a row are a failure."""
+        end, probes, bad = time.monotonic() + seconds, 0, 0
+        while probes == 0 or time.monotonic() < end or bad:
+            probe = await self._prober.through_router(host, health.path, health.timeout)
+            probes += 1
+            ok = probe.healthy and probe.release_id == release_id
+            bad = 0 if ok else bad + 1
+            if bad >= health.unhealthy_after:
+                raise TerminalError(
+                    bounded(f"the new version does not answer well behind the router: {probe.words}", 1024),
+                    code=ErrorCode.TRAFFIC_UNVERIFIED,
+                    details={"answered_by_release": probe.release_id, "expected_release": release_id},
+                )
+            await asyncio.sleep(min(PROBE_EVERY_S, health.interval))
+        return probes
+
+
+def _report(
+    probes: int, before: Sequence[TrafficCounters], after: Sequence[TrafficCounters], seconds: float
+) -> TrafficReport:
+    """What the router counted between two looks; nothing is claimed when its counters began anew."""
+    if len(before) != 1 or len(after) != 1 or before[0].epoch != after[0].epoch:
+        return TrafficReport(probes=probes, requests=0)
+    requests = after[0].requests - before[0].requests
+    if requests <= 0:
+        return TrafficReport(probes=probes, requests=0)
+    errors = after[0].errors_5xx - before[0].errors_5xx
+    return TrafficReport(
+        probes=probes,
+        requests=requests,
+        error_rate_percent=round(100 * errors / requests, 4),
+        p95_response_time_ms=_quantile(before[0], after[0], 0.95),
+        throughput_rps=round(requests / seconds, 2),
+    )
+
+
+def _quantile(before: TrafficCounters, after: TrafficCounters, share: float) -> float | None:
+    """The upper bound in milliseconds of the bucket in which the quantile of the new answers lies."""
+    counts = {bound: n - before.latency_buckets.get(bound, 0) for bound, n in after.latency_buckets.items()}
+    total = max(counts.values(), default=0)
+    finite = sorted(bound for bound in counts if bound != float("inf"))
+    return next((bound for bound in finite if total and counts[bound] >= share * total), None)

@@ -1,0 +1,57 @@
+"""Finds operations whose workflow is gone (file lost, backup restored, terminated by hand) and ends their rows."""
+
+import asyncio
+
+import structlog
+
+from domain.errors import DeliveryError, ErrorCode
+from orchestration.operations import Operations
+from storage.engine import Sessions, transaction
+from storage.models import Operation
+from storage.repositories.projections import ProjectionRepository
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 10.0
+SILENT_FOR_S = 20.0
+BATCH = 50
+
+LOST = {
+    "code": str(ErrorCode.ORCHESTRATION_LOST),
+    "message": "the workflow of this operation is gone, so nobody carries it on; what served before still serves. "
+    "Look at the environment, then start a new operation",
+    "details": {},
+}
+
+
+class LostSweep:
+    """A row not finished while its started workflow is gone becomes `failed`; it is never restarted blindly."""
+
+    def __init__(self, sessions: Sessions, operations: Operations) -> None:
+        self._sessions = sessions
+        self._operations = operations
+
+    async def run(self) -> None:
+        """Look every few seconds until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look()
+            except DeliveryError as error:
+                log.warning("lost_sweep.paused", reason=error.message)
+            except Exception:
+                log.exception("lost_sweep.fault")
+
+    async def look(self, *, silent_for_s: float = SILENT_FOR_S) -> int:
+        """One look; returns how many operations were found lost."""
+        async with transaction(self._sessions) as session:
+            silent = await ProjectionRepository(session).unfinished(older_than_s=silent_for_s, limit=BATCH)
+        lost = [operation for operation in silent if not await self._operations.is_running(operation.id)]
+        for operation in lost:
+            await self._end(operation)
+        return len(lost)
+
+    async def _end(self, operation: Operation) -> None:
+        async with transaction(self._sessions) as session:
+            await ProjectionRepository(session).lost(operation.id, LOST)
+        log.error("operation.lost", operation_id=str(operation.id))

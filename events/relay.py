@@ -1,0 +1,73 @@
+"""The relay: what was committed and not yet done is done, at least once, by whichever worker is there.
+
+It wakes at once (LISTEN) and also sweeps, so that neither a lost notification nor a dead worker loses anything.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from domain.errors import DeliveryError
+from domain.lifecycle import OperationKind
+from orchestration.operations import Operations
+from storage.engine import Sessions, transaction
+from storage.listen import Listener
+from storage.models import OutboxEntry
+from storage.repositories.outbox_claims import OutboxClaims
+
+log = structlog.get_logger(__name__)
+
+BATCH = 10
+SWEEP_EVERY_S = 2.0
+PAUSE_AFTER_FAULT_S = 1.0
+
+WORKFLOW_START = "workflow_start"
+
+
+class Relay:
+    """Runs until cancelled."""
+
+    def __init__(self, sessions: Sessions, operations: Operations, listener: Listener) -> None:
+        self._sessions = sessions
+        self._operations = operations
+        self._listener = listener
+        self._doers: Mapping[str, Callable[[OutboxEntry, OutboxClaims], Awaitable[None]]] = {
+            WORKFLOW_START: self._start_workflow
+        }
+
+    async def run(self) -> None:
+        """Drain the outbox, wait for a notification or the next sweep, and so on."""
+        while True:
+            try:
+                while await self._drain_batch() == BATCH:
+                    pass
+                await self._listener.wait(SWEEP_EVERY_S)
+            except DeliveryError as error:
+                log.warning("relay.paused", reason=error.message)
+                await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+            except Exception:
+                log.exception("relay.fault")
+                await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+
+    async def _drain_batch(self) -> int:
+        async with transaction(self._sessions) as session:
+            claims = OutboxClaims(session)
+            entries = await claims.due(kinds=list(self._doers), limit=BATCH)
+            for entry in entries:
+                await self._do(entry, claims)
+            return len(entries)
+
+    async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> None:
+        try:
+            await self._doers[entry.kind](entry, claims)
+        except DeliveryError as error:
+            log.warning("relay.delayed", topic=entry.topic, resource_id=str(entry.resource_id), reason=error.message)
+            await claims.later(entry, error.message)
+            return
+        await claims.done(entry.id)
+
+    async def _start_workflow(self, entry: OutboxEntry, claims: OutboxClaims) -> None:
+        await self._operations.start(OperationKind(entry.topic), entry.payload)
+        await claims.started(entry.resource_id)
+        log.info("operation.started", operation_id=str(entry.resource_id), kind=entry.topic)

@@ -1,0 +1,161 @@
+"""Operations from outside: start them, ask for their progress, stop them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import (
+    QueryRejectCondition,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.names import (
+    ABORT_UPDATE,
+    CONTROL_QUEUE,
+    DELIVERY_STATUS,
+    ENVIRONMENT,
+    INPUT_HASH_MEMO,
+    OPERATION_KIND,
+    ORGANIZATION,
+    PROGRESS_QUERY,
+    PROJECT,
+    WorkflowName,
+    operation_workflow_id,
+)
+from contracts.operations import AbortRequest, BuildAndDeployInput, Place, Progress, RollbackInput
+from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.lifecycle import OperationKind, OperationStatus
+from orchestration.connection import Connection, answering_within
+from orchestration.shared import SharedAnswers
+from runtime.settings import Settings
+
+START_LIMIT_S = 2.0
+QUERY_LIMIT_S = 1.5
+UPDATE_LIMIT_S = 4.0
+SHARED_FOR_S = 0.25
+
+_STARTS: Mapping[OperationKind, tuple[WorkflowName, type[BuildAndDeployInput] | type[RollbackInput]]] = {
+    OperationKind.BUILD_AND_DEPLOY: (WorkflowName.BUILD_AND_DEPLOY, BuildAndDeployInput),
+    OperationKind.ROLLBACK: (WorkflowName.ROLLBACK, RollbackInput),
+}
+
+
+class Operations:
+    """The API's and the relay's way to operation workflows. Safe to share between tasks."""
+
+    def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
+        self._connection = connection or Connection(settings)
+        self._answers: SharedAnswers[UUID, Progress | None] = SharedAnswers(self._query, keep_s=SHARED_FOR_S)
+
+    async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
+        """Start an operation's workflow; one that was started before stays as it is.
+
+        Raises:
+            DependencyError: Temporal does not answer; whether it was started is not known, starting again is safe.
+        """
+        name, model = _STARTS[kind]
+        order = model.model_validate(payload)
+        digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+        async with answering_within(START_LIMIT_S):
+            client = await self._connection.client()
+            await _start(client, name, kind, order, digest)
+
+    async def progress(self, operation_id: UUID) -> Progress | None:
+        """Where a running operation is; None when nobody can tell within 1.5 s."""
+        return await self._answers.get(operation_id)
+
+    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+        """Stop a running operation.
+
+        Raises:
+            ConflictError: it is finished, past its final switch, or being stopped already.
+            DependencyError: Temporal or its workers do not answer.
+        """
+        try:
+            async with answering_within(UPDATE_LIMIT_S):
+                client = await self._connection.client()
+                handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+                await handle.execute_update(ABORT_UPDATE, request, id=f"abort-{operation_id}")
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            message = cause.message if isinstance(cause, ApplicationError) else "it cannot be stopped now"
+            raise ConflictError(message, code=ErrorCode.INVALID_STATE) from error
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
+            raise
+
+    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
+        """The same as `abort`: before traffic moved it cleans up, after it the traffic goes back."""
+        await self.abort(operation_id, request)
+
+    async def is_running(self, operation_id: UUID) -> bool:
+        """Whether the operation's workflow exists and is not closed; raises `DependencyError` when nobody knows."""
+        try:
+            async with answering_within(START_LIMIT_S):
+                client = await self._connection.client()
+                seen = await client.get_workflow_handle(operation_workflow_id(operation_id)).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return seen.status is WorkflowExecutionStatus.RUNNING
+
+    async def _query(self, operation_id: UUID) -> Progress | None:
+        try:
+            async with answering_within(QUERY_LIMIT_S):
+                client = await self._connection.client()
+                handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+                seen: Progress = await handle.query(
+                    PROGRESS_QUERY, result_type=Progress, reject_condition=QueryRejectCondition.NOT_OPEN
+                )
+                return seen
+        except (DependencyError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return None
+
+
+async def _start(
+    client: Client, name: WorkflowName, kind: OperationKind, order: BuildAndDeployInput | RollbackInput, digest: str
+) -> None:
+    place = order.place
+    try:
+        await client.start_workflow(
+            name,
+            order,
+            id=operation_workflow_id(place.operation_id),
+            task_queue=CONTROL_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            memo={INPUT_HASH_MEMO: digest},
+            search_attributes=_attributes(place, kind),
+            static_summary=f"{kind} {place.organization_slug}/{place.project_slug} → {place.environment}",
+            static_details=f"Host `{place.host}`, requested by `{place.requested_by}`",
+        )
+    except WorkflowAlreadyStartedError:
+        return
+
+
+def _attributes(place: Place, kind: OperationKind) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(ORGANIZATION, place.organization_slug),
+            SearchAttributePair(PROJECT, place.project_slug),
+            SearchAttributePair(ENVIRONMENT, place.environment),
+            SearchAttributePair(OPERATION_KIND, kind),
+            SearchAttributePair(DELIVERY_STATUS, OperationStatus.PENDING),
+        ]
+    )

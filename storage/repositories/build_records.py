@@ -1,0 +1,65 @@
+"""Builds as the worker records them: one row an operation, numbers without gaps in a project."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ConflictError, ErrorCode
+from domain.lifecycle import BuildStatus
+from storage.models import Build, Deployment, Project
+
+
+class BuildRecordRepository:
+    """Writes builds made by this engine."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def record(self, build_id: UUID, operation_id: UUID, values: dict[str, Any]) -> Build:
+        """The operation's build, made now unless it exists.
+
+        The project's row is locked while its next number is taken, so numbers have no gaps and two builds no number in
+        common; a rolled back transaction gives the number back.
+
+        Raises:
+            ConflictError: VERSION_TAG_TAKEN, another successful build of the project has the tag.
+        """
+        project_id = values["project_id"]
+        await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
+        known = await self._session.scalar(select(Build).where(Build.operation_id == operation_id))
+        if known is not None:
+            return known
+        if values["status"] != BuildStatus.FAILED:
+            await self._check_tag(project_id, values["version_tag"])
+        number = await self._session.scalar(
+            update(Project)
+            .where(Project.id == project_id)
+            .values(last_build_number=Project.last_build_number + 1)
+            .returning(Project.last_build_number)
+        )
+        build = Build(id=build_id, operation_id=operation_id, build_number=number, **values)
+        build.completed_at = func.now()
+        self._session.add(build)
+        await self._session.flush()
+        await self._session.refresh(build)
+        return build
+
+    async def _check_tag(self, project_id: UUID, version_tag: str) -> None:
+        taken = await self._session.scalar(
+            select(Build.build_number).where(
+                Build.project_id == project_id,
+                Build.version_tag == version_tag,
+                Build.status.not_in((BuildStatus.FAILED, BuildStatus.CANCELLED)),
+            )
+        )
+        if taken is not None:
+            raise ConflictError(
+                f"version {version_tag} is build {taken} of this project already; choose another version_tag",
+                code=ErrorCode.VERSION_TAG_TAKEN,
+            )
+
+    async def link(self, deployment_id: UUID, build_id: UUID) -> None:
+        """Tell a deployment which build it brings."""
+        await self._session.execute(update(Deployment).where(Deployment.id == deployment_id).values(build_id=build_id))

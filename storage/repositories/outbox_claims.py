@@ -1,0 +1,55 @@
+"""The outbox as the relay sees it: rows that are due, claimed by one worker at a time."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Operation, OutboxEntry
+
+FIRST_RETRY = timedelta(seconds=1)
+LAST_RETRY = timedelta(seconds=30)
+MAX_ERROR = 500
+
+
+class OutboxClaims:
+    """Claims last as long as the transaction; `SKIP LOCKED` lets several workers share without doubling."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
+        """Due rows, oldest first, that no other worker holds."""
+        found = await self._session.scalars(
+            select(OutboxEntry)
+            .where(OutboxEntry.done_at.is_(None), OutboxEntry.due_at <= func.now(), OutboxEntry.kind.in_(kinds))
+            .order_by(OutboxEntry.due_at, OutboxEntry.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return found.all()
+
+    async def done(self, entry_id: UUID) -> None:
+        """It happened."""
+        await self._session.execute(
+            update(OutboxEntry).where(OutboxEntry.id == entry_id).values(done_at=func.now(), last_error=None)
+        )
+
+    async def later(self, entry: OutboxEntry, error: str) -> None:
+        """It did not; again after a growing pause."""
+        pause = min(LAST_RETRY, FIRST_RETRY * 2 ** min(entry.attempts, 10))
+        await self._session.execute(
+            update(OutboxEntry)
+            .where(OutboxEntry.id == entry.id)
+            .values(attempts=OutboxEntry.attempts + 1, due_at=func.now() + pause, last_error=error[:MAX_ERROR])
+        )
+
+    async def started(self, operation_id: UUID) -> None:
+        """The operation's workflow exists; from now on its absence means that it was lost."""
+        await self._session.execute(
+            update(Operation)
+            .where(Operation.id == operation_id, Operation.workflow_started_at.is_(None))
+            .values(workflow_started_at=func.now())
+        )

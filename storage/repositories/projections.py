@@ -1,0 +1,87 @@
+"""Operations and deployments as their workflows tell them: newer overwrites older, a finished row stays."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.lifecycle import (
+    DEPLOYMENT_TRANSITIONS,
+    FINISHED_DEPLOYMENTS,
+    FINISHED_OPERATIONS,
+    DeploymentStatus,
+    OperationStatus,
+)
+from storage.models import Deployment, Operation
+
+
+class ProjectionRepository:
+    """Writes the rows that clients read."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def operation(self, operation_id: UUID, version: int, values: dict[str, Any]) -> bool:
+        """Write an operation's progress unless the row knows a newer one or is finished; tells whether it did."""
+        statement = (
+            update(Operation)
+            .where(
+                Operation.id == operation_id,
+                Operation.version < version,
+                Operation.status.not_in(FINISHED_OPERATIONS),
+            )
+            .values(version=version, updated_at=func.now(), **values)
+            .returning(Operation.id)
+        )
+        return (await self._session.scalar(statement)) is not None
+
+    async def deployment(self, deployment_id: UUID, values: dict[str, Any]) -> None:
+        """Write what a workflow knows of its deployment. An illegal move of the status is not made (a late writer)."""
+        row = await self._session.scalar(select(Deployment).where(Deployment.id == deployment_id).with_for_update())
+        if row is None:
+            return
+        status = values.pop("status", None)
+        if status is not None and row.status != status:
+            before, after = DeploymentStatus(row.status), DeploymentStatus(status)
+            if after not in DEPLOYMENT_TRANSITIONS[before]:
+                return
+            row.status = after
+            self._stamp(row, after)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+    @staticmethod
+    def _stamp(row: Deployment, status: DeploymentStatus) -> None:
+        now: Any = func.now()
+        if status is DeploymentStatus.IN_PROGRESS and row.started_at is None:
+            row.started_at = now
+        if status in FINISHED_DEPLOYMENTS and row.completed_at is None:
+            row.completed_at = now
+        if status is DeploymentStatus.ROLLED_BACK:
+            row.rolled_back_at = now
+
+    async def unfinished(self, *, older_than_s: float, limit: int) -> list[Operation]:
+        """Started operations that have not told anything for a while; for the sweep that looks for lost workflows."""
+        statement = (
+            select(Operation)
+            .where(
+                Operation.completed_at.is_(None),
+                Operation.workflow_started_at.is_not(None),
+                Operation.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+            )
+            .order_by(Operation.updated_at)
+            .limit(limit)
+        )
+        return list(await self._session.scalars(statement))
+
+    async def lost(self, operation_id: UUID, error: dict[str, Any]) -> None:
+        """End an operation whose workflow is gone; its deployment fails with it unless it is finished."""
+        found = await self._session.scalar(
+            update(Operation)
+            .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS))
+            .values(status=OperationStatus.FAILED, error=error, completed_at=func.now(), version=Operation.version + 1)
+            .returning(Operation.resource_id)
+        )
+        if found is not None:
+            await self.deployment(found, {"status": DeploymentStatus.FAILED, "error": error})

@@ -1,0 +1,159 @@
+"""Releases and their instances, as the worker sees them (all tenants)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import NotFoundError
+from domain.lifecycle import RELEASE_TRANSITIONS, DeploymentStatus, ReleaseState, check_transition
+from storage.models import Deployment, Environment, Instance, Release
+
+
+@dataclass(frozen=True)
+class NewRelease:
+    """What a release is made of; its id is its deployment's id."""
+
+    release_id: UUID
+    organization_id: UUID
+    environment_id: UUID
+    build_id: UUID
+    artifact_digest: str
+    service: dict[str, Any]
+    replicas: int
+
+
+class ReleaseRepository:
+    """Releases: made once per deployment, moved along `RELEASE_TRANSITIONS`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, release_id: UUID, *, lock: bool = False) -> Release:
+        """The release; `lock` keeps others from moving it until the transaction ends."""
+        statement = select(Release).where(Release.id == release_id)
+        found = await self._session.scalar(statement.with_for_update() if lock else statement)
+        if found is None:
+            raise NotFoundError(f"release {release_id} does not exist")
+        return found
+
+    async def open(self, new: NewRelease) -> Release:
+        """Make the release unless it is there already."""
+        row = {
+            "id": new.release_id,
+            "deployment_id": new.release_id,
+            "organization_id": new.organization_id,
+            "environment_id": new.environment_id,
+            "build_id": new.build_id,
+            "artifact_digest": new.artifact_digest,
+            "service": new.service,
+            "replicas": new.replicas,
+            "state": ReleaseState.STARTING,
+        }
+        await self._session.execute(insert(Release).values(row).on_conflict_do_nothing(index_elements=["id"]))
+        return await self.get(new.release_id)
+
+    async def environment(self, environment_id: UUID, *, lock: bool = False) -> Environment:
+        """The environment's row."""
+        statement = select(Environment).where(Environment.id == environment_id)
+        found = await self._session.scalar(statement.with_for_update() if lock else statement)
+        if found is None:
+            raise NotFoundError(f"environment {environment_id} does not exist")
+        return found
+
+    async def stable(self, environment_id: UUID) -> Release | None:
+        """The release that has the environment's traffic, None before the first."""
+        environment = await self.environment(environment_id)
+        return await self.get(environment.current_release_id) if environment.current_release_id else None
+
+    async def before(self, release: Release) -> Release | None:
+        """The healthy release that a rollback of `release` goes to: the newest older one that was never taken back."""
+        statement = (
+            select(Release)
+            .join(Deployment, Deployment.id == Release.deployment_id)
+            .where(
+                Release.environment_id == release.environment_id,
+                Release.id < release.id,
+                Release.was_healthy,
+                Deployment.status == DeploymentStatus.SUCCESS,
+            )
+            .order_by(Release.id.desc())
+            .limit(1)
+        )
+        return await self._session.scalar(statement)
+
+    async def move(self, release_id: UUID, state: ReleaseState, *, stop_after: datetime | None = None) -> Release:
+        """Change the state; moving to where it is already changes nothing."""
+        release = await self.get(release_id, lock=True)
+        check_transition(RELEASE_TRANSITIONS, ReleaseState(release.state), state)
+        release.state = state
+        release.stop_after = stop_after
+        if state is ReleaseState.ACTIVE:
+            release.was_healthy = True
+        return release
+
+    async def make_current(self, environment_id: UUID, release_id: UUID) -> None:
+        """Make a release the environment's stable one and remember the one before."""
+        environment = await self.environment(environment_id, lock=True)
+        if environment.current_release_id != release_id:
+            environment.previous_release_id = environment.current_release_id
+            environment.current_release_id = release_id
+        await self.move(release_id, ReleaseState.ACTIVE)
+
+    async def hold(self, environment_id: UUID, deployment_id: UUID) -> None:
+        """Who has the environment's turn, for people who look at it."""
+        statement = update(Environment).where(Environment.id == environment_id)
+        await self._session.execute(statement.values(holder_deployment_id=deployment_id))
+
+    async def let_go(self, environment_id: UUID, deployment_id: UUID) -> None:
+        """Nobody has the turn, unless somebody else has it already."""
+        statement = update(Environment).where(
+            Environment.id == environment_id, Environment.holder_deployment_id == deployment_id
+        )
+        await self._session.execute(statement.values(holder_deployment_id=None))
+
+
+class InstanceRepository:
+    """The instances of releases and whether the router may send them traffic."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def of(self, release_id: UUID) -> Sequence[Instance]:
+        """A release's instances by index."""
+        found = await self._session.scalars(
+            select(Instance).where(Instance.release_id == release_id).order_by(Instance.index)
+        )
+        return found.all()
+
+    async def put(self, *, instance_id: str, release_id: UUID, index: int, address: str, port: int) -> None:
+        """Write where an instance listens; out of rotation when it is new or its place changed."""
+        values = {"id": instance_id, "release_id": release_id, "index": index, "address": address, "port": port}
+        statement = insert(Instance).values(**values, in_rotation=False)
+        moved = (Instance.port != port) | (Instance.address != address)
+        await self._session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["id"], set_={"address": address, "port": port, "in_rotation": False}, where=moved
+            )
+        )
+
+    async def rotate(self, release_id: UUID, *, below: int) -> bool:
+        """Put exactly the instances with an index under `below` in rotation; tells whether that changed anything."""
+        changed = False
+        for instance in await self.of(release_id):
+            wanted = instance.index < below
+            changed = changed or instance.in_rotation != wanted
+            instance.in_rotation = wanted
+        await self._session.flush()
+        return changed
+
+    async def remove(self, release_id: UUID, *, from_index: int) -> None:
+        """Forget instances that are stopped."""
+        await self._session.execute(
+            delete(Instance).where(Instance.release_id == release_id, Instance.index >= from_index)
+        )

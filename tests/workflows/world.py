@@ -1,0 +1,246 @@
+"""A world for workflow tests: every activity stub implemented in memory, recording what was done.
+
+Workflows are what is tested here; the real activities run in tests/activities and tests/e2e.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from contracts import builds as b
+from contracts import rollouts as r
+from contracts.names import SignalName
+from contracts.operations import RECORD_PROGRESS, BuildAndDeployInput, Place, Progress, RecordProgress, RollbackInput
+from contracts.payload import Nothing
+from contracts.stubs import implements
+from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
+from domain.lifecycle import EnvironmentName, Strategy
+from runtime.ids import now
+
+SPEC = DeliverySpec(
+    test=TestSpec(command="run-tests"),
+    service=ServiceSpec(command="serve", replicas=2),
+    rollout=RolloutSpec(scale_down_delay=30, verify_seconds=1, progress_deadline=60),
+)
+
+
+def place(environment_id: UUID | None = None) -> Place:
+    return Place(
+        operation_id=uuid4(),
+        deployment_id=uuid4(),
+        organization_id=uuid4(),
+        project_id=uuid4(),
+        environment_id=environment_id or uuid4(),
+        environment=EnvironmentName.DEV,
+        host="dev.shop.acme.localhost",
+        organization_slug="acme",
+        project_slug="shop",
+        requested_by="ann",
+    )
+
+
+def order(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> BuildAndDeployInput:
+    return BuildAndDeployInput(
+        place=where or place(),
+        feature_id=uuid4(),
+        repository_url="file:///repo",
+        version_tag="1.0.0",
+        git_branch="main",
+        strategy=strategy,
+    )
+
+
+def rollback(where: Place) -> RollbackInput:
+    return RollbackInput(place=where, reason="errors")
+
+
+class World:
+    """`done` lists what happened, in order. `faults` maps an activity's name to an error code it always fails with."""
+
+    def __init__(self, client: Client, queue: str) -> None:
+        self._client = client
+        self._queue = queue
+        self.done: list[str] = []
+        self.records: list[RecordProgress] = []
+        self.faults: dict[str, str] = {}
+        self.holds: dict[str, asyncio.Event] = {}
+        self.reached: dict[str, asyncio.Event] = {}
+        self.stable: r.ReleaseRef | None = None
+        self.spec = SPEC
+        self.turn_is_free = True
+
+    @property
+    def last(self) -> RecordProgress:
+        return self.records[-1]
+
+    @property
+    def progress(self) -> Progress:
+        return self.last.progress
+
+    def hold(self, name: str) -> asyncio.Event:
+        """Let the activity wait until the event is set (or it is cancelled)."""
+        self.reached[name] = asyncio.Event()
+        self.holds[name] = asyncio.Event()
+        return self.holds[name]
+
+    def old_release(self, replicas: int = 2) -> r.ReleaseRef:
+        self.stable = r.ReleaseRef(
+            release_id=uuid4(), build_id=uuid4(), replicas=replicas, service=ServiceSpec(command="old")
+        )
+        return self.stable
+
+    async def _do(self, words: str) -> None:
+        name = activity.info().activity_type
+        if name in self.faults:
+            raise ApplicationError(f"{name} failed", {}, type=self.faults[name], non_retryable=True)
+        if name in self.holds:
+            self.reached[name].set()
+            await self._wait(self.holds[name])
+        self.done.append(words)
+
+    @staticmethod
+    async def _wait(event: asyncio.Event) -> None:
+        while not event.is_set():
+            if activity.info().heartbeat_timeout:
+                activity.heartbeat()
+            await asyncio.sleep(0.02)
+
+    @implements(RECORD_PROGRESS)
+    async def record(self, request: RecordProgress) -> Nothing:
+        self.records.append(request)
+        return Nothing()
+
+    @implements(b.OPEN_WORKSPACE)
+    async def open_workspace(self, request: b.OpenWorkspace) -> b.Workspace:
+        await self._do("workspace")
+        return b.Workspace(operation_id=request.operation_id, queue=self._queue)
+
+    @implements(b.CLOSE_WORKSPACE)
+    async def close_workspace(self, request: b.CloseWorkspace) -> Nothing:
+        await self._do("close")
+        return Nothing()
+
+    @implements(b.FETCH_SOURCE)
+    async def fetch(self, request: b.FetchSource) -> b.FetchedSource:
+        await self._do("fetch")
+        return b.FetchedSource(commit="c" * 40, branch="main", size_bytes=1, spec=self.spec)
+
+    @implements(b.RUN_BUILD)
+    async def build(self, request: b.RunBuild) -> b.BuildOutcome:
+        await self._do("build")
+        return b.BuildOutcome(duration_ms=1, steps_run=0)
+
+    @implements(b.RUN_TESTS)
+    async def test(self, request: b.RunTests) -> b.TestOutcome:
+        await self._do("test")
+        return b.TestOutcome(duration_ms=1, passed=3, failed=0, skipped=0)
+
+    @implements(b.PACKAGE_ARTIFACT)
+    async def package(self, request: b.PackageArtifact) -> b.PackagedArtifact:
+        await self._do("package")
+        return b.PackagedArtifact(digest="sha256:" + "0" * 64, size_bytes=1, file_count=1)
+
+    @implements(b.RECORD_BUILD)
+    async def record_build(self, request: b.RecordBuild) -> b.RecordedBuild:
+        await self._do("record build")
+        return b.RecordedBuild(build_id=uuid4(), build_number=1)
+
+    @implements(b.RECORD_BUILD_FAILURE)
+    async def record_build_failure(self, request: b.RecordBuildFailure) -> b.RecordedBuild:
+        await self._do("record failed build")
+        return b.RecordedBuild(build_id=uuid4(), build_number=1)
+
+    @implements(r.REQUEST_TURN)
+    async def request_turn(self, request: r.TurnRequest) -> Nothing:
+        await self._do("ask turn")
+        if self.turn_is_free:
+            handle = self._client.get_workflow_handle(request.workflow_id)
+            grant = r.TurnGrant(environment_id=request.environment_id, workflow_id=request.workflow_id)
+            await handle.signal(SignalName.TURN_GRANTED, grant)
+        return Nothing()
+
+    @implements(r.RETURN_TURN)
+    async def return_turn(self, request: r.TurnReturn) -> Nothing:
+        await self._do("return turn")
+        return Nothing()
+
+    @implements(r.CHECK_HOLDER)
+    async def check_holder(self, request: r.HolderCheck) -> r.HolderState:
+        await self._do("check holder")
+        return r.HolderState(running=False)
+
+    @implements(r.OPEN_RELEASE)
+    async def open_release(self, request: r.OpenRelease) -> r.OpenedRelease:
+        await self._do("open release")
+        release = r.ReleaseRef(
+            release_id=request.place.deployment_id,
+            build_id=request.build_id,
+            replicas=request.service.replicas,
+            service=request.service,
+        )
+        return r.OpenedRelease(release=release, stable=self.stable)
+
+    @implements(r.REOPEN_RELEASE)
+    async def reopen_release(self, request: r.ReopenRelease) -> r.OpenedRelease:
+        await self._do("reopen release")
+        bad = r.ReleaseRef(
+            release_id=request.place.deployment_id, build_id=uuid4(), replicas=2, service=ServiceSpec(command="bad")
+        )
+        assert self.stable
+        return r.OpenedRelease(release=self.stable, stable=bad)
+
+    @implements(r.PROMOTE_RELEASE)
+    async def promote(self, request: r.PromoteRelease) -> Nothing:
+        await self._do(f"promote {self._side(request.release_id)}")
+        return Nothing()
+
+    @implements(r.RETIRE_RELEASE)
+    async def retire(self, request: r.RetireRelease) -> r.RetiredRelease:
+        await self._do(f"retire {self._side(request.release_id)}")
+        return r.RetiredRelease(
+            release_id=request.release_id, stop_after=now() + timedelta(seconds=request.keep_seconds)
+        )
+
+    @implements(r.STOP_RELEASE)
+    async def stop_release(self, request: r.StopRelease) -> Nothing:
+        await self._do(f"stop {self._side(request.release_id)}")
+        return Nothing()
+
+    @implements(r.START_INSTANCES)
+    async def start(self, request: r.StartInstances) -> Nothing:
+        await self._do(f"start {self._side(request.release_id)} {request.count}")
+        return Nothing()
+
+    @implements(r.AWAIT_HEALTHY)
+    async def await_healthy(self, request: r.AwaitHealthy) -> r.HealthReport:
+        await self._do(f"healthy {self._side(request.release_id)} {request.count}")
+        return r.HealthReport(count=request.count, seconds=0.1)
+
+    @implements(r.SHRINK_RELEASE)
+    async def shrink(self, request: r.ShrinkRelease) -> Nothing:
+        await self._do(f"shrink {self._side(request.release_id)} {request.keep}")
+        return Nothing()
+
+    @implements(r.SHIFT_TRAFFIC)
+    async def shift(self, request: r.ShiftTraffic) -> r.AppliedRoute:
+        shares = ", ".join(f"{self._side(s.release_id)} {s.weight}" for s in request.shares) or "nobody"
+        await self._do(f"route {shares}")
+        return r.AppliedRoute(generation=1)
+
+    @implements(r.VERIFY_TRAFFIC)
+    async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:
+        await self._do("verify")
+        return r.TrafficReport(probes=3, requests=100, error_rate_percent=0.0, p95_response_time_ms=4.0)
+
+    def _side(self, release_id: UUID) -> str:
+        return "old" if self.stable and release_id == self.stable.release_id else "new"
+
+    def activities(self) -> list[Callable[..., Any]]:
+        names = [name for name, member in vars(type(self)).items() if hasattr(member, "__temporal_activity_definition")]
+        return [getattr(self, name) for name in names]

@@ -1,0 +1,220 @@
+"""Composition root of a worker: settings -> drivers -> activities -> Temporal workers, relay, sweeps.
+
+`python -m worker --role control|build|all`: the roles have queues of their own, so that a build
+never starves a rollback.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from drivers.routers.envoy.driver import EnvoyRouter
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.artifacts import ArtifactActivities
+from activities.build_records import BuildRecordActivities
+from activities.builds import BuildActivities
+from activities.environments import EnvironmentActivities
+from activities.instances import InstanceActivities, InstanceStopper
+from activities.probes import Prober
+from activities.projections import ProjectionActivities
+from activities.releases import ReleaseActivities
+from activities.routing import RouteWriter
+from activities.sources import SourceActivities
+from activities.traffic import TrafficActivities
+from activities.workspaces import BuildFolders, WorkspaceActivities
+from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
+from drivers.artifacts.folder import FolderArtifactStore
+from drivers.builders.base import Builder
+from drivers.builders.registry import select_builder
+from drivers.sources.git import GitSource
+from drivers.targets.process import ProcessTarget
+from events.lost import LostSweep
+from events.relay import Relay
+from orchestration.connection import Connection
+from orchestration.operations import Operations
+from runtime.logging import setup_logging
+from runtime.settings import Settings, get_settings
+from runtime.temporal import connect_temporal
+from storage.engine import Sessions, create_engine, create_sessions
+from storage.listen import Listener
+from workflows.registry import WORKFLOWS, sandbox
+
+log = structlog.get_logger("worker")
+
+# Longer than the longest short step, so that a stopping worker finishes what it is writing.
+GRACE = timedelta(seconds=20)
+
+def own_queue(settings: Settings) -> str:
+    """The queue of the build workers that share this data folder; it stays the same over restarts."""
+    place = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
+    return f"{BUILD_QUEUE}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
+    """Folders that other people's code must not see: our data, sockets and secrets."""
+    return tuple(path.resolve() for path in (settings.data_dir, settings.sockets_dir) if path.exists())
+
+
+def control_activities(settings: Settings, sessions: Sessions, client: Client, prober: Prober) -> list[Any]:
+    """The activities of the control queue: rollouts, records, turns."""
+    router = EnvoyRouter(
+        settings.envoy_config_dir or settings.data_dir / "envoy",
+        settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
+    )
+    target = ProcessTarget(
+        settings.data_dir / "instances",
+        FolderArtifactStore(settings.data_dir / "artifacts"),
+        trusted_code=settings.effective(settings.trusted_code),
+        hidden=hidden_from_builds(settings),
+    )
+    writer = RouteWriter(sessions, router)
+    stopper = InstanceStopper(sessions, target, router, writer)
+    instances = InstanceActivities(sessions, target, prober, stopper)
+    releases = ReleaseActivities(sessions, stopper)
+    traffic = TrafficActivities(sessions, router, writer, prober)
+    environments = EnvironmentActivities(sessions, client)
+    records = BuildRecordActivities(sessions)
+    return [
+        ProjectionActivities(sessions).record_progress,
+        records.record,
+        records.record_failure,
+        environments.request_turn,
+        environments.return_turn,
+        environments.check_holder,
+        releases.open,
+        releases.reopen,
+        releases.promote,
+        releases.retire,
+        releases.stop,
+        instances.start,
+        instances.await_healthy,
+        instances.shrink,
+        traffic.shift,
+        traffic.verify,
+    ]
+
+
+def build_activities(settings: Settings) -> list[Any]:
+    """The activities of the build queues: workspace, source, build, test, package."""
+    folders = BuildFolders(settings.data_dir)
+    hidden = hidden_from_builds(settings)
+    trusted = settings.effective(settings.trusted_code)
+
+    def select(name: str) -> Builder:
+        return select_builder(name, trusted_code=trusted, hidden=hidden)
+
+    workspaces = WorkspaceActivities(folders, own_queue(settings))
+    source = GitSource(
+        allow_file=settings.effective(settings.allow_file_sources),
+        allow_private=settings.effective(settings.allow_private_sources),
+    )
+    builds = BuildActivities(select, folders, settings.build_concurrency)
+    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders)
+    return [
+        workspaces.open,
+        workspaces.close,
+        SourceActivities(source, folders).fetch,
+        builds.build,
+        builds.test,
+        artifacts.package,
+    ]
+
+
+def control_worker(client: Client, activities: Sequence[Any]) -> Worker:
+    """Workflows and control activities."""
+    return Worker(
+        client,
+        task_queue=CONTROL_QUEUE,
+        workflows=WORKFLOWS,
+        activities=activities,
+        workflow_runner=sandbox(),
+        max_concurrent_activities=100,
+        max_cached_workflows=500,
+        graceful_shutdown_timeout=GRACE,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+def build_worker(client: Client, queue: str, activities: Sequence[Any]) -> Worker:
+    """Build activities of one queue; how many commands run at once is limited inside of them."""
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        max_concurrent_activities=100,
+        graceful_shutdown_timeout=GRACE,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+async def run(settings: Settings, role: str) -> None:
+    """Run until SIGTERM or SIGINT; then finish what is under way, bounded by `GRACE`."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        client = await connect_temporal(settings)
+        if role in ("control", "all"):
+            await _enter_control(stack, settings, client)
+        if role in ("build", "all"):
+            await _enter_build(stack, settings, client)
+        ready = settings.data_dir / "run" / "worker.ready"
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        ready.write_text(str(os.getpid()), encoding="utf-8")
+        stack.callback(ready.unlink, missing_ok=True)
+        log.info("worker.ready", role=role, queue=own_queue(settings))
+        await stopping.wait()
+        log.info("worker.stopping")
+
+
+async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> None:
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, application_name="worker")
+    stack.push_async_callback(engine.dispose)
+    sessions = create_sessions(engine)
+    prober = Prober(settings.ingress_host, settings.ingress_port)
+    stack.push_async_callback(prober.close)
+    operations = Operations(settings, Connection(settings))
+    listener = Listener(url, "outbox")
+    stack.push_async_callback(listener.close)
+    for job in (Relay(sessions, operations, listener).run(), LostSweep(sessions, operations).run()):
+        stack.push_async_callback(_stop, asyncio.create_task(job))
+    await stack.enter_async_context(control_worker(client, control_activities(settings, sessions, client, prober)))
+
+
+async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> None:
+    activities = build_activities(settings)
+    for queue in (BUILD_QUEUE, own_queue(settings)):
+        await stack.enter_async_context(build_worker(client, queue, activities))
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="worker", description=__doc__)
+    parser.add_argument("--role", choices=("control", "build", "all"), default="all")
+    role: str = parser.parse_args().role
+    settings = get_settings()
+    setup_logging(settings.log_level, service="worker")
+    asyncio.run(run(settings, role))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Calling activities through their typed stubs, and finishing what must not be interrupted."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    is_cancelled_exception,
+)
+from temporalio.exceptions import (
+    TimeoutError as TemporalTimeoutError,
+)
+
+from contracts.operations import OperationError
+from contracts.payload import bounded
+from contracts.stubs import ActivityStub, Request, Result
+from domain.errors import ErrorCode
+
+T = TypeVar("T")
+
+
+async def call(
+    stub: ActivityStub[Request, Result],
+    request: Request,
+    *,
+    summary: str | None = None,
+    queue: str | None = None,
+    pickup: timedelta | None = None,
+) -> Result:
+    """Run an activity by its stub's policy.
+
+    A cancelled call waits until the activity has really ended, so that nothing runs on behind our back.
+
+    Args:
+        stub: what to call.
+        request: its input.
+        summary: shown beside the activity in the Temporal UI.
+        queue: another task queue than the workflow's own.
+        pickup: how long it may wait for a worker (schedule-to-start).
+    """
+    policy = stub.policy
+    result: Result = await workflow.execute_activity(
+        stub.name,
+        request,
+        result_type=stub.result,
+        task_queue=queue,
+        start_to_close_timeout=policy.start_to_close,
+        schedule_to_close_timeout=policy.schedule_to_close,
+        schedule_to_start_timeout=pickup,
+        heartbeat_timeout=policy.heartbeat,
+        retry_policy=policy.retry,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+    return result
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must run to its end even when the workflow is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.done():
+                break
+    return task.result()
+
+
+async def ends_within(work: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Await work for at most so long; False when it was too late and was cancelled, and is really over."""
+    task = asyncio.ensure_future(work)
+    try:
+        await workflow.wait([task], timeout=seconds)
+        in_time = task.done()
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    if in_time:
+        task.result()
+    else:
+        await _end(task)
+    return in_time
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await workflow.wait([task])
+
+
+def was_cancelled(fault: BaseException) -> bool:
+    """Whether a fault means that somebody asked us to stop."""
+    return isinstance(fault, asyncio.CancelledError) or is_cancelled_exception(fault)
+
+
+def explain(fault: BaseException) -> OperationError:
+    """What a stranger is told about a fault."""
+    cause = fault.__cause__ if isinstance(fault, ActivityError) and fault.__cause__ else fault
+    if isinstance(cause, ApplicationError):
+        details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        return OperationError(
+            code=cause.type or ErrorCode.INTERNAL_ERROR, message=bounded(cause.message), details=details
+        )
+    if isinstance(cause, TemporalTimeoutError):
+        where = f"step {fault.activity_type}" if isinstance(fault, ActivityError) else "a step"
+        return OperationError(
+            code=ErrorCode.TIMEOUT,
+            message=f"{where} did not finish in time ({cause.type.name if cause.type else 'timeout'}); "
+            "look at the workers and their logs, then try again",
+        )
+    return OperationError(
+        code=ErrorCode.INTERNAL_ERROR, message=bounded(f"unexpected fault: {type(cause).__name__}: {cause}", 1024)
+    )

@@ -1,0 +1,269 @@
+"""What every operation's workflow has: progress, projection, the environment's turn, and being stopped."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from contracts.names import DELIVERY_STATUS, PROGRESS_QUERY
+from contracts.operations import (
+    RECORD_PROGRESS,
+    AbortRequest,
+    DeploymentView,
+    OperationError,
+    OperationResult,
+    Place,
+    Progress,
+    RecordProgress,
+)
+from contracts.policies import PROJECTION_LIMIT
+from contracts.rollouts import (
+    REQUEST_TURN,
+    RETURN_TURN,
+    ReleaseRef,
+    RetiredRelease,
+    TrafficReport,
+    TurnGrant,
+    TurnRequest,
+    TurnReturn,
+)
+from contracts.stubs import ActivityStub, Request, Result
+from domain.errors import ErrorCode
+from domain.lifecycle import DeploymentStatus, HealthStatus, StepName, StepStatus
+from workflows.calls import call, explain, to_the_end, was_cancelled
+from workflows.ledger import Ledger
+
+T = TypeVar("T")
+
+# The entity that gives out turns answers at once; asking again covers one that was lost with its Temporal file.
+TURN_REMINDER = timedelta(seconds=30)
+
+
+class OperationWorkflow:
+    """Base of the workflows whose id is an operation's id. Subclasses set `place` and `ledger` in `@workflow.init`."""
+
+    place: Place
+    ledger: Ledger
+
+    def _prepare(self, place: Place, ledger: Ledger) -> None:
+        self.place = place
+        self.ledger = ledger
+        self.deployment = DeploymentView(deployment_id=place.deployment_id)
+        self.retired: list[RetiredRelease] = []
+        self._stop: AbortRequest | None = None
+        self._stoppable = True
+        # What the deployment is when this operation fails; None: failed or cancelled like the operation itself.
+        self._status_if_failed: DeploymentStatus | None = None
+        self._turn_granted = False
+        self._turn_wanted = False
+        self._work: asyncio.Task[OperationResult] | None = None
+
+    # ---- the outside
+
+    @workflow.query(name=PROGRESS_QUERY)
+    def progress(self) -> Progress:
+        """Where the operation is now."""
+        return self.ledger.view()
+
+    @workflow.signal
+    def turn_granted(self, grant: TurnGrant) -> None:
+        """The environment's turn is ours."""
+        self._turn_granted = grant.environment_id == self.place.environment_id
+
+    @workflow.update
+    async def abort(self, request: AbortRequest) -> None:
+        """Stop: before traffic moved everything is cleaned away, after it the traffic goes back."""
+        self._stop = request
+        self.ledger.stopping()
+        if self._work:
+            self._work.cancel()
+
+    @abort.validator
+    def _may_abort(self, request: AbortRequest) -> None:
+        """Whoever asks: it must not be stopped already, and not be past its final switch."""
+        del request
+        if self._stop is not None:
+            raise ApplicationError("it is being stopped already", type=ErrorCode.INVALID_STATE, non_retryable=True)
+        if not self._stoppable:
+            raise ApplicationError(
+                f"it is {self.ledger.status} and past its final switch; roll the deployment back instead",
+                type=ErrorCode.INVALID_STATE,
+                non_retryable=True,
+            )
+
+    # ---- the inside
+
+    async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
+        """Run the body; whatever happens, the records end truthful and the turn is given back."""
+        self.ledger.begin(workflow.now())
+        self._work = asyncio.ensure_future(body)
+        try:
+            if self._stop:
+                self._work.cancel()
+            result = await self._work
+            self._stoppable = False
+        except (asyncio.CancelledError, ActivityError, ApplicationError) as fault:
+            self._stoppable = False
+            if not self._work.done():
+                self._work.cancel()
+                await workflow.wait([self._work])
+            await to_the_end(self._end_badly(fault))
+            error = self.ledger.view().error
+            raise ApplicationError(
+                error.message if error else str(fault), type=error.code if error else None, non_retryable=True
+            ) from fault
+        await to_the_end(self._end_well())
+        return result
+
+    async def _end_well(self) -> None:
+        self.ledger.complete(workflow.now())
+        await self.record(final=True)
+        await self._return_turn()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _end_badly(self, fault: BaseException) -> None:
+        cancelled = was_cancelled(fault)
+        error = self._stopped_by(explain(fault)) if cancelled else explain(fault)
+        self.ledger.fail(error, workflow.now(), cancelled=cancelled)
+        status = self.deployment.status
+        if status not in (DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUCCESS, DeploymentStatus.FAILED):
+            status = self._status_if_failed or (DeploymentStatus.CANCELLED if cancelled else DeploymentStatus.FAILED)
+        self.deployment = self.deployment.model_copy(update={"status": status, "error": error})
+        await self.record(final=True)
+        await self._return_turn()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _stopped_by(self, fallback: OperationError) -> OperationError:
+        reached = next((s.name for s in self.ledger.view().steps if s.status is StepStatus.IN_PROGRESS), None)
+        where = f" during {reached}" if reached else ""
+        if self._stop is None:
+            reason = workflow.cancellation_reason() or "no reason given"
+            return OperationError(code=ErrorCode.CANCELLED, message=f"cancelled{where} through Temporal: {reason}")
+        code = ErrorCode.ROLLED_BACK if self.deployment.status is DeploymentStatus.ROLLED_BACK else ErrorCode.CANCELLED
+        message = f"stopped{where} by {self._stop.actor}: {self._stop.reason}"
+        return OperationError(code=code, message=message, details=fallback.details or {})
+
+    async def call(
+        self,
+        stub: ActivityStub[Request, Result],
+        request: Request,
+        *,
+        summary: str | None = None,
+        queue: str | None = None,
+        pickup: timedelta | None = None,
+    ) -> Result:
+        """`call`, and stop here if somebody asked for it while the activity came to its end."""
+        result = await call(stub, request, summary=summary, queue=queue, pickup=pickup)
+        self._check_stop()
+        return result
+
+    def _check_stop(self) -> None:
+        if self._stop is not None or workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError
+
+    def tell(self, status: DeploymentStatus, *, health: HealthStatus | None = None) -> None:
+        """The deployment's state, written with the next record."""
+        changes = {"status": status, **({"health": health} if health else {})}
+        self.deployment = self.deployment.model_copy(update=changes)
+
+    def tell_measured(self, report: TrafficReport) -> None:
+        """What was seen of the new version behind the router."""
+        measured = {
+            "p95_response_time_ms": report.p95_response_time_ms,
+            "throughput_rps": report.throughput_rps,
+            "error_rate_percent": report.error_rate_percent,
+        }
+        metrics = {name: value for name, value in measured.items() if value is not None}
+        self.deployment = self.deployment.model_copy(
+            update={"error_rate_percent": report.error_rate_percent, "performance_metrics": metrics or None}
+        )
+
+    def tell_rolled_back(self, stable: ReleaseRef) -> None:
+        """The traffic is back on the stable release."""
+        self.deployment = self.deployment.model_copy(
+            update={
+                "status": DeploymentStatus.ROLLED_BACK,
+                "rolled_back_to_build_id": stable.build_id,
+                "rollback_reason": self._stop.reason if self._stop else None,
+            }
+        )
+
+    def close_to_abort(self) -> None:
+        """Past the final switch: from now on only a rollback of its own leads back."""
+        self._check_stop()
+        self._stoppable = False
+
+    async def step(self, name: StepName, words: str, work: Coroutine[Any, Any, T]) -> T:
+        """Carry out one step, told before and after."""
+        self.ledger.start_step(name, words, workflow.now())
+        await self.record()
+        result = await work
+        self.ledger.end_step(name, StepStatus.COMPLETED, workflow.now())
+        return result
+
+    def skip(self, name: StepName, why: str) -> None:
+        self.ledger.end_step(name, StepStatus.SKIPPED, workflow.now(), why)
+
+    async def say(self, words: str, *, fraction: float) -> None:
+        self.ledger.say(words, fraction=fraction)
+        await self.record()
+
+    async def record(self, *, final: bool = False) -> None:
+        """Project the present state: best effort on the way (the next carries everything), for certain at the end."""
+        view = self.ledger.view()
+        self._show(view)
+        request = RecordProgress(progress=view, deployment=self.deployment)
+        if final:
+            await call(RECORD_PROGRESS, request, summary=f"record: {view.status}")
+            return
+        try:
+            await workflow.execute_local_activity(
+                RECORD_PROGRESS.name,
+                request,
+                result_type=RECORD_PROGRESS.result,
+                schedule_to_close_timeout=PROJECTION_LIMIT,
+                summary=f"record: {view.current_step}",
+            )
+        except ActivityError as fault:
+            if was_cancelled(fault):
+                raise asyncio.CancelledError from fault
+            workflow.logger.warning("progress was not recorded; the next record carries it")
+
+    def _show(self, view: Progress) -> None:
+        """State for people in the Temporal UI."""
+        workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(self.deployment.status or view.status)])
+        marks = {"completed": "✅", "skipped": "⏭️", "failed": "❌", "in_progress": "▶️", "cancelled": "🚫"}
+        lines = [f"- {marks.get(s.status, '⏳')} **{s.name}** {s.detail or ''}".rstrip() for s in view.steps]
+        head = f"### {view.progress_percent} % {view.current_step or view.status}\n"
+        workflow.set_current_details(head + "\n".join(lines))
+
+    async def take_turn(self) -> None:
+        """Wait for the environment: one rollout at a time."""
+        request = TurnRequest(
+            environment_id=self.place.environment_id,
+            workflow_id=workflow.info().workflow_id,
+            deployment_id=self.place.deployment_id,
+        )
+        self._turn_wanted = True
+        while not self._turn_granted:
+            await self.call(REQUEST_TURN, request, summary=f"ask for the turn of {self.place.environment}")
+            try:
+                await workflow.wait_condition(lambda: self._turn_granted, timeout=TURN_REMINDER)
+            except TimeoutError:
+                await self.say(f"Waiting for {self.place.environment}: another rollout is under way", fraction=0)
+        self._check_stop()
+
+    async def _return_turn(self) -> None:
+        if not self._turn_wanted:
+            return
+        self._turn_wanted = False
+        back = TurnReturn(
+            environment_id=self.place.environment_id,
+            workflow_id=workflow.info().workflow_id,
+            deployment_id=self.place.deployment_id,
+            retired=tuple(self.retired),
+        )
+        await call(RETURN_TURN, back, summary=f"give back the turn of {self.place.environment}")

@@ -1,0 +1,192 @@
+"""Carrying out a rollout plan, and undoing it: traffic to the stable side first, then the new side goes."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from contracts.rollouts import (
+    AWAIT_HEALTHY,
+    PROMOTE_RELEASE,
+    RETIRE_RELEASE,
+    SHIFT_TRAFFIC,
+    SHRINK_RELEASE,
+    START_INSTANCES,
+    STOP_RELEASE,
+    VERIFY_TRAFFIC,
+    AwaitHealthy,
+    OpenedRelease,
+    PromoteRelease,
+    ReleaseRef,
+    RetireRelease,
+    ShiftTraffic,
+    ShrinkRelease,
+    StartInstances,
+    StopRelease,
+    TrafficShare,
+    VerifyTraffic,
+)
+from domain.delivery import RolloutSpec
+from domain.errors import ErrorCode
+from domain.lifecycle import DeploymentStatus, HealthStatus
+from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind
+from workflows.calls import call, ends_within, to_the_end
+
+if TYPE_CHECKING:
+    from workflows.operation import OperationWorkflow
+
+
+class Rollout:
+    """One release on its way to all of the traffic. `run` ends with it promoted, or with everything as before."""
+
+    def __init__(
+        self,
+        flow: "OperationWorkflow",
+        opened: OpenedRelease,
+        plan: RolloutPlan,
+        options: RolloutSpec,
+        *,
+        taking_back: bool = False,
+    ) -> None:
+        self._taking_back = taking_back
+        self._flow = flow
+        self._new = opened.release
+        self._stable = opened.stable
+        self._plan = plan
+        self._options = options
+        self._weight = 0
+        self._shrunk = False
+
+    async def run(self) -> None:
+        """Follow the plan; on any fault before the release is promoted undo it, then raise the fault."""
+        self._flow.tell(DeploymentStatus.ROLLING_BACK if self._taking_back else DeploymentStatus.IN_PROGRESS)
+        steps = self._plan.steps
+        switch = next((i for i, step in enumerate(steps) if step.kind is StepKind.PROMOTE), len(steps))
+        try:
+            await self._follow(0, switch)
+            self._flow.close_to_abort()
+        except (asyncio.CancelledError, ActivityError, ApplicationError):
+            await to_the_end(self._undo())
+            raise
+        # Past the final switch nothing stops it: the record and the traffic must agree.
+        await to_the_end(self._follow(switch, len(steps)))
+        self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.HEALTHY)
+
+    async def _follow(self, first: int, end: int) -> None:
+        for index, step in enumerate(self._plan.steps[first:end], first):
+            await self._flow.say(step.describe(), fraction=index / len(self._plan.steps))
+            await self._within_deadline(step)
+
+    async def _within_deadline(self, step: PlanStep) -> None:
+        limit = self._options.progress_deadline + (step.seconds or 0)
+        if not await ends_within(self._do(step), limit):
+            raise ApplicationError(
+                f"no progress for {limit:g} s while: {step.describe()}",
+                type=ErrorCode.PROGRESS_DEADLINE_EXCEEDED,
+                non_retryable=True,
+            )
+
+    async def _do(self, step: PlanStep) -> None:
+        match step.kind:
+            case StepKind.START:
+                await self._start(self._new, step.count or self._new.replicas)
+            case StepKind.SHIFT:
+                await self._shift(step.weight or 0)
+            case StepKind.VERIFY:
+                await self._verify(step.seconds or 0)
+            case StepKind.SHRINK:
+                await self._shrink(step.count or 0)
+            case StepKind.PAUSE:
+                await workflow.sleep(step.seconds or 0)
+            case StepKind.PROMOTE:
+                await self._promote()
+            case StepKind.RETIRE:
+                await self._retire(step.seconds or 0)
+            case StepKind.ANALYSE:
+                raise ApplicationError(
+                    "this version has no canary judge; use blue_green or rolling",
+                    type=ErrorCode.UNPROCESSABLE,
+                    non_retryable=True,
+                )
+
+    async def _start(self, release: ReleaseRef, count: int) -> None:
+        words = f"{count} instance{'s' if count != 1 else ''}"
+        await self._flow.call(
+            START_INSTANCES, StartInstances(release_id=release.release_id, count=count), summary=f"start {words}"
+        )
+        await self._flow.call(
+            AWAIT_HEALTHY, AwaitHealthy(release_id=release.release_id, count=count), summary=f"{words} healthy"
+        )
+
+    async def _shift(self, weight: int) -> None:
+        # Set before the call: should it fail half-way, the undo must assume that traffic has moved.
+        self._weight = weight
+        await self._flow.call(SHIFT_TRAFFIC, self._route(weight), summary=f"{weight} % to the new version")
+
+    def _route(self, weight: int) -> ShiftTraffic:
+        shares = [TrafficShare(release_id=self._new.release_id, weight=weight)] if weight else []
+        if self._stable and weight < FULL:
+            shares.append(TrafficShare(release_id=self._stable.release_id, weight=FULL - weight))
+        place = self._flow.place
+        return ShiftTraffic(environment_id=place.environment_id, host=place.host, shares=tuple(shares))
+
+    async def _verify(self, seconds: float) -> None:
+        place = self._flow.place
+        request = VerifyTraffic(
+            environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, seconds=seconds
+        )
+        report = await self._flow.call(VERIFY_TRAFFIC, request, summary=f"watch for {seconds:g} s")
+        self._flow.tell_measured(report)
+
+    async def _shrink(self, keep: int) -> None:
+        if self._stable is None:
+            return
+        self._shrunk = True
+        request = ShrinkRelease(release_id=self._stable.release_id, keep=keep)
+        await self._flow.call(SHRINK_RELEASE, request, summary=f"old version down to {keep}")
+
+    async def _promote(self) -> None:
+        request = PromoteRelease(environment_id=self._flow.place.environment_id, release_id=self._new.release_id)
+        await call(PROMOTE_RELEASE, request, summary="promote")
+
+    async def _retire(self, keep: float) -> None:
+        if self._stable is None:
+            return
+        request = RetireRelease(release_id=self._stable.release_id, keep_seconds=keep)
+        self._flow.retired.append(await call(RETIRE_RELEASE, request, summary=f"keep {keep:g} s"))
+
+    async def _undo(self) -> None:
+        moved = self._weight > 0
+        if moved:
+            self._flow.tell(DeploymentStatus.ROLLING_BACK, health=HealthStatus.UNHEALTHY)
+            await self._flow.say("Sending all traffic back to the stable version", fraction=1)
+            if not await self._traffic_back():
+                return
+        await self._flow.say("Stopping the new version", fraction=1)
+        await call(
+            STOP_RELEASE,
+            StopRelease(release_id=self._new.release_id, failed=not self._taking_back),
+            summary="drain and stop the new version",
+        )
+        if self._taking_back:
+            self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.DEGRADED)
+        elif moved and self._stable:
+            self._flow.tell_rolled_back(self._stable)
+
+    async def _traffic_back(self) -> bool:
+        """Give the traffic back; False when the stable side cannot take it and the new one therefore keeps it."""
+        if self._stable and self._shrunk:
+            try:
+                await self._restore(self._stable)
+            except (ActivityError, ApplicationError):
+                workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
+                self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
+                return False
+        await call(SHIFT_TRAFFIC, self._route(0), summary="all traffic to the stable version")
+        return True
+
+    async def _restore(self, stable: ReleaseRef) -> None:
+        size = stable.replicas
+        await call(START_INSTANCES, StartInstances(release_id=stable.release_id, count=size), summary="restore")
+        await call(AWAIT_HEALTHY, AwaitHealthy(release_id=stable.release_id, count=size), summary="restored")

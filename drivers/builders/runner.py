@@ -62,7 +62,7 @@ async def _follow(request: RunRequest, run_id: str) -> ShimExit:
     while True:
         now = client.status(request.state_dir)
         if now.run_id != run_id:
-            raise DependencyError("This run was replaced by a newer attempt of the same step.")
+            raise _ended_from_outside()
         size = _size(request.log_path)
         if request.on_progress and size > reported and (not now.alive or time.monotonic() >= next_report):
             reported, next_report = size, time.monotonic() + _PROGRESS_S
@@ -71,9 +71,15 @@ async def _follow(request: RunRequest, run_id: str) -> ShimExit:
             break
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _POLL_MAX_S)
-    if now.exit is None:
-        raise DependencyError("The run was killed from outside before it ended; it can be tried again.")
+    if now.exit is None or now.exit.reason == "stopped":
+        raise _ended_from_outside()
     return now.exit
+
+
+def _ended_from_outside() -> DependencyError:
+    return DependencyError(
+        "The run was ended from outside, by a newer attempt of the same step or by hand; it can be tried again."
+    )
 
 
 def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str], levels: int) -> ShimSpec:

@@ -36,15 +36,20 @@ def held_by(pids: Iterable[int], sockets: Mapping[str, Listener]) -> set[Listene
 
 
 def _sockets(pid: int) -> list[str]:
-    found: list[str] = []
+    """Inodes of the open sockets; a busy service opens and closes descriptors while we look."""
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            target = os.readlink(entry.path)  # noqa: PTH115 - hot path
-            if target.startswith("socket:["):
-                found.append(target[len("socket:[") : -1])
+        names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - hot path
     except OSError:
-        return found
-    return found
+        return []
+    targets = [_target(f"/proc/{pid}/fd/{name}") for name in names]
+    return [target[len("socket:[") : -1] for target in targets if target.startswith("socket:[")]
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115 - hot path
+    except OSError:
+        return ""
 
 
 def _listening(table: str) -> list[tuple[str, Listener]]:

@@ -3,14 +3,19 @@
 import asyncio
 import itertools
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from drivers.shim import client, proc
 from drivers.shim.spec import ShimSpec
 
+ROOT = Path(__file__).parents[3]
 _numbers = itertools.count(1)
 
 
@@ -43,7 +48,7 @@ def running(mark: str) -> list[int]:
 
 
 def shell(state: Path, script: str, **changes: object) -> ShimSpec:
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "argv": ["/bin/sh", "-c", script],
         "cwd": str(state.parent),
         "env": {"PATH": os.defpath},
@@ -51,7 +56,7 @@ def shell(state: Path, script: str, **changes: object) -> ShimSpec:
         "log_path": str(state.parent / "log"),
         "stop_timeout_s": 3,
     }
-    return ShimSpec(**(values | changes))  # type: ignore[arg-type] - the tests choose the fields by name
+    return ShimSpec(**(values | changes))
 
 
 @asynccontextmanager
@@ -73,3 +78,21 @@ async def run(state: Path, script: str, **changes: object) -> client.ShimExit:
 
 # Leaves session, group and parent, as daemons do; then it sleeps under its mark.
 DAEMON = "( setsid sh -c 'sleep {mark} & exec sleep {mark}' >/dev/null 2>&1 & )"
+
+
+@contextmanager
+def worker(script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine process of its own that runs the script; killed with SIGKILL, and its group, when the block ends."""
+    argv = [sys.executable, "-c", script, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=ROOT, start_new_session=True, stdin=pipe, stdout=pipe) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def said(process: subprocess.Popen[bytes]) -> str:
+    """The next line of a worker's output."""
+    assert process.stdout is not None
+    return (await asyncio.to_thread(process.stdout.readline)).decode().strip()

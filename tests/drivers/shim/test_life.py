@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +11,7 @@ import pytest
 
 from domain.errors import DependencyError
 from drivers.shim import client, lock, proc
-from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until
-
-ROOT = Path(__file__).parents[3]
+from tests.drivers.shim.helpers import DAEMON, marker, run, running, said, shell, started, until, worker
 
 
 async def test_an_exit_code_is_recorded_and_the_lock_is_free(state: Path) -> None:
@@ -54,25 +50,22 @@ async def test_a_probe_does_not_take_the_lock(tmp_path: Path) -> None:
     assert not lock.is_held(path)
 
 
+STARTER = """
+import asyncio, json, sys
+from pathlib import Path
+from drivers.shim import client
+from drivers.shim.spec import ShimSpec
+asyncio.run(client.start(Path(sys.argv[1]), ShimSpec(**json.loads(sys.argv[2]))))
+print("up", flush=True)
+input()
+"""
+
+
 async def test_the_starter_is_killed_and_the_next_one_adopts(state: Path) -> None:
     mark = marker()
-    script = (
-        "import asyncio, json, sys, pathlib; from drivers.shim import client; from drivers.shim.spec import ShimSpec;"
-        "asyncio.run(client.start(pathlib.Path(sys.argv[1]), ShimSpec(**json.loads(sys.argv[2]))));"
-        "print('up', flush=True); input()"
-    )
     spec = json.dumps(shell(state, f"exec sleep {mark}")._asdict())
-    starter = subprocess.Popen(
-        [sys.executable, "-c", script, str(state), spec],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    with starter:
-        assert starter.stdout is not None
-        assert await asyncio.to_thread(starter.stdout.readline) == b"up\n"
-        os.killpg(starter.pid, signal.SIGKILL)
+    with worker(STARTER, str(state), spec) as starter:
+        assert await said(starter) == "up"
     [pid] = running(mark)
     assert client.status(state).child_pid == pid
     await client.start(state, shell(state, f"exec sleep {mark}"))
@@ -107,13 +100,11 @@ async def test_what_a_killed_shim_left_is_ended_by_the_next_call(state: Path, ag
 async def test_a_stranger_who_got_the_recorded_number_lives(state: Path) -> None:
     await run(state, "exit 0")
     facts = json.loads((state / "pid.json").read_text())
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+    with worker("input()") as stranger:
         facts |= {"child_pid": stranger.pid, "pgid": stranger.pid, "child_start_time": 1}
         (state / "pid.json").write_text(json.dumps(facts))
         await client.end_leftovers(state)
-        alive = stranger.poll() is None
-        stranger.kill()
-    assert alive
+        assert stranger.poll() is None
 
 
 async def test_stop_asks_first_and_waits_for_the_answer(state: Path) -> None:
@@ -142,7 +133,7 @@ async def test_stop_kills_what_does_not_listen_and_daemons(state: Path) -> None:
 async def test_stopping_what_was_never_started_is_fine(state: Path) -> None:
     await client.stop(state)
     await client.end_leftovers(state)
-    assert not state.exists()
+    assert not client.status(state).alive
 
 
 async def test_a_cancelled_start_is_finished_so_that_stop_finds_it(state: Path) -> None:
@@ -169,11 +160,8 @@ async def test_secrets_are_in_memory_only(state: Path, monkeypatch: pytest.Monke
         log = state.parent / "log"
         await until(lambda: "for-the-service-only" in log.read_text(), "its environment is printed")
         assert "planted-in-the-engine" not in log.read_text()
-        shim = _shim_pid(state)
-        seen = [Path(f"/proc/{shim}/{name}").read_bytes() for name in ("cmdline", "environ")]
-        seen += [path.read_bytes() for path in state.iterdir()]
+        seen = _visible(_shim_pid(state), state)
         assert not any(b"for-the-service" in each or b"planted" in each for each in seen)
-        assert all(path.stat().st_mode & 0o077 == 0 for path in (state, *state.iterdir()))
 
 
 async def test_the_shim_is_small_and_out_of_reach_of_our_terminal(state: Path) -> None:
@@ -190,3 +178,10 @@ def _shim_pid(state: Path) -> int:
     pid = client.status(state).shim_pid
     assert pid is not None
     return pid
+
+
+def _visible(shim: int, state: Path) -> list[bytes]:
+    """What other processes and the disk show of a shim."""
+    files = list(state.iterdir())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (state, *files))
+    return [path.read_bytes() for path in (Path(f"/proc/{shim}/cmdline"), Path(f"/proc/{shim}/environ"), *files)]

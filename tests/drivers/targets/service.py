@@ -1,0 +1,68 @@
+"""The service that the target tests run."""
+
+import asyncio
+import json
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivers.targets.base import InstanceSpec, InstanceStatus
+from drivers.targets.process import ProcessTarget
+
+SERVICE = """
+import json, os, signal, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"env": dict(os.environ), "pid": os.getpid(), "cwd": os.getcwd()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+def leave(*_):
+    print("asked to leave", flush=True)
+    with open("left", "w"): pass
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+port = int(os.environ["PORT"]) + int(os.environ.get("OFFSET", 0))
+server = HTTPServer((os.environ.get("ADDRESS", "127.0.0.1"), port), Handler)
+print("serving", flush=True)
+server.serve_forever()
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    target: ProcessTarget
+    root: Path
+    digest: str
+
+    def spec(self, instance_id: str = "r1-0", **changes: Any) -> InstanceSpec:
+        values = {
+            "instance_id": instance_id,
+            "release_id": instance_id.split("-", maxsplit=1)[0],
+            "artifact_digest": self.digest,
+            "command": "python3 service.py",
+        }
+        return InstanceSpec(**(values | changes))
+
+    async def listening(self, spec: InstanceSpec) -> InstanceStatus:
+        """Started, and seen to listen."""
+        await self.target.start(spec)
+        return await self.seen(spec.instance_id, "listening")
+
+    async def seen(self, instance_id: str, attribute: str, value: object = True) -> InstanceStatus:
+        """Waits until the target reports it."""
+        async with asyncio.timeout(15):
+            while getattr(now := await self.target.inspect(instance_id), attribute) != value:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.01)
+        return now
+
+
+def ask(port: int) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+        return dict(json.loads(answer.read()))

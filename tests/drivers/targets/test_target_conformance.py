@@ -1,0 +1,206 @@
+"""What every target must do, with and without isolation."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from domain.errors import CallerError, ErrorCode, TerminalError
+from drivers import sandbox
+from drivers.artifacts.folder import FolderArtifactStore
+from drivers.shim import client
+from drivers.targets.base import InstancePhase
+from drivers.targets.process import ProcessTarget
+from tests.drivers.shim.helpers import DAEMON, marker, running, said, until, worker
+from tests.drivers.targets.service import Service, ask
+
+
+async def test_an_instance_serves_on_the_port_it_was_given(service: Service) -> None:
+    status = await service.listening(service.spec(env={"COLOUR": "blue"}))
+    assert (status.phase, status.release_id, status.restarts, status.exit_code) == (
+        InstancePhase.RUNNING,
+        "r1",
+        0,
+        None,
+    )
+    answer = ask(status.port)
+    assert answer["env"]["COLOUR"] == "blue"
+    assert answer["cwd"] == str(service.root / "r1-0" / "app")
+    assert "serving" in await service.target.log_tail("r1-0")
+
+
+async def test_the_environment_is_bare(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED_SECRET", "planted")
+    status = await service.listening(service.spec(env={"PORT": "1", "TOKEN": "secret-of-the-service"}))
+    env = ask(status.port)["env"]
+    assert set(env) - {"PWD", "LC_CTYPE", "DELIVERY_SHIM"} == {"PATH", "HOME", "TMPDIR", "LANG", "PORT", "TOKEN"}
+    assert env["PORT"] == str(status.port)
+    files = [path for path in (service.root / "r1-0").rglob("*") if path.is_file()]
+    assert not any(b"secret-of-the-service" in path.read_bytes() for path in files)
+
+
+async def test_starting_twice_is_starting_once(service: Service) -> None:
+    spec = service.spec()
+    both = await asyncio.gather(service.target.start(spec), service.target.start(spec))
+    first = await service.seen("r1-0", "listening")
+    again = await service.target.start(spec)
+    assert {first.port, again.port, *(each.port for each in both)} == {first.port}
+    assert again.pid == first.pid
+
+
+async def test_stop_asks_politely_and_leaves_nothing(service: Service) -> None:
+    """The service writes a file when asked; a link outside of its folder keeps the log for us to see."""
+    status = await service.listening(service.spec())
+    log = service.root / "r1-0" / "service.log"
+    kept = service.root.parent / "kept.log"
+    kept.hardlink_to(log)
+    await service.target.stop("r1-0")
+    assert "asked to leave" in kept.read_text()
+    assert not (service.root / "r1-0").exists()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", status.port), timeout=2)
+    assert (await service.target.inspect("r1-0")).phase is InstancePhase.ABSENT
+    await service.target.stop("r1-0")
+
+
+async def test_stop_ends_daemons_and_the_deaf(service: Service) -> None:
+    mark = marker()
+    command = f"trap '' TERM; {DAEMON.format(mark=mark)}; sleep {mark}; sleep {mark}"
+    await service.target.start(service.spec(command=command, stop_timeout_s=0.2))
+    await until(lambda: len(running(mark)) == 3, "all run")
+    await service.target.stop("r1-0")
+    assert running(mark) == []
+
+
+async def test_many_instances_have_ports_and_folders_of_their_own(service: Service) -> None:
+    specs = [service.spec(name) for name in ("r1-0", "r1-1", "r2-0", "r2-1")]
+    started = await asyncio.gather(*(service.target.start(spec) for spec in specs))
+    assert len({status.port for status in started}) == 4
+    await asyncio.gather(*(service.seen(spec.instance_id, "listening") for spec in specs))
+    listed = await service.target.list_instances()
+    assert [(each.instance_id, each.release_id) for each in listed] == [
+        ("r1-0", "r1"),
+        ("r1-1", "r1"),
+        ("r2-0", "r2"),
+        ("r2-1", "r2"),
+    ]
+    await service.target.stop("r1-0")
+    assert len(await service.target.list_instances()) == 3
+
+
+async def test_a_service_that_listens_elsewhere_is_seen(service: Service) -> None:
+    spec = service.spec(env={"OFFSET": "1"})
+    port = (await service.target.start(spec)).port
+    status = await service.seen("r1-0", "listens_elsewhere", (port + 1,))
+    assert not status.listening
+
+
+async def test_a_stranger_on_the_port_is_not_taken_for_the_instance(service: Service) -> None:
+    port = (await service.target.start(service.spec(command="sleep 1000"))).port
+    with socket.create_server(("127.0.0.1", port)):
+        assert not (await service.target.inspect("r1-0")).listening
+
+
+async def test_all_addresses_count_as_listening(service: Service) -> None:
+    await service.listening(service.spec(env={"ADDRESS": ""}))
+
+
+async def test_a_crash_loop_is_visible(service: Service) -> None:
+    await service.target.start(service.spec(command="echo dying; exit 3"))
+    status = await service.seen("r1-0", "restarts", 1)
+    status = await service.seen("r1-0", "phase", InstancePhase.BACKOFF)
+    assert (status.exit_code, status.listening, status.pid) == (3, False, None)
+    assert "dying" in await service.target.log_tail("r1-0")
+
+
+async def test_a_killed_process_is_started_again_on_its_port(service: Service) -> None:
+    before = await service.listening(service.spec())
+    assert before.pid is not None
+    os.kill(client.tree(before.pid)[-1], signal.SIGKILL)
+    await service.seen("r1-0", "restarts", 1)
+    after = await service.seen("r1-0", "listening")
+    assert (after.port, after.exit_code) == (before.port, 137)
+
+
+async def test_a_killed_shim_is_stopped_until_started_again_on_its_port(service: Service) -> None:
+    before = await service.listening(service.spec())
+    shim = client.status(service.root / "r1-0" / "shim").shim_pid
+    assert shim is not None
+    os.kill(shim, signal.SIGKILL)
+    await service.seen("r1-0", "phase", InstancePhase.STOPPED)
+    after = await service.listening(service.spec())
+    assert after.port == before.port
+    assert after.pid != before.pid
+
+
+ENGINE = """
+import asyncio, json, sys
+from pathlib import Path
+from drivers.artifacts.folder import FolderArtifactStore
+from drivers.targets.base import InstanceSpec
+from drivers.targets.process import ProcessTarget
+root, trusted, digest = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+store = FolderArtifactStore(root / "artifacts")
+target = ProcessTarget(root / "instances", store, trusted_code=trusted, hidden=(root,))
+asyncio.run(target.start(InstanceSpec("r1-0", "r1", digest, "python3 service.py")))
+print("up", flush=True)
+input()
+"""
+
+
+async def test_a_killed_engine_leaves_the_service_serving_for_the_next(service: Service) -> None:
+    trusted = json.dumps(not service.target._isolated)
+    with worker(ENGINE, str(service.root.parent), trusted, service.digest) as engine:
+        assert await said(engine) == "up"
+    status = await service.listening(service.spec())
+    assert status.restarts == 0
+    ask(status.port)
+
+
+async def test_bad_requests_are_refused(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(TerminalError) as caught:
+        await service.target.start(service.spec(artifact_digest="sha256:" + "0" * 64))
+    assert caught.value.code is ErrorCode.ARTIFACT_UNAVAILABLE
+    for name in ("../r1-0", ".hidden", "", "a/b"):
+        with pytest.raises(CallerError):
+            await service.target.stop(name)
+
+
+async def test_ports_run_out(service: Service) -> None:
+    target = ProcessTarget(
+        service.root,
+        FolderArtifactStore(service.root.parent / "artifacts"),
+        trusted_code=True,
+        ports=range(20001, 20002),
+    )
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 20001))
+        taken.listen()
+        with pytest.raises(TerminalError) as caught:
+            await target.start(service.spec())
+    assert caught.value.code is ErrorCode.NO_FREE_PORT
+
+
+async def test_isolated_instances_see_neither_each_other_nor_the_engine(service: Service) -> None:
+    await service.listening(service.spec())
+    look = f"ls '{service.root}' '{service.root.parent}'; test -w . && echo writable; exec sleep 1000"
+    await service.target.start(service.spec("r2-0", command=look))
+    await until(lambda: "writable" in (service.root / "r2-0" / "service.log").read_text(), "it has looked")
+    seen = await service.target.log_tail("r2-0")
+    assert "r2-0" in seen
+    assert ("r1-0" in seen, "artifacts" in seen) == (not service.target._isolated,) * 2
+
+
+async def test_untrusted_code_never_runs_without_isolation(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    if service.target._isolated:
+        with pytest.raises(TerminalError) as caught:
+            await service.target.start(service.spec())
+        assert caught.value.code is ErrorCode.BUILD_ISOLATION_UNAVAILABLE
+    else:
+        await service.listening(service.spec())

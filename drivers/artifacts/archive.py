@@ -5,10 +5,11 @@ and writing takes twice as long (39 MB of Python packages on one core: 0.35 s pl
 """
 
 import os
+import shutil
 import stat
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
 from domain.errors import ErrorCode, TerminalError
@@ -136,10 +137,39 @@ def _add(archive: tarfile.TarFile, entry: Entry) -> None:
 
 
 def extract_archive(archive: IO[bytes], into: Path) -> None:
-    """Extract an archive; nothing of it can land outside of the folder.
+    """Extract an archive into an empty folder; nothing of it can land outside.
+
+    By hand, and not by tarfile's filters, which Python 3.11 has only from its fourth patch on. Links come last, so
+    that nothing is ever written through one.
 
     Raises:
         tarfile.TarError: it is not one of ours.
     """
+    links: list[tarfile.TarInfo] = []
     with tarfile.open(fileobj=archive, mode="r:", encoding="utf-8", errors="surrogateescape") as stored:
-        stored.extractall(into, filter="data")
+        for member in stored:
+            if PurePosixPath(member.name).is_absolute() or ".." in PurePosixPath(member.name).parts:
+                raise tarfile.ExtractError(f"{member.name!a} leads out of the tree")
+            if member.issym():
+                links.append(member)
+            else:
+                _extract(stored, member, into / member.name)
+    for link in links:
+        (into / link.name).symlink_to(link.linkname)
+        if leading_out(os.fspath(into / link.name), os.path.realpath(into)) is not None:
+            raise tarfile.ExtractError(f"{link.name!a} leads out of the tree")
+
+
+def _extract(stored: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    content = stored.extractfile(member) if member.isreg() else None
+    if content is not None:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PROGRAM_MODE)
+        with os.fdopen(handle, "wb") as file:
+            shutil.copyfileobj(content, file)
+        path.chmod(member.mode & PROGRAM_MODE)
+        os.utime(path, (0, 0))
+    elif member.isdir():
+        path.mkdir(mode=PROGRAM_MODE)
+        path.chmod(PROGRAM_MODE)
+    else:
+        raise tarfile.ExtractError(f"{member.name!a} is neither a file nor a folder nor a link")

@@ -145,7 +145,7 @@ class GitRunner:
                 start_new_session=True,
                 umask=0o022,
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # the latter when PATH has a folder of somebody else
             raise DependencyError(f"{self.git!r} is not installed where the worker runs") from None
         try:
             self._record(process.pid)

@@ -117,7 +117,7 @@ def test_hostile_files_cost_little(text):
     assert 1 <= len(faults(text)) <= 50
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"#\n <%@,?1", max_size=60))
 def test_any_text_gives_a_spec_or_named_faults(text):
     refusal = None

@@ -106,7 +106,7 @@ def test_any_text_is_accepted_whole_or_refused(text):
 
 
 @given(st.text(alphabet="ab/.-@{~^:?*[\\ \x7flock", min_size=1, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_we_accept_as_a_branch_git_accepts_too(name):
     try:
         short = check_branch(name)

@@ -75,7 +75,7 @@ class Paper:
 
 
 @given(plans())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_invariants_hold_at_every_step(plan):
     paper = Paper(old=plan.old_replicas)
     for step in plan.steps:
@@ -92,7 +92,6 @@ def test_the_invariants_hold_at_every_step(plan):
 
 
 @given(plans())
-@settings(deadline=None)
 def test_a_share_of_the_traffic_is_the_share_of_the_instances_when_rolling(plan):
     if plan.strategy is not Strategy.ROLLING or plan.old_replicas == 0:
         return
@@ -106,14 +105,12 @@ def test_a_share_of_the_traffic_is_the_share_of_the_instances_when_rolling(plan)
 
 
 @given(plans())
-@settings(deadline=None)
 def test_every_step_can_be_told_and_survives_a_payload(plan):
     assert all(step.describe() for step in plan.steps)
     assert RolloutPlan.model_validate_json(plan.model_dump_json()) == plan
 
 
 @given(options, st.integers(1, 50), st.integers(1, 50), holds, holds)
-@settings(deadline=None)
 def test_a_dark_launch_never_moves_traffic_however_it_is_watched(spec, replicas, old, pause, analyse):
     steps = (CanaryStep(weight=0, pause=pause, analyse=analyse),)
     plan = plan_rollout(Strategy.CANARY, spec, replicas=replicas, old_replicas=old, steps=steps)

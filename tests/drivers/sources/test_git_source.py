@@ -339,6 +339,15 @@ async def test_a_second_attempt_ends_the_git_of_a_worker_that_was_killed(
     assert await gone(child)
 
 
+async def test_a_download_that_grows_over_the_limit_is_ended(tmp_path, into):
+    endless = tmp_path / "git-endless"
+    endless.write_text("#!/bin/sh\nwhile :; do head -c 100000 /dev/zero >> pack; sleep 0.01; done\n")
+    endless.chmod(0o755)
+    source = GitSource(allow_file=True, allow_private=True, git=str(endless), max_bytes=300_000)
+    assert (await failing(source, into, "/x")).code is ErrorCode.SOURCE_TOO_LARGE
+    assert not (into.parent / ".tree.git").exists()
+
+
 async def test_a_file_is_no_repository(source, into, tmp_path):
     (tmp_path / "file").write_text("x")
     assert (await failing(source, into, str(tmp_path / "file"))).code is ErrorCode.SOURCE_NOT_FOUND

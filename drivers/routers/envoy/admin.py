@@ -14,6 +14,7 @@ from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, STAT_PREFIX
 
 ANSWER_LIMIT_S = 5.0
 CDS = "cluster_manager.cds"
+COUNTED = "upstream_rq_(completed|5xx|rx_reset|time)|upstream_cx_destroy_remote_with_active_rq"
 RDS = f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}"
 
 
@@ -72,7 +73,7 @@ class Admin:
     async def releases(self, release_ids: Sequence[str]) -> dict[str, ReleaseStats]:
         """Counters and latency of the releases; one that Envoy does not know is missing."""
         names = "|".join(re.escape(release_id) for release_id in release_ids)
-        pattern = f"^cluster\\.({names})\\.upstream_rq_(completed|5xx|rx_reset|time)$"
+        pattern = f"^cluster\\.({names})\\.({COUNTED})$"
         entries = await self._stats(pattern, histogram_buckets="cumulative")
         return _by_release(entries)
 

@@ -27,6 +27,8 @@ from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, generation_of
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
+RESETS = ("upstream_rq_rx_reset", "upstream_cx_destroy_remote_with_active_rq")
+"""HTTP/1 has no reset of a request: an instance that breaks one off closes the connection under it."""
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +141,6 @@ def _counters(release_id: str, epoch: str, stats: ReleaseStats) -> TrafficCounte
         epoch=epoch,
         requests=stats.counters.get("upstream_rq_completed", 0),
         errors_5xx=stats.counters.get("upstream_rq_5xx", 0),
-        resets=stats.counters.get("upstream_rq_rx_reset", 0),
+        resets=sum(stats.counters.get(name, 0) for name in RESETS),
         latency_buckets=stats.latency,
     )

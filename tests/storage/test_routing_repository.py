@@ -1,0 +1,197 @@
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete
+
+from domain.errors import DependencyError
+from domain.routing import DesiredEndpoint
+from drivers.routers.base import RoutingTable
+from drivers.routers.mapping import routing_table
+from runtime.ids import new_id
+from storage.engine import Sessions, transaction
+from storage.models import (
+    Base,
+    Build,
+    Deployment,
+    Environment,
+    Feature,
+    Instance,
+    Operation,
+    Organization,
+    Project,
+    Release,
+    Requirement,
+    Route,
+    RoutingGeneration,
+)
+from storage.repositories.routing import RoutingRepository
+
+HOST = "dev.shop.acme.localhost"
+
+
+def _world(environment_id: UUID, *release_ids: UUID) -> list[Base]:
+    org, project, requirement, feature = new_id(), new_id(), new_id(), new_id()
+    shared = {"organization_id": org, "project_id": project}
+    rows: list[Base] = [
+        Organization(id=org, name="Acme", slug=str(org), host_label=str(org)),
+        Project(id=project, organization_id=org, name="Shop", slug="shop", host_label="shop", repository_url="x"),
+        Requirement(id=requirement, **shared, title="t", description="d", created_by="me"),
+        Feature(id=feature, **shared, requirement_id=requirement, name="f", description="d"),
+        Environment(id=environment_id, **shared, name="dev", host=f"{environment_id}.localhost"),
+    ]
+    for number, release_id in enumerate(release_ids, 1):
+        operation, build = new_id(), new_id()
+        rows += [
+            Operation(id=operation, **shared, kind="deploy", resource_id=release_id, requested_by="me"),
+            Build(
+                id=build,
+                **shared,
+                feature_id=feature,
+                provenance="executed",
+                build_number=number,
+                version_tag=f"v{number}",
+                git_commit_hash="0" * 40,
+                git_branch="main",
+                status="success",
+            ),
+            Deployment(
+                id=release_id,
+                **shared,
+                environment_id=environment_id,
+                operation_id=operation,
+                environment="dev",
+                deployment_strategy="rolling",
+                requested_by="me",
+            ),
+            Release(
+                id=release_id,
+                organization_id=org,
+                environment_id=environment_id,
+                deployment_id=release_id,
+                build_id=build,
+                artifact_digest="sha256:0",
+                service={"health": {"path": "/up", "interval": 0.25}},
+                replicas=2,
+            ),
+        ]
+    return rows
+
+
+def _instance(release_id: UUID, index: int, port: int, *, in_rotation: bool = True) -> Instance:
+    return Instance(
+        id=f"{release_id}-{index}",
+        release_id=release_id,
+        index=index,
+        address="127.0.0.1",
+        port=port,
+        in_rotation=in_rotation,
+    )
+
+
+@pytest.fixture
+async def environment(sessions: Sessions) -> AsyncIterator[tuple[UUID, UUID, UUID]]:
+    """An environment with two releases: (environment, blue, green)."""
+    environment_id, blue, green = new_id(), new_id(), new_id()
+    async with transaction(sessions) as session:
+        for row in _world(environment_id, blue, green):
+            session.add(row)
+            await session.flush()
+    yield environment_id, blue, green
+    async with transaction(sessions) as session:
+        for table in (Instance, Route, RoutingGeneration):
+            await session.execute(delete(table))
+
+
+async def test_an_empty_database_has_generation_0(sessions: Sessions) -> None:
+    async with transaction(sessions) as session:
+        snapshot = await RoutingRepository(session).table()
+    assert (snapshot.generation, snapshot.routes, snapshot.releases) == (0, (), ())
+
+
+async def test_the_table_has_routes_endpoints_in_rotation_and_health(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    async with transaction(sessions) as session:
+        session.add_all([_instance(blue, 0, 1001), _instance(blue, 1, 1002, in_rotation=False)])
+        generation = await RoutingRepository(session).set_route(environment_id, HOST, [(blue, 100), (green, 0)])
+    async with transaction(sessions) as session:
+        snapshot = await RoutingRepository(session).table()
+    assert snapshot.generation == generation
+    releases = {r.release_id: r for r in snapshot.releases}
+    assert releases[str(blue)].endpoints == (DesiredEndpoint("127.0.0.1", 1001),)
+    assert releases[str(green)].endpoints == ()
+    table = routing_table(snapshot)
+    assert [(t.release_id, t.weight) for t in table.routes[0].targets] == [(str(blue), 100), (str(green), 0)]
+    assert {(c.health_path, c.health_interval_s) for c in table.clusters} == {("/up", 0.25)}
+
+
+async def test_setting_again_replaces_and_removing_removes(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    generations = []
+    for release_id in (blue, green):
+        async with transaction(sessions) as session:
+            generations.append(await RoutingRepository(session).set_route(environment_id, HOST, [(release_id, 100)]))
+    async with transaction(sessions) as session:
+        routes = RoutingRepository(session)
+        assert [r.shares for r in (await routes.table()).routes] == [((str(green), 100),)]
+        generations.append(await routes.remove_route(environment_id))
+        assert (await routes.table()).routes == ()
+    assert generations == sorted(set(generations))
+
+
+async def test_changes_at_once_never_share_a_generation_even_the_first(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    async def change() -> int:
+        async with transaction(sessions) as session:
+            return await RoutingRepository(session).touch()
+
+    generations = await asyncio.gather(*(change() for _ in range(8)))
+    assert sorted(generations) == list(range(1, 9))
+
+
+async def test_two_writers_at_once_end_with_the_newest_applied(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    applied: list[RoutingTable] = []
+    inside = 0
+
+    async def write(release_id: UUID) -> None:
+        nonlocal inside
+        async with transaction(sessions) as session:
+            await RoutingRepository(session).set_route(environment_id, HOST, [(release_id, 100)])
+        async with transaction(sessions) as session:
+            routes = RoutingRepository(session)
+            await routes.writer_lock()
+            table = routing_table(await routes.table())
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0.02)  # the time a router takes
+            applied.append(table)
+            inside -= 1
+
+    await asyncio.gather(*(write(release_id) for release_id in (blue, green, blue, green)))
+    generations = [table.generation for table in applied]
+    assert generations == sorted(generations)
+    assert generations[-1] == 4
+    async with transaction(sessions) as session:
+        assert routing_table(await RoutingRepository(session).table()) == applied[-1]
+
+
+async def test_routes_can_be_changed_while_a_writer_is_busy_and_waiting_for_it_has_a_limit(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, _ = environment
+    async with transaction(sessions) as busy:
+        await RoutingRepository(busy).writer_lock()
+        async with transaction(sessions) as session:
+            await RoutingRepository(session).set_route(environment_id, HOST, [(blue, 100)])
+        with pytest.raises(DependencyError):
+            async with transaction(sessions) as session:
+                await RoutingRepository(session).writer_lock(wait_s=0.2)

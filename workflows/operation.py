@@ -59,6 +59,7 @@ class OperationWorkflow:
         self._status_if_failed: DeploymentStatus | None = None
         self._turn_granted = False
         self._turn_wanted = False
+        self._shown = ""
         self._work: asyncio.Task[OperationResult] | None = None
 
     # ---- the outside
@@ -234,7 +235,10 @@ class OperationWorkflow:
 
     def _show(self, view: Progress) -> None:
         """State for people in the Temporal UI."""
-        workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(self.deployment.status or view.status)])
+        status = str(self.deployment.status or view.status)
+        if status != self._shown:
+            self._shown = status
+            workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(status)])
         marks = {"completed": "✅", "skipped": "⏭️", "failed": "❌", "in_progress": "▶️", "cancelled": "🚫"}
         lines = [f"- {marks.get(s.status, '⏳')} **{s.name}** {s.detail or ''}".rstrip() for s in view.steps]
         head = f"### {view.progress_percent} % {view.current_step or view.status}\n"

@@ -14,7 +14,6 @@ from contracts.operations import BuildAndDeployInput, OperationResult, RollbackI
 from tests.workflows.world import World
 from workflows.registry import WORKFLOWS, sandbox
 
-
 # A cancellation reaches an activity with its next flushed heartbeat.
 BEAT = timedelta(milliseconds=50)
 
@@ -45,8 +44,8 @@ async def bench(temporal_env: WorkflowEnvironment) -> AsyncIterator[Bench]:
             workflows=WORKFLOWS,
             activities=world.activities(),
             workflow_runner=sandbox(),
-        max_heartbeat_throttle_interval=BEAT,
-        default_heartbeat_throttle_interval=BEAT,
+            max_heartbeat_throttle_interval=BEAT,
+            default_heartbeat_throttle_interval=BEAT,
         ),
         Worker(temporal_env.client, task_queue=BUILD_QUEUE, activities=[world.open_workspace]),
     ):

@@ -1,7 +1,6 @@
 """The main job's order of things, and what is left behind when it fails or is stopped."""
 
-import asyncio
-from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
@@ -9,6 +8,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from contracts.names import ABORT_UPDATE, PROGRESS_QUERY
 from contracts.operations import AbortRequest, Progress
 from domain.lifecycle import DeploymentStatus, HealthStatus, OperationStatus, StepName, StepStatus, Strategy
+from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.world import order, place, rollback
 
@@ -62,7 +62,7 @@ async def test_progress_never_falls_and_versions_grow(bench: Bench) -> None:
     await handle.result()
     told = [r.progress for r in bench.world.records]
     assert [p.progress_percent for p in told] == sorted(p.progress_percent for p in told)
-    assert all(a.version < b.version for a, b in zip(told, told[1:], strict=False))
+    assert all(a.version < b.version for a, b in pairwise(told))
     assert all(p.progress_percent < 100 for p in told[:-1])
 
 
@@ -260,9 +260,3 @@ async def test_a_rollback_that_fails_leaves_the_deployment_serving(bench: Bench)
     deployment = bench.world.last.deployment
     assert deployment
     assert deployment.status is DeploymentStatus.SUCCESS
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 10) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.01)

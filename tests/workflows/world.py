@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from contracts import builds as b
 from contracts import rollouts as r
-from contracts.names import SignalName
+from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import RECORD_PROGRESS, BuildAndDeployInput, Place, Progress, RecordProgress, RollbackInput
 from contracts.payload import Nothing
 from contracts.stubs import implements
@@ -74,6 +74,7 @@ class World:
         self.stable: r.ReleaseRef | None = None
         self.spec = SPEC
         self.turn_is_free = True
+        self.use_entity = False
 
     @property
     def last(self) -> RecordProgress:
@@ -159,7 +160,9 @@ class World:
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
         await self._do("ask turn")
-        if self.turn_is_free:
+        if self.use_entity:
+            await self._tell_entity(SignalName.REQUEST_TURN, request)
+        elif self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)
             grant = r.TurnGrant(environment_id=request.environment_id, workflow_id=request.workflow_id)
             await handle.signal(SignalName.TURN_GRANTED, grant)
@@ -168,7 +171,19 @@ class World:
     @implements(r.RETURN_TURN)
     async def return_turn(self, request: r.TurnReturn) -> Nothing:
         await self._do("return turn")
+        if self.use_entity:
+            await self._tell_entity(SignalName.RETURN_TURN, request)
         return Nothing()
+
+    async def _tell_entity(self, signal: SignalName, message: r.TurnRequest | r.TurnReturn) -> None:
+        await self._client.start_workflow(
+            WorkflowName.ENVIRONMENT,
+            r.EnvironmentState(environment_id=message.environment_id),
+            id=environment_workflow_id(message.environment_id),
+            task_queue=self._queue,
+            start_signal=signal,
+            start_signal_args=[message],
+        )
 
     @implements(r.CHECK_HOLDER)
     async def check_holder(self, request: r.HolderCheck) -> r.HolderState:

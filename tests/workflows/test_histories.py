@@ -1,0 +1,157 @@
+"""Old histories replay on today's code, and a change of a workflow's commands is noticed."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from contracts.names import ABORT_UPDATE, environment_workflow_id
+from contracts.operations import AbortRequest
+from domain.lifecycle import Strategy
+from tests.support.waiting import until
+from tests.workflows.conftest import Bench
+from tests.workflows.world import order, place, rollback
+from workflows.registry import WORKFLOWS, sandbox
+
+FOLDER = Path(__file__).parent.parent / "histories"
+REFRESH = bool(os.environ.get("REFRESH_HISTORIES"))
+HELP = (
+    "\n\nThe workflow's commands changed. Running workflows replay their histories on this code: if the saved "
+    "histories still replay (test_saved_histories_replay), record the new one with REFRESH_HISTORIES=1 "
+    "(tests/histories/README.md); if not, gate the change with workflow.patched()."
+)
+
+
+async def first_deployment(bench: Bench) -> WorkflowHandle:
+    handle = await bench.start(order())
+    await handle.result()
+    return handle
+
+
+async def blue_green(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    return await first_deployment(bench)
+
+
+async def rolling(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    handle = await bench.start(order(strategy=Strategy.ROLLING))
+    await handle.result()
+    return handle
+
+
+async def failed_build(bench: Bench) -> WorkflowHandle:
+    bench.world.faults["build.run"] = "BUILD_FAILED"
+    return await _failing(await bench.start(order()))
+
+
+async def bad_version(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    bench.world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
+    return await _failing(await bench.start(order(strategy=Strategy.ROLLING)))
+
+
+async def aborted(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    bench.world.hold("traffic.verify")
+    handle = await bench.start(order())
+    await bench.world.reached["traffic.verify"].wait()
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ann", reason="no"))
+    return await _failing(handle)
+
+
+async def rolled_back(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    handle = await bench.start(rollback(place()))
+    await handle.result()
+    return handle
+
+
+async def environment_turn(bench: Bench) -> WorkflowHandle:
+    bench.world.use_entity = True
+    environment_id = uuid4()
+    handle = await bench.start(order(place(environment_id)))
+    await handle.result()
+    await until(lambda: "return turn" in bench.world.done)
+    return bench.client.get_workflow_handle(environment_workflow_id(environment_id))
+
+
+async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    return handle
+
+
+SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
+    first_deployment,
+    blue_green,
+    rolling,
+    failed_build,
+    bad_version,
+    aborted,
+    rolled_back,
+    environment_turn,
+]
+
+
+def fingerprint(history: WorkflowHistory) -> Iterator[str]:
+    """One line a command, with what a changed argument would show in: names, queues, limits, keys of the input."""
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            task = event.activity_task_scheduled_event_attributes
+            keys = sorted(json.loads(task.input.payloads[0].data))
+            limits = f"{task.start_to_close_timeout.seconds}/{task.schedule_to_close_timeout.seconds}"
+            yield f"activity {task.activity_type.name} limits={limits} keys={','.join(keys)}"
+        elif event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
+            yield f"marker {event.marker_recorded_event_attributes.marker_name}"
+        elif event.event_type in COMMANDS:
+            yield COMMANDS[event.event_type]
+
+
+COMMANDS = {
+    EventType.EVENT_TYPE_TIMER_STARTED: "timer",
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: "cancel activity",
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "search attributes",
+    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: "signal another workflow",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "complete",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "fail",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continue as new",
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+async def test_commands_are_the_known_ones(
+    bench: Bench, scenario: Callable[[Bench], Awaitable[WorkflowHandle]]
+) -> None:
+    handle = await scenario(bench)
+    history = await handle.fetch_history()
+    lines = list(fingerprint(history))
+    file = FOLDER / f"{scenario.__name__}.fingerprint"
+    if REFRESH:
+        _save(scenario.__name__, history, lines)
+    assert file.read_text(encoding="utf-8").splitlines() == lines, HELP
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda f: f.stem)
+async def test_saved_histories_replay(file: Path) -> None:
+    text = file.read_bytes()
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=sandbox())
+    history = WorkflowHistory.from_json(file.stem, text.decode())
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    assert result.replay_failure is None, HELP
+
+
+def _save(name: str, history: WorkflowHistory, lines: list[str]) -> None:
+    file = FOLDER / f"{name}.fingerprint"
+    if file.exists() and file.read_text(encoding="utf-8").splitlines() == lines:
+        return
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    number = len(list(FOLDER.glob(f"{name}-*.json"))) + 1
+    (FOLDER / f"{name}-{number}.json").write_text(history.to_json() + "\n", encoding="utf-8")

@@ -1,13 +1,12 @@
 """What all repositories share: the tenant's base statement, one row by id, pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.errors import NotFoundError
 from storage.models import Base
@@ -18,7 +17,7 @@ M = TypeVar("M", bound=Base)
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page of how many rows (numbered from 1), and in what order."""
+    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name, never a caller's text."""
 
     page: int = 1
     page_size: int = 20
@@ -40,7 +39,6 @@ class Repository(Generic[M]):
 
     model: ClassVar[Any]
     noun: ClassVar[str]
-    sortable: ClassVar[Mapping[str, InstrumentedAttribute[Any]]] = {}
 
     def __init__(self, session: AsyncSession, tenant: Tenant) -> None:
         self.session = session
@@ -75,7 +73,7 @@ class Repository(Generic[M]):
     async def page(self, statement: Select[M], request: PageRequest) -> Page[M]:
         """One page of a statement; the order always ends on the id, so that no row is shown twice or never."""
         total = await self.session.scalar(select(func.count()).select_from(statement.subquery()))
-        key = self.sortable.get(request.sort_by, self.model.created_at)
+        key = getattr(self.model, request.sort_by)
         order = [column.desc() if request.descending else column.asc() for column in (key, self.model.id)]
         window = statement.order_by(*order).limit(request.page_size).offset((request.page - 1) * request.page_size)
         return Page(list(await self.session.scalars(window)), total or 0, request)

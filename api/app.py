@@ -1,0 +1,122 @@
+"""The application: its parts, its routes, what stands around them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from fastapi import FastAPI
+
+from api import docs, errors
+from api.auth.permissions import documented_schemes
+from api.auth.tokens import TokenVerifier
+from api.envelope import ErrorEnvelope
+from api.health import Health
+from api.middleware import BodyGuard, RequestContext
+from api.parts import Parts
+from api.ports import OperationsPort
+from api.progress import ProgressReader
+from api.routes import (
+    builds,
+    deliveries,
+    deployments,
+    environments,
+    features,
+    health,
+    operations,
+    organizations,
+    projects,
+    requirements,
+)
+from api.version import PREFIX, RELEASE
+from api.watching import Watch
+from orchestration.operations import Operations
+from runtime.keys import load_public_keys
+from runtime.settings import Settings
+from storage.engine import create_engine, create_sessions
+
+ROUTERS = (
+    organizations.router,
+    projects.router,
+    requirements.router,
+    features.router,
+    builds.router,
+    deliveries.router,
+    deployments.router,
+    environments.router,
+    operations.router,
+)
+FAULTS = {
+    400: "What was sent is not valid, or not possible in the present state",
+    401: "No credentials, or no good ones",
+    403: "A permission is missing",
+    404: "There is nothing here for this caller",
+    409: "It clashes with something that exists",
+    422: "Well formed, but makes no sense",
+    503: "Something we depend on does not answer; try again after Retry-After",
+}
+
+
+def create_app(
+    settings: Settings,
+    *,
+    make_operations: Callable[[Settings], OperationsPort] = Operations,
+    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]] = load_public_keys,
+) -> FastAPI:
+    """The whole API.
+
+    Args:
+        settings: of this process.
+        make_operations: how Temporal is reached; connected at first use.
+        load_keys: public keys that tokens may be signed with, by key id.
+    """
+    app = FastAPI(
+        title="Delivery engine API",
+        version=RELEASE,
+        description="Plan, build and progressively deploy through one REST API.",
+        openapi_url=docs.OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(settings, make_operations, load_keys),
+    )
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorEnvelope, "description": text} for status, text in FAULTS.items()
+    }
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX, dependencies=documented_schemes, responses=responses)
+    app.include_router(health.router)
+    app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    docs.install(app)
+    errors.install(app)
+    app.add_middleware(BodyGuard)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _lifespan(
+    settings: Settings,
+    make_operations: Callable[[Settings], OperationsPort],
+    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]],
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
+        sessions = create_sessions(engine)
+        reach = make_operations(settings)
+        progress = ProgressReader(reach)
+        app.state.parts = Parts(
+            settings=settings,
+            sessions=sessions,
+            operations=reach,
+            progress=progress,
+            watch=Watch(sessions, progress),
+            verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+            health=Health(settings, engine),
+        )
+        try:
+            yield
+        finally:
+            await engine.dispose()
+
+    return lifespan

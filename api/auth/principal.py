@@ -1,0 +1,42 @@
+"""Who makes a request."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.access import Role, Scope
+from domain.errors import ForbiddenError
+from storage.tenancy import PLATFORM, Tenant
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user or service account, and what it may do."""
+
+    subject: str
+    organization_id: UUID | None
+    role: Role
+    permissions: frozenset[Scope]
+
+    @property
+    def is_platform_admin(self) -> bool:
+        """Above all organizations."""
+        return self.role is Role.PLATFORM_ADMIN
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose rows this principal sees."""
+        return PLATFORM if self.is_platform_admin else Tenant(self.organization_id)
+
+    def require(self, *any_of: Scope) -> None:
+        """Raise `ForbiddenError` naming what is missing unless one of the permissions is held."""
+        if not self.permissions.intersection(any_of):
+            names = " or ".join(any_of)
+            raise ForbiddenError(
+                f"this needs the permission {names}, which your token does not carry",
+                details={"missing_permission": [str(scope) for scope in any_of]},
+            )
+
+    def require_organization(self, organization_id: UUID) -> None:
+        """Raise `ForbiddenError` for another organization's path; the contract says 403 here, not 404."""
+        if not self.is_platform_admin and organization_id != self.organization_id:
+            raise ForbiddenError("you have no access to this organization")

@@ -1,0 +1,91 @@
+"""How every POST and PATCH changes something: one transaction, and one answer for one `Idempotency-Key`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import Authenticated
+from api.auth.principal import Principal
+from api.envelope import JSON
+from api.errors import InvalidRequestError
+from api.parts import AppParts, Parts
+from storage.engine import transaction
+from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest, StoredAnswer
+
+REPLAYED = "Idempotent-Replayed"
+MAX_KEY = 255
+KEPT_HEADERS = ("location", "operation-location", "retry-after", "etag")
+
+Effect = Callable[[AsyncSession], Awaitable[Response]]
+
+
+class Command:
+    """A changing request. `run` it once; `fresh` then tells whether it was done now or answered from memory."""
+
+    def __init__(self, parts: Parts, keyed: KeyedRequest | None) -> None:
+        self._parts = parts
+        self._keyed = keyed
+        self.fresh = True
+
+    async def run(self, effect: Effect) -> Response:
+        """Carry out an effect and keep its answer, both or neither; or give the answer kept from before."""
+        async with transaction(self._parts.sessions) as session:
+            keys = IdempotencyRepository(session)
+            known = await keys.claim(self._keyed) if self._keyed else None
+            if known is not None:
+                self.fresh = False
+                return _replayed(known)
+            response = await effect(session)
+            if self._keyed:
+                await keys.store(self._keyed, _kept(response))
+        return response
+
+    async def amend(self, response: Response) -> Response:
+        """Keep a later, better answer in place of the one given by the effect."""
+        if self._keyed:
+            async with transaction(self._parts.sessions) as session:
+                await IdempotencyRepository(session).store(self._keyed, _kept(response))
+        return response
+
+
+async def _command(
+    request: Request,
+    parts: AppParts,
+    principal: Authenticated,
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY + 2, description="makes repeating safe")] = None,
+) -> Command:
+    if idempotency_key is None:
+        return Command(parts, None)
+    return Command(parts, await _keyed(request, principal, idempotency_key))
+
+
+async def _keyed(request: Request, principal: Principal, given: str) -> KeyedRequest:
+    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+    if not key or len(key) > MAX_KEY or not key.isprintable():
+        raise InvalidRequestError(
+            "Idempotency-Key", f"must be 1 to {MAX_KEY} printable characters", code="idempotency_key_invalid"
+        )
+    query = f"?{request.url.query}" if request.url.query else ""
+    return KeyedRequest(
+        principal=f"{principal.organization_id}/{principal.subject}",
+        key=key,
+        organization_id=None,
+        method=request.method,
+        path=f"{request.url.path}{query}"[:2048],
+        body=await request.body(),
+    )
+
+
+Idempotent = Annotated[Command, Depends(_command)]
+
+
+def _kept(response: Response) -> StoredAnswer:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    return StoredAnswer(response.status_code, headers, bytes(response.body))
+
+
+def _replayed(answer: StoredAnswer) -> Response:
+    headers = {**answer.headers, REPLAYED: "true"}
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)

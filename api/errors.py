@@ -1,0 +1,169 @@
+"""Errors to HTTP, once: the domain's tree, schema faults, the router's refusals, and what nobody expected."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from api.envelope import ErrorBody, ErrorEnvelope, Fault, json_response, meta_of
+from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode
+from runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+STATUS: Mapping[ErrorCode, int] = {
+    ErrorCode.VALIDATION_ERROR: 400,
+    ErrorCode.INVALID_STATE: 400,
+    ErrorCode.AUTHENTICATION_FAILED: 401,
+    ErrorCode.AUTHORIZATION_DENIED: 403,
+    ErrorCode.QUOTA_EXCEEDED: 403,
+    ErrorCode.RESOURCE_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.PRECONDITION_FAILED: 412,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.UNPROCESSABLE: 422,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
+    ErrorCode.RATE_LIMIT_EXCEEDED: 429,
+    ErrorCode.INTERNAL_ERROR: 500,
+    ErrorCode.SERVICE_UNAVAILABLE: 503,
+    ErrorCode.TIMEOUT: 504,
+}
+CODE_OF_STATUS: Mapping[int, ErrorCode] = {
+    400: ErrorCode.VALIDATION_ERROR,
+    401: ErrorCode.AUTHENTICATION_FAILED,
+    403: ErrorCode.AUTHORIZATION_DENIED,
+    404: ErrorCode.RESOURCE_NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.PAYLOAD_TOO_LARGE,
+    415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    422: ErrorCode.UNPROCESSABLE,
+}
+
+
+class InvalidRequestError(CallerError):
+    """A request that its schema cannot judge alone: faults by field, as schema faults are told."""
+
+    def __init__(self, field: str, message: str, *, code: str) -> None:
+        super().__init__("Invalid request parameters")
+        self.fault = Fault(field=field, message=message, pointer="/" + field.replace(".", "/"), code=code)
+
+
+class UnauthenticatedError(CallerError):
+    """Nobody we know: 401 with a challenge (RFC 6750, 3)."""
+
+    default_code = ErrorCode.AUTHENTICATION_FAILED
+
+    def __init__(self, message: str, *, token_was_given: bool) -> None:
+        super().__init__(message)
+        self.challenge = 'Bearer realm="delivery-engine"' + (', error="invalid_token"' if token_was_given else "")
+
+
+def install(app: FastAPI) -> None:
+    """Teach an application to answer every error in the envelope."""
+    app.add_exception_handler(DeliveryError, _on_delivery_error)
+    app.add_exception_handler(RequestValidationError, _on_schema_fault)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def error_response(
+    request: Request,
+    status: int,
+    code: ErrorCode,
+    message: str,
+    *,
+    details: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in its envelope."""
+    error = ErrorBody(code=code, message=message, details=details or None)
+    envelope = ErrorEnvelope(success=False, status=status, error=error, meta=meta_of(request))
+    return json_response(envelope, status, headers)
+
+
+def unexpected(request: Request) -> Response:
+    """The answer to a fault of ours: its cause is in the log under the request's id, nowhere else."""
+    return error_response(
+        request,
+        500,
+        ErrorCode.INTERNAL_ERROR,
+        "something went wrong on our side; try again, and give the request id when you report it",
+    )
+
+
+def status_of(error: DeliveryError) -> int:
+    """The HTTP status of an error of the domain's tree."""
+    if error.code in STATUS:
+        return STATUS[error.code]
+    if isinstance(error, ConflictError):
+        return 409
+    if isinstance(error, DependencyError):
+        return 503
+    return 400 if isinstance(error, CallerError) else 500
+
+
+async def _on_delivery_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, DeliveryError):
+        raise error
+    status = status_of(error)
+    if status == STATUS[ErrorCode.INTERNAL_ERROR]:
+        log.error("http.unexpected", exc_info=error)
+        return unexpected(request)
+    headers = {}
+    if isinstance(error, DependencyError):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = error.challenge
+    details = [error.fault] if isinstance(error, InvalidRequestError) else error.details
+    return error_response(request, status, error.code, error.message, details=details, headers=headers)
+
+
+async def _on_schema_fault(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    found = error.errors()
+    if any(fault["loc"][0] == "path" for fault in found):
+        return error_response(
+            request, 404, ErrorCode.RESOURCE_NOT_FOUND, f"there is nothing at {request.url.path[:200]}"
+        )
+    faults = [_fault(fault) for fault in found]
+    return error_response(request, 400, ErrorCode.VALIDATION_ERROR, "Invalid request parameters", details=faults)
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    where, *path = error["loc"]
+    if error["type"] == "json_invalid":
+        message = f"the body is not JSON: {error['ctx']['error']} at character {path[0] if path else 0}"
+        return Fault(field="body", message=message, pointer="", code="json_invalid")
+    pointer = None
+    if where == "body":
+        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    name = ".".join(str(part) for part in path) or str(where)
+    return Fault(field=name[:500], message=error["msg"][:1000], pointer=pointer, code=error["type"])
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = dict(error.headers or {})
+    message = str(error.detail)
+    if error.status_code == 404:  # noqa: PLR2004 - the router's own words are too short
+        message = f"there is nothing at {request.url.path[:200]}"
+    if error.status_code == 405:  # noqa: PLR2004
+        headers["Allow"] = ", ".join(allowed_methods(request))
+        message = f"{request.method} is not possible here; allowed: {headers['Allow']}"
+    code = CODE_OF_STATUS.get(error.status_code, ErrorCode.INTERNAL_ERROR)
+    return error_response(request, error.status_code, code, message, headers=headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes that have this path; the router itself tells those of the first one only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)

@@ -1,0 +1,96 @@
+"""Is everything there that we need? Each check has a second, and its answer is shared for a second."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from psycopg import Error as PsycopgError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from runtime.logging import get_logger
+from runtime.settings import Settings
+from storage import migrations
+
+log = get_logger(__name__)
+
+CHECK_LIMIT_S = 1.0
+SHARED_FOR_S = 1.0
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+
+Check = Callable[[], Awaitable[None]]
+
+
+class Health:
+    """The contract's four services, and whether the schema is the one this code knows."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._head = migrations.head()
+        self._lock = asyncio.Lock()
+        self._seen: Mapping[str, str | None] = {}
+        self._seen_at = float("-inf")
+
+    async def services(self) -> Mapping[str, str | None]:
+        """What is wrong with each service; None: nothing."""
+        async with self._lock:
+            if time.monotonic() - self._seen_at > SHARED_FOR_S:
+                self._seen = await self._look()
+                self._seen_at = time.monotonic()
+            return self._seen
+
+    async def schema(self) -> str | None:
+        """Why the database cannot be used yet; None: it can."""
+        return await _outcome(self._check_schema, "Database is not migrated or does not answer")
+
+    async def _look(self) -> Mapping[str, str | None]:
+        checks: Mapping[str, tuple[Check, str]] = {
+            "database": (self._check_database, "Database connection failed"),
+            "cache": (_in_memory, ""),
+            "message_queue": (self._check_message_queue, "Workflow engine (Temporal) connection failed"),
+            "storage": (self._check_storage, "Data folder is not writable"),
+        }
+        outcomes = await asyncio.gather(*(_outcome(check, message) for check, message in checks.values()))
+        return dict(zip(checks, outcomes, strict=True))
+
+    async def _check_database(self) -> None:
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def _check_schema(self) -> None:
+        async with self._engine.connect() as connection:
+            found = await connection.run_sync(migrations.current)
+        if found != self._head:
+            raise OSError(f"schema is at {found}, this code needs {self._head}: run python -m storage.migrations")
+
+    async def _check_message_queue(self) -> None:
+        host, _, port = self._settings.temporal_address.rpartition(":")
+        _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.close()
+
+    async def _check_storage(self) -> None:
+        await asyncio.to_thread(_write, self._settings.data_dir)
+
+
+async def _in_memory() -> None:
+    """Nothing to look at: the cache is this process's own memory."""
+
+
+async def _outcome(check: Check, message: str) -> str | None:
+    try:
+        async with asyncio.timeout(CHECK_LIMIT_S):
+            await check()
+    except (OSError, ValueError, SQLAlchemyError, PsycopgError) as error:
+        # The cause may name hosts and users: it goes to the log, not to strangers.
+        log.warning("health.check_failed", message=message, cause=str(error))
+        return message
+    return None
+
+
+def _write(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"healthy")

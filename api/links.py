@@ -1,0 +1,28 @@
+"""Addresses: relative ones for bodies, as in the contract; absolute ones for headers."""
+
+from uuid import UUID
+
+from api.version import PREFIX
+from runtime.settings import Settings
+
+POLL_INTERVAL_S = 5
+
+
+def operation_path(operation_id: UUID) -> str:
+    """Relative to the versioned base."""
+    return f"/operations/{operation_id}"
+
+
+def deployment_path(deployment_id: UUID) -> str:
+    """Relative to the versioned base."""
+    return f"/deployments/{deployment_id}"
+
+
+def accepted_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
+    """Where the resource will be, where to look how far it is, and in how many seconds."""
+    base = settings.base_url + PREFIX
+    return {
+        "Location": base + deployment_path(deployment_id),
+        "Operation-Location": base + operation_path(operation_id),
+        "Retry-After": str(POLL_INTERVAL_S),
+    }

@@ -1,0 +1,142 @@
+"""Around every request: its id, its log line, its size and type, and the net under everything."""
+
+import asyncio
+import re
+import time
+
+import structlog
+from fastapi import Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import error_response, unexpected
+from domain.errors import ErrorCode
+from runtime.ids import new_id
+from runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+MAX_BODY = 1024 * 1024
+BODY_LIMIT_S = 30.0
+WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class RequestContext:
+    """Gives a request its id, logs how it ended, and answers 500 for what nobody caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        request_id = _request_id(request.headers.get("x-request-id"))
+        request.state.request_id = request_id
+        started, seen = time.perf_counter(), _Seen()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("http.unexpected")
+                if seen.status == 0:
+                    await unexpected(request)(scope, receive, send_with_id)
+            finally:
+                spent_ms = round((time.perf_counter() - started) * 1000, 1)
+                log.info(
+                    "http.request", method=request.method, path=scope["path"], status=seen.status, duration_ms=spent_ms
+                )
+
+
+class BodyGuard:
+    """Refuses bodies that are too large, too slow or not JSON, before anything looks at them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in WITH_BODY:
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        body = b"" if _declared(request) > MAX_BODY else await _read(receive)
+        refusal = _refuse(request, body)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self.app(scope, _replay(body or b"", receive), send)
+
+
+class _Seen:
+    """The status of the answer; 0 before it began."""
+
+    status = 0
+
+
+def _request_id(given: str | None) -> str:
+    return given if given and _ID.fullmatch(given) else f"req-{new_id()}"
+
+
+def _declared(request: Request) -> int:
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isdecimal() and len(length) < len(str(2**63)) else 0
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large or does not arrive in time."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_LIMIT_S):
+            while True:
+                message = await receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > MAX_BODY:
+                    return None
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        return None
+
+
+def _refuse(request: Request, body: bytes | None) -> Response | None:
+    if body is None or _declared(request) > MAX_BODY:
+        return error_response(
+            request,
+            413,
+            ErrorCode.PAYLOAD_TOO_LARGE,
+            f"the body is larger than {MAX_BODY} bytes or did not arrive within {BODY_LIMIT_S:.0f} s",
+            headers={"Connection": "close"},
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind != "application/json":
+        return error_response(
+            request,
+            415,
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+            f"send the body as application/json, not as {kind[:100] or 'nothing declared'}",
+            headers={"Accept": "application/json"},
+        )
+    return None
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def again() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,24 @@
+"""What the API needs of orchestration."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+from contracts.operations import AbortRequest, Progress
+from domain.lifecycle import OperationKind
+
+
+class OperationsPort(Protocol):
+    """Operation workflows from outside; `orchestration.operations.Operations` is the real one."""
+
+    async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
+        """Start a workflow; once is enough, twice does no harm. DependencyError when Temporal is away."""
+
+    async def progress(self, operation_id: UUID) -> Progress | None:
+        """Where it is; None when nobody can tell now."""
+
+    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+        """Make a rollout under way go back. ConflictError or DependencyError."""
+
+    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
+        """End an operation. ConflictError or DependencyError."""

@@ -1,0 +1,84 @@
+"""Where an operation is: its row, and while it runs what its workflow says. Percent and version never fall."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.ports import OperationsPort
+from contracts.operations import OperationError, Progress, StepProgress
+from domain.lifecycle import FINISHED_OPERATIONS, OperationKind, OperationStatus
+from storage.models import Operation
+
+REMEMBERED = 2000
+CANCELLABLE = frozenset({OperationStatus.PENDING, OperationStatus.IN_PROGRESS})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An operation at one moment."""
+
+    row: Operation
+    progress: Progress
+
+    @property
+    def done(self) -> bool:
+        """Nothing will change any more."""
+        return self.progress.status in FINISHED_OPERATIONS
+
+    @property
+    def mark(self) -> tuple[int, OperationStatus, bool]:
+        """Differs between two snapshots if there is something new to tell."""
+        return self.progress.version, self.progress.status, self.row.cancel_requested_at is not None
+
+
+class ProgressReader:
+    """Puts row and workflow together, and remembers the newest it has told about running operations.
+
+    Without that memory a workflow that does not answer for a moment would throw a client back to an older row.
+    """
+
+    def __init__(self, operations: OperationsPort) -> None:
+        self._operations = operations
+        self._told: OrderedDict[UUID, Progress] = OrderedDict()
+
+    async def of(self, row: Operation) -> Snapshot:
+        """An operation as it is now."""
+        stored = _stored(row)
+        if stored.status in FINISHED_OPERATIONS:
+            self._told.pop(row.id, None)
+            return Snapshot(row, stored)
+        asked = await self._operations.progress(row.id)
+        return Snapshot(row, self._newest(row, stored, asked))
+
+    def _newest(self, row: Operation, stored: Progress, asked: Progress | None) -> Progress:
+        known = [one for one in (stored, asked, self._told.get(row.id)) if one is not None]
+        newest = max(known, key=lambda one: one.version)
+        percent = max(one.progress_percent for one in known)
+        newest = newest.model_copy(update={"progress_percent": percent})
+        self._told[row.id] = newest
+        self._told.move_to_end(row.id)
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        if row.cancel_requested_at is not None and newest.status in CANCELLABLE:
+            newest = newest.model_copy(update={"status": OperationStatus.CANCELLING})
+        return newest
+
+
+def stored_snapshot(row: Operation) -> Snapshot:
+    """An operation as its row knows it, without asking the workflow: for lists."""
+    return Snapshot(row, _stored(row))
+
+
+def _stored(row: Operation) -> Progress:
+    return Progress(
+        operation_id=row.id,
+        kind=OperationKind(row.kind),
+        status=OperationStatus(row.status),
+        version=row.version,
+        progress_percent=row.progress_percent,
+        current_step=row.current_step,
+        steps=tuple(StepProgress.model_validate(step) for step in row.steps),
+        error=OperationError.model_validate(row.error) if row.error else None,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )

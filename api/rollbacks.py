@@ -1,0 +1,130 @@
+"""Taking a deployment back: abort it while it runs, bring the release before it back when it is live."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from api.parts import Parts
+from api.starts import place_of, record_operation, try_start
+from contracts.operations import AbortRequest, RollbackInput
+from domain.errors import ConflictError, ErrorCode
+from domain.lifecycle import (
+    FINISHED_DEPLOYMENTS,
+    FINISHED_OPERATIONS,
+    DeploymentStatus,
+    OperationKind,
+    OperationStatus,
+    StepName,
+)
+from runtime.ids import new_id
+from storage.engine import transaction
+from storage.models import Deployment, Operation
+from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.environments import EnvironmentRepository
+from storage.repositories.operations import OperationRepository
+from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.projects import ProjectRepository
+
+ANSWER_WITHIN_S = 10.0
+LOOK_EVERY_S = 0.05
+TAKEN_BACK = frozenset({DeploymentStatus.ROLLED_BACK, DeploymentStatus.CANCELLED})
+
+
+def invalid_state(message: str, state: str) -> ConflictError:
+    """What was asked for is impossible in this state: 400, as the contract says."""
+    return ConflictError(message, code=ErrorCode.INVALID_STATE, details={"state": state})
+
+
+async def stop_operation(parts: Parts, operation: Operation, request: AbortRequest) -> None:
+    """Ask a running workflow to go back; one that was not started yet is started first, so that it can be asked."""
+    if operation.workflow_started_at is None:
+        await parts.operations.start(OperationKind(operation.kind), operation.input)
+    await parts.operations.cancel(operation.id, request)
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """One request to take a deployment back."""
+
+    parts: Parts
+    principal: Principal
+    deployment_id: UUID
+    reason: str
+
+    async def record(self, session: AsyncSession) -> Operation:
+        """The operation to wait for: the running one, told to go back, or a new one of kind rollback.
+
+        Raises:
+            ConflictError: INVALID_STATE, there is nothing to take back; the message says why.
+            DependencyError: the running one cannot be told now.
+        """
+        deployments = DeploymentRepository(session, self.principal.tenant)
+        operations = OperationRepository(session, self.principal.tenant)
+        deployment = await deployments.get(self.deployment_id)
+        operation = await operations.get(deployment.operation_id)
+        if operation.status not in FINISHED_OPERATIONS:
+            # No row is locked here: the workflow writes these rows while it answers.
+            await stop_operation(self.parts, operation, AbortRequest(actor=self.principal.subject, reason=self.reason))
+            return operation
+        # One rollback at a time: the second request finds the first one's mark.
+        deployment = await deployments.get(self.deployment_id, lock=True)
+        if deployment.status == DeploymentStatus.ROLLING_BACK and deployment.rollback_operation_id is not None:
+            return await operations.get(deployment.rollback_operation_id)
+        return await self._begin(session, deployment)
+
+    async def _begin(self, session: AsyncSession, deployment: Deployment) -> Operation:
+        tenant = self.principal.tenant
+        environment = await EnvironmentRepository(session, tenant).get(deployment.environment_id)
+        if deployment.status != DeploymentStatus.SUCCESS:
+            raise invalid_state(
+                f"the deployment is {deployment.status}; only one that runs or is live can be rolled back",
+                deployment.status,
+            )
+        if environment.current_release_id != deployment.id:
+            raise invalid_state(
+                f"the deployment is no longer what is live in {environment.name}; roll back the current one",
+                deployment.status,
+            )
+        if await DeploymentRepository(session, tenant).rollback_target(deployment) is None:
+            raise invalid_state(
+                "there is no older healthy release to roll back to; deploy a good version instead", deployment.status
+            )
+        project = await ProjectRepository(session, tenant).get(deployment.project_id)
+        organization = await OrganizationRepository(session, tenant).get(deployment.organization_id)
+        place = place_of(
+            operation_id=new_id(),
+            deployment_id=deployment.id,
+            organization=organization,
+            project=project,
+            environment=environment,
+            requested_by=self.principal.subject,
+        )
+        order = RollbackInput(place=place, reason=self.reason)
+        operation = await record_operation(session, OperationKind.ROLLBACK, place, order, (StepName.ROLLOUT,))
+        deployment.status = DeploymentStatus.ROLLING_BACK
+        deployment.rollback_operation_id = operation.id
+        deployment.rollback_reason = self.reason
+        await session.flush()
+        return operation
+
+    async def outcome(self, operation: Operation) -> Deployment | None:
+        """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed."""
+        if operation.kind == OperationKind.ROLLBACK and not await try_start(
+            self.parts.operations, operation.kind, operation.input
+        ):
+            return None
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        while time.monotonic() < deadline:
+            async with transaction(self.parts.sessions) as session:
+                deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
+                current = await OperationRepository(session, self.principal.tenant).get(operation.id)
+            if deployment.status in TAKEN_BACK:
+                return deployment
+            if deployment.status in FINISHED_DEPLOYMENTS and OperationStatus(current.status) in FINISHED_OPERATIONS:
+                return None
+            await asyncio.sleep(LOOK_EVERY_S)
+        return None

@@ -1,0 +1,92 @@
+"""Deployments: get, list, roll back."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import DeploymentsRead, DeploymentsWrite
+from api.commands import Idempotent
+from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.links import accepted_headers
+from api.paging import WantedPage
+from api.parts import AppParts
+from api.rollbacks import Rollback
+from api.schemas.deployments import DeploymentView, RollbackRequest
+from api.schemas.operations import AcceptedView
+from api.views import accepted_view, deployment_view
+from domain.lifecycle import DeploymentStatus, EnvironmentName
+from storage.engine import transaction
+from storage.models import Operation
+from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.projects import ProjectRepository
+
+router = APIRouter(tags=["Deployments"])
+
+
+@router.get("/deployments/{deployment_id}", summary="Get a deployment", response_model=Envelope[DeploymentView])
+async def get_deployment(
+    request: Request, parts: AppParts, principal: DeploymentsRead, deployment_id: UUID
+) -> Response:
+    """Where it stands, what it brings, how it went."""
+    async with transaction(parts.sessions) as session:
+        row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
+    return reply(request, deployment_view(row))
+
+
+@router.get(
+    "/projects/{project_id}/deployments",
+    summary="List deployments of a project",
+    response_model=PageEnvelope[DeploymentView],
+)
+async def list_deployments(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsRead,
+    project_id: UUID,
+    page: WantedPage,
+    environment: EnvironmentName | None = None,
+    status: DeploymentStatus | None = None,
+) -> Response:
+    """Newest first."""
+    async with transaction(parts.sessions) as session:
+        await ProjectRepository(session, principal.tenant).get(project_id)
+        found = await DeploymentRepository(session, principal.tenant).of_project(
+            project_id, environment=environment, status=status, request=page
+        )
+    return reply_page(request, found, [deployment_view(row) for row in found.rows])
+
+
+@router.post(
+    "/deployments/{deployment_id}/rollback",
+    summary="Roll a deployment back",
+    response_model=Envelope[DeploymentView],
+    responses={202: {"model": Envelope[AcceptedView], "description": "It takes longer: look at the operation"}},
+)
+async def roll_back(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: RollbackRequest,
+) -> Response:
+    """Aborts a rollout under way, or brings the last healthy release back. Waits up to ten seconds for the outcome."""
+    rollback = Rollback(parts, principal, deployment_id, body.reason)
+    recorded: list[Operation] = []
+
+    async def record(session: AsyncSession) -> Response:
+        operation = await rollback.record(session)
+        recorded.append(operation)
+        headers = accepted_headers(parts.settings, operation.id, deployment_id)
+        return reply(request, accepted_view(operation), status=202, headers=headers)
+
+    response = await command.run(record)
+    if not recorded:
+        return response
+    deployment = await rollback.outcome(recorded[0])
+    if deployment is None:
+        return response
+    return await command.amend(reply(request, deployment_view(deployment)))

@@ -1,0 +1,97 @@
+"""Features: create, get, list, status."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import FeaturesRead, FeaturesWrite
+from api.commands import Idempotent
+from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.errors import InvalidRequestError
+from api.paging import WantedPage
+from api.parts import AppParts
+from api.schemas.features import FeatureCreate, FeatureStatusChange, FeatureView
+from domain.lifecycle import FeatureStatus
+from runtime.ids import new_id
+from storage.engine import transaction
+from storage.models import Feature
+from storage.repositories.features import FeatureRepository
+from storage.repositories.requirements import RequirementRepository
+
+router = APIRouter(tags=["Features"])
+
+
+@router.post(
+    "/requirements/{requirement_id}/features",
+    summary="Create a feature",
+    status_code=201,
+    response_model=Envelope[FeatureView],
+)
+async def create_feature(
+    request: Request, principal: FeaturesWrite, command: Idempotent, requirement_id: UUID, body: FeatureCreate
+) -> Response:
+    """A piece of a requirement that can be built and deployed."""
+
+    async def create(session: AsyncSession) -> Response:
+        requirement = await RequirementRepository(session, principal.tenant).get(requirement_id)
+        row = Feature(
+            id=new_id(),
+            organization_id=requirement.organization_id,
+            project_id=requirement.project_id,
+            requirement_id=requirement.id,
+            **body.model_dump(),
+        )
+        await FeatureRepository(session, principal.tenant).add(row)
+        return reply(request, FeatureView.model_validate(row), status=201)
+
+    return await command.run(create)
+
+
+@router.get(
+    "/requirements/{requirement_id}/features", summary="List features", response_model=PageEnvelope[FeatureView]
+)
+async def list_features(
+    request: Request, parts: AppParts, principal: FeaturesRead, requirement_id: UUID, page: WantedPage
+) -> Response:
+    """Newest first."""
+    async with transaction(parts.sessions) as session:
+        await RequirementRepository(session, principal.tenant).get(requirement_id)
+        found = await FeatureRepository(session, principal.tenant).of_requirement(requirement_id, page)
+    return reply_page(request, found, [FeatureView.model_validate(row) for row in found.rows])
+
+
+@router.get("/features/{feature_id}", summary="Get a feature", response_model=Envelope[FeatureView])
+async def get_feature(request: Request, parts: AppParts, principal: FeaturesRead, feature_id: UUID) -> Response:
+    """A feature and its implementation status."""
+    async with transaction(parts.sessions) as session:
+        row = await FeatureRepository(session, principal.tenant).get(feature_id)
+    return reply(request, FeatureView.model_validate(row))
+
+
+@router.patch(
+    "/features/{feature_id}/status", summary="Update a feature's status", response_model=Envelope[FeatureView]
+)
+async def change_feature_status(
+    request: Request, principal: FeaturesWrite, command: Idempotent, feature_id: UUID, body: FeatureStatusChange
+) -> Response:
+    """A blocked feature says why; another one has no reason."""
+    _check_reason(body)
+
+    async def change(session: AsyncSession) -> Response:
+        row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+        row.implementation_status = body.status
+        row.blocked_reason = body.blocked_reason
+        await session.flush()
+        await session.refresh(row)
+        return reply(request, FeatureView.model_validate(row))
+
+    return await command.run(change)
+
+
+def _check_reason(body: FeatureStatusChange) -> None:
+    blocked = body.status is FeatureStatus.BLOCKED
+    if blocked and not (body.blocked_reason or "").strip():
+        raise InvalidRequestError("blocked_reason", "is required when status is blocked", code="missing")
+    if not blocked and body.blocked_reason is not None:
+        raise InvalidRequestError("blocked_reason", "is only for status blocked", code="unexpected")

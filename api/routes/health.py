@@ -1,0 +1,70 @@
+"""Health of the service; no credentials needed."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from api.envelope import json_response
+from api.health import HEALTHY, UNHEALTHY
+from api.parts import AppParts
+from api.schemas.base import Timestamp
+from api.version import RELEASE
+from runtime.ids import now
+
+router = APIRouter(tags=["Monitoring"])
+
+
+class Healthy(BaseModel):
+    """The contract's answer when all is well: not enveloped."""
+
+    status: str
+    timestamp: Timestamp
+    services: dict[str, str]
+    version: str
+
+
+class Unhealthy(BaseModel):
+    """The contract's answer when something is not."""
+
+    status: str
+    timestamp: Timestamp
+    services: dict[str, str]
+    errors: list[str]
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served."""
+
+    status: str
+    errors: list[str]
+
+
+@router.get("/health", summary="System health check", response_model=Healthy, responses={503: {"model": Unhealthy}})
+async def health(parts: AppParts) -> Response:
+    """What the service needs, and whether it is there."""
+    seen = await parts.health.services()
+    services = {name: HEALTHY if fault is None else UNHEALTHY for name, fault in seen.items()}
+    errors = [fault for fault in seen.values() if fault is not None]
+    if errors:
+        body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
+        return json_response(body, 503, {"Retry-After": "2"})
+    return json_response(Healthy(status=HEALTHY, timestamp=now(), services=services, version=RELEASE), 200)
+
+
+@router.get("/livez", summary="Is the process alive", response_model=Readiness)
+async def livez() -> Response:
+    """Touches nothing but this process."""
+    return _readiness([])
+
+
+@router.get("/readyz", summary="Can requests be served", response_model=Readiness)
+async def readyz(parts: AppParts) -> Response:
+    """The database answers and has the schema that this code needs."""
+    fault = await parts.health.schema()
+    return _readiness([fault] if fault else [])
+
+
+def _readiness(errors: Sequence[str]) -> Response:
+    body = Readiness(status="unavailable" if errors else "ok", errors=list(errors))
+    return json_response(body, 503, {"Retry-After": "2"}) if errors else json_response(body, 200)

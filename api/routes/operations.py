@@ -1,0 +1,143 @@
+"""Operations: get (and wait), list, cancel, follow, logs."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import OperationsCancel, OperationsRead
+from api.auth.principal import Principal
+from api.commands import Idempotent
+from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.links import accepted_headers
+from api.logs import LogWindow, log_reply
+from api.paging import WantedPage
+from api.parts import AppParts, Parts
+from api.progress import Snapshot, stored_snapshot
+from api.rollbacks import invalid_state, stop_operation
+from api.schemas.operations import CancelRequest, OperationView
+from api.views import operation_view
+from contracts.operations import AbortRequest
+from contracts.payload import bounded
+from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
+from storage.engine import transaction
+from storage.models import Operation
+from storage.repositories.operations import OperationRepository
+
+router = APIRouter(tags=["Operations"])
+
+MAX_WAIT_S = 60
+FOLLOW_LIMIT_S = 900.0
+_PREFERENCE = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
+
+
+@router.get("/operations", summary="List operations", response_model=PageEnvelope[OperationView])
+async def list_operations(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OperationsRead,
+    page: WantedPage,
+    status: OperationStatus | None = None,
+    project_id: UUID | None = None,
+) -> Response:
+    """Newest first, as recorded; one that runs is told more exactly by its own address."""
+    async with transaction(parts.sessions) as session:
+        found = await OperationRepository(session, principal.tenant).search(
+            status=status, project_id=project_id, request=page
+        )
+    return reply_page(request, found, [operation_view(stored_snapshot(row)) for row in found.rows])
+
+
+@router.get("/operations/{operation_id}", summary="Get an operation", response_model=Envelope[OperationView])
+async def get_operation(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OperationsRead,
+    operation_id: UUID,
+    wait: Annotated[int | None, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait for a change")] = None,
+    prefer: Annotated[str | None, Header(max_length=200, description="wait=30: the same (RFC 7240)")] = None,
+) -> Response:
+    """With `wait`, answers as soon as something changes, at once when it is finished."""
+    snapshot = await parts.progress.of(await _row(parts, principal, operation_id))
+    preferred = _PREFERENCE.search(prefer) if prefer and wait is None else None
+    seconds = min(int(preferred[1]), MAX_WAIT_S) if preferred else wait or 0
+    if seconds:
+        snapshot = await parts.watch.until_changed(snapshot, seconds)
+    headers = {"Preference-Applied": f"wait={seconds}"} if preferred else {}
+    return reply(request, operation_view(snapshot), headers=headers)
+
+
+@router.post(
+    "/operations/{operation_id}/cancel",
+    summary="Cancel an operation",
+    status_code=202,
+    response_model=Envelope[OperationView],
+)
+async def cancel_operation(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OperationsCancel,
+    command: Idempotent,
+    operation_id: UUID,
+    body: CancelRequest | None = None,
+) -> Response:
+    """Before any traffic moved it ends as cancelled; after that the traffic goes back first."""
+    reason = bounded((body.reason if body else None) or "cancelled through the API")
+
+    async def cancel(session: AsyncSession) -> Response:
+        operations = OperationRepository(session, principal.tenant)
+        row = await operations.get(operation_id)
+        if row.status in FINISHED_OPERATIONS:
+            raise invalid_state(f"the operation is {row.status}; there is nothing left to cancel", row.status)
+        if row.cancel_requested_at is None:
+            await stop_operation(parts, row, AbortRequest(actor=principal.subject, reason=reason))
+            await operations.request_cancel(operation_id)
+            await session.refresh(row)
+        headers = accepted_headers(parts.settings, row.id, row.resource_id)
+        return reply(request, operation_view(await parts.progress.of(row)), status=202, headers=headers)
+
+    return await command.run(cancel)
+
+
+@router.get("/operations/{operation_id}/events", summary="Follow an operation (server-sent events)")
+async def follow_operation(
+    parts: AppParts,
+    principal: OperationsRead,
+    operation_id: UUID,
+    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+) -> Response:
+    """An event for every change; its id is the operation's version. Ends with the operation."""
+    snapshot = await parts.progress.of(await _row(parts, principal, operation_id))
+    known = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(parts, snapshot, known), headers=headers, media_type="text/event-stream")
+
+
+@router.get("/operations/{operation_id}/logs", summary="Read an operation's logs")
+async def get_operation_logs(
+    request: Request, parts: AppParts, principal: OperationsRead, operation_id: UUID, window: LogWindow
+) -> Response:
+    """The same as a build's logs, from the first moment on."""
+    await _row(parts, principal, operation_id)
+    return await log_reply(request, parts.settings, operation_id, window)
+
+
+async def _row(parts: Parts, principal: Principal, operation_id: UUID) -> Operation:
+    async with transaction(parts.sessions) as session:
+        return await OperationRepository(session, principal.tenant).get(operation_id)
+
+
+async def _events(parts: Parts, first: Snapshot, known_version: int) -> AsyncIterator[str]:
+    async for change in parts.watch.changes(first, known_version=known_version, limit_s=FOLLOW_LIMIT_S):
+        if change is None:
+            yield ": nothing new\n\n"
+            continue
+        view = operation_view(change)
+        yield f"id: {view.version}\nevent: progress\ndata: {view.model_dump_json()}\n\n"

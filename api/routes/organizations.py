@@ -1,0 +1,82 @@
+"""Organizations: create, get, list."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import OrganizationsRead, OrganizationsWrite
+from api.auth.principal import Principal
+from api.commands import Idempotent
+from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.labels import unique_suffix
+from api.paging import Search, SortedPage
+from api.parts import AppParts
+from api.schemas.organizations import OrganizationCreate, OrganizationStatus, OrganizationView, Plan
+from domain.access import Role, Scope
+from domain.errors import ForbiddenError
+from runtime.ids import new_id
+from storage.engine import transaction
+from storage.repositories.organizations import OrganizationRepository
+from storage.tenancy import PLATFORM
+
+router = APIRouter(tags=["Organizations"])
+
+# What everybody may ask for; more is given by platform admins alone.
+FREE_USERS = 10
+FREE_PROJECTS = 5
+
+
+@router.get("/organizations", summary="List organizations", response_model=PageEnvelope[OrganizationView])
+async def list_organizations(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OrganizationsRead,
+    page: SortedPage,
+    status: OrganizationStatus | None = None,
+    search: Search = None,
+) -> Response:
+    """The organizations the caller may see: its own one, or all for platform admins."""
+    async with transaction(parts.sessions) as session:
+        found = await OrganizationRepository(session, principal.tenant).search(status=status, text=search, request=page)
+    return reply_page(request, found, [OrganizationView.model_validate(row) for row in found.rows])
+
+
+@router.post(
+    "/organizations", summary="Create an organization", status_code=201, response_model=Envelope[OrganizationView]
+)
+async def create_organization(
+    request: Request, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
+) -> Response:
+    """For admins. Plans other than free, and quotas above the free ones, are given by platform admins alone."""
+    _check_may_create(principal, body)
+
+    async def create(session: AsyncSession) -> Response:
+        values = {"id": new_id(), "status": OrganizationStatus.ACTIVE, **body.model_dump()}
+        row = await OrganizationRepository(session, PLATFORM).create(values, unique_suffix)
+        return reply(request, OrganizationView.model_validate(row), status=201)
+
+    return await command.run(create)
+
+
+@router.get("/organizations/{org_id}", summary="Get an organization", response_model=Envelope[OrganizationView])
+async def get_organization(request: Request, parts: AppParts, principal: OrganizationsRead, org_id: UUID) -> Response:
+    """Members see their own organization, platform admins any."""
+    principal.require_organization(org_id)
+    async with transaction(parts.sessions) as session:
+        row = await OrganizationRepository(session, principal.tenant).get(org_id)
+    return reply(request, OrganizationView.model_validate(row))
+
+
+def _check_may_create(principal: Principal, body: OrganizationCreate) -> None:
+    if principal.is_platform_admin:
+        return
+    if principal.role is not Role.ADMIN:
+        raise ForbiddenError("organizations are created by admins")
+    if body.plan is not Plan.FREE or body.max_users > FREE_USERS or body.max_projects > FREE_PROJECTS:
+        raise ForbiddenError(
+            f"plans other than free, more than {FREE_USERS} users or more than {FREE_PROJECTS} projects are given "
+            "by platform admins",
+            details={"missing_role": Role.PLATFORM_ADMIN, "scope": Scope.ORGANIZATIONS_ADMIN},
+        )

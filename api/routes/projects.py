@@ -1,0 +1,104 @@
+"""Projects: create, get, list."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import ProjectsRead, ProjectsWrite
+from api.commands import Idempotent
+from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.errors import InvalidRequestError
+from api.labels import unique_suffix
+from api.paging import Search, SortedPage
+from api.parts import AppParts
+from api.schemas.projects import ProjectCreate, ProjectStatus, ProjectView
+from domain.errors import DeliveryError
+from domain.repository_url import parse_repository_url
+from runtime.ids import new_id
+from runtime.settings import Settings
+from storage.engine import transaction
+from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.projects import ProjectRepository
+
+router = APIRouter(tags=["Projects"])
+
+
+@router.get("/organizations/{org_id}/projects", summary="List projects", response_model=PageEnvelope[ProjectView])
+async def list_projects(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: ProjectsRead,
+    org_id: UUID,
+    page: SortedPage,
+    status: ProjectStatus | None = None,
+    search: Search = None,
+) -> Response:
+    """The projects of an organization; deleted ones only when asked for."""
+    principal.require_organization(org_id)
+    async with transaction(parts.sessions) as session:
+        await OrganizationRepository(session, principal.tenant).get(org_id)
+        found = await ProjectRepository(session, principal.tenant).search(
+            org_id, status=status, text=search, request=page
+        )
+    return reply_page(request, found, [ProjectView.model_validate(row) for row in found.rows])
+
+
+@router.post(
+    "/organizations/{org_id}/projects",
+    summary="Create a project",
+    status_code=201,
+    response_model=Envelope[ProjectView],
+)
+async def create_project(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: ProjectsWrite,
+    command: Idempotent,
+    org_id: UUID,
+    body: ProjectCreate,
+) -> Response:
+    """Within the organization's quota of projects."""
+    principal.require_organization(org_id)
+    _check_repository(parts.settings, body.repository_url)
+
+    async def create(session: AsyncSession) -> Response:
+        organization = await OrganizationRepository(session, principal.tenant).get(org_id, lock=True)
+        values = {
+            "id": new_id(),
+            "organization_id": org_id,
+            "owner_id": principal.subject,
+            "status": ProjectStatus.ACTIVE,
+            "last_build_number": 0,
+            **body.model_dump(),
+        }
+        row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
+        return reply(request, ProjectView.model_validate(row), status=201)
+
+    return await command.run(create)
+
+
+@router.get("/projects/{project_id}", summary="Get a project", response_model=Envelope[ProjectView])
+async def get_project(request: Request, parts: AppParts, principal: ProjectsRead, project_id: UUID) -> Response:
+    """A project and its repository."""
+    async with transaction(parts.sessions) as session:
+        row = await ProjectRepository(session, principal.tenant).get(project_id)
+    return reply(request, ProjectView.model_validate(row))
+
+
+def _check_repository(settings: Settings, url: str) -> None:
+    """Said now, by field, rather than minutes later by a failed build."""
+    try:
+        parse_repository_url(
+            url,
+            allow_file=settings.effective(settings.allow_file_sources),
+            allow_private=settings.effective(settings.allow_private_sources),
+        )
+    except DeliveryError as error:
+        raise InvalidRequestError("repository_url", error.message, code="repository_url_invalid") from error
+    if url.startswith("/"):
+        raise InvalidRequestError(
+            "repository_url", "must be a URL; a local folder is written file:///path", code="repository_url_invalid"
+        )

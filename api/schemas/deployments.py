@@ -1,0 +1,89 @@
+"""Deployments on the wire."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import semver
+from pydantic import AfterValidator, Field, StringConstraints
+
+from api.schemas.base import MAX_LINE, Body, NotBlank, Storable, Text, Timestamp, View, Whole
+from contracts.payload import MAX_TEXT
+from domain.errors import DeliveryError
+from domain.lifecycle import DeploymentStatus, EnvironmentName, HealthStatus, Strategy
+from domain.repository_url import check_branch, check_commit
+
+
+def _semver(text: str) -> str:
+    if not semver.Version.is_valid(text):
+        raise ValueError("must be a semantic version such as 1.2.0")
+    return text
+
+
+def _branch(text: str) -> str:
+    try:
+        return check_branch(text)
+    except DeliveryError as error:
+        raise ValueError(error.message) from error
+
+
+def _commit(text: str) -> str:
+    try:
+        return check_commit(text)
+    except DeliveryError as error:
+        raise ValueError(error.message) from error
+
+
+VersionTag = Annotated[str, StringConstraints(max_length=MAX_LINE), Storable, AfterValidator(_semver)]
+Branch = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), AfterValidator(_branch)]
+Commit = Annotated[str, StringConstraints(max_length=64), AfterValidator(_commit)]
+Percentage = Annotated[Whole, Field(ge=0, le=100)]
+
+
+class BuildAndDeployRequest(Body):
+    """What to build and where to bring it."""
+
+    version_tag: VersionTag
+    git_branch: Branch
+    git_commit_hash: Commit | None = None
+    environment: EnvironmentName
+    deployment_strategy: Strategy = Strategy.ROLLING
+    canary_percentage: Percentage | None = None
+    approval_notes: Text | None = None
+    request_approval: bool = False
+
+
+class RollbackRequest(Body):
+    """Why a deployment goes back."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), Storable, NotBlank]
+
+
+class DeploymentView(View):
+    """A deployment with everything there is to know."""
+
+    id: UUID
+    build_id: UUID | None
+    project_id: UUID
+    feature_id: UUID | None
+    operation_id: UUID
+    environment: EnvironmentName
+    status: DeploymentStatus
+    deployment_strategy: Strategy
+    canary_percentage: int | None
+    approval_notes: str | None
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    duration_seconds: int | None
+    health_check_status: HealthStatus | None
+    error_rate_percent: float | None
+    performance_metrics: dict[str, float | None] | None
+    analysis: dict[str, Any] | None
+    error: dict[str, Any] | None
+    retry_of: UUID | None
+    requested_by: str
+    rollback_operation_id: UUID | None
+    rollback_reason: str | None
+    rolled_back_to_build_id: UUID | None
+    rolled_back_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp

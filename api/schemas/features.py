@@ -1,0 +1,43 @@
+"""Features on the wire."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from api.schemas.base import MAX_TEXT, Body, NotBlank, Storable, Text, Timestamp, View, Whole
+from domain.lifecycle import FeatureStatus
+
+
+class FeatureCreate(Body):
+    """What a new feature is."""
+
+    name: Annotated[str, StringConstraints(min_length=2, max_length=MAX_TEXT), Storable, NotBlank]
+    description: Text
+    implementation_notes: Text | None = None
+    complexity_points: Whole | None = Field(default=None, ge=1, le=13)
+    developer_id: UUID | None = None
+
+
+class FeatureStatusChange(Body):
+    """Where the work on a feature stands."""
+
+    status: FeatureStatus
+    blocked_reason: Text | None = None
+
+
+class FeatureView(View):
+    """A feature."""
+
+    id: UUID
+    requirement_id: UUID
+    project_id: UUID
+    name: str
+    description: str
+    implementation_notes: str | None
+    implementation_status: FeatureStatus
+    blocked_reason: str | None
+    complexity_points: int | None
+    developer_id: UUID | None
+    created_at: Timestamp
+    updated_at: Timestamp

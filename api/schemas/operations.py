@@ -1,0 +1,69 @@
+"""Operations on the wire."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Body, Text, Timestamp, View
+from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
+
+
+class AcceptedView(View):
+    """The promise given with a 202: the operation runs, whatever is down at the moment."""
+
+    operation_id: UUID
+    status: OperationStatus
+    resource_type: str
+    resource_id: UUID
+    progress_url: str
+    poll_interval_seconds: int
+
+
+class StepView(View):
+    """One step of an operation."""
+
+    name: StepName
+    status: StepStatus
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    detail: str | None
+
+
+class OperationErrorView(View):
+    """Why an operation failed."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class OperationView(View):
+    """Where an operation is. `version` grows with every change."""
+
+    operation_id: UUID
+    kind: OperationKind
+    status: OperationStatus
+    done: bool
+    progress_percent: int = Field(ge=0, le=100)
+    eta_seconds: int | None
+    current_step: str | None
+    steps: list[StepView]
+    error: OperationErrorView | None
+    resource_type: Literal["deployment"]
+    resource_id: UUID
+    resource_url: str
+    result_url: str | None
+    project_id: UUID
+    requested_by: str
+    version: int
+    cancel_requested_at: Timestamp | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+
+
+class CancelRequest(Body):
+    """Why an operation shall end."""
+
+    reason: Text | None = None

@@ -1,0 +1,74 @@
+"""Organizations on the wire."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeAdapter
+
+from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, NotBlank, Slug, Storable, Text, Timestamp, View, Whole
+
+_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
+
+
+class OrganizationType(StrEnum):
+    """The contract's kinds of organizations."""
+
+    ENTERPRISE = "enterprise"
+    STARTUP = "startup"
+    NONPROFIT = "nonprofit"
+
+
+class Plan(StrEnum):
+    """The contract's plans."""
+
+    FREE = "free"
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+
+
+class OrganizationStatus(StrEnum):
+    """The contract's states of an organization."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    SUSPENDED = "suspended"
+
+
+def _web_address(text: str) -> str:
+    _URL.validate_python(text)
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+WebAddress = Annotated[str, StringConstraints(max_length=MAX_URL), Storable, AfterValidator(_web_address)]
+
+
+class OrganizationCreate(Body):
+    """What a new organization is."""
+
+    name: Name
+    slug: Slug
+    type: OrganizationType | None = None
+    description: Text | None = None
+    website_url: WebAddress | None = None
+    plan: Plan = Plan.FREE
+    max_users: Whole = Field(default=10, ge=1, le=MAX_INT)
+    max_projects: Whole = Field(default=5, ge=0, le=MAX_INT)
+
+
+class OrganizationView(View):
+    """An organization."""
+
+    id: UUID
+    name: str
+    slug: str
+    type: OrganizationType | None
+    description: str | None
+    website_url: str | None
+    plan: Plan
+    status: OrganizationStatus
+    max_users: int
+    max_projects: int
+    created_at: Timestamp
+    updated_at: Timestamp

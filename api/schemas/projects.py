@@ -1,0 +1,73 @@
+"""Projects on the wire."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, NotBlank, Slug, Storable, Text, Timestamp, View
+
+
+class ProjectStatus(StrEnum):
+    """The contract's states of a project."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+
+
+class RepositoryType(StrEnum):
+    """The contract's version control systems; only git is built."""
+
+    GIT = "git"
+    SVN = "svn"
+
+
+class Visibility(StrEnum):
+    """Who may see a project."""
+
+    PRIVATE = "private"
+    INTERNAL = "internal"
+    PUBLIC = "public"
+
+
+class TemplateType(StrEnum):
+    """What kind of software a project is."""
+
+    MICROSERVICE = "microservice"
+    MONOLITH = "monolith"
+    MOBILE = "mobile"
+    WEB = "web"
+
+
+class ProjectCreate(Body):
+    """What a new project is."""
+
+    name: Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+    slug: Slug
+    description: Text | None = None
+    repository_url: Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Storable]
+    repository_type: RepositoryType = RepositoryType.GIT
+    visibility: Visibility = Visibility.PRIVATE
+    template_type: TemplateType | None = None
+    tech_stack: Lines = Field(default_factory=list)
+
+
+class ProjectView(View):
+    """A project."""
+
+    id: UUID
+    organization_id: UUID
+    name: str
+    slug: str
+    description: str | None
+    repository_url: str
+    repository_type: RepositoryType
+    status: ProjectStatus
+    visibility: Visibility
+    template_type: TemplateType | None
+    owner_id: str | None
+    tech_stack: list[str]
+    created_at: Timestamp
+    updated_at: Timestamp

@@ -1,0 +1,113 @@
+"""Rows to wire models, where a column is not simply a field."""
+
+from typing import Any
+from uuid import UUID
+
+from api.links import POLL_INTERVAL_S, deployment_path, operation_path
+from api.progress import Snapshot
+from api.schemas.base import seconds_between
+from api.schemas.builds import BuildView
+from api.schemas.deployments import DeploymentView
+from api.schemas.environments import EnvironmentView, LockView, ReleaseView
+from api.schemas.operations import AcceptedView, OperationView
+from domain.lifecycle import EnvironmentName, OperationStatus
+from runtime.settings import Settings
+from storage.models import Base, Build, Deployment, Environment, Operation
+from storage.repositories.environments import ReleaseDetails
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+def accepted_view(operation: Operation) -> AcceptedView:
+    """The promise of a 202."""
+    return AcceptedView(
+        operation_id=operation.id,
+        status=OperationStatus(operation.status),
+        resource_type=operation.resource_type,
+        resource_id=operation.resource_id,
+        progress_url=operation_path(operation.id),
+        poll_interval_seconds=POLL_INTERVAL_S,
+    )
+
+
+def operation_view(snapshot: Snapshot) -> OperationView:
+    """An operation; `eta_seconds` is null until there are runs to learn from."""
+    row, progress = snapshot.row, snapshot.progress
+    url = deployment_path(row.resource_id)
+    completed = progress.status is OperationStatus.COMPLETED
+    return OperationView.model_validate(
+        {
+            **_columns(row),
+            **progress.model_dump(),
+            "done": snapshot.done,
+            "eta_seconds": None,
+            "resource_url": url,
+            "result_url": url if completed else None,
+        }
+    )
+
+
+def build_view(row: Build) -> BuildView:
+    """A build; counts are null where nothing was measured."""
+    counts = (row.tests_passed, row.tests_failed)
+    found = row.vulnerabilities or {}
+    levels = ("critical", "high", "medium", "low")
+    return BuildView.model_validate(
+        {
+            **_columns(row),
+            **{f"vulnerabilities_{level}": found.get(level) for level in levels},
+            "tests_run": None if None in counts else sum(count or 0 for count in counts),
+            "duration_seconds": seconds_between(row.started_at, row.completed_at),
+        }
+    )
+
+
+def deployment_view(row: Deployment) -> DeploymentView:
+    """A deployment with full details."""
+    duration = seconds_between(row.started_at, row.completed_at)
+    return DeploymentView.model_validate({**_columns(row), "duration_seconds": duration})
+
+
+def release_view(details: ReleaseDetails | None) -> ReleaseView | None:
+    """A release and what it was made of."""
+    if details is None:
+        return None
+    release, build = details.release, details.build
+    return ReleaseView.model_validate(
+        {
+            **_columns(build),
+            **_columns(release),
+            "release_id": release.id,
+            "deployed_at": details.deployment.completed_at or release.created_at,
+        }
+    )
+
+
+def environment_view(
+    *,
+    settings: Settings,
+    project_id: UUID,
+    name: EnvironmentName,
+    host: str,
+    row: Environment | None,
+    releases: dict[UUID, ReleaseDetails],
+    lock: LockView | None,
+) -> EnvironmentView:
+    """An environment, also one that was not made yet."""
+    current = row.current_release_id if row else None
+    previous = row.previous_release_id if row else None
+    return EnvironmentView(
+        id=row.id if row else None,
+        project_id=project_id,
+        name=name,
+        host=host,
+        url=f"http://{host}:{settings.ingress_port}",
+        settings=row.settings if row else {},
+        current_release=release_view(releases.get(current)) if current else None,
+        previous_release=release_view(releases.get(previous)) if previous else None,
+        lock=lock,
+        created_at=row.created_at if row else None,
+        updated_at=row.updated_at if row else None,
+    )

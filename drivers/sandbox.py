@@ -15,12 +15,14 @@ from pathlib import Path
 # Processes that bwrap itself puts above the command: the outer monitor and the init of the pid namespace.
 WRAPPER_LEVELS = 2
 
-_SHORT_LIVED = ("/tmp", "/root", "/home", "/run", "/var/tmp", "/dev/shm")  # noqa: S108 - mount points, not files of ours
+_SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mount points, not files of ours
+_SHORT_LIVED = (*_SCRATCH, "/root", "/home", "/run")
 # Root without capabilities still owns root's files; these are the ones a system keeps secrets in.
 _SECRET_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers")
 _SECRET_FOLDERS = ("/etc/ssl/private", "/etc/ssh", "/var/lib/docker")
 # A tmpfs is memory that belongs to no process: without a limit it would escape the memory limit of the tree.
-_TMPFS_BYTES = 256 * 1024 * 1024
+_SCRATCH_BYTES = 256 * 1024 * 1024
+_HIDING_BYTES = 1024 * 1024
 _PROBE_TIMEOUT_S = 10
 
 
@@ -98,7 +100,8 @@ def _mount(path: Path, kind: str) -> list[str]:
     if kind == "read":
         return ["--ro-bind", str(path), str(path)]
     if path.is_dir():
-        return ["--size", str(_TMPFS_BYTES), "--tmpfs", str(path)]
+        size = _SCRATCH_BYTES if str(path) in _SCRATCH else _HIDING_BYTES
+        return ["--size", str(size), "--tmpfs", str(path)]
     return ["--ro-bind", "/dev/null", str(path)]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.folders import remove_tree
+from drivers.shim.faults import disk_full_reported
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,12 @@ class PrivateFolders:
         return self.root / "step"
 
     def prepare(self) -> None:
+        """Raises `TerminalError(DISK_FULL)`."""
         remove_tree(self.tmp)
         self.step_file.unlink(missing_ok=True)
-        for folder in (self.home, self.tmp):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with disk_full_reported(self.root):
+            for folder in (self.home, self.tmp):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def last_step(self) -> int:
         """Index of the step that was begun last. The build can write this file: it is never followed or trusted."""

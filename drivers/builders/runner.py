@@ -13,6 +13,7 @@ from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.shim import client
 from drivers.shim.client import ShimExit
+from drivers.shim.faults import disk_full
 from drivers.shim.log import tail
 from drivers.shim.spec import ShimSpec
 
@@ -29,6 +30,8 @@ done
 _TAIL_BYTES = 4096
 _STOP_TIMEOUT_S = 2
 _OPEN_FILES = 4096
+# Builds give way to the services and the router of the same machine.
+_NICENESS = 10
 _POLL_S = 0.02
 _POLL_MAX_S = 0.2
 _PROGRESS_S = 1.0
@@ -95,13 +98,14 @@ def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str
         memory_mb=request.limits.memory_mb,
         stop_timeout_s=_STOP_TIMEOUT_S,
         open_files=_OPEN_FILES,
+        niceness=_NICENESS,
         wrapper_levels=levels,
     )
 
 
 def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, offset: int) -> RunResult:
     if ended.reason == "disk_full":
-        raise client.disk_full(request.log_path)
+        raise disk_full(request.log_path)
     succeeded = ended.reason == "exited" and ended.code == 0
     return RunResult(
         exit_code=ended.code,

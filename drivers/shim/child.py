@@ -59,6 +59,7 @@ def _limit(spec: ShimSpec) -> None:
     _lower(resource.RLIMIT_NOFILE, spec.open_files)
     if spec.processes is not None:
         _lower(resource.RLIMIT_NPROC, spec.processes)
+    os.nice(spec.niceness)
     # When memory runs out the kernel shall take other people's code before the engine and its database.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")

@@ -1,7 +1,6 @@
 """Start, watch and stop shims. Everything is idempotent, and nothing depends on the process that started them."""
 
 import asyncio
-import errno
 import json
 import os
 import signal
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
+from domain.errors import DependencyError
 from drivers.shim import leftovers, lock, proc, record
 from drivers.shim import spec as names
+from drivers.shim.faults import disk_full, disk_full_reported
 from drivers.shim.spec import ShimSpec
 
 _SHIM = Path(__file__).with_name("shim.py")
@@ -187,7 +187,8 @@ def _end_marked(cookie: str, facts: dict[str, Any] | None) -> None:
 
 def _start(state_dir: Path, spec: ShimSpec) -> None:
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with disk_full_reported(state_dir):
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         answer = subprocess.run(
             [sys.executable, "-I", "-S", str(_SHIM), str(state_dir.absolute())],
             input=json.dumps(spec._asdict()).encode(),
@@ -198,21 +199,13 @@ def _start(state_dir: Path, spec: ShimSpec) -> None:
             start_new_session=True,
             timeout=_START_TIMEOUT_S,
         )
-    except OSError as error:
-        raise _failure(state_dir, str(error), is_full=error.errno == errno.ENOSPC) from error
-    except subprocess.TimeoutExpired as error:
-        raise _failure(state_dir, f"no answer within {_START_TIMEOUT_S} s", is_full=False) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failure(state_dir, str(error)) from error
+    if answer.returncode == names.DISK_FULL:
+        raise disk_full(state_dir)
     if answer.returncode not in (names.STARTED, names.ALREADY_RUNNING):
-        reason = answer.stderr.decode(errors="replace")[-500:]
-        raise _failure(state_dir, reason, is_full=answer.returncode == names.DISK_FULL)
+        raise _failure(state_dir, answer.stderr.decode(errors="replace")[-500:])
 
 
-def _failure(state_dir: Path, reason: str, *, is_full: bool) -> DeliveryError:
-    if is_full:
-        return disk_full(state_dir)
+def _failure(state_dir: Path, reason: str) -> DependencyError:
     return DependencyError(f"The process of {state_dir.name} could not be started: {reason.strip()}.")
-
-
-def disk_full(path: Path) -> TerminalError:
-    """What to say when nothing can be written there."""
-    return TerminalError(f"The disk of {path} is full: free some space and try again.", code=ErrorCode.DISK_FULL)

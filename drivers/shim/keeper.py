@@ -4,12 +4,13 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 
 from drivers.shim import child, proc
 from drivers.shim.leftovers import kill
 from drivers.shim.log import CappedLog
 from drivers.shim.record import Record
-from drivers.shim.spec import ShimSpec
+from drivers.shim.spec import LOCK, ShimSpec
 
 _TURN_S = 0.25
 _ENDING_TURN_S = 0.02
@@ -21,6 +22,7 @@ class Keeper:
 
     def __init__(self, state_dir: str, spec: ShimSpec) -> None:
         self._spec = spec
+        self._lock = os.path.join(state_dir, LOCK)
         self._record = Record(state_dir)
         self._log = CappedLog(spec.log_path, spec.log_max_bytes, rotate=spec.on_full_log == "rotate")
         self._out, self._child_out = os.pipe()
@@ -93,6 +95,7 @@ class Keeper:
         if self._reason is None and time.monotonic() < self._look_at:
             return True
         self._look_at = time.monotonic() + _TURN_S
+        self._stop_when_abandoned()
         tree = proc.descendants(os.getpid())
         self._check_limits(list(tree))
         if self._reason is not None:
@@ -115,8 +118,7 @@ class Keeper:
     def _press(self, tree: dict[int, int]) -> None:
         """SIGTERM once for each process that is not the sandbox itself, SIGKILL for all when the time is over."""
         if time.monotonic() >= self._kill_at:
-            for pid in tree:
-                kill(pid, signal.SIGKILL)
+            _kill_all(tree)
             return
         for pid, depth in tree.items():
             if depth > self._spec.wrapper_levels and pid not in self._told:
@@ -168,7 +170,8 @@ class Keeper:
         self._log.write(f"[shim] ended ({self._reason}, code {self._code}); again in {delay:g} s\n".encode())
         until = time.monotonic() + delay
         while not self._stopping and (left := until - time.monotonic()) > 0:
-            self._wait(left)
+            self._wait(min(left, 1))
+            self._stop_when_abandoned()
         if self._stopping:
             return False
         self._restarts += 1
@@ -191,8 +194,22 @@ class Keeper:
             if pid is None and self._code is None:
                 raise
 
+    def _stop_when_abandoned(self) -> None:
+        """Without its folder nobody can find or stop this shim any more, and another one may do its work."""
+        self._stopping = self._stopping or not os.path.exists(self._lock)
+
     def _on_stop(self, *_: object) -> None:
         self._stopping = True
+
+
+def _kill_all(tree: Iterable[int]) -> None:
+    """Again at once while new ones appear: a fork bomb grows faster than our turns."""
+    killed: set[int] = set()
+    while fresh := set(tree) - killed:
+        for pid in fresh:
+            kill(pid, signal.SIGKILL)
+        killed |= fresh
+        tree = proc.descendants(os.getpid())
 
 
 def _start_time(pid: int) -> int:

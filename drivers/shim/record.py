@@ -24,11 +24,14 @@ class Record:
         os.replace(self._pid + ".new", self._pid)
 
     def ended(self, facts: dict[str, Any]) -> None:
-        with open(self._exit + ".new", "r+") as file:
-            file.write(json.dumps(facts).ljust(_EXIT_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self._exit + ".new", self._exit)
+        try:
+            with open(self._exit + ".new", "r+") as file:
+                file.write(json.dumps(facts).ljust(_EXIT_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self._exit + ".new", self._exit)
+        except FileNotFoundError:  # the whole folder was removed: nobody asks any more
+            return
 
 
 def load(path: str) -> dict[str, Any] | None:

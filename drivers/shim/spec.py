@@ -31,6 +31,7 @@ class ShimSpec(NamedTuple):
         restart: start it again when it ends, after `backoff_s` doubled with each death up to `backoff_max_s`; a run of
             `stable_s` begins anew.
         open_files, processes: resource limits, as far as the hard limits allow. Linux counts `processes` per user.
+        niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
     """
@@ -51,5 +52,6 @@ class ShimSpec(NamedTuple):
     stable_s: float = 10
     open_files: int = 65536
     processes: int | None = None
+    niceness: int = 0
     wrapper_levels: int = 0
     run_id: str = ""

@@ -1,7 +1,6 @@
 """Runs instances as processes of this machine. Nothing is held in memory: any engine process can go on with any."""
 
 import asyncio
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from drivers.artifacts.base import ArtifactStore
 from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread
 from drivers.shim import client
-from drivers.shim.client import disk_full
+from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from drivers.targets.process.command import shim_spec
@@ -50,14 +49,10 @@ class ProcessTarget:
         if self._isolated and not sandbox.available():
             raise isolation_unavailable("Instances")
         folder = InstanceFolder.of(self._root, spec.instance_id)
-        try:
+        with disk_full_reported(self._root):
             async with instance_turn(self._root, spec.instance_id):
                 if not client.status(folder.state).alive:
                     await self._start(folder, spec)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise disk_full(self._root) from error
-            raise
         return await self.inspect(spec.instance_id)
 
     async def inspect(self, instance_id: str) -> InstanceStatus:

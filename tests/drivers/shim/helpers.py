@@ -32,7 +32,12 @@ def marker() -> str:
 
 
 def running(mark: str) -> list[int]:
-    """Processes, zombies not counted, that have the mark as an argument."""
+    """Sleeps that have the mark as an argument."""
+    return [pid for pid, program in with_argument(mark) if program.endswith(b"sleep")]
+
+
+def with_argument(mark: str) -> list[tuple[int, bytes]]:
+    """Processes, zombies not counted, that have the mark as an argument, and their program."""
     found = []
     for pid in proc.everyone():
         process = proc.read(pid)
@@ -42,8 +47,8 @@ def running(mark: str) -> list[int]:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if arguments[0].endswith(b"sleep") and mark.encode() in arguments:
-            found.append(pid)
+        if mark.encode() in arguments:
+            found.append((pid, arguments[0]))
     return found
 
 

@@ -1,12 +1,13 @@
 """Time, memory, output, a full disk, and deaths in a row."""
 
 import itertools
+import shutil
 import sys
 import time
 from pathlib import Path
 
 from drivers.shim import client
-from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until
+from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until, with_argument
 
 
 async def test_a_timeout_ends_grandchildren_and_daemons(state: Path) -> None:
@@ -85,8 +86,34 @@ async def test_a_pause_is_seen_and_can_be_stopped(state: Path) -> None:
 
 
 async def test_limits_of_the_process_are_set(state: Path) -> None:
-    await run(state, "ulimit -c; ulimit -n; cat /proc/self/oom_score_adj", open_files=123)
-    assert (state.parent / "log").read_text().split() == ["0", "123", "500"]
+    await run(state, "ulimit -c; ulimit -n; cat /proc/self/oom_score_adj; nice", open_files=123, niceness=7)
+    assert (state.parent / "log").read_text().split() == ["0", "123", "500", "7"]
+
+
+# Every link starts the next one and ends: there is always one that was not there a moment ago.
+CHAIN = """
+import os, sys, time
+if os.fork():
+    time.sleep(0.01)
+    os._exit(0)
+os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+"""
+
+
+async def test_a_crowd_that_renews_itself_is_ended(state: Path) -> None:
+    mark = marker()
+    argv = [sys.executable, "-I", "-S", "-c", CHAIN, mark]
+    ended = await run(state, "", argv=argv, restart=False)
+    assert ended.reason == "exited"
+    assert with_argument(mark) == []
+
+
+async def test_a_shim_whose_folder_was_removed_ends_its_process(state: Path) -> None:
+    mark = marker()
+    await client.start(state, shell(state, f"exec sleep {mark}", restart=True))
+    await until(lambda: running(mark), "it runs")
+    shutil.rmtree(state)
+    await until(lambda: not running(mark), "it ended by itself")
 
 
 async def test_nothing_of_the_shim_is_open_in_the_process(state: Path) -> None:

@@ -59,7 +59,7 @@ class Service:
         """Waits until the target reports it."""
         async with asyncio.timeout(15):
             while getattr(now := await self.target.inspect(instance_id), attribute) != value:  # noqa: ASYNC110 - polled
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
         return now
 
 

@@ -1,0 +1,160 @@
+"""The API as it is served, on a real PostgreSQL with real tokens. Only Temporal is replaced, by a recorder."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from api.app import create_app
+from contracts.operations import AbortRequest, Progress
+from domain.access import Role, permissions_of
+from domain.errors import DeliveryError
+from domain.lifecycle import OperationKind
+from runtime.ids import new_id
+from runtime.keys import ensure_key, key_file
+from runtime.settings import Settings
+from runtime.tokens import Subject, issue_token
+
+BASE_URL = "http://api.test"
+
+
+@dataclass
+class RecordedOperations:
+    """Stands in for Temporal: notes what it is asked, answers what a test tells it to."""
+
+    started: list[tuple[OperationKind, Mapping[str, Any]]] = field(default_factory=list)
+    stopped: list[tuple[UUID, AbortRequest]] = field(default_factory=list)
+    known: dict[UUID, Progress] = field(default_factory=dict)
+    fault: DeliveryError | None = None
+
+    async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
+        self._fail()
+        self.started.append((kind, payload))
+
+    async def progress(self, operation_id: UUID) -> Progress | None:
+        return self.known.get(operation_id)
+
+    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+        self._fail()
+        self.stopped.append((operation_id, request))
+
+    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
+        await self.abort(operation_id, request)
+
+    def _fail(self) -> None:
+        if self.fault:
+            raise self.fault
+
+
+@pytest.fixture(scope="module")
+def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    data: Path = tmp_path_factory.mktemp("data")
+    settings = Settings(
+        data_dir=data, database_url=database_url, public_url=BASE_URL, ingress_port=8000, temporal_address="127.0.0.1:9"
+    )
+    ensure_key(key_file(settings))
+    return settings
+
+
+@pytest.fixture(scope="module")
+def recorder() -> RecordedOperations:
+    return RecordedOperations()
+
+
+@pytest.fixture
+def operations(recorder: RecordedOperations) -> RecordedOperations:
+    recorder.started.clear()
+    recorder.stopped.clear()
+    recorder.known.clear()
+    recorder.fault = None
+    return recorder
+
+
+@pytest.fixture(scope="module")
+async def app(settings: Settings, recorder: RecordedOperations) -> AsyncIterator[FastAPI]:
+    app = create_app(settings, make_operations=lambda _: recorder)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+class Caller:
+    """A client with a token: `path` is under /v1."""
+
+    def __init__(self, app: FastAPI, settings: Settings, role: Role, org: str = "", *, cut: set[str] | None = None):
+        permissions = {str(scope) for scope in permissions_of(role)} - (cut or set())
+        self.subject = f"user-{new_id()}"
+        self.token = issue_token(settings, Subject(self.subject, role, permissions, organization=org))
+        headers = {"Authorization": f"Bearer {self.token}"}
+        transport = httpx2.ASGITransport(app=app)
+        self.http = httpx2.AsyncClient(transport=transport, base_url=BASE_URL + "/v1", headers=headers, timeout=30)
+
+    async def get(self, path: str, **options: Any) -> httpx2.Response:
+        return await self.http.get(path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> httpx2.Response:
+        return await self.http.post(path, json=body, **options)
+
+    async def patch(self, path: str, body: Any = None, **options: Any) -> httpx2.Response:
+        return await self.http.patch(path, json=body, **options)
+
+    async def made(self, path: str, body: Any) -> dict[str, Any]:
+        response = await self.post(path, body)
+        assert response.status_code in {201, 202}, response.text
+        return response.json()["data"]
+
+
+@pytest.fixture(scope="module")
+def caller(app: FastAPI, settings: Settings):
+    def make(role: Role, org: str = "", *, cut: set[str] | None = None) -> Caller:
+        return Caller(app, settings, role, org, cut=cut)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def platform(caller) -> Caller:
+    return caller(Role.PLATFORM_ADMIN)
+
+
+@dataclass
+class World:
+    """One organization with a project, a requirement and a feature."""
+
+    org: dict[str, Any]
+    project: dict[str, Any]
+    requirement: dict[str, Any]
+    feature: dict[str, Any]
+    developer: Caller
+    manager: Caller
+
+
+async def make_world(platform: Caller, caller: Any, slug: str) -> World:
+    org = await platform.made("/organizations", {"name": "Acme Corp", "slug": slug, "plan": "enterprise"})
+    developer, manager = caller(Role.DEVELOPER, org["id"]), caller(Role.RELEASE_MANAGER, org["id"])
+    project = await developer.made(
+        f"/organizations/{org['id']}/projects",
+        {"name": "Shop", "slug": "shop", "repository_url": "https://git.example.com/acme/shop"},
+    )
+    requirement = await developer.made(
+        f"/projects/{project['id']}/requirements",
+        {"title": "Sell things", "description": "...", "acceptance_criteria": ["It sells"]},
+    )
+    feature = await developer.made(
+        f"/requirements/{requirement['id']}/features", {"name": "Basket", "description": "Holds things"}
+    )
+    return World(org, project, requirement, feature, developer, manager)
+
+
+@pytest.fixture(scope="module")
+async def world(platform: Caller, caller) -> World:
+    return await make_world(platform, caller, "acme")
+
+
+@pytest.fixture(scope="module")
+async def other_world(platform: Caller, caller) -> World:
+    return await make_world(platform, caller, "other")

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -42,7 +41,7 @@ class Supervisor:
         self._only = frozenset(only)
         self._say = say
         self._keepers: list[Keeper] = []
-        self._stopping = threading.Event()
+        self._signal: int | None = None
         self.ports: dict[str, int] = {}
 
     def listen(self) -> None:
@@ -74,7 +73,8 @@ class Supervisor:
     def keep(self) -> None:
         """Tend the parts until asked to stop."""
         rotated = time.monotonic()
-        while not self._stopping.wait(_POLL_S):
+        while not self._stopping:
+            time.sleep(_POLL_S)
             for keeper in self._keepers:
                 keeper.tend()
             if time.monotonic() - rotated > _ROTATE_EVERY_S:
@@ -83,6 +83,7 @@ class Supervisor:
 
     def down(self) -> None:
         """Stop every part in reverse order, each within the limits of its command."""
+        log.info("stack.stopping", signal=signal.Signals(self._signal).name if self._signal else None)
         for keeper in reversed(self._keepers):
             began = time.monotonic()
             keeper.stop()
@@ -90,8 +91,12 @@ class Supervisor:
         self._keepers.clear()
 
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
-        log.info("stack.stopping", signal=signal.Signals(signum).name)
-        self._stopping.set()
+        # Nothing but this: the handler interrupts any line, also one that holds the lock of an event or of a log.
+        self._signal = signum
+
+    @property
+    def _stopping(self) -> bool:
+        return self._signal is not None
 
     def _wants(self, name: str) -> bool:
         return not self._only or name in self._only
@@ -120,10 +125,10 @@ class Supervisor:
             self._say(f"{keeper.part.name:<10} starting")
             keeper.launch()
         waiting = list(wave)
-        while waiting and not self._stopping.is_set():
+        while waiting and not self._stopping:
             waiting = [keeper for keeper in waiting if not self._became_ready(keeper)]
-            self._stopping.wait(_POLL_S / 2 if waiting else 0)
-        return not self._stopping.is_set()
+            time.sleep(_POLL_S / 2 if waiting else 0)
+        return not self._stopping
 
     def _became_ready(self, keeper: Keeper) -> bool:
         if not keeper.check_ready():

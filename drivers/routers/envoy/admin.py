@@ -28,11 +28,10 @@ class Intake:
 
 @dataclass(frozen=True)
 class HostSeen:
-    """One endpoint as Envoy sees it. `healthy`: it may get requests; `draining`: Envoy was told not to use it."""
+    """One endpoint of a cluster as Envoy sees it. `healthy`: it passes its checks."""
 
     endpoint: Endpoint
     healthy: bool
-    draining: bool
     active_requests: int
 
 
@@ -60,7 +59,7 @@ class Admin:
         return Intake(str(stats.get(f"{prefix}.version_text", "")), int(stats.get(f"{prefix}.update_rejected", 0)))
 
     async def hosts(self) -> dict[str, list[HostSeen]]:
-        """All endpoints by release id; a cluster that still warms up is not there."""
+        """All endpoints by the cluster's name; a cluster that still warms up is not there."""
         document = await self._get("/clusters", format="json")
         statuses = document.get("cluster_statuses", [])
         return {c["name"]: [_host(h) for h in c.get("host_statuses", [])] for c in statuses}
@@ -100,13 +99,12 @@ class Admin:
 
 def _host(status: Mapping[str, Any]) -> HostSeen:
     address = status["address"]["socket_address"]
-    health = dict(status.get("health_status", {}))
-    eds = health.pop("eds_health_status", "HEALTHY")
+    health = status.get("health_status", {})
     active = next((int(s.get("value", 0)) for s in status.get("stats", []) if s["name"] == "rq_active"), 0)
     # Every other entry (failed_active_health_check, pending_active_hc, ...) is there only when it is a complaint.
-    healthy = eds == "HEALTHY" and not any(health.values())
+    healthy = not any(complaint for name, complaint in health.items() if name != "eds_health_status")
     endpoint = Endpoint(address["address"], int(address["port_value"]))
-    return HostSeen(endpoint, healthy=healthy, draining=eds == "DRAINING", active_requests=active)
+    return HostSeen(endpoint, healthy=healthy, active_requests=active)
 
 
 def _by_release(entries: Sequence[Mapping[str, Any]]) -> dict[str, ReleaseStats]:

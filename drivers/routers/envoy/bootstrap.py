@@ -91,11 +91,6 @@ def render_bootstrap(
     }
 
 
-def watched_file(path: Path) -> dict[str, Any]:
-    """A config source that is re-read when a file is renamed onto `path`."""
-    return _watched(path)
-
-
 def _watched(path: Path) -> dict[str, Any]:
     return {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
 

@@ -7,9 +7,9 @@ from collections.abc import Container
 
 from domain.errors import ErrorCode, TerminalError
 from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
-from drivers.routers.envoy.files import RELEASE_ID
 
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+RELEASE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ENVIRONMENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 MAX_HOST = 253
 MAX_PORT = 65535

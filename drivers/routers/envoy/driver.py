@@ -1,11 +1,12 @@
 """The Envoy driver: whole tables in the order that loses no request (docs/adr/0003-file-based-xds.md).
 
-    remember what is coming -> endpoints and clusters, old and new together -> warm and healthy -> routes -> confirmed
-    -> remember -> what left is draining -> what is quiet is removed
+    remember what is coming -> clusters, old and new together -> warm and healthy -> routes -> confirmed -> remember
+    -> clusters without routes drain -> those without requests are removed
 
 Every arrow may be where a process dies: the next `apply` finds `State.pending` and goes on from there.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,17 @@ from pathlib import Path
 import structlog
 
 from domain.errors import DeliveryError, DependencyError
-from drivers.routers.base import EndpointHealth, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import RDS, Admin, ReleaseStats
 from drivers.routers.envoy.checks import check_table
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.departure import await_draining, still_busy
+from drivers.routers.envoy.departure import still_busy
 from drivers.routers.envoy.files import ConfigFolder
 from drivers.routers.envoy.lock import writing
 from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.readiness import await_health, must_be_healthy
-from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, generation_of
+from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of, release_of
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
@@ -61,9 +62,15 @@ class EnvoyRouter:
         return generation_of((await self._admin.intake(RDS)).version)
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
-        """As Envoy sees it now; an endpoint that leaves is listed, not healthy, while it has requests in flight."""
-        hosts = (await self._admin.hosts()).get(release_id, [])
-        return [EndpointHealth(h.endpoint, h.healthy, h.active_requests) for h in hosts]
+        """As Envoy sees it now; an endpoint that left is listed, not healthy, while its cluster is busy."""
+        current = {cluster_name(c) for c in memory.load(self._folder).applied.clusters}
+        healthy: set[Endpoint] = set()
+        active: Counter[Endpoint] = Counter()
+        for name, hosts in (await self._admin.hosts()).items():
+            if release_of(name) == release_id:
+                healthy |= {h.endpoint for h in hosts if h.healthy and name in current}
+                active.update({h.endpoint: h.active_requests for h in hosts})
+        return [EndpointHealth(e, e in healthy, active[e]) for e in sorted(active)]
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
         """One a release in the order asked for, zeros for one that Envoy does not know.
@@ -79,7 +86,7 @@ class EnvoyRouter:
 
     async def _apply(self, table: RoutingTable, deadline: Deadline) -> None:
         running = await self.applied_generation()  # raises with Envoy away, before anything is written
-        state = memory.settled(memory.load(self._folder), running)
+        state = self._settled(running)
         if table.generation < state.applied.generation:
             return
         if table.generation == state.applied.generation:
@@ -88,11 +95,19 @@ class EnvoyRouter:
             table = state.applied
         await self._carry_out(state, table, deadline)
 
+    def _settled(self, running: int | None) -> State:
+        """What is remembered; if a writer died after Envoy took its table, that is made good."""
+        found = memory.load(self._folder)
+        state = memory.settled(found, running)
+        if state is not found:
+            memory.save(self._folder, state)
+        return state
+
     async def _carry_out(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
         memory.save(self._folder, replace(state, pending=table))
         try:
             await self._bring_up(state, table, deadline)
-            await self._publisher.publish_routes(table.generation, table.routes, deadline)
+            await self._publisher.publish_routes(table, deadline)
         except BaseException as error:
             log.warning("router.apply.failed", generation=table.generation, error=str(error))
             await self._restore(state)
@@ -103,21 +118,16 @@ class EnvoyRouter:
 
     async def _bring_up(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
         """Old and new clusters side by side, and the new ones able to take traffic."""
-        half_written = state.pending.clusters if state.pending else ()
-        serving = memory.merged([*state.applied.clusters, *half_written, *table.clusters])
-        draining = memory.without(state.leaving, serving)
-        await self._publisher.publish_clusters(table.generation, serving, deadline, draining=draining)
+        clusters = (*memory.present(state), *table.clusters)
+        await self._publisher.publish_clusters(table.generation, clusters, deadline)
         await await_health(self._admin, must_be_healthy(state.applied, table), deadline)
 
     async def _take_down(self, state: State, deadline: Deadline) -> None:
-        """What left gets no new requests; what has none is removed, the rest stays until a later call."""
-        generation, clusters = state.applied.generation, state.applied.clusters
-        await self._publisher.publish_clusters(generation, clusters, deadline, draining=state.leaving)
-        await await_draining(self._admin, state.leaving, deadline)
+        """Clusters without routes are removed once they have no requests; the busy ones stay until a later call."""
         busy = await still_busy(self._admin, state.leaving, deadline)
-        await self._publisher.publish_clusters(generation, clusters, deadline, draining=busy)
-        kept = {c.release_id for c in (*clusters, *busy)}
-        self._publisher.forget_endpoints(kept)
+        clusters = (*state.applied.clusters, *busy)
+        await self._publisher.publish_clusters(state.applied.generation, clusters, deadline)
+        kept = {c.release_id for c in clusters}
         since = {release: g for release, g in state.since.items() if release in kept}
         memory.save(self._folder, replace(state, leaving=busy, since=since))
 
@@ -125,14 +135,13 @@ class EnvoyRouter:
         """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""
         good = state.applied
         try:
-            await self._publisher.publish_routes(good.generation, good.routes, Deadline(RESTORE_S))
+            await self._publisher.publish_routes(good, Deadline(RESTORE_S))
         except DeliveryError as error:
             log.warning("router.restore.unconfirmed", generation=good.generation, error=str(error))
-            await self._publisher.write_routes(good.generation, good.routes)
-        leaving = memory.without(state.leaving, good.clusters)
-        await self._publisher.write_clusters(good.generation, good.clusters, leaving)
-        self._publisher.forget_endpoints({c.release_id for c in (*good.clusters, *leaving)})
-        memory.save(self._folder, replace(state, pending=None))
+            await self._publisher.write_routes(good)
+        state = replace(state, pending=None)
+        await self._publisher.write_clusters(good.generation, memory.present(state))
+        memory.save(self._folder, state)
 
 
 def _counters(release_id: str, epoch: str, stats: ReleaseStats) -> TrafficCounters:

@@ -2,14 +2,9 @@
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from domain.errors import ErrorCode, TerminalError
-
-RELEASE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -61,24 +56,6 @@ class ConfigFolder:
     def state(self) -> Path:
         return self.root / "state.json"
 
-    @property
-    def endpoints_folder(self) -> Path:
-        return self.root / "eds"
-
-    def endpoints(self, release_id: str) -> Path:
-        """One file a release.
-
-        Raises:
-            TerminalError: ROUTE_REJECTED, when the id could not be a file's name.
-        """
-        if not RELEASE_ID.fullmatch(release_id):
-            raise TerminalError(
-                f"release id {release_id[:80]!r} cannot be routed to: letters, digits, - and _ only, at most 64",
-                code=ErrorCode.ROUTE_REJECTED,
-            )
-        return self.endpoints_folder / f"{release_id}.json"
-
     def make(self) -> None:
-        """Create the folders, readable by their owner only."""
-        for folder in (self.root, self.endpoints_folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the folder, readable by its owner only."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,14 +1,13 @@
 """Routing tables as Envoy resources. Pure: the same input renders the same text and version."""
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster
-from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE, watched_file
-from drivers.routers.envoy.files import ConfigFolder, to_json
+from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
+from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
+from drivers.routers.envoy.files import to_json
 
 RELEASE_HEADER = "x-delivery-release"
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
@@ -26,38 +25,47 @@ class Rendered:
     text: str
     version: str
 
-    @property
-    def digest(self) -> str:
-        """The content's part of the version."""
-        return self.version.partition(".")[2]
+
+def cluster_name(cluster: ReleaseCluster) -> str:
+    """`<release>~<hash of its endpoints and health check>`: a name always stands for the same content.
+
+    So an Envoy cluster never changes. Other endpoints are another cluster, warmed beside the old one, which drains as a
+    whole; and the requests in flight of every endpoint stay visible to the end.
+    """
+    # Of the table's values, not of what is rendered from them: names must outlive a new version of this file. Numbers
+    # in their one form, because 1 comes back from the state file as 1.0.
+    content = to_json(
+        [
+            [[e.address, e.port] for e in sorted(cluster.endpoints)],
+            [cluster.health_path, float(cluster.health_interval_s), float(cluster.health_timeout_s)],
+            [cluster.healthy_after, cluster.unhealthy_after],
+        ]
+    )
+    return f"{cluster.release_id}~{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
-def render_clusters(generation: int, clusters: Sequence[ReleaseCluster], folder: ConfigFolder) -> Rendered:
-    """The clusters, each pointing to its own file of endpoints."""
-    return _response(generation, [_cluster(c, folder) for c in sorted(clusters, key=lambda c: c.release_id)])
+def release_of(name: str) -> str:
+    """The release a cluster's name begins with."""
+    return name.rpartition("~")[0]
 
 
-def render_endpoints(
-    generation: int, release_id: str, serving: Sequence[Endpoint], draining: Sequence[Endpoint] = ()
-) -> Rendered:
-    """One release's endpoints. Draining ones get no new requests, but stay visible until theirs are done."""
-    hosts = [_host(endpoint, "HEALTHY") for endpoint in sorted(serving)]
-    hosts += [_host(endpoint, "DRAINING") for endpoint in sorted(draining)]
-    kind = "envoy.config.endpoint.v3.ClusterLoadAssignment"
-    resource = {"@type": TYPE + kind, "cluster_name": release_id, "endpoints": [{"lb_endpoints": hosts}]}
-    return _response(generation, [resource])
+def render_clusters(generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
+    """The clusters, each once."""
+    by_name = {cluster_name(c): c for c in clusters}
+    return _response(generation, [_cluster(name, c) for name, c in sorted(by_name.items())])
 
 
-def render_routes(generation: int, routes: Sequence[HostRoute], timeout_s: float = ROUTE_TIMEOUT_S) -> Rendered:
+def render_routes(table: RoutingTable, timeout_s: float = ROUTE_TIMEOUT_S) -> Rendered:
     """The routes. A host without any weight is left out, so it answers like an unknown one."""
-    live = sorted((r for r in routes if any(t.weight for t in r.targets)), key=lambda r: r.host)
+    names = {c.release_id: cluster_name(c) for c in table.clusters}
+    live = sorted((r for r in table.routes if any(t.weight for t in r.targets)), key=lambda r: r.host)
     resource = {
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
         "ignore_port_in_host_matching": True,
-        "virtual_hosts": [_virtual_host(route, timeout_s) for route in live],
+        "virtual_hosts": [_virtual_host(route, names, timeout_s) for route in live],
     }
-    return _response(generation, [resource])
+    return _response(table.generation, [resource])
 
 
 def empty_clusters() -> str:
@@ -67,19 +75,13 @@ def empty_clusters() -> str:
 
 def empty_routes() -> str:
     """No host at all, generation 0."""
-    return render_routes(0, ()).text
+    return render_routes(RoutingTable(generation=0, clusters=(), routes=())).text
 
 
 def generation_of(version: str) -> int | None:
     """The generation in a version, None when it is not one of ours."""
     head = version.partition(".")[0]
     return int(head) if head.isdecimal() else None
-
-
-def digest_in(text: str | None) -> str | None:
-    """The content's digest in a file written earlier, None when it is missing or not one of ours."""
-    found = re.search(r'"version_info":"\d+\.([0-9a-f]+)"', text or "")
-    return found[1] if found else None
 
 
 def _response(generation: int, resources: list[dict[str, Any]]) -> Rendered:
@@ -89,27 +91,27 @@ def _response(generation: int, resources: list[dict[str, Any]]) -> Rendered:
     return Rendered(to_json({"version_info": version, "resources": resources}), version)
 
 
-def _host(endpoint: Endpoint, status: str) -> dict[str, Any]:
-    address = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
-    return {"endpoint": {"address": address}, "health_status": status}
-
-
-def _cluster(cluster: ReleaseCluster, folder: ConfigFolder) -> dict[str, Any]:
+def _cluster(name: str, cluster: ReleaseCluster) -> dict[str, Any]:
     return {
         "@type": TYPE + "envoy.config.cluster.v3.Cluster",
-        "name": cluster.release_id,
-        "type": "EDS",
-        "eds_cluster_config": {"eds_config": watched_file(folder.endpoints(cluster.release_id))},
+        "name": name,
+        # All clusters of a release count together, whatever endpoints they had.
+        "alt_stat_name": cluster.release_id,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _hosts(cluster)}]},
         "connect_timeout": f"{CONNECT_TIMEOUT_S:g}s",
         "lb_policy": "LEAST_REQUEST",
-        # An endpoint taken out of its file goes at once, healthy or not; it was drained before.
-        "ignore_health_on_host_removal": True,
         # No panic mode: an endpoint that fails its checks gets nothing, for its port may be somebody else's by now.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "ignore_new_hosts_until_first_hc": True},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [_health_check(cluster)],
         "circuit_breakers": {"thresholds": [_thresholds()]},
         "typed_extension_protocol_options": _http_options(),
     }
+
+
+def _hosts(cluster: ReleaseCluster) -> list[dict[str, Any]]:
+    places = ({"address": e.address, "port_value": e.port} for e in sorted(cluster.endpoints))
+    return [{"endpoint": {"address": {"socket_address": place}}} for place in places]
 
 
 def _thresholds() -> dict[str, Any]:
@@ -145,8 +147,8 @@ def _health_check(cluster: ReleaseCluster) -> dict[str, Any]:
     }
 
 
-def _virtual_host(route: HostRoute, timeout_s: float) -> dict[str, Any]:
-    weights = [_weight(t.release_id, t.weight) for t in route.targets if t.weight]
+def _virtual_host(route: HostRoute, names: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+    weights = [_weight(t.release_id, names[t.release_id], t.weight) for t in route.targets if t.weight]
     action = {
         "weighted_clusters": {"clusters": weights},
         "timeout": f"{timeout_s:g}s",
@@ -159,12 +161,12 @@ def _virtual_host(route: HostRoute, timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _weight(release_id: str, weight: int) -> dict[str, Any]:
+def _weight(release_id: str, name: str, weight: int) -> dict[str, Any]:
     header = {
         "header": {"key": RELEASE_HEADER, "value": release_id},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
-    return {"name": release_id, "weight": weight, "response_headers_to_add": [header]}
+    return {"name": name, "weight": weight, "response_headers_to_add": [header]}
 
 
 def _retries() -> dict[str, Any]:

@@ -3,15 +3,16 @@ import json
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.routers.base import RoutingTable
+from drivers.routers.base import Endpoint, ReleaseCluster, RoutingTable
 from drivers.routers.envoy import publish
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.files import ConfigFolder
-from drivers.routers.envoy.render import Rendered, render_clusters, render_routes
+from drivers.routers.envoy.render import Rendered, cluster_name, release_of, render_clusters, render_routes
 from tests.drivers.routers.bed import HOST, Bed, cluster, route
 from tests.drivers.routers.conformance import RouterConformance
 
@@ -83,7 +84,7 @@ async def test_a_writer_that_died_halfway_is_taken_over(bed: Bed, moment: str) -
     await bed.apply([cluster("red", red)], route(red=100))
     assert (await bed.get()).json()["name"] == "red"
     folder = ConfigFolder(bed.config)
-    assert [p.name for p in folder.endpoints_folder.iterdir()] == ["red.json"]
+    assert [release_of(name) for name in await bed.router._admin.hosts()] == ["red"]
     assert memory.load(folder).pending is None
 
 
@@ -150,3 +151,40 @@ async def test_cleartext_http2_and_websockets_pass(bed: Bed) -> None:
     echo = await asyncio.wait_for(reader.readexactly(4), 5)
     writer.close()
     assert (head.split(b" ")[1], echo) == (b"101", b"ping")
+
+
+async def test_two_hundred_releases_need_no_more_of_envoy_than_one(bed: Bed) -> None:
+    """With a watched file a release, Envoy aborts at the kernel's 128 inotify instances a user."""
+    blue = await bed.upstream("blue")
+    clusters = [cluster(f"r{n}", blue) for n in range(200)]
+    routes = [route(f"h{n}.localhost", **{f"r{n}": 100}) for n in range(200)]
+    await bed.apply(clusters, *routes)
+    assert (await bed.get(host="h199.localhost")).headers["x-delivery-release"] == "r199"
+
+
+async def test_a_release_keeps_its_counters_when_its_endpoints_change(bed: Bed) -> None:
+    blue, other = await bed.upstream("blue"), await bed.upstream("other")
+    await bed.apply([cluster("scaled", blue)], route(scaled=100))
+    await bed.get()
+    (before,) = await bed.router.counters(["scaled"])
+    await bed.apply([cluster("scaled", blue, other)], route(scaled=100))
+    await bed.get()
+    (after,) = await bed.router.counters(["scaled"])
+    assert (before.requests, after.requests) == (1, 2)
+    assert before.epoch == after.epoch
+
+
+def test_a_cluster_has_the_same_name_after_it_was_remembered(tmp_path: Path) -> None:
+    whole_numbers = ReleaseCluster("r", (Endpoint("127.0.0.1", 2), Endpoint("127.0.0.1", 1)), "/", 1, 2)
+    folder = ConfigFolder(tmp_path)
+    memory.save(folder, memory.State(applied=RoutingTable(1, (whole_numbers,), ())))
+    (remembered,) = memory.load(folder).applied.clusters
+    assert cluster_name(remembered) == cluster_name(whole_numbers)
+    assert cluster_name(replace(remembered, health_path="/up")) != cluster_name(remembered)
+    assert release_of(cluster_name(remembered)) == "r"
+
+
+def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
+    folder = ConfigFolder(tmp_path)
+    folder.state.write_text("half a fi")
+    assert memory.load(folder) == memory.State()

@@ -141,7 +141,9 @@ def _stop(screen: Screen, stack: EmbeddedStack) -> bool:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        stack.down()
+        if stack.started_here:
+            stack.down()
+            stack.end_instances()
     except StackError as error:
         screen.bad(str(error))
         return False

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120.0  # the goal is 20 s on a warm machine; a cold one unpacks more
 STOP_SECONDS = 60.0
+INSTANCE_SECONDS = 15.0
 COMMAND_SECONDS = 30.0
 TAIL_BYTES = 4000
 
@@ -31,6 +35,7 @@ class EmbeddedStack:
         self._child: subprocess.Popen[bytes] | None = None
         self.output = data_dir / "up.log"
         self.addresses: dict[str, str] = {}
+        self._before: frozenset[int] = frozenset()
 
     @property
     def started_here(self) -> bool:
@@ -52,6 +57,8 @@ class EmbeddedStack:
     def up(self) -> None:
         """Start and wait until it is ready; raises `StackError` with its output when it does not get there."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.addresses:  # not on a restart: those services are ours
+            self._before = frozenset(process.pid for process in self._shims())
         ready = self.data_dir / f"ready-{os.getpid()}"  # the stack removes it at its end
         ready.unlink(missing_ok=True)
         with self.output.open("ab") as log:  # another stack may be writing there
@@ -86,6 +93,22 @@ class EmbeddedStack:
             raise StackError(f"the stack did not stop within {STOP_SECONDS:g} s\n{self.tail()}") from None
         if code not in (0, -signal.SIGTERM):
             raise StackError(f"the stack ended with code {code}\n{self.tail()}")
+
+    def end_instances(self) -> None:
+        """End the services that were started since `up`: the stack itself lets services outlive it."""
+        ours = [process for process in self._shims() if process.pid not in self._before]
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()  # a shim passes it on, and goes when its service has gone
+        _, alive = psutil.wait_procs(ours, timeout=INSTANCE_SECONDS)
+        if alive:
+            raise StackError(f"services still run: {', '.join(str(process.pid) for process in alive)}")
+
+    def _shims(self) -> list[psutil.Process]:
+        """The processes that hold the instances of this data folder."""
+        home = f"{self.data_dir / 'instances'}{os.sep}"
+        found = psutil.process_iter(["cmdline"])
+        return [p for p in found if any(word.startswith(home) for word in p.info["cmdline"] or ())]
 
     def tail(self) -> str:
         """The end of what `up` printed."""

@@ -101,7 +101,8 @@ def test_a_service_on_another_port_is_told_about_port(live):
 
 
 def test_a_service_that_crashes_shows_its_last_words(live):
-    error = live.ship(fault="crash").error
+    patient = {"service": {"health": {"startup_timeout": 15}}}  # it is started again a few times first
+    error = live.ship(fault="crash", spec=patient).error
     assert error["code"] == "INSTANCE_EXITED"
     assert error["details"]["exit_code"] == 3
     assert "on purpose" in error["details"]["log_tail"]

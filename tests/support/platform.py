@@ -82,9 +82,10 @@ class Platform:
         self.api = self._connect()
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop everything, the services too."""
         self._disconnect()
         self.stack.down()
+        self.stack.end_instances()
 
     def _disconnect(self) -> None:
         self.api.close()

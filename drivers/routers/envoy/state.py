@@ -52,10 +52,15 @@ def save(folder: ConfigFolder, state: State) -> None:
 
 
 def settled(state: State, running: int | None) -> State:
-    """After a writer's death: did Envoy, which runs this generation, still take the table it was writing?"""
-    if state.pending and running == state.pending.generation > state.applied.generation:
+    """After a writer's death: did Envoy, which runs this generation, still take the table it was writing?
+
+    If not (yet), that table's clusters count as leaving: routes to them may be live for a moment.
+    """
+    if state.pending is None:
+        return state
+    if running == state.pending.generation > state.applied.generation:
         return confirmed(state, state.pending)
-    return state
+    return confirmed(state, state.applied)
 
 
 def confirmed(state: State, table: RoutingTable) -> State:

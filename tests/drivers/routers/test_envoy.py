@@ -188,3 +188,14 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     folder = ConfigFolder(tmp_path)
     folder.state.write_text("half a fi")
     assert memory.load(folder) == memory.State()
+
+
+def test_the_clusters_of_every_writer_that_died_are_kept_until_routes_are_confirmed() -> None:
+    def table(generation: int, release_id: str) -> RoutingTable:
+        return RoutingTable(generation, (ReleaseCluster(release_id, (Endpoint("127.0.0.1", 1),)),), ())
+
+    state = memory.State(applied=table(1, "a"), pending=table(2, "b"))
+    state = replace(memory.settled(state, running=1), pending=table(3, "c"))
+    assert {c.release_id for c in memory.present(state)} == {"a", "b", "c"}
+    assert memory.settled(state, running=3).applied.generation == 3
+    assert memory.settled(state, running=1).applied.generation == 1

@@ -43,6 +43,8 @@ CODE_OF_STATUS: Mapping[int, ErrorCode] = {
     422: ErrorCode.UNPROCESSABLE,
 }
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
 
 class InvalidRequestError(CallerError):
     """A request that its schema cannot judge alone: faults by field, as schema faults are told."""
@@ -160,10 +162,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """The methods of all routes that have this path; the router itself tells those of the first one only."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return sorted(methods)
+    """The methods that any route takes on this path; the router itself tells those of the first one only."""
+    routes = request.app.routes
+
+    def taken(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+
+    return [method for method in METHODS if taken(method)]

@@ -1,26 +1,38 @@
 """The API as it is served, on a real PostgreSQL with real tokens. Only Temporal is replaced, by a recorder."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
+import structlog
 from fastapi import FastAPI
+from sqlalchemy import func, select
 
 from api.app import create_app
 from contracts.operations import AbortRequest, Progress
 from domain.access import Role, permissions_of
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
-from runtime.ids import new_id
+from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
+from storage.engine import Sessions, create_engine, create_sessions, transaction
+from storage.models import Build, Deployment, Environment, Operation, Release
 
 BASE_URL = "http://api.test"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Without the coloured tracebacks of structlog's default, which take seconds for a deep one."""
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer()])
 
 
 @dataclass
@@ -31,12 +43,14 @@ class RecordedOperations:
     stopped: list[tuple[UUID, AbortRequest]] = field(default_factory=list)
     known: dict[UUID, Progress] = field(default_factory=dict)
     fault: DeliveryError | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
         self._fail()
         self.started.append((kind, payload))
 
     async def progress(self, operation_id: UUID) -> Progress | None:
+        self.asked.set()
         return self.known.get(operation_id)
 
     async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
@@ -72,6 +86,7 @@ def operations(recorder: RecordedOperations) -> RecordedOperations:
     recorder.stopped.clear()
     recorder.known.clear()
     recorder.fault = None
+    recorder.asked.clear()
     return recorder
 
 
@@ -158,3 +173,77 @@ async def world(platform: Caller, caller) -> World:
 @pytest.fixture(scope="module")
 async def other_world(platform: Caller, caller) -> World:
     return await make_world(platform, caller, "other")
+
+
+@pytest.fixture(scope="module")
+async def rows(settings: Settings) -> AsyncIterator[Sessions]:
+    """What the worker would write, written by tests."""
+    engine = create_engine(settings.database_url.get_secret_value(), application_name="tests")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def build_of(rows: Sessions):
+    """A feature built and deployed to dev, as far as the records tell: the worker's part is written here."""
+
+    async def make(world: World, version: str, *, environment: str = "dev", live: bool = True) -> dict[str, Any]:
+        body = {"version_tag": version, "git_branch": "main", "environment": environment, "approval_notes": "fine"}
+        path = f"/features/{world.feature['id']}/build-and-deploy"
+        accepted = await world.manager.made(path, body)
+        operation_id, deployment_id = UUID(accepted["operation_id"]), UUID(accepted["resource_id"])
+        async with transaction(rows) as session:
+            deployment = await session.get_one(Deployment, deployment_id)
+            operation = await session.get_one(Operation, operation_id)
+            number = 1 + (await session.scalar(select(func.count()).select_from(Build)) or 0)
+            build = Build(
+                id=new_id(),
+                organization_id=deployment.organization_id,
+                project_id=deployment.project_id,
+                feature_id=deployment.feature_id,
+                operation_id=operation_id,
+                provenance="executed",
+                build_number=number,
+                version_tag=version,
+                git_commit_hash="abc123def456",
+                git_branch="main",
+                status="success",
+                tests_passed=245,
+                tests_failed=0,
+                code_coverage_percent=88.5,
+                started_at=now() - timedelta(minutes=30),
+                completed_at=now(),
+            )
+            session.add(build)
+            await session.flush()
+            deployment.build_id = build.id
+            if live:
+                await _make_live(session, operation, deployment, build)
+        return {
+            "operation_id": accepted["operation_id"],
+            "deployment_id": str(deployment_id),
+            "build_id": str(build.id),
+        }
+
+    return make
+
+
+async def _make_live(session: Any, operation: Operation, deployment: Deployment, build: Build) -> None:
+    operation.status, operation.progress_percent, operation.completed_at = "completed", 100, now()
+    deployment.status, deployment.health_check_status = "success", "healthy"
+    deployment.started_at, deployment.completed_at = now() - timedelta(minutes=15), now()
+    release = Release(
+        id=deployment.id,
+        organization_id=deployment.organization_id,
+        environment_id=deployment.environment_id,
+        deployment_id=deployment.id,
+        build_id=build.id,
+        artifact_digest="sha256:00",
+        service={},
+        replicas=1,
+        state="active",
+        was_healthy=True,
+    )
+    session.add(release)
+    environment = await session.get_one(Environment, deployment.environment_id)
+    environment.previous_release_id, environment.current_release_id = environment.current_release_id, deployment.id

@@ -1,0 +1,155 @@
+"""Who gets in, and what of whom they see."""
+
+import hmac
+import itertools
+import json
+from datetime import timedelta
+
+import httpx2
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from jwt.utils import base64url_decode, base64url_encode
+
+from domain.access import GRANTS, Role, Scope, granted
+from runtime.keys import key_id, load_private_key
+from runtime.tokens import Subject, issue_token
+from tests.api.conftest import BASE_URL
+
+MISSING = "0193b5a0-0000-7000-8000-000000000000"
+
+
+@pytest.fixture
+async def anybody(app):
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def forge(settings):
+    """Makes tokens that differ from a good one in the named ways; `...` leaves a claim out."""
+    own = load_private_key(settings)
+    good = issue_token(settings, Subject("user", Role.PLATFORM_ADMIN, [Scope.ORGANIZATIONS_READ]))
+    claims = jwt.decode(good, own.public_key(), algorithms=["RS256"], audience=settings.jwt_audience)
+    good_kid = key_id(own.public_key())
+
+    def make(*, key=own, algorithm="RS256", typ="at+jwt", kid=good_kid, **changes):
+        body = {name: value for name, value in {**claims, **changes}.items() if value is not ...}
+        return jwt.encode(body, key, algorithm=algorithm, headers={"typ": typ, "kid": kid})
+
+    return make
+
+
+def hmac_signed(token: str, secret: bytes) -> str:
+    """The token with its algorithm changed to HS256, signed with the public key as if that were a secret."""
+    header, body, _ = token.split(".")
+    changed = json.loads(base64url_decode(header)) | {"alg": "HS256"}
+    signed = base64url_encode(json.dumps(changed).encode()).decode() + "." + body
+    return signed + "." + base64url_encode(hmac.digest(secret, signed.encode(), "sha256")).decode()
+
+
+async def test_a_good_token_of_our_own_making_gets_in(forge, anybody):
+    headers = {"Authorization": f"Bearer {forge()}"}
+    assert (await anybody.get("/v1/organizations", headers=headers)).status_code == 200
+
+
+async def test_bad_tokens_are_401(settings, forge, anybody):
+    public = load_private_key(settings).public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    stranger = generate_private_key(public_exponent=65537, key_size=2048)
+    bad = {
+        "expired": forge(exp=1),
+        "issuer": forge(iss="http://elsewhere"),
+        "audience": forge(aud="another"),
+        "no expiry": forge(exp=...),
+        "no audience": forge(aud=...),
+        "type": forge(typ="JWT"),
+        "stranger's key": forge(key=stranger),
+        "unknown kid": forge(kid="other"),
+        "public key as secret": hmac_signed(forge(), pem),
+        "unsigned": forge(key="", algorithm="none"),
+        "unknown role": forge(role="emperor"),
+        "no organization": forge(role="viewer"),
+        "permissions not a list": forge(permissions="organizations:read"),
+        "garbage": "not.a.token",
+        "huge": "a" * 10_000,
+    }
+    for name, token in bad.items():
+        response = await anybody.get("/v1/organizations", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 401, name
+        assert response.json()["error"]["code"] == "AUTHENTICATION_FAILED"
+        assert "invalid_token" in response.headers["www-authenticate"]
+
+
+async def test_missing_and_other_credentials_are_401(anybody):
+    for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer"}, {"X-API-Key": "sk-live"}):
+        response = await anybody.get("/v1/organizations", headers=headers)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Bearer")
+    assert "later release" in response.json()["error"]["message"]
+
+
+async def test_a_role_cuts_down_what_a_token_claims(settings, anybody, world):
+    subject = Subject("user", Role.VIEWER, [Scope.PROJECTS_WRITE, "made:up"], organization=world.org["id"])
+    headers = {"Authorization": f"Bearer {issue_token(settings, subject, timedelta(minutes=1))}"}
+    body = {"name": "One", "slug": "one", "repository_url": "https://example.com/one"}
+    response = await anybody.post(f"/v1/organizations/{world.org['id']}/projects", json=body, headers=headers)
+    assert response.status_code == 403
+    assert response.json()["error"]["details"] == {"missing_permission": ["projects:write"]}
+
+
+def test_roles_grow_and_know_every_scope():
+    chain = [GRANTS[role] for role in Role]
+    assert all(less <= more for less, more in itertools.pairwise(chain))
+    assert GRANTS[Role.PLATFORM_ADMIN] == set(Scope)
+    assert granted(Role.VIEWER, ["deployments:write", "projects:read"]) == {Scope.PROJECTS_READ}
+
+
+async def test_every_route_needs_credentials(app, anybody):
+    document = app.openapi()
+    for path, methods in document["paths"].items():
+        if not path.startswith("/v1"):
+            continue
+        for method in methods:
+            url = path.replace("{name}", "dev")
+            for name in ("org", "project", "requirement", "feature", "build", "deployment", "operation"):
+                url = url.replace(f"{{{name}_id}}", MISSING)
+            response = await anybody.request(method.upper(), url)
+            assert response.status_code == 401, (method, path)
+
+
+async def test_everything_of_another_organization_is_404(app, world, other_world, build_of):
+    mine, stranger = await build_of(world, "7.0.0"), other_world.developer
+    ids = {
+        "project_id": world.project["id"],
+        "requirement_id": world.requirement["id"],
+        "feature_id": world.feature["id"],
+        "build_id": mine["build_id"],
+        "deployment_id": mine["deployment_id"],
+        "operation_id": mine["operation_id"],
+        "name": "dev",
+    }
+    bodies = {
+        "requirements": {"title": "abc", "description": "d", "acceptance_criteria": ["x"]},
+        "features": {"name": "abc", "description": "d"},
+        "status": {"status": "completed"},
+        "build-and-deploy": {"version_tag": "1.0.0", "git_branch": "main", "environment": "dev"},
+        "rollback": {"reason": "because"},
+        "cancel": {},
+    }
+    tried = 0
+    for path, methods in app.openapi()["paths"].items():
+        if "{" not in path or "{org_id}" in path:
+            continue
+        for method in methods:
+            url = path.removeprefix("/v1").format(**ids)
+            options = {"json": bodies[url.rsplit("/", 1)[1]]} if method != "get" else {}
+            theirs = await stranger.http.request(method.upper(), url, **options)
+            assert (theirs.status_code, theirs.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND"), (method, path)
+            if method == "get" and not path.endswith("/events"):
+                assert (await world.developer.get(url)).status_code == 200, path
+            tried += 1
+    assert tried >= 18
+    for path in ("/operations", f"/operations?project_id={world.project['id']}"):
+        assert mine["operation_id"] not in (await stranger.get(path)).text

@@ -68,6 +68,7 @@ def down(settings: Settings) -> int:
         try:
             with Lock(layout.run / "supervisor.lock"):
                 ended = leftovers.end_leftovers(layout)
+                layout.drop_sockets()
         except HeldError as error:
             if error.pid is not None and error.pid != asked:
                 asked = error.pid
@@ -113,6 +114,7 @@ def _run(settings: Settings, layout: Layout, only: Collection[str], ready_file: 
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
         supervisor.down()
+        layout.drop_sockets()
     return 0
 
 

@@ -66,6 +66,10 @@ class Layout:
     def admin_socket(self) -> Path:
         return self.sockets / "envoy" / "admin.sock"
 
+    def drop_sockets(self) -> None:
+        """Remove the folder of sockets once nobody listens; the next start makes it again."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -1,7 +1,6 @@
 """The supervisor on real PostgreSQL and Temporal, from a folder with a space in its name."""
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -22,8 +21,9 @@ from tests.runtime.stack_process import StackProcess, alive, until
 def stack(tmp_path: Path) -> Iterator[StackProcess]:
     made = StackProcess(tmp_path / "my data")
     yield made
+    sockets = Layout.make(Settings(data_dir=made.data)).sockets
     made.close()
-    shutil.rmtree(Layout.make(Settings(data_dir=made.data)).sockets, ignore_errors=True)
+    assert not sockets.exists()
 
 
 def connect(stack: StackProcess) -> psycopg.Connection:

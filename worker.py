@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from drivers.routers.envoy.driver import EnvoyRouter
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -26,6 +25,7 @@ from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
 from activities.environments import EnvironmentActivities
 from activities.instances import InstanceActivities, InstanceStopper
+from activities.keeping import InstanceKeeper
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.releases import ReleaseActivities
@@ -37,6 +37,7 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
+from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
 from events.lost import LostSweep
@@ -55,6 +56,7 @@ log = structlog.get_logger("worker")
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
 
+
 def own_queue(settings: Settings) -> str:
     """The queue of the build workers that share this data folder; it stays the same over restarts."""
     place = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
@@ -66,8 +68,10 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in (settings.data_dir, settings.sockets_dir) if path.exists())
 
 
-def control_activities(settings: Settings, sessions: Sessions, client: Client, prober: Prober) -> list[Any]:
-    """The activities of the control queue: rollouts, records, turns."""
+def control_side(
+    settings: Settings, sessions: Sessions, client: Client, prober: Prober
+) -> tuple[InstanceKeeper, list[Any]]:
+    """The activities of the control queue (rollouts, records, turns), and the keeper that shares their parts."""
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
@@ -80,12 +84,13 @@ def control_activities(settings: Settings, sessions: Sessions, client: Client, p
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
+    keeper = InstanceKeeper(sessions, target, stopper, writer)
     instances = InstanceActivities(sessions, target, prober, stopper)
     releases = ReleaseActivities(sessions, stopper)
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions, client)
     records = BuildRecordActivities(sessions)
-    return [
+    return keeper, [
         ProjectionActivities(sessions).record_progress,
         records.record,
         records.record_failure,
@@ -190,9 +195,10 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     operations = Operations(settings, Connection(settings))
     listener = Listener(url, "outbox")
     stack.push_async_callback(listener.close)
-    for job in (Relay(sessions, operations, listener).run(), LostSweep(sessions, operations).run()):
+    keeper, activities = control_side(settings, sessions, client, prober)
+    for job in (Relay(sessions, operations, listener).run(), LostSweep(sessions, operations).run(), keeper.run()):
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    await stack.enter_async_context(control_worker(client, control_activities(settings, sessions, client, prober)))
+    await stack.enter_async_context(control_worker(client, activities))
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> None:

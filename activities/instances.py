@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from storage.repositories.routing import RoutingRepository
-
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Probe, Prober
@@ -31,6 +29,7 @@ from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus, Ta
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
 from storage.repositories.releases import InstanceRepository, ReleaseRepository
+from storage.repositories.routing import RoutingRepository
 
 DRAIN_LOOK_EVERY_S = 0.05
 MAX_RESTARTS_WHILE_STARTING = 3
@@ -169,10 +168,12 @@ class InstanceActivities:
 
     async def _check_alive(self, name: str, status: InstanceStatus) -> None:
         gone = status.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
-        if not gone and status.restarts < MAX_RESTARTS_WHILE_STARTING:
-            return
+        if gone or status.restarts >= MAX_RESTARTS_WHILE_STARTING:
+            raise await self._exited(name, status)
+
+    async def _exited(self, name: str, status: InstanceStatus) -> TerminalError:
         tail = await self._target.log_tail(name, MAX_TAIL)
-        raise TerminalError(
+        return TerminalError(
             bounded(
                 f"the service ended by itself with exit code {status.exit_code} "
                 f"({status.restarts} restarts) before it was healthy; its last output: {tail.strip() or '(none)'}",
@@ -183,6 +184,8 @@ class InstanceActivities:
         )
 
     async def _unhealthy(self, name: str, status: InstanceStatus, last: Probe, waited_s: float) -> TerminalError:
+        if status.phase is InstancePhase.BACKOFF or (status.restarts and not status.listening):
+            return await self._exited(name, status)
         tail = await self._target.log_tail(name, MAX_TAIL)
         details = {"last_probe": last.words, "log_tail": tail, "port": status.port}
         if not status.listening and status.listens_elsewhere:

@@ -51,6 +51,7 @@ class OperationWorkflow:
     def _prepare(self, place: Place, ledger: Ledger) -> None:
         self.place = place
         self.ledger = ledger
+        self._answer = ledger.view()
         self.deployment = DeploymentView(deployment_id=place.deployment_id)
         self.retired: list[RetiredRelease] = []
         self._stop: AbortRequest | None = None
@@ -66,8 +67,8 @@ class OperationWorkflow:
 
     @workflow.query(name=PROGRESS_QUERY)
     def progress(self) -> Progress:
-        """Where the operation is now."""
-        return self.ledger.view()
+        """Where the operation is now. Its end is told only when the rows tell it too."""
+        return self._answer
 
     @workflow.signal
     def turn_granted(self, grant: TurnGrant) -> None:
@@ -219,7 +220,9 @@ class OperationWorkflow:
         request = RecordProgress(progress=view, deployment=self.deployment)
         if final:
             await call(RECORD_PROGRESS, request, summary=f"record: {view.status}")
+            self._answer = view
             return
+        self._answer = view
         try:
             await workflow.execute_local_activity(
                 RECORD_PROGRESS.name,

@@ -32,7 +32,14 @@ class Build(Identified, Timestamped, Base):
     __tablename__ = "builds"
     __table_args__ = (
         UniqueConstraint("project_id", "build_number"),
-        UniqueConstraint("project_id", "version_tag"),
+        # A version that failed may be built again under the same tag.
+        Index(
+            "uq_builds_project_id_version_tag_good",
+            "project_id",
+            "version_tag",
+            unique=True,
+            postgresql_where=text("status NOT IN ('failed', 'cancelled')"),
+        ),
         UniqueConstraint("operation_id"),
     )
 

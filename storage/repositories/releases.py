@@ -142,6 +142,11 @@ class InstanceRepository:
             )
         )
 
+    async def move(self, instance_id: str, *, address: str, port: int) -> None:
+        """It listens elsewhere now. It stays in rotation: the router's own checks hold it back until it is healthy."""
+        statement = update(Instance).where(Instance.id == instance_id)
+        await self._session.execute(statement.values(address=address, port=port))
+
     async def rotate(self, release_id: UUID, *, below: int) -> bool:
         """Put exactly the instances with an index under `below` in rotation; tells whether that changed anything."""
         changed = False

@@ -65,6 +65,13 @@ class ProcessTarget:
             await client.stop(folder.state)
             await finish_in_thread(folder.remove)
 
+    async def pause(self) -> int:
+        """End all instances but keep their folders and ports, so that `start` brings them back; returns how many."""
+        folders = await asyncio.to_thread(self._folders)
+        alive = [folder for folder in folders if client.status(folder.state).alive]
+        await asyncio.gather(*(client.stop(folder.state) for folder in alive))
+        return len(alive)
+
     async def list_instances(self) -> Sequence[InstanceStatus]:
         return await asyncio.to_thread(self._inspect_all)
 

@@ -1,0 +1,60 @@
+"""What should be running, for the keeper that compares it with what is."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
+from storage.models import Deployment, Environment, Instance, Operation, Release, Route
+
+SERVING = (ReleaseState.ACTIVE, ReleaseState.RETIRED)
+ENDED = (ReleaseState.STOPPED, ReleaseState.FAILED)
+
+
+class KeepingRepository:
+    """Reads of all tenants."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def instances_to_run(self) -> Sequence[Instance]:
+        """Every instance of a release that serves or is kept for a return."""
+        statement = select(Instance).join(Release, Release.id == Instance.release_id).where(Release.state.in_(SERVING))
+        return (await self._session.scalars(statement.order_by(Instance.id))).all()
+
+    async def claim_serving(self, release_id: UUID) -> Release | None:
+        """The release, locked, if it still serves and nobody else is moving it now."""
+        statement = select(Release).where(Release.id == release_id, Release.state.in_(SERVING))
+        return await self._session.scalar(statement.with_for_update(skip_locked=True))
+
+    async def ended(self, release_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the given releases that must not run any more: ended ones, and ones never heard of."""
+        statement = select(Release.id).where(Release.id.in_(release_ids), Release.state.not_in(ENDED))
+        return set(release_ids) - set(await self._session.scalars(statement))
+
+    async def abandoned(self) -> Sequence[Release]:
+        """Releases on their way up whose operations are all over: their workflow was lost."""
+        open_operation = (
+            select(Operation.id)
+            .where(Operation.resource_id == Release.deployment_id, Operation.status.not_in(FINISHED_OPERATIONS))
+            .exists()
+        )
+        # A rollback starts the release before: it is its environment's business, not its own deployment's.
+        moving = (
+            select(Operation.id)
+            .join(Deployment, Deployment.id == Operation.resource_id)
+            .where(
+                Deployment.environment_id == Release.environment_id,
+                Operation.status.not_in(FINISHED_OPERATIONS),
+            )
+            .exists()
+        )
+        statement = select(Release).where(Release.state == ReleaseState.STARTING, ~open_operation, ~moving)
+        return (await self._session.scalars(statement)).all()
+
+    async def environment_and_route(self, environment_id: UUID) -> tuple[Environment, Route | None]:
+        """An environment, locked, and its desired route."""
+        environment = await self._session.get_one(Environment, environment_id, with_for_update=True)
+        return environment, await self._session.get(Route, environment_id)

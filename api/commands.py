@@ -65,7 +65,10 @@ async def _keyed(request: Request, principal: Principal, given: str) -> KeyedReq
     key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
     if not key or len(key) > MAX_KEY or not key.isprintable():
         raise InvalidRequestError(
-            "Idempotency-Key", f"must be 1 to {MAX_KEY} printable characters", code="idempotency_key_invalid"
+            "Idempotency-Key",
+            f"must be 1 to {MAX_KEY} printable characters",
+            code="idempotency_key_invalid",
+            in_body=False,
         )
     query = f"?{request.url.query}" if request.url.query else ""
     return KeyedRequest(

@@ -49,9 +49,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 class InvalidRequestError(CallerError):
     """A request that its schema cannot judge alone: faults by field, as schema faults are told."""
 
-    def __init__(self, field: str, message: str, *, code: str) -> None:
+    def __init__(self, field: str, message: str, *, code: str, in_body: bool = True) -> None:
         super().__init__("Invalid request parameters")
-        self.fault = Fault(field=field, message=message, pointer="/" + field.replace(".", "/"), code=code)
+        self.fault = Fault(field=field, message=message, pointer=f"/{field}" if in_body else None, code=code)
 
 
 class UnauthenticatedError(CallerError):

@@ -35,7 +35,7 @@ class Window:
     limit: int
 
 
-def _window(
+async def _window(
     step: LoggedStep | None = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="bytes to skip")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="bytes to give")] = DEFAULT_LIMIT,

@@ -32,11 +32,11 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
 Search = Annotated[str | None, Query(max_length=255, description="part of a name"), Storable]
 
 
-def _page(page: PageNumber = 1, page_size: PageSize = 20) -> PageRequest:
+async def _page(page: PageNumber = 1, page_size: PageSize = 20) -> PageRequest:
     return PageRequest(page, page_size)
 
 
-def _sorted_page(
+async def _sorted_page(
     page: PageNumber = 1,
     page_size: PageSize = 20,
     sort_by: SortBy = SortBy.CREATED_AT,

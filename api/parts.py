@@ -27,7 +27,7 @@ class Parts:
     health: Health
 
 
-def get_parts(request: Request) -> Parts:
+async def get_parts(request: Request) -> Parts:
     """The parts of the application a request came to."""
     return cast("Parts", request.app.state.parts)
 

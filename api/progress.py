@@ -59,14 +59,19 @@ class ProgressReader:
         self._told.move_to_end(row.id)
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        if row.cancel_requested_at is not None and newest.status in CANCELLABLE:
-            newest = newest.model_copy(update={"status": OperationStatus.CANCELLING})
-        return newest
+        return _with_cancel(row, newest)
 
 
 def stored_snapshot(row: Operation) -> Snapshot:
     """An operation as its row knows it, without asking the workflow: for lists."""
-    return Snapshot(row, _stored(row))
+    return Snapshot(row, _with_cancel(row, _stored(row)))
+
+
+def _with_cancel(row: Operation, progress: Progress) -> Progress:
+    """A cancel that was asked for shows at once, before the workflow tells of it."""
+    if row.cancel_requested_at is None or progress.status not in CANCELLABLE:
+        return progress
+    return progress.model_copy(update={"status": OperationStatus.CANCELLING})
 
 
 def _stored(row: Operation) -> Progress:

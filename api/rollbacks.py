@@ -39,11 +39,10 @@ def invalid_state(message: str, state: str) -> ConflictError:
     return ConflictError(message, code=ErrorCode.INVALID_STATE, details={"state": state})
 
 
-async def stop_operation(parts: Parts, operation: Operation, request: AbortRequest) -> None:
-    """Ask a running workflow to go back; one that was not started yet is started first, so that it can be asked."""
+async def ensure_started(parts: Parts, operation: Operation) -> None:
+    """A workflow that nobody started yet is started first, so that it can be asked to stop."""
     if operation.workflow_started_at is None:
         await parts.operations.start(OperationKind(operation.kind), operation.input)
-    await parts.operations.cancel(operation.id, request)
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class Rollback:
         operation = await operations.get(deployment.operation_id)
         if operation.status not in FINISHED_OPERATIONS:
             # No row is locked here: the workflow writes these rows while it answers.
-            await stop_operation(self.parts, operation, AbortRequest(actor=self.principal.subject, reason=self.reason))
+            await ensure_started(self.parts, operation)
+            request = AbortRequest(actor=self.principal.subject, reason=self.reason)
+            await self.parts.operations.abort(operation.id, request)
             return operation
         # One rollback at a time: the second request finds the first one's mark.
         deployment = await deployments.get(self.deployment_id, lock=True)

@@ -1,4 +1,4 @@
-"""Who may do what: scopes, roles, and what each role grants (published in `docs/access.md`)."""
+"""Who may do what: scopes, roles, and what each role grants (the table in `docs/adr/0006-roles-and-rollbacks.md`)."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum

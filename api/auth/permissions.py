@@ -1,6 +1,9 @@
-"""Dependencies named after what they grant: a route that takes one has been checked for it."""
+"""Dependencies named after what they grant: a route that takes one has been checked for it.
 
-from collections.abc import Callable
+All are coroutines: FastAPI sends plain functions through a thread pool, which costs more than they do.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -17,7 +20,7 @@ bearer = HTTPBearer(scheme_name="BearerAuth", bearerFormat="JWT", auto_error=Fal
 api_key = APIKeyHeader(name="X-API-Key", scheme_name="ApiKeyAuth", auto_error=False)
 
 
-def authenticate(request: Request, parts: AppParts) -> Principal:
+async def authenticate(request: Request, parts: AppParts) -> Principal:
     """Who makes this request.
 
     Raises:
@@ -42,8 +45,8 @@ def authenticate(request: Request, parts: AppParts) -> Principal:
 Authenticated = Annotated[Principal, Depends(authenticate)]
 
 
-def _permitted(*any_of: Scope) -> Callable[[Principal], Principal]:
-    def check(principal: Authenticated) -> Principal:
+def _permitted(*any_of: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    async def check(principal: Authenticated) -> Principal:
         principal.require(*any_of)
         return principal
 

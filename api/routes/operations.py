@@ -18,7 +18,7 @@ from api.logs import LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts, Parts
 from api.progress import Snapshot, stored_snapshot
-from api.rollbacks import invalid_state, stop_operation
+from api.rollbacks import ensure_started, invalid_state
 from api.schemas.operations import CancelRequest, OperationView
 from api.views import operation_view
 from contracts.operations import AbortRequest
@@ -97,7 +97,8 @@ async def cancel_operation(
         if row.status in FINISHED_OPERATIONS:
             raise invalid_state(f"the operation is {row.status}; there is nothing left to cancel", row.status)
         if row.cancel_requested_at is None:
-            await stop_operation(parts, row, AbortRequest(actor=principal.subject, reason=reason))
+            await ensure_started(parts, row)
+            await parts.operations.cancel(row.id, AbortRequest(actor=principal.subject, reason=reason))
             await operations.request_cancel(operation_id)
             await session.refresh(row)
         headers = accepted_headers(parts.settings, row.id, row.resource_id)

@@ -34,7 +34,7 @@ class OperationRepository(Repository[Operation]):
         return await self.session.scalar(statement.limit(1))
 
     async def request_cancel(self, operation_id: UUID) -> None:
-        """Note when a person first asked for the end of an operation; the version grows so that watchers see it."""
+        """Note when a person first asked for the end of an operation."""
         await self.session.execute(
             update(Operation)
             .where(

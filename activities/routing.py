@@ -1,10 +1,9 @@
 """Bringing the desired routes of PostgreSQL into the router: one writer at a time, always the newest table."""
 
-from drivers.routers.mapping import routing_table
-from storage.repositories.routing import RoutingRepository
-
 from drivers.routers.base import Router
+from drivers.routers.mapping import routing_table
 from storage.engine import Sessions, transaction
+from storage.repositories.routing import RoutingRepository
 
 
 class RouteWriter:

@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from storage.repositories.routing import RoutingRepository
-
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Prober
@@ -25,6 +23,7 @@ from domain.errors import ErrorCode, TerminalError
 from drivers.routers.base import Router, TrafficCounters
 from storage.engine import Sessions, transaction
 from storage.repositories.releases import ReleaseRepository
+from storage.repositories.routing import RoutingRepository
 
 PROBE_EVERY_S = 0.25
 

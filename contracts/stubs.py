@@ -1,4 +1,4 @@
-"""Typed activity stubs: workflows call them by name with checked types, activities implement them with checked types."""
+"""Typed activity stubs: workflows call activities by name and activities implement them, both with checked types."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Base)
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name, never a caller's text."""
+    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name."""
 
     page: int = 1
     page_size: int = 20

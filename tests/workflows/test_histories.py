@@ -141,7 +141,7 @@ async def test_commands_are_the_known_ones(
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda f: f.stem)
 async def test_saved_histories_replay(file: Path) -> None:
-    text = file.read_bytes()
+    text = file.read_bytes()  # noqa: ASYNC240 - a test with nothing else on its loop
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=sandbox())
     history = WorkflowHistory.from_json(file.stem, text.decode())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import httpx2
 
+from domain.errors import DependencyError
+
 MAX_QUOTE = 300
 
 
@@ -27,23 +29,36 @@ class Prober:
 
     async def instance(self, address: str, port: int, path: str, timeout_s: float) -> Probe:
         """Ask one instance."""
-        return await self._get(f"http://{address}:{port}{path}", timeout_s, {})
+        url = f"http://{address}:{port}{path}"
+        try:
+            return await self._ask(url, timeout_s, {})
+        except httpx2.ConnectError as error:
+            return _broken(url, error)
 
     async def through_router(self, host: str, path: str, timeout_s: float) -> Probe:
-        """Ask a host by way of the router, as its users do."""
-        return await self._get(f"{self._ingress}{path}", timeout_s, {"host": host})
+        """Ask a host by way of the router, as its users do.
+
+        Raises:
+            DependencyError: the router itself is away, which tells nothing of the version behind it.
+        """
+        try:
+            return await self._ask(f"{self._ingress}{path}", timeout_s, {"host": host})
+        except httpx2.ConnectError as error:
+            raise DependencyError(f"the router at {self._ingress} takes no connections: {error}") from error
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _get(self, url: str, timeout_s: float, headers: dict[str, str]) -> Probe:
+    async def _ask(self, url: str, timeout_s: float, headers: dict[str, str]) -> Probe:
         try:
             async with self._client.stream("GET", url, headers=headers, timeout=timeout_s) as answer:
                 quote = await self._beginning(answer)
         except httpx2.TimeoutException:
             return Probe(healthy=False, words=f"GET {url} did not answer within {timeout_s:g} s")
+        except httpx2.ConnectError:
+            raise
         except httpx2.HTTPError as error:
-            return Probe(healthy=False, words=f"GET {url} failed: {type(error).__name__} {error}"[:MAX_QUOTE])
+            return _broken(url, error)
         words = f"GET {url} answered {answer.status_code}: {quote}"
         return Probe(
             healthy=answer.status_code < httpx2.codes.BAD_REQUEST,
@@ -56,3 +71,7 @@ class Prober:
         async for chunk in answer.aiter_bytes(MAX_QUOTE):
             return chunk[:MAX_QUOTE].decode("utf-8", errors="replace")
         return "(empty body)"
+
+
+def _broken(url: str, error: httpx2.HTTPError) -> Probe:
+    return Probe(healthy=False, words=f"GET {url} failed: {type(error).__name__} {error}"[:MAX_QUOTE])

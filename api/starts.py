@@ -54,6 +54,7 @@ async def record_operation(
         id=place.operation_id,
         organization_id=place.organization_id,
         project_id=place.project_id,
+        environment=place.environment,
         kind=kind,
         status=OperationStatus.PENDING,
         resource_id=place.deployment_id,

@@ -65,13 +65,15 @@ class OperationError(Payload):
 
 
 class StepProgress(Payload):
-    """One step as `/operations/{id}` shows it."""
+    """One step as `/operations/{id}` shows it. Waiting for a turn or for people is told apart from work."""
 
     name: StepName
     status: StepStatus = StepStatus.PENDING
     started_at: datetime | None = None
     completed_at: datetime | None = None
     detail: BoundedText | None = None
+    waited_seconds: float = 0.0
+    waiting_since: datetime | None = None
 
 
 class Progress(Payload):

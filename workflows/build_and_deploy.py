@@ -69,7 +69,8 @@ class BuildAndDeployWorkflow(OperationWorkflow):
             raise
         finally:
             await to_the_end(self._close_workspace())
-        await self.step(StepName.ROLLOUT, "Preparing the rollout", self._roll_out(source, artifact, build))
+        rollout = self._roll_out(source, artifact, build)
+        await self.step(StepName.ROLLOUT, "Preparing the rollout", rollout, waiting=True)
         return OperationResult(
             operation_id=self.place.operation_id, deployment_id=self.place.deployment_id, build_id=build.build_id
         )

@@ -35,18 +35,31 @@ class Ledger:
     def begin(self, now: datetime) -> None:
         self._move(OperationStatus.IN_PROGRESS, started_at=now, current_step="Starting")
 
-    def start_step(self, name: StepName, words: str, now: datetime) -> None:
+    def start_step(self, name: StepName, words: str, now: datetime, *, waiting: bool = False) -> None:
+        """A step is under way; `waiting`: it begins with waiting for somebody, until `end_wait`."""
         self._steps[name] = self._steps[name].model_copy(
-            update={"status": StepStatus.IN_PROGRESS, "started_at": self._steps[name].started_at or now}
+            update={
+                "status": StepStatus.IN_PROGRESS,
+                "started_at": self._steps[name].started_at or now,
+                "waiting_since": now if waiting else None,
+            }
         )
         self._change(current_step=words)
+
+    def end_wait(self, now: datetime) -> None:
+        """What was waited for is there: from now on it is machine time again."""
+        waiting = {name: step for name, step in self._steps.items() if step.waiting_since is not None}
+        for name, step in waiting.items():
+            self._steps[name] = _without_wait(step, now)
+        if waiting:
+            self._change()
 
     def say(self, words: str, *, fraction: float) -> None:
         """What is done now inside the step under way, and how much of that step is done."""
         self._change(current_step=words, fraction=fraction)
 
     def end_step(self, name: StepName, status: StepStatus, now: datetime, detail: str | None = None) -> None:
-        self._steps[name] = self._steps[name].model_copy(
+        self._steps[name] = _without_wait(self._steps[name], now).model_copy(
             update={
                 "status": status,
                 "completed_at": now,
@@ -67,7 +80,7 @@ class Ledger:
         ended = StepStatus.CANCELLED if cancelled else StepStatus.FAILED
         for name, step in self._steps.items():
             if step.status is StepStatus.IN_PROGRESS:
-                self._steps[name] = step.model_copy(
+                self._steps[name] = _without_wait(step, now).model_copy(
                     update={"status": ended, "completed_at": now, "detail": bounded(error.message, 1024)}
                 )
             elif step.status is StepStatus.PENDING:
@@ -89,3 +102,11 @@ class Ledger:
             **changes,
         }
         self._progress = self._progress.model_copy(update=update)
+
+
+def _without_wait(step: StepProgress, now: datetime) -> StepProgress:
+    """The step with its wait, if it is in one, ended and added up."""
+    if step.waiting_since is None:
+        return step
+    waited = step.waited_seconds + max(0.0, (now - step.waiting_since).total_seconds())
+    return step.model_copy(update={"waited_seconds": waited, "waiting_since": None})

@@ -198,9 +198,9 @@ class OperationWorkflow:
         self._check_stop()
         self._stoppable = False
 
-    async def step(self, name: StepName, words: str, work: Coroutine[Any, Any, T]) -> T:
-        """Carry out one step, told before and after."""
-        self.ledger.start_step(name, words, workflow.now())
+    async def step(self, name: StepName, words: str, work: Coroutine[Any, Any, T], *, waiting: bool = False) -> T:
+        """Carry out one step, told before and after; `waiting`: it begins with `take_turn`, no machine time."""
+        self.ledger.start_step(name, words, workflow.now(), waiting=waiting)
         await self.record()
         result = await work
         self.ledger.end_step(name, StepStatus.COMPLETED, workflow.now())
@@ -214,7 +214,11 @@ class OperationWorkflow:
         await self.record()
 
     async def record(self, *, final: bool = False) -> None:
-        """Project the present state: best effort on the way (the next carries everything), for certain at the end."""
+        """Project the present state: best effort on the way (the next carries everything), for certain at the end.
+
+        Queries tell a state only after its row tells it: whoever asked the workflow and then, with no worker up or
+        from a new API process, gets the row must not be thrown back.
+        """
         view = self.ledger.view()
         self._show(view)
         request = RecordProgress(progress=view, deployment=self.deployment)
@@ -222,7 +226,6 @@ class OperationWorkflow:
             await call(RECORD_PROGRESS, request, summary=f"record: {view.status}")
             self._answer = view
             return
-        self._answer = view
         try:
             await workflow.execute_local_activity(
                 RECORD_PROGRESS.name,
@@ -235,6 +238,8 @@ class OperationWorkflow:
             if was_cancelled(fault):
                 raise asyncio.CancelledError from fault
             workflow.logger.warning("progress was not recorded; the next record carries it")
+        else:
+            self._answer = view
 
     def _show(self, view: Progress) -> None:
         """State for people in the Temporal UI."""
@@ -261,6 +266,7 @@ class OperationWorkflow:
                 await workflow.wait_condition(lambda: self._turn_granted, timeout=TURN_REMINDER)
             except TimeoutError:
                 await self.say(f"Waiting for {self.place.environment}: another rollout is under way", fraction=0)
+        self.ledger.end_wait(workflow.now())
         self._check_stop()
 
     async def _return_turn(self) -> None:

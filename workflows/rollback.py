@@ -28,7 +28,7 @@ class RollbackWorkflow(OperationWorkflow):
         return await self._guard(self._take_back())
 
     async def _take_back(self) -> OperationResult:
-        opened = await self.step(StepName.ROLLOUT, "Rolling back", self._roll_back())
+        opened = await self.step(StepName.ROLLOUT, "Rolling back", self._roll_back(), waiting=True)
         self.deployment = self.deployment.model_copy(
             update={
                 "status": DeploymentStatus.ROLLED_BACK,

@@ -75,10 +75,19 @@ class Operation(Identified, Timestamped, Base):
     __table_args__ = (
         Index("ix_operations_open", "status", postgresql_where=text("completed_at IS NULL")),
         Index("ix_operations_organization_id_id", "organization_id", "id"),
+        Index(
+            "ix_operations_learned",
+            "project_id",
+            "environment",
+            "kind",
+            "completed_at",
+            postgresql_where=text("status = 'completed'"),
+        ),
     )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
+    environment: Mapped[str | None] = mapped_column(String(16))
     kind: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16), default="pending")
     resource_type: Mapped[str] = mapped_column(String(32), default="deployment")

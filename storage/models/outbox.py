@@ -17,7 +17,10 @@ class OutboxEntry(Identified, Timestamped, Base):
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=text("done_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_outbox_due", "due_at", postgresql_where=text("done_at IS NULL")),
+        Index("ix_outbox_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+    )
 
     organization_id: Mapped[UUID | None]
     kind: Mapped[str] = mapped_column(String(32))
@@ -44,4 +47,4 @@ class IdempotencyKey(Timestamped, Base):
     status: Mapped[int]
     headers: Mapped[dict[str, Any]] = mapped_column(default=dict)
     body: Mapped[bytes] = mapped_column(LargeBinary)
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -5,17 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psycopg
 
-from domain.lifecycle import FINISHED_OPERATIONS
-from examples.client import Accepted, Api
-from tests.chaos.moments import Moment, Row, moments, reached
+from examples.client import Api
+from tests.chaos.moments import Moment, moments
 from tests.chaos.records import Records
-from tests.support.platform import App, Platform
+from tests.support.platform import App, Begun, Platform
 
 REPLICAS = 2
-OPERATION_SECONDS = 150.0
-LOOK_SECONDS = 0.004
+READY_SECONDS = 60.0
 
 # Slow where something is to be killed in the midst of it, quick everywhere else.
 SPEC: dict[str, Any] = {
@@ -35,7 +32,6 @@ class Arena:
         self.records = Records(self.platform.stack.data_dir)
         self.app: App = self.platform.app("chaos")
         self.moments: tuple[Moment, ...] = moments(REPLICAS)
-        self._number = 0
         self.app.ship_good(spec=SPEC)
 
     def close(self) -> None:
@@ -51,42 +47,15 @@ class Arena:
         self.platform.api.close()
         address = self.platform.stack.addresses["api"]
         self.platform.api = Api(address, self._token)
-        deadline = time.monotonic() + OPERATION_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while not _ready(address):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the API was not ready again within {OPERATION_SECONDS:g} s")
+                raise TimeoutError(f"the API was not ready again within {READY_SECONDS:g} s")
             time.sleep(0.05)
 
-    def ship(self) -> tuple[str, Accepted]:
-        """Ask for the next version; returns it with the answer."""
-        self._number += 1
-        version = f"2.0.{self._number}"
-        self.app.repository.commit(version, files={"delivery.yaml": self.app.spec(**SPEC)})
-        return version, self.app.api.build_and_deploy(self.app.feature["id"], version)
-
-    def await_moment(self, operation_id: str, moment: Moment) -> Row:
-        """The operation's row as soon as it stands at the moment."""
-        return self._await(operation_id, lambda row: reached(row, moment, self.moments))
-
-    def await_end(self, operation_id: str) -> Row:
-        """The operation's row once it is over."""
-        return self._await(operation_id, lambda row: row["status"] in FINISHED_OPERATIONS)
-
-    def _await(self, operation_id: str, wanted: Any) -> Row:
-        deadline = time.monotonic() + OPERATION_SECONDS
-        row: Row = {}
-        while time.monotonic() < deadline:
-            try:
-                row = self.records.operation(operation_id)
-            except psycopg.OperationalError:  # PostgreSQL may be what was killed
-                time.sleep(0.05)
-                continue
-            if wanted(row):
-                return row
-            time.sleep(LOOK_SECONDS)
-        raise TimeoutError(
-            f"operation {operation_id} stood at {row.get('current_step')!r} after {OPERATION_SECONDS:g} s"
-        )
+    def ship(self) -> Begun:
+        """Ask for the next version."""
+        return self.app.begin(spec=SPEC)
 
 
 def _ready(address: str) -> bool:

@@ -59,16 +59,18 @@ def _builds(records: Records, project_id: str) -> Iterator[str]:
 
 
 def _environment(records: Records, project_id: str) -> Iterator[str]:
-    """Nobody holds it; the newest good release is its current one; exactly that one runs and is routed to."""
+    """Nobody holds it; the release that succeeded last is its current one; exactly that one runs and is routed to."""
     environment = records.environment(project_id)
     if environment["holder_deployment_id"]:
         yield f"deployment {environment['holder_deployment_id']} still holds the environment"
     current = environment["current_release_id"]
     newest = records.all(
-        "SELECT id FROM deployments WHERE project_id = %s AND status = 'success' ORDER BY id DESC LIMIT 1", project_id
+        """SELECT id FROM deployments WHERE project_id = %s AND status = 'success'
+        ORDER BY completed_at DESC LIMIT 1""",
+        project_id,
     )
     if newest and newest[0]["id"] != current:
-        yield f"the current release is {current}, the newest good one is {newest[0]['id']}"
+        yield f"the current release is {current}, the last good one is {newest[0]['id']}"
     yield from _releases(records, environment)
     yield from _instances(records, environment)
     yield from _routes(records, environment)

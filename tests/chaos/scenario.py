@@ -8,6 +8,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.invariants import settled
 from tests.chaos.moments import Moment, Row
 from tests.chaos.victims import MAY_FAIL, RPS, Victim, await_back, kill
+from tests.chaos.watching import await_end, await_moment
 from tests.support.load_process import LoadProcess, load_on
 
 
@@ -41,13 +42,13 @@ def run_scenario(arena: Arena, victim: Victim, moment: Moment) -> Outcome:
 
 def _deliver_and_kill(arena: Arena, outcome: Outcome, load: LoadProcess) -> None:
     serving = str(arena.records.environment(arena.project_id)["current_release_id"])
-    version, accepted = arena.ship()
+    begun = arena.ship()
     began = time.monotonic()
-    row = arena.await_moment(accepted.operation_id, outcome.moment)
+    operation_id = begun.accepted.operation_id
+    row = await_moment(arena.records, operation_id, outcome.moment, arena.moments)
     outcome.stood_at = str(row["current_step"])
-    operation_id = accepted.operation_id
     pid = kill(outcome.victim, arena.records, operation_id=operation_id, moment=outcome.moment, serving=serving)
-    row = arena.await_end(operation_id)
+    row = await_end(arena.records, operation_id)
     outcome.seconds = time.monotonic() - began
     outcome.end = _end(row)
     await_back(outcome.victim, arena.records, pid)
@@ -56,8 +57,8 @@ def _deliver_and_kill(arena: Arena, outcome: Outcome, load: LoadProcess) -> None
     _count(outcome, load.stop())
     if row["status"] != "completed":
         outcome.wrong.append(f"ended as {outcome.end}: {row['error']}")
-    elif (seen := arena.app.service.version()) != version:
-        outcome.wrong.append(f"{seen} serves, not {version}")
+    elif (seen := arena.app.service.version()) != begun.version:
+        outcome.wrong.append(f"{seen} serves, not {begun.version}")
 
 
 def _end(row: Row) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from examples.client import Api, Json, Service
+from examples.client import Accepted, Api, Json, Service
 from examples.embedded import EmbeddedStack
 from examples.repository import ServiceRepository
 
@@ -37,6 +37,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             out[key] = value
     return out
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A build-and-deploy that was accepted."""
+
+    version: str
+    commit: str
+    accepted: Accepted
 
 
 @dataclass(frozen=True)
@@ -124,15 +133,15 @@ class App:
         """The example's delivery.yaml made quick, with sections changed."""
         return yaml.safe_dump(merge(merge(self._spec, QUICK), over), sort_keys=False)
 
-    def ship(
+    def begin(
         self,
         *,
         fault: str = "none",
         files: Mapping[str, str | None] | None = None,
         spec: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Shipped:
-        """Commit the next version, build and deploy it, wait for the end (whichever it is).
+    ) -> Begun:
+        """Commit the next version, ask for its build and deployment, do not wait.
 
         Args:
             fault: the example's fault switch.
@@ -144,9 +153,13 @@ class App:
         commit = self.repository.commit(
             version, fault=fault, files={"delivery.yaml": self.spec(**(spec or {})), **(files or {})}
         )
-        accepted = self.api.build_and_deploy(self.feature["id"], version, **options)
-        operation = self.api.wait(accepted.operation_id, OPERATION_SECONDS)
-        return Shipped(version, commit, operation, self.api.deployment(accepted.deployment_id))
+        return Begun(version, commit, self.api.build_and_deploy(self.feature["id"], version, **options))
+
+    def ship(self, **options: Any) -> Shipped:
+        """`begin`, and wait for the end, whichever it is."""
+        begun = self.begin(**options)
+        operation = self.api.wait(begun.accepted.operation_id, OPERATION_SECONDS)
+        return Shipped(begun.version, begun.commit, operation, self.api.deployment(begun.accepted.deployment_id))
 
     def ship_good(self, **options: Any) -> Shipped:
         """`ship`, and fail with the operation's error unless it succeeded."""

@@ -1,6 +1,7 @@
 """Time, memory, output, a full disk, and deaths in a row."""
 
 import itertools
+import shlex
 import shutil
 import sys
 import time
@@ -25,7 +26,7 @@ async def test_a_flood_of_output_is_cut_and_ended(state: Path) -> None:
 
 
 async def test_memory_is_counted_over_the_whole_tree(state: Path) -> None:
-    hog = f"exec {sys.executable} -c 'b = bytearray(60_000_000); input()' < /dev/zero"
+    hog = f"exec {shlex.quote(sys.executable)} -c 'b = bytearray(60_000_000); input()' < /dev/zero"
     ended = await run(state, f"({hog}) & ({hog}) & wait", memory_mb=100)
     assert ended.reason == "memory_limit"
 

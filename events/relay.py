@@ -55,17 +55,20 @@ class Relay:
             claims = OutboxClaims(session)
             entries = await claims.due(kinds=list(self._doers), limit=BATCH)
             for entry in entries:
-                await self._do(entry, claims)
+                if not await self._do(entry, claims):
+                    # Temporal is away for all of them: each try costs seconds, and the rows are locked meanwhile.
+                    return 0
             return len(entries)
 
-    async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> None:
+    async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> bool:
         try:
             await self._doers[entry.kind](entry, claims)
         except DeliveryError as error:
             log.warning("relay.delayed", topic=entry.topic, resource_id=str(entry.resource_id), reason=error.message)
             await claims.later(entry, error.message)
-            return
+            return False
         await claims.done(entry.id)
+        return True
 
     async def _start_workflow(self, entry: OutboxEntry, claims: OutboxClaims) -> None:
         await self._operations.start(OperationKind(entry.topic), entry.payload)

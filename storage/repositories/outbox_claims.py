@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.models import Operation, OutboxEntry
 
 FIRST_RETRY = timedelta(seconds=1)
-LAST_RETRY = timedelta(seconds=30)
+LAST_RETRY = timedelta(seconds=10)
 MAX_ERROR = 500
 
 

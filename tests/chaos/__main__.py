@@ -5,6 +5,7 @@ Starts a stack of its own on free ports, delivers one version a kill, and exits 
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help=f"processes: {','.join(Victim)}")
     parser.add_argument("--steps", default="", help="steps, e.g. build,rollout:shift")
     wanted = kills(parser.parse_args(arguments))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stack is taken down too
     began = time.monotonic()
     say(f"{len(wanted)} kills; starting a stack")
     with arena() as stage:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.records import Records
 from tests.support.platform import Platform
 
 
@@ -28,3 +29,11 @@ def live(platform):
     app = platform.app("live")
     app.ship_good()
     return app
+
+
+@pytest.fixture
+def records(platform):
+    """The stack's database, target and router, read beside the API."""
+    found = Records(platform.stack.data_dir)
+    yield found
+    found.close()

@@ -1,0 +1,21 @@
+"""A process that is there and does nothing: as one that hangs, or a machine that is gone from the network."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from runtime.stack import leftovers
+from tests.chaos.records import Records
+
+
+@contextmanager
+def frozen(records: Records, part: str) -> Iterator[None]:
+    """Stop a part of the stack (SIGSTOP) and let it go on at the end; the supervisor sees it alive all the while."""
+    process = psutil.Process(leftovers.running(records.layout)[part])
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)

@@ -12,6 +12,7 @@ from api.auth.permissions import documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
 from api.health import Health
+from api.learning import Learned
 from api.middleware import BodyGuard, RequestContext
 from api.parts import Parts
 from api.ports import OperationsPort
@@ -104,7 +105,7 @@ def _lifespan(
         engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
         sessions = create_sessions(engine)
         reach = make_operations(settings)
-        progress = ProgressReader(reach)
+        progress = ProgressReader(reach, Learned(sessions))
         app.state.parts = Parts(
             settings=settings,
             sessions=sessions,
@@ -112,7 +113,7 @@ def _lifespan(
             progress=progress,
             watch=Watch(sessions, progress),
             verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
-            health=Health(settings, engine),
+            health=Health(settings, engine, reach),
         )
         try:
             yield

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.ports import OperationsPort
+from domain.errors import DeliveryError
 from runtime.logging import get_logger
 from runtime.settings import Settings
 from storage import migrations
@@ -27,9 +29,10 @@ Check = Callable[[], Awaitable[None]]
 class Health:
     """The contract's four services, and whether the schema is the one this code knows."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+    def __init__(self, settings: Settings, engine: AsyncEngine, operations: OperationsPort) -> None:
         self._settings = settings
         self._engine = engine
+        self._operations = operations
         self._head = migrations.head()
         self._lock = asyncio.Lock()
         self._seen: Mapping[str, str | None] = {}
@@ -51,7 +54,7 @@ class Health:
         checks: Mapping[str, tuple[Check, str]] = {
             "database": (self._check_database, "Database connection failed"),
             "cache": (_in_memory, ""),
-            "message_queue": (self._check_message_queue, "Workflow engine (Temporal) connection failed"),
+            "message_queue": (self._operations.check, "Workflow engine (Temporal) connection failed"),
             "storage": (self._check_storage, "Data folder is not writable"),
         }
         outcomes = await asyncio.gather(*(_outcome(check, message) for check, message in checks.values()))
@@ -67,11 +70,6 @@ class Health:
         if found != self._head:
             raise OSError(f"schema is at {found}, this code needs {self._head}: run python -m storage.migrations")
 
-    async def _check_message_queue(self) -> None:
-        host, _, port = self._settings.temporal_address.rpartition(":")
-        _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.close()
-
     async def _check_storage(self) -> None:
         await asyncio.to_thread(_write, self._settings.data_dir)
 
@@ -84,7 +82,7 @@ async def _outcome(check: Check, message: str) -> str | None:
     try:
         async with asyncio.timeout(CHECK_LIMIT_S):
             await check()
-    except (OSError, ValueError, SQLAlchemyError, PsycopgError) as error:
+    except (OSError, ValueError, SQLAlchemyError, PsycopgError, DeliveryError) as error:
         # The cause may name hosts and users: it goes to the log, not to strangers.
         log.warning("health.check_failed", message=message, cause=str(error))
         return message

@@ -20,5 +20,8 @@ class OperationsPort(Protocol):
     async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
         """Make a rollout under way go back. ConflictError or DependencyError."""
 
+    async def check(self) -> None:
+        """Whether Temporal serves; DependencyError when it does not say so within a second."""
+
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         """End an operation. ConflictError or DependencyError."""

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.learning import Learned
 from api.ports import OperationsPort
 from contracts.operations import OperationError, Progress, StepProgress
 from domain.lifecycle import FINISHED_OPERATIONS, OperationKind, OperationStatus
@@ -19,6 +20,7 @@ class Snapshot:
 
     row: Operation
     progress: Progress
+    eta_seconds: int | None = None
 
     @property
     def done(self) -> bool:
@@ -37,8 +39,9 @@ class ProgressReader:
     Without that memory a workflow that does not answer for a moment would throw a client back to an older row.
     """
 
-    def __init__(self, operations: OperationsPort) -> None:
+    def __init__(self, operations: OperationsPort, learned: Learned) -> None:
         self._operations = operations
+        self._learned = learned
         self._told: OrderedDict[UUID, Progress] = OrderedDict()
 
     async def of(self, row: Operation) -> Snapshot:
@@ -48,7 +51,8 @@ class ProgressReader:
             self._told.pop(row.id, None)
             return Snapshot(row, stored)
         asked = await self._operations.progress(row.id)
-        return Snapshot(row, self._newest(row, stored, asked))
+        newest = self._newest(row, stored, asked)
+        return Snapshot(row, newest, await self._learned.eta(row, newest))
 
     def _newest(self, row: Operation, stored: Progress, asked: Progress | None) -> Progress:
         known = [one for one in (stored, asked, self._told.get(row.id)) if one is not None]

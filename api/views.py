@@ -33,7 +33,7 @@ def accepted_view(operation: Operation) -> AcceptedView:
 
 
 def operation_view(snapshot: Snapshot) -> OperationView:
-    """An operation; `eta_seconds` is null until there are runs to learn from."""
+    """An operation; `eta_seconds` is null until there are runs to learn from, and when it is finished."""
     row, progress = snapshot.row, snapshot.progress
     url = deployment_path(row.resource_id)
     completed = progress.status is OperationStatus.COMPLETED
@@ -42,7 +42,7 @@ def operation_view(snapshot: Snapshot) -> OperationView:
             **_columns(row),
             **progress.model_dump(),
             "done": snapshot.done,
-            "eta_seconds": None,
+            "eta_seconds": snapshot.eta_seconds,
             "resource_url": url,
             "result_url": url if completed else None,
         }

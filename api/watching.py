@@ -6,21 +6,40 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from api.progress import ProgressReader, Snapshot
+from domain.errors import NotFoundError
 from orchestration.shared import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.repositories.operations import OperationRepository
-from storage.tenancy import PLATFORM
+from storage.tenancy import PLATFORM, Tenant
 
 LOOK_EVERY_S = 0.25
+# Proxies close what is silent; 15 s is what the HTML standard suggests for event streams.
+BEAT_S = 15.0
 
 
 class Watch:
-    """Snapshots shared by everybody who waits. Callers have checked before that they may see the operation."""
+    """Snapshots shared by everybody who asks or waits: neither the database nor the workflow notices how many."""
 
-    def __init__(self, sessions: Sessions, progress: ProgressReader) -> None:
+    def __init__(self, sessions: Sessions, progress: ProgressReader, *, beat_s: float = BEAT_S) -> None:
         self._sessions = sessions
         self._progress = progress
+        self._beat_s = beat_s
         self._answers: SharedAnswers[UUID, Snapshot] = SharedAnswers(self._look, keep_s=LOOK_EVERY_S)
+
+    async def now(self, operation_id: UUID, tenant: Tenant) -> Snapshot:
+        """The operation as it was at most a quarter of a second ago.
+
+        Raises:
+            NotFoundError: it does not exist, or not for this tenant.
+        """
+        snapshot = await self._answers.get(operation_id)
+        if not tenant.owns(snapshot.row.organization_id):
+            raise NotFoundError(f"operation {operation_id} does not exist")
+        return snapshot
+
+    def forget(self, operation_id: UUID) -> None:
+        """Something was changed: whoever asks next shall see it."""
+        self._answers.forget(operation_id)
 
     async def until_changed(self, seen: Snapshot, limit_s: float) -> Snapshot:
         """The operation as soon as it differs from what was seen, or as it is when the time is over."""
@@ -35,15 +54,21 @@ class Watch:
         return latest
 
     async def changes(self, first: Snapshot, *, known_version: int, limit_s: float) -> AsyncIterator[Snapshot | None]:
-        """Snapshots newer than a version, ending with the final one or after `limit_s`; None while nothing happens."""
+        """Snapshots newer than a version, ending with the final one or after `limit_s`; None while nothing happens.
+
+        Versions grow; the known one is told once more when a cancel was asked for, which has no version of its own.
+        """
         deadline = time.monotonic() + limit_s
-        latest = first
-        if latest.done or latest.progress.version > known_version:
+        latest, told = first, known_version
+        again = latest.progress.version == told and latest.row.cancel_requested_at is not None
+        if latest.progress.version > told or again or latest.done:
             yield latest
+            told = max(told, latest.progress.version)
         while not latest.done and time.monotonic() < deadline:
-            newer = await self.until_changed(latest, min(15.0, max(0.0, deadline - time.monotonic())))
-            yield newer if newer.mark != latest.mark else None
-            latest = newer
+            newer = await self.until_changed(latest, min(self._beat_s, max(0.0, deadline - time.monotonic())))
+            news = newer.mark != latest.mark and (newer.done or newer.progress.version >= told)
+            yield newer if news else None
+            latest, told = newer, max(told, newer.progress.version)
 
     async def _look(self, operation_id: UUID) -> Snapshot:
         async with transaction(self._sessions) as session:

@@ -9,6 +9,7 @@ from uuid import UUID
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
@@ -21,7 +22,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from contracts.names import (
     ABORT_UPDATE,
@@ -39,13 +40,14 @@ from contracts.names import (
 from contracts.operations import AbortRequest, BuildAndDeployInput, Place, Progress, RollbackInput
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind, OperationStatus
-from orchestration.connection import Connection, answering_within
+from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
 from runtime.settings import Settings
 
 START_LIMIT_S = 2.0
 QUERY_LIMIT_S = 1.5
 UPDATE_LIMIT_S = 4.0
+CHECK_LIMIT_S = 1.0
 SHARED_FOR_S = 0.25
 
 _STARTS: Mapping[OperationKind, tuple[WorkflowName, type[BuildAndDeployInput] | type[RollbackInput]]] = {
@@ -85,19 +87,19 @@ class Operations:
             ConflictError: it is finished, past its final switch, or being stopped already.
             DependencyError: Temporal or its workers do not answer.
         """
-        try:
-            async with answering_within(UPDATE_LIMIT_S):
-                client = await self._connection.client()
-                handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+        async with answering_within(UPDATE_LIMIT_S):
+            client = await self._connection.client()
+            handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+            try:
                 await handle.execute_update(ABORT_UPDATE, request, id=f"abort-{operation_id}")
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            message = cause.message if isinstance(cause, ApplicationError) else "it cannot be stopped now"
-            raise ConflictError(message, code=ErrorCode.INVALID_STATE) from error
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
-            raise
+            except WorkflowUpdateFailedError as error:
+                cause = error.cause
+                message = cause.message if isinstance(cause, ApplicationError) else "it cannot be stopped now"
+                raise ConflictError(message, code=ErrorCode.INVALID_STATE) from error
+            except RPCError as error:
+                if is_missing(error):
+                    raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
+                raise
 
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         """The same as `abort`: before traffic moved it cleans up, after it the traffic goes back."""
@@ -105,27 +107,40 @@ class Operations:
 
     async def is_running(self, operation_id: UUID) -> bool:
         """Whether the operation's workflow exists and is not closed; raises `DependencyError` when nobody knows."""
-        try:
-            async with answering_within(START_LIMIT_S):
-                client = await self._connection.client()
+        async with answering_within(START_LIMIT_S):
+            client = await self._connection.client()
+            try:
                 seen = await client.get_workflow_handle(operation_workflow_id(operation_id)).describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return seen.status is WorkflowExecutionStatus.RUNNING
+            except RPCError as error:
+                if is_missing(error):
+                    return False
+                raise
+            return seen.status is WorkflowExecutionStatus.RUNNING
+
+    async def check(self) -> None:
+        """Ask whether Temporal serves; raises `DependencyError` when it does not say so within a second."""
+        await self._connection.check(CHECK_LIMIT_S)
 
     async def _query(self, operation_id: UUID) -> Progress | None:
         try:
             async with answering_within(QUERY_LIMIT_S):
                 client = await self._connection.client()
                 handle = client.get_workflow_handle(operation_workflow_id(operation_id))
-                seen: Progress = await handle.query(
-                    PROGRESS_QUERY, result_type=Progress, reject_condition=QueryRejectCondition.NOT_OPEN
-                )
-                return seen
-        except (DependencyError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+                return await _ask(handle)
+        except (DependencyError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
+
+
+async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:
+    try:
+        seen: Progress = await handle.query(
+            PROGRESS_QUERY, result_type=Progress, reject_condition=QueryRejectCondition.NOT_OPEN
+        )
+    except RPCError as error:
+        if is_missing(error):
+            return None  # nobody has started it yet
+        raise
+    return seen
 
 
 async def _start(

@@ -45,9 +45,11 @@ async def check_temporal(client: Client, settings: Settings, limit_s: float = 1.
     try:
         # rpc_timeout counts per attempt; the outer limit counts once
         async with asyncio.timeout(limit_s):
-            await client.service_client.check_health(timeout=timedelta(seconds=limit_s))
+            serves = await client.service_client.check_health(timeout=timedelta(seconds=limit_s))
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise _unreachable(settings) from error
+    if not serves:
+        raise _unreachable(settings)
 
 
 def _unreachable(settings: Settings) -> DependencyError:

@@ -15,6 +15,10 @@ class Tenant:
 
     organization_id: UUID | None
 
+    def owns(self, organization_id: UUID) -> bool:
+        """Whether rows of an organization may be seen."""
+        return self.organization_id is None or self.organization_id == organization_id
+
     def filter(self, statement: Select[*Columns], column: Any) -> Select[*Columns]:
         """The statement restricted to this tenant's rows."""
         if self.organization_id is None:

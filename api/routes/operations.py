@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OperationsCancel, OperationsRead
@@ -20,10 +19,11 @@ from api.parts import AppParts, Parts
 from api.progress import Snapshot, stored_snapshot
 from api.rollbacks import ensure_started, invalid_state
 from api.schemas.operations import CancelRequest, OperationView
+from api.streams import EventStream, unless_gone
 from api.views import operation_view
 from contracts.operations import AbortRequest
 from contracts.payload import bounded
-from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
+from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
 from storage.engine import transaction
 from storage.models import Operation
 from storage.repositories.operations import OperationRepository
@@ -32,6 +32,7 @@ router = APIRouter(tags=["Operations"])
 
 MAX_WAIT_S = 60
 FOLLOW_LIMIT_S = 900.0
+RECONNECT_MS = 2000
 _PREFERENCE = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
 
 
@@ -44,11 +45,13 @@ async def list_operations(
     page: WantedPage,
     status: OperationStatus | None = None,
     project_id: UUID | None = None,
+    environment: EnvironmentName | None = None,
+    kind: OperationKind | None = None,
 ) -> Response:
     """Newest first, as recorded; one that runs is told more exactly by its own address."""
     async with transaction(parts.sessions) as session:
         found = await OperationRepository(session, principal.tenant).search(
-            status=status, project_id=project_id, request=page
+            status=status, project_id=project_id, environment=environment, kind=kind, request=page
         )
     return reply_page(request, found, [operation_view(stored_snapshot(row)) for row in found.rows])
 
@@ -64,11 +67,11 @@ async def get_operation(
     prefer: Annotated[str | None, Header(max_length=200, description="wait=30: the same (RFC 7240)")] = None,
 ) -> Response:
     """With `wait`, answers as soon as something changes, at once when it is finished."""
-    snapshot = await parts.progress.of(await _row(parts, principal, operation_id))
+    snapshot = await parts.watch.now(operation_id, principal.tenant)
     preferred = _PREFERENCE.search(prefer) if prefer and wait is None else None
     seconds = min(int(preferred[1]), MAX_WAIT_S) if preferred else wait or 0
     if seconds:
-        snapshot = await parts.watch.until_changed(snapshot, seconds)
+        snapshot = await unless_gone(request, parts.watch.until_changed(snapshot, seconds)) or snapshot
     headers = {"Preference-Applied": f"wait={seconds}"} if preferred else {}
     return reply(request, operation_view(snapshot), headers=headers)
 
@@ -104,10 +107,17 @@ async def cancel_operation(
         headers = accepted_headers(parts.settings, row.id, row.resource_id)
         return reply(request, operation_view(await parts.progress.of(row)), status=202, headers=headers)
 
-    return await command.run(cancel)
+    response = await command.run(cancel)
+    parts.watch.forget(operation_id)
+    return response
 
 
-@router.get("/operations/{operation_id}/events", summary="Follow an operation (server-sent events)")
+@router.get(
+    "/operations/{operation_id}/events",
+    summary="Follow an operation (server-sent events)",
+    response_class=EventStream,
+    responses={204: {"description": "Last-Event-ID names the final event: there is nothing to come"}},
+)
 async def follow_operation(
     parts: AppParts,
     principal: OperationsRead,
@@ -115,10 +125,13 @@ async def follow_operation(
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> Response:
     """An event for every change; its id is the operation's version. Ends with the operation."""
-    snapshot = await parts.progress.of(await _row(parts, principal, operation_id))
+    snapshot = await parts.watch.now(operation_id, principal.tenant)
     known = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
+    if snapshot.done and known >= snapshot.progress.version:
+        # EventSource connects again after every end; this is how it is told to stop.
+        return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(parts, snapshot, known), headers=headers, media_type="text/event-stream")
+    return EventStream(_events(parts, snapshot, known), headers=headers)
 
 
 @router.get("/operations/{operation_id}/logs", summary="Read an operation's logs")
@@ -136,6 +149,7 @@ async def _row(parts: Parts, principal: Principal, operation_id: UUID) -> Operat
 
 
 async def _events(parts: Parts, first: Snapshot, known_version: int) -> AsyncIterator[str]:
+    yield f"retry: {RECONNECT_MS}\n\n"
     async for change in parts.watch.changes(first, known_version=known_version, limit_s=FOLLOW_LIMIT_S):
         if change is None:
             yield ": nothing new\n\n"

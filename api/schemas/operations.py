@@ -21,12 +21,13 @@ class AcceptedView(View):
 
 
 class StepView(View):
-    """One step of an operation."""
+    """One step of an operation. `waited_seconds`: for its turn or for people, which is no machine time."""
 
     name: StepName
     status: StepStatus
     started_at: Timestamp | None
     completed_at: Timestamp | None
+    waited_seconds: float
     detail: str | None
 
 

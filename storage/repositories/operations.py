@@ -1,27 +1,32 @@
 """Operations as clients read and ask for them; `projections.py` writes their progress."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
-from domain.lifecycle import FINISHED_OPERATIONS
+from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
 from storage.models import Operation
 from storage.repositories.base import Page, PageRequest, Repository
 
 
 class OperationRepository(Repository[Operation]):
-    """Operations of a tenant, by status and project."""
+    """Operations of a tenant, by status, project, environment and kind."""
 
     model = Operation
     noun = "operation"
 
-    async def search(self, *, status: str | None, project_id: UUID | None, request: PageRequest) -> Page[Operation]:
-        statement = self.base()
-        if status is not None:
-            statement = statement.where(Operation.status == status)
-        if project_id is not None:
-            statement = statement.where(Operation.project_id == project_id)
-        return await self.page(statement, request)
+    async def search(
+        self,
+        *,
+        status: str | None,
+        project_id: UUID | None,
+        environment: str | None = None,
+        kind: str | None = None,
+        request: PageRequest,
+    ) -> Page[Operation]:
+        wanted = {"status": status, "project_id": project_id, "environment": environment, "kind": kind}
+        return await self.page(self.base().filter_by(**{k: v for k, v in wanted.items() if v is not None}), request)
 
     async def building(self, project_id: UUID, version_tag: str) -> Operation | None:
         """An unfinished operation that builds this version of a project."""
@@ -32,6 +37,23 @@ class OperationRepository(Repository[Operation]):
             Operation.input["version_tag"].astext == version_tag,
         )
         return await self.session.scalar(statement.limit(1))
+
+    async def completed_steps(
+        self, *, project_id: UUID, environment: str | None, kind: str, limit: int
+    ) -> list[list[Any]]:
+        """The steps of the newest completed operations of a project, environment and kind."""
+        found = await self.session.scalars(
+            select(Operation.steps)
+            .where(
+                Operation.project_id == project_id,
+                Operation.environment == environment,
+                Operation.kind == kind,
+                Operation.status == OperationStatus.COMPLETED,
+            )
+            .order_by(Operation.completed_at.desc())
+            .limit(limit)
+        )
+        return list(found)
 
     async def request_cancel(self, operation_id: UUID) -> None:
         """Note when a person first asked for the end of an operation."""

@@ -57,6 +57,9 @@ class RecordedOperations:
         self._fail()
         self.stopped.append((operation_id, request))
 
+    async def check(self) -> None:
+        self._fail()
+
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         await self.abort(operation_id, request)
 

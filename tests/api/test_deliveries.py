@@ -225,7 +225,7 @@ async def test_events_follow_an_operation_to_its_end(world, path, operations, bu
     made = await build_of(world, "9.3.0")
     response = await world.developer.get(f"/operations/{made['operation_id']}/events")
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.text.startswith("id: 0\nevent: progress\ndata: {")
+    assert response.text.startswith("retry: 2000\n\nid: 0\nevent: progress\ndata: {")
     assert '"status":"completed"' in response.text
 
 

@@ -24,6 +24,7 @@ class SignalName(StrEnum):
     REQUEST_TURN = "request_turn"
     RETURN_TURN = "return_turn"
     TURN_GRANTED = "turn_granted"
+    TURN_QUEUED = "turn_queued"
 
 
 PROGRESS_QUERY = "progress"

@@ -146,6 +146,14 @@ class TurnRequest(Payload):
     environment_id: UUID
     workflow_id: str
     deployment_id: UUID
+    urgent: bool = False  # a rollback goes before everything that waits
+
+
+class TurnQueued(Payload):
+    """Told to a waiting workflow whenever its place changes: 1 is the next; and who has the turn now."""
+
+    position: int = Field(ge=1)
+    holder_deployment_id: UUID | None = None
 
 
 class TurnGrant(Payload):

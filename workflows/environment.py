@@ -14,6 +14,7 @@ from contracts.rollouts import (
     RetiredRelease,
     StopRelease,
     TurnGrant,
+    TurnQueued,
     TurnRequest,
     TurnReturn,
 )
@@ -34,6 +35,7 @@ class EnvironmentWorkflow:
         self._waiting = list(state.waiting)
         self._retired = list(state.retired)
         self._told = False
+        self._places: dict[str, TurnQueued] = {}
         self._changed = True
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
@@ -41,7 +43,8 @@ class EnvironmentWorkflow:
         """First in, first out; asking again changes nothing but has a lost grant told again."""
         known = any(w.workflow_id == request.workflow_id for w in self._waiting)
         if not known and not self._holds(request.workflow_id):
-            self._waiting.append(request)
+            self._enqueue(request)
+        self._places.pop(request.workflow_id, None)
         self._told = False
         self._changed = True
 
@@ -49,6 +52,7 @@ class EnvironmentWorkflow:
     def return_turn(self, back: TurnReturn) -> None:
         """The holder is done (or a waiting one gave up)."""
         self._waiting = [w for w in self._waiting if w.workflow_id != back.workflow_id]
+        self._places.pop(back.workflow_id, None)
         if self._holds(back.workflow_id):
             self._holder = None
         known = {r.release_id for r in back.retired}
@@ -67,10 +71,15 @@ class EnvironmentWorkflow:
         while not workflow.info().is_continue_as_new_suggested():
             self._changed = False
             await self._grant()
+            await self._tell_places()
             await self._stop_due()
             await self._wait()
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self.state())
+
+    def _enqueue(self, request: TurnRequest) -> None:
+        urgent = sum(1 for waiting in self._waiting if waiting.urgent)
+        self._waiting.insert(urgent if request.urgent else len(self._waiting), request)
 
     def _holds(self, workflow_id: str) -> bool:
         return self._holder is not None and self._holder.workflow_id == workflow_id
@@ -90,6 +99,23 @@ class EnvironmentWorkflow:
             self._told = True
         except ApplicationError:
             self._drop(holder)
+
+    async def _tell_places(self) -> None:
+        """Everybody who waits learns of a new place; one that is no more leaves the queue."""
+        holder = self._holder.deployment_id if self._holder else None
+        for place, waiting in enumerate(list(self._waiting), 1):
+            message = TurnQueued(position=place, holder_deployment_id=holder)
+            if self._places.get(waiting.workflow_id) != message:
+                self._places[waiting.workflow_id] = message
+                await self._tell_place(waiting, message)
+
+    async def _tell_place(self, waiting: TurnRequest, message: TurnQueued) -> None:
+        try:
+            handle = workflow.get_external_workflow_handle(waiting.workflow_id)
+            await handle.signal(SignalName.TURN_QUEUED, message)
+        except ApplicationError:
+            self._waiting = [w for w in self._waiting if w.workflow_id != waiting.workflow_id]
+            self._changed = True
 
     def _drop(self, holder: TurnRequest) -> None:
         if self._holder is holder:

@@ -27,6 +27,7 @@ from contracts.rollouts import (
     RetiredRelease,
     TrafficReport,
     TurnGrant,
+    TurnQueued,
     TurnRequest,
     TurnReturn,
 )
@@ -60,6 +61,10 @@ class OperationWorkflow:
         self._status_if_failed: DeploymentStatus | None = None
         self._turn_granted = False
         self._turn_wanted = False
+        self._urgent = False
+        self._place: TurnQueued | None = None
+        self._place_told: TurnQueued | None = None
+        self._status_while_queued: DeploymentStatus | None = DeploymentStatus.QUEUED
         self._shown = ""
         self._work: asyncio.Task[OperationResult] | None = None
 
@@ -74,6 +79,11 @@ class OperationWorkflow:
     def turn_granted(self, grant: TurnGrant) -> None:
         """The environment's turn is ours."""
         self._turn_granted = grant.environment_id == self.place.environment_id
+
+    @workflow.signal
+    def turn_queued(self, place: TurnQueued) -> None:
+        """Somebody else has the turn; this is our place in the queue."""
+        self._place = place
 
     @workflow.update
     async def abort(self, request: AbortRequest) -> None:
@@ -258,16 +268,31 @@ class OperationWorkflow:
             environment_id=self.place.environment_id,
             workflow_id=workflow.info().workflow_id,
             deployment_id=self.place.deployment_id,
+            urgent=self._urgent,
         )
         self._turn_wanted = True
         while not self._turn_granted:
             await self.call(REQUEST_TURN, request, summary=f"ask for the turn of {self.place.environment}")
             try:
-                await workflow.wait_condition(lambda: self._turn_granted, timeout=TURN_REMINDER)
+                await self._await_turn()
             except TimeoutError:
-                await self.say(f"Waiting for {self.place.environment}: another rollout is under way", fraction=0)
+                continue
         self.ledger.end_wait(workflow.now())
         self._check_stop()
+
+    async def _await_turn(self) -> None:
+        """Until the turn is ours, telling every new place in the queue; raises `TimeoutError` to be asked for again."""
+        while not self._turn_granted:
+            await workflow.wait_condition(self._turn_news, timeout=TURN_REMINDER)
+            if not self._turn_granted and self._place:
+                told = self._place_told = self._place
+                if self._status_while_queued:
+                    self.tell(self._status_while_queued)
+                holder = f"; deployment {told.holder_deployment_id} is under way" if told.holder_deployment_id else ""
+                await self.say(f"Queued for {self.place.environment} at position {told.position}{holder}", fraction=0)
+
+    def _turn_news(self) -> bool:
+        return self._turn_granted or self._place != self._place_told
 
     async def _return_turn(self) -> None:
         if not self._turn_wanted:

@@ -22,6 +22,8 @@ class RollbackWorkflow(OperationWorkflow):
         self._order = order
         self._prepare(order.place, Ledger(order.place.operation_id, OperationKind.ROLLBACK, [StepName.ROLLOUT]))
         self._status_if_failed = DeploymentStatus.SUCCESS  # it serves on
+        self._status_while_queued = None  # the API told `rolling_back` already
+        self._urgent = True
 
     @workflow.run
     async def run(self, _order: RollbackInput) -> OperationResult:

@@ -1,14 +1,14 @@
 """One rollout at a time in an environment, in the order they came; retired releases are stopped in time."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from contracts.names import ABORT_UPDATE, environment_workflow_id
 from contracts.operations import AbortRequest
 from contracts.rollouts import EnvironmentState
-from domain.lifecycle import OperationStatus
+from domain.lifecycle import DeploymentStatus, OperationStatus
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.world import order, place
+from tests.workflows.world import order, place, rollback
 
 
 async def state(bench: Bench, environment_id: object) -> EnvironmentState:
@@ -30,6 +30,8 @@ async def test_the_second_waits_for_the_first(bench: Bench) -> None:
     assert seen.holder.workflow_id == first.id
     assert [w.workflow_id for w in seen.waiting] == [second.id]
     assert bench.world.done.count("open release") == 1
+    await until(lambda: _status(bench, second_order.place.deployment_id) == DeploymentStatus.QUEUED)
+    assert "position 1" in (bench.world.progress.current_step or "")
     let_go.set()
     await first.result()
     await second.result()
@@ -38,6 +40,30 @@ async def test_the_second_waits_for_the_first(bench: Bench) -> None:
         "open release"
     )
     assert (await state(bench, environment_id)).holder is None
+
+
+def _status(bench: Bench, deployment_id: UUID) -> DeploymentStatus | None:
+    told = [r.deployment for r in bench.world.records if r.deployment and r.deployment.deployment_id == deployment_id]
+    return told[-1].status if told else None
+
+
+async def test_a_rollback_goes_before_what_waits(bench: Bench) -> None:
+    bench.world.use_entity = True
+    bench.world.old_release()
+    environment_id = uuid4()
+    let_go = bench.world.hold("traffic.verify")
+    first = await bench.start(order(place(environment_id)))
+    await bench.world.reached["traffic.verify"].wait()
+    second = await bench.start(order(place(environment_id)))
+    await until(lambda: bench.world.done.count("ask turn") == 2)
+    third = await bench.start(rollback(place(environment_id)))
+    await until(lambda: bench.world.done.count("ask turn") == 3)
+    seen = await state(bench, environment_id)
+    assert [w.workflow_id for w in seen.waiting] == [third.id, second.id]
+    let_go.set()
+    for handle in (first, second, third):
+        await handle.result()
+    assert bench.world.done.index("reopen release") < bench.world.done.index("open release", 20)
 
 
 async def test_one_that_gives_up_waiting_leaves_the_queue(bench: Bench) -> None:

@@ -32,7 +32,7 @@ from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from activities.sources import SourceActivities
 from activities.traffic import TrafficActivities
-from activities.workspaces import BuildFolders, WorkspaceActivities
+from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
@@ -202,6 +202,8 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> None:
+    sweep = WorkspaceSweep(BuildFolders(settings.data_dir), Operations(settings, Connection(settings)).is_running)
+    stack.push_async_callback(_stop, asyncio.create_task(sweep.run()))
     activities = build_activities(settings)
     for queue in (BUILD_QUEUE, own_queue(settings)):
         await stack.enter_async_context(build_worker(client, queue, activities))

@@ -8,6 +8,7 @@ import structlog
 
 from activities.instances import InstanceStopper, Known, instance_spec
 from activities.routing import RouteWriter
+from activities.tidying import EnvironmentTidier
 from domain.delivery import ServiceSpec
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
@@ -32,6 +33,7 @@ class InstanceKeeper:
         self._target = target
         self._stopper = stopper
         self._writer = writer
+        self._tidier = EnvironmentTidier(sessions, stopper)
 
     async def run(self) -> None:
         """Look now and then every few seconds until cancelled."""
@@ -49,6 +51,7 @@ class InstanceKeeper:
         seen = {status.instance_id: status for status in await self._target.list_instances()}
         await self._bring_back(seen)
         await self._undo_abandoned()
+        await self._tidier.look()
         await self._end_leaked(list(seen.values()))
 
     async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
@@ -57,7 +60,14 @@ class InstanceKeeper:
         for instance in wanted:
             status = seen.get(instance.id)
             if status is None or status.phase in DEAD:
-                await self._restart(instance)
+                await self._try_restart(instance)
+
+    async def _try_restart(self, instance: Instance) -> None:
+        """One that cannot be started must not keep the others down."""
+        try:
+            await self._restart(instance)
+        except DeliveryError as error:
+            log.warning("keeper.not_restarted", instance_id=instance.id, reason=error.message)
 
     async def _restart(self, instance: Instance) -> None:
         """Start it under the lock of its release, so that nobody stops the release at the same moment."""

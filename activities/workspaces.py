@@ -1,16 +1,26 @@
 """Workspaces: where an operation's source is built. One folder an operation, on the worker that made it."""
 
 import asyncio
-import shutil
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
+
+import structlog
 
 from activities.failures import reported
 from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, OpenWorkspace, Workspace
 from contracts.payload import Nothing
 from contracts.stubs import implements
-from domain.errors import ErrorCode, TerminalError
+from domain.errors import DeliveryError, ErrorCode, TerminalError
+from drivers.folders import finish_in_thread, remove_tree
+from drivers.shim import client
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 10.0
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,19 @@ class BuildFolders:
     def log(self, operation_id: UUID, step: str) -> Path:
         """The log of a step; it outlives the workspace."""
         return self.data_dir / "logs" / "operations" / str(operation_id) / f"{step}.log"
+
+    def operations(self) -> list[UUID]:
+        """Whose workspaces there are."""
+        home = self.data_dir / "workspaces"
+        names = [path.name for path in home.iterdir()] if home.is_dir() else []
+        return [UUID(name) for name in names if _UUID.fullmatch(name)]
+
+    async def remove(self, operation_id: UUID) -> None:
+        """End what still runs in a workspace, then remove it; one that is not there is fine."""
+        folder = self.workspace(operation_id)
+        for state in await asyncio.to_thread(lambda: sorted(folder.glob("state/*"))):
+            await client.stop(state)
+        await finish_in_thread(remove_tree, folder)
 
     def inside(self, operation_id: UUID, *parts: str) -> Path:
         """A path below the tree that the delivery spec names; leaving the tree is a fault of the spec."""
@@ -62,6 +85,39 @@ class WorkspaceActivities:
     @implements(CLOSE_WORKSPACE)
     @reported
     async def close(self, request: CloseWorkspace) -> Nothing:
-        folder = self._folders.workspace(request.operation_id)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._folders.remove(request.operation_id)
         return Nothing()
+
+
+class WorkspaceSweep:
+    """Removes workspaces whose workflow is no more: it was lost, or its last step found nobody to remove them.
+
+    Args:
+        folders: where they are.
+        is_running: tells whether an operation's workflow is open; raises `DeliveryError` when nobody knows.
+    """
+
+    def __init__(self, folders: BuildFolders, is_running: Callable[[UUID], Awaitable[bool]]) -> None:
+        self._folders = folders
+        self._is_running = is_running
+
+    async def run(self) -> None:
+        """Look now and then until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except DeliveryError as error:
+                log.warning("workspaces.sweep_paused", reason=error.message)
+            except Exception:
+                log.exception("workspaces.sweep_fault")
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def look(self) -> int:
+        """One look; returns how many were removed."""
+        removed = 0
+        for operation_id in await asyncio.to_thread(self._folders.operations):
+            if not await self._is_running(operation_id):
+                log.warning("workspaces.swept", operation_id=str(operation_id))
+                await self._folders.remove(operation_id)
+                removed += 1
+        return removed

@@ -12,8 +12,8 @@ from storage.repositories.projections import ProjectionRepository
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S = 10.0
-SILENT_FOR_S = 20.0
+LOOK_EVERY_S = 5.0
+SILENT_FOR_S = 10.0
 BATCH = 50
 
 LOST = {
@@ -43,13 +43,20 @@ class LostSweep:
                 log.exception("lost_sweep.fault")
 
     async def look(self, *, silent_for_s: float = SILENT_FOR_S) -> int:
-        """One look; returns how many operations were found lost."""
-        async with transaction(self._sessions) as session:
-            silent = await ProjectionRepository(session).unfinished(older_than_s=silent_for_s, limit=BATCH)
-        lost = [operation for operation in silent if not await self._operations.is_running(operation.id)]
-        for operation in lost:
-            await self._end(operation)
-        return len(lost)
+        """One look at all that are silent, page by page; returns how many were found lost."""
+        lost, last = 0, None
+        while True:
+            async with transaction(self._sessions) as session:
+                page = await ProjectionRepository(session).unfinished(
+                    older_than_s=silent_for_s, limit=BATCH, after=last
+                )
+            for operation in page:
+                if not await self._operations.is_running(operation.id):
+                    await self._end(operation)
+                    lost += 1
+            if len(page) < BATCH:
+                return lost
+            last = page[-1].id
 
     async def _end(self, operation: Operation) -> None:
         async with transaction(self._sessions) as session:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
 from storage.models import Deployment, Environment, Instance, Operation, Release, Route
@@ -42,19 +43,58 @@ class KeepingRepository:
             .exists()
         )
         # A rollback starts the release before: it is its environment's business, not its own deployment's.
-        moving = (
-            select(Operation.id)
-            .join(Deployment, Deployment.id == Operation.resource_id)
-            .where(
-                Deployment.environment_id == Release.environment_id,
-                Operation.status.not_in(FINISHED_OPERATIONS),
-            )
-            .exists()
-        )
+        moving = _moving(Release.environment_id)
         statement = select(Release).where(Release.state == ReleaseState.STARTING, ~open_operation, ~moving)
+        return (await self._session.scalars(statement)).all()
+
+    async def deserted(self) -> Sequence[Environment]:
+        """Environments that a finished deployment still holds: its workflow was lost before it gave the turn back."""
+        statement = select(Environment).where(Environment.holder_deployment_id.is_not(None), ~_moving(Environment.id))
+        return (await self._session.scalars(statement.with_for_update(skip_locked=True))).all()
+
+    async def superseded(self) -> Sequence[Release]:
+        """Releases that count as serving and are not the current one, though nobody is moving anything there."""
+        statement = (
+            select(Release)
+            .join(Environment, Environment.id == Release.environment_id)
+            .where(
+                Release.state == ReleaseState.ACTIVE,
+                Environment.current_release_id != Release.id,
+                ~_moving(Release.environment_id),
+            )
+        )
+        return (await self._session.scalars(statement.with_for_update(of=Release, skip_locked=True))).all()
+
+    async def overdue(self, *, late_s: float) -> Sequence[Release]:
+        """Retired releases that should have been stopped so many seconds ago: nobody remembered to."""
+        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
+        statement = select(Release).where(
+            Release.state == ReleaseState.RETIRED, Release.stop_after < limit, ~_moving(Release.environment_id)
+        )
+        return (await self._session.scalars(statement.with_for_update(skip_locked=True))).all()
+
+    async def half_stopped(self, *, late_s: float) -> Sequence[UUID]:
+        """Releases that are over for so many seconds and still have instances: whoever stopped them was lost."""
+        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
+        statement = select(Release.id).where(
+            Release.state.in_(ENDED),
+            Release.updated_at < limit,
+            ~_moving(Release.environment_id),
+            select(Instance.id).where(Instance.release_id == Release.id).exists(),
+        )
         return (await self._session.scalars(statement)).all()
 
     async def environment_and_route(self, environment_id: UUID) -> tuple[Environment, Route | None]:
         """An environment, locked, and its desired route."""
         environment = await self._session.get_one(Environment, environment_id, with_for_update=True)
         return environment, await self._session.get(Route, environment_id)
+
+
+def _moving(environment_id: InstrumentedAttribute[UUID]) -> Exists:
+    """Whether an operation is under way in an environment."""
+    return (
+        select(Operation.id)
+        .join(Deployment, Deployment.id == Operation.resource_id)
+        .where(Deployment.environment_id == environment_id, Operation.status.not_in(FINISHED_OPERATIONS))
+        .exists()
+    )

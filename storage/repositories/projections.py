@@ -13,7 +13,7 @@ from domain.lifecycle import (
     DeploymentStatus,
     OperationStatus,
 )
-from storage.models import Deployment, Operation
+from storage.models import Deployment, Environment, Operation
 
 
 class ProjectionRepository:
@@ -61,22 +61,25 @@ class ProjectionRepository:
         if status is DeploymentStatus.ROLLED_BACK:
             row.rolled_back_at = now
 
-    async def unfinished(self, *, older_than_s: float, limit: int) -> list[Operation]:
-        """Started operations that have not told anything for a while; for the sweep that looks for lost workflows."""
-        statement = (
-            select(Operation)
-            .where(
-                Operation.completed_at.is_(None),
-                Operation.workflow_started_at.is_not(None),
-                Operation.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
-            )
-            .order_by(Operation.updated_at)
-            .limit(limit)
+    async def unfinished(self, *, older_than_s: float, limit: int, after: UUID | None = None) -> list[Operation]:
+        """Started operations that have not told anything for a while, by id; for the sweep that looks for lost ones.
+
+        Args:
+            older_than_s: for how many seconds they have been silent.
+            limit: how many at most.
+            after: only those with a later id: the last of the page before.
+        """
+        statement = select(Operation).where(
+            Operation.completed_at.is_(None),
+            Operation.workflow_started_at.is_not(None),
+            Operation.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
         )
-        return list(await self._session.scalars(statement))
+        if after is not None:
+            statement = statement.where(Operation.id > after)
+        return list(await self._session.scalars(statement.order_by(Operation.id).limit(limit)))
 
     async def lost(self, operation_id: UUID, error: dict[str, Any]) -> None:
-        """End an operation whose workflow is gone; its deployment fails with it unless it is finished."""
+        """End an operation whose workflow is gone; its deployment fails with it unless it is finished or serves."""
         found = await self._session.scalar(
             update(Operation)
             .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS))
@@ -84,4 +87,6 @@ class ProjectionRepository:
             .returning(Operation.resource_id)
         )
         if found is not None:
-            await self.deployment(found, {"status": DeploymentStatus.FAILED, "error": error})
+            serves = await self._session.scalar(select(Environment.id).where(Environment.current_release_id == found))
+            status = DeploymentStatus.SUCCESS if serves else DeploymentStatus.FAILED
+            await self.deployment(found, {"status": status, "error": error})

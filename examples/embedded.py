@@ -94,6 +94,15 @@ class EmbeddedStack:
         if code not in (0, -signal.SIGTERM):
             raise StackError(f"the stack ended with code {code}\n{self.tail()}")
 
+    def kill(self) -> int:
+        """SIGKILL for the supervisor alone, as in a test; `up` may then be called again. Returns its pid."""
+        child, self._child = self._child, None
+        if child is None:
+            raise StackError("the stack was not started here")
+        child.kill()
+        child.wait()
+        return child.pid
+
     def end_instances(self) -> None:
         """End the services that were started since `up`: the stack itself lets services outlive it."""
         ours = [process for process in self._shims() if process.pid not in self._before]

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from examples.client import Service
 from tests.chaos.arena import Arena
 from tests.chaos.invariants import settled
 from tests.chaos.moments import Moment, Row
@@ -33,14 +34,15 @@ def run_scenario(arena: Arena, victim: Victim, moment: Moment) -> Outcome:
     outcome = Outcome(victim, moment)
     try:
         arena.refresh()
-        with load_on(arena.app.service, rps=RPS) as load:
-            _deliver_and_kill(arena, outcome, load)
+        service = arena.app.service
+        with load_on(service, rps=RPS) as load:
+            _deliver_and_kill(arena, outcome, service, load)
     except Exception as error:  # noqa: BLE001 - of whatever kind: the table tells it
         outcome.wrong.append(f"{type(error).__name__}: {error}")
     return outcome
 
 
-def _deliver_and_kill(arena: Arena, outcome: Outcome, load: LoadProcess) -> None:
+def _deliver_and_kill(arena: Arena, outcome: Outcome, service: Service, load: LoadProcess) -> None:
     serving = str(arena.records.environment(arena.project_id)["current_release_id"])
     begun = arena.ship()
     began = time.monotonic()
@@ -57,7 +59,7 @@ def _deliver_and_kill(arena: Arena, outcome: Outcome, load: LoadProcess) -> None
     _count(outcome, load.stop())
     if row["status"] != "completed":
         outcome.wrong.append(f"ended as {outcome.end}: {row['error']}")
-    elif (seen := arena.app.service.version()) != begun.version:
+    elif (seen := service.version()) != begun.version:
         outcome.wrong.append(f"{seen} serves, not {begun.version}")
 
 

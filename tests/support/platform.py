@@ -85,18 +85,23 @@ class Platform:
 
     def restart(self) -> None:
         """Stop everything in order and start it again."""
-        self._disconnect()
+        self.close_connections()
         self.stack.down()
+        self.start()
+
+    def start(self) -> None:
+        """Start the stack again on the same data."""
         self.stack.up()
         self.api = self._connect()
 
     def close(self) -> None:
         """Stop everything, the services too."""
-        self._disconnect()
+        self.close_connections()
         self.stack.down()
         self.stack.end_instances()
 
-    def _disconnect(self) -> None:
+    def close_connections(self) -> None:
+        """Let go of a stack that is about to stop."""
         self.api.close()
         for service in self._services.values():
             service.close()

@@ -1,0 +1,75 @@
+"""A workflow that is gone: its operation fails truthfully, what served before serves, the next delivery works."""
+
+import itertools
+import os
+import signal
+
+import pytest
+from temporalio.client import Client
+
+from contracts.names import operation_workflow_id
+from drivers.shim import client
+from runtime.stack import leftovers
+from tests.chaos.frozen import frozen
+from tests.chaos.invariants import settled
+from tests.chaos.moments import moments
+from tests.chaos.watching import await_end, await_moment
+from tests.support.load_process import load_on
+from tests.support.services import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+RPS = 50
+FOUND_SECONDS = 30.0
+LONG = {"build": {"steps": ["python3 build.py", "sleep 90"]}}
+NUMBERS = itertools.count()
+WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 90}}
+
+
+@pytest.fixture
+def app(platform, request):
+    made = platform.app(f"lost{next(NUMBERS)}")
+    made.ship_good()
+    return made
+
+
+def begun(app, records, step, spec):
+    """An operation that stands at a step."""
+    operation_id = app.begin(spec=spec).accepted.operation_id
+    every = moments(1)
+    await_moment(records, operation_id, next(m for m in every if m.name == step), every)
+    state = records.layout.data / "workspaces" / operation_id / "state" / "build"
+    until(lambda: step != "build" or client.status(state).alive, "the build runs")
+    return operation_id
+
+
+def check_lost(app, records, operation_id, version, load):
+    row = await_end(records, operation_id, FOUND_SECONDS)
+    assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
+    assert settled(records, app.project["id"]) == []
+    summary = load.stop()
+    assert summary["failures"] == 0, summary["examples"]
+    assert app.service.version() == version
+    again = app.ship_good()
+    assert app.service.version() == again.version
+
+
+@pytest.mark.parametrize(("step", "spec"), [("build", LONG), ("rollout:verify", WATCHED)])
+async def test_a_terminated_workflow(platform, records, app, step, spec):
+    version = app.service.version()
+    with load_on(app.service, rps=RPS) as load:
+        operation_id = begun(app, records, step, spec)
+        temporal = await Client.connect(platform.stack.addresses["temporal"])
+        await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
+        check_lost(app, records, operation_id, version, load)
+
+
+def test_a_lost_file_of_temporal(records, app):
+    version = app.service.version()
+    with load_on(app.service, rps=RPS) as load:
+        operation_id = begun(app, records, "build", LONG)
+        with frozen(records, "temporal"):
+            for path in records.layout.data.glob("temporal.db*"):
+                path.unlink()
+            os.kill(leftovers.running(records.layout)["temporal"], signal.SIGKILL)
+        check_lost(app, records, operation_id, version, load)

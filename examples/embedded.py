@@ -104,7 +104,7 @@ class EmbeddedStack:
         return child.pid
 
     def end_instances(self) -> None:
-        """End the services that were started since `up`: the stack itself lets services outlive it."""
+        """End the services that were started since `up` and still run: those of a stack that did not stop in order."""
         ours = [process for process in self._shims() if process.pid not in self._before]
         for process in ours:
             with suppress(psutil.NoSuchProcess):

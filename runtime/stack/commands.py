@@ -18,6 +18,7 @@ from runtime.stack.addresses import addresses
 from runtime.stack.keeper import PartFailedError
 from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
+from runtime.stack.pausing import pause_services
 from runtime.stack.supervisor import Supervisor
 
 log = get_logger(__name__)
@@ -68,6 +69,7 @@ def down(settings: Settings) -> int:
         try:
             with Lock(layout.run / "supervisor.lock"):
                 ended = leftovers.end_leftovers(layout)
+                pause_services(layout)
                 layout.drop_sockets()
         except HeldError as error:
             if error.pid is not None and error.pid != asked:
@@ -114,6 +116,8 @@ def _run(settings: Settings, layout: Layout, only: Collection[str], ready_file: 
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
         supervisor.down()
+        if not only or "worker" in only:
+            pause_services(layout)
         layout.drop_sockets()
     return 0
 

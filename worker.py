@@ -42,6 +42,7 @@ from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
 from events.lost import LostSweep
 from events.relay import Relay
+from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from runtime.logging import setup_logging
@@ -196,7 +197,13 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     listener = Listener(url, "outbox")
     stack.push_async_callback(listener.close)
     keeper, activities = control_side(settings, sessions, client, prober)
-    for job in (Relay(sessions, operations, listener).run(), LostSweep(sessions, operations).run(), keeper.run()):
+    jobs = (
+        Relay(sessions, operations, listener).run(),
+        LostSweep(sessions, operations).run(),
+        Sweeper(sessions).run(),
+        keeper.run(),
+    )
+    for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
     await stack.enter_async_context(control_worker(client, activities))
 

@@ -211,7 +211,11 @@ class OperationWorkflow:
     async def step(self, name: StepName, words: str, work: Coroutine[Any, Any, T], *, waiting: bool = False) -> T:
         """Carry out one step, told before and after; `waiting`: it begins with `take_turn`, no machine time."""
         self.ledger.start_step(name, words, workflow.now(), waiting=waiting)
-        await self.record()
+        try:
+            await self.record()
+        except BaseException:
+            work.close()  # stopped, or put out of the worker's memory, before it began
+            raise
         result = await work
         self.ledger.end_step(name, StepStatus.COMPLETED, workflow.now())
         return result

@@ -1,0 +1,44 @@
+"""Rows whose time is over, taken away in batches so that nobody waits for a sweep."""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Delete, delete, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import IdempotencyKey, OutboxEntry
+
+
+class SweepingRepository:
+    """Deletes of all tenants. Rows that somebody holds are left for the next sweep."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def expired_keys(self, *, limit: int) -> int:
+        """Delete idempotency keys that have expired; returns how many."""
+        keys = (
+            select(IdempotencyKey.principal, IdempotencyKey.key)
+            .where(IdempotencyKey.expires_at < func.now())
+            .order_by(IdempotencyKey.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(
+            delete(IdempotencyKey).where(tuple_(IdempotencyKey.principal, IdempotencyKey.key).in_(keys))
+        )
+
+    async def done_outbox(self, *, older_than: timedelta, limit: int) -> int:
+        """Delete outbox entries that were done so long ago; returns how many."""
+        ids = (
+            select(OutboxEntry.id)
+            .where(OutboxEntry.done_at < func.now() - older_than)
+            .order_by(OutboxEntry.done_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(delete(OutboxEntry).where(OutboxEntry.id.in_(ids)))
+
+    async def _count(self, statement: Delete) -> int:
+        done = await self._session.execute(statement, execution_options={"synchronize_session": False})
+        return cast("CursorResult[Any]", done).rowcount

@@ -1,0 +1,77 @@
+"""What is over is swept in bounded batches; what is still needed stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, func, select
+
+from events.sweeper import Sweeper
+from runtime.ids import new_id, now
+from storage.engine import Sessions, transaction
+from storage.models import IdempotencyKey, OutboxEntry
+from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
+
+
+def key(name: str, age: timedelta) -> IdempotencyKey:
+    return IdempotencyKey(
+        principal="p", key=name, method="POST", path="/", request_hash="", status=201, body=b"", expires_at=now() - age
+    )
+
+
+def entry(age: timedelta | None) -> OutboxEntry:
+    done = None if age is None else now() - age
+    return OutboxEntry(id=new_id(), kind="workflow_start", topic="t", resource_id=new_id(), payload={}, done_at=done)
+
+
+@pytest.fixture
+async def rows(sessions: Sessions) -> AsyncIterator[Sessions]:
+    yield sessions
+    async with transaction(sessions) as session:
+        await session.execute(delete(IdempotencyKey))
+        await session.execute(delete(OutboxEntry))
+
+
+async def left(sessions: Sessions) -> tuple[int, int]:
+    async with transaction(sessions) as session:
+        keys = await session.scalar(select(func.count()).select_from(IdempotencyKey))
+        entries = await session.scalar(select(func.count()).select_from(OutboxEntry))
+    return keys or 0, entries or 0
+
+
+async def test_only_what_is_over_goes(rows):
+    hour, week = timedelta(hours=1), timedelta(days=7)
+    async with transaction(rows) as session:
+        session.add_all([key("old", hour), key("new", -hour)])
+        session.add_all([entry(week + hour), entry(week - hour), entry(None)])
+    assert await Sweeper(rows).sweep() == (1, 1)
+    assert await left(rows) == (1, 2)
+    assert await Sweeper(rows).sweep() == (0, 0)
+
+
+async def test_a_sweep_is_bounded_and_the_next_goes_on(rows):
+    async with transaction(rows) as session:
+        session.add_all([key(f"k{number}", timedelta(hours=1)) for number in range(50)])
+    sweeper = Sweeper(rows, batch=10, max_batches=3)
+    assert await sweeper.sweep() == (30, 0)
+    assert await sweeper.sweep() == (20, 0)
+
+
+async def test_sweepers_side_by_side_neither_wait_nor_double(rows):
+    async with transaction(rows) as session:
+        session.add_all([entry(timedelta(days=8)) for _ in range(200)])
+    swept = await asyncio.gather(*(Sweeper(rows, batch=20).sweep() for _ in range(4)))
+    assert sum(entries for _, entries in swept) <= 200
+    await Sweeper(rows).sweep()
+    assert await left(rows) == (0, 0)
+
+
+async def test_a_key_in_use_is_left_alone(rows):
+    async with transaction(rows) as session:
+        session.add(key("busy", timedelta(hours=1)))
+    request = KeyedRequest("p", "busy", None, "POST", "/", b"")
+    async with transaction(rows) as session:
+        assert await IdempotencyRepository(session).claim(request) is None
+        assert await asyncio.wait_for(Sweeper(rows).sweep(), 5) == (0, 0)
+    assert await left(rows) == (1, 0)

@@ -1,0 +1,104 @@
+"""Temporal away, slow, empty or strange: always one of our errors, within the limit, never a bare RPC error."""
+
+import time
+from uuid import uuid4
+
+import pytest
+from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.operations import AbortRequest
+from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.lifecycle import OperationKind
+from orchestration.connection import Connection, answering_within, is_missing
+from orchestration.operations import Operations
+from runtime.settings import Settings
+from tests.workflows.world import order
+
+STOP = AbortRequest(actor="ann", reason="no")
+
+
+@pytest.fixture
+def real(temporal_env) -> Operations:
+    client = temporal_env.client
+    address = client.service_client.config.target_host
+    return Operations(Settings(temporal_address=address, temporal_namespace=client.namespace))
+
+
+@pytest.fixture
+def away(free_port) -> Operations:
+    return Operations(Settings(temporal_address=f"127.0.0.1:{free_port()}"))
+
+
+async def test_what_was_never_started_is_not_running(real):
+    assert await real.is_running(uuid4()) is False
+    assert await real.progress(uuid4()) is None
+    with pytest.raises(ConflictError) as caught:
+        await real.abort(uuid4(), STOP)
+    assert caught.value.code == ErrorCode.INVALID_STATE
+    await real.check()
+
+
+async def test_a_workflow_without_a_worker_cannot_be_asked_or_stopped_now_and_says_so_in_time(real, monkeypatch):
+    wanted = order()
+    operation_id = wanted.place.operation_id
+    monkeypatch.setattr("orchestration.operations.CONTROL_QUEUE", f"nobody-{uuid4()}")
+    await real.start(OperationKind.BUILD_AND_DEPLOY, wanted.model_dump(mode="json"))
+    await real.start(OperationKind.BUILD_AND_DEPLOY, wanted.model_dump(mode="json"))
+    assert await real.is_running(operation_id) is True
+    began = time.monotonic()
+    assert await real.progress(operation_id) is None
+    assert time.monotonic() - began < 2
+    monkeypatch.setattr("orchestration.operations.UPDATE_LIMIT_S", 1.0)
+    with pytest.raises(DependencyError):
+        await real.abort(operation_id, STOP)
+    assert time.monotonic() - began < 4
+
+
+async def test_a_server_that_is_away_is_a_dependency(away):
+    began = time.monotonic()
+    assert await away.progress(uuid4()) is None
+    for ask in (away.check, lambda: away.is_running(uuid4()), lambda: away.abort(uuid4(), STOP)):
+        with pytest.raises(DependencyError):
+            await ask()
+    with pytest.raises(DependencyError):
+        await away.start(OperationKind.BUILD_AND_DEPLOY, order().model_dump(mode="json"))
+    assert time.monotonic() - began < 12
+
+
+async def test_a_namespace_that_is_missing_is_not_a_workflow_that_is_missing(temporal_env):
+    address = temporal_env.client.service_client.config.target_host
+    astray = Operations(Settings(temporal_address=address, temporal_namespace="elsewhere"))
+    with pytest.raises(DependencyError):
+        await astray.is_running(uuid4())
+
+
+@pytest.mark.parametrize("status", list(RPCStatusCode))
+async def test_every_rpc_error_becomes_a_dependency(status):
+    with pytest.raises(DependencyError) as caught:
+        async with answering_within(1):
+            raise RPCError("strange", status, b"")
+    assert caught.value.retry_after_s > 0
+
+
+async def test_an_update_that_was_cut_off_is_a_dependency():
+    with pytest.raises(DependencyError):
+        async with answering_within(1):
+            raise WorkflowUpdateRPCTimeoutOrCancelledError
+
+
+def test_missing_means_the_workflow():
+    found = GrpcStatus(code=5, message="no")
+    assert is_missing(RPCError("no", RPCStatusCode.NOT_FOUND, found.SerializeToString()))
+    found.details.add().Pack(NamespaceNotFoundFailure(namespace="x"))
+    assert not is_missing(RPCError("no", RPCStatusCode.NOT_FOUND, found.SerializeToString()))
+    assert not is_missing(RPCError("no", RPCStatusCode.UNAVAILABLE, b""))
+
+
+async def test_a_connection_is_made_again_after_a_failure(free_port):
+    connection = Connection(Settings(temporal_address=f"127.0.0.1:{free_port()}"))
+    for _ in range(2):
+        with pytest.raises(DependencyError):
+            await connection.check(0.5)

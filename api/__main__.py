@@ -1,16 +1,21 @@
 """`python -m api`: serve the API until SIGTERM, then let running requests finish for five seconds."""
 
+import socket
 import sys
 
 import uvicorn
 
 from api.app import create_app
+from api.middleware import MAX_REQUESTS
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
 
 GRACE_S = 5
 IDLE_S = 75
-MAX_CONNECTIONS = 2000
+# The application refuses what is too much in its envelope (api/middleware.py); this plain net is below it.
+MAX_CONNECTIONS = 2 * MAX_REQUESTS
+# A client that takes nothing of what is sent to it for so long is gone.
+STALLED_MS = 60_000
 
 
 def main() -> int:
@@ -35,7 +40,10 @@ def main() -> int:
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    uvicorn.Server(config).run()
+    listener = config.bind_socket()
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi import FastAPI
 
 from api import docs, errors
-from api.auth.permissions import documented_schemes
+from api.auth.permissions import authenticate, documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
 from api.health import Health
 from api.learning import Learned
-from api.middleware import BodyGuard, RequestContext
+from api.middleware import BodyGuard, Overload, RequestContext
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
@@ -89,8 +89,9 @@ def create_app(
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
-    errors.install(app)
+    errors.install(app, authenticate)
     app.add_middleware(BodyGuard)
+    app.add_middleware(Overload)
     app.add_middleware(RequestContext)
     return app
 

@@ -1,6 +1,6 @@
 """Errors to HTTP, once: the domain's tree, schema faults, the router's refusals, and what nobody expected."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -64,10 +64,24 @@ class UnauthenticatedError(CallerError):
         self.challenge = 'Bearer realm="delivery-engine"' + (', error="invalid_token"' if token_was_given else "")
 
 
-def install(app: FastAPI) -> None:
-    """Teach an application to answer every error in the envelope."""
+def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[object]]) -> None:
+    """Teach an application to answer every error in the envelope.
+
+    Args:
+        app: the application.
+        authenticate: who makes a request; FastAPI reads the body first, but strangers hear nothing about theirs.
+    """
+
+    async def on_schema_fault(request: Request, error: Exception) -> Response:
+        if isinstance(error, RequestValidationError) and _is_broken_json(error):
+            try:
+                await authenticate(request, request.app.state.parts)
+            except UnauthenticatedError as unknown:
+                return await _on_delivery_error(request, unknown)
+        return await _on_schema_fault(request, error)
+
     app.add_exception_handler(DeliveryError, _on_delivery_error)
-    app.add_exception_handler(RequestValidationError, _on_schema_fault)
+    app.add_exception_handler(RequestValidationError, on_schema_fault)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
@@ -133,6 +147,10 @@ async def _on_schema_fault(request: Request, error: Exception) -> Response:
         )
     faults = [_fault(fault) for fault in found]
     return error_response(request, 400, ErrorCode.VALIDATION_ERROR, "Invalid request parameters", details=faults)
+
+
+def _is_broken_json(error: RequestValidationError) -> bool:
+    return any(fault["type"] == "json_invalid" for fault in error.errors())
 
 
 def _fault(error: Mapping[str, Any]) -> Fault:

@@ -6,6 +6,7 @@ import time
 
 import structlog
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import error_response, unexpected
@@ -17,6 +18,8 @@ log = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024
 BODY_LIMIT_S = 30.0
+MAX_REQUESTS = 2000
+ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -67,12 +70,40 @@ class BodyGuard:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        body = b"" if _declared(request) > MAX_BODY else await _read(receive)
+        try:
+            body = b"" if _declared(request) > MAX_BODY else await _read(receive)
+        except ClientDisconnect:
+            return  # half a body is no request
+        except TimeoutError:
+            await _too_slow(request)(scope, receive, send)
+            return
         refusal = _refuse(request, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         await self.app(scope, _replay(body or b"", receive), send)
+
+
+class Overload:
+    """Refuses what is too much to do at once, in the envelope; `/livez` is answered always."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_REQUESTS) -> None:
+        self.app = app
+        self._limit = limit
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
+            await self.app(scope, receive, send)
+            return
+        if self._running >= self._limit:
+            await _too_many(Request(scope))(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._running -= 1
 
 
 class _Seen:
@@ -91,21 +122,40 @@ def _declared(request: Request) -> int:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large or does not arrive in time."""
+    """The whole body; None: too large. Raises TimeoutError when it is slow, ClientDisconnect when it is cut off."""
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            while True:
-                message = await receive()
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > MAX_BODY:
-                    return None
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        return None
+    async with asyncio.timeout(BODY_LIMIT_S):
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > MAX_BODY:
+                return None
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+def _too_slow(request: Request) -> Response:
+    return error_response(
+        request,
+        408,
+        ErrorCode.TIMEOUT,
+        f"the body did not arrive within {BODY_LIMIT_S:.0f} s; send the request again",
+        headers={"Connection": "close"},
+    )
+
+
+def _too_many(request: Request) -> Response:
+    return error_response(
+        request,
+        503,
+        ErrorCode.SERVICE_UNAVAILABLE,
+        "too many requests are being worked on; try again in a moment",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _refuse(request: Request, body: bytes | None) -> Response | None:
@@ -114,7 +164,7 @@ def _refuse(request: Request, body: bytes | None) -> Response | None:
             request,
             413,
             ErrorCode.PAYLOAD_TOO_LARGE,
-            f"the body is larger than {MAX_BODY} bytes or did not arrive within {BODY_LIMIT_S:.0f} s",
+            f"the body is larger than {MAX_BODY} bytes",
             headers={"Connection": "close"},
         )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

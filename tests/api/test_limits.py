@@ -1,0 +1,130 @@
+"""Too slow, too many, cut off, unknown: refused in the envelope, and nothing is done by half."""
+
+import asyncio
+
+import httpx2
+import pytest
+from fastapi import Request
+from starlette.responses import Response
+
+from api import middleware, streams
+from api.middleware import BodyGuard, Overload, RequestContext
+from api.streams import EventStream, unless_gone
+from tests.api.conftest import BASE_URL
+from tests.api.test_errors import check_error
+
+JSON = {"Content-Type": "application/json"}
+
+
+def client(app) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL)
+
+
+async def test_a_stranger_hears_nothing_about_a_broken_body(app, platform):
+    async with client(app) as stranger:
+        response = await stranger.post("/v1/organizations", content=b"{", headers=JSON)
+        check_error(response, 401, "AUTHENTICATION_FAILED")
+        assert "bearer" in response.headers["www-authenticate"].lower()
+        check_error(await stranger.post("/v1/organizations", json={"slug": 1}), 401, "AUTHENTICATION_FAILED")
+    known = await platform.http.post("/organizations", content=b"{", headers=JSON)
+    check_error(known, 400, "VALIDATION_ERROR")
+
+
+async def test_a_slow_body_is_408(app, platform, monkeypatch):
+    monkeypatch.setattr(middleware, "BODY_LIMIT_S", 0.05)
+
+    async def trickle():
+        yield b"{"
+        await asyncio.sleep(0.5)
+        yield b"}"
+
+    response = await platform.http.post("/organizations", content=trickle(), headers=JSON)
+    check_error(response, 408, "TIMEOUT")
+    assert response.headers["connection"] == "close"
+
+
+async def test_a_body_that_is_cut_off_does_nothing():
+    done = []
+
+    async def inner(scope, receive, send):
+        done.append(scope)
+
+    messages = iter([{"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        done.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-type", b"application/json")]}
+    await BodyGuard(inner)(scope, receive, send)
+    assert done == []
+
+
+async def test_too_much_at_once_is_503_with_retry_after():
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope, receive, send):
+        if scope["path"] == "/slow":
+            entered.set()
+            await go.wait()
+        await Response("done")(scope, receive, send)
+
+    async with client(RequestContext(Overload(slow, limit=1))) as http:
+        first = asyncio.create_task(http.get("/slow"))
+        await asyncio.wait_for(entered.wait(), 5)
+        refused = await http.get("/other")
+        check_error(refused, 503, "SERVICE_UNAVAILABLE")
+        assert refused.headers["retry-after"] == "1"
+        assert (await http.get("/livez")).status_code == 200
+        go.set()
+        assert (await first).text == "done"
+        assert (await http.get("/other")).status_code == 200
+
+
+async def test_a_reader_that_takes_nothing_is_left_in_time(monkeypatch):
+    monkeypatch.setattr(streams, "SEND_LIMIT_S", 0.05)
+    made = []
+
+    async def events():
+        try:
+            for number in range(1000):
+                made.append(number)
+                yield f"id: {number}\n\n"
+        finally:
+            made.append("closed")
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    body = events()
+    await asyncio.wait_for(EventStream(body)({"type": "http"}, receive, send), 5)
+    assert made == [0]
+    await body.aclose()
+    assert made == [0, "closed"]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_nothing_waits_for_a_client_that_has_gone(leaves):
+    ended = asyncio.Event()
+
+    async def receive():
+        if not leaves:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def work():
+        try:
+            await asyncio.sleep(60 if leaves else 0)
+        finally:
+            ended.set()
+        return "answer"
+
+    request = Request({"type": "http", "headers": []}, receive)
+    assert await asyncio.wait_for(unless_gone(request, work()), 5) == (None if leaves else "answer")
+    assert ended.is_set()

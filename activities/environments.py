@@ -1,17 +1,25 @@
 """The environment's turn: messages to its entity workflow."""
 
-from uuid import UUID
-
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import reported
-from contracts.names import CONTROL_QUEUE, SignalName, WorkflowName, environment_workflow_id
-from contracts.payload import Nothing, Payload
+from contracts.names import (
+    CONTROL_QUEUE,
+    ENVIRONMENT,
+    ORGANIZATION,
+    PROJECT,
+    SignalName,
+    WorkflowName,
+    environment_workflow_id,
+)
+from contracts.payload import Nothing
 from contracts.rollouts import (
     CHECK_HOLDER,
     REQUEST_TURN,
     RETURN_TURN,
+    EnvironmentNames,
     EnvironmentState,
     HolderCheck,
     HolderState,
@@ -33,7 +41,7 @@ class EnvironmentActivities:
     @implements(REQUEST_TURN)
     @reported
     async def request_turn(self, request: TurnRequest) -> Nothing:
-        await self._tell(request.environment_id, SignalName.REQUEST_TURN, request)
+        await self._tell(SignalName.REQUEST_TURN, request)
         return Nothing()
 
     @implements(RETURN_TURN)
@@ -41,7 +49,7 @@ class EnvironmentActivities:
     async def return_turn(self, request: TurnReturn) -> Nothing:
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).let_go(request.environment_id, request.deployment_id)
-        await self._tell(request.environment_id, SignalName.RETURN_TURN, request)
+        await self._tell(SignalName.RETURN_TURN, request)
         return Nothing()
 
     @implements(CHECK_HOLDER)
@@ -55,8 +63,13 @@ class EnvironmentActivities:
             raise
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
 
-    async def _tell(self, environment_id: UUID, signal: SignalName, message: Payload) -> None:
-        state = EnvironmentState(environment_id=environment_id)
+    async def _tell(self, signal: SignalName, message: TurnRequest | TurnReturn) -> None:
+        state = EnvironmentState(
+            environment_id=message.environment_id,
+            organization_slug=message.organization_slug,
+            project_slug=message.project_slug,
+            environment=message.environment,
+        )
         await self._client.start_workflow(
             WorkflowName.ENVIRONMENT,
             state,
@@ -64,5 +77,12 @@ class EnvironmentActivities:
             task_queue=CONTROL_QUEUE,
             start_signal=signal,
             start_signal_args=[message],
-            static_summary=f"environment {environment_id}",
+            search_attributes=_attributes(state),
+            static_summary=f"Environment {state.label or state.environment_id}",
+            static_details="Gives out the environment's turn to one rollout at a time; stops retired releases in time.",
         )
+
+
+def _attributes(names: EnvironmentNames) -> TypedSearchAttributes:
+    pairs = ((ORGANIZATION, names.organization_slug), (PROJECT, names.project_slug), (ENVIRONMENT, names.environment))
+    return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in pairs if value])

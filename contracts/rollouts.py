@@ -140,13 +140,28 @@ class StopRelease(Payload):
     only_if_retired: bool = False
 
 
-class TurnRequest(Payload):
-    """A workflow asks for its environment's turn."""
+class EnvironmentNames(Payload):
+    """What people call an environment; empty in messages of older workflows."""
+
+    organization_slug: str = ""
+    project_slug: str = ""
+    environment: str = ""
+
+    @property
+    def label(self) -> str:
+        """`acme/shop/production`, for people; empty when not known."""
+        names = (self.organization_slug, self.project_slug, self.environment)
+        return "/".join(names) if all(names) else ""
+
+
+class TurnRequest(EnvironmentNames):
+    """A workflow asks for its environment's turn. `purpose`: for people, such as `1.4.0` or `rollback`."""
 
     environment_id: UUID
     workflow_id: str
     deployment_id: UUID
     urgent: bool = False  # a rollback goes before everything that waits
+    purpose: str = ""
 
 
 class TurnQueued(Payload):
@@ -163,7 +178,7 @@ class TurnGrant(Payload):
     workflow_id: str
 
 
-class TurnReturn(Payload):
+class TurnReturn(EnvironmentNames):
     """A workflow gives the turn back, with a release that is to be stopped later."""
 
     environment_id: UUID
@@ -184,7 +199,7 @@ class HolderState(Payload):
     running: bool
 
 
-class EnvironmentState(Payload):
+class EnvironmentState(EnvironmentNames):
     """Everything the entity workflow of an environment carries over when it continues as new."""
 
     environment_id: UUID

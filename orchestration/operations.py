@@ -40,6 +40,7 @@ from contracts.names import (
 from contracts.operations import AbortRequest, BuildAndDeployInput, Place, Progress, RollbackInput
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind, OperationStatus
+from orchestration.captions import details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
 from runtime.settings import Settings
@@ -157,8 +158,8 @@ async def _start(
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             memo={INPUT_HASH_MEMO: digest},
             search_attributes=_attributes(place, kind),
-            static_summary=f"{kind} {place.organization_slug}/{place.project_slug} → {place.environment}",
-            static_details=f"Host `{place.host}`, requested by `{place.requested_by}`",
+            static_summary=summary_of(order),
+            static_details=details_of(order),
         )
     except WorkflowAlreadyStartedError:
         return

@@ -50,6 +50,7 @@ class BuildAndDeployWorkflow(OperationWorkflow):
     @workflow.init
     def __init__(self, order: BuildAndDeployInput) -> None:
         self._order = order
+        self.purpose = order.version_tag
         self._queue = BUILD_QUEUE
         self._source: FetchedSource | None = None
         self._tests: TestOutcome | None = None
@@ -111,14 +112,15 @@ class BuildAndDeployWorkflow(OperationWorkflow):
             git_branch=self._order.git_branch,
             git_commit_hash=self._order.git_commit_hash,
         )
-        wanted = self._order.git_commit_hash or self._order.git_branch or "the default branch"
+        commit = (self._order.git_commit_hash or "")[:12]
+        wanted = commit or f"the tip of {self._order.git_branch or 'the default branch'}"
         return await self._at_workspace(FETCH_SOURCE, request, f"fetch {wanted}")
 
     async def _build(self, source: FetchedSource) -> None:
         request = RunBuild(
             operation_id=self.place.operation_id, source_path=source.spec.source.path, spec=source.spec.build
         )
-        await self._at_workspace(RUN_BUILD, request, f"{len(source.spec.build.steps)} build steps")
+        await self._at_workspace(RUN_BUILD, request, "run the build")
 
     async def _test(self, source: FetchedSource) -> TestOutcome | None:
         if source.spec.test.command is None:
@@ -141,7 +143,7 @@ class BuildAndDeployWorkflow(OperationWorkflow):
         request = RecordBuild(
             **self._build_names(source), spec=source.spec, artifact=artifact, tests=self._tests, scan_status=None
         )
-        self._built = await self.call(RECORD_BUILD, request, summary=f"record {self._order.version_tag}")
+        self._built = await self.call(RECORD_BUILD, request, summary=f"record build {self._order.version_tag}")
         self.deployment = self.deployment.model_copy(update={"build_id": self._built.build_id})
         return self._built
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -71,15 +72,22 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def ends_within(work: Coroutine[Any, Any, None], seconds: float) -> bool:
-    """Await work for at most so long; False when it was too late and was cancelled, and is really over."""
+async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: str) -> bool:
+    """Await work for at most so long; False when it was too late and was cancelled, and is really over.
+
+    Args:
+        work: what to await.
+        seconds: how long it may take.
+        summary: shown beside the timer in the Temporal UI.
+    """
     task = asyncio.ensure_future(work)
     try:
-        await workflow.wait([task], timeout=seconds)
-        in_time = task.done()
+        with suppress(TimeoutError):
+            await workflow.wait_condition(task.done, timeout=seconds, timeout_summary=summary)
     except asyncio.CancelledError:
         await _end(task)
         raise
+    in_time = task.done()
     if in_time:
         task.result()
     else:

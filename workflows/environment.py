@@ -9,6 +9,7 @@ from contracts.names import SignalName, WorkflowName
 from contracts.rollouts import (
     CHECK_HOLDER,
     STOP_RELEASE,
+    EnvironmentNames,
     EnvironmentState,
     HolderCheck,
     RetiredRelease,
@@ -19,6 +20,7 @@ from contracts.rollouts import (
     TurnReturn,
 )
 from workflows.calls import call
+from workflows.details import environment_details
 
 # A holder that was terminated or lost never gives its turn back; somebody has to look.
 HOLDER_CHECK_EVERY = timedelta(seconds=20)
@@ -31,6 +33,7 @@ class EnvironmentWorkflow:
     @workflow.init
     def __init__(self, state: EnvironmentState) -> None:
         self._id = state.environment_id
+        self._names = state.model_dump(include=set(EnvironmentNames.model_fields))
         self._holder = state.holder
         self._waiting = list(state.waiting)
         self._retired = list(state.retired)
@@ -63,7 +66,11 @@ class EnvironmentWorkflow:
     def state(self) -> EnvironmentState:
         """Who holds the turn, who waits, what is to be stopped."""
         return EnvironmentState(
-            environment_id=self._id, holder=self._holder, waiting=tuple(self._waiting), retired=tuple(self._retired)
+            environment_id=self._id,
+            holder=self._holder,
+            waiting=tuple(self._waiting),
+            retired=tuple(self._retired),
+            **self._names,
         )
 
     @workflow.run
@@ -132,14 +139,17 @@ class EnvironmentWorkflow:
     async def _stop_release(self, retired: RetiredRelease) -> None:
         request = StopRelease(release_id=retired.release_id, only_if_retired=True)
         try:
-            await call(STOP_RELEASE, request, summary=f"stop retired release {retired.release_id}")
+            await call(STOP_RELEASE, request, summary=f"stop the retired release {retired.release_id}")
         except ActivityError:
             again = workflow.now() + HOLDER_CHECK_EVERY
             self._retired.append(retired.model_copy(update={"stop_after": again}))
 
     async def _wait(self) -> None:
+        workflow.set_current_details(environment_details(self.state()))
         try:
-            await workflow.wait_condition(lambda: self._changed, timeout=self._next_look())
+            await workflow.wait_condition(
+                lambda: self._changed, timeout=self._next_look(), timeout_summary="until somebody has to look"
+            )
         except TimeoutError:
             await self._look_after_holder()
 

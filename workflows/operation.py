@@ -35,6 +35,7 @@ from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus, StepName, StepStatus
 from workflows.calls import call, explain, to_the_end, was_cancelled
+from workflows.details import operation_details
 from workflows.ledger import Ledger
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class OperationWorkflow:
 
     place: Place
     ledger: Ledger
+    purpose = ""  # for people who look at the environment's queue
 
     def _prepare(self, place: Place, ledger: Ledger) -> None:
         self.place = place
@@ -261,10 +263,7 @@ class OperationWorkflow:
         if status != self._shown:
             self._shown = status
             workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(status)])
-        marks = {"completed": "✅", "skipped": "⏭️", "failed": "❌", "in_progress": "▶️", "cancelled": "🚫"}
-        lines = [f"- {marks.get(s.status, '⏳')} **{s.name}** {s.detail or ''}".rstrip() for s in view.steps]
-        head = f"### {view.progress_percent} % {view.current_step or view.status}\n"
-        workflow.set_current_details(head + "\n".join(lines))
+        workflow.set_current_details(operation_details(view, self.deployment))
 
     async def take_turn(self) -> None:
         """Wait for the environment: one rollout at a time."""
@@ -273,6 +272,8 @@ class OperationWorkflow:
             workflow_id=workflow.info().workflow_id,
             deployment_id=self.place.deployment_id,
             urgent=self._urgent,
+            purpose=self.purpose,
+            **self._names(),
         )
         self._turn_wanted = True
         while not self._turn_granted:
@@ -287,7 +288,7 @@ class OperationWorkflow:
     async def _await_turn(self) -> None:
         """Until the turn is ours, telling every new place in the queue; raises `TimeoutError` to be asked for again."""
         while not self._turn_granted:
-            await workflow.wait_condition(self._turn_news, timeout=TURN_REMINDER)
+            await workflow.wait_condition(self._turn_news, timeout=TURN_REMINDER, timeout_summary="until asking again")
             if not self._turn_granted and self._place:
                 told = self._place_told = self._place
                 if self._status_while_queued:
@@ -298,6 +299,13 @@ class OperationWorkflow:
     def _turn_news(self) -> bool:
         return self._turn_granted or self._place != self._place_told
 
+    def _names(self) -> dict[str, str]:
+        return {
+            "organization_slug": self.place.organization_slug,
+            "project_slug": self.place.project_slug,
+            "environment": self.place.environment,
+        }
+
     async def _return_turn(self) -> None:
         if not self._turn_wanted:
             return
@@ -307,5 +315,6 @@ class OperationWorkflow:
             workflow_id=workflow.info().workflow_id,
             deployment_id=self.place.deployment_id,
             retired=tuple(self.retired),
+            **self._names(),
         )
         await call(RETURN_TURN, back, summary=f"give back the turn of {self.place.environment}")

@@ -17,6 +17,8 @@ from workflows.rollout import Rollout
 class RollbackWorkflow(OperationWorkflow):
     """The release before becomes the new one of a short blue-green rollout; the bad one is stopped at once."""
 
+    purpose = "rollback"
+
     @workflow.init
     def __init__(self, order: RollbackInput) -> None:
         self._order = order

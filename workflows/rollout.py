@@ -80,7 +80,7 @@ class Rollout:
 
     async def _within_deadline(self, step: PlanStep) -> None:
         limit = self._options.progress_deadline + (step.seconds or 0)
-        if not await ends_within(self._do(step), limit):
+        if not await ends_within(self._do(step), limit, f"limit of: {step.describe()}"):
             raise ApplicationError(
                 f"no progress for {limit:g} s while: {step.describe()}",
                 type=ErrorCode.PROGRESS_DEADLINE_EXCEEDED,
@@ -98,7 +98,7 @@ class Rollout:
             case StepKind.SHRINK:
                 await self._shrink(step.count or 0)
             case StepKind.PAUSE:
-                await workflow.sleep(step.seconds or 0)
+                await workflow.sleep(step.seconds or 0, summary=step.describe())
             case StepKind.PROMOTE:
                 await self._promote()
             case StepKind.RETIRE:
@@ -116,7 +116,9 @@ class Rollout:
             START_INSTANCES, StartInstances(release_id=release.release_id, count=count), summary=f"start {words}"
         )
         await self._flow.call(
-            AWAIT_HEALTHY, AwaitHealthy(release_id=release.release_id, count=count), summary=f"{words} healthy"
+            AWAIT_HEALTHY,
+            AwaitHealthy(release_id=release.release_id, count=count),
+            summary=f"wait until {words} {'is' if count == 1 else 'are'} healthy",
         )
 
     async def _shift(self, weight: int) -> None:
@@ -136,7 +138,7 @@ class Rollout:
         request = VerifyTraffic(
             environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, seconds=seconds
         )
-        report = await self._flow.call(VERIFY_TRAFFIC, request, summary=f"watch for {seconds:g} s")
+        report = await self._flow.call(VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s")
         self._flow.tell_measured(report)
 
     async def _shrink(self, keep: int) -> None:
@@ -144,17 +146,17 @@ class Rollout:
             return
         self._shrunk = True
         request = ShrinkRelease(release_id=self._stable.release_id, keep=keep)
-        await self._flow.call(SHRINK_RELEASE, request, summary=f"old version down to {keep}")
+        await self._flow.call(SHRINK_RELEASE, request, summary=f"drain the old version down to {keep}")
 
     async def _promote(self) -> None:
         request = PromoteRelease(environment_id=self._flow.place.environment_id, release_id=self._new.release_id)
-        await call(PROMOTE_RELEASE, request, summary="promote")
+        await call(PROMOTE_RELEASE, request, summary="make it the stable version")
 
     async def _retire(self, keep: float) -> None:
         if self._stable is None:
             return
         request = RetireRelease(release_id=self._stable.release_id, keep_seconds=keep)
-        self._flow.retired.append(await call(RETIRE_RELEASE, request, summary=f"keep {keep:g} s"))
+        self._flow.retired.append(await call(RETIRE_RELEASE, request, summary=f"keep the old version for {keep:g} s"))
 
     async def _undo(self) -> None:
         moved = self._weight > 0
@@ -188,5 +190,11 @@ class Rollout:
 
     async def _restore(self, stable: ReleaseRef) -> None:
         size = stable.replicas
-        await call(START_INSTANCES, StartInstances(release_id=stable.release_id, count=size), summary="restore")
-        await call(AWAIT_HEALTHY, AwaitHealthy(release_id=stable.release_id, count=size), summary="restored")
+        await call(
+            START_INSTANCES,
+            StartInstances(release_id=stable.release_id, count=size),
+            summary="start the stable version again",
+        )
+        await call(
+            AWAIT_HEALTHY, AwaitHealthy(release_id=stable.release_id, count=size), summary="wait until it is healthy"
+        )

@@ -159,10 +159,10 @@ class World:
 
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
-        await self._do("ask turn")
         if self.use_entity:
             await self._tell_entity(SignalName.REQUEST_TURN, request)
-        elif self.turn_is_free:
+        await self._do("ask turn")  # last: whoever reads of it finds the entity told
+        if not self.use_entity and self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)
             grant = r.TurnGrant(environment_id=request.environment_id, workflow_id=request.workflow_id)
             await handle.signal(SignalName.TURN_GRANTED, grant)

@@ -1,0 +1,39 @@
+"""What the Temporal UI says of an operation from its first moment: one line, and a table."""
+
+from contracts.operations import BuildAndDeployInput, RollbackInput
+from contracts.payload import bounded
+
+# Temporal takes 400 bytes for a summary and 20,000 for details.
+_SUMMARY = 120
+_DETAIL = 500
+
+Order = BuildAndDeployInput | RollbackInput
+
+
+def summary_of(order: Order) -> str:
+    """`Deploy acme/shop 1.4.0 to dev`."""
+    place = order.place
+    what = f"{place.organization_slug}/{place.project_slug}"
+    if isinstance(order, RollbackInput):
+        return f"Roll back {bounded(what, _SUMMARY)} in {place.environment}"
+    return f"Deploy {bounded(f'{what} {order.version_tag}', _SUMMARY)} to {place.environment}"
+
+
+def details_of(order: Order) -> str:
+    """What was asked for, as a markdown list."""
+    place = order.place
+    facts = {"host": place.host, "deployment": str(place.deployment_id), "requested by": place.requested_by}
+    if isinstance(order, RollbackInput):
+        facts |= {"reason": order.reason}
+    else:
+        facts |= {
+            "repository": order.repository_url,
+            "branch": order.git_branch or "the default one",
+            "commit": order.git_commit_hash or "the tip of the branch",
+            "strategy": order.strategy,
+        }
+    return "\n".join(f"- {name}: `{_plain(value)}`" for name, value in facts.items())
+
+
+def _plain(value: str) -> str:
+    return bounded(" ".join(value.split()), _DETAIL).replace("`", "'")

@@ -1,0 +1,57 @@
+"""What people read about a running workflow in the Temporal UI: markdown, bounded."""
+
+from contracts.operations import DeploymentView, OperationError, Progress
+from contracts.payload import bounded
+from contracts.rollouts import EnvironmentState, TurnRequest
+from domain.lifecycle import StepStatus
+
+MAX_WORDS = 1500
+MAX_SHOWN = 20
+
+_MARKS = {
+    StepStatus.PENDING: "⏳",
+    StepStatus.IN_PROGRESS: "▶️",
+    StepStatus.COMPLETED: "✅",
+    StepStatus.SKIPPED: "⏭️",
+    StepStatus.FAILED: "❌",
+    StepStatus.CANCELLED: "🚫",
+}
+
+
+def operation_details(progress: Progress, deployment: DeploymentView) -> str:
+    """How far an operation is, step by step; at a bad end why."""
+    parts = [f"### {progress.progress_percent} % · {progress.current_step or progress.status}"]
+    if deployment.status:
+        parts.append(f"Deployment `{deployment.deployment_id}` is **{deployment.status}**")
+    if progress.error:
+        parts.append(_error(progress.error))
+    lines = []
+    for step in progress.steps:
+        # The error says it already, and in full.
+        detail = f": {bounded(step.detail, 200)}" if step.detail and not progress.error else ""
+        lines.append(f"- {_MARKS[step.status]} {step.name}{detail}")
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def _error(error: OperationError) -> str:
+    message = bounded(error.message, MAX_WORDS).replace("```", "''")
+    return f"**{error.code}**\n\n```\n{message}\n```"
+
+
+def environment_details(state: EnvironmentState) -> str:
+    """Who has the environment's turn, who waits for it, what will be stopped."""
+    holder = f"▶️ {_who(state.holder)}" if state.holder else "nobody"
+    waiting = [f"{place}. {_who(one)}" for place, one in enumerate(state.waiting[:MAX_SHOWN], 1)] or ["nobody"]
+    retired = [f"- `{r.release_id}` at {r.stop_after:%H:%M:%S} UTC" for r in state.retired[:MAX_SHOWN]] or ["none"]
+    return "\n\n".join(
+        [
+            f"### {state.label or state.environment_id}",
+            f"**Rolling out now:** {holder}",
+            f"**Waiting ({len(state.waiting)}):**\n\n" + "\n".join(waiting),
+            f"**Retired releases to stop ({len(state.retired)}):**\n\n" + "\n".join(retired),
+        ]
+    )
+
+
+def _who(request: TurnRequest) -> str:
+    return f"{request.purpose} `{request.workflow_id}`".strip()

@@ -32,14 +32,9 @@ def reported(method: Method[Request, Result]) -> Method[Request, Result]:
             raise _failure(error, retryable=True) from error
         except (TerminalError, CallerError, ConflictError) as error:
             raise _failure(error, retryable=False) from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                full = TerminalError(
-                    "the disk of the data folder is full; free space and try again", code=ErrorCode.DISK_FULL
-                )
-                raise _failure(full, retryable=False) from error
-            raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise _failure(_disk_full(), retryable=False) from error
             info = activity.info()
             log.exception("activity.unexpected", activity=info.activity_type, attempt=info.attempt)
             raise ApplicationError(
@@ -53,6 +48,11 @@ def reported(method: Method[Request, Result]) -> Method[Request, Result]:
 
 # A fault of our own may be a passing one; five times in a row it is not.
 MAX_UNEXPECTED = 5
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _disk_full() -> TerminalError:
+    return TerminalError("the disk of the data folder is full; free space and try again", code=ErrorCode.DISK_FULL)
 
 
 def _failure(error: DeliveryError, *, retryable: bool) -> ApplicationError:

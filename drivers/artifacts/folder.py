@@ -37,9 +37,12 @@ class FolderArtifactStore:
         self._temporary = root / "tmp"
         self._max_bytes = max_bytes
         self._max_files = max_files
+        self._make_folders()
+        _remove_stale(self._temporary, "*")
+
+    def _make_folders(self) -> None:
         for folder in (self._archives, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)
-        _remove_stale(self._temporary, "*")
 
     async def store(self, tree: Path) -> StoredArtifact:
         """Keep a tree (without `.git`); see `ArtifactStore` for the errors."""
@@ -65,6 +68,8 @@ class FolderArtifactStore:
 
     def _store(self, tree: Path) -> StoredArtifact:
         entries = list_tree(tree, max_bytes=self._max_bytes, max_files=self._max_files)
+        with _disk_full_reported():
+            self._make_folders()  # somebody may have emptied the root
         with _disk_full_reported(), _temporary_file(self._temporary) as (path, file):
             sink = _HashingSink(file)
             write_archive(entries, sink)

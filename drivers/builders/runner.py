@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 import time
 import uuid
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ _NICENESS = 10
 _POLL_S = 0.02
 _POLL_MAX_S = 0.2
 _PROGRESS_S = 1.0
+_FULL = "No space left on device"
+_LITTLE_BYTES = 64 * 1024
 
 
 async def run_steps(request: RunRequest, *, private: PrivateFolders, wrapper: Sequence[str], levels: int) -> RunResult:
@@ -107,13 +110,24 @@ def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, 
     if ended.reason == "disk_full":
         raise disk_full(request.log_path)
     succeeded = ended.reason == "exited" and ended.code == 0
+    words = tail(request.log_path, _TAIL_BYTES, since=offset)
+    if ended.reason == "exited" and not succeeded and (_FULL in words or _free(request.workdir) < _LITTLE_BYTES):
+        raise disk_full(request.workdir)  # a command of the build met it first
     return RunResult(
         exit_code=ended.code,
         failed_step=None if succeeded else last_step,
         reason=ended.reason,
         duration_ms=int((time.monotonic() - began) * 1000),
-        tail=tail(request.log_path, _TAIL_BYTES, since=offset),
+        tail=words,
     )
+
+
+def _free(folder: Path) -> int:
+    """Bytes that can still be written there."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # the build removed its own folder
+        return _LITTLE_BYTES
 
 
 def _size(path: Path) -> int:

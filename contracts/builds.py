@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.payload import BoundedText, Nothing, Payload
-from contracts.policies import BUILD, MUST_HAPPEN, SHORT
+from contracts.policies import BUILD, CLEAN_UP, MUST_HAPPEN, SHORT
 from contracts.stubs import ActivityStub
 from domain.delivery import BuildSpec, DeliverySpec, TestSpec
 
@@ -137,7 +137,7 @@ class CloseWorkspace(Payload):
 
 
 OPEN_WORKSPACE = ActivityStub("workspace.open", OpenWorkspace, Workspace, SHORT)
-CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, SHORT)
+CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, CLEAN_UP)
 FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, BUILD)
 RUN_BUILD = ActivityStub("build.run", RunBuild, BuildOutcome, BUILD)
 RUN_TESTS = ActivityStub("test.run", RunTests, TestOutcome, BUILD)

@@ -25,11 +25,15 @@ class Policy:
     retry: RetryPolicy = field(default_factory=_retry)
 
 
-# A short write or call; a dependency may be away for minutes, e.g. while it is restarted.
-SHORT = Policy(start_to_close=timedelta(seconds=30), schedule_to_close=timedelta(minutes=30))
+# A short write or call; a dependency may be away for minutes, e.g. while it is restarted. One attempt gets little more
+# than the database's own limit (15 s): so long nobody notices that the worker with it has died.
+SHORT = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=timedelta(minutes=30))
 
 # What must happen in the end, whatever is down meanwhile: final records, giving back the turn, cleaning up.
-MUST_HAPPEN = Policy(start_to_close=timedelta(seconds=60), schedule_to_close=None)
+MUST_HAPPEN = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=None)
+
+# Removing a workspace: as long as its files take.
+CLEAN_UP = Policy(start_to_close=timedelta(minutes=2), schedule_to_close=timedelta(minutes=30))
 
 # Moving traffic: the router may need to warm up clusters first.
 TRAFFIC = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(minutes=15))

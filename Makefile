@@ -13,6 +13,7 @@ LOCKS := locks/runtime.txt locks/dev.txt
 STACK := $(RUN) -m runtime.stack
 LOCK := $(RUN) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 PYTEST ?=
+CHAOS ?=
 
 SUB ?=
 ROLE ?=
@@ -83,8 +84,8 @@ lock: setup ## make locks/*.txt anew from locks/*.in
 	../$(LOCK) dev.in -o dev.txt
 
 .PHONY: chaos soak bench
-chaos: setup ## kill every process at every step and compare the end states
-	@exec $(RUN) -m tests.chaos
+chaos: setup ## kill every process at every step, print the table: CHAOS=--short for a quick look
+	@exec $(RUN) -m tests.chaos $(CHAOS)
 soak: setup ## a long run under load
 	@exec $(RUN) -m tests.soak
 bench: setup ## measure requests a second, switch times, step times

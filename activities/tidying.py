@@ -15,7 +15,7 @@ from storage.repositories.releases import ReleaseRepository
 log = structlog.get_logger(__name__)
 
 # How long the environment's own workflow has to stop what is due before the keeper does it.
-LATE_S = 60.0
+LATE_S = 20.0
 
 
 class EnvironmentTidier:

@@ -39,11 +39,13 @@ def _wrong(records: Records, project_id: str) -> list[str]:
 
 def _operations(records: Records, project_id: str) -> Iterator[str]:
     """Every operation is over, and its deployment says the same."""
-    query = """SELECT o.id, o.status, d.status AS deployment, o.progress_percent AS percent FROM operations o
-        JOIN deployments d ON d.id = o.resource_id WHERE o.project_id = %s AND o.kind = 'build_and_deploy'"""
+    query = """SELECT o.id, o.status, d.status AS deployment, o.progress_percent AS percent,
+        o.error ->> 'code' = 'ORCHESTRATION_LOST' AS lost FROM operations o JOIN deployments d ON d.id = o.resource_id WHERE o.project_id = %s AND o.kind = 'build_and_deploy'"""
     for row in records.all(query, project_id):
         if row["status"] not in FINISHED_OPERATIONS:
             yield f"operation {row['id']} is still {row['status']}"
+        elif row["lost"] and row["deployment"] == "success":
+            continue  # lost after the switch: it serves, and `_environment` checks that
         elif row["deployment"] not in DEPLOYMENT_AFTER[row["status"]]:
             yield f"operation {row['id']} is {row['status']} but its deployment is {row['deployment']}"
         elif row["status"] == OperationStatus.COMPLETED and row["percent"] != 100:

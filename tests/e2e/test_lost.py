@@ -64,6 +64,22 @@ async def test_a_terminated_workflow(platform, records, app, step, spec):
         check_lost(app, records, operation_id, version, load)
 
 
+async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, records, app):
+    """Promoted and not retired, or not even promoted: whichever it was, one release serves and the other is gone."""
+    temporal = await Client.connect(platform.stack.addresses["temporal"])
+    with load_on(app.service, rps=RPS) as load:
+        operation_id = begun(app, records, "rollout:promote", {})
+        with frozen(records, "worker"):
+            await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
+        row = await_end(records, operation_id, FOUND_SECONDS)
+        assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
+        assert settled(records, app.project["id"], 60) == []
+        summary = load.stop()
+    assert summary["failures"] == 0, summary["examples"]
+    again = app.ship_good()
+    assert app.service.version() == again.version
+
+
 def test_a_lost_file_of_temporal(records, app):
     version = app.service.version()
     with load_on(app.service, rps=RPS) as load:

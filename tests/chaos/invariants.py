@@ -40,7 +40,9 @@ def _wrong(records: Records, project_id: str) -> list[str]:
 def _operations(records: Records, project_id: str) -> Iterator[str]:
     """Every operation is over, and its deployment says the same."""
     query = """SELECT o.id, o.status, d.status AS deployment, o.progress_percent AS percent,
-        o.error ->> 'code' = 'ORCHESTRATION_LOST' AS lost FROM operations o JOIN deployments d ON d.id = o.resource_id WHERE o.project_id = %s AND o.kind = 'build_and_deploy'"""
+        o.error ->> 'code' = 'ORCHESTRATION_LOST' AS lost
+        FROM operations o JOIN deployments d ON d.id = o.resource_id
+        WHERE o.project_id = %s AND o.kind = 'build_and_deploy'"""
     for row in records.all(query, project_id):
         if row["status"] not in FINISHED_OPERATIONS:
             yield f"operation {row['id']} is still {row['status']}"

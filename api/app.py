@@ -19,6 +19,7 @@ from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.routes import (
     builds,
+    decisions,
     deliveries,
     deployments,
     environments,
@@ -44,6 +45,7 @@ ROUTERS = (
     builds.router,
     deliveries.router,
     deployments.router,
+    decisions.router,
     environments.router,
     operations.router,
 )

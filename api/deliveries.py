@@ -15,6 +15,7 @@ from contracts.operations import BuildAndDeployInput
 from domain.access import Scope
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
 from domain.lifecycle import DeploymentStatus, EnvironmentName, OperationKind, StepName, Strategy
+from domain.people import ApprovalPolicy
 from runtime.ids import new_id
 from runtime.settings import Settings
 from storage.models import Deployment, Feature, Operation, Project
@@ -35,11 +36,6 @@ def check_delivery(principal: Principal, body: BuildAndDeployRequest) -> None:
         principal.require(Scope.DEPLOYMENTS_APPROVE)
         if not (body.approval_notes or "").strip():
             raise InvalidRequestError("approval_notes", "is required for production", code="missing")
-    if body.request_approval:
-        raise UnprocessableError(
-            "request_approval arrives with a later release; deploy to production with approval_notes and the "
-            "permission deployments:approve"
-        )
     if body.deployment_strategy not in WIRED:
         raise UnprocessableError(
             f"the strategy {body.deployment_strategy} arrives with a later release; use {' or '.join(sorted(WIRED))}"
@@ -97,6 +93,7 @@ class Delivery:
             git_commit_hash=self.body.git_commit_hash,
             strategy=self.body.deployment_strategy,
             canary_percentage=self.body.canary_percentage,
+            approval=ApprovalPolicy() if self.body.request_approval else None,
         )
         operation = await record_operation(session, OperationKind.BUILD_AND_DEPLOY, place, order, tuple(StepName))
         session.add(self._deployment(operation, feature, environment.id))

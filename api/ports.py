@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
-from contracts.operations import AbortRequest, Progress
+from contracts.operations import AbortRequest, PersonRequest, Progress
 from domain.lifecycle import OperationKind
+from domain.people import Action
 
 
 class OperationsPort(Protocol):
@@ -22,6 +23,9 @@ class OperationsPort(Protocol):
 
     async def check(self) -> None:
         """Whether Temporal serves; DependencyError when it does not say so within a second."""
+
+    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+        """Tell a rollout what somebody decided. ConflictError, ForbiddenError or DependencyError."""
 
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         """End an operation. ConflictError or DependencyError."""

@@ -19,6 +19,7 @@ from domain.lifecycle import (
     StepStatus,
     Strategy,
 )
+from domain.people import ApprovalPolicy
 
 
 class Place(Payload):
@@ -47,6 +48,7 @@ class BuildAndDeployInput(Payload):
     git_commit_hash: str | None = None
     strategy: Strategy
     canary_percentage: int | None = None
+    approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
 
 
 class RollbackInput(Payload):
@@ -118,6 +120,13 @@ class OperationResult(Payload):
     operation_id: UUID
     deployment_id: UUID
     build_id: UUID | None = None
+
+
+class PersonRequest(Payload):
+    """Somebody decides something about a deployment under way."""
+
+    actor: str
+    reason: BoundedText = ""
 
 
 class AbortRequest(Payload):

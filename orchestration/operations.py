@@ -37,9 +37,11 @@ from contracts.names import (
     WorkflowName,
     operation_workflow_id,
 )
-from contracts.operations import AbortRequest, BuildAndDeployInput, Place, Progress, RollbackInput
-from domain.errors import ConflictError, DependencyError, ErrorCode
+from contracts.operations import AbortRequest, BuildAndDeployInput, PersonRequest, Place, Progress, RollbackInput
+from contracts.payload import Payload
+from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
+from domain.people import Action
 from orchestration.captions import details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
@@ -88,15 +90,26 @@ class Operations:
             ConflictError: it is finished, past its final switch, or being stopped already.
             DependencyError: Temporal or its workers do not answer.
         """
+        await self._update(operation_id, ABORT_UPDATE, request, key=f"abort-{operation_id}")
+
+    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+        """Tell a rollout what somebody decided; the same key twice is the same decision.
+
+        Raises:
+            ConflictError: INVALID_STATE, the message names the state and what is allowed in it.
+            ForbiddenError: this person may not (four eyes).
+            DependencyError: Temporal or its workers do not answer.
+        """
+        await self._update(operation_id, action, request, key=f"{action}-{key}")
+
+    async def _update(self, operation_id: UUID, name: str, request: Payload, *, key: str) -> None:
         async with answering_within(UPDATE_LIMIT_S):
             client = await self._connection.client()
             handle = client.get_workflow_handle(operation_workflow_id(operation_id))
             try:
-                await handle.execute_update(ABORT_UPDATE, request, id=f"abort-{operation_id}")
+                await handle.execute_update(name, request, id=key)
             except WorkflowUpdateFailedError as error:
-                cause = error.cause
-                message = cause.message if isinstance(cause, ApplicationError) else "it cannot be stopped now"
-                raise ConflictError(message, code=ErrorCode.INVALID_STATE) from error
+                raise _refusal(error) from error
             except RPCError as error:
                 if is_missing(error):
                     raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
@@ -130,6 +143,17 @@ class Operations:
                 return await _ask(handle)
         except (DependencyError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
+
+
+def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError:
+    """A validator's no, as the error it was in the workflow."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError):
+        return ConflictError("that is not possible now", code=ErrorCode.INVALID_STATE)
+    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    if cause.type == ErrorCode.AUTHORIZATION_DENIED:
+        return ForbiddenError(cause.message, details=details)
+    return ConflictError(cause.message, code=ErrorCode.INVALID_STATE, details=details)
 
 
 async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:

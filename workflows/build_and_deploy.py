@@ -55,7 +55,11 @@ class BuildAndDeployWorkflow(OperationWorkflow):
         self._source: FetchedSource | None = None
         self._tests: TestOutcome | None = None
         self._built: RecordedBuild | None = None
-        self._prepare(order.place, Ledger(order.place.operation_id, OperationKind.BUILD_AND_DEPLOY, list(StepName)))
+        self._prepare(
+            order.place,
+            Ledger(order.place.operation_id, OperationKind.BUILD_AND_DEPLOY, list(StepName)),
+            order.approval,
+        )
 
     @workflow.run
     async def run(self, _order: BuildAndDeployInput) -> OperationResult:
@@ -182,6 +186,7 @@ class BuildAndDeployWorkflow(OperationWorkflow):
             workflow.logger.warning("the workspace could not be removed now")
 
     async def _roll_out(self, source: FetchedSource, artifact: PackagedArtifact, build: RecordedBuild) -> None:
+        await self.await_approval()
         await self.take_turn()
         opened = await self.call(
             OPEN_RELEASE,

@@ -46,6 +46,12 @@ class Ledger:
         )
         self._change(current_step=words)
 
+    def begin_wait(self, now: datetime) -> None:
+        """The step under way waits for somebody from now on, until `end_wait`."""
+        for name, step in self._steps.items():
+            if step.status is StepStatus.IN_PROGRESS and step.waiting_since is None:
+                self._steps[name] = step.model_copy(update={"waiting_since": now})
+
     def end_wait(self, now: datetime) -> None:
         """What was waited for is there: from now on it is machine time again."""
         waiting = {name: step for name, step in self._steps.items() if step.waiting_since is not None}

@@ -15,10 +15,12 @@ from contracts.operations import (
     DeploymentView,
     OperationError,
     OperationResult,
+    PersonRequest,
     Place,
     Progress,
     RecordProgress,
 )
+from contracts.payload import bounded
 from contracts.policies import PROJECTION_LIMIT
 from contracts.rollouts import (
     REQUEST_TURN,
@@ -33,10 +35,12 @@ from contracts.rollouts import (
 )
 from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
-from domain.lifecycle import DeploymentStatus, HealthStatus, StepName, StepStatus
+from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
+from domain.people import Action, ApprovalPolicy, Phase
 from workflows.calls import call, explain, to_the_end, was_cancelled
 from workflows.details import operation_details
 from workflows.ledger import Ledger
+from workflows.people import Decisions
 
 T = TypeVar("T")
 
@@ -44,14 +48,15 @@ T = TypeVar("T")
 TURN_REMINDER = timedelta(seconds=30)
 
 
-class OperationWorkflow:
+class OperationWorkflow(Decisions):
     """Base of the workflows whose id is an operation's id. Subclasses set `place` and `ledger` in `@workflow.init`."""
 
     place: Place
     ledger: Ledger
     purpose = ""  # for people who look at the environment's queue
 
-    def _prepare(self, place: Place, ledger: Ledger) -> None:
+    def _prepare(self, place: Place, ledger: Ledger, approval: ApprovalPolicy | None = None) -> None:
+        self._prepare_decisions(place.requested_by, approval)
         self.place = place
         self.ledger = ledger
         self._answer = ledger.view()
@@ -90,25 +95,39 @@ class OperationWorkflow:
     @workflow.update
     async def abort(self, request: AbortRequest) -> None:
         """Stop: before traffic moved everything is cleaned away, after it the traffic goes back."""
-        self._stop = request
-        self.ledger.stopping()
-        if self._work:
-            self._work.cancel()
+        self._stop_for(request)
 
     @abort.validator
     def _may_abort(self, request: AbortRequest) -> None:
         """Whoever asks: it must not be stopped already, and not be past its final switch."""
         del request
+        self._may(Action.ABORT)
+
+    @workflow.update(name=Action.REJECT)
+    async def reject(self, request: AbortRequest) -> None:
+        """Somebody says no: it ends before anything was touched."""
+        self._stop_for(request.model_copy(update={"reason": bounded(f"rejected: {request.reason}")}))
+
+    @reject.validator
+    def _may_reject(self, request: AbortRequest) -> None:
+        del request
+        self._may(Action.REJECT)
+
+    def phase(self) -> Phase:
+        """Stopping and finishing go before what `Decisions` knows."""
+        if self.ledger.status in FINISHED_OPERATIONS:
+            return Phase.FINISHED
         if self._stop is not None:
-            raise ApplicationError("it is being stopped already", type=ErrorCode.INVALID_STATE, non_retryable=True)
-        if not self._stoppable:
-            raise ApplicationError(
-                f"it is {self.ledger.status} and past its final switch; roll the deployment back instead",
-                type=ErrorCode.INVALID_STATE,
-                non_retryable=True,
-            )
+            return Phase.STOPPING
+        return super().phase() if self._stoppable else Phase.FINISHING
 
     # ---- the inside
+
+    def _stop_for(self, request: AbortRequest) -> None:
+        self._stop = request
+        self.ledger.stopping()
+        if self._work:
+            self._work.cancel()
 
     async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
         """Run the body; whatever happens, the records end truthful and the turn is given back."""
@@ -265,8 +284,46 @@ class OperationWorkflow:
             workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(status)])
         workflow.set_current_details(operation_details(view, self.deployment))
 
+    async def await_approval(self) -> None:
+        """Wait until enough people said yes, for as long as it takes."""
+        if self.approved():
+            return
+        self._where = Phase.AWAITING_APPROVAL
+        self.tell(DeploymentStatus.AWAITING_APPROVAL)
+        wanted = self._approval.min_approvals if self._approval else 0
+        told = -1
+        while not self.approved():
+            if told != len(self._approvals):
+                told = len(self._approvals)
+                await self.say(f"Waiting for approval: {told} of {wanted} so far", fraction=0)
+            await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023
+
+    async def gate(self, *, fraction: float) -> None:
+        """Between two steps: wait here while somebody has paused it."""
+        self._check_stop()
+        self._where = Phase.ROLLING_OUT
+        if self._paused is None:
+            return
+        self.tell(DeploymentStatus.PAUSED)
+        self.ledger.begin_wait(workflow.now())
+        why = f": {self._paused.reason}" if self._paused.reason else ""
+        await self.say(f"Paused by {self._paused.actor}{why}", fraction=fraction)
+        await workflow.wait_condition(lambda: self._paused is None)
+        self.ledger.end_wait(workflow.now())
+        self.tell(DeploymentStatus.IN_PROGRESS)
+
+    async def pause_for_people(self, why: str, *, fraction: float) -> None:
+        """The plan or an inconclusive analysis asks a person: resume or promote, or abort."""
+        self._paused = PersonRequest(actor="the plan", reason=bounded(why, 1024))
+        await self.gate(fraction=fraction)
+
+    def promoted(self) -> bool:
+        """Whether somebody asked to go to the end without pauses and analysis."""
+        return self._promoted is not None
+
     async def take_turn(self) -> None:
         """Wait for the environment: one rollout at a time."""
+        self._where = Phase.QUEUED
         request = TurnRequest(
             environment_id=self.place.environment_id,
             workflow_id=workflow.info().workflow_id,

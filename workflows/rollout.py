@@ -1,6 +1,7 @@
 """Carrying out a rollout plan, and undoing it: traffic to the stable side first, then the new side goes."""
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
@@ -64,7 +65,7 @@ class Rollout:
         steps = self._plan.steps
         switch = next((i for i, step in enumerate(steps) if step.kind is StepKind.PROMOTE), len(steps))
         try:
-            await self._follow(0, switch)
+            await self._advance(switch)
             self._flow.close_to_abort()
         except (asyncio.CancelledError, ActivityError, ApplicationError):
             await to_the_end(self._undo())
@@ -77,6 +78,27 @@ class Rollout:
         for index, step in enumerate(self._plan.steps[first:end], first):
             await self._flow.say(step.describe(), fraction=index / len(self._plan.steps))
             await self._within_deadline(step)
+
+    async def _advance(self, end: int) -> None:
+        """The steps up to the final switch: people may hold between two of them, or ask to skip what is left."""
+        for index, step in enumerate(self._plan.steps[:end]):
+            fraction = index / len(self._plan.steps)
+            await self._flow.gate(fraction=fraction)
+            if self._flow.promoted() and _left_out_when_promoted(step):
+                continue
+            await self._flow.say(step.describe(), fraction=fraction)
+            if step.kind is StepKind.PAUSE:
+                await self._pause(step, fraction)
+            else:
+                await self._within_deadline(step)
+
+    async def _pause(self, step: PlanStep, fraction: float) -> None:
+        """Hold for a time, or until a person says so; promoting ends both."""
+        if step.seconds is None:
+            await self._flow.pause_for_people("the plan holds here until somebody resumes it", fraction=fraction)
+            return
+        with suppress(TimeoutError):
+            await workflow.wait_condition(self._flow.promoted, timeout=step.seconds, timeout_summary=step.describe())
 
     async def _within_deadline(self, step: PlanStep) -> None:
         limit = self._options.progress_deadline + (step.seconds or 0)
@@ -97,13 +119,11 @@ class Rollout:
                 await self._verify(step.seconds or 0)
             case StepKind.SHRINK:
                 await self._shrink(step.count or 0)
-            case StepKind.PAUSE:
-                await workflow.sleep(step.seconds or 0, summary=step.describe())
             case StepKind.PROMOTE:
                 await self._promote()
             case StepKind.RETIRE:
                 await self._retire(step.seconds or 0)
-            case StepKind.ANALYSE:
+            case StepKind.ANALYSE | StepKind.PAUSE:
                 raise ApplicationError(
                     "this version has no canary judge; use blue_green or rolling",
                     type=ErrorCode.UNPROCESSABLE,
@@ -198,3 +218,9 @@ class Rollout:
         await call(
             AWAIT_HEALTHY, AwaitHealthy(release_id=stable.release_id, count=size), summary="wait until it is healthy"
         )
+
+
+def _left_out_when_promoted(step: PlanStep) -> bool:
+    """Pauses, analysis, the weights on the way, and shrinking the old side while it still has the traffic."""
+    on_the_way = step.kind is StepKind.SHIFT and step.weight != FULL
+    return on_the_way or step.kind in (StepKind.PAUSE, StepKind.ANALYSE, StepKind.SHRINK)

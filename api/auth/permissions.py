@@ -61,6 +61,7 @@ FeaturesRead = Annotated[Principal, Depends(_permitted(Scope.FEATURES_READ))]
 FeaturesWrite = Annotated[Principal, Depends(_permitted(Scope.FEATURES_WRITE))]
 DeploymentsRead = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_READ))]
 DeploymentsWrite = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_WRITE))]
+DeploymentsApprove = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_APPROVE))]
 OperationsRead = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_READ, Scope.DEPLOYMENTS_READ))]
 OperationsCancel = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_CANCEL, Scope.DEPLOYMENTS_WRITE))]
 

@@ -58,6 +58,16 @@ class RollbackRequest(Body):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), Storable, NotBlank]
 
 
+class ReasonRequest(RollbackRequest):
+    """Why a deployment is rejected or aborted."""
+
+
+class DecisionRequest(Body):
+    """A decision about a rollout; the reason stands in the audit log."""
+
+    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+
+
 class DeploymentView(View):
     """A deployment with everything there is to know."""
 

@@ -15,10 +15,11 @@ from fastapi import FastAPI
 from sqlalchemy import func, select
 
 from api.app import create_app
-from contracts.operations import AbortRequest, Progress
+from contracts.operations import AbortRequest, PersonRequest, Progress
 from domain.access import Role, permissions_of
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
+from domain.people import Action
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
 from runtime.settings import Settings
@@ -41,6 +42,7 @@ class RecordedOperations:
 
     started: list[tuple[OperationKind, Mapping[str, Any]]] = field(default_factory=list)
     stopped: list[tuple[UUID, AbortRequest]] = field(default_factory=list)
+    decided: list[tuple[UUID, Action, PersonRequest]] = field(default_factory=list)
     known: dict[UUID, Progress] = field(default_factory=dict)
     fault: DeliveryError | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,6 +61,10 @@ class RecordedOperations:
 
     async def check(self) -> None:
         self._fail()
+
+    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+        self._fail()
+        self.decided.append((operation_id, action, request))
 
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         await self.abort(operation_id, request)
@@ -87,6 +93,7 @@ def recorder() -> RecordedOperations:
 def operations(recorder: RecordedOperations) -> RecordedOperations:
     recorder.started.clear()
     recorder.stopped.clear()
+    recorder.decided.clear()
     recorder.known.clear()
     recorder.fault = None
     recorder.asked.clear()

@@ -120,7 +120,7 @@ async def test_every_route_needs_credentials(app, anybody):
 
 
 async def test_everything_of_another_organization_is_404(app, world, other_world, build_of):
-    mine, stranger = await build_of(world, "7.0.0"), other_world.developer
+    mine, stranger = await build_of(world, "7.0.0"), other_world.manager
     ids = {
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],
@@ -136,6 +136,7 @@ async def test_everything_of_another_organization_is_404(app, world, other_world
         "status": {"status": "completed"},
         "build-and-deploy": {"version_tag": "1.0.0", "git_branch": "main", "environment": "dev"},
         "rollback": {"reason": "because"},
+        **{action: {"reason": "because"} for action in ("approve", "reject", "pause", "resume", "promote", "abort")},
         "cancel": {},
     }
     tried = 0

@@ -130,7 +130,6 @@ async def test_production_needs_permission_and_notes(world, path, operations):
     [
         {"deployment_strategy": "canary", "canary_percentage": 10},
         {"deployment_strategy": "ramp"},
-        {"environment": "production", "request_approval": True},
     ],
 )
 async def test_what_arrives_later_says_so(world, path, change):

@@ -1,0 +1,68 @@
+"""What people decide about a deployment under way: checked, told to its workflow, written in the audit log."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from api.parts import Parts
+from api.rollbacks import ensure_started
+from contracts.operations import AbortRequest, PersonRequest
+from domain.lifecycle import FINISHED_OPERATIONS
+from domain.people import Action, Phase, check_action
+from runtime.ids import new_id
+from storage.models import AuditEntry, Deployment
+from storage.repositories.audit import AuditRepository
+from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.operations import OperationRepository
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One person's decision about one deployment."""
+
+    parts: Parts
+    principal: Principal
+    deployment_id: UUID
+    action: Action
+    reason: str
+    request_id: str
+
+    async def carry_out(self, session: AsyncSession) -> Deployment:
+        """Tell the workflow; the audit entry stands if it accepted.
+
+        Raises:
+            ConflictError: INVALID_STATE, naming the state and the allowed actions.
+            ForbiddenError: not this person (four eyes).
+            DependencyError: the workflow cannot be told now; nothing was done.
+        """
+        deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
+        operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
+        if operation.status in FINISHED_OPERATIONS:
+            check_action(Phase.FINISHED, self.action)
+        await ensure_started(self.parts, operation)
+        await AuditRepository(session, self.principal.tenant).write(self._entry(deployment))
+        await self._tell(operation.id)
+        return deployment
+
+    async def _tell(self, operation_id: UUID) -> None:
+        actor = self.principal.subject
+        if self.action is Action.ABORT:
+            await self.parts.operations.abort(operation_id, AbortRequest(actor=actor, reason=self.reason))
+            return
+        request = PersonRequest(actor=actor, reason=self.reason)
+        await self.parts.operations.decide(operation_id, self.action, request, key=self.request_id)
+
+    def _entry(self, deployment: Deployment) -> AuditEntry:
+        return AuditEntry(
+            id=new_id(),
+            organization_id=deployment.organization_id,
+            actor=self.principal.subject[:255],
+            action=f"deployment.{self.action}",
+            resource_type="deployment",
+            resource_id=deployment.id,
+            reason=self.reason or None,
+            request_id=self.request_id[:255],
+            details={"state": deployment.status},
+        )

@@ -1,0 +1,129 @@
+"""Decisions about a deployment under way: approve, reject, pause, resume, promote, abort."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
+from api.auth.principal import Principal
+from api.commands import Command, Idempotent
+from api.decisions import Decision
+from api.envelope import Envelope, reply
+from api.parts import AppParts, Parts
+from api.schemas.deployments import DecisionRequest, DeploymentView, ReasonRequest
+from api.views import deployment_view
+from domain.people import Action
+from storage.engine import transaction
+from storage.repositories.deployments import DeploymentRepository
+
+router = APIRouter(tags=["Deployments"])
+
+
+async def _decide(
+    request: Request, parts: Parts, principal: Principal, command: Command, decision: tuple[UUID, Action, str]
+) -> Response:
+    deployment_id, action, reason = decision
+    wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id)
+
+    async def effect(session: AsyncSession) -> Response:
+        return reply(request, deployment_view(await wanted.carry_out(session)))
+
+    response = await command.run(effect)
+    if not command.fresh:
+        return response
+    async with transaction(parts.sessions) as session:
+        row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
+    return reply(request, deployment_view(row))
+
+
+@router.post(
+    "/deployments/{deployment_id}/approve", summary="Approve a deployment", response_model=Envelope[DeploymentView]
+)
+async def approve(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsApprove,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: DecisionRequest,
+) -> Response:
+    """One more yes; with enough of them it goes on. Whoever asked for the deployment does not count."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, body.reason))
+
+
+@router.post(
+    "/deployments/{deployment_id}/reject", summary="Reject a deployment", response_model=Envelope[DeploymentView]
+)
+async def reject(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsApprove,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: ReasonRequest,
+) -> Response:
+    """One no ends it before anything was touched."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.REJECT, body.reason))
+
+
+@router.post("/deployments/{deployment_id}/pause", summary="Pause a rollout", response_model=Envelope[DeploymentView])
+async def pause(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: DecisionRequest,
+) -> Response:
+    """It holds before its next step; the traffic stays as it is, and no deadline runs."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.PAUSE, body.reason))
+
+
+@router.post(
+    "/deployments/{deployment_id}/resume", summary="Resume a paused rollout", response_model=Envelope[DeploymentView]
+)
+async def resume(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: DecisionRequest,
+) -> Response:
+    """It goes on where it was held."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.RESUME, body.reason))
+
+
+@router.post(
+    "/deployments/{deployment_id}/promote", summary="Promote a rollout", response_model=Envelope[DeploymentView]
+)
+async def promote(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: DecisionRequest,
+) -> Response:
+    """It goes to the end without further pauses or analysis."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.PROMOTE, body.reason))
+
+
+@router.post("/deployments/{deployment_id}/abort", summary="Abort a rollout", response_model=Envelope[DeploymentView])
+async def abort(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: ReasonRequest,
+) -> Response:
+    """The traffic goes back to the stable version; before any traffic moved, it is simply cancelled."""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.ABORT, body.reason))

@@ -1,0 +1,61 @@
+"""Distributions of latency in buckets: intervals for a quantile and for the whole, valid at every moment.
+
+Howard and Ramdas (2022), "Sequential estimation of quantiles with applications to A/B testing and best-arm
+identification". Buckets only make them wider: only what is known at the bounds is used.
+"""
+
+import math
+from typing import NamedTuple
+
+from domain.canary.counts import WindowCounts
+from domain.canary.one_rate import log_above, log_below
+
+P95 = 0.95
+
+
+class Interval(NamedTuple):
+    """Bounds in ms that a quantile lies between; None: below the first, or above the last bucket."""
+
+    low: float | None
+    high: float | None
+
+
+class Distances(NamedTuple):
+    """How far the canary's distribution function lies above (`faster`) and below (`slower`) the stable side's."""
+
+    faster: float
+    slower: float
+
+
+def quantile_interval(counts: WindowCounts, level: float, alpha: float, design_effect: float) -> Interval:
+    """Where a quantile lies, with risk alpha over all looks.
+
+    It is above a bound if more than `1 - level` of the requests are slower than that: evidence about one rate. Only the
+    rate at the quantile itself can mislead, so the bounds need no correction for being many.
+    """
+    needed = math.log(2 / alpha) * design_effect
+    slower = [counts.slower_than(i) for i in range(len(counts.bounds))]
+    above = [log_above(hits, counts.timed, 1 - level) >= needed for hits in slower]
+    below = [log_below(hits, counts.timed, 1 - level) >= needed for hits in slower]
+    low = max((bound for bound, is_above in zip(counts.bounds, above, strict=True) if is_above), default=None)
+    high = min((bound for bound, is_below in zip(counts.bounds, below, strict=True) if is_below), default=None)
+    return Interval(low, high)
+
+
+def distances(canary: WindowCounts, stable: WindowCounts) -> Distances:
+    """The largest differences at any bound; both sides must have the same bounds and some requests."""
+    gaps = [a / canary.timed - b / stable.timed for a, b in zip(canary.at_or_below, stable.at_or_below, strict=True)]
+    return Distances(faster=max(0.0, *gaps), slower=max(0.0, *(-gap for gap in gaps)))
+
+
+def sequential_radius(trials: float, alpha: float) -> float:
+    """How far an empirical distribution function strays from the true one, at any moment (their theorem 2)."""
+    if trials < 1:
+        return 1.0
+    iterated = math.log(math.log(math.e * trials)) + 0.8 * math.log(1612 / alpha)
+    return min(1.0, 0.85 * math.sqrt(iterated / trials))
+
+
+def final_radius(canary: float, stable: float, alpha: float) -> float:
+    """How far two of them stray apart in one direction at one moment (Smirnov, asymptotic): for one look only."""
+    return math.sqrt(math.log(1 / alpha) / 2 * (1 / canary + 1 / stable))

@@ -1,0 +1,68 @@
+"""What the error rates say: against the stable release, and against the policy's limit."""
+
+from domain.canary.counts import WindowCounts
+from domain.canary.evidence import log_mean
+from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.verdict import Figures, Finding, Metric, MetricReport
+from domain.canary.words import evidence_words, share
+
+_PERCENT = 100
+
+
+def error_rate(look: Look) -> MetricReport:
+    """The canary's errors against the stable release's over the same time."""
+    worse = log_mean([bet / look.policy.design_effect for bet in look.state.worse])
+    return look.report(Metric.ERROR_RATE, worse, _compared(look, worse), _figures(look.canary), _figures(look.stable))
+
+
+def _compared(look: Look, worse: float) -> tuple[Finding, str]:
+    canary, stable = look.canary, look.stable
+    words = (
+        f"error rate: canary {share(canary.errors, canary.requests)}, stable {share(stable.errors, stable.requests)}, "
+        f"{evidence_words(worse, look.log_limit(Metric.ERROR_RATE))}"
+    )
+    if worse >= look.log_limit(Metric.ERROR_RATE):
+        return Finding.HARM, f"{words}: the canary fails more often"
+    if look.lacks(canary.requests, stable.requests):
+        return Finding.NO_DATA, f"{words}: {look.needed()} of each are needed"
+    if look.last and worse >= LOG_DOUBTFUL:
+        return Finding.DOUBT, f"{words}: no proof, but too much to pass on"
+    if look.state.not_worse / look.policy.design_effect >= look.log_pass:
+        return Finding.GOOD, f"{words}: the canary is not worse by {look.policy.min_effect:g} percentage points"
+    return look.at_last(f"{words}: no evidence of harm in the whole time", f"{words}: not decided")
+
+
+def error_rate_limit(look: Look) -> MetricReport:
+    """The canary's errors against `max_error_rate`, whatever the stable release does."""
+    limit = (look.policy.max_error_rate or _PERCENT) / _PERCENT
+    above, below = look.both_ways(look.canary.errors, look.canary.requests, limit)
+    found = _limited(look, above, below)
+    return look.report(Metric.ERROR_RATE_LIMIT, above, found, _figures(look.canary))
+
+
+def _limited(look: Look, above: float, below: float) -> tuple[Finding, str]:
+    canary, limit = look.canary, look.policy.max_error_rate or _PERCENT
+    words = (
+        f"error rate limit {limit:g} %: canary {share(canary.errors, canary.requests)}, "
+        f"{evidence_words(above, look.log_limit(Metric.ERROR_RATE_LIMIT))}"
+    )
+    if above >= look.log_limit(Metric.ERROR_RATE_LIMIT):
+        return Finding.HARM, f"{words}: above the limit{_also(look.stable, limit)}"
+    if look.lacks(canary.requests):
+        return Finding.NO_DATA, f"{words}: {look.needed()} are needed"
+    if look.last and canary.errors * _PERCENT > limit * canary.requests:
+        return Finding.DOUBT, f"{words}: above the limit, but no proof{_also(look.stable, limit)}"
+    if below >= look.log_pass:
+        return Finding.GOOD, f"{words}: below the limit"
+    return look.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")
+
+
+def _also(stable: WindowCounts, limit: float) -> str:
+    if stable.errors * _PERCENT <= limit * stable.requests:
+        return ""
+    return f"; so is the stable release with {share(stable.errors, stable.requests)}"
+
+
+def _figures(counts: WindowCounts) -> Figures:
+    rate = _PERCENT * counts.errors / counts.requests if counts.requests else None
+    return Figures(requests=counts.requests, bad=counts.errors, value=rate)

@@ -1,0 +1,107 @@
+"""The judge: looks at both sides whenever it is asked, and says pass, fail or inconclusive, with reasons.
+
+Pure and sequential: it may be asked every second or once an hour. All it remembers is in the state it is given.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from domain.canary.counts import SideCounts
+from domain.canary.error_metrics import error_rate, error_rate_limit
+from domain.canary.latency_metrics import latency, p95_limit
+from domain.canary.look import Look
+from domain.canary.observing import observe
+from domain.canary.policy import AnalysisPolicy
+from domain.canary.samples import with_samples
+from domain.canary.shape import latency_shape
+from domain.canary.state import JudgeState
+from domain.canary.verdict import Finding, Judgement, Metric, MetricReport, Verdict
+
+_METRICS: Mapping[Metric, Callable[[Look], MetricReport]] = {
+    Metric.ERROR_RATE: error_rate,
+    Metric.ERROR_RATE_LIMIT: error_rate_limit,
+    Metric.LATENCY: latency,
+    Metric.LATENCY_SHAPE: latency_shape,
+    Metric.P95_LIMIT: p95_limit,
+}
+_NOTHING_TO_JUDGE = (
+    "there is nothing to judge by: no stable release is compared with and no limit is set; "
+    "set analysis.max_error_rate or analysis.max_p95_ms"
+)
+
+
+def judge(
+    policy: AnalysisPolicy, state: JudgeState, stable: SideCounts | None, canary: SideCounts, now: datetime
+) -> tuple[Judgement, JudgeState]:
+    """One look.
+
+    Args:
+        policy: what is to be decided, and with what risk; the same at every look.
+        state: of the last look; `JudgeState()` or `JudgeState.begin(...)` at the first.
+        stable: cumulative counters of the stable release; None when there is no such release.
+        canary: cumulative counters of the new release.
+        now: aware, and not earlier than at the last look.
+
+    Returns:
+        The judgement, and the state for the next look. Once failed it stays failed.
+    """
+    seen = observe(policy, state, stable, canary, now)
+    look = Look(policy, seen, last=_elapsed(seen, now) >= policy.duration)
+    if look.last:
+        look = with_samples(look, canary, stable)
+    reports = [_METRICS[metric](look) for metric in look.metrics()]
+    harm = tuple(report.reason for report in reports if report.finding is Finding.HARM)
+    seen = seen.model_copy(update={"failed": seen.failed + bool(harm), "harm": harm or seen.harm})
+    verdict, final, reasons = _decide(policy, seen, look, reports)
+    return _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports)), seen
+
+
+def unmeasured(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetime) -> tuple[Judgement, JudgeState]:
+    """A look that could not measure. More than `error_limit` of them in a row end the analysis, as inconclusive."""
+    seen = state.model_copy(update={"unmeasured": state.unmeasured + 1, "started_at": state.started_at or now})
+    if seen.failed > policy.failure_limit:
+        return _judgement(seen, now, Verdict.FAIL, final=True, reasons=seen.harm), seen
+    final = seen.unmeasured > policy.error_limit
+    reason = (
+        f"the metrics could not be measured {seen.unmeasured} times in a row ({policy.error_limit} are accepted): {why}"
+    )
+    return _judgement(seen, now, Verdict.INCONCLUSIVE, final=final, reasons=(reason,)), seen
+
+
+def _decide(
+    policy: AnalysisPolicy, seen: JudgeState, look: Look, reports: Sequence[MetricReport]
+) -> tuple[Verdict, bool, tuple[str, ...]]:
+    harmed_now = any(report.finding is Finding.HARM for report in reports)
+    if seen.failed > policy.failure_limit or (look.last and harmed_now):
+        return Verdict.FAIL, True, seen.harm
+    if not reports:
+        return Verdict.INCONCLUSIVE, look.last, (_NOTHING_TO_JUDGE,)
+    unsure = tuple(report.reason for report in reports if report.finding is not Finding.GOOD)
+    if not unsure and (look.last or (policy.pass_early and look.has_enough)):
+        return Verdict.PASS, True, tuple(report.reason for report in reports)
+    return Verdict.INCONCLUSIVE, look.last, unsure or tuple(report.reason for report in reports)
+
+
+def _judgement(
+    seen: JudgeState,
+    now: datetime,
+    verdict: Verdict,
+    *,
+    final: bool,
+    reasons: tuple[str, ...],
+    metrics: tuple[MetricReport, ...] = (),
+) -> Judgement:
+    return Judgement(
+        verdict=verdict,
+        final=final,
+        reasons=reasons,
+        metrics=metrics,
+        elapsed_seconds=_elapsed(seen, now),
+        gaps=seen.gaps,
+        failed=seen.failed,
+        unmeasured=seen.unmeasured,
+    )
+
+
+def _elapsed(state: JudgeState, now: datetime) -> float:
+    return max(0.0, (now - (state.started_at or now)).total_seconds())

@@ -1,0 +1,109 @@
+"""One look: what a metric needs to know to say what it found."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.canary.counts import WindowCounts
+from domain.canary.evidence import e_value
+from domain.canary.one_rate import log_above, log_below
+from domain.canary.policy import AnalysisPolicy, Comparison
+from domain.canary.state import JudgeState
+from domain.canary.verdict import Figures, Finding, Metric, MetricReport
+from domain.canary.words import requests
+
+_SHARES = {Metric.ERROR_RATE: 4, Metric.LATENCY: 2, Metric.ERROR_RATE_LIMIT: 1, Metric.P95_LIMIT: 1}
+LOG_DOUBTFUL = math.log(10)
+"""No proof, but too much to pass on when the time is up. At most one good release in ten gets there."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """State after the readings, and whether it is the last look. Samples (ms) are only there at the last."""
+
+    policy: AnalysisPolicy
+    state: JudgeState
+    last: bool
+    canary_samples: tuple[float, ...] = ()
+    stable_samples: tuple[float, ...] = ()
+
+    @property
+    def canary(self) -> WindowCounts:
+        return self.state.canary.total
+
+    @property
+    def stable(self) -> WindowCounts:
+        return self.state.stable.total
+
+    @property
+    def has_stable(self) -> bool:
+        """Whether there is a release to compare with."""
+        return self.state.stable.seen is not None
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is judged here."""
+        compared = {
+            Metric.ERROR_RATE: Comparison.ERRORS,
+            Metric.LATENCY: Comparison.LATENCY,
+            Metric.LATENCY_SHAPE: Comparison.LATENCY,
+        }
+        found = [metric for metric, wish in compared.items() if self.has_stable and wish in self.policy.compare]
+        return (*found, *_limited(self.policy))
+
+    def log_limit(self, metric: Metric) -> float:
+        """The evidence that fails a metric: its part of alpha (Bonferroni, weighted), by the policy alone."""
+        wished = [Metric(name) for name, wish in _BY_WISH.items() if wish in self.policy.compare]
+        parts = sum(_SHARES[each] for each in {*wished, *_limited(self.policy), metric})
+        return math.log(parts / (_SHARES[metric] * self.policy.alpha))
+
+    @property
+    def log_pass(self) -> float:
+        """The evidence of no harm that lets a metric pass before the end."""
+        return math.log(1 / self.policy.beta)
+
+    def needed(self) -> str:
+        """How many requests a side must have before anything is passed."""
+        return requests(math.ceil(self.policy.min_requests * self.policy.design_effect))
+
+    def lacks(self, *counts: int) -> bool:
+        """Whether a side has no requests, or at the last look fewer (independent ones) than the policy wants."""
+        least = min(counts)
+        return not least or (self.last and least < self.policy.min_requests * self.policy.design_effect)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether the canary had the requests that a pass takes."""
+        return self.canary.requests >= self.policy.min_requests * self.policy.design_effect
+
+    def at_last(self, good: str, undecided: str) -> tuple[Finding, str]:
+        """What is said where nothing was found."""
+        return (Finding.GOOD, good) if self.last else (Finding.OPEN, undecided)
+
+    def both_ways(self, hits: int, trials: int, limit: float) -> tuple[float, float]:
+        """Evidence that a rate lies above a limit, and that it lies below."""
+        effect = self.policy.design_effect
+        return log_above(hits / effect, trials / effect, limit), log_below(hits / effect, trials / effect, limit)
+
+    def report(
+        self, metric: Metric, log: float, found: tuple[Finding, str], canary: Figures, stable: Figures | None = None
+    ) -> MetricReport:
+        """A report with its evidence."""
+        limit = e_value(self.log_limit(metric))
+        finding, reason = found
+        return MetricReport(
+            metric=metric,
+            finding=finding,
+            reason=reason,
+            canary=canary,
+            stable=stable,
+            evidence=e_value(log),
+            limit=limit,
+        )
+
+
+_BY_WISH = {Metric.ERROR_RATE: Comparison.ERRORS, Metric.LATENCY: Comparison.LATENCY}
+
+
+def _limited(policy: AnalysisPolicy) -> Sequence[Metric]:
+    limits = {Metric.ERROR_RATE_LIMIT: policy.max_error_rate, Metric.P95_LIMIT: policy.max_p95_ms}
+    return [metric for metric, limit in limits.items() if limit is not None]

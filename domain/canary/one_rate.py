@@ -1,0 +1,33 @@
+"""Evidence that a rate lies above, or below, a fixed limit.
+
+A mixture of likelihood ratios against the limit itself (Robbins 1970; Howard et al. 2021, "Time-uniform, nonparametric,
+nonasymptotic confidence sequences"). Each ratio's expectation is at most one for every rate on the other side of the
+limit, also when the rate changes over time.
+"""
+
+import math
+
+from domain.canary.evidence import log_likelihood_ratio, log_mean
+
+# How many times the odds of the limit a rate may have; neighbours cover what lies between.
+_ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
+
+
+def log_above(hits: float, trials: float, limit: float) -> float:
+    """Evidence against "the rate is at most `limit`"."""
+    return _log_mixture(hits, trials, limit, 1)
+
+
+def log_below(hits: float, trials: float, limit: float) -> float:
+    """Evidence against "the rate is at least `limit`"."""
+    return _log_mixture(hits, trials, limit, -1)
+
+
+def _log_mixture(hits: float, trials: float, limit: float, direction: int) -> float:
+    others = (_shifted(limit, ratio**direction) for ratio in _ODDS_RATIOS)
+    return log_mean([log_likelihood_ratio(hits, trials, other, limit) for other in others])
+
+
+def _shifted(rate: float, ratio: float) -> float:
+    """The rate whose odds are so many times these."""
+    return 1 / (1 + math.exp(-math.log(ratio)) * (1 - rate) / rate)

@@ -1,0 +1,46 @@
+"""Latencies given one by one, for providers without buckets: a rank test at the last look, buckets for the rest.
+
+A rank test is not valid under repeated looking, so before the last look such samples are not looked at.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from domain.canary.counts import SideCounts, WindowCounts
+from domain.canary.look import Look
+
+_CELLS = 100
+
+
+def with_samples(look: Look, canary: SideCounts, stable: SideCounts | None) -> Look:
+    """The look with the samples of both sides in buckets of their own, where no buckets were given."""
+    theirs = () if stable is None else stable.samples
+    if look.canary.bounds or not canary.samples or (look.has_stable and not theirs):
+        return look
+    bounds = _bounds(canary.samples, theirs, look.policy.max_p95_ms)
+    state = look.state.model_copy(
+        update={
+            "canary": look.state.canary.model_copy(update={"total": _filled(look.canary, canary.samples, bounds)}),
+            "stable": look.state.stable.model_copy(update={"total": _filled(look.stable, theirs, bounds)}),
+        }
+    )
+    return replace(look, state=state, canary_samples=canary.samples, stable_samples=theirs)
+
+
+def _bounds(canary: Sequence[float], stable: Sequence[float], limit: float | None) -> tuple[float, ...]:
+    """Quantiles of each side, so that every part of both distributions has its buckets, and the policy's limit."""
+    found = {0.0 if limit is None else limit}
+    for samples in (canary, stable):
+        ordered = sorted(samples)
+        found |= {ordered[round(i / _CELLS * (len(ordered) - 1))] for i in range(_CELLS + 1) if ordered}
+    return tuple(sorted(found))
+
+
+def _filled(counts: WindowCounts, samples: Sequence[float], bounds: tuple[float, ...]) -> WindowCounts:
+    cells = [0] * (len(bounds) + 1)
+    for sample in samples:
+        cells[bisect_left(bounds, sample)] += 1
+    below = tuple(accumulate(cells[:-1]))
+    return counts.model_copy(update={"timed": len(samples), "bounds": bounds, "at_or_below": below})

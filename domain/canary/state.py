@@ -1,0 +1,66 @@
+"""What the judge carries from look to look. It goes through JSON unchanged, so that an activity can store it."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.canary.counts import SideCounts, WindowCounts, since
+from domain.canary.error_rate import EFFECTS
+from domain.canary.latency_bets import NO_BETS
+
+
+class SideState(BaseModel):
+    """One side so far: everything counted, and what still waits for requests of the other side to be compared with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seen: SideCounts | None = None
+    total: WindowCounts = WindowCounts()
+    pending: WindowCounts = WindowCounts()
+
+    @property
+    def known(self) -> WindowCounts:
+        """What was compared already, so that bets on what is pending may depend on it."""
+        return self.total.minus(self.pending)
+
+    def read(self, now: SideCounts) -> tuple[Self, bool]:
+        """After a reading, and whether there was a gap; the requests in a gap are not counted."""
+        before = self.seen or SideCounts(epoch=now.epoch, bounds=now.bounds, at_or_below=(0,) * len(now.bounds))
+        new = since(before, now)
+        if new is None:
+            return self.model_copy(update={"seen": _without_samples(now, now.errors)}), True
+        # Errors above the requests are left for the next reading, which has their requests too.
+        seen = _without_samples(now, before.errors + new.errors)
+        update = {"seen": seen, "total": self.total.plus(new), "pending": self.pending.plus(new)}
+        return self.model_copy(update=update), False
+
+    def compared(self) -> Self:
+        """With nothing pending any more."""
+        return self.model_copy(update={"pending": WindowCounts()})
+
+
+def _without_samples(counts: SideCounts, errors: int) -> SideCounts:
+    return counts.model_copy(update={"samples": (), "errors": errors})
+
+
+class JudgeState(BaseModel):
+    """Bets are logarithms of e-values. `failed` counts looks together, `unmeasured` those in a row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    started_at: datetime | None = None
+    stable: SideState = SideState()
+    canary: SideState = SideState()
+    worse: tuple[float, ...] = Field(default=(0.0,) * EFFECTS, description="one bet an effect on errors")
+    not_worse: float = Field(default=0.0, description="evidence that errors are not worse by min_effect")
+    slower: tuple[tuple[float, ...], ...] = Field(default=NO_BETS, description="a row a quantile, a bet an odds ratio")
+    gaps: int = 0
+    failed: int = 0
+    unmeasured: int = 0
+    harm: tuple[str, ...] = Field(default=(), description="reasons of the last failed look")
+
+    @classmethod
+    def begin(cls, now: datetime, *, stable: SideCounts | None = None, canary: SideCounts | None = None) -> Self:
+        """The start of an analysis. Readings given here are where counting starts; else it starts at zero."""
+        return cls(started_at=now, stable=SideState(seen=stable), canary=SideState(seen=canary))

@@ -20,6 +20,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.analysis import AnalysisActivities
 from activities.artifacts import ArtifactActivities
 from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
@@ -37,6 +38,7 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
+from drivers.metrics.router import RouterMetrics
 from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
@@ -88,6 +90,7 @@ def control_side(
     keeper = InstanceKeeper(sessions, target, stopper, writer)
     instances = InstanceActivities(sessions, target, prober, stopper)
     releases = ReleaseActivities(sessions, stopper)
+    analysis = AnalysisActivities(sessions, RouterMetrics(router))
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions, client)
     records = BuildRecordActivities(sessions)
@@ -106,6 +109,7 @@ def control_side(
         instances.start,
         instances.await_healthy,
         instances.shrink,
+        analysis.analyse,
         traffic.shift,
         traffic.verify,
     ]

@@ -26,8 +26,6 @@ from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
 
-WIRED = frozenset({Strategy.BLUE_GREEN, Strategy.ROLLING})
-
 
 def check_delivery(principal: Principal, body: BuildAndDeployRequest) -> None:
     """Raise what is wrong with a request before anything is written."""
@@ -36,16 +34,14 @@ def check_delivery(principal: Principal, body: BuildAndDeployRequest) -> None:
         principal.require(Scope.DEPLOYMENTS_APPROVE)
         if not (body.approval_notes or "").strip():
             raise InvalidRequestError("approval_notes", "is required for production", code="missing")
-    if body.deployment_strategy not in WIRED:
-        raise UnprocessableError(
-            f"the strategy {body.deployment_strategy} arrives with a later release; use {' or '.join(sorted(WIRED))}"
-        )
 
 
 def _check_canary(body: BuildAndDeployRequest) -> None:
     canary = body.deployment_strategy is Strategy.CANARY
     if canary and body.canary_percentage is None:
         raise InvalidRequestError("canary_percentage", "is required for canary", code="missing")
+    if body.canary_percentage == 0:
+        raise UnprocessableError("a dark launch (canary_percentage 0) arrives with a later release; use 1 to 100")
     if not canary and body.canary_percentage is not None:
         raise InvalidRequestError("canary_percentage", "is only for canary", code="unexpected")
 

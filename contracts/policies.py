@@ -45,6 +45,11 @@ WATCH = Policy(
     heartbeat=timedelta(seconds=10),
 )
 
+# An analysis: a day at most (the spec's limit), gone on with by another worker from its stored state.
+ANALYSIS = Policy(
+    start_to_close=timedelta(hours=25), schedule_to_close=timedelta(hours=30), heartbeat=timedelta(seconds=10)
+)
+
 # A build step: limits of its own inside; the heartbeat timeout outlives a restart of the Temporal server.
 BUILD = Policy(
     start_to_close=timedelta(hours=3),

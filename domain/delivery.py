@@ -4,11 +4,13 @@ Every section has a sound default. Durations are seconds, sizes are mebibytes. T
 and key of a fault is `domain/delivery_file.py`.
 """
 
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from domain.canary.policy import AnalysisPolicy
 from domain.lifecycle import EnvironmentName
 
 MAX_STEPS = 20
@@ -109,6 +111,36 @@ class ServiceSpec(SpecModel):
         return env
 
 
+class CanaryStep(SpecModel):
+    """One step of a canary: a weight, then an optional hold, then an optional analysis."""
+
+    weight: int = Field(ge=0, le=100, description="percent of the traffic for the new version")
+    pause: float | None = Field(default=None, gt=0, le=86400, description="seconds to hold before the analysis")
+    analyse: float | None = Field(default=None, gt=0, le=86400, description="seconds the analysis may take")
+
+
+class CanarySpec(SpecModel):
+    """The weights of a canary. Without steps: `canary_percentage` of the request, analysed, then everything."""
+
+    steps: tuple[CanaryStep, ...] = Field(default=(), max_length=MAX_STEPS, description="weights must rise")
+
+    @field_validator("steps")
+    @classmethod
+    def _weights_rise(cls, steps: tuple[CanaryStep, ...]) -> tuple[CanaryStep, ...]:
+        weights = [step.weight for step in steps]
+        if any(b <= a for a, b in pairwise(weights)):
+            msg = f"weights must rise from step to step, got {weights}"
+            raise ValueError(msg)
+        return steps
+
+
+class RampSpec(SpecModel):
+    """Linear steps, each analysed for at most `interval`."""
+
+    step_percent: int = Field(default=10, ge=1, le=100, description="percent more traffic at each step")
+    interval: float = Field(default=60, gt=0, le=86400, description="seconds the analysis of a step may take")
+
+
 class RolloutSpec(SpecModel):
     """How traffic moves to a new version."""
 
@@ -116,6 +148,8 @@ class RolloutSpec(SpecModel):
     scale_down_delay: float = Field(default=30, ge=0, le=3600, description="seconds the old stack is kept")
     verify_seconds: float = Field(default=2, ge=0, le=600, description="watch after the last switch")
     progress_deadline: float = Field(default=600, ge=1, le=86400, description="seconds without progress")
+    canary: CanarySpec = Field(default=CanarySpec(), description="steps of the strategy canary")
+    ramp: RampSpec = Field(default=RampSpec(), description="steps of the strategy ramp")
 
 
 class EnvironmentOverrides(SpecModel):
@@ -135,6 +169,7 @@ class DeliverySpec(SpecModel):
     scan: ScanSpec = ScanSpec()
     service: ServiceSpec = ServiceSpec()
     rollout: RolloutSpec = RolloutSpec()
+    analysis: AnalysisPolicy = Field(default=AnalysisPolicy(), description="how a canary or ramp is judged")
     environments: dict[EnvironmentName, EnvironmentOverrides] = Field(
         default={}, description="what differs in dev, staging or production"
     )

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.delivery import RolloutSpec
+from domain.delivery import CanaryStep, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
 
@@ -74,16 +74,6 @@ class RolloutPlan(BaseModel):
     steps: tuple[PlanStep, ...]
 
 
-class CanaryStep(BaseModel):
-    """One step of a canary or ramp: a weight, then an optional hold and analysis, in seconds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    weight: int = Field(ge=0, le=FULL)
-    pause: float | None = None
-    analyse: float | None = None
-
-
 def _start(count: int) -> PlanStep:
     return PlanStep(kind=StepKind.START, count=count)
 
@@ -132,6 +122,27 @@ def plan_rollout(
     dark = max(step.weight or 0 for step in body) == 0
     ending = [] if dark else _finish(old_replicas, keep=keep)
     return RolloutPlan(strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending))
+
+
+def steps_of(
+    strategy: Strategy, options: RolloutSpec, *, canary_percentage: int | None, analysis_seconds: float
+) -> tuple[CanaryStep, ...]:
+    """The weights on the way: the spec's own, else those that the strategy and the request stand for.
+
+    Args:
+        strategy: only canary and ramp have any.
+        options: the `rollout` section of the delivery spec.
+        canary_percentage: of the request; the single step of a canary whose spec has none.
+        analysis_seconds: how long the analysis of that step may take.
+    """
+    if strategy is Strategy.RAMP:
+        step, interval = options.ramp.step_percent, options.ramp.interval
+        return tuple(CanaryStep(weight=weight, analyse=interval) for weight in range(step, FULL, step))
+    if strategy is not Strategy.CANARY:
+        return ()
+    if options.canary.steps:
+        return options.canary.steps
+    return (CanaryStep(weight=canary_percentage or 0, analyse=analysis_seconds),)
 
 
 def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
@@ -184,6 +195,6 @@ def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, 
 def check_canary_steps(steps: tuple[CanaryStep, ...]) -> None:
     """Raise `UnprocessableError` unless the weights rise."""
     if not steps:
-        raise UnprocessableError("a canary or ramp needs at least one step")
+        raise UnprocessableError("a canary or ramp needs at least one step below 100 %")
     if any(b.weight <= a.weight for a, b in pairwise(steps)):
         raise UnprocessableError(f"weights must rise from step to step, got {[s.weight for s in steps]}")

@@ -30,10 +30,11 @@ from contracts.names import BUILD_QUEUE, WorkflowName
 from contracts.operations import BuildAndDeployInput, OperationResult
 from contracts.payload import bounded
 from contracts.policies import WORKSPACE_PICKUP
-from contracts.rollouts import OPEN_RELEASE, OpenRelease
+from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from contracts.stubs import ActivityStub, Request, Result
+from domain.delivery import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
-from domain.rollout import plan_rollout
+from domain.rollout import RolloutPlan, plan_rollout, steps_of
 from workflows.calls import call, explain, to_the_end
 from workflows.ledger import Ledger
 from workflows.operation import OperationWorkflow
@@ -198,13 +199,22 @@ class BuildAndDeployWorkflow(OperationWorkflow):
             ),
             summary="open the release",
         )
-        plan = plan_rollout(
+        await Rollout(self, opened, self._plan(source.spec, opened), source.spec).run()
+
+    def _plan(self, spec: DeliverySpec, opened: OpenedRelease) -> RolloutPlan:
+        steps = steps_of(
             self._order.strategy,
-            source.spec.rollout,
+            spec.rollout,
+            canary_percentage=self._order.canary_percentage,
+            analysis_seconds=spec.analysis.duration,
+        )
+        return plan_rollout(
+            self._order.strategy,
+            spec.rollout,
             replicas=opened.release.replicas,
             old_replicas=opened.stable.replicas if opened.stable else 0,
+            steps=steps,
         )
-        await Rollout(self, opened, plan, source.spec.rollout).run()
 
 
 def _worker_is_gone(fault: ActivityError) -> bool:

@@ -1,7 +1,7 @@
 """Calling activities through their typed stubs, and finishing what must not be interrupted."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -95,7 +95,21 @@ async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: 
     return in_time
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def unless(condition: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T | None:
+    """Await work, or cancel it as soon as the condition holds: None then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await workflow.wait_condition(lambda: task.done() or condition())
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    if task.done():
+        return task.result()
+    await _end(task)
+    return None
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await workflow.wait([task])
 

@@ -5,7 +5,7 @@ from temporalio import workflow
 from contracts.names import WorkflowName
 from contracts.operations import OperationResult, RollbackInput
 from contracts.rollouts import REOPEN_RELEASE, OpenedRelease, ReopenRelease
-from domain.delivery import RolloutSpec
+from domain.delivery import DeliverySpec
 from domain.lifecycle import DeploymentStatus, OperationKind, StepName
 from domain.rollout import plan_rollback
 from workflows.ledger import Ledger
@@ -50,5 +50,5 @@ class RollbackWorkflow(OperationWorkflow):
         await self.take_turn()
         opened = await self.call(REOPEN_RELEASE, ReopenRelease(place=self.place), summary="find the previous release")
         plan = plan_rollback(replicas=opened.release.replicas, old_replicas=1)
-        await Rollout(self, opened, plan, RolloutSpec(scale_down_delay=0), taking_back=True).run()
+        await Rollout(self, opened, plan, DeliverySpec(), taking_back=True).run()
         return opened

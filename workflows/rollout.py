@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
+from contracts.payload import bounded
 from contracts.rollouts import (
     AWAIT_HEALTHY,
     PROMOTE_RELEASE,
@@ -28,11 +30,13 @@ from contracts.rollouts import (
     TrafficShare,
     VerifyTraffic,
 )
-from domain.delivery import RolloutSpec
+from domain.canary.policy import AnalysisPolicy
+from domain.canary.verdict import Verdict
+from domain.delivery import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind
-from workflows.calls import call, ends_within, to_the_end
+from workflows.calls import call, ends_within, to_the_end, unless
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow
@@ -46,7 +50,7 @@ class Rollout:
         flow: "OperationWorkflow",
         opened: OpenedRelease,
         plan: RolloutPlan,
-        options: RolloutSpec,
+        spec: DeliverySpec,
         *,
         taking_back: bool = False,
     ) -> None:
@@ -55,7 +59,7 @@ class Rollout:
         self._new = opened.release
         self._stable = opened.stable
         self._plan = plan
-        self._options = options
+        self._spec = spec
         self._weight = 0
         self._shrunk = False
 
@@ -89,6 +93,8 @@ class Rollout:
             await self._flow.say(step.describe(), fraction=fraction)
             if step.kind is StepKind.PAUSE:
                 await self._pause(step, fraction)
+            elif step.kind is StepKind.ANALYSE:
+                await self._analyse(index, step.seconds or self._spec.analysis.duration, fraction)
             else:
                 await self._within_deadline(step)
 
@@ -101,7 +107,7 @@ class Rollout:
             await workflow.wait_condition(self._flow.promoted, timeout=step.seconds, timeout_summary=step.describe())
 
     async def _within_deadline(self, step: PlanStep) -> None:
-        limit = self._options.progress_deadline + (step.seconds or 0)
+        limit = self._spec.rollout.progress_deadline + (step.seconds or 0)
         if not await ends_within(self._do(step), limit, f"limit of: {step.describe()}"):
             raise ApplicationError(
                 f"no progress for {limit:g} s while: {step.describe()}",
@@ -124,11 +130,39 @@ class Rollout:
             case StepKind.RETIRE:
                 await self._retire(step.seconds or 0)
             case StepKind.ANALYSE | StepKind.PAUSE:
+                raise ApplicationError(f"{step.kind} comes before the final switch", non_retryable=True)
+
+    async def _analyse(self, index: int, seconds: float, fraction: float) -> None:
+        """Until the judge has decided. Undecided, a person decides: resume looks again, promote goes on, abort back."""
+        policy = self._spec.analysis.model_copy(update={"duration": seconds})
+        attempt = 0
+        while not self._flow.promoted():
+            attempt += 1
+            report = await self._judge(policy, f"step-{index}-{attempt}")
+            if report is None or report.verdict is Verdict.PASS:
+                return
+            if report.verdict is Verdict.FAIL or policy.on_inconclusive == "fail":
                 raise ApplicationError(
-                    "this version has no canary judge; use blue_green or rolling",
-                    type=ErrorCode.UNPROCESSABLE,
+                    bounded(f"analysis {report.verdict}: {'; '.join(report.reasons)}"),
+                    {"verdict": report.verdict, "reasons": list(report.reasons)},
+                    type=ErrorCode.ANALYSIS_FAILED,
                     non_retryable=True,
                 )
+            if policy.on_inconclusive == "pass":
+                return
+            await self._flow.pause_for_people(f"analysis inconclusive: {'; '.join(report.reasons)}", fraction=fraction)
+
+    async def _judge(self, policy: AnalysisPolicy, key: str) -> AnalysisReport | None:
+        """One analysis; None when somebody promoted the release meanwhile."""
+        request = AnalyseRelease(
+            deployment_id=self._flow.place.deployment_id,
+            release_id=self._new.release_id,
+            stable_id=self._stable.release_id if self._stable else None,
+            key=key,
+            policy=policy,
+        )
+        work = self._flow.call(ANALYSE_RELEASE, request, summary=f"judge for at most {policy.duration:g} s")
+        return await unless(self._flow.promoted, work)
 
     async def _start(self, release: ReleaseRef, count: int) -> None:
         words = f"{count} instance{'s' if count != 1 else ''}"

@@ -1,5 +1,6 @@
 """All tables, imported here so that `Base.metadata` is whole."""
 
+from storage.models.analysis import Analysis
 from storage.models.audit import AuditEntry
 from storage.models.base import Base
 from storage.models.delivery import (
@@ -16,6 +17,7 @@ from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 
 __all__ = [
+    "Analysis",
     "AuditEntry",
     "Base",
     "Build",

@@ -11,7 +11,7 @@ from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
 from domain.rollout import FULL, CanaryStep, PlanStep, RolloutPlan, StepKind, check_canary_steps, plan_rollout
 
-holds = st.none() | st.floats(min_value=0, max_value=600)
+holds = st.none() | st.floats(0.001, 600)
 options = st.builds(
     RolloutSpec,
     max_surge_percent=st.integers(1, 100),

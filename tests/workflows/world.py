@@ -15,10 +15,12 @@ from temporalio.exceptions import ApplicationError
 
 from contracts import builds as b
 from contracts import rollouts as r
+from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import RECORD_PROGRESS, BuildAndDeployInput, Place, Progress, RecordProgress, RollbackInput
 from contracts.payload import Nothing
 from contracts.stubs import implements
+from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
 from runtime.ids import now
@@ -75,6 +77,7 @@ class World:
         self.spec = SPEC
         self.turn_is_free = True
         self.use_entity = False
+        self.verdicts: list[Verdict] = []
 
     @property
     def last(self) -> RecordProgress:
@@ -247,6 +250,12 @@ class World:
         shares = ", ".join(f"{self._side(s.release_id)} {s.weight}" for s in request.shares) or "nobody"
         await self._do(f"route {shares}")
         return r.AppliedRoute(generation=1)
+
+    @implements(ANALYSE_RELEASE)
+    async def judge(self, request: AnalyseRelease) -> AnalysisReport:
+        await self._do(f"judge {request.key}")
+        verdict = self.verdicts.pop(0) if self.verdicts else Verdict.PASS
+        return AnalysisReport(verdict=verdict, reasons=(f"it is {verdict}",))
 
     @implements(r.VERIFY_TRAFFIC)
     async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:

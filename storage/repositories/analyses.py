@@ -1,0 +1,32 @@
+"""Analyses and what deployments show of them."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Analysis, Deployment
+
+
+class AnalysisRepository:
+    """One row an analysis; the deployment shows the judgement of its newest."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, deployment_id: UUID, key: str) -> Analysis | None:
+        """An analysis that has looked at least once."""
+        return await self._session.get(Analysis, (deployment_id, key))
+
+    async def put(self, deployment_id: UUID, key: str, *, state: dict[str, Any], judgement: dict[str, Any]) -> None:
+        """Write what one look found; both rows or neither."""
+        values = {"state": state, "judgement": judgement}
+        statement = insert(Analysis).values(deployment_id=deployment_id, key=key, **values)
+        await self._session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["deployment_id", "key"], set_={**values, "updated_at": func.now()}
+            )
+        )
+        await self._session.execute(update(Deployment).where(Deployment.id == deployment_id).values(analysis=judgement))

@@ -1,0 +1,135 @@
+"""Many analyses at once: the judge's bets on errors and on latency, in arrays.
+
+The tables are filled by the judge's own functions, and a test compares whole runs with the judge itself.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.canary.counts import WindowCounts
+from domain.canary.error_rate import EFFECTS, expected_rate, odds_ratios
+from domain.canary.latency_bets import NO_BETS, SLOW_LEVELS
+from domain.canary.two_rates import Block, log_expected_power
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int, int], tuple[Ints, Ints]]
+"""(random, look, runs) -> errors of canary and stable in that look, one of each a run."""
+
+NEVER = np.iinfo(np.int64).max
+LATENCY_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
+
+
+class Powers:
+    """Tables of `log_expected_power` by set of ratios and number of hits, for looks of one size; filled when needed."""
+
+    def __init__(self, size: tuple[int, int], ratios: Sequence[Sequence[float]]) -> None:
+        self.size = size
+        self.ratios = ratios
+        self.logs = np.log(np.array(ratios))
+        self._known = np.full((len(ratios), sum(size) + 1, len(ratios[0])), np.nan)
+
+    def gain(self, which: Ints, mine: Ints, theirs: Ints) -> Floats:
+        """What the bets of each run gain by a look, if it bets on the set of ratios `which`."""
+        hits = mine + theirs
+        found = self._known[which, hits]
+        if np.isnan(found[:, 0]).any():
+            self._fill({(int(i), int(y)) for i, y in zip(which, hits, strict=True)})
+            found = self._known[which, hits]
+        gained: Floats = mine[:, None] * self.logs[which] - found
+        return gained
+
+    def _fill(self, wanted: set[tuple[int, int]]) -> None:
+        for i, hits in wanted:
+            mine = min(self.size[0], hits)
+            block = Block(mine, self.size[0], hits - mine, self.size[1])
+            if np.isnan(self._known[i, hits, 0]):
+                self._known[i, hits] = [log_expected_power(block, ratio) for ratio in self.ratios[i]]
+
+
+def rates(canary: int, stable: int, p_canary: float, p_stable: float) -> Draw:
+    """Independent requests."""
+    return lambda random, _, runs: (random.binomial(canary, p_canary, runs), random.binomial(stable, p_stable, runs))
+
+
+def users(canary: int, stable: int, each: int, p: float, correlation: float) -> Draw:
+    """Users who make `each` requests in a look; one user's requests fail together (beta-binomial)."""
+    a, b = p * (1 / correlation - 1), (1 - p) * (1 / correlation - 1)
+
+    def draw(random: np.random.Generator, _: int, runs: int) -> tuple[Ints, Ints]:
+        mine, theirs = (random.beta(a, b, (runs, side // each)) for side in (canary, stable))
+        return random.binomial(each, mine).sum(axis=1), random.binomial(each, theirs).sum(axis=1)
+
+    return draw
+
+
+_STEPS = range(-40, 41)  # half powers of two of the odds
+
+
+def _rate_of(step: int) -> float:
+    odds = 2 ** (step / 2)
+    return float(odds / (1 + odds))
+
+
+def stopped_at(
+    draw: Draw,
+    size: tuple[int, int],
+    *,
+    looks: int,
+    runs: int,
+    log_limit: float,
+    min_effect: float = 0.005,
+    design_effect: float = 1,
+    seed: int = 1,
+) -> Ints:
+    """The look (from 1) at which each run fails the canary by its error rate; NEVER if it does not."""
+    random = np.random.default_rng(seed)
+    powers = Powers(size, [odds_ratios(_rate_of(step), min_effect) for step in _STEPS])
+    bets, stopped = np.zeros((runs, EFFECTS)), np.full(runs, NEVER)
+    known = np.zeros(runs, np.int64)
+    for look in range(looks):
+        mine, theirs = draw(random, look, runs)
+        rate = expected_rate(known, look * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
+        half_powers = np.round(2 * np.log2(rate / (1 - rate))).astype(int)
+        bets += powers.gain(half_powers - _STEPS[0], mine, theirs)
+        known += theirs
+        evidence = np.logaddexp.reduce(bets / design_effect, axis=1) - np.log(EFFECTS)
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+        if (stopped < NEVER).all():
+            break
+    return stopped
+
+
+def slow_at(
+    cells: tuple[Floats, Floats], size: tuple[int, int], *, looks: int, runs: int, log_limit: float, seed: int = 1
+) -> Ints:
+    """The look at which each run fails the canary by its latency, with no tolerance: the hardest case for false alarms.
+
+    `cells` are the chances of each bucket for canary and stable, the one above all bounds last.
+    """
+    random = np.random.default_rng(seed)
+    powers, only = Powers(size, [LATENCY_RATIOS]), np.zeros(runs, np.int64)
+    bets = np.zeros((runs, len(SLOW_LEVELS), len(NO_BETS[0])))
+    known, stopped = np.zeros((runs, len(cells[1]))), np.full(runs, NEVER)
+    everyone = np.arange(runs)
+    for look in range(looks):
+        mine, theirs = (random.multinomial(n, each, runs) for n, each in zip(size, cells, strict=True))
+        above = [n - np.cumsum(side, axis=1) for n, side in zip(size, (mine, theirs), strict=True)]
+        below = np.cumsum(known, axis=1)[:, :-1]
+        for at, level in enumerate(SLOW_LEVELS if look else ()):
+            reached = below >= level * look * size[1]
+            inside, index = reached.any(axis=1), reached.argmax(axis=1)
+            gained = powers.gain(only, above[0][everyone, index], above[1][everyone, index])
+            bets[inside, at] += gained[inside]
+        known += theirs
+        flat = bets.reshape(runs, -1)
+        evidence = np.logaddexp.reduce(flat, axis=1) - np.log(flat.shape[1])
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+    return stopped
+
+
+def counts(requests: int, errors: int) -> WindowCounts:
+    """A window without latencies."""
+    return WindowCounts(requests=requests, errors=errors)

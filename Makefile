@@ -91,6 +91,10 @@ soak: setup ## a long run under load
 bench: setup ## measure requests a second, switch times, step times
 	@exec $(RUN) -m tests.bench
 
+.PHONY: screenshots
+screenshots: setup ## the pictures in docs/images anew, from a stack of its own; needs chromium
+	@exec $(RUN) -m tests.screenshots
+
 .PHONY: clean
 clean: ## remove the environment and caches; the data folder stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -8,13 +8,14 @@ from domain.lifecycle import StepStatus
 MAX_WORDS = 1500
 MAX_SHOWN = 20
 
+# Plain characters: a browser on a server has no font for emoji.
 _MARKS = {
-    StepStatus.PENDING: "⏳",
-    StepStatus.IN_PROGRESS: "▶️",
-    StepStatus.COMPLETED: "✅",
-    StepStatus.SKIPPED: "⏭️",
-    StepStatus.FAILED: "❌",
-    StepStatus.CANCELLED: "🚫",
+    StepStatus.PENDING: "·",
+    StepStatus.IN_PROGRESS: "▶",
+    StepStatus.COMPLETED: "✓",
+    StepStatus.SKIPPED: "-",
+    StepStatus.FAILED: "✗",
+    StepStatus.CANCELLED: "✗",
 }
 
 
@@ -34,13 +35,14 @@ def operation_details(progress: Progress, deployment: DeploymentView) -> str:
 
 
 def _error(error: OperationError) -> str:
-    message = bounded(error.message, MAX_WORDS).replace("```", "''")
-    return f"**{error.code}**\n\n```\n{message}\n```"
+    # Line by line as code: markdown in the message stays what it is, and long lines wrap (in a block they do not).
+    lines = [line.strip().replace("`", "'") for line in bounded(error.message, MAX_WORDS).splitlines()]
+    return f"**{error.code}**\n\n" + "  \n".join(f"`{line}`" for line in lines if line)
 
 
 def environment_details(state: EnvironmentState) -> str:
     """Who has the environment's turn, who waits for it, what will be stopped."""
-    holder = f"▶️ {_who(state.holder)}" if state.holder else "nobody"
+    holder = f"▶ {_who(state.holder)}" if state.holder else "nobody"
     waiting = [f"{place}. {_who(one)}" for place, one in enumerate(state.waiting[:MAX_SHOWN], 1)] or ["nobody"]
     retired = [f"- `{r.release_id}` at {r.stop_after:%H:%M:%S} UTC" for r in state.retired[:MAX_SHOWN]] or ["none"]
     return "\n\n".join(

@@ -173,9 +173,9 @@ class World:
 
     @implements(r.RETURN_TURN)
     async def return_turn(self, request: r.TurnReturn) -> Nothing:
-        await self._do("return turn")
         if self.use_entity:
             await self._tell_entity(SignalName.RETURN_TURN, request)
+        await self._do("return turn")
         return Nothing()
 
     async def _tell_entity(self, signal: SignalName, message: r.TurnRequest | r.TurnReturn) -> None:

@@ -74,9 +74,10 @@ class EmbeddedStack:
         self._await_ready(self._child, ready)
         self.addresses = json.loads(self._command("addresses"))
 
-    def token(self) -> str:
-        """A development token of a platform administrator."""
-        return self._command("token").strip().splitlines()[-1]
+    def token(self, *, sub: str = "") -> str:
+        """A development token of a platform administrator; `sub` says who that is."""
+        who = [f"--sub={sub}"] if sub else []
+        return self._command("token", *who).strip().splitlines()[-1]
 
     def down(self) -> None:
         """Stop what `up` started: politely, then at the deadline its whole process group."""

@@ -79,7 +79,7 @@ class InstanceStopper:
             if changed:
                 await RoutingRepository(session).touch()
         if changed:
-            await self._writer.apply()
+            await self._writer.apply(needing=[str(release_id)])
         if keep:
             await self._drain(release_id, leaving, known.service.drain_timeout)
         await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from temporalio import activity
+
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Prober
@@ -20,12 +22,13 @@ from contracts.rollouts import (
 from contracts.stubs import implements
 from domain.delivery import HealthSpec, ServiceSpec
 from domain.errors import ErrorCode, TerminalError
-from drivers.routers.base import Router, TrafficCounters
+from drivers.routers.base import HeldBackError, Router, TrafficCounters
 from storage.engine import Sessions, transaction
 from storage.repositories.releases import ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
 PROBE_EVERY_S = 0.25
+MAX_HELD_BACK = 4
 
 
 class TrafficActivities:
@@ -47,7 +50,25 @@ class TrafficActivities:
                 await routes.set_route(request.environment_id, request.host, shares)
             else:
                 await routes.remove_route(request.environment_id)
-        return AppliedRoute(generation=await self._writer.apply())
+        try:
+            return AppliedRoute(generation=await self._writer.apply(needing=[str(release) for release, _ in shares]))
+        except HeldBackError as error:
+            await self._give_up_on_new(request, error)
+            raise
+
+    async def _give_up_on_new(self, request: ShiftTraffic, error: HeldBackError) -> None:
+        """A new version that stays bad has failed; traffic on its way back to the current one is tried on and on."""
+        if activity.info().attempt < MAX_HELD_BACK:
+            return
+        async with transaction(self._sessions) as session:
+            serving = await RoutingRepository(session).serving(request.environment_id)
+        if serving is None or str(serving) not in error.release_ids:
+            raise TerminalError(
+                f"the router cannot reach the new version: {error.message}; its health path must answer fully, with "
+                "2xx or 3xx, within the health timeout, and the service must stay up",
+                code=ErrorCode.INSTANCE_UNHEALTHY,
+                details=error.details,
+            ) from error
 
     @implements(VERIFY_TRAFFIC)
     @reported

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.errors import DependencyError
+
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
@@ -76,12 +78,26 @@ class TrafficCounters:
     latency_buckets: Mapping[float, int]
 
 
+class HeldBackError(DependencyError):
+    """Some releases cannot take the traffic they are to have; everything else of the table was applied."""
+
+    def __init__(self, release_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"no traffic was moved: release {', '.join(release_ids[:5])} has no instance that passes the router's "
+            "health check",
+            details={"release_ids": list(release_ids[:100])},
+        )
+        self.release_ids = frozenset(release_ids)
+
+
 class Router(Protocol):
     """The one writer is whoever holds the caller's lock; the driver itself only applies whole tables.
 
     `apply` returns when the router has confirmed the table: clusters first, warm and healthy, then routes. It raises
     `TerminalError(ROUTE_REJECTED)` and leaves the last good table working when the router refuses it, and
     `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
+    A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
+    applied, and `HeldBackError` names it; the same table may then be applied again.
     Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes.
     """
 

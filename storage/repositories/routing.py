@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.delivery import HealthSpec
 from domain.errors import ConflictError
 from domain.routing import DesiredEndpoint, DesiredRelease, DesiredRoute, RoutingSnapshot
-from storage.models import Instance, Release, Route, RoutingGeneration
+from storage.models import Environment, Instance, Release, Route, RoutingGeneration
 
 ONLY_ROW = 1
 WRITER_LOCK = 0x526F757465  # "Route" in ASCII: the advisory lock's number
@@ -60,6 +60,11 @@ class RoutingRepository:
         generation = await self.touch()
         await self._session.execute(delete(Route).where(Route.environment_id == environment_id))
         return generation
+
+    async def serving(self, environment_id: UUID) -> UUID | None:
+        """The environment's current release."""
+        statement = select(Environment.current_release_id).where(Environment.id == environment_id)
+        return await self._session.scalar(statement)
 
     async def writer_lock(self, *, wait_s: float = 30) -> None:
         """Be the only writer until the transaction ends; take it before `table`, which is then the newest.

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from domain.errors import DeliveryError, DependencyError
-from drivers.routers.base import Endpoint, EndpointHealth, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import RDS, Admin, ReleaseStats
 from drivers.routers.envoy.checks import check_table
@@ -23,7 +23,7 @@ from drivers.routers.envoy.departure import still_busy
 from drivers.routers.envoy.files import ConfigFolder
 from drivers.routers.envoy.lock import writing
 from drivers.routers.envoy.publish import Publisher
-from drivers.routers.envoy.readiness import await_health, must_be_healthy
+from drivers.routers.envoy.readiness import await_health, hold_back, must_be_healthy
 from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of, release_of
 from drivers.routers.envoy.state import State
 
@@ -105,22 +105,32 @@ class EnvoyRouter:
 
     async def _carry_out(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
         memory.save(self._folder, replace(state, pending=table))
+        dead: frozenset[str] = frozenset()
+        coming = set(map(cluster_name, table.clusters))
         try:
-            await self._bring_up(state, table, deadline)
+            dead = await self._bring_up(state, table, deadline)
+            if dead:
+                table = hold_back(state.applied, table, dead)
+                memory.save(self._folder, replace(state, pending=table))
             await self._publisher.publish_routes(table, deadline)
         except BaseException as error:
             log.warning("router.apply.failed", generation=table.generation, error=str(error))
             await self._restore(state)
             raise
-        state = memory.confirmed(state, table)
+        # One whose new endpoints are left out of the table has to be brought up, and waited for, once more.
+        held = tuple(sorted(dead & {c.release_id for c in table.clusters if cluster_name(c) in coming}))
+        state = replace(memory.confirmed(state, table), held=held)
         memory.save(self._folder, state)
         await self._take_down(state, deadline)
+        if dead:
+            raise HeldBackError(sorted(dead))
 
-    async def _bring_up(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
-        """Old and new clusters side by side, and the new ones able to take traffic."""
+    async def _bring_up(self, state: State, table: RoutingTable, deadline: Deadline) -> frozenset[str]:
+        """Old and new clusters side by side, the new ones able to take traffic; returns the releases that are not."""
         clusters = (*memory.present(state), *table.clusters)
         await self._publisher.publish_clusters(table.generation, clusters, deadline)
-        await await_health(self._admin, must_be_healthy(state.applied, table), deadline)
+        wanted = must_be_healthy(state.applied, table)
+        return await await_health(self._admin, wanted, deadline, known_bad=state.held)
 
     async def _take_down(self, state: State, deadline: Deadline) -> None:
         """Clusters without routes are removed once they have no requests; the busy ones stay until a later call."""

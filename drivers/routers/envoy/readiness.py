@@ -1,14 +1,15 @@
 """Which endpoints must be able to take traffic before routes move, and waiting for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from domain.errors import DependencyError
 from drivers.routers.base import Endpoint, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name
 
 ALL_HEALTHY_SHARE = 0.3
+# What is left is for the routes of everybody else.
+ONE_HEALTHY_SHARE = 0.7
 
 
 def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluster, ...]:
@@ -25,32 +26,46 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
 
 
 async def await_health(
-    admin: Admin, wanted: Sequence[ReleaseCluster], deadline: Deadline, *, all_share: float = ALL_HEALTHY_SHARE
-) -> None:
+    admin: Admin, wanted: Sequence[ReleaseCluster], deadline: Deadline, *, known_bad: Collection[str] = ()
+) -> frozenset[str]:
     """Return once all endpoints wanted are healthy; when a share of the time is over, one a release is enough.
 
-    Raises:
-        DependencyError: a release has none; `details.release_ids` names them.
+    Args:
+        admin: where Envoy tells.
+        wanted: what is to take traffic.
+        deadline: ends the waiting.
+        known_bad: releases that were not able before: looked at, but not waited for.
+
+    Returns:
+        The releases that have no healthy endpoint.
     """
-    dead: list[str] = []
+    hopeful = [c for c in wanted if c.endpoints and c.release_id not in known_bad]
 
     async def all_of_them() -> bool:
         usable = await _usable(admin)
-        return all((cluster_name(c), e) in usable for c in wanted for e in c.endpoints)
+        return all((cluster_name(c), e) in usable for c in hopeful for e in c.endpoints)
 
     async def one_each() -> bool:
-        nonlocal dead
-        usable = await _usable(admin)
-        dead = [c.release_id for c in wanted if not any((cluster_name(c), e) in usable for e in c.endpoints)]
-        return not dead
+        return not _dead(hopeful, await _usable(admin))
 
-    empty = [c.release_id for c in wanted if not c.endpoints]
-    if empty:
-        raise _not_able(empty, "has no instance in rotation")
-    if await Deadline(deadline.left_s * all_share).until(all_of_them):
-        return
-    if not await deadline.until(one_each):
-        raise _not_able(dead, "has no instance that passes the router's health check")
+    if not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
+        await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(one_each)
+    return _dead(wanted, await _usable(admin))
+
+
+def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
+    """The new table, but for the hosts that would get a dead release: those stay as they are in the old one.
+
+    Its generation stays below the new table's, so that this can be applied again.
+    """
+    hosts = {route.host for route in new.routes if any(t.release_id in dead and t.weight for t in route.targets)}
+    kept = tuple(route for route in old.routes if route.host in hosts)
+    needed = {target.release_id for route in kept for target in route.targets}
+    clusters = {c.release_id: c for c in new.clusters} | {
+        c.release_id: c for c in old.clusters if c.release_id in needed
+    }
+    routes = (*(route for route in new.routes if route.host not in hosts), *kept)
+    return RoutingTable(new.generation - 1, tuple(clusters.values()), routes)
 
 
 def _weights(table: RoutingTable) -> dict[tuple[str, str], int]:
@@ -61,8 +76,5 @@ async def _usable(admin: Admin) -> set[tuple[str, Endpoint]]:
     return {(name, h.endpoint) for name, hosts in (await admin.hosts()).items() for h in hosts if h.healthy}
 
 
-def _not_able(release_ids: Sequence[str], why: str) -> DependencyError:
-    return DependencyError(
-        f"no traffic was moved: release {', '.join(release_ids[:5])} {why}",
-        details={"release_ids": list(release_ids[:100])},
-    )
+def _dead(clusters: Sequence[ReleaseCluster], usable: Collection[tuple[str, Endpoint]]) -> frozenset[str]:
+    return frozenset(c.release_id for c in clusters if not any((cluster_name(c), e) in usable for e in c.endpoints))

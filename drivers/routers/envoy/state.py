@@ -23,12 +23,14 @@ class State:
         pending: the table whose files are being written; set while found means: a writer died halfway.
         leaving: clusters out of the applied table that may still have requests in flight.
         since: per release, the generation since which it is known without a break: its counters' age.
+        held: releases that could not take the traffic they should have had; nobody waits for them again.
     """
 
     applied: RoutingTable = NOTHING
     pending: RoutingTable | None = None
     leaving: tuple[ReleaseCluster, ...] = ()
     since: Mapping[str, int] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
 
 
 _ADAPTER = TypeAdapter(State)

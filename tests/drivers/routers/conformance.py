@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.routers.base import HeldBackError, RoutingTable
 from tests.drivers.routers.bed import HOST, Bed, cluster, route
 from tests.support.loadgen import LoadPlan, run_load
 
@@ -63,7 +64,7 @@ class RouterConformance:
         assert (await bed.get()).json()["name"] == "blue"
         assert await bed.router.applied_generation() == good.generation
         green.healthy = True
-        await bed.router.apply(table)
+        await _held_no_more(bed, table)
         assert (await bed.get()).json()["name"] == "green"
 
     async def test_a_service_broken_by_itself_does_not_hold_up_others(self, bed: Bed) -> None:
@@ -74,6 +75,24 @@ class RouterConformance:
         green = await bed.upstream("green")
         await bed.apply([*both, cluster("green", green)], route(green=100), route("o.localhost", other=100))
         assert (await bed.get()).json()["name"] == "green"
+
+    async def test_a_release_that_cannot_take_traffic_holds_up_nobody_else(self, bed: Bed) -> None:
+        blue, green, bad = [await bed.upstream(name) for name in ("blue", "green", "bad")]
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        bad.healthy = False
+        three = [cluster("blue", blue), cluster("green", green), cluster("bad", bad)]
+        for table in (
+            bed.table(three, route(green=100), route("b.localhost", bad=100)),
+            bed.table(three, route(blue=100), route("b.localhost", bad=100)),
+        ):
+            with pytest.raises(HeldBackError) as caught:
+                await bed.router.apply(table, timeout_s=2)
+            assert caught.value.release_ids == {"bad"}
+            assert (await bed.get()).json()["name"] == table.routes[0].targets[0].release_id
+            assert (await bed.get(host="b.localhost")).status_code == 404
+        bad.healthy = True
+        await _held_no_more(bed, table)
+        assert (await bed.get(host="b.localhost")).json()["name"] == "bad"
 
     async def test_the_same_and_older_generations_change_nothing(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")
@@ -171,3 +190,16 @@ class RouterConformance:
         await bed.apply([cluster("blue", blue)], route(blue=100))
         (after,) = await bed.router.counters(["blue"])
         assert before.epoch != after.epoch
+
+
+async def _held_no_more(bed: Bed, table: RoutingTable) -> None:
+    """The same table again, as a retry would, until the router has seen that the release is well."""
+    end = asyncio.get_running_loop().time() + 10
+    while True:
+        try:
+            await bed.router.apply(table)
+        except HeldBackError:
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.1)
+        else:
+            return

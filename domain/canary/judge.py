@@ -51,7 +51,8 @@ def judge(
         look = with_samples(look, canary, stable)
     reports = [_METRICS[metric](look) for metric in look.metrics()]
     harm = tuple(report.reason for report in reports if report.finding is Finding.HARM)
-    seen = seen.model_copy(update={"failed": seen.failed + bool(harm), "harm": harm or seen.harm})
+    if harm and seen.failed <= policy.failure_limit:  # what has failed keeps the reasons it failed for
+        seen = seen.model_copy(update={"failed": seen.failed + 1, "harm": harm})
     verdict, final, reasons = _decide(policy, seen, look, reports)
     return _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports)), seen
 

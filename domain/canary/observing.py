@@ -27,7 +27,8 @@ def observe(
 
 def _compare(policy: AnalysisPolicy, state: JudgeState, canary: SideState, stable: SideState) -> dict[str, object]:
     """The bets after the block that is pending on both sides."""
-    mine, theirs, known = canary.pending, stable.pending, stable.known
+    mine, theirs = canary.pending, stable.pending
+    known = state.history.plus(stable.known)
     block = Block(mine.errors, mine.requests, theirs.errors, theirs.requests)
     effect = policy.min_effect / 100
     return {

@@ -52,6 +52,7 @@ class JudgeState(BaseModel):
     started_at: datetime | None = None
     stable: SideState = SideState()
     canary: SideState = SideState()
+    history: WindowCounts = Field(default=WindowCounts(), description="of the stable release, before the analysis")
     worse: tuple[float, ...] = Field(default=(0.0,) * EFFECTS, description="one bet an effect on errors")
     not_worse: float = Field(default=0.0, description="evidence that errors are not worse by min_effect")
     slower: tuple[tuple[float, ...], ...] = Field(default=NO_BETS, description="a row a quantile, a bet an odds ratio")
@@ -61,6 +62,18 @@ class JudgeState(BaseModel):
     harm: tuple[str, ...] = Field(default=(), description="reasons of the last failed look")
 
     @classmethod
-    def begin(cls, now: datetime, *, stable: SideCounts | None = None, canary: SideCounts | None = None) -> Self:
-        """The start of an analysis. Readings given here are where counting starts; else it starts at zero."""
-        return cls(started_at=now, stable=SideState(seen=stable), canary=SideState(seen=canary))
+    def begin(
+        cls,
+        now: datetime,
+        *,
+        stable: SideCounts | None = None,
+        canary: SideCounts | None = None,
+        history: WindowCounts | None = None,
+    ) -> Self:
+        """The start of an analysis. Readings given here are where counting starts; else it starts at zero.
+
+        `history` is what is known of the stable release from before. It never counts as evidence; it only tells what to
+        bet on from the first look, which saves a third of the requests where errors are rare.
+        """
+        sides = {"stable": SideState(seen=stable), "canary": SideState(seen=canary)}
+        return cls(started_at=now, history=history or WindowCounts(), **sides)

@@ -23,6 +23,12 @@ def wald_bound(alpha: float, good: float, bad: float) -> float:
     return math.log(1 / alpha) / divergence(bad, good)
 
 
+def split_bound(alpha: float, good: float, bad: float, stable: int) -> float:
+    """The same for tests that know the stable rate only by so many stable requests beside each of the canary's."""
+    pooled = (bad + stable * good) / (1 + stable)
+    return math.log(1 / alpha) / (divergence(bad, pooled) + stable * divergence(good, pooled))
+
+
 def flagger(rate: float, per_check: int, *, checks: int, runs: int, seed: int = 1) -> Ints:
     """The check (from 1) at which the fifth one has failed; NEVER if it has not."""
     errors = np.random.default_rng(seed).binomial(per_check, rate, (runs, checks))

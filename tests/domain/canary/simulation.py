@@ -82,16 +82,20 @@ def stopped_at(
     log_limit: float,
     min_effect: float = 0.005,
     design_effect: float = 1,
+    history: tuple[int, int] = (0, 0),
     seed: int = 1,
 ) -> Ints:
-    """The look (from 1) at which each run fails the canary by its error rate; NEVER if it does not."""
+    """The look (from 1) at which each run fails the canary by its error rate; NEVER if it does not.
+
+    `history`: errors and requests of the stable release from before.
+    """
     random = np.random.default_rng(seed)
     powers = Powers(size, [odds_ratios(_rate_of(step), min_effect) for step in _STEPS])
     bets, stopped = np.zeros((runs, EFFECTS)), np.full(runs, NEVER)
-    known = np.zeros(runs, np.int64)
+    known = np.full(runs, history[0], np.int64)
     for look in range(looks):
         mine, theirs = draw(random, look, runs)
-        rate = expected_rate(known, look * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
+        rate = expected_rate(known, history[1] + look * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
         half_powers = np.round(2 * np.log2(rate / (1 - rate))).astype(int)
         bets += powers.gain(half_powers - _STEPS[0], mine, theirs)
         known += theirs

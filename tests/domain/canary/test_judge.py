@@ -1,8 +1,9 @@
 """What the judge says about whole analyses."""
 
+import numpy as np
 import pytest
 
-from domain.canary.counts import SideCounts
+from domain.canary.counts import SideCounts, WindowCounts
 from domain.canary.judge import judge, unmeasured
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
@@ -193,6 +194,16 @@ def test_readings_given_at_the_beginning_are_where_counting_starts():
     after = SideCounts(requests=1_000_010, errors=500_000)
     _, state = judge(POLICY, state, after, after, at(1))
     assert (state.canary.total.requests, state.canary.total.errors) == (10, 0)
+
+
+def test_a_history_of_the_stable_release_makes_the_first_look_count():
+    random = np.random.default_rng(1)
+    stable, canary = Side(1000), Side(30, median_ms=200)
+    mine, theirs = canary.serve(random), stable.serve(random)
+    known = WindowCounts(requests=1000, errors=10, timed=1000, bounds=theirs.bounds, at_or_below=theirs.at_or_below)
+    for history, verdict in ((None, Verdict.INCONCLUSIVE), (known, Verdict.FAIL)):
+        state = JudgeState.begin(START, history=history)
+        assert judge(POLICY, state, theirs, mine, at(1))[0].verdict is verdict
 
 
 def test_limits_and_limits_of_the_analysis_meet_in_alpha():

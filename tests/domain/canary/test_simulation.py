@@ -67,6 +67,13 @@ def test_both_sides_failing_together_for_a_while_is_no_evidence():
     assert (stopped < NEVER).sum() <= most_by_chance(runs, ALPHA)
 
 
+def test_a_history_that_misleads_is_no_evidence():
+    size, runs = (10, 90), 200
+    draw = rates(*size, 0.05, 0.05)
+    stopped = stopped_at(draw, size, looks=600, runs=runs, log_limit=LIMIT, history=(100, 1_000_000))
+    assert (stopped < NEVER).sum() <= most_by_chance(runs, ALPHA)
+
+
 def test_identical_latencies_are_no_evidence_either():
     cells, runs = np.full(20, 0.05), 200
     stopped = slow_at((cells, cells), (10, 90), looks=400, runs=runs, log_limit=LIMIT)
@@ -84,7 +91,9 @@ def test_slower_requests_are():
 def test_a_bad_canary_is_stopped_within_twice_walds_bound(rate, effect):
     alpha, size = 0.01, (1, 99)
     own = math.log(6 / (4 * alpha))  # the error rate's part of alpha when latency is compared, too
-    stopped = stopped_at(rates(*size, rate + effect, rate), size, looks=20_000, runs=100, log_limit=own)
+    history = round(100_000 * rate), 100_000
+    draw = rates(*size, rate + effect, rate)
+    stopped = stopped_at(draw, size, looks=20_000, runs=100, log_limit=own, history=history)
     assert (stopped < NEVER).all()
     assert stopped.mean() <= 2 * wald_bound(alpha, rate, rate + effect)
 

@@ -80,6 +80,7 @@ class AnalysisActivities:
         return [str(release) for release in (request.release_id, request.stable_id) if release]
 
     async def _keep(self, request: AnalyseRelease, look: Look) -> None:
-        state, judgement = look.state.model_dump(mode="json"), look.judgement.model_dump(mode="json")
+        state = look.state.model_dump(mode="json")
+        judgement = {"weight": request.weight, **look.judgement.model_dump(mode="json")}
         async with transaction(self._sessions) as session:
             await AnalysisRepository(session).put(request.deployment_id, request.key, state=state, judgement=judgement)

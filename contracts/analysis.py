@@ -21,6 +21,7 @@ class AnalyseRelease(Payload):
     stable_id: UUID | None
     key: str
     policy: AnalysisPolicy
+    weight: int | None = None  # percent of the traffic that the release has meanwhile, for people to see
 
 
 class AnalysisReport(Payload):

@@ -1,8 +1,9 @@
 """The delivery engine in two minutes: `make demo`.
 
-Starts the embedded stack (or uses the one that runs on the data folder), ships two good versions of a small service
-blue-green, then a bad one, and checks from outside that the bad one never got a user's request. Exits 0 only if all of
-that really happened. Stops what it started, also on Ctrl-C. Can be run again on the same data folder.
+Starts the embedded stack (or uses the one that runs on the data folder), ships a small service blue-green, a good
+second version by canary and a bad third one (5 % errors) by canary, and checks from outside that the bad one is caught
+and that nothing else ever failed. Exits 0 only if all of that really happened. Stops what it started, also on Ctrl-C.
+Can be run again on the same data folder.
 """
 
 import os
@@ -11,6 +12,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -18,9 +20,10 @@ from examples.client import Api, ApiError, Json, Service
 from examples.demo_screen import Screen
 from examples.embedded import ROOT, EmbeddedStack, StackError
 from examples.repository import ServiceRepository
-from examples.watcher import Watcher
+from examples.watcher import USERS, Watcher
 
 OPERATION_SECONDS = 120.0
+CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
 INTERRUPTED = 130
 
 
@@ -53,40 +56,47 @@ class Demo:
         service = self._service(project["id"])
         self._expect_version(service, "1.0.0")
 
-        watcher = Watcher(self._service(project["id"]))
+        watcher = Watcher([self._service(project["id"]) for _ in range(USERS)])
         watcher.start()
         try:
-            self._screen.title("Version 2.0.0: blue-green, under traffic")
-            self._ship_good(feature["id"], "2.0.0")
+            self._screen.title("Version 2.0.0: a canary with half of the traffic, judged against 1.0.0")
+            self._ship_good(feature["id"], "2.0.0", **CANARY)
             self._expect_version(service, "2.0.0")
-            self._screen.title("Version 3.0.0: its health check answers 500")
-            self._ship_bad(feature["id"], "3.0.0")
+            self._screen.title("Version 3.0.0: healthy, but 5 % of its answers are errors")
+            bad_release = self._ship_bad(feature["id"], "3.0.0")
             self._expect_version(service, "2.0.0")
         finally:
             watcher.stop()
-        self._check_traffic(watcher)
+        self._check_traffic(watcher, bad_release)
 
-    def _ship(self, feature_id: str, version: str, fault: str) -> tuple[Json, Json]:
+    def _ship(self, feature_id: str, version: str, fault: str, **options: Any) -> tuple[Json, Json]:
         """Commit, build and deploy; returns the finished operation and its deployment."""
         commit = self._repository.commit(version, fault=fault)
-        accepted = self._api.build_and_deploy(feature_id, version, git_commit_hash=commit)
+        accepted = self._api.build_and_deploy(feature_id, version, git_commit_hash=commit, **options)
         with self._screen.following(f"  {version}") as follower:
-            operation = self._api.wait(accepted.operation_id, OPERATION_SECONDS, follower.seen)
+
+            def seen(operation: Json) -> None:
+                follower.seen(operation, self._api.deployment(accepted.deployment_id)["analysis"])
+
+            operation = self._api.wait(accepted.operation_id, OPERATION_SECONDS, seen)
         return operation, self._api.deployment(accepted.deployment_id)
 
-    def _ship_good(self, feature_id: str, version: str) -> None:
-        operation, deployment = self._ship(feature_id, version, "none")
+    def _ship_good(self, feature_id: str, version: str, **options: Any) -> None:
+        operation, deployment = self._ship(feature_id, version, "none", **options)
         if operation["status"] != "completed" or deployment["status"] != "success":
             raise DemoError(f"{version} should be live, but: {_why(operation, deployment)}")
         build = self._api.build(deployment["build_id"])
         self._screen.good(f"build {build['build_number']} passed {build['tests_passed']} tests and is live")
 
-    def _ship_bad(self, feature_id: str, version: str) -> None:
-        operation, deployment = self._ship(feature_id, version, "unhealthy")
-        if operation["status"] != "failed" or deployment["status"] not in ("rolled_back", "failed"):
-            raise DemoError(f"{version} should have been rolled back, but: {_why(operation, deployment)}")
-        self._screen.good(f"{version} was refused; its deployment is {deployment['status']}")
-        self._screen.note(_why(operation, deployment))
+    def _ship_bad(self, feature_id: str, version: str) -> str:
+        """Ship a version that must be caught; returns its release."""
+        operation, deployment = self._ship(feature_id, version, "errors:5", **CANARY)
+        error = operation.get("error") or {}
+        if deployment["status"] != "rolled_back" or error.get("code") != "ANALYSIS_FAILED":
+            raise DemoError(f"{version} should have been caught and rolled back, but: {_why(operation, deployment)}")
+        self._screen.good(f"{version} was caught by the evidence and rolled back")
+        self._screen.note(error["message"])
+        return str(deployment["id"])
 
     def _service(self, project_id: str) -> Service:
         return Service(self._api.environment(project_id)["url"], self._stack.addresses["ingress"])
@@ -97,16 +107,20 @@ class Demo:
             raise DemoError(f"http://{service.host}/ answers version {answered}, not {version}")
         self._screen.good(f"http://{service.host}/ answers version {version}")
 
-    def _check_traffic(self, watcher: Watcher) -> None:
-        """Every request was answered, by good versions only."""
+    def _check_traffic(self, watcher: Watcher, bad_release: str) -> None:
+        """Every request was answered; the only errors are those of the bad version itself."""
         self._screen.title("What the users saw")
-        total = watcher.versions.total() + watcher.failed
+        errors = watcher.faulty.total()
+        total = watcher.versions.total() + errors + watcher.failed
         if watcher.failed or not total:
             raise DemoError(f"{watcher.failed} of {total} requests failed: {'; '.join(watcher.failures)}")
-        if watcher.versions.keys() != {"1.0.0", "2.0.0"}:
-            raise DemoError(f"users should meet 1.0.0 and 2.0.0 only, but met {dict(watcher.versions)}")
+        if watcher.faulty.keys() - {bad_release}:
+            raise DemoError(f"errors came from releases that are good: {dict(watcher.faulty)}")
+        if not {"1.0.0", "2.0.0", "3.0.0"} >= watcher.versions.keys() >= {"1.0.0", "2.0.0"}:
+            raise DemoError(f"users met other versions than those shipped: {dict(watcher.versions)}")
         counts = ", ".join(f"{count} by {version}" for version, count in sorted(watcher.versions.items()))
-        self._screen.good(f"{total} requests, none failed: {counts}")
+        self._screen.good(f"{total} requests, none lost: {counts}")
+        self._screen.good(f"{errors} errors, all of them answers of 3.0.0 before it was caught")
 
 
 def _why(operation: Json, deployment: Json) -> str:

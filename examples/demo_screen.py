@@ -1,5 +1,6 @@
 """What the demo shows: progress bars on a terminal, one line a step anywhere else."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.client import Json
+
+ERROR_SCALE = 10  # the bars of error rates are full at ten percent
 
 
 class Screen:
@@ -69,15 +72,17 @@ class Screen:
 
 
 class Follower:
-    """Shows an operation as it goes on."""
+    """Shows an operation as it goes on, and the evidence while it is judged."""
 
     def __init__(self, screen: Screen, bar: tuple[Progress, TaskID] | None) -> None:
         self._screen = screen
         self._bar = bar
+        self._rows: dict[str, TaskID] = {}
         self._last = ""
+        self._said = ""
 
-    def seen(self, operation: Json) -> None:
-        """Show an answer of `GET /operations/{id}`."""
+    def seen(self, operation: Json, analysis: Json | None = None) -> None:
+        """Show an answer of `GET /operations/{id}` and the `analysis` of its deployment."""
         percent, step = operation.get("progress_percent") or 0, str(operation.get("current_step") or "")
         if self._bar:
             progress, task = self._bar
@@ -85,3 +90,42 @@ class Follower:
         elif step and step != self._last:
             self._screen.note(f"{percent:>3} %  {step}")
         self._last = step
+        errors = _error_rate(analysis)
+        if analysis and errors:
+            self._judged(analysis, errors)
+
+    def _judged(self, analysis: Json, errors: Json) -> None:
+        canary, stable = errors["canary"], errors["stable"]
+        evidence, limit = max(1.0, errors["evidence"] or 1.0), errors["limit"] or 1.0
+        weight = analysis.get("weight") or 0
+        if self._bar is None:
+            sides = f"errors {_rate(canary)}; stable {_rate(stable)}"
+            words = f"{weight} % canary: {sides}; evidence {evidence:.1f} of {limit:g}"
+            if words != self._said:
+                self._said = words
+                self._screen.note(f"       {words}")
+            return
+        self._row("weight", weight, f"{weight} % of the traffic")
+        self._row("stable", (stable["value"] or 0) * ERROR_SCALE, f"errors {_rate(stable)}")
+        self._row("canary", (canary["value"] or 0) * ERROR_SCALE, f"errors {_rate(canary)}")
+        share = 100 * math.log(evidence) / math.log(limit) if limit > 1 else 0
+        self._row("evidence", share, f"{evidence:.1f} of {limit:g} against the canary")
+
+    def _row(self, name: str, completed: float, words: str) -> None:
+        if self._bar is None:
+            return
+        progress, _ = self._bar
+        if name not in self._rows:
+            self._rows[name] = progress.add_task(f"    {name}", total=100, step="")
+        progress.update(self._rows[name], completed=min(100.0, completed), step=words)
+
+
+def _error_rate(analysis: Json | None) -> Json | None:
+    """The comparison of error rates, once both sides were seen."""
+    metrics = (analysis or {}).get("metrics") or []
+    found = next((metric for metric in metrics if metric["metric"] == "error_rate"), None)
+    return found if found and found.get("stable") else None
+
+
+def _rate(side: Json) -> str:
+    return f"{side['value'] or 0:.1f} % of {side['requests']}"

@@ -1,4 +1,4 @@
-"""A light, steady user of a service: asks for its version and remembers every answer and every failure."""
+"""Light, steady users of a service: they ask for its version and remember every answer and every failure."""
 
 import threading
 import time
@@ -8,41 +8,57 @@ import httpx2
 
 from examples.client import Service
 
-INTERVAL_SECONDS = 0.05
+USERS = 4
+INTERVAL_SECONDS = 0.04
 MAX_FAILURES_KEPT = 10
+RELEASE = "x-delivery-release"
 
 
 class Watcher:
-    """Asks twenty times a second from a thread of its own, from `start` to `stop`."""
+    """Four users ask together a hundred times a second, each from a thread of its own, from `start` to `stop`.
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    Attributes:
+        versions: good answers by version.
+        faulty: answers of status 500 and above, by the release that gave them.
+        failed: requests without any answer, or with one that nobody understands.
+    """
+
+    def __init__(self, services: list[Service]) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._watch, args=(service,), name="watcher", daemon=True) for service in services
+        ]
         self.versions: Counter[str] = Counter()
+        self.faulty: Counter[str] = Counter()
         self.failed = 0
         self.failures: list[str] = []
 
     def start(self) -> None:
         """Begin asking."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop asking; returns when the last answer is in."""
+        """Stop asking; returns when the last answers are in."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=15)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=15)
 
-    def _watch(self) -> None:
+    def _watch(self, service: Service) -> None:
         due = time.monotonic()
         while not self._stop.is_set():
-            self._ask()
+            self._ask(service)
             due = max(due + INTERVAL_SECONDS, time.monotonic())
             self._stop.wait(max(0.0, due - time.monotonic()))
 
-    def _ask(self) -> None:
+    def _ask(self, service: Service) -> None:
         try:
-            self.versions[self._service.version()] += 1
+            answer = service.get("/version")
+            if answer.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR:
+                self.faulty[answer.headers.get(RELEASE, "nobody")] += 1
+            else:
+                self.versions[answer.json()["version"]] += 1
         except (httpx2.HTTPError, ValueError, KeyError) as error:
             self.failed += 1
             if len(self.failures) < MAX_FAILURES_KEPT:

@@ -160,6 +160,7 @@ class Rollout:
             stable_id=self._stable.release_id if self._stable else None,
             key=key,
             policy=policy,
+            weight=self._weight,
         )
         work = self._flow.call(ANALYSE_RELEASE, request, summary=f"judge for at most {policy.duration:g} s")
         return await unless(self._flow.promoted, work)

@@ -113,7 +113,8 @@ def _parse_with_scheme(url: str, scheme: Scheme) -> RepositoryUrl:
     if ":" not in parts.hostname:  # IPv6 literals were checked by urlsplit's brackets
         _check_host(parts.hostname)
     _check_user(parts.username)
-    return RepositoryUrl(scheme, url, host=parts.hostname, port=port)
+    # Git knows its transports in lower case only.
+    return RepositoryUrl(scheme, f"{scheme}{url[len(scheme) :]}", host=parts.hostname, port=port)
 
 
 def _parse_file(parts: SplitResult) -> RepositoryUrl:

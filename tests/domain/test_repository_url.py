@@ -22,7 +22,7 @@ def refused(url: str, **allowed: bool) -> str:
     ("url", "scheme", "host", "port", "text"),
     [
         ("https://github.com/a/b.git", Scheme.HTTPS, "github.com", None, None),
-        ("HTTPS://GitHub.com:8443/a", Scheme.HTTPS, "github.com", 8443, None),
+        ("HTTPS://GitHub.com:8443/a", Scheme.HTTPS, "github.com", 8443, "https://GitHub.com:8443/a"),
         ("https://[2606:4700::1]/a", Scheme.HTTPS, "2606:4700::1", None, None),
         ("ssh://git@host:2222/a", Scheme.SSH, "host", 2222, None),
         ("git@github.com:a/b.git", Scheme.SSH, "github.com", None, None),

@@ -75,11 +75,10 @@ class InstanceStopper:
             # No route leads here any more, so the router still lists the cluster and tells when it is idle.
             await self._drain(release_id, leaving, known.service.drain_timeout)
         async with transaction(self._sessions) as session:
-            changed = await InstanceRepository(session).rotate(release_id, below=keep)
-            if changed:
+            if await InstanceRepository(session).rotate(release_id, below=keep):
                 await RoutingRepository(session).touch()
-        if changed:
-            await self._writer.apply(needing=[str(release_id)])
+        # Also when nothing changed just now: an attempt before this one may have died before it applied its change.
+        await self._writer.apply(needing=[str(release_id)] if keep else [])
         if keep:
             await self._drain(release_id, leaving, known.service.drain_timeout)
         await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))

@@ -47,11 +47,12 @@ class TrafficActivities:
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
             if shares:
-                await routes.set_route(request.environment_id, request.host, shares)
+                generation = await routes.set_route(request.environment_id, request.host, shares)
             else:
-                await routes.remove_route(request.environment_id)
+                generation = await routes.remove_route(request.environment_id)
         try:
-            return AppliedRoute(generation=await self._writer.apply(needing=[str(release) for release, _ in shares]))
+            needing = [str(release) for release, _ in shares]
+            return AppliedRoute(generation=await self._writer.apply(generation, needing=needing))
         except HeldBackError as error:
             await self._give_up_on_new(request, error)
             raise

@@ -91,6 +91,10 @@ soak: setup ## a long run under load
 bench: setup ## measure requests a second, switch times, step times
 	@exec $(RUN) -m tests.bench
 
+.PHONY: canary-report
+canary-report: setup ## measure the canary judge; writes docs/canary-judge.md's figures
+	@exec $(RUN) -m docs.plots.canary_judge
+
 .PHONY: screenshots
 screenshots: setup ## the pictures in docs/images anew, from a stack of its own; needs chromium
 	@exec $(RUN) -m tests.screenshots

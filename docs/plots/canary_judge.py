@@ -7,6 +7,7 @@ and only prints.
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -150,28 +151,20 @@ def _kayenta(p: float, effect: float, runs: int) -> tuple[float, float]:
 
 def sticky_users(report: Report) -> None:
     """False alarms when a user's requests fail together."""
-    each, size, p, runs = 10, (50, 450), 0.01, report.runs(400)
+    each, size, runs = 10, (50, 450), report.runs(400)
+
+    def alarms(p: float, correlation: float, effect: float) -> str:
+        draw, limit = users(*size, each, p, correlation), math.log(20)
+        return _share(stopped_at(draw, size, looks=900, runs=runs, log_limit=limit, design_effect=effect))
 
     def rows() -> Iterable[list[str]]:
-        for correlation in (0.05, 0.2, 0.5):
+        for p, correlation in product((0.001, 0.01), (0.05, 0.2, 0.5)):
             kish = 1 + (each - 1) * correlation
-            shares = (
-                _share(
-                    stopped_at(
-                        users(*size, each, p, correlation),
-                        size,
-                        looks=900,
-                        runs=runs,
-                        log_limit=math.log(20),
-                        design_effect=effect,
-                    )
-                )
-                for effect in (1, kish, each)
-            )
-            yield [f"{correlation:g}", f"{kish:.2f}", *shares]
+            shares = [alarms(p, correlation, effect) for effect in (1, kish, each)]
+            yield [f"{p:.1%}", f"{correlation:g}", f"{kish:.2f}", *shares]
 
-    title = f"Sticky users: false alarms, {each} requests a user, 1 % errors, alpha 5 %, 900 looks ({runs} runs each)"
-    head = ["correlation", "1 + (m - 1) rho", "design effect 1", "design effect 1 + (m - 1) rho", "design effect m"]
+    title = f"Sticky users: false alarms, {each} requests a user, alpha 5 %, 900 looks ({runs} runs each)"
+    head = ["errors", "correlation", "1 + (m - 1) rho", "design effect 1", "1 + (m - 1) rho", f"m = {each}"]
     report.table(title, head, rows())
 
 

@@ -5,6 +5,7 @@ identification". Buckets only make them wider: only what is known at the bounds 
 """
 
 import math
+from bisect import bisect_left
 from typing import NamedTuple
 
 from domain.canary.counts import WindowCounts
@@ -34,11 +35,18 @@ def quantile_interval(counts: WindowCounts, level: float, alpha: float, design_e
     rate at the quantile itself can mislead, so the bounds need no correction for being many.
     """
     needed = math.log(2 / alpha) * design_effect
-    slower = [counts.slower_than(i) for i in range(len(counts.bounds))]
-    above = [log_above(hits, counts.timed, 1 - level) >= needed for hits in slower]
-    below = [log_below(hits, counts.timed, 1 - level) >= needed for hits in slower]
-    low = max((bound for bound, is_above in zip(counts.bounds, above, strict=True) if is_above), default=None)
-    high = min((bound for bound, is_below in zip(counts.bounds, below, strict=True) if is_below), default=None)
+
+    def not_above(i: int) -> bool:
+        return log_above(counts.slower_than(i), counts.timed, 1 - level) < needed
+
+    def below(i: int) -> bool:
+        return log_below(counts.slower_than(i), counts.timed, 1 - level) >= needed
+
+    indices = range(len(counts.bounds))
+    first_not_above = bisect_left(indices, True, key=not_above)
+    first_below = bisect_left(indices, True, key=below)
+    low = counts.bounds[first_not_above - 1] if first_not_above else None
+    high = counts.bounds[first_below] if first_below < len(indices) else None
     return Interval(low, high)
 
 

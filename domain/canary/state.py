@@ -73,7 +73,7 @@ class JudgeState(BaseModel):
         """The start of an analysis. Readings given here are where counting starts; else it starts at zero.
 
         `history` is what is known of the stable release from before. It never counts as evidence; it only tells what to
-        bet on from the first look, which saves a third of the requests where errors are rare.
+        bet on from the first look on, when the stable release's own error rate and latency are not known yet.
         """
         sides = {"stable": SideState(seen=stable), "canary": SideState(seen=canary)}
         return cls(started_at=now, history=history or WindowCounts(), **sides)

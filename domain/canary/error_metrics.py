@@ -2,6 +2,7 @@
 
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
+from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
 from domain.canary.words import evidence_words, share
@@ -34,27 +35,11 @@ def _compared(look: Look, worse: float) -> tuple[Finding, str]:
 
 def error_rate_limit(look: Look) -> MetricReport:
     """The canary's errors against `max_error_rate`, whatever the stable release does."""
-    limit = (look.policy.max_error_rate or _PERCENT) / _PERCENT
-    above, below = look.both_ways(look.canary.errors, look.canary.requests, limit)
-    found = _limited(look, above, below)
-    return look.report(Metric.ERROR_RATE_LIMIT, above, found, _figures(look.canary))
-
-
-def _limited(look: Look, above: float, below: float) -> tuple[Finding, str]:
     canary, limit = look.canary, look.policy.max_error_rate or _PERCENT
-    words = (
-        f"error rate limit {limit:g} %: canary {share(canary.errors, canary.requests)}, "
-        f"{evidence_words(above, look.log_limit(Metric.ERROR_RATE_LIMIT))}"
-    )
-    if above >= look.log_limit(Metric.ERROR_RATE_LIMIT):
-        return Finding.HARM, f"{words}: above the limit{_also(look.stable, limit)}"
-    if look.lacks(canary.requests):
-        return Finding.NO_DATA, f"{words}: {look.needed()} are needed"
-    if look.last and canary.errors * _PERCENT > limit * canary.requests:
-        return Finding.DOUBT, f"{words}: above the limit, but no proof{_also(look.stable, limit)}"
-    if below >= look.log_pass:
-        return Finding.GOOD, f"{words}: below the limit"
-    return look.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")
+    told = f"error rate limit {limit:g} %: canary {share(canary.errors, canary.requests)}"
+    rate = Rate(canary.errors, canary.requests, limit / _PERCENT)
+    above, found = judged(look, Metric.ERROR_RATE_LIMIT, rate, told, _also(look.stable, limit))
+    return look.report(Metric.ERROR_RATE_LIMIT, above, found, _figures(look.canary))
 
 
 def _also(stable: WindowCounts, limit: float) -> str:

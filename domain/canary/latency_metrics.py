@@ -7,6 +7,7 @@ from domain.canary.counts import WindowCounts
 from domain.canary.distribution import P95, quantile_interval
 from domain.canary.evidence import log_mean
 from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, log_levels, thresholds
+from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.ranks import SMALL_EFFECT, rank_test
 from domain.canary.shape import largest_shift
@@ -82,27 +83,10 @@ def p95_limit(look: Look) -> MetricReport:
         lacking = "latency bucket as high" if canary.timed else "request with latency"
         why = f"p95 limit {limit:g} ms: there is no {lacking}, so it cannot be judged"
         return look.report(Metric.P95_LIMIT, 0.0, (Finding.NO_DATA, why), _figures(look, canary))
-    above, below = look.both_ways(canary.slower_than(index), canary.timed, 1 - P95)
-    found = _limited(look, index, above, below)
+    told = f"p95 limit {limit:g} ms: of the canary's requests {_slow(canary, index)} (5 % may)"
+    rate = Rate(canary.slower_than(index), canary.timed, 1 - P95)
+    above, found = judged(look, Metric.P95_LIMIT, rate, told)
     return look.report(Metric.P95_LIMIT, above, found, _figures(look, canary, index))
-
-
-def _limited(look: Look, index: int, above: float, below: float) -> tuple[Finding, str]:
-    canary = look.canary
-    slow = canary.slower_than(index)
-    words = (
-        f"p95 limit {look.policy.max_p95_ms:g} ms: of the canary's requests {_slow(canary, index)} (5 % may), "
-        f"{evidence_words(above, look.log_limit(Metric.P95_LIMIT))}"
-    )
-    if above >= look.log_limit(Metric.P95_LIMIT):
-        return Finding.HARM, f"{words}: above the limit"
-    if look.lacks(canary.timed):
-        return Finding.NO_DATA, f"{words}: {look.needed()} with latency are needed"
-    if look.last and slow > (1 - P95) * canary.timed:
-        return Finding.DOUBT, f"{words}: above the limit, but no proof"
-    if below >= look.log_pass:
-        return Finding.GOOD, f"{words}: below the limit"
-    return look.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")
 
 
 def _figures(look: Look, counts: WindowCounts, index: int | None = None) -> Figures:

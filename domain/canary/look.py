@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import e_value
-from domain.canary.one_rate import log_above, log_below
 from domain.canary.policy import AnalysisPolicy, Comparison
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
@@ -78,11 +77,6 @@ class Look:
     def at_last(self, good: str, undecided: str) -> tuple[Finding, str]:
         """What is said where nothing was found."""
         return (Finding.GOOD, good) if self.last else (Finding.OPEN, undecided)
-
-    def both_ways(self, hits: int, trials: int, limit: float) -> tuple[float, float]:
-        """Evidence that a rate lies above a limit, and that it lies below."""
-        effect = self.policy.design_effect
-        return log_above(hits / effect, trials / effect, limit), log_below(hits / effect, trials / effect, limit)
 
     def report(
         self, metric: Metric, log: float, found: tuple[Finding, str], canary: Figures, stable: Figures | None = None

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from examples.client import Json
+from examples.client import FINISHED, Json
 
+BAR_WIDTH = 20  # as wide at the start as at the end, also on 80 columns with the longest step
 ERROR_SCALE = 10  # the bars of error rates are full at ten percent
 
 
@@ -26,11 +27,20 @@ class Screen:
 
     def good(self, text: str) -> None:
         """Something that was checked and is so."""
-        self.console.print(Text.assemble("  ", ("✓", "green"), f" {text}"), soft_wrap=True)
+        self._line(("  ✓", "green"), Text(text))
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
-        self.console.print(f"    {text}", style="dim", markup=False, soft_wrap=True)
+        self._line(("   ", ""), Text(text, "dim"))
+
+    def _line(self, mark: tuple[str, str], words: Text) -> None:
+        """On a terminal it wraps between words and stays beside its mark; a file gets lines that can be searched."""
+        if not self.console.is_terminal:
+            self.console.print(Text.assemble(mark, " ", words), soft_wrap=True)
+            return
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_row(Text(*mark), words)
+        self.console.print(line)
 
     def bad(self, text: str) -> None:
         """Why the demo failed."""
@@ -53,15 +63,19 @@ class Screen:
             yield Follower(self, None)
             return
         columns = (
-            SpinnerColumn(),
+            _Spinner(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(bar_width=BAR_WIDTH),
+            TextColumn("{task.fields[figure]:>5}"),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[step]}"),
         )
         with Progress(*columns, console=self.console) as progress:
-            yield Follower(self, (progress, progress.add_task(text, total=100, step="")))
+            try:
+                yield Follower(self, (progress, progress.add_task(text, total=100, step="", figure="0 %", ended=False)))
+            finally:
+                for task in progress.task_ids:
+                    progress.update(task, ended=True)
 
     def table(self, rows: dict[str, str]) -> None:
         """Names and values."""
@@ -69,6 +83,13 @@ class Screen:
         for name, value in rows.items():
             table.add_row(f"  {name}", value)
         self.console.print(table, soft_wrap=True)
+
+
+class _Spinner(SpinnerColumn):
+    """Turns while the operation goes on, also when its bar ends before it is full; then nothing of it stays."""
+
+    def render(self, task: Task) -> RenderableType:
+        return Text(" ") if task.fields["ended"] else super().render(task)
 
 
 class Follower:
@@ -86,7 +107,8 @@ class Follower:
         percent, step = operation.get("progress_percent") or 0, str(operation.get("current_step") or "")
         if self._bar:
             progress, task = self._bar
-            progress.update(task, completed=percent, step=step)
+            ended = operation.get("status") in FINISHED
+            progress.update(task, completed=percent, figure=f"{percent} %", step=operation["status"] if ended else step)
         elif step and step != self._last:
             self._screen.note(f"{percent:>3} %  {step}")
         self._last = step
@@ -116,7 +138,7 @@ class Follower:
             return
         progress, _ = self._bar
         if name not in self._rows:
-            self._rows[name] = progress.add_task(f"    {name}", total=100, step="")
+            self._rows[name] = progress.add_task(f"    {name}", total=100, step="", figure="", ended=False)
         progress.update(self._rows[name], completed=min(100.0, completed), step=words)
 
 

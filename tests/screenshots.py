@@ -112,14 +112,13 @@ class Photographer:
         """All pictures."""
         self._page.open(self._workflows, "rolled_back", "queued")
         self._save("workflows")
-        self._workflow(scene.running, "timeline-running", "watch the traffic")
+        self._workflow(scene.running, "timeline-running", "watch the traffic", height=1400)
         self._details(scene.running, "details-running", "Watching the new version")
-        self._details(scene.queued, "details-queued", "Queued for dev")
-        self._workflow(scene.unhealthy, "timeline-failed", "drain and stop", height=1300)
+        self._workflow(scene.unhealthy, "timeline-failed", "drain and stop", height=1400)
         self._details(scene.failed_build, "details-failed", "BUILD_FAILED")
         self._details(f"environment-{environment_id}", "details-environment", "Rolling out now")
         self._plain(f"{self._api}/docs", "docs", "build-and-deploy")
-        self._plain(f"{self._api}/redoc", "redoc", "Start")
+        self._page.resize(HEIGHT // 2)
         self._plain(service, "service", "hello service")
 
     def _workflow(self, workflow_id: str, name: str, words: str, height: int = HEIGHT) -> None:

@@ -15,7 +15,7 @@ _MARKS = {
     StepStatus.COMPLETED: "✓",
     StepStatus.SKIPPED: "-",
     StepStatus.FAILED: "✗",
-    StepStatus.CANCELLED: "✗",
+    StepStatus.CANCELLED: "○",
 }
 
 
@@ -36,8 +36,14 @@ def operation_details(progress: Progress, deployment: DeploymentView) -> str:
 
 def _error(error: OperationError) -> str:
     # Line by line as code: markdown in the message stays what it is, and long lines wrap (in a block they do not).
-    lines = [line.strip().replace("`", "'") for line in bounded(error.message, MAX_WORDS).splitlines()]
-    return f"**{error.code}**\n\n" + "  \n".join(f"`{line}`" for line in lines if line)
+    tail = str(error.details.get("log_tail") or "").splitlines()[-MAX_SHOWN:]
+    said = f"**Its last output:**\n\n{_code(tail)}" if any(tail) else ""
+    return "\n\n".join(filter(None, [f"**{error.code}**", _code(error.message.splitlines()), said]))
+
+
+def _code(lines: list[str]) -> str:
+    words = bounded("\n".join(lines), MAX_WORDS).replace("`", "'").splitlines()
+    return "  \n".join(f"`{line.strip()}`" for line in words if line.strip())
 
 
 def environment_details(state: EnvironmentState) -> str:

@@ -26,7 +26,7 @@ class CappedLog:
             if not self._rotate:
                 return "output_limit"
             self._turn_over()
-            self._append(data[len(fits) :][: self._limit])
+            self._append(data[len(fits) :][-self._limit :])  # of too much at once the newest stays
         except OSError:
             return None if self._rotate else "disk_full"
         return None

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from drivers.shim import client
+from drivers.shim.log import CappedLog
 from tests.drivers.shim.helpers import DAEMON, marker, run, running, shell, started, until, with_argument
 
 
@@ -38,6 +39,12 @@ async def test_the_log_of_a_service_rotates_and_keeps_two_files(state: Path) -> 
     assert [path.name for path in files] == ["log", "log.1"]
     assert sum(path.stat().st_size for path in files) <= 100_000
     assert files[0].read_text().endswith("last\n")
+
+
+def test_more_at_once_than_a_rotated_log_holds_keeps_the_newest(tmp_path: Path) -> None:
+    log = CappedLog(str(tmp_path / "log"), 20, rotate=True)
+    log.write(b"y" * 40 + b"last\n")
+    assert (tmp_path / "log").read_bytes() == b"yyyyylast\n"
 
 
 async def test_a_full_disk_does_not_end_a_service(state: Path) -> None:

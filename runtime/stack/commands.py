@@ -63,6 +63,7 @@ def up(settings: Settings, *, only: Collection[str] = (), ready_file: Path | Non
 def down(settings: Settings) -> int:
     """Stop the running supervisor, or end what a killed one left."""
     layout = Layout.make(settings)
+    _log_to_file(settings, layout)
     deadline = time.monotonic() + _DOWN_LIMIT_S
     asked = None
     while time.monotonic() < deadline:

@@ -14,7 +14,7 @@ from storage.models import Operation
 from storage.repositories.operations import OperationRepository
 from storage.tenancy import PLATFORM
 
-KEPT_S = 10.0
+KEPT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Like:
 
 
 class Learned:
-    """Typical times by project, environment and kind, kept ten seconds."""
+    """Typical times by project, environment and kind, kept a second."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions

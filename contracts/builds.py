@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.payload import BoundedText, Nothing, Payload
-from contracts.policies import BUILD, CLEAN_UP, MUST_HAPPEN, SHORT
+from contracts.policies import BUILD, CLEAN_UP, FETCH, MUST_HAPPEN, SHORT
 from contracts.stubs import ActivityStub
 from domain.delivery import BuildSpec, DeliverySpec, TestSpec
 
@@ -138,7 +138,7 @@ class CloseWorkspace(Payload):
 
 OPEN_WORKSPACE = ActivityStub("workspace.open", OpenWorkspace, Workspace, SHORT)
 CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, CLEAN_UP)
-FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, BUILD)
+FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, FETCH)
 RUN_BUILD = ActivityStub("build.run", RunBuild, BuildOutcome, BUILD)
 RUN_TESTS = ActivityStub("test.run", RunTests, TestOutcome, BUILD)
 PACKAGE_ARTIFACT = ActivityStub("artifact.package", PackageArtifact, PackagedArtifact, BUILD)

@@ -50,6 +50,19 @@ ANALYSIS = Policy(
     start_to_close=timedelta(hours=25), schedule_to_close=timedelta(hours=30), heartbeat=timedelta(seconds=10)
 )
 
+# Fetching a source: its own limit is inside; a repository host that does not answer is given up after two minutes.
+FETCH = Policy(
+    start_to_close=timedelta(minutes=30),
+    schedule_to_close=timedelta(hours=6),
+    heartbeat=timedelta(seconds=15),
+    retry=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=30),
+        maximum_attempts=10,
+    ),
+)
+
 # A build step: limits of its own inside; the heartbeat timeout outlives a restart of the Temporal server.
 BUILD = Policy(
     start_to_close=timedelta(hours=3),

@@ -128,6 +128,9 @@ def explain(fault: BaseException) -> OperationError:
             code=cause.type or ErrorCode.INTERNAL_ERROR, message=bounded(cause.message), details=details
         )
     if isinstance(cause, TemporalTimeoutError):
+        if isinstance(cause.__cause__, ApplicationError):
+            last = explain(cause.__cause__)  # why its attempts failed tells more than that they took too long
+            return last.model_copy(update={"message": bounded(f"gave up after many attempts: {last.message}")})
         where = f"step {fault.activity_type}" if isinstance(fault, ActivityError) else "a step"
         return OperationError(
             code=ErrorCode.TIMEOUT,

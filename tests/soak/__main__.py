@@ -59,9 +59,7 @@ def soak(app: App, rollouts: int, rps: float, end: float) -> int:
                 app.ship_good(spec=SPEC, **strategy)
             summary = load.stop()
         done, requests = done + batch, requests + summary["requests"]
-        say(
-            f"{done} rollouts, {requests} requests, {summary['failures']} failed, p99 {summary['p99_ms']:.0f} ms"
-        )
+        say(f"{done} rollouts, {requests} requests, {summary['failures']} failed, p99 {summary['p99_ms']:.0f} ms")
         if summary["failures"]:
             say(f"failed: {summary['examples']}")
             return 1

@@ -1,42 +1,82 @@
-"""Everything that must be green: `make test`. Prints how long each check took; stops at the first that fails."""
+"""Everything that must be green: `make test`. Prints how long each check took; stops at the first stage that fails.
+
+The end-to-end tests wait most of their time, so they run beside the others; their output follows the others'.
+"""
 
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
-LINT: tuple[tuple[str, ...], ...] = (
+Command = tuple[str, ...]
+LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "ruff", "check", "."),
     (PYTHON, "-m", "ruff", "format", "--check", "."),
     (PYTHON, "-m", "mypy"),
     # through the interpreter: a console script's first line breaks in a path with a space
     (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"),
 )
-_LIMIT_S = 1800
+TESTS: tuple[Command, ...] = (
+    (PYTHON, "-m", "pytest", "-q", "--ignore=tests/e2e"),
+    (PYTHON, "-m", "pytest", "-q", "tests/e2e"),
+)
+LIMIT_S = 1800.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run the checks; further arguments go to pytest.
+    """Run the checks; further arguments go to one pytest of their own, in place of the whole.
 
     Returns:
         The exit code of the first check that failed, else 0.
     """
-    lint_only = arguments[:1] == ["--lint-only"]
-    tests = () if lint_only else ((PYTHON, "-m", "pytest", "-q", *arguments),)
-    took: list[tuple[str, float]] = []
-    code = 0
-    for check in (*LINT, *tests):
-        began = time.monotonic()
-        code = subprocess.run(check, cwd=ROOT, check=False, timeout=_LIMIT_S).returncode
-        took.append((_name(check), time.monotonic() - began))
-        if code != 0:
+    if arguments[:1] == ["--lint-only"]:
+        tests: tuple[Command, ...] = ()
+    elif arguments:
+        tests = ((PYTHON, "-m", "pytest", "-q", *arguments),)
+    else:
+        tests = TESTS
+    took: list[tuple[Command, float, int]] = []
+    for stage in (*((check,) for check in LINT), tests):
+        took += _together(stage)
+        if any(code for _, _, code in took):
             break
-    for name, seconds in took:
-        say(f"{seconds:7.1f} s  {name}")
-    say("all green" if code == 0 else f"failed: {took[-1][0]}")
-    return code
+    for command, seconds, _ in took:
+        say(f"{seconds:7.1f} s  {_name(command)}")
+    failed = [(command, code) for command, _, code in took if code]
+    say("all green" if not failed else f"failed: {', '.join(_name(command) for command, _ in failed)}")
+    return failed[0][1] if failed else 0
+
+
+def _together(commands: tuple[Command, ...]) -> list[tuple[Command, float, int]]:
+    """Run commands side by side: the first one's output as it comes, the others' after it."""
+    began = time.monotonic()
+    took: list[tuple[Command, float, int]] = []
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) if number else None for number in range(len(commands))]
+        running = [
+            subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None)
+            for command, output in zip(commands, outputs, strict=True)
+        ]
+        for command, process, output in zip(commands, running, outputs, strict=True):
+            code = _wait(process, LIMIT_S - (time.monotonic() - began))
+            took.append((command, time.monotonic() - began, code))
+            if output:
+                output.seek(0)
+                sys.stdout.write(output.read().decode(errors="replace"))
+                sys.stdout.flush()
+    return took
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
+    try:
+        return process.wait(max(1.0, seconds))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait() or 1
 
 
 def say(line: str) -> None:
@@ -45,7 +85,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _name(check: tuple[str, ...]) -> str:
+def _name(check: Command) -> str:
     words = "lint-imports" if check[1] == "-c" else " ".join(check[2:])
     return words[:60]
 

@@ -1,8 +1,10 @@
 """Everything that must be green: `make test`. Prints how long each check took; stops at the first stage that fails.
 
 The end-to-end tests wait most of their time, so they run beside the others; their output follows the others'.
+`JOBS=1 make test` runs one after the other, as CI does.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     elif arguments:
         tests = ((PYTHON, "-m", "pytest", "-q", *arguments),)
     else:
-        tests = TESTS
+        tests = TESTS if os.environ.get("JOBS", "2") != "1" else ((PYTHON, "-m", "pytest", "-q"),)
     took: list[tuple[Command, float, int]] = []
     for stage in (*((check,) for check in LINT), tests):
         took += _together(stage)

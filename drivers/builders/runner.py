@@ -56,8 +56,9 @@ async def run_steps(request: RunRequest, *, private: PrivateFolders, wrapper: Se
         await client.start(request.state_dir, spec)
         ended = await _follow(request, spec.run_id)
     except BaseException:
+        # A newer attempt may have begun meanwhile: it is not ours to stop.
         if client.status(request.state_dir).run_id == spec.run_id:
-            await client.finish(client.stop(request.state_dir))
+            await client.finish(client.stop(request.state_dir, run_id=spec.run_id))
         raise
     return _result(request, ended, private.last_step(), began, offset)
 

@@ -86,12 +86,13 @@ def status(state_dir: Path) -> ShimStatus:
     )
 
 
-async def stop(state_dir: Path, timeout_s: float | None = None) -> None:
+async def stop(state_dir: Path, timeout_s: float | None = None, *, run_id: str | None = None) -> None:
     """Ends the process and its whole tree, politely first. Returns when all of it is gone.
 
     Args:
         state_dir: the shim's folder; one that is missing or over is fine.
         timeout_s: after this the shim itself is killed, by default its `stop_timeout_s` and a margin.
+        run_id: only this run; another one that holds the folder by now is left alone.
 
     Raises:
         DependencyError: something of it survives SIGKILL.
@@ -99,6 +100,8 @@ async def stop(state_dir: Path, timeout_s: float | None = None) -> None:
     deadline = time.monotonic() + (_patience_s(state_dir) if timeout_s is None else timeout_s)
     asked: int | None = None
     while (now := status(state_dir)).alive:
+        if run_id is not None and now.run_id != run_id:
+            return
         late_s = time.monotonic() - deadline
         if late_s > _STOP_MARGIN_S:
             raise DependencyError(f"The shim of {state_dir.name} does not end; look at its process {now.shim_pid}.")

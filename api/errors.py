@@ -172,7 +172,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     message = str(error.detail)
     if error.status_code == 404:  # noqa: PLR2004 - the router's own words are too short
         message = f"there is nothing at {request.url.path[:200]}"
-    if error.status_code == 405:  # noqa: PLR2004
+    if error.status_code == 405:  # noqa: PLR2004 - the status itself is the name
         headers["Allow"] = ", ".join(allowed_methods(request))
         message = f"{request.method} is not possible here; allowed: {headers['Allow']}"
     code = CODE_OF_STATUS.get(error.status_code, ErrorCode.INTERNAL_ERROR)

@@ -37,8 +37,8 @@ def _make_writable_and_retry(function: Callable[..., Any], path: str, error: Any
     if issubclass(error[0], FileNotFoundError):
         return
     for folder in (os.path.dirname(path), path):  # noqa: PTH120 - shutil hands over strings
-        if not os.path.islink(folder):  # noqa: PTH114
-            os.chmod(folder, stat.S_IRWXU)  # noqa: PTH101
+        if not os.path.islink(folder):  # noqa: PTH114 - shutil hands over strings
+            os.chmod(folder, stat.S_IRWXU)  # noqa: PTH101 - shutil hands over strings
     if function in {os.open, os.scandir, os.lstat}:  # it could not be looked into; begin again there
         shutil.rmtree(path)
     else:

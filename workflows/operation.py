@@ -296,7 +296,7 @@ class OperationWorkflow(Decisions):
             if told != len(self._approvals):
                 told = len(self._approvals)
                 await self.say(f"Waiting for approval: {told} of {wanted} so far", fraction=0)
-            await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023
+            await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023 - over before told changes
 
     async def gate(self, *, fraction: float) -> None:
         """Between two steps: wait here while somebody has paused it."""

@@ -105,6 +105,8 @@ class DeploymentView(Payload):
     performance_metrics: dict[str, float] | None = None
     rollback_reason: str | None = None
     rolled_back_to_build_id: UUID | None = None
+    superseded_by: UUID | None = None
+    next_open: datetime | None = None  # held by a freeze window until then
 
 
 class RecordProgress(Payload):

@@ -9,7 +9,7 @@ from contracts.operations import Place
 from contracts.payload import Nothing, Payload
 from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, WATCH
 from contracts.stubs import ActivityStub
-from domain.delivery import ServiceSpec
+from domain.delivery import ServiceSpec, StickySpec
 
 
 class ReleaseRef(Payload):
@@ -37,10 +37,14 @@ class ReopenRelease(Payload):
 
 
 class OpenedRelease(Payload):
-    """The release to bring up, and the stable one it replaces (None: first deployment)."""
+    """The release to bring up, and the stable one it replaces (None: first deployment).
+
+    `returning`: it was stable before and its instances still run, so that it needs one switch and no analysis.
+    """
 
     release: ReleaseRef
     stable: ReleaseRef | None = None
+    returning: bool = False
 
 
 class StartInstances(Payload):
@@ -72,11 +76,17 @@ class TrafficShare(Payload):
 
 
 class ShiftTraffic(Payload):
-    """Make the environment's route be these shares (adding up to 100; none: no route at all)."""
+    """Make the environment's route be these shares (adding up to 100; none: no route at all).
+
+    `previews`: releases that are also reached by their preview token, whatever their share. `sticky`: users stay with
+    the release they met; the first of the shares is the one whose users are kept while its weight grows.
+    """
 
     environment_id: UUID
     host: str
     shares: tuple[TrafficShare, ...]
+    previews: tuple[UUID, ...] = ()
+    sticky: StickySpec | None = None
 
 
 class AppliedRoute(Payload):
@@ -102,6 +112,15 @@ class TrafficReport(Payload):
     error_rate_percent: float | None = None
     p95_response_time_ms: float | None = None
     throughput_rps: float | None = None
+
+
+class CheckPreview(Payload):
+    """Ask a release by its preview, through the router: its health path and the `paths` must answer 2xx or 3xx."""
+
+    environment_id: UUID
+    host: str
+    release_id: UUID
+    paths: tuple[str, ...] = ()
 
 
 class ShrinkRelease(Payload):
@@ -218,6 +237,7 @@ AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthRepo
 SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)
 SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFIC)
 VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
+CHECK_PREVIEW = ActivityStub("traffic.check_preview", CheckPreview, Nothing, WATCH)
 REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
 RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)
 CHECK_HOLDER = ActivityStub("environment.check_holder", HolderCheck, HolderState, SHORT)

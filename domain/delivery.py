@@ -6,9 +6,9 @@ and key of a fault is `domain/delivery_file.py`.
 
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from domain.canary.policy import AnalysisPolicy
 from domain.lifecycle import EnvironmentName
@@ -31,6 +31,8 @@ def _inside(path: str) -> str:
 
 
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+UrlPath = Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=512)]
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100, description="environment variables")]
 
 
@@ -115,8 +117,17 @@ class CanaryStep(SpecModel):
     """One step of a canary: a weight, then an optional hold, then an optional analysis."""
 
     weight: int = Field(ge=0, le=100, description="percent of the traffic for the new version")
-    pause: float | None = Field(default=None, gt=0, le=86400, description="seconds to hold before the analysis")
-    analyse: float | None = Field(default=None, gt=0, le=86400, description="seconds the analysis may take")
+    pause: Seconds | Literal["manual"] | None = Field(
+        default=None, description="seconds to hold before the analysis; manual: until somebody resumes"
+    )
+    analyse: Seconds | None = Field(default=None, description="seconds the analysis may take")
+
+    @model_validator(mode="after")
+    def _analysis_has_traffic(self) -> Self:
+        if self.weight == 0 and self.analyse is not None:
+            msg = "a step of weight 0 gets no traffic that could be analysed; leave analyse out or raise the weight"
+            raise ValueError(msg)
+        return self
 
 
 class CanarySpec(SpecModel):
@@ -141,6 +152,28 @@ class RampSpec(SpecModel):
     interval: float = Field(default=60, gt=0, le=86400, description="seconds the analysis of a step may take")
 
 
+class BlueGreenSpec(SpecModel):
+    """What stands around the one switch of a blue-green rollout."""
+
+    checks: tuple[UrlPath, ...] = Field(
+        default=(), max_length=MAX_STEPS, description="paths besides the health path that must answer on the preview"
+    )
+    manual: bool = Field(default=False, description="hold before the switch until somebody resumes")
+    analyse: Seconds | None = Field(
+        default=None, description="seconds the analysis after the switch may take; needs an absolute limit in analysis"
+    )
+
+
+class StickySpec(SpecModel):
+    """Who met the new version keeps meeting it: a cookie without a name of a version, hashed to a bucket."""
+
+    cookie: str = Field(default="delivery-affinity", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="its name")
+    ttl: float = Field(default=3600, ge=1, le=31_536_000, description="seconds the cookie lives")
+    requests_per_user: float = Field(
+        default=10, ge=1, le=10_000, description="how much wider the judge's limits get, as users are not independent"
+    )
+
+
 class RolloutSpec(SpecModel):
     """How traffic moves to a new version."""
 
@@ -150,6 +183,10 @@ class RolloutSpec(SpecModel):
     progress_deadline: float = Field(default=600, ge=1, le=86400, description="seconds without progress")
     canary: CanarySpec = Field(default=CanarySpec(), description="steps of the strategy canary")
     ramp: RampSpec = Field(default=RampSpec(), description="steps of the strategy ramp")
+    blue_green: BlueGreenSpec = Field(default=BlueGreenSpec(), description="around the switch of blue_green")
+    sticky: StickySpec | None = Field(
+        default=None, description="users stay on the version they met; unset: they do not"
+    )
 
 
 class EnvironmentOverrides(SpecModel):
@@ -173,6 +210,16 @@ class DeliverySpec(SpecModel):
     environments: dict[EnvironmentName, EnvironmentOverrides] = Field(
         default={}, description="what differs in dev, staging or production"
     )
+
+    @model_validator(mode="after")
+    def _analysis_has_something_to_judge_by(self) -> Self:
+        if self.rollout.blue_green.analyse is not None and not self.analysis.has_limits:
+            msg = (
+                "rollout.blue_green.analyse has nothing to judge by: after the switch the old version gets no traffic; "
+                "set analysis.max_error_rate or analysis.max_p95_ms"
+            )
+            raise ValueError(msg)
+        return self
 
     def service_for(self, environment: EnvironmentName) -> ServiceSpec:
         """The service section with the overrides of one environment applied."""

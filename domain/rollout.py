@@ -2,8 +2,8 @@
 
 A plan is a tuple of small steps that a workflow carries out one after another. Invariants (tested by property):
 capacity able to take traffic never falls below the stable release's; traffic goes only to instances that were
-awaited healthy; weights of the new release never fall; the last weight is 100 (or 0 for a dark launch); an old
-instance is drained before it is stopped.
+awaited healthy; weights of the new release never fall; the last weight is 100; an old instance is drained before it
+is stopped; what had no traffic yet does not get all of it before a person or a check said so.
 """
 
 import math
@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.delivery import CanaryStep, RolloutSpec
+from domain.delivery import CanaryStep, DeliverySpec, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
 
@@ -23,7 +23,8 @@ class StepKind(StrEnum):
     """What a plan step does."""
 
     START = "start"  # bring the new release up to `count` instances and await their health
-    SHIFT = "shift"  # move traffic: `weight` percent to the new release
+    SHIFT = "shift"  # move traffic: `weight` percent to the new release (0: its preview only)
+    CHECK = "check"  # ask the new release on its preview: its health path and `paths`
     VERIFY = "verify"  # watch the new release behind the router for `seconds`
     PAUSE = "pause"  # wait `seconds` (None: until a person says so)
     ANALYSE = "analyse"  # judge new against stable for `seconds`
@@ -41,18 +42,23 @@ class PlanStep(BaseModel):
     count: int | None = None
     weight: int | None = Field(default=None, ge=0, le=FULL)
     seconds: float | None = None
+    paths: tuple[str, ...] = ()
 
-    def describe(self) -> str:  # noqa: PLR0911 - one sentence a kind
+    def describe(self) -> str:  # noqa: C901, PLR0911 - one sentence a kind
         """The step in words, for people."""
         match self.kind:
             case StepKind.START:
                 return f"Starting {self.count} instance{'s' if self.count != 1 else ''} of the new version"
+            case StepKind.SHIFT if self.weight == 0:
+                return "Opening the preview of the new version"
+            case StepKind.CHECK:
+                return "Checking the new version on its preview"
             case StepKind.SHIFT:
                 return f"Sending {self.weight} % of the traffic to the new version"
             case StepKind.VERIFY:
                 return "Watching the new version under traffic"
             case StepKind.PAUSE:
-                return "Paused" if self.seconds is None else f"Holding for {self.seconds:g} s"
+                return "Holding until somebody resumes" if self.seconds is None else f"Holding for {self.seconds:g} s"
             case StepKind.ANALYSE:
                 return "Comparing the new version with the stable one"
             case StepKind.SHRINK:
@@ -89,6 +95,40 @@ def _finish(old_replicas: int, *, keep: float) -> list[PlanStep]:
     return steps
 
 
+def plan_delivery(
+    spec: DeliverySpec,
+    strategy: Strategy,
+    *,
+    canary_percentage: int | None,
+    replicas: int,
+    old_replicas: int,
+    returning: bool = False,
+) -> RolloutPlan:
+    """The plan of one deployment, from all that its repository and its request say.
+
+    Args:
+        spec: the delivery spec of the build.
+        strategy: how traffic moves.
+        canary_percentage: of the request; the single step of a canary whose spec has none.
+        replicas: instances wanted of the new release.
+        old_replicas: instances of the stable release; 0 when there is none (first deployment).
+        returning: the release was stable before and still runs: one switch brings it back.
+    """
+    if returning:
+        return plan_return(replicas=replicas, old_replicas=old_replicas, keep=spec.rollout.scale_down_delay)
+    steps = steps_of(
+        strategy, spec.rollout, canary_percentage=canary_percentage, analysis_seconds=spec.analysis.duration
+    )
+    return plan_rollout(
+        strategy,
+        spec.rollout,
+        replicas=replicas,
+        old_replicas=old_replicas,
+        steps=steps,
+        first_analysis=spec.analysis.duration if spec.analysis.has_limits else None,
+    )
+
+
 def plan_rollout(
     strategy: Strategy,
     options: RolloutSpec,
@@ -96,6 +136,7 @@ def plan_rollout(
     replicas: int,
     old_replicas: int,
     steps: tuple[CanaryStep, ...] = (),
+    first_analysis: float | None = None,
 ) -> RolloutPlan:
     """The plan of a rollout.
 
@@ -105,22 +146,24 @@ def plan_rollout(
         replicas: instances wanted of the new release.
         old_replicas: instances of the stable release; 0 when there is none (first deployment).
         steps: canary and ramp only: the weights on the way.
+        first_analysis: canary and ramp without a stable release to compare with: seconds to judge the new one by
+            absolute limits, None when there are none.
     """
     if replicas < 1 or old_replicas < 0:
         raise UnprocessableError("a rollout needs at least one new instance and no negative old ones")
-    if old_replicas == 0 or strategy is Strategy.BLUE_GREEN:
-        body = _plan_full_stack(options, replicas)
-        keep = options.scale_down_delay
+    keep = options.scale_down_delay
+    if strategy is Strategy.BLUE_GREEN:
+        body = _plan_blue_green(options, replicas)
+    elif old_replicas == 0:
+        stepped = strategy in (Strategy.CANARY, Strategy.RAMP)
+        body = _plan_first(options, replicas, first_analysis if stepped else None)
     elif strategy is Strategy.ROLLING:
         body = _plan_rolling(options, replicas, old_replicas)
         keep = 0.0
     else:
         check_canary_steps(steps)
         body = _plan_stepped(options, replicas, steps)
-        keep = options.scale_down_delay
-    # However long it is watched: a new version without traffic never becomes the stable one.
-    dark = max(step.weight or 0 for step in body) == 0
-    ending = [] if dark else _finish(old_replicas, keep=keep)
+    ending = _finish(old_replicas, keep=keep)
     return RolloutPlan(strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending))
 
 
@@ -132,7 +175,8 @@ def steps_of(
     Args:
         strategy: only canary and ramp have any.
         options: the `rollout` section of the delivery spec.
-        canary_percentage: of the request; the single step of a canary whose spec has none.
+        canary_percentage: of the request; the single step of a canary whose spec has none; 0 is a dark launch, which
+            holds until somebody resumes.
         analysis_seconds: how long the analysis of that step may take.
     """
     if strategy is Strategy.RAMP:
@@ -140,24 +184,49 @@ def steps_of(
         return tuple(CanaryStep(weight=weight, analyse=interval) for weight in range(step, FULL, step))
     if strategy is not Strategy.CANARY:
         return ()
+    if canary_percentage == 0:
+        return (CanaryStep(weight=0, pause="manual"), *(step for step in options.canary.steps if step.weight))
     if options.canary.steps:
         return options.canary.steps
-    return (CanaryStep(weight=canary_percentage or 0, analyse=analysis_seconds),)
+    return (CanaryStep(weight=canary_percentage or FULL, analyse=analysis_seconds),)
 
 
 def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
     """The plan of going back to a release that was stable before: one switch, nothing watched, the bad one stopped."""
-    steps = (
-        _start(replicas),
-        _shift(FULL),
-        PlanStep(kind=StepKind.PROMOTE),
-        PlanStep(kind=StepKind.RETIRE, seconds=0),
-    )
+    return plan_return(replicas=replicas, old_replicas=old_replicas, keep=0)
+
+
+def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan:
+    """The plan of a release that was stable before: healthy, one switch; the other one is kept for `keep` seconds."""
+    steps = (_start(replicas), _shift(FULL), *_finish(old_replicas, keep=keep))
     return RolloutPlan(strategy=Strategy.BLUE_GREEN, replicas=replicas, old_replicas=old_replicas, steps=steps)
 
 
-def _plan_full_stack(options: RolloutSpec, replicas: int) -> list[PlanStep]:
-    return [_start(replicas), _shift(FULL), PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds)]
+def _plan_first(options: RolloutSpec, replicas: int, analysis: float | None) -> list[PlanStep]:
+    """Nobody to compare with, and nobody else to serve: health, then all of the traffic, then the limits."""
+    return [_start(replicas), _shift(FULL), _verify(options), *_analyse(analysis)]
+
+
+def _plan_blue_green(options: RolloutSpec, replicas: int) -> list[PlanStep]:
+    around = options.blue_green
+    hold = [PlanStep(kind=StepKind.PAUSE)] if around.manual else []
+    return [
+        _start(replicas),
+        _shift(0),
+        PlanStep(kind=StepKind.CHECK, paths=around.checks),
+        *hold,
+        _shift(FULL),
+        _verify(options),
+        *_analyse(around.analyse),
+    ]
+
+
+def _verify(options: RolloutSpec) -> PlanStep:
+    return PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds)
+
+
+def _analyse(seconds: float | None) -> list[PlanStep]:
+    return [] if seconds is None else [PlanStep(kind=StepKind.ANALYSE, seconds=seconds)]
 
 
 def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> list[PlanStep]:
@@ -172,7 +241,7 @@ def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> lis
         if 0 < left < old:
             out.append(PlanStep(kind=StepKind.SHRINK, count=left))
             old = left
-    out.append(PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds))
+    out.append(_verify(options))
     return out
 
 
@@ -181,14 +250,15 @@ def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, 
     for step in steps:
         out.append(_shift(step.weight))
         if step.pause is not None:
-            out.append(PlanStep(kind=StepKind.PAUSE, seconds=step.pause))
-        if step.analyse is not None:
-            out.append(PlanStep(kind=StepKind.ANALYSE, seconds=step.analyse))
-    if steps[-1].weight == 0:
-        return out
-    if steps[-1].weight != FULL:
+            out.append(PlanStep(kind=StepKind.PAUSE, seconds=None if step.pause == "manual" else step.pause))
+        out += _analyse(step.analyse)
+    last = steps[-1]
+    if last.weight == 0 and last.pause != "manual":
+        # However long it was there in the dark: what met nobody does not get everybody by itself.
+        out.append(PlanStep(kind=StepKind.PAUSE))
+    if last.weight != FULL:
         out.append(_shift(FULL))
-    out.append(PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds))
+    out.append(_verify(options))
     return out
 
 

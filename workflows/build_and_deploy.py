@@ -34,7 +34,7 @@ from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from contracts.stubs import ActivityStub, Request, Result
 from domain.delivery import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
-from domain.rollout import RolloutPlan, plan_rollout, steps_of
+from domain.rollout import RolloutPlan, plan_delivery
 from workflows.calls import call, explain, to_the_end
 from workflows.ledger import Ledger
 from workflows.operation import OperationWorkflow
@@ -202,18 +202,13 @@ class BuildAndDeployWorkflow(OperationWorkflow):
         await Rollout(self, opened, self._plan(source.spec, opened), source.spec).run()
 
     def _plan(self, spec: DeliverySpec, opened: OpenedRelease) -> RolloutPlan:
-        steps = steps_of(
+        return plan_delivery(
+            spec,
             self._order.strategy,
-            spec.rollout,
             canary_percentage=self._order.canary_percentage,
-            analysis_seconds=spec.analysis.duration,
-        )
-        return plan_rollout(
-            self._order.strategy,
-            spec.rollout,
             replicas=opened.release.replicas,
             old_replicas=opened.stable.replicas if opened.stable else 0,
-            steps=steps,
+            returning=opened.returning,
         )
 
 

@@ -44,3 +44,8 @@ class AnalysisPolicy(BaseModel):
     )
     error_limit: int = Field(default=4, ge=0, le=1000, description="looks in a row that could not measure")
     on_inconclusive: Literal["pause", "pass", "fail"] = Field(default="pause", description="what the rollout does then")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a release can be judged without another one to compare with."""
+        return self.max_error_rate is not None or self.max_p95_ms is not None

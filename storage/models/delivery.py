@@ -127,6 +127,10 @@ class Deployment(Identified, Timestamped, Base):
     analysis: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     retry_of: Mapped[UUID | None]
+    skip_analysis: Mapped[bool] = mapped_column(default=False)
+    override_freeze: Mapped[bool] = mapped_column(default=False)
+    superseded_by: Mapped[UUID | None]
+    next_open: Mapped[datetime | None]
     requested_by: Mapped[str] = mapped_column(String(255))
     rollback_operation_id: Mapped[UUID | None]
     rollback_reason: Mapped[str | None] = mapped_column(Text)
@@ -150,6 +154,8 @@ class Release(Identified, Timestamped, Base):
     replicas: Mapped[int]
     state: Mapped[str] = mapped_column(String(16), default="starting")
     was_healthy: Mapped[bool] = mapped_column(default=False)
+    promoted_at: Mapped[datetime | None]
+    preview_token: Mapped[str | None] = mapped_column(String(64))
     stop_after: Mapped[datetime | None]
 
 
@@ -168,13 +174,14 @@ class Instance(Timestamped, Base):
 
 
 class Route(Timestamped, Base):
-    """The desired route of an environment: `targets` is [{release_id, weight}]."""
+    """The desired route of an environment: `targets` is [{release_id, weight, preview?}], `sticky` {cookie, ttl}."""
 
     __tablename__ = "routes"
 
     environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), primary_key=True)
     host: Mapped[str] = mapped_column(String(255), unique=True)
     targets: Mapped[list[Any]] = mapped_column(default=list)
+    sticky: Mapped[dict[str, Any] | None]
     generation: Mapped[int] = mapped_column(BigInteger)
 
 

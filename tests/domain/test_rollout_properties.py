@@ -6,10 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.delivery import RolloutSpec
+from domain.canary.policy import AnalysisPolicy
+from domain.delivery import BlueGreenSpec, CanarySpec, DeliverySpec, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
-from domain.rollout import FULL, CanaryStep, PlanStep, RolloutPlan, StepKind, check_canary_steps, plan_rollout
+from domain.rollout import (
+    FULL,
+    CanaryStep,
+    PlanStep,
+    RolloutPlan,
+    StepKind,
+    check_canary_steps,
+    plan_delivery,
+    plan_rollout,
+    steps_of,
+)
 
 holds = st.none() | st.floats(0.001, 600)
 options = st.builds(
@@ -17,13 +28,17 @@ options = st.builds(
     max_surge_percent=st.integers(1, 100),
     scale_down_delay=st.floats(0, 3600),
     verify_seconds=st.floats(0, 600),
+    blue_green=st.builds(BlueGreenSpec, manual=st.booleans(), analyse=holds),
 )
 
 
 @st.composite
 def canary_steps(draw: st.DrawFn) -> tuple[CanaryStep, ...]:
     weights = sorted(draw(st.sets(st.integers(0, FULL), min_size=1, max_size=8)))
-    return tuple(CanaryStep(weight=weight, pause=draw(holds), analyse=draw(holds)) for weight in weights)
+    pauses = holds | st.just("manual")
+    return tuple(
+        CanaryStep(weight=weight, pause=draw(pauses), analyse=draw(holds) if weight else None) for weight in weights
+    )
 
 
 @st.composite
@@ -34,6 +49,7 @@ def plans(draw: st.DrawFn) -> RolloutPlan:
         replicas=draw(st.integers(1, 50)),
         old_replicas=draw(st.integers(0, 50)),
         steps=draw(canary_steps()),
+        first_analysis=draw(holds),
     )
 
 
@@ -44,6 +60,8 @@ class Paper:
     old: int
     new: int = 0
     weight: int = 0
+    dark: bool = False
+    cleared: bool = False
     promoted: bool = False
     retired: bool = False
 
@@ -56,7 +74,9 @@ class Paper:
             case StepKind.SHIFT:
                 assert step.weight is not None
                 assert step.weight >= self.weight, "weights of the new release never fall"
-                assert step.weight == 0 or self.new > 0, "traffic goes only to instances awaited healthy"
+                assert self.new > 0, "traffic and previews go only to instances awaited healthy"
+                assert step.weight == 0 or not self.dark or self.cleared, "out of the dark only when somebody said so"
+                self.dark = step.weight == 0
                 self.weight = step.weight
             case StepKind.SHRINK:
                 assert step.count is not None
@@ -70,7 +90,12 @@ class Paper:
             case StepKind.RETIRE:
                 assert self.promoted, "the old release is kept until the new one is stable"
                 self.old, self.retired = 0, True
-            case StepKind.VERIFY | StepKind.PAUSE | StepKind.ANALYSE:
+            case StepKind.ANALYSE:
+                assert self.weight > 0, "an analysis has traffic"
+            case StepKind.PAUSE | StepKind.CHECK:
+                assert self.new > 0, "there is something to look at"
+                self.cleared = step.seconds is None
+            case StepKind.VERIFY:
                 assert self.new > 0, "there is something to watch"
 
 
@@ -85,9 +110,9 @@ def test_the_invariants_hold_at_every_step(plan):
             assert paper.old > 0 or plan.old_replicas == 0, "who has a share of the traffic has instances"
         else:
             assert paper.new == plan.replicas, "all of the traffic goes to all that were asked for"
-    assert paper.weight in {0, FULL}
-    assert paper.promoted == (paper.weight == FULL)
-    assert paper.retired == (paper.promoted and plan.old_replicas > 0)
+    assert paper.weight == FULL
+    assert paper.promoted
+    assert paper.retired == (plan.old_replicas > 0)
     assert paper.new == plan.replicas
 
 
@@ -110,12 +135,37 @@ def test_every_step_can_be_told_and_survives_a_payload(plan):
     assert RolloutPlan.model_validate_json(plan.model_dump_json()) == plan
 
 
-@given(options, st.integers(1, 50), st.integers(1, 50), holds, holds)
-def test_a_dark_launch_never_moves_traffic_however_it_is_watched(spec, replicas, old, pause, analyse):
-    steps = (CanaryStep(weight=0, pause=pause, analyse=analyse),)
+@given(options, st.integers(1, 50), st.integers(1, 50), holds)
+def test_a_dark_launch_moves_no_traffic_before_somebody_resumes(spec, replicas, old, pause):
+    steps = (CanaryStep(weight=0, pause=pause),)
     plan = plan_rollout(Strategy.CANARY, spec, replicas=replicas, old_replicas=old, steps=steps)
-    assert {step.weight for step in plan.steps if step.kind is StepKind.SHIFT} == {0}
-    assert not {StepKind.PROMOTE, StepKind.RETIRE, StepKind.SHRINK} & {step.kind for step in plan.steps}
+    moved = next(i for i, step in enumerate(plan.steps) if step.weight)
+    assert any(step.kind is StepKind.PAUSE and step.seconds is None for step in plan.steps[:moved])
+
+
+def test_a_canary_of_0_percent_is_a_dark_launch_and_then_what_the_spec_says():
+    options = RolloutSpec(canary=CanarySpec(steps=(CanaryStep(weight=10, analyse=60),)))
+    steps = steps_of(Strategy.CANARY, options, canary_percentage=0, analysis_seconds=300)
+    assert [(step.weight, step.pause) for step in steps] == [(0, "manual"), (10, None)]
+
+
+def test_an_analysis_without_traffic_is_refused():
+    with pytest.raises(ValueError, match="gets no traffic"):
+        CanaryStep(weight=0, analyse=60)
+
+
+def test_what_returns_is_there_with_one_switch_and_nothing_else():
+    plan = plan_delivery(
+        DeliverySpec(), Strategy.CANARY, canary_percentage=5, replicas=2, old_replicas=2, returning=True
+    )
+    assert [step.kind for step in plan.steps] == [StepKind.START, StepKind.SHIFT, StepKind.PROMOTE, StepKind.RETIRE]
+
+
+def test_a_first_canary_is_judged_by_absolute_limits_only():
+    limited = DeliverySpec(analysis=AnalysisPolicy(max_error_rate=5))
+    for spec, judged in ((limited, True), (DeliverySpec(), False)):
+        plan = plan_delivery(spec, Strategy.CANARY, canary_percentage=5, replicas=1, old_replicas=0)
+        assert (StepKind.ANALYSE in [step.kind for step in plan.steps]) is judged
 
 
 @given(st.lists(st.integers(0, FULL), max_size=6))

@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.add_column("releases", sa.Column("preview_token", sa.String(length=64), nullable=True))
     op.add_column("routes", sa.Column("sticky", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
     for name in ("skip_analysis", "override_freeze"):
-        column = sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false())
+        column: sa.Column[bool] = sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false())
         op.add_column("deployments", column)
         op.alter_column("deployments", name, server_default=None)
     op.add_column("deployments", sa.Column("superseded_by", sa.Uuid(), nullable=True))

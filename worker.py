@@ -32,6 +32,7 @@ from activities.projections import ProjectionActivities
 from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from activities.sources import SourceActivities
+from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
@@ -111,6 +112,8 @@ def control_side(
         instances.shrink,
         analysis.analyse,
         traffic.shift,
+        traffic.check_preview,
+        TakeBackActivity(sessions, router, writer).take_back,
         traffic.verify,
     ]
 

@@ -56,8 +56,21 @@ class ReleaseActivities:
             releases = ReleaseRepository(session)
             stable = await releases.stable(place.environment_id)
             await releases.hold(place.environment_id, place.deployment_id)
-            release = await releases.open(new)
-        return OpenedRelease(release=_ref(release), stable=_ref(stable) if stable else None)
+            release = await self._returning(releases, new) or await releases.open(new)
+        return OpenedRelease(
+            release=release_ref(release),
+            stable=release_ref(stable) if stable else None,
+            returning=release.id != place.deployment_id,
+        )
+
+    @staticmethod
+    async def _returning(releases: ReleaseRepository, new: NewRelease) -> Release | None:
+        """An old release of the same build and service that is still kept: it comes back as it is."""
+        known = await releases.of_deployment(new.release_id)
+        if known is not None:
+            return known  # an attempt before this one
+        kept = await releases.kept(new.environment_id, new.build_id, new.service, now())
+        return await releases.take_over(kept, new.release_id) if kept else None
 
     @implements(REOPEN_RELEASE)
     @reported
@@ -66,21 +79,15 @@ class ReleaseActivities:
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
             bad = await releases.stable(place.environment_id)
-            if bad is None or bad.id != place.deployment_id:
-                raise ConflictError(
-                    "this deployment does not serve the environment any more; roll back the one that does",
-                    code=ErrorCode.INVALID_STATE,
-                    details={"current_deployment_id": str(bad.id) if bad else None},
-                )
+            if bad is None or bad.deployment_id != place.deployment_id:
+                raise serves_no_more(bad)
             target = await releases.before(bad)
             if target is None:
-                raise ConflictError(
-                    "there is no earlier healthy release to go back to", code=ErrorCode.NOTHING_TO_ROLL_BACK
-                )
+                raise nothing_before()
             await releases.hold(place.environment_id, place.deployment_id)
             # Taken back into service: the environment's clean-up leaves it alone from here on.
             await releases.move(target.id, ReleaseState.STARTING)
-        return OpenedRelease(release=_ref(target), stable=_ref(bad))
+        return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
 
     @implements(PROMOTE_RELEASE)
     @reported
@@ -118,7 +125,22 @@ class ReleaseActivities:
             return True
 
 
-def _ref(release: Release) -> ReleaseRef:
+def serves_no_more(current: Release | None) -> ConflictError:
+    """Somebody else has the environment's traffic by now."""
+    return ConflictError(
+        "this deployment does not serve the environment any more; roll back the one that does",
+        code=ErrorCode.INVALID_STATE,
+        details={"current_deployment_id": str(current.deployment_id) if current else None},
+    )
+
+
+def nothing_before() -> ConflictError:
+    """A first release cannot be taken back."""
+    return ConflictError("there is no earlier healthy release to go back to", code=ErrorCode.NOTHING_TO_ROLL_BACK)
+
+
+def release_ref(release: Release) -> ReleaseRef:
+    """What workflows know of a release."""
     return ReleaseRef(
         release_id=UUID(str(release.id)),
         build_id=release.build_id,

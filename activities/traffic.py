@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 from temporalio import activity
 
@@ -10,11 +11,13 @@ from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Prober
 from activities.routing import RouteWriter
-from contracts.payload import bounded
+from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
+    CHECK_PREVIEW,
     SHIFT_TRAFFIC,
     VERIFY_TRAFFIC,
     AppliedRoute,
+    CheckPreview,
     ShiftTraffic,
     TrafficReport,
     VerifyTraffic,
@@ -46,30 +49,70 @@ class TrafficActivities:
         shares = [(share.release_id, share.weight) for share in request.shares]
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
-            if shares:
-                generation = await routes.set_route(request.environment_id, request.host, shares)
+            if shares or request.previews:
+                generation = await routes.set_route(
+                    request.environment_id, request.host, shares, previews=request.previews, sticky=request.sticky
+                )
             else:
                 generation = await routes.remove_route(request.environment_id)
         try:
-            needing = [str(release) for release, _ in shares]
+            needing = [str(release) for release in (*(release for release, _ in shares), *request.previews)]
             return AppliedRoute(generation=await self._writer.apply(generation, needing=needing))
         except HeldBackError as error:
             await self._give_up_on_new(request, error)
             raise
 
     async def _give_up_on_new(self, request: ShiftTraffic, error: HeldBackError) -> None:
-        """A new version that stays bad has failed; traffic on its way back to the current one is tried on and on."""
+        """A new version that stays bad has failed; so has the way back to a stable one that cannot take the traffic.
+
+        With neither of them healthy, the way back is tried on and on.
+        """
         if activity.info().attempt < MAX_HELD_BACK:
             return
         async with transaction(self._sessions) as session:
             serving = await RoutingRepository(session).serving(request.environment_id)
-        if serving is None or str(serving) not in error.release_ids:
+        back = serving is not None and str(serving) in error.release_ids
+        if back and request.keeps and await self._is_healthy(request.keeps):
+            raise TerminalError(
+                f"the traffic cannot go back: {error.message}; the new version, which is healthy, keeps it",
+                code=ErrorCode.STABLE_UNHEALTHY,
+                details=error.details,
+            ) from error
+        if not back:
             raise TerminalError(
                 f"the router cannot reach the new version: {error.message}; its health path must answer fully, with "
                 "2xx or 3xx, within the health timeout, and the service must stay up",
                 code=ErrorCode.INSTANCE_UNHEALTHY,
                 details=error.details,
             ) from error
+
+    async def _is_healthy(self, release_id: UUID) -> bool:
+        return any(seen.healthy for seen in await self._router.endpoint_health(str(release_id)))
+
+    @implements(CHECK_PREVIEW)
+    @reported
+    async def check_preview(self, request: CheckPreview) -> Nothing:
+        async with transaction(self._sessions) as session:
+            release = await ReleaseRepository(session).get(request.release_id)
+        health = ServiceSpec.model_validate(release.service).health
+        async with beating():
+            for path in (health.path, *request.paths):
+                await self._check_path(request, release.preview_token, path, health)
+        return Nothing()
+
+    async def _check_path(self, request: CheckPreview, token: str | None, path: str, health: HealthSpec) -> None:
+        """One path must answer well within `unhealthy_after` attempts."""
+        for attempt in range(1, health.unhealthy_after + 1):
+            probe = await self._prober.through_router(request.host, path, health.timeout, preview=token)
+            if probe.healthy and probe.release_id == str(request.release_id):
+                return
+            if attempt == health.unhealthy_after:
+                raise TerminalError(
+                    bounded(f"the new version failed its check before the switch: {probe.words}", 1024),
+                    code=ErrorCode.PREVIEW_FAILED,
+                    details={"path": path, "answered_by_release": probe.release_id},
+                )
+            await asyncio.sleep(health.interval)
 
     @implements(VERIFY_TRAFFIC)
     @reported

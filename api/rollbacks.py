@@ -85,12 +85,13 @@ class Rollback:
                 f"the deployment is {deployment.status}; only one that runs or is live can be rolled back",
                 deployment.status,
             )
-        if environment.current_release_id != deployment.id:
+        release = await DeploymentRepository(session, tenant).release_of(deployment)
+        if release is None or environment.current_release_id != release.id:
             raise invalid_state(
                 f"the deployment is no longer what is live in {environment.name}; roll back the current one",
                 deployment.status,
             )
-        if await DeploymentRepository(session, tenant).rollback_target(deployment) is None:
+        if await DeploymentRepository(session, tenant).rollback_target(release) is None:
             raise invalid_state(
                 "there is no older healthy release to roll back to; deploy a good version instead", deployment.status
             )

@@ -36,6 +36,19 @@ class ReopenRelease(Payload):
     place: Place
 
 
+class TakeBack(Payload):
+    """Give the traffic of `place.deployment_id` to the release before it, at once, if that one still runs healthy."""
+
+    place: Place
+
+
+class TakenBack(Payload):
+    """`release` has the traffic now; None: it is not running, or somebody has the turn, so it takes a rollout."""
+
+    release: ReleaseRef | None = None
+    bad_release_id: UUID | None = None
+
+
 class OpenedRelease(Payload):
     """The release to bring up, and the stable one it replaces (None: first deployment).
 
@@ -87,6 +100,7 @@ class ShiftTraffic(Payload):
     shares: tuple[TrafficShare, ...]
     previews: tuple[UUID, ...] = ()
     sticky: StickySpec | None = None
+    keeps: UUID | None = None  # traffic goes back: who keeps it should the stable release turn out to be unhealthy
 
 
 class AppliedRoute(Payload):
@@ -237,6 +251,7 @@ AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthRepo
 SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)
 SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFIC)
 VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
+TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC)
 CHECK_PREVIEW = ActivityStub("traffic.check_preview", CheckPreview, Nothing, WATCH)
 REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
 RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)

@@ -187,9 +187,10 @@ class OperationWorkflow(Decisions):
         summary: str | None = None,
         queue: str | None = None,
         pickup: timedelta | None = None,
+        only_looks: bool = False,
     ) -> Result:
         """`call`, and stop here if somebody asked for it while the activity came to its end."""
-        result = await call(stub, request, summary=summary, queue=queue, pickup=pickup)
+        result = await call(stub, request, summary=summary, queue=queue, pickup=pickup, only_looks=only_looks)
         self._check_stop()
         return result
 

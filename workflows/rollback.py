@@ -1,13 +1,29 @@
-"""A finished deployment is taken back: the previous healthy release gets the traffic again."""
+"""A finished deployment is taken back: the previous healthy release gets the traffic again.
+
+While that one still runs (`scale_down_delay`) one activity moves the traffic and the records at once, without a turn.
+Afterwards it has to be started first: a short rollout with the environment's turn.
+"""
+
+from uuid import UUID
 
 from temporalio import workflow
 
 from contracts.names import WorkflowName
 from contracts.operations import OperationResult, RollbackInput
-from contracts.rollouts import REOPEN_RELEASE, OpenedRelease, ReopenRelease
+from contracts.rollouts import (
+    REOPEN_RELEASE,
+    STOP_RELEASE,
+    TAKE_BACK,
+    OpenedRelease,
+    ReleaseRef,
+    ReopenRelease,
+    StopRelease,
+    TakeBack,
+)
 from domain.delivery import DeliverySpec
 from domain.lifecycle import DeploymentStatus, OperationKind, StepName
 from domain.rollout import plan_rollback
+from workflows.calls import call, to_the_end
 from workflows.ledger import Ledger
 from workflows.operation import OperationWorkflow
 from workflows.rollout import Rollout
@@ -32,18 +48,36 @@ class RollbackWorkflow(OperationWorkflow):
         return await self._guard(self._take_back())
 
     async def _take_back(self) -> OperationResult:
+        # First of all, before anything is written about it: while the release before still runs, one activity does it.
+        taken = await to_the_end(call(TAKE_BACK, TakeBack(place=self.place), summary="give the traffic back at once"))
+        if taken.release and taken.bad_release_id:
+            return await to_the_end(self._after_the_swap(taken.release, taken.bad_release_id))
         opened = await self.step(StepName.ROLLOUT, "Rolling back", self._roll_back(), waiting=True)
+        self._tell_taken_back(opened.release)
+        return self._result(opened.release)
+
+    async def _after_the_swap(self, target: ReleaseRef, bad: UUID) -> OperationResult:
+        """Told at once; the bad version drains and stops behind it."""
+        self._stoppable = False
+        self._turn_wanted = True  # its mark in the environment's row is given back at the end
+        self._tell_taken_back(target)
+        stop = call(STOP_RELEASE, StopRelease(release_id=bad), summary="drain and stop the bad version")
+        await self.step(StepName.ROLLOUT, "Stopping the version that was taken back", stop)
+        return self._result(target)
+
+    def _tell_taken_back(self, target: ReleaseRef) -> None:
         self.deployment = self.deployment.model_copy(
             update={
                 "status": DeploymentStatus.ROLLED_BACK,
                 "rollback_reason": self._order.reason,
-                "rolled_back_to_build_id": opened.release.build_id,
+                "rolled_back_to_build_id": target.build_id,
             }
         )
+
+    def _result(self, target: ReleaseRef) -> OperationResult:
+        place = self.place
         return OperationResult(
-            operation_id=self.place.operation_id,
-            deployment_id=self.place.deployment_id,
-            build_id=opened.release.build_id,
+            operation_id=place.operation_id, deployment_id=place.deployment_id, build_id=target.build_id
         )
 
     async def _roll_back(self) -> OpenedRelease:

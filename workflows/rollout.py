@@ -11,6 +11,7 @@ from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
 from contracts.rollouts import (
     AWAIT_HEALTHY,
+    CHECK_PREVIEW,
     PROMOTE_RELEASE,
     RETIRE_RELEASE,
     SHIFT_TRAFFIC,
@@ -19,6 +20,7 @@ from contracts.rollouts import (
     STOP_RELEASE,
     VERIFY_TRAFFIC,
     AwaitHealthy,
+    CheckPreview,
     OpenedRelease,
     PromoteRelease,
     ReleaseRef,
@@ -60,7 +62,9 @@ class Rollout:
         self._stable = opened.stable
         self._plan = plan
         self._spec = spec
+        self._was_good = taking_back or opened.returning
         self._weight = 0
+        self._opened = False  # whether any route leads to the new version, a preview or more
         self._shrunk = False
 
     async def run(self) -> None:
@@ -121,6 +125,8 @@ class Rollout:
                 await self._start(self._new, step.count or self._new.replicas)
             case StepKind.SHIFT:
                 await self._shift(step.weight or 0)
+            case StepKind.CHECK:
+                await self._check(step.paths)
             case StepKind.VERIFY:
                 await self._verify(step.seconds or 0)
             case StepKind.SHRINK:
@@ -157,12 +163,15 @@ class Rollout:
         request = AnalyseRelease(
             deployment_id=self._flow.place.deployment_id,
             release_id=self._new.release_id,
-            stable_id=self._stable.release_id if self._stable else None,
+            # With all of the traffic on the new version there is nothing beside it to compare with.
+            stable_id=self._stable.release_id if self._stable and self._weight < FULL else None,
             key=key,
             policy=policy,
             weight=self._weight,
         )
-        work = self._flow.call(ANALYSE_RELEASE, request, summary=f"judge for at most {policy.duration:g} s")
+        work = self._flow.call(
+            ANALYSE_RELEASE, request, summary=f"judge for at most {policy.duration:g} s", only_looks=True
+        )
         return await unless(self._flow.promoted, work)
 
     async def _start(self, release: ReleaseRef, count: int) -> None:
@@ -179,6 +188,7 @@ class Rollout:
     async def _shift(self, weight: int) -> None:
         # Set before the call: should it fail half-way, the undo must assume that traffic has moved.
         self._weight = weight
+        self._opened = True
         await self._flow.call(SHIFT_TRAFFIC, self._route(weight), summary=f"{weight} % to the new version")
 
     def _route(self, weight: int) -> ShiftTraffic:
@@ -186,14 +196,37 @@ class Rollout:
         if self._stable and weight < FULL:
             shares.append(TrafficShare(release_id=self._stable.release_id, weight=FULL - weight))
         place = self._flow.place
-        return ShiftTraffic(environment_id=place.environment_id, host=place.host, shares=tuple(shares))
+        return ShiftTraffic(
+            environment_id=place.environment_id,
+            host=place.host,
+            shares=tuple(shares),
+            previews=(self._new.release_id,) if weight < FULL else (),
+            sticky=self._spec.rollout.sticky if 0 < weight < FULL else None,
+        )
+
+    def _route_back(self) -> ShiftTraffic:
+        """All to the stable version; without one, nothing at all."""
+        shares = (TrafficShare(release_id=self._stable.release_id, weight=FULL),) if self._stable else ()
+        place = self._flow.place
+        return ShiftTraffic(
+            environment_id=place.environment_id, host=place.host, shares=shares, keeps=self._new.release_id
+        )
+
+    async def _check(self, paths: tuple[str, ...]) -> None:
+        place = self._flow.place
+        request = CheckPreview(
+            environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, paths=paths
+        )
+        await self._flow.call(CHECK_PREVIEW, request, summary="check it on its preview", only_looks=True)
 
     async def _verify(self, seconds: float) -> None:
         place = self._flow.place
         request = VerifyTraffic(
             environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, seconds=seconds
         )
-        report = await self._flow.call(VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s")
+        report = await self._flow.call(
+            VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s", only_looks=True
+        )
         self._flow.tell_measured(report)
 
     async def _shrink(self, keep: int) -> None:
@@ -214,16 +247,17 @@ class Rollout:
         self._flow.retired.append(await call(RETIRE_RELEASE, request, summary=f"keep the old version for {keep:g} s"))
 
     async def _undo(self) -> None:
+        """Traffic first: users must not wait for what is written about it."""
         moved = self._weight > 0
         if moved:
             self._flow.tell(DeploymentStatus.ROLLING_BACK, health=HealthStatus.UNHEALTHY)
-            await self._flow.say("Sending all traffic back to the stable version", fraction=1)
-            if not await self._traffic_back():
-                return
+        if self._opened and not await self._traffic_back():
+            await self._keep_new()
+            return
         await self._flow.say("Stopping the new version", fraction=1)
         await call(
             STOP_RELEASE,
-            StopRelease(release_id=self._new.release_id, failed=not self._taking_back),
+            StopRelease(release_id=self._new.release_id, failed=not self._was_good),
             summary="drain and stop the new version",
         )
         if self._taking_back:
@@ -233,15 +267,26 @@ class Rollout:
 
     async def _traffic_back(self) -> bool:
         """Give the traffic back; False when the stable side cannot take it and the new one therefore keeps it."""
-        if self._stable and self._shrunk:
-            try:
+        try:
+            if self._stable and self._shrunk:
+                await self._flow.say("Starting the stable version's instances again", fraction=1)
                 await self._restore(self._stable)
-            except (ActivityError, ApplicationError):
-                workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
-                self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
-                return False
-        await call(SHIFT_TRAFFIC, self._route(0), summary="all traffic to the stable version")
+            await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
+        except (ActivityError, ApplicationError):
+            if self._weight == 0 or self._stable is None:
+                raise
+            workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
+            return False
         return True
+
+    async def _keep_new(self) -> None:
+        """Traffic never moves onto a broken side: the new version stays, as the stable one, and the run fails."""
+        await self._flow.say("The stable version is unhealthy: the new one keeps the traffic", fraction=1)
+        await call(SHIFT_TRAFFIC, self._route(FULL), summary="all traffic to the new version, which is healthy")
+        await self._promote()
+        if self._stable:
+            await self._retire(0)
+        self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
 
     async def _restore(self, stable: ReleaseRef) -> None:
         size = stable.replicas

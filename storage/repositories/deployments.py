@@ -4,9 +4,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from domain.lifecycle import DeploymentStatus
 from storage.models import Deployment, Release
 from storage.repositories.base import Page, PageRequest, Repository
+from storage.repositories.releases import releases_before
 
 
 class DeploymentRepository(Repository[Deployment]):
@@ -25,21 +25,11 @@ class DeploymentRepository(Repository[Deployment]):
             statement = statement.where(Deployment.status == status)
         return await self.page(statement, request)
 
-    async def rollback_target(self, deployment: Deployment) -> Release | None:
-        """The newest healthy release that is older than a deployment's own and was not taken back itself.
-
-        A release has the id of its deployment, and ids sort by time.
-        """
-        statement = (
-            select(Release)
-            .join(Deployment, Deployment.id == Release.deployment_id)
-            .where(
-                Release.environment_id == deployment.environment_id,
-                Release.id < deployment.id,
-                Release.was_healthy.is_(True),
-                Deployment.status == DeploymentStatus.SUCCESS,
-            )
-            .order_by(Release.id.desc())
-            .limit(1)
-        )
+    async def release_of(self, deployment: Deployment) -> Release | None:
+        """What a deployment brought, or took back into service; None when a later deployment took that over."""
+        statement = select(Release).where(Release.deployment_id == deployment.id)
         return await self.session.scalar(self.tenant.filter(statement, Release.organization_id))
+
+    async def rollback_target(self, release: Release) -> Release | None:
+        """The last healthy release that was stable before this one and was not taken back itself."""
+        return await self.session.scalar(self.tenant.filter(releases_before(release), Release.organization_id))

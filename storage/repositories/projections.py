@@ -13,7 +13,7 @@ from domain.lifecycle import (
     DeploymentStatus,
     OperationStatus,
 )
-from storage.models import Deployment, Environment, Operation
+from storage.models import Deployment, Environment, Operation, Release
 
 
 class ProjectionRepository:
@@ -87,6 +87,7 @@ class ProjectionRepository:
             .returning(Operation.resource_id)
         )
         if found is not None:
-            serves = await self._session.scalar(select(Environment.id).where(Environment.current_release_id == found))
+            current = select(Environment.id).join(Release, Release.id == Environment.current_release_id)
+            serves = await self._session.scalar(current.where(Release.deployment_id == found))
             status = DeploymentStatus.SUCCESS if serves else DeploymentStatus.FAILED
             await self.deployment(found, {"status": status, "error": error})

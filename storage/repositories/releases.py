@@ -1,12 +1,13 @@
 """Releases and their instances, as the worker sees them (all tenants)."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,6 +29,23 @@ class NewRelease:
     replicas: int
 
 
+def releases_before(release: Release) -> Select[Release]:
+    """The last healthy release that was stable before this one and was never taken back. At most one row."""
+    return (
+        select(Release)
+        .join(Deployment, Deployment.id == Release.deployment_id)
+        .where(
+            Release.environment_id == release.environment_id,
+            Release.id != release.id,
+            Release.promoted_at < release.promoted_at,
+            Release.was_healthy,
+            Deployment.status == DeploymentStatus.SUCCESS,
+        )
+        .order_by(Release.promoted_at.desc(), Release.id.desc())
+        .limit(1)
+    )
+
+
 class ReleaseRepository:
     """Releases: made once per deployment, moved along `RELEASE_TRANSITIONS`."""
 
@@ -37,7 +55,9 @@ class ReleaseRepository:
     async def get(self, release_id: UUID, *, lock: bool = False) -> Release:
         """The release; `lock` keeps others from moving it until the transaction ends."""
         statement = select(Release).where(Release.id == release_id)
-        found = await self._session.scalar(statement.with_for_update() if lock else statement)
+        if lock:  # what was read before the lock may be old by now
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        found = await self._session.scalar(statement)
         if found is None:
             raise NotFoundError(f"release {release_id} does not exist")
         return found
@@ -54,6 +74,7 @@ class ReleaseRepository:
             "service": new.service,
             "replicas": new.replicas,
             "state": ReleaseState.STARTING,
+            "preview_token": secrets.token_urlsafe(24),
         }
         await self._session.execute(insert(Release).values(row).on_conflict_do_nothing(index_elements=["id"]))
         return await self.get(new.release_id)
@@ -72,20 +93,31 @@ class ReleaseRepository:
         return await self.get(environment.current_release_id) if environment.current_release_id else None
 
     async def before(self, release: Release) -> Release | None:
-        """The healthy release that a rollback of `release` goes to: the newest older one that was never taken back."""
-        statement = (
-            select(Release)
-            .join(Deployment, Deployment.id == Release.deployment_id)
-            .where(
-                Release.environment_id == release.environment_id,
-                Release.id < release.id,
-                Release.was_healthy,
-                Deployment.status == DeploymentStatus.SUCCESS,
-            )
-            .order_by(Release.id.desc())
-            .limit(1)
+        """The healthy release that a rollback of `release` goes to."""
+        return await self._session.scalar(releases_before(release))
+
+    async def of_deployment(self, deployment_id: UUID) -> Release | None:
+        """The release that a deployment brought, or took back into service."""
+        return await self._session.scalar(select(Release).where(Release.deployment_id == deployment_id))
+
+    async def kept(
+        self, environment_id: UUID, build_id: UUID, service: dict[str, Any], now: datetime
+    ) -> Release | None:
+        """A release of this very build and service that was stable and still runs, locked; None when there is none."""
+        statement = select(Release).where(
+            Release.environment_id == environment_id,
+            Release.build_id == build_id,
+            Release.service == service,
+            Release.state == ReleaseState.RETIRED,
+            Release.was_healthy,
+            Release.stop_after > now,
         )
-        return await self._session.scalar(statement)
+        return await self._session.scalar(statement.order_by(Release.promoted_at.desc()).limit(1).with_for_update())
+
+    async def take_over(self, release: Release, deployment_id: UUID) -> Release:
+        """Take a kept release back into service for a new deployment."""
+        release.deployment_id = deployment_id
+        return await self.move(release.id, ReleaseState.STARTING)
 
     async def move(self, release_id: UUID, state: ReleaseState, *, stop_after: datetime | None = None) -> Release:
         """Change the state; moving to where it is already changes nothing."""
@@ -100,10 +132,11 @@ class ReleaseRepository:
     async def make_current(self, environment_id: UUID, release_id: UUID) -> None:
         """Make a release the environment's stable one and remember the one before."""
         environment = await self.environment(environment_id, lock=True)
+        release = await self.move(release_id, ReleaseState.ACTIVE)
         if environment.current_release_id != release_id:
             environment.previous_release_id = environment.current_release_id
             environment.current_release_id = release_id
-        await self.move(release_id, ReleaseState.ACTIVE)
+            release.promoted_at = func.now()
 
     async def hold(self, environment_id: UUID, deployment_id: UUID) -> None:
         """Who has the environment's turn, for people who look at it."""

@@ -6,10 +6,13 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from contracts.names import ABORT_UPDATE, PROGRESS_QUERY
-from contracts.operations import AbortRequest, Progress
+from contracts.operations import AbortRequest, PersonRequest, Progress
+from domain.delivery import BlueGreenSpec
 from domain.lifecycle import DeploymentStatus, HealthStatus, OperationStatus, StepName, StepStatus, Strategy
+from domain.people import Action
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
+from tests.workflows.test_people import status
 from tests.workflows.world import order, place, rollback
 
 STOP = AbortRequest(actor="ann", reason="wrong version")
@@ -37,6 +40,8 @@ async def test_first_deployment_goes_all_the_way(bench: Bench) -> None:
         "open release",
         "start new 2",
         "healthy new 2",
+        "route preview new",
+        "check preview",
         "route new 100",
         "verify",
         "promote new",
@@ -260,3 +265,74 @@ async def test_a_rollback_that_fails_leaves_the_deployment_serving(bench: Bench)
     deployment = bench.world.last.deployment
     assert deployment
     assert deployment.status is DeploymentStatus.SUCCESS
+
+
+async def test_a_rollback_to_what_still_runs_is_one_step_and_needs_no_turn(bench: Bench) -> None:
+    stable = bench.world.old_release()
+    bench.world.still_runs = True
+    await (await bench.start(rollback(place()))).result()
+    assert bench.world.done == ["take back", "stop new", "return turn"]
+    deployment = bench.world.last.deployment
+    assert deployment
+    assert deployment.status is DeploymentStatus.ROLLED_BACK
+    assert deployment.rolled_back_to_build_id == stable.build_id
+
+
+async def test_a_rollback_is_told_before_the_bad_version_is_stopped(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.still_runs = True
+    let_go = bench.world.hold("releases.stop")
+    handle = await bench.start(rollback(place()))
+    await bench.world.reached["releases.stop"].wait()
+    deployment = bench.world.last.deployment
+    assert deployment
+    assert deployment.status is DeploymentStatus.ROLLED_BACK
+    let_go.set()
+    await handle.result()
+
+
+async def test_a_failed_check_on_the_preview_moves_no_traffic(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.faults["traffic.check_preview"] = "PREVIEW_FAILED"
+    progress = await fails(bench)
+    routes = [done for done in bench.world.done if done.startswith("route")]
+    assert routes == ["route old 100, preview new", "route old 100"]
+    assert bench.world.done[-2:] == ["stop new", "return turn"]
+    assert progress.error
+    assert progress.error.code == "PREVIEW_FAILED"
+    assert bench.world.last.deployment
+    assert bench.world.last.deployment.status is DeploymentStatus.FAILED
+
+
+async def test_blue_green_holds_before_the_switch_where_asked(bench: Bench) -> None:
+    bench.world.old_release()
+    around = BlueGreenSpec(manual=True, checks=("/ready",))
+    rollout = bench.world.spec.rollout.model_copy(update={"blue_green": around})
+    bench.world.spec = bench.world.spec.model_copy(update={"rollout": rollout})
+    handle = await bench.start(order())
+    await until(lambda: status(bench) is DeploymentStatus.PAUSED)
+    assert bench.world.done[-2:] == ["route old 100, preview new", "check preview /ready"]
+    await handle.execute_update(Action.RESUME, PersonRequest(actor="ben"))
+    await handle.result()
+    assert "route new 100" in bench.world.done
+
+
+async def test_what_is_still_kept_returns_with_one_switch(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.still_runs = True
+    await (await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 5}))).result()
+    rollout = bench.world.done[bench.world.done.index("open release") + 1 :]
+    assert rollout == ["start new 2", "healthy new 2", "route new 100", "promote new", "retire old", "return turn"]
+
+
+async def test_an_unhealthy_stable_side_leaves_the_traffic_on_the_new_one(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
+    bench.world.refused_routes["old 100"] = "STABLE_UNHEALTHY"
+    progress = await fails(bench)
+    assert bench.world.done[-4:] == ["route new 100", "promote new", "retire old", "return turn"]
+    assert progress.error
+    assert progress.error.code == "TRAFFIC_UNVERIFIED"
+    deployment = bench.world.last.deployment
+    assert deployment
+    assert (deployment.status, deployment.health) == (DeploymentStatus.FAILED, HealthStatus.DEGRADED)

@@ -122,3 +122,38 @@ async def test_a_ramp_is_judged_at_every_step(bench: Bench) -> None:
     weights = [done for done in bench.world.done if done.startswith("route")]
     assert weights == ["route new 40, old 60", "route new 80, old 20", "route new 100"]
     assert len([done for done in bench.world.done if done.startswith("judge")]) == 2
+
+
+async def test_a_dark_launch_waits_for_a_person_and_then_gets_everything(bench: Bench) -> None:
+    bench.world.old_release()
+    handle = await bench.start(canary(0))
+    await until(lambda: status(bench) is DeploymentStatus.PAUSED)
+    assert rollout_of(bench)[-1] == "route old 100, preview new"
+    await handle.execute_update(Action.RESUME, BEN)
+    await handle.result()
+    assert "route new 100" in bench.world.done
+    assert status(bench) is DeploymentStatus.SUCCESS
+
+
+async def test_an_aborted_dark_launch_closes_the_preview(bench: Bench) -> None:
+    bench.world.old_release()
+    handle = await bench.start(canary(0))
+    await until(lambda: status(bench) is DeploymentStatus.PAUSED)
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert rollout_of(bench)[-3:] == ["route old 100", "stop new", "return turn"]
+    assert status(bench) is DeploymentStatus.CANCELLED
+
+
+async def test_an_abort_does_not_wait_for_the_analysis_to_notice(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.hold("analysis.judge")
+    bench.world.deaf.add("analysis.judge")
+    handle = await bench.start(canary(50))
+    await bench.world.reached["analysis.judge"].wait()
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    bench.world.holds["analysis.judge"].set()
+    assert rollout_of(bench)[-3:] == ["route old 100", "stop new", "return turn"]

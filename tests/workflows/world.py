@@ -78,6 +78,9 @@ class World:
         self.turn_is_free = True
         self.use_entity = False
         self.verdicts: list[Verdict] = []
+        self.still_runs = False
+        self.deaf: set[str] = set()
+        self.refused_routes: dict[str, str] = {}
 
     @property
     def last(self) -> RecordProgress:
@@ -105,13 +108,13 @@ class World:
             raise ApplicationError(f"{name} failed", {}, type=self.faults[name], non_retryable=True)
         if name in self.holds:
             self.reached[name].set()
-            await self._wait(self.holds[name])
+            await self._wait(self.holds[name], deaf=name in self.deaf)
         self.done.append(words)
 
     @staticmethod
-    async def _wait(event: asyncio.Event) -> None:
+    async def _wait(event: asyncio.Event, *, deaf: bool) -> None:
         while not event.is_set():
-            if activity.info().heartbeat_timeout:
+            if activity.info().heartbeat_timeout and not deaf:
                 activity.heartbeat()
             await asyncio.sleep(0.02)
 
@@ -202,7 +205,7 @@ class World:
             replicas=request.service.replicas,
             service=request.service,
         )
-        return r.OpenedRelease(release=release, stable=self.stable)
+        return r.OpenedRelease(release=release, stable=self.stable, returning=self.still_runs)
 
     @implements(r.REOPEN_RELEASE)
     async def reopen_release(self, request: r.ReopenRelease) -> r.OpenedRelease:
@@ -212,6 +215,18 @@ class World:
         )
         assert self.stable
         return r.OpenedRelease(release=self.stable, stable=bad)
+
+    @implements(r.TAKE_BACK)
+    async def take_back(self, request: r.TakeBack) -> r.TakenBack:
+        if not self.still_runs:
+            return r.TakenBack()
+        await self._do("take back")
+        return r.TakenBack(release=self.stable, bad_release_id=request.place.deployment_id)
+
+    @implements(r.CHECK_PREVIEW)
+    async def check_preview(self, request: r.CheckPreview) -> Nothing:
+        await self._do(f"check {' '.join(('preview', *request.paths))}")
+        return Nothing()
 
     @implements(r.PROMOTE_RELEASE)
     async def promote(self, request: r.PromoteRelease) -> Nothing:
@@ -247,8 +262,13 @@ class World:
 
     @implements(r.SHIFT_TRAFFIC)
     async def shift(self, request: r.ShiftTraffic) -> r.AppliedRoute:
-        shares = ", ".join(f"{self._side(s.release_id)} {s.weight}" for s in request.shares) or "nobody"
-        await self._do(f"route {shares}")
+        shares = [f"{self._side(s.release_id)} {s.weight}" for s in request.shares]
+        routed = {s.release_id for s in request.shares}
+        shares += [f"preview {self._side(release)}" for release in request.previews if release not in routed]
+        words = ", ".join(shares) or "nobody"
+        if words in self.refused_routes and "route new 100" in self.done:
+            raise ApplicationError(f"{words} is refused", {}, type=self.refused_routes[words], non_retryable=True)
+        await self._do(f"route {words}")
         return r.AppliedRoute(generation=1)
 
     @implements(ANALYSE_RELEASE)

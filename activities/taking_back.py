@@ -1,0 +1,84 @@
+"""Taking a live release back in one step: the release before it still runs, so that one write moves the traffic."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from activities.failures import reported
+from activities.releases import nothing_before, release_ref, serves_no_more
+from activities.routing import RouteWriter
+from contracts.rollouts import TAKE_BACK, TakeBack, TakenBack
+from contracts.stubs import implements
+from domain.lifecycle import ReleaseState
+from drivers.routers.base import Router
+from runtime.ids import now
+from storage.engine import Sessions, transaction
+from storage.models import Release
+from storage.repositories.releases import ReleaseRepository
+from storage.repositories.routing import RoutingRepository
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Who has the traffic now, who had it, and the generation of the routes that says so."""
+
+    target: Release
+    bad: Release
+    generation: int | None
+
+
+class TakeBackActivity:
+    """Records, routes and the roles of both releases change in one transaction, under the environment's lock."""
+
+    def __init__(self, sessions: Sessions, router: Router, writer: RouteWriter) -> None:
+        self._sessions = sessions
+        self._router = router
+        self._writer = writer
+
+    @implements(TAKE_BACK)
+    @reported
+    async def take_back(self, request: TakeBack) -> TakenBack:
+        swap = await self._swap(request)
+        if swap is None:
+            return TakenBack()
+        await self._writer.apply(swap.generation, needing=[str(swap.target.id)])
+        return TakenBack(release=release_ref(swap.target), bad_release_id=UUID(str(swap.bad.id)))
+
+    async def _swap(self, request: TakeBack) -> Swap | None:
+        place = request.place
+        async with transaction(self._sessions) as session:
+            releases = ReleaseRepository(session)
+            environment = await releases.environment(place.environment_id, lock=True)
+            if environment.holder_deployment_id == place.deployment_id:
+                return await self._swapped_before(releases, request)
+            if environment.holder_deployment_id is not None:
+                return None  # somebody moves things there: it takes the turn
+            bad = await releases.stable(place.environment_id)
+            if bad is None or bad.deployment_id != place.deployment_id:
+                raise serves_no_more(bad)
+            target = await releases.before(bad)
+            if target is None:
+                raise nothing_before()
+            target = await releases.get(target.id, lock=True)
+            if target.state != ReleaseState.RETIRED or not await self._can_serve(target):
+                return None
+            generation = await RoutingRepository(session).set_route(
+                place.environment_id, environment.host, [(target.id, 100)]
+            )
+            await releases.hold(place.environment_id, place.deployment_id)
+            await releases.make_current(place.environment_id, target.id)
+            await releases.move(bad.id, ReleaseState.RETIRED, stop_after=now())
+            return Swap(target, bad, generation)
+
+    @staticmethod
+    async def _swapped_before(releases: ReleaseRepository, request: TakeBack) -> Swap | None:
+        """An attempt before this one died between its transaction and the router: what it wanted stands in the rows."""
+        bad = await releases.of_deployment(request.place.deployment_id)
+        target = await releases.stable(request.place.environment_id)
+        if bad is None or target is None or bad.id == target.id:
+            return None
+        return Swap(target, bad, None)
+
+    async def _can_serve(self, release: Release) -> bool:
+        """All of its instances take traffic by the router's own checks, so that it bears the whole load."""
+        seen = await self._router.endpoint_health(str(release.id))
+        return sum(endpoint.healthy for endpoint in seen) >= release.replicas

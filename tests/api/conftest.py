@@ -253,6 +253,7 @@ async def _make_live(session: Any, operation: Operation, deployment: Deployment,
         replicas=1,
         state="active",
         was_healthy=True,
+        promoted_at=now(),
     )
     session.add(release)
     environment = await session.get_one(Environment, deployment.environment_id)

@@ -167,15 +167,22 @@ class Service:
     Names under `.localhost` are not resolved by every resolver, so nothing here looks one up.
     """
 
-    def __init__(self, url: str, ingress: str) -> None:
+    def __init__(self, url: str, ingress: str, *, keeps_cookies: bool = False) -> None:
+        self._keeps_cookies = keeps_cookies
         self.host = urlsplit(url).netloc
         address = urlsplit(ingress if "//" in ingress else f"//{ingress}")
         self.dial = f"http://127.0.0.1:{address.port}"
         self._http = httpx2.Client(headers={"host": self.host}, timeout=10, trust_env=False)
 
-    def get(self, path: str = "/") -> httpx2.Response:
-        """One request to the service."""
-        return self._http.get(self.dial + path)
+    def get(self, path: str = "/", headers: Mapping[str, str] | None = None) -> httpx2.Response:
+        """One request to the service. It brings no cookies, unless this is a `user`."""
+        if not self._keeps_cookies:
+            self._http.cookies.clear()
+        return self._http.get(self.dial + path, headers=headers)
+
+    def user(self) -> "Service":
+        """Somebody with a connection and cookies of their own; to be closed by the caller."""
+        return Service(f"//{self.host}", self.dial, keeps_cookies=True)
 
     def version(self) -> str:
         """The version that answers now; raises for anything but a 200."""

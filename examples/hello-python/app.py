@@ -59,6 +59,8 @@ class Hello:
         self._requests += 1
         if self._fault.breaks_request(self._requests):
             return Response(b"broken on purpose by the fault switch\n", 500)
+        if self._fault.kind == "slow":
+            await asyncio.sleep(self._fault.amount / 1000)
         if request.path == "/":
             return self._page
         if request.path == "/version":

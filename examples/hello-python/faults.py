@@ -2,6 +2,7 @@
 
     none             a good version
     errors:5         5 % of the pages answer 500 (the health check does not)
+    slow:40          every page takes 40 ms longer (the health check does not)
     unhealthy        the health check answers 500
     crash            exits with code 3 at the start
     wrong-port       listens on another port than $PORT
@@ -18,7 +19,7 @@ PLAIN = ("none", "unhealthy", "crash", "wrong-port", "never-listens")
 
 @dataclass(frozen=True)
 class Fault:
-    """A parsed switch. `amount` is percent for `errors` and seconds for `slow-start`."""
+    """A parsed switch. `amount` is percent for `errors`, milliseconds for `slow` and seconds for `slow-start`."""
 
     kind: str = "none"
     amount: float = 0.0
@@ -35,6 +36,6 @@ def parse_fault(text: str) -> Fault:
     kind, _, amount = text.strip().partition(":")
     if kind in PLAIN and not amount:
         return Fault(kind)
-    if kind in ("errors", "slow-start"):
+    if kind in ("errors", "slow", "slow-start"):
         return Fault(kind, float(amount))
-    raise ValueError(f"unknown fault {text!r}; choose one of {', '.join(PLAIN)}, errors:PERCENT, slow-start:SECONDS")
+    raise ValueError(f"unknown fault {text!r}; choose one of {', '.join(PLAIN)}, errors:PERCENT, slow:MS, slow-start:SECONDS")

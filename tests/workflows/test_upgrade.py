@@ -1,0 +1,75 @@
+"""A rollout that waits for a person outlives workers and versions of this code."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from contracts.names import BUILD_QUEUE, DELIVERY_STATUS, WorkflowName
+from contracts.operations import OperationResult
+from domain.lifecycle import DeploymentStatus, OperationStatus
+from domain.people import Action, ApprovalPolicy
+from tests.support.waiting import until
+from tests.workflows.test_people import BEN
+from tests.workflows.world import World, order
+from workflows.registry import WORKFLOWS, sandbox
+
+TEN_DAYS = timedelta(days=10)
+
+
+def _workers(env: WorkflowEnvironment, queue: str, world: World) -> tuple[Worker, Worker]:
+    return (
+        Worker(
+            env.client,
+            task_queue=queue,
+            workflows=WORKFLOWS,
+            activities=world.activities(),
+            workflow_runner=sandbox(),
+            max_cached_workflows=0,  # this server never takes a task back from the queue of a worker that is gone
+        ),
+        Worker(env.client, task_queue=BUILD_QUEUE, activities=[world.open_workspace]),
+    )
+
+
+async def _register(env: WorkflowEnvironment) -> None:
+    """This server knows no search attributes of its own."""
+    keyword = {DELIVERY_STATUS.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD}
+    request = AddSearchAttributesRequest(search_attributes=keyword, namespace=env.client.namespace)
+    await env.client.operator_service.add_search_attributes(request)
+
+
+def _status(world: World) -> DeploymentStatus | None:
+    return world.last.deployment.status if world.records and world.last.deployment else None
+
+
+async def test_ten_days_and_a_new_worker_later_an_approval_goes_on(time_skipping_env) -> None:
+    """Scenario 13. Histories that code of before wrote while waiting replay in test_histories (`awaiting_approval`)."""
+    async with await time_skipping_env() as env:
+        await _register(env)
+        queue = f"test-{uuid4()}"
+        world = World(env.client, queue)
+        wanted = order().model_copy(update={"approval": ApprovalPolicy()})
+        first, builds = _workers(env, queue, world)
+        async with first, builds:
+            handle: WorkflowHandle = await env.client.start_workflow(
+                WorkflowName.BUILD_AND_DEPLOY,
+                wanted,
+                id=str(wanted.place.operation_id),
+                task_queue=queue,
+                result_type=OperationResult,
+            )
+            await until(lambda: _status(world) is DeploymentStatus.AWAITING_APPROVAL)
+        began = await env.get_current_time()
+        await env.sleep(TEN_DAYS)
+        assert await env.get_current_time() - began >= TEN_DAYS
+        upgraded, builds = _workers(env, queue, world)  # nothing in its memory: it replays the history
+        async with upgraded, builds:
+            await handle.execute_update(Action.APPROVE, BEN)
+            await handle.result()
+    assert world.progress.status is OperationStatus.COMPLETED
+    assert _status(world) is DeploymentStatus.SUCCESS
+    assert world.done.count("package") == 1

@@ -4,33 +4,42 @@
 """
 
 import argparse
+import math
 import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.rollback import RPS, rollback_times
+from tests.bench.rollback import RPS, WAYS, Bench
 from tests.support.platform import Platform
 
 
 def main() -> int:
     """Start a stack, measure, stop it."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="rollbacks to measure, at most 12")
-    rounds = min(12, parser.parse_args().rounds)
+    parser.add_argument("--rounds", type=int, default=20, help="rollbacks of each kind")
+    rounds = parser.parse_args().rounds
     folder = Path(tempfile.mkdtemp(prefix="de-bench-", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL may run as another user when we are root
     platform = Platform(folder / "data", folder / "repositories")
     try:
-        times = sorted(rollback_times(platform, rounds))
+        bench = Bench(platform)
+        say(f"rollback at {RPS} requests/s, ms until the last request of the bad release, {rounds} times each:")
+        for words, way in WAYS:
+            say(f"  {words:36} {summary(bench.measure(way, rounds))}")
+        bench.close()
     finally:
         platform.close()
         shutil.rmtree(folder, ignore_errors=True)
-    say(f"rollback under {RPS} requests/s, from the API call to the last request of the bad release, {rounds} times:")
-    say(f"  median {statistics.median(times):.0f} ms, slowest {times[-1]:.0f} ms")
-    say(f"  all: {', '.join(f'{one:.0f}' for one in times)} ms")
     return 0
+
+
+def summary(times: Sequence[float]) -> str:
+    """Sorted milliseconds in a line; p99 is the nearest rank, so of less than a hundred the slowest."""
+    p99 = times[math.ceil(0.99 * len(times)) - 1]
+    return f"median {statistics.median(times):4.0f}   p99 {p99:4.0f}   slowest {times[-1]:4.0f}"
 
 
 def say(line: str) -> None:

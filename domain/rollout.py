@@ -247,16 +247,15 @@ def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> lis
 
 def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, ...]) -> list[PlanStep]:
     out: list[PlanStep] = [_start(replicas)]
-    for step in steps:
+    for step, after in pairwise((*steps, CanaryStep(weight=FULL))):
         out.append(_shift(step.weight))
         if step.pause is not None:
             out.append(PlanStep(kind=StepKind.PAUSE, seconds=None if step.pause == "manual" else step.pause))
         out += _analyse(step.analyse)
-    last = steps[-1]
-    if last.weight == 0 and last.pause != "manual":
-        # However long it was there in the dark: what met nobody does not get everybody by itself.
-        out.append(PlanStep(kind=StepKind.PAUSE))
-    if last.weight != FULL:
+        if step.weight == 0 and after.weight == FULL and step.pause != "manual":
+            # However long it was there in the dark: what met nobody does not get everybody by itself.
+            out.append(PlanStep(kind=StepKind.PAUSE))
+    if steps[-1].weight != FULL:
         out.append(_shift(FULL))
     out.append(_verify(options))
     return out

@@ -1,4 +1,4 @@
-"""How long users still meet a bad release: from the call, or from the verdict, that takes it away to its last request."""
+"""How long users still meet a bad release: from the call, or the verdict, that takes it away to its last request."""
 
 import json
 import time

@@ -75,7 +75,7 @@ class Paper:
                 assert step.weight is not None
                 assert step.weight >= self.weight, "weights of the new release never fall"
                 assert self.new > 0, "traffic and previews go only to instances awaited healthy"
-                assert step.weight == 0 or not self.dark or self.cleared, "out of the dark only when somebody said so"
+                assert step.weight < FULL or not self.dark or self.cleared, "not from nobody to everybody by itself"
                 self.dark = step.weight == 0
                 self.weight = step.weight
             case StepKind.SHRINK:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -59,6 +59,12 @@ class Exposition:
             for status, count in (("200", requests - errors), ("500", errors)):
                 if count:
                     counted.serve(count, status=status, seconds=seconds)
+
+    def serve_all(self, releases: Sequence[str], requests: int) -> None:
+        """As many requests to each, at one moment."""
+        with self._lock:
+            for release in releases:
+                self._releases.setdefault(release, Release()).serve(requests)
 
     def restart(self, release: str) -> None:
         """The process of a release begins anew, and so do its counters."""

@@ -77,6 +77,7 @@ class MetricConformance:
         stable, canary = since(before[STABLE], after[STABLE]), since(before[CANARY], after[CANARY])
         assert (stable.requests, stable.errors, stable.timed) == (7, 0, 7)
         assert (canary.requests, canary.errors, canary.timed) == (5, 2, 5)
+        assert after[CANARY].samples == (), "docs/canary-judge.md says that no driver gives any"
 
     async def test_latency_is_in_rising_cumulative_buckets_of_milliseconds(self, source: Source) -> None:
         before = await warm(source)

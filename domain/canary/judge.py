@@ -69,6 +69,15 @@ def unmeasured(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetim
     return _judgement(seen, now, Verdict.INCONCLUSIVE, final=final, reasons=(reason,)), seen
 
 
+def unmeasurable(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetime) -> tuple[Judgement, JudgeState]:
+    """A look that could not measure, and no later one will: the analysis ends, as inconclusive unless it failed."""
+    judgement, seen = unmeasured(policy, state, why, now)
+    if judgement.final:
+        return judgement, seen
+    reason = f"the metrics cannot be measured: {why}"
+    return judgement.model_copy(update={"final": True, "reasons": (reason,)}), seen
+
+
 def _decide(
     policy: AnalysisPolicy, seen: JudgeState, look: Look, reports: Sequence[MetricReport]
 ) -> tuple[Verdict, bool, tuple[str, ...]]:

@@ -1,9 +1,11 @@
 """What an analysis is to decide, and with what risk: the `analysis` section of `delivery.yaml`."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.canary.metric_source import MetricSource, PrometheusQueries
 
 
 class Comparison(StrEnum):
@@ -44,6 +46,31 @@ class AnalysisPolicy(BaseModel):
     )
     error_limit: int = Field(default=4, ge=0, le=1000, description="looks in a row that could not measure")
     on_inconclusive: Literal["pause", "pass", "fail"] = Field(default="pause", description="what the rollout does then")
+    provider: MetricSource = Field(default=MetricSource.ROUTER, description="who counts the requests")
+    prometheus: PrometheusQueries | None = Field(
+        default=None, description="what the provider prometheus asks for; the server is the operator's setting"
+    )
+
+    @model_validator(mode="after")
+    def _provider_has_its_queries(self) -> Self:
+        if (self.provider is MetricSource.PROMETHEUS) != (self.prometheus is not None):
+            msg = (
+                "the section prometheus and `provider: prometheus` belong together: give prometheus.requests and "
+                "prometheus.errors with it, and no such section without it"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _latency_is_measured_where_it_is_judged(self) -> Self:
+        judged = Comparison.LATENCY in self.compare or self.max_p95_ms is not None
+        if judged and self.prometheus is not None and self.prometheus.latency_buckets is None:
+            msg = (
+                "latency is to be judged, but prometheus.latency_buckets does not say where it is: "
+                "give that query, or set `compare: [errors]` and no max_p95_ms"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def has_limits(self) -> bool:

@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain.canary.counts import SideCounts
+from domain.canary.policy import AnalysisPolicy
 
 
 class MetricProvider(Protocol):
-    """Reads all releases at one moment. Raises `DependencyError` when it cannot measure now."""
+    """Reads all releases at one moment, each of them in the answer; one that had no request yet has zeros.
 
-    async def read(self, release_ids: Sequence[str]) -> Mapping[str, SideCounts]: ...
+    What cannot be measured raises and is never given as zeros: `DependencyError` when it may be measured later,
+    `TerminalError` when it will not, such as a query that nobody understands. The messages are shown to people.
+    `policy` is the analysis's; a driver takes its own section of it. Samples are given by no driver so far.
+    """
+
+    async def read(self, release_ids: Sequence[str], policy: AnalysisPolicy, /) -> Mapping[str, SideCounts]: ...

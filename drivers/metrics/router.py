@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from domain.canary.counts import SideCounts
+from domain.canary.policy import AnalysisPolicy
 from drivers.routers.base import Router, TrafficCounters
 
 
@@ -12,7 +13,7 @@ class RouterMetrics:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    async def read(self, release_ids: Sequence[str]) -> Mapping[str, SideCounts]:
+    async def read(self, release_ids: Sequence[str], _policy: AnalysisPolicy, /) -> Mapping[str, SideCounts]:
         """Both sides from one reading of the router; a side it does not know yet has counted nothing."""
         return {counted.release_id: side_counts(counted) for counted in await self._router.counters(release_ids)}
 

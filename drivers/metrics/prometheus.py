@@ -1,0 +1,148 @@
+"""Metrics that services count themselves, read from the operator's Prometheus server by the queries of a policy."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from domain.canary.counts import SideCounts
+from domain.canary.metric_source import PrometheusQueries
+from domain.canary.policy import AnalysisPolicy
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.metrics.promql import FIGURE, SIDE, combined, labelled
+from drivers.metrics.vectors import Series, side_counts
+
+ANSWER_LIMIT_S = 5.0
+MAX_ANSWER = 1 << 20
+MAX_WORDS = 300
+_POSITION = re.compile(r'^(invalid parameter "?query"?: )?(\d+:\d+: )?')
+_REFUSES_US = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
+
+
+class Data(BaseModel):
+    """The result of an instant query; `isPartial` is VictoriaMetrics' word for a warning."""
+
+    resultType: str  # noqa: N815 - Prometheus's name
+    result: list[Series]
+
+
+class Answer(BaseModel):
+    """The body of every answer of Prometheus's API, success or not."""
+
+    status: str
+    data: Data | None = None
+    error: str = ""
+    errorType: str = ""  # noqa: N815 - Prometheus's name
+    warnings: list[str] = []
+    isPartial: bool = False  # noqa: N815 - VictoriaMetrics' name
+
+
+class PrometheusMetrics:
+    """Implements `drivers.metrics.base.MetricProvider`.
+
+    Args:
+        url: base address of the server, from the operator; empty: there is none.
+        token: bearer token; empty: none is sent.
+        limit_s: seconds that an answer may take.
+    """
+
+    def __init__(self, url: str, token: str = "", *, limit_s: float = ANSWER_LIMIT_S) -> None:
+        self._url = url
+        self._limit_s = limit_s
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        # A redirect would carry the token and the queries to somebody else: it is taken for a wrong address.
+        self._client = httpx2.AsyncClient(headers=headers, trust_env=False, follow_redirects=False, timeout=limit_s)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def read(self, release_ids: Sequence[str], policy: AnalysisPolicy, /) -> Mapping[str, SideCounts]:
+        """All releases from one answer, at the server's own time: a clock of ours that is wrong would find nothing."""
+        queries = self._queries(policy)
+        answer = await self._ask(combined(queries, release_ids))
+        if answer.errorType == "bad_data":
+            raise await self._blamed(queries, release_ids[0], answer)
+        sides: dict[str, dict[str, list[Series]]] = {
+            str(side): {name: [] for name in queries.given()} for side in range(len(release_ids))
+        }
+        _deal(_vector(answer), sides)
+        return {release_id: side_counts(sides[str(side)]) for side, release_id in enumerate(release_ids)}
+
+    def _queries(self, policy: AnalysisPolicy) -> PrometheusQueries:
+        if not self._url:
+            raise TerminalError(
+                "analysis.provider is prometheus, but no Prometheus server is known here; the operator names one by "
+                "the setting DELIVERY_PROMETHEUS_URL; analysis.provider: router needs none",
+                code=ErrorCode.SERVICE_UNAVAILABLE,
+            )
+        if policy.prometheus is None:
+            raise TerminalError("analysis.prometheus has no queries", code=ErrorCode.SPEC_INVALID)
+        return policy.prometheus
+
+    async def _blamed(self, queries: PrometheusQueries, release_id: str, whole: Answer) -> TerminalError:
+        """Which of the queries Prometheus does not understand: each is asked alone."""
+        for figure, template in queries.given().items():
+            alone = await self._ask(labelled(template, release_id, figure))
+            if alone.errorType == "bad_data":
+                return _not_understood(f"analysis.prometheus.{figure}", alone)
+        return _not_understood("analysis.prometheus", whole)
+
+    async def _ask(self, query: str) -> Answer:
+        """Raises `DependencyError` unless there is a whole answer: a result, or that the query is wrong."""
+        form = {"query": query, "timeout": f"{self._limit_s:g}s"}
+        try:
+            async with (
+                asyncio.timeout(self._limit_s),
+                self._client.stream("POST", f"{self._url}/api/v1/query", data=form) as response,
+            ):
+                return _checked(response.status_code, await _body(response))
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise DependencyError(f"Prometheus did not answer within {self._limit_s:g} s") from error
+        except httpx2.HTTPError as error:
+            raise DependencyError(f"Prometheus cannot be asked: {type(error).__name__} {error}"[:MAX_WORDS]) from error
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise DependencyError("Prometheus answered more than 1 MiB; let the queries sum up what they find")
+    return body
+
+
+def _checked(status: int, body: bytes) -> Answer:
+    if status in _REFUSES_US:
+        raise DependencyError(f"Prometheus refuses us ({status}); the operator's DELIVERY_PROMETHEUS_TOKEN is wrong")
+    try:
+        answer = Answer.model_validate_json(body)
+    except ValidationError:
+        raise DependencyError(f"what answered ({status}) does not speak as Prometheus does") from None
+    warnings = [*answer.warnings, *(["the result is partial"] if answer.isPartial else [])]
+    if warnings:
+        raise DependencyError(f"Prometheus answered with a warning: {warnings[0]}"[:MAX_WORDS])
+    if answer.errorType != "bad_data" and (answer.status != "success" or status != httpx2.codes.OK):
+        raise DependencyError(f"Prometheus could not answer ({status}): {answer.error}"[:MAX_WORDS])
+    return answer
+
+
+def _vector(answer: Answer) -> Sequence[Series]:
+    if answer.data is None or answer.data.resultType != "vector":
+        raise DependencyError("Prometheus answered without a vector")
+    return answer.data.result
+
+
+def _deal(vector: Sequence[Series], sides: Mapping[str, Mapping[str, list[Series]]]) -> None:
+    """Each series to the figure it was asked for."""
+    for series in vector:
+        side, figure = series.metric.pop(SIDE, ""), series.metric.pop(FIGURE, "")
+        if figure not in sides.get(side, {}):
+            raise DependencyError("Prometheus answered with series that were not asked for; is a parenthesis missing?")
+        sides[side][figure].append(series)
+
+
+def _not_understood(key: str, answer: Answer) -> TerminalError:
+    words = _POSITION.sub("", answer.error)[:MAX_WORDS]
+    return TerminalError(f"Prometheus does not understand {key}: {words}", code=ErrorCode.SPEC_INVALID)

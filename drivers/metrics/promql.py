@@ -1,0 +1,31 @@
+"""Queries for Prometheus: all figures of all releases in one, so that they are of one moment and one answer."""
+
+import re
+from collections.abc import Sequence
+
+from domain.canary.metric_source import RELEASE, PrometheusQueries
+
+FIGURE = "delivery_figure"
+SIDE = "delivery_side"
+_UNSAFE = re.compile(r"[^A-Za-z0-9_:-]")
+
+
+def combined(queries: PrometheusQueries, release_ids: Sequence[str]) -> str:
+    """One query; each series of its answer says by the label FIGURE what it is and by SIDE whose (an index)."""
+    return " or ".join(
+        labelled(template, release_id, figure, side)
+        for side, release_id in enumerate(release_ids)
+        for figure, template in queries.given().items()
+    )
+
+
+def labelled(template: str, release_id: str, figure: str, side: int = 0) -> str:
+    """One figure of one release, with its labels."""
+    # On lines of its own, so that a comment in the template ends before the parenthesis does.
+    query = f"(\n{template.replace(RELEASE, _escaped(release_id))}\n)"
+    return f'label_replace(label_replace({query}, "{FIGURE}", "{figure}", "", ""), "{SIDE}", "{side}", "", "")'
+
+
+def _escaped(text: str) -> str:
+    """For the inside of a PromQL string: no character of it can end the string, whatever its quotes are."""
+    return _UNSAFE.sub(lambda found: f"\\U{ord(found[0]):08x}", text)

@@ -32,6 +32,7 @@ from contracts.rollouts import (
     TrafficShare,
     VerifyTraffic,
 )
+from domain.analysis import effective_policy
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec
@@ -140,7 +141,7 @@ class Rollout:
 
     async def _analyse(self, index: int, seconds: float, fraction: float) -> None:
         """Until the judge has decided. Undecided, a person decides: resume looks again, promote goes on, abort back."""
-        policy = self._spec.analysis.model_copy(update={"duration": seconds})
+        policy = effective_policy(self._spec).model_copy(update={"duration": seconds})
         attempt = 0
         while not self._flow.promoted():
             attempt += 1

@@ -28,7 +28,7 @@ def path(built):
     return f"/builds/{built['build_id']}/deploy"
 
 
-async def test_the_201_of_the_contract_and_what_stands_behind_it(world, built, path, operations, rows, settings):
+async def test_the_201_of_the_contract_and_what_stands_behind_it(*, world, built, path, operations, rows, settings):
     body = {"environment": "production", "deployment_strategy": "blue_green", "approval_notes": "Approved for v1.0.0"}
     response = await world.manager.post(path, body)
     assert response.status_code == 201, response.text
@@ -146,7 +146,7 @@ async def test_what_is_unknown_or_another_organizations_is_404(world, other_worl
 @pytest.mark.parametrize(
     ("change", "words"), [({"status": "failed"}, "is failed"), ({"artifact_digest": None}, "no artifact")]
 )
-async def test_a_build_that_cannot_be_deployed_says_why(world, build_of, rows, operations, change, words):
+async def test_a_build_that_cannot_be_deployed_says_why(*, world, build_of, rows, operations, change, words):
     made = await build_of(world, f"2.0.{len(words)}")
     async with transaction(rows) as session:
         await session.execute(update(Build).where(Build.id == UUID(made["build_id"])).values(**change))
@@ -195,7 +195,9 @@ async def test_the_deployments_of_a_build_newest_first(world, build_of, operatio
     assert all(row["preview"] is None for row in page["data"])
 
 
-async def test_the_preview_is_for_who_may_deploy_while_it_lasts(world, built, path, operations, rows, caller, settings):
+async def test_the_preview_is_for_who_may_deploy_while_it_lasts(
+    *, world, built, path, operations, rows, caller, settings
+):
     made = await world.developer.made(path, STAGING)
     async with transaction(rows) as session:
         deployment = await session.get_one(Deployment, UUID(made["id"]))

@@ -21,7 +21,7 @@ CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
 
 @pytest.fixture
 async def fresh(platform, caller, request):
-    return await make_world(platform, caller, request.node.name.translate(str.maketrans("_[]", "---"))[:200])
+    return await make_world(platform, caller, request.node.name.translate(str.maketrans("_[]", "---")).lower())
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def audited(rows, made) -> list[AuditEntry]:
 
 
 @pytest.mark.parametrize("status", ["failed", "rolled_back", "cancelled", "superseded"])
-async def test_a_good_build_is_deployed_again(fresh, build_of, end, operations, rows, settings, status):
+async def test_a_good_build_is_deployed_again(*, fresh, build_of, end, operations, rows, settings, status):
     old = await build_of(fresh, "1.0.0", live=False)
     await end(old["deployment_id"], status)
     operations.started.clear()
@@ -195,7 +195,9 @@ async def test_overriding_a_freeze_needs_its_permission(fresh, build_of, end, op
 
 
 @pytest.mark.parametrize("status", ["failed", "rolled_back", "cancelled"])
-async def test_promoted_after_its_end_it_is_a_new_one_without_analysis(fresh, build_of, end, operations, rows, status):
+async def test_promoted_after_its_end_it_is_a_new_one_without_analysis(
+    *, fresh, build_of, end, operations, rows, status
+):
     old = await build_of(fresh, "1.0.0", live=False)
     await end(old["deployment_id"], status)
     operations.started.clear()
@@ -218,7 +220,7 @@ async def test_promoted_after_its_end_it_is_a_new_one_without_analysis(fresh, bu
 
 
 @pytest.mark.parametrize("build", [None, {"status": "failed"}, {"artifact_digest": None}])
-async def test_without_a_good_build_there_is_nothing_to_promote(fresh, build_of, begun, end, operations, build):
+async def test_without_a_good_build_there_is_nothing_to_promote(*, fresh, build_of, begun, end, operations, build):
     old = await (build_of(fresh, "1.0.0", live=False) if build else begun(fresh))
     await end(old["deployment_id"], "failed", build=build)
     operations.started.clear()

@@ -1,8 +1,9 @@
 """Answers to requests that make a deployment, and the start of its workflow after the commit."""
 
 import re
+from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Header, Request, Response
 
 from api.commands import Command, Effect
 from api.deliveries import Asked
@@ -14,13 +15,21 @@ from api.views import accepted_view, deployment_view
 
 _RESPOND_ASYNC = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 
+Preference = Annotated[
+    str | None, Header(max_length=200, description="respond-async: 202 with the operation (RFC 7240)")
+]
+
 
 class Asking:
-    """One request. `answer` what was recorded inside of the effect that is `run`."""
+    """One request that makes a deployment.
 
-    def __init__(self, request: Request, parts: Parts) -> None:
+    The effect that is `run` records it and gives back `created` or `accepted`; `asked` is what it recorded.
+    """
+
+    def __init__(self, request: Request, parts: Parts, prefer: str | None = None) -> None:
         self._request = request
         self._parts = parts
+        self._prefers_operation = bool(prefer and _RESPOND_ASYNC.search(prefer))
         self.asked: Asked | None = None
 
     async def run(self, command: Command, effect: Effect) -> Response:
@@ -33,7 +42,7 @@ class Asking:
 
     def created(self, asked: Asked) -> Response:
         """201 with the pending deployment; 202 with its operation for who prefers that (RFC 7240)."""
-        if _RESPOND_ASYNC.search(",".join(self._request.headers.getlist("prefer"))):
+        if self._prefers_operation:
             return self.accepted(asked, {"Preference-Applied": "respond-async"})
         self.asked = asked
         headers = created_headers(self._parts.settings, asked.operation.id, asked.deployment.id)

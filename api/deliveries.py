@@ -1,24 +1,24 @@
-"""Bringing a version into an environment: what is brought, and the rows of every way to ask for it."""
+"""Bringing a version into an environment: the rows of every way to ask for it."""
 
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auditing import deployment_entry
 from api.auth.principal import Principal
+from api.cargo import Cargo, MadeBuild, NewVersion, check_deployable
 from api.environments import environment_host
 from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, RepositoryType
 from api.starts import place_of, record_operation
-from api.terms import Consent, Terms, consent_of
-from contracts.operations import BuildAndDeployInput, DeployInput, Place
+from api.terms import Terms, consent_of
+from contracts.operations import Place
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
-from domain.lifecycle import BuildStatus, DeploymentStatus, OperationKind, StepName
+from domain.lifecycle import DeploymentStatus
 from runtime.ids import new_id
 from runtime.settings import Settings
-from storage.models import Build, Deployment, Environment, Operation, Organization, Project
+from storage.models import Deployment, Environment, Operation, Organization, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.builds import BuildRepository
 from storage.repositories.environments import EnvironmentRepository
@@ -26,78 +26,6 @@ from storage.repositories.features import FeatureRepository
 from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
-
-
-class Cargo(Protocol):
-    """What is brought: `kind` and `steps` are those of its operation."""
-
-    @property
-    def kind(self) -> OperationKind: ...
-    @property
-    def steps(self) -> tuple[StepName, ...]: ...
-    @property
-    def feature_id(self) -> UUID | None: ...
-    @property
-    def build_id(self) -> UUID | None: ...
-
-    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
-        """The input of the workflow that brings it."""
-
-
-@dataclass(frozen=True)
-class NewVersion:
-    """A commit that is built first."""
-
-    feature_id: UUID
-    repository_url: str
-    version_tag: str
-    git_branch: str | None
-    git_commit_hash: str | None
-    kind = OperationKind.BUILD_AND_DEPLOY
-    steps = tuple(StepName)
-    build_id = None
-
-    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput:
-        """The input of BuildAndDeploy."""
-        return BuildAndDeployInput(
-            place=place,
-            feature_id=self.feature_id,
-            repository_url=self.repository_url,
-            version_tag=self.version_tag,
-            git_branch=self.git_branch,
-            git_commit_hash=self.git_commit_hash,
-            strategy=terms.strategy,
-            canary_percentage=terms.canary_percentage,
-            approval=consent.policy,
-            approved_by=consent.approved_by,
-            skip_analysis=terms.skip_analysis,
-            override_freeze=terms.override_freeze,
-        )
-
-
-@dataclass(frozen=True)
-class MadeBuild:
-    """A build that exists."""
-
-    build_id: UUID
-    version_tag: str
-    feature_id: UUID
-    kind = OperationKind.DEPLOY
-    steps = (StepName.ROLLOUT,)
-
-    def order(self, place: Place, terms: Terms, consent: Consent) -> DeployInput:
-        """The input of Deploy."""
-        return DeployInput(
-            place=place,
-            build_id=self.build_id,
-            version_tag=self.version_tag,
-            strategy=terms.strategy,
-            canary_percentage=terms.canary_percentage,
-            approval=consent.policy,
-            approved_by=consent.approved_by,
-            skip_analysis=terms.skip_analysis,
-            override_freeze=terms.override_freeze,
-        )
 
 
 @dataclass(frozen=True)
@@ -229,25 +157,8 @@ class Delivery:
 
     async def _audit(self, session: AsyncSession, deployment: Deployment) -> None:
         """What goes past a rule has an entry of its own."""
+        reason = self.terms.reason or self.terms.approval_notes
         deeds = {"skip_analysis": self.terms.skip_analysis, "override_freeze": self.terms.override_freeze}
         for deed in (deed for deed, done in deeds.items() if done):
-            entry = deployment_entry(
-                self.principal, deployment, deed, reason=self.terms.approval_notes, request_id=self.request_id
-            )
+            entry = deployment_entry(self.principal, deployment, deed, reason=reason, request_id=self.request_id)
             await AuditRepository(session, self.principal.tenant).write(entry)
-
-
-def is_deployable(build: Build) -> bool:
-    """Whether a build went well and its artifact is here."""
-    return build.status == BuildStatus.SUCCESS and build.artifact_digest is not None
-
-
-def check_deployable(build: Build) -> None:
-    """Raise `ConflictError(INVALID_STATE)` unless the build went well and its artifact is here."""
-    if build.status != BuildStatus.SUCCESS:
-        raise invalid_state(f"the build is {build.status}; only a successful one can be deployed", build.status)
-    if not is_deployable(build):
-        raise invalid_state(
-            "the build has no artifact here, so there is nothing to start; build the version with build-and-deploy",
-            build.status,
-        )

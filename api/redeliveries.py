@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auditing import deployment_entry
 from api.auth.principal import Principal
-from api.deliveries import Asked, Delivery, check_deployable, is_deployable
+from api.cargo import check_deployable, is_deployable
+from api.deliveries import Asked, Delivery
 from api.rollbacks import invalid_state
 from api.terms import Terms
 from contracts.operations import BuildAndDeployInput
@@ -74,6 +75,7 @@ class Redelivery:
             skip_analysis=self.action is Action.PROMOTE,
             override_freeze=self.override_freeze,
             retry_of=old.id,
+            reason=self.reason,
             notes_field="reason",
         )
         if terms.environment is not EnvironmentName.PRODUCTION:

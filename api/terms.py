@@ -14,7 +14,10 @@ from domain.people import ApprovalPolicy
 
 @dataclass(frozen=True)
 class Terms:
-    """Where a version goes, how, and with whose consent. `notes_field` is what a request calls the approval notes."""
+    """Where a version goes, how, and with whose consent.
+
+    `reason` is for the audit log where the request gives one; `notes_field` is what it calls the approval notes.
+    """
 
     environment: EnvironmentName
     strategy: Strategy
@@ -24,6 +27,7 @@ class Terms:
     skip_analysis: bool = False
     override_freeze: bool = False
     retry_of: UUID | None = None
+    reason: str | None = None
     notes_field: str = "approval_notes"
 
     @classmethod

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.asking import Asking
+from api.asking import Asking, Preference
 from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
 from api.auth.principal import Principal
 from api.commands import Command, Idempotent
@@ -15,6 +15,7 @@ from api.parts import AppParts, Parts
 from api.previews import preview_of
 from api.redeliveries import Redelivery
 from api.schemas.deployments import DecisionRequest, DeploymentView, ReasonRequest
+from api.schemas.operations import AcceptedView
 from api.views import deployment_view
 from domain.people import Action
 from storage.engine import transaction
@@ -109,7 +110,10 @@ async def resume(
     "/deployments/{deployment_id}/promote",
     summary="Promote a rollout",
     response_model=Envelope[DeploymentView],
-    responses={201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"}},
+    responses={
+        201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"},
+        202: {"model": Envelope[AcceptedView], "description": "The same, with `Prefer: respond-async`"},
+    },
 )
 async def promote(
     *,
@@ -119,6 +123,7 @@ async def promote(
     command: Idempotent,
     deployment_id: UUID,
     body: DecisionRequest,
+    prefer: Preference = None,
 ) -> Response:
     """It goes to the end without further pauses or analysis.
 
@@ -127,7 +132,7 @@ async def promote(
     request_id = request.state.request_id
     wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, body.reason, request_id)
     again = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, body.reason)
-    asking = Asking(request, parts)
+    asking = Asking(request, parts, prefer)
 
     async def effect(session: AsyncSession) -> Response:
         if await wanted.is_too_late(session):

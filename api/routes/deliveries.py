@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.asking import Asking
+from api.asking import Asking, Preference
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
 from api.commands import Idempotent
 from api.deliveries import Delivery
@@ -79,12 +79,13 @@ async def deploy(
     command: Idempotent,
     build_id: UUID,
     body: DeployRequest,
+    prefer: Preference = None,
 ) -> Response:
     """A promise as well. Production needs deployments:approve and approval_notes; so does skipping the analysis."""
     terms = Terms.of(body, skip_analysis=body.skip_analysis)
     terms.check(principal)
     delivery = Delivery(parts.settings, principal, request.state.request_id, terms)
-    asking = Asking(request, parts)
+    asking = Asking(request, parts, prefer)
 
     async def record(session: AsyncSession) -> Response:
         return asking.created(await delivery.deploy(session, build_id))
@@ -122,6 +123,7 @@ async def retry(
     command: Idempotent,
     deployment_id: UUID,
     body: RetryRequest,
+    prefer: Preference = None,
 ) -> Response:
     """A new deployment on the same terms, of the same build if that is a good one, else built again.
 
@@ -137,7 +139,7 @@ async def retry(
         request_approval=body.request_approval,
         override_freeze=body.override_freeze,
     )
-    asking = Asking(request, parts)
+    asking = Asking(request, parts, prefer)
 
     async def record(session: AsyncSession) -> Response:
         return asking.created(await again.record(session))

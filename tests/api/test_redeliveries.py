@@ -166,6 +166,17 @@ async def test_an_idempotency_key_makes_one_retry(fresh, build_of, end, operatio
     assert later.status_code == 409
 
 
+@pytest.mark.parametrize("action", ["retry", "promote"])
+async def test_who_prefers_it_gets_the_operation(fresh, build_of, end, operations, action):
+    old = await build_of(fresh, "1.0.0", live=False)
+    await end(old["deployment_id"], "failed")
+    response = await fresh.manager.post(path(old, action), WHY, headers={"Prefer": "respond-async"})
+    assert response.status_code == 202
+    assert response.headers["preference-applied"] == "respond-async"
+    made = (await fresh.manager.get(f"/deployments/{response.json()['data']['resource_id']}")).json()["data"]
+    assert (made["retry_of"], made["skip_analysis"]) == (old["deployment_id"], action == "promote")
+
+
 async def test_production_is_approved_anew(fresh, begun, end, operations):
     production = {"environment": "production", "approval_notes": "first"}
     old = await begun(fresh, by=fresh.manager, **production)
@@ -187,11 +198,14 @@ async def test_production_is_approved_anew(fresh, begun, end, operations):
     assert yes["approval_notes"] == WHY["reason"]
 
 
-async def test_overriding_a_freeze_needs_its_permission(fresh, build_of, end, operations):
+async def test_overriding_a_freeze_needs_its_permission_and_is_audited(fresh, build_of, end, rows):
     old = await build_of(fresh, "1.0.0", live=False)
     await end(old["deployment_id"], "failed")
     assert (await fresh.developer.post(path(old), {**WHY, "override_freeze": True})).status_code == 403
-    assert (await fresh.manager.made(path(old), {**WHY, "override_freeze": True}))["override_freeze"] is True
+    made = await fresh.manager.made(path(old), {**WHY, "override_freeze": True})
+    assert made["override_freeze"] is True
+    [entry] = await audited(rows, {"deployment_id": made["id"]})
+    assert (entry.action, entry.reason) == ("deployment.override_freeze", WHY["reason"])
 
 
 @pytest.mark.parametrize("status", ["failed", "rolled_back", "cancelled"])

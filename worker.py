@@ -100,6 +100,7 @@ def control_side(
         ProjectionActivities(sessions).record_progress,
         records.record,
         records.record_failure,
+        records.load,
         environments.request_turn,
         environments.return_turn,
         environments.check_holder,

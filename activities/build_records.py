@@ -1,10 +1,21 @@
-"""Record: the build's row in PostgreSQL."""
+"""The build's row in PostgreSQL: recorded when it is made, loaded when it is deployed."""
 
 from uuid import UUID
 
 from activities.failures import reported
-from contracts.builds import RECORD_BUILD, RECORD_BUILD_FAILURE, RecordBuild, RecordBuildFailure, RecordedBuild
+from contracts.builds import (
+    LOAD_BUILD,
+    RECORD_BUILD,
+    RECORD_BUILD_FAILURE,
+    LoadBuild,
+    LoadedBuild,
+    RecordBuild,
+    RecordBuildFailure,
+    RecordedBuild,
+)
 from contracts.stubs import implements
+from domain.delivery import DeliverySpec
+from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import BuildProvenance, BuildStatus
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -12,7 +23,7 @@ from storage.repositories.build_records import BuildRecordRepository
 
 
 class BuildRecordActivities:
-    """Writes builds that this engine made, good and failed ones."""
+    """Writes builds that this engine made, good and failed ones; reads them for a deployment."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -40,6 +51,20 @@ class BuildRecordActivities:
     @reported
     async def record_failure(self, request: RecordBuildFailure) -> RecordedBuild:
         return await self._write(request, {"status": BuildStatus.FAILED})
+
+    @implements(LOAD_BUILD)
+    @reported
+    async def load(self, request: LoadBuild) -> LoadedBuild:
+        async with transaction(self._sessions) as session:
+            build = await BuildRecordRepository(session).get(request.build_id)
+        if build.artifact_digest is None:
+            raise TerminalError(
+                f"build {build.build_number} ({build.version_tag}) has no artifact; build the version again",
+                code=ErrorCode.ARTIFACT_UNAVAILABLE,
+                details={"build_id": str(build.id)},
+            )
+        spec = DeliverySpec.model_validate(build.spec or {})
+        return LoadedBuild(build_id=build.id, artifact_digest=build.artifact_digest, spec=spec)
 
     async def _write(self, request: RecordBuild | RecordBuildFailure, values: dict[str, object]) -> RecordedBuild:
         common = {

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.parts import Parts
 from api.rollbacks import ensure_started
 from contracts.operations import AbortRequest, PersonRequest
-from domain.lifecycle import FINISHED_OPERATIONS
-from domain.people import Action, Phase, check_action
-from runtime.ids import new_id
+from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus
+from domain.people import Action, Phase, check_action, check_recorded
 from storage.models import AuditEntry, Deployment
 from storage.repositories.audit import AuditRepository
 from storage.repositories.deployments import DeploymentRepository
@@ -29,6 +29,12 @@ class Decision:
     reason: str
     request_id: str
 
+    async def is_too_late(self, session: AsyncSession) -> bool:
+        """Whether the deployment is finished, so that no workflow hears this any more."""
+        deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
+        operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
+        return operation.status in FINISHED_OPERATIONS
+
     async def carry_out(self, session: AsyncSession) -> Deployment:
         """Tell the workflow; the audit entry stands if it accepted.
 
@@ -40,6 +46,7 @@ class Decision:
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         if operation.status in FINISHED_OPERATIONS:
+            check_recorded(DeploymentStatus(deployment.status), self.action)
             check_action(Phase.FINISHED, self.action)
         await ensure_started(self.parts, operation)
         await AuditRepository(session, self.principal.tenant).write(self._entry(deployment))
@@ -55,14 +62,4 @@ class Decision:
         await self.parts.operations.decide(operation_id, self.action, request, key=self.request_id)
 
     def _entry(self, deployment: Deployment) -> AuditEntry:
-        return AuditEntry(
-            id=new_id(),
-            organization_id=deployment.organization_id,
-            actor=self.principal.subject[:255],
-            action=f"deployment.{self.action}",
-            resource_type="deployment",
-            resource_id=deployment.id,
-            reason=self.reason or None,
-            request_id=self.request_id[:255],
-            details={"state": deployment.status},
-        )
+        return deployment_entry(self.principal, deployment, self.action, reason=self.reason, request_id=self.request_id)

@@ -1,24 +1,25 @@
-"""Asking for a build-and-deploy: the rules a schema cannot say, and the rows."""
+"""Bringing a version into an environment: the rows of every way to ask for it."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import deployment_entry
 from api.auth.principal import Principal
+from api.cargo import Cargo, MadeBuild, NewVersion, check_deployable
 from api.environments import environment_host
-from api.errors import InvalidRequestError
-from api.schemas.deployments import BuildAndDeployRequest
+from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, RepositoryType
 from api.starts import place_of, record_operation
-from contracts.operations import BuildAndDeployInput
-from domain.access import Scope
+from api.terms import Terms, consent_of
+from contracts.operations import Place
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
-from domain.lifecycle import DeploymentStatus, EnvironmentName, OperationKind, StepName, Strategy
-from domain.people import ApprovalPolicy
+from domain.lifecycle import DeploymentStatus
 from runtime.ids import new_id
 from runtime.settings import Settings
-from storage.models import Deployment, Feature, Operation, Project
+from storage.models import Deployment, Environment, Operation, Organization, Project
+from storage.repositories.audit import AuditRepository
 from storage.repositories.builds import BuildRepository
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.features import FeatureRepository
@@ -27,87 +28,74 @@ from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
 
 
-def check_delivery(principal: Principal, body: BuildAndDeployRequest) -> None:
-    """Raise what is wrong with a request before anything is written."""
-    _check_canary(body)
-    if body.environment is EnvironmentName.PRODUCTION and not body.request_approval:
-        principal.require(Scope.DEPLOYMENTS_APPROVE)
-        if not (body.approval_notes or "").strip():
-            raise InvalidRequestError("approval_notes", "is required for production", code="missing")
+@dataclass(frozen=True)
+class Asked:
+    """Rows that stand for a request: its operation, and the deployment it makes."""
 
-
-def _check_canary(body: BuildAndDeployRequest) -> None:
-    canary = body.deployment_strategy is Strategy.CANARY
-    if canary and body.canary_percentage is None:
-        raise InvalidRequestError("canary_percentage", "is required for canary", code="missing")
-    if body.canary_percentage == 0:
-        raise UnprocessableError("a dark launch (canary_percentage 0) arrives with a later release; use 1 to 100")
-    if not canary and body.canary_percentage is not None:
-        raise InvalidRequestError("canary_percentage", "is only for canary", code="unexpected")
+    operation: Operation
+    deployment: Deployment
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request to build and deploy a feature."""
+    """One request to bring something into an environment, on terms that are checked already."""
 
     settings: Settings
     principal: Principal
-    feature_id: UUID
-    body: BuildAndDeployRequest
+    request_id: str
+    terms: Terms
 
-    async def record(self, session: AsyncSession) -> Operation:
-        """Write environment, operation, deployment and the start of the workflow, in the caller's transaction.
+    async def build_and_deploy(
+        self,
+        session: AsyncSession,
+        feature_id: UUID,
+        *,
+        version_tag: str,
+        git_branch: str | None,
+        git_commit_hash: str | None,
+    ) -> Asked:
+        """Write the rows of a version that is built first, in the caller's transaction.
 
         Raises:
             NotFoundError: no such feature.
             ConflictError: DUPLICATE_RESOURCE, the version exists or is being built.
         """
-        tenant = self.principal.tenant
-        feature = await FeatureRepository(session, tenant).get(self.feature_id)
-        # The project's lock makes two requests for one version follow each other: the second one sees the first.
-        project = await ProjectRepository(session, tenant).get(feature.project_id, lock=True)
-        organization = await OrganizationRepository(session, tenant).get(project.organization_id)
-        await self._check_project(session, project)
-        host = environment_host(self.settings, organization, project, self.body.environment)
-        environment = await EnvironmentRepository(session, tenant).get_or_create(
-            new_id(), project, self.body.environment, host
-        )
-        place = place_of(
-            operation_id=new_id(),
-            deployment_id=new_id(),
-            organization=organization,
-            project=project,
-            environment=environment,
-            requested_by=self.principal.subject,
-        )
-        order = BuildAndDeployInput(
-            place=place,
-            feature_id=feature.id,
-            repository_url=project.repository_url,
-            version_tag=self.body.version_tag,
-            git_branch=self.body.git_branch,
-            git_commit_hash=self.body.git_commit_hash,
-            strategy=self.body.deployment_strategy,
-            canary_percentage=self.body.canary_percentage,
-            approval=ApprovalPolicy() if self.body.request_approval else None,
-        )
-        operation = await record_operation(session, OperationKind.BUILD_AND_DEPLOY, place, order, tuple(StepName))
-        session.add(self._deployment(operation, feature, environment.id))
-        await session.flush()
-        return operation
-
-    async def _check_project(self, session: AsyncSession, project: Project) -> None:
-        if project.status != ProjectStatus.ACTIVE:
-            raise ConflictError(
-                f"the project is {project.status}; only active projects are deployed", code=ErrorCode.INVALID_STATE
-            )
+        feature = await FeatureRepository(session, self.principal.tenant).get(feature_id)
+        project = await self._project(session, feature.project_id)
         if project.repository_type != RepositoryType.GIT:
             raise UnprocessableError(f"repositories of type {project.repository_type} cannot be built; only git can")
-        tag, tenant = self.body.version_tag, self.principal.tenant
+        await self._check_version(session, project, version_tag)
+        cargo = NewVersion(feature.id, project.repository_url, version_tag, git_branch, git_commit_hash)
+        return await self._record(session, project, cargo)
+
+    async def deploy(self, session: AsyncSession, build_id: UUID) -> Asked:
+        """Write the rows of a build that goes live, in the caller's transaction.
+
+        Raises:
+            NotFoundError: no such build.
+            ConflictError: INVALID_STATE, it cannot be deployed; the message says why.
+        """
+        build = await BuildRepository(session, self.principal.tenant).get(build_id)
+        check_deployable(build)
+        project = await self._project(session, build.project_id)
+        return await self._record(session, project, MadeBuild(build.id, build.version_tag, build.feature_id))
+
+    async def _project(self, session: AsyncSession, project_id: UUID) -> Project:
+        # Its lock makes two requests for one version follow each other: the second one sees the first.
+        project = await ProjectRepository(session, self.principal.tenant).get(project_id, lock=True)
+        if project.status != ProjectStatus.ACTIVE:
+            raise invalid_state(
+                f"the project is {project.status}; only active projects are deployed", str(project.status)
+            )
+        return project
+
+    async def _check_version(self, session: AsyncSession, project: Project, tag: str) -> None:
+        tenant = self.principal.tenant
         build = await BuildRepository(session, tenant).with_version(project.id, tag)
         if build is not None:
             raise ConflictError(
-                f"version {tag} is build {build.build_number} of this project already; choose another version_tag",
+                f"version {tag} is build {build.build_number} of this project already; "
+                "choose another version_tag, or deploy that build",
                 code=ErrorCode.DUPLICATE_RESOURCE,
                 details={"build_id": str(build.id)},
             )
@@ -119,18 +107,58 @@ class Delivery:
                 details={"operation_id": str(running.id)},
             )
 
-    def _deployment(self, operation: Operation, feature: Feature, environment_id: UUID) -> Deployment:
-        return Deployment(
-            id=operation.resource_id,
-            organization_id=feature.organization_id,
-            project_id=feature.project_id,
-            environment_id=environment_id,
-            feature_id=feature.id,
-            operation_id=operation.id,
-            environment=self.body.environment,
-            deployment_strategy=self.body.deployment_strategy,
-            canary_percentage=self.body.canary_percentage,
-            approval_notes=self.body.approval_notes,
-            status=DeploymentStatus.PENDING,
+    async def _record(self, session: AsyncSession, project: Project, cargo: Cargo) -> Asked:
+        """Environment, operation, deployment, audit entries and the start of the workflow: all of them or none."""
+        tenant = self.principal.tenant
+        organization = await OrganizationRepository(session, tenant).get(project.organization_id)
+        host = environment_host(self.settings, organization, project, self.terms.environment)
+        environments = EnvironmentRepository(session, tenant)
+        environment = await environments.get_or_create(new_id(), project, self.terms.environment, host)
+        consent = consent_of(self.terms, self.principal, own=None)
+        place = self._place(organization, project, environment)
+        order = cargo.order(place, self.terms, consent)
+        operation = await record_operation(session, cargo.kind, place, order, cargo.steps)
+        deployment = self._deployment(place, cargo)
+        session.add(deployment)
+        await session.flush()
+        await session.refresh(deployment)
+        await self._audit(session, deployment)
+        return Asked(operation, deployment)
+
+    def _place(self, organization: Organization, project: Project, environment: Environment) -> Place:
+        return place_of(
+            operation_id=new_id(),
+            deployment_id=new_id(),
+            organization=organization,
+            project=project,
+            environment=environment,
             requested_by=self.principal.subject,
         )
+
+    def _deployment(self, place: Place, cargo: Cargo) -> Deployment:
+        return Deployment(
+            id=place.deployment_id,
+            organization_id=place.organization_id,
+            project_id=place.project_id,
+            environment_id=place.environment_id,
+            feature_id=cargo.feature_id,
+            build_id=cargo.build_id,
+            operation_id=place.operation_id,
+            environment=self.terms.environment,
+            deployment_strategy=self.terms.strategy,
+            canary_percentage=self.terms.canary_percentage,
+            approval_notes=self.terms.approval_notes,
+            status=DeploymentStatus.PENDING,
+            retry_of=self.terms.retry_of,
+            skip_analysis=self.terms.skip_analysis,
+            override_freeze=self.terms.override_freeze,
+            requested_by=self.principal.subject,
+        )
+
+    async def _audit(self, session: AsyncSession, deployment: Deployment) -> None:
+        """What goes past a rule has an entry of its own."""
+        reason = self.terms.reason or self.terms.approval_notes
+        deeds = {"skip_analysis": self.terms.skip_analysis, "override_freeze": self.terms.override_freeze}
+        for deed in (deed for deed, done in deeds.items() if done):
+            entry = deployment_entry(self.principal, deployment, deed, reason=reason, request_id=self.request_id)
+            await AuditRepository(session, self.principal.tenant).write(entry)

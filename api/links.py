@@ -18,11 +18,15 @@ def deployment_path(deployment_id: UUID) -> str:
     return f"/deployments/{deployment_id}"
 
 
-def accepted_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
-    """Where the resource will be, where to look how far it is, and in how many seconds."""
+def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
+    """Where the resource is, and where to look how far it is."""
     base = settings.base_url + PREFIX
     return {
         "Location": base + deployment_path(deployment_id),
         "Operation-Location": base + operation_path(operation_id),
-        "Retry-After": str(POLL_INTERVAL_S),
     }
+
+
+def accepted_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
+    """Where the resource will be, where to look how far it is, and in how many seconds."""
+    return {**created_headers(settings, operation_id, deployment_id), "Retry-After": str(POLL_INTERVAL_S)}

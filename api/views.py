@@ -7,7 +7,7 @@ from api.links import POLL_INTERVAL_S, deployment_path, operation_path
 from api.progress import Snapshot
 from api.schemas.base import seconds_between
 from api.schemas.builds import BuildView
-from api.schemas.deployments import DeploymentView
+from api.schemas.deployments import DeploymentView, PreviewView
 from api.schemas.environments import EnvironmentView, LockView, ReleaseView
 from api.schemas.operations import AcceptedView, OperationView
 from domain.lifecycle import EnvironmentName, OperationStatus
@@ -64,10 +64,10 @@ def build_view(row: Build) -> BuildView:
     )
 
 
-def deployment_view(row: Deployment) -> DeploymentView:
-    """A deployment with full details."""
+def deployment_view(row: Deployment, preview: PreviewView | None = None) -> DeploymentView:
+    """A deployment with full details; `preview` is for those who may know it, and not in lists."""
     duration = seconds_between(row.started_at, row.completed_at)
-    return DeploymentView.model_validate({**_columns(row), "duration_seconds": duration})
+    return DeploymentView.model_validate({**_columns(row), "duration_seconds": duration, "preview": preview})
 
 
 def release_view(details: ReleaseDetails | None) -> ReleaseView | None:

@@ -130,6 +130,20 @@ class RecordBuildFailure(Payload):
     message: BoundedText
 
 
+class LoadBuild(Payload):
+    """Read a build that shall be deployed."""
+
+    build_id: UUID
+
+
+class LoadedBuild(Payload):
+    """What a rollout must know of a build."""
+
+    build_id: UUID
+    artifact_digest: str
+    spec: DeliverySpec
+
+
 class CloseWorkspace(Payload):
     """Remove the workspace; the logs stay."""
 
@@ -144,3 +158,4 @@ RUN_TESTS = ActivityStub("test.run", RunTests, TestOutcome, BUILD)
 PACKAGE_ARTIFACT = ActivityStub("artifact.package", PackageArtifact, PackagedArtifact, BUILD)
 RECORD_BUILD = ActivityStub("builds.record", RecordBuild, RecordedBuild, SHORT)
 RECORD_BUILD_FAILURE = ActivityStub("builds.record_failure", RecordBuildFailure, RecordedBuild, MUST_HAPPEN)
+LOAD_BUILD = ActivityStub("builds.load", LoadBuild, LoadedBuild, SHORT)

@@ -49,6 +49,23 @@ class BuildAndDeployInput(Payload):
     strategy: Strategy
     canary_percentage: int | None = None
     approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
+    approved_by: tuple[str, ...] = ()  # who said yes with the request itself
+    skip_analysis: bool = False
+    override_freeze: bool = False
+
+
+class DeployInput(Payload):
+    """Input of the Deploy workflow: a build that exists."""
+
+    place: Place
+    build_id: UUID
+    version_tag: str
+    strategy: Strategy
+    canary_percentage: int | None = None
+    approval: ApprovalPolicy | None = None
+    approved_by: tuple[str, ...] = ()
+    skip_analysis: bool = False
+    override_freeze: bool = False
 
 
 class RollbackInput(Payload):

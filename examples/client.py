@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A 202: the operation that was started and the deployment it makes."""
+    """A 202, or a deployment just made: the operation that was started and the deployment it makes."""
 
     operation_id: str
     deployment_id: str
@@ -120,6 +120,22 @@ class Api:
         }
         data = self.call("POST", f"/features/{feature_id}/build-and-deploy", body)
         return Accepted(operation_id=data["operation_id"], deployment_id=data["resource_id"])
+
+    def deploy(self, build_id: str, **options: Any) -> Accepted:
+        """Bring a build that exists into an environment; rolling and into `dev` unless said otherwise."""
+        return self._made(f"/builds/{build_id}/deploy", {"environment": "dev", **options})
+
+    def retry(self, deployment_id: str, reason: str) -> Accepted:
+        """Make a new deployment of one that is finished and did not succeed."""
+        return self._made(f"/deployments/{deployment_id}/retry", {"reason": reason})
+
+    def promote_again(self, deployment_id: str, reason: str) -> Accepted:
+        """Make a new deployment, without analysis, of one that is finished and did not succeed."""
+        return self._made(f"/deployments/{deployment_id}/promote", {"reason": reason})
+
+    def _made(self, path: str, body: Json) -> Accepted:
+        data = self.call("POST", path, body)
+        return Accepted(operation_id=data["operation_id"], deployment_id=data["id"])
 
     def operation(self, operation_id: str) -> Json:
         """The operation as it is now."""

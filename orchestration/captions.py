@@ -1,13 +1,13 @@
 """What the Temporal UI says of an operation from its first moment: one line, and a table."""
 
-from contracts.operations import BuildAndDeployInput, RollbackInput
+from contracts.operations import BuildAndDeployInput, DeployInput, RollbackInput
 from contracts.payload import bounded
 
 # Temporal takes 400 bytes for a summary and 20,000 for details.
 _SUMMARY = 120
 _DETAIL = 500
 
-Order = BuildAndDeployInput | RollbackInput
+Order = BuildAndDeployInput | DeployInput | RollbackInput
 
 
 def summary_of(order: Order) -> str:
@@ -25,6 +25,8 @@ def details_of(order: Order) -> str:
     facts = {"host": place.host, "deployment": str(place.deployment_id), "requested by": place.requested_by}
     if isinstance(order, RollbackInput):
         facts |= {"reason": order.reason}
+    elif isinstance(order, DeployInput):
+        facts |= {"build": str(order.build_id), "strategy": order.strategy}
     else:
         facts |= {
             "repository": order.repository_url,

@@ -37,12 +37,20 @@ from contracts.names import (
     WorkflowName,
     operation_workflow_id,
 )
-from contracts.operations import AbortRequest, BuildAndDeployInput, PersonRequest, Place, Progress, RollbackInput
+from contracts.operations import (
+    AbortRequest,
+    BuildAndDeployInput,
+    DeployInput,
+    PersonRequest,
+    Place,
+    Progress,
+    RollbackInput,
+)
 from contracts.payload import Payload
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
 from domain.people import Action
-from orchestration.captions import details_of, summary_of
+from orchestration.captions import Order, details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
 from runtime.settings import Settings
@@ -53,8 +61,9 @@ UPDATE_LIMIT_S = 4.0
 CHECK_LIMIT_S = 1.0
 SHARED_FOR_S = 0.25
 
-_STARTS: Mapping[OperationKind, tuple[WorkflowName, type[BuildAndDeployInput] | type[RollbackInput]]] = {
+_STARTS: Mapping[OperationKind, tuple[WorkflowName, type[Order]]] = {
     OperationKind.BUILD_AND_DEPLOY: (WorkflowName.BUILD_AND_DEPLOY, BuildAndDeployInput),
+    OperationKind.DEPLOY: (WorkflowName.DEPLOY, DeployInput),
     OperationKind.ROLLBACK: (WorkflowName.ROLLBACK, RollbackInput),
 }
 
@@ -168,9 +177,7 @@ async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:
     return seen
 
 
-async def _start(
-    client: Client, name: WorkflowName, kind: OperationKind, order: BuildAndDeployInput | RollbackInput, digest: str
-) -> None:
+async def _start(client: Client, name: WorkflowName, kind: OperationKind, order: Order, digest: str) -> None:
     place = order.place
     try:
         await client.start_workflow(

@@ -30,37 +30,27 @@ from contracts.names import BUILD_QUEUE, WorkflowName
 from contracts.operations import BuildAndDeployInput, OperationResult
 from contracts.payload import bounded
 from contracts.policies import WORKSPACE_PICKUP
-from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from contracts.stubs import ActivityStub, Request, Result
-from domain.delivery import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
-from domain.rollout import RolloutPlan, plan_delivery
 from workflows.calls import call, explain, to_the_end
-from workflows.ledger import Ledger
-from workflows.operation import OperationWorkflow
-from workflows.rollout import Rollout
+from workflows.delivering import DeliveringWorkflow
 
 # A worker that dies with the workspace costs a new start elsewhere; three lost workers in a row are no accident.
 MAX_WORKSPACES = 3
 
 
 @workflow.defn(name=WorkflowName.BUILD_AND_DEPLOY)
-class BuildAndDeployWorkflow(OperationWorkflow):
+class BuildAndDeployWorkflow(DeliveringWorkflow):
     """source -> build -> test -> scan -> package -> attest -> record -> rollout."""
 
     @workflow.init
     def __init__(self, order: BuildAndDeployInput) -> None:
         self._order = order
-        self.purpose = order.version_tag
         self._queue = BUILD_QUEUE
         self._source: FetchedSource | None = None
         self._tests: TestOutcome | None = None
         self._built: RecordedBuild | None = None
-        self._prepare(
-            order.place,
-            Ledger(order.place.operation_id, OperationKind.BUILD_AND_DEPLOY, list(StepName)),
-            order.approval,
-        )
+        self._prepare_delivery(order, OperationKind.BUILD_AND_DEPLOY, list(StepName))
 
     @workflow.run
     async def run(self, _order: BuildAndDeployInput) -> OperationResult:
@@ -75,7 +65,7 @@ class BuildAndDeployWorkflow(OperationWorkflow):
             raise
         finally:
             await to_the_end(self._close_workspace())
-        rollout = self._roll_out(source, artifact, build)
+        rollout = self._roll_out(build.build_id, artifact.digest, source.spec)
         await self.step(StepName.ROLLOUT, "Preparing the rollout", rollout, waiting=True)
         return OperationResult(
             operation_id=self.place.operation_id, deployment_id=self.place.deployment_id, build_id=build.build_id
@@ -185,31 +175,6 @@ class BuildAndDeployWorkflow(OperationWorkflow):
         except ActivityError:
             # Its worker is gone; the sweep of that worker's folder removes it when it comes back.
             workflow.logger.warning("the workspace could not be removed now")
-
-    async def _roll_out(self, source: FetchedSource, artifact: PackagedArtifact, build: RecordedBuild) -> None:
-        await self.await_approval()
-        await self.take_turn()
-        opened = await self.call(
-            OPEN_RELEASE,
-            OpenRelease(
-                place=self.place,
-                build_id=build.build_id,
-                artifact_digest=artifact.digest,
-                service=source.spec.service_for(self.place.environment),
-            ),
-            summary="open the release",
-        )
-        await Rollout(self, opened, self._plan(source.spec, opened), source.spec).run()
-
-    def _plan(self, spec: DeliverySpec, opened: OpenedRelease) -> RolloutPlan:
-        return plan_delivery(
-            spec,
-            self._order.strategy,
-            canary_percentage=self._order.canary_percentage,
-            replicas=opened.release.replicas,
-            old_replicas=opened.stable.replicas if opened.stable else 0,
-            returning=opened.returning,
-        )
 
 
 def _worker_is_gone(fault: ActivityError) -> bool:

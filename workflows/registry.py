@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.build_and_deploy import BuildAndDeployWorkflow
+from workflows.deploy import DeployWorkflow
 from workflows.environment import EnvironmentWorkflow
 from workflows.rollback import RollbackWorkflow
 
-WORKFLOWS: Sequence[type] = (BuildAndDeployWorkflow, RollbackWorkflow, EnvironmentWorkflow)
+WORKFLOWS: Sequence[type] = (BuildAndDeployWorkflow, DeployWorkflow, RollbackWorkflow, EnvironmentWorkflow)
 
 # Our own pure packages need no second import in the sandbox: 24 ms an instance become less than one (temporal.md).
 PURE = ("contracts", "domain", "pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml")

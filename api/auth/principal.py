@@ -27,6 +27,10 @@ class Principal:
         """Whose rows this principal sees."""
         return PLATFORM if self.is_platform_admin else Tenant(self.organization_id)
 
+    def may(self, scope: Scope) -> bool:
+        """Whether a permission is held."""
+        return scope in self.permissions
+
     def require(self, *any_of: Scope) -> None:
         """Raise `ForbiddenError` naming what is missing unless one of the permissions is held."""
         if not self.permissions.intersection(any_of):

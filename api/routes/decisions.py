@@ -5,13 +5,17 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.asking import Asking, Preference
 from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
 from api.auth.principal import Principal
 from api.commands import Command, Idempotent
 from api.decisions import Decision
 from api.envelope import Envelope, reply
 from api.parts import AppParts, Parts
+from api.previews import preview_of
+from api.redeliveries import Redelivery
 from api.schemas.deployments import DecisionRequest, DeploymentView, ReasonRequest
+from api.schemas.operations import AcceptedView
 from api.views import deployment_view
 from domain.people import Action
 from storage.engine import transaction
@@ -30,11 +34,14 @@ async def _decide(
         return reply(request, deployment_view(await wanted.carry_out(session)))
 
     response = await command.run(effect)
-    if not command.fresh:
-        return response
+    return await _as_it_is_now(request, parts, principal, deployment_id) if command.fresh else response
+
+
+async def _as_it_is_now(request: Request, parts: Parts, principal: Principal, deployment_id: UUID) -> Response:
     async with transaction(parts.sessions) as session:
         row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
-    return reply(request, deployment_view(row))
+        preview = await preview_of(session, parts.settings, principal, row)
+    return reply(request, deployment_view(row, preview))
 
 
 @router.post(
@@ -100,7 +107,13 @@ async def resume(
 
 
 @router.post(
-    "/deployments/{deployment_id}/promote", summary="Promote a rollout", response_model=Envelope[DeploymentView]
+    "/deployments/{deployment_id}/promote",
+    summary="Promote a rollout",
+    response_model=Envelope[DeploymentView],
+    responses={
+        201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"},
+        202: {"model": Envelope[AcceptedView], "description": "The same, with `Prefer: respond-async`"},
+    },
 )
 async def promote(
     *,
@@ -110,9 +123,26 @@ async def promote(
     command: Idempotent,
     deployment_id: UUID,
     body: DecisionRequest,
+    prefer: Preference = None,
 ) -> Response:
-    """It goes to the end without further pauses or analysis."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.PROMOTE, body.reason))
+    """It goes to the end without further pauses or analysis.
+
+    Of one that is finished and did not succeed, its build is deployed anew and without analysis: deployments:approve.
+    """
+    request_id = request.state.request_id
+    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, body.reason, request_id)
+    again = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, body.reason)
+    asking = Asking(request, parts, prefer)
+
+    async def effect(session: AsyncSession) -> Response:
+        if await wanted.is_too_late(session):
+            return asking.created(await again.record(session))
+        return reply(request, deployment_view(await wanted.carry_out(session)))
+
+    response = await asking.run(command, effect)
+    if asking.asked is not None or not command.fresh:
+        return response
+    return await _as_it_is_now(request, parts, principal, deployment_id)
 
 
 @router.post("/deployments/{deployment_id}/abort", summary="Abort a rollout", response_model=Envelope[DeploymentView])

@@ -1,23 +1,33 @@
-"""Build and deploy a feature."""
+"""Build and deploy a feature; deploy a build that exists; deploy again."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.permissions import DeploymentsWrite
+from api.asking import Asking, Preference
+from api.auth.permissions import DeploymentsRead, DeploymentsWrite
 from api.commands import Idempotent
-from api.deliveries import Delivery, check_delivery
-from api.envelope import Envelope, reply
-from api.links import accepted_headers
+from api.deliveries import Delivery
+from api.envelope import Envelope, PageEnvelope, reply_page
+from api.paging import WantedPage
 from api.parts import AppParts
-from api.schemas.deployments import BuildAndDeployRequest
+from api.redeliveries import Redelivery
+from api.schemas.deployments import BuildAndDeployRequest, DeploymentView, DeployRequest, RetryRequest
 from api.schemas.operations import AcceptedView
-from api.starts import try_start
-from api.views import accepted_view
-from storage.models import Operation
+from api.terms import Terms
+from api.views import deployment_view
+from domain.people import Action
+from storage.engine import transaction
+from storage.repositories.builds import BuildRepository
+from storage.repositories.deployments import DeploymentRepository
 
 router = APIRouter(tags=["Deployments"])
+
+ASYNC: dict[int | str, dict[str, Any]] = {
+    202: {"model": Envelope[AcceptedView], "description": "With `Prefer: respond-async`"}
+}
 
 
 @router.post(
@@ -36,17 +46,102 @@ async def build_and_deploy(
     body: BuildAndDeployRequest,
 ) -> Response:
     """A promise: once answered, the operation runs. Production needs deployments:approve and approval_notes."""
-    check_delivery(principal, body)
-    delivery = Delivery(parts.settings, principal, feature_id, body)
-    recorded: list[Operation] = []
+    terms = Terms.of(body)
+    terms.check(principal)
+    delivery = Delivery(parts.settings, principal, request.state.request_id, terms)
+    asking = Asking(request, parts)
 
     async def record(session: AsyncSession) -> Response:
-        operation = await delivery.record(session)
-        recorded.append(operation)
-        headers = accepted_headers(parts.settings, operation.id, operation.resource_id)
-        return reply(request, accepted_view(operation), status=202, headers=headers)
+        asked = await delivery.build_and_deploy(
+            session,
+            feature_id,
+            version_tag=body.version_tag,
+            git_branch=body.git_branch,
+            git_commit_hash=body.git_commit_hash,
+        )
+        return asking.accepted(asked)
 
-    response = await command.run(record)
-    for operation in recorded:
-        await try_start(parts.operations, operation.kind, operation.input)
-    return response
+    return await asking.run(command, record)
+
+
+@router.post(
+    "/builds/{build_id}/deploy",
+    summary="Deploy a build to an environment",
+    status_code=201,
+    response_model=Envelope[DeploymentView],
+    responses=ASYNC,
+)
+async def deploy(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    build_id: UUID,
+    body: DeployRequest,
+    prefer: Preference = None,
+) -> Response:
+    """A promise as well. Production needs deployments:approve and approval_notes; so does skipping the analysis."""
+    terms = Terms.of(body, skip_analysis=body.skip_analysis)
+    terms.check(principal)
+    delivery = Delivery(parts.settings, principal, request.state.request_id, terms)
+    asking = Asking(request, parts, prefer)
+
+    async def record(session: AsyncSession) -> Response:
+        return asking.created(await delivery.deploy(session, build_id))
+
+    return await asking.run(command, record)
+
+
+@router.get(
+    "/builds/{build_id}/deployments",
+    summary="List deployments of a build",
+    response_model=PageEnvelope[DeploymentView],
+)
+async def list_deployments_of_build(
+    request: Request, parts: AppParts, principal: DeploymentsRead, build_id: UUID, page: WantedPage
+) -> Response:
+    """Newest first."""
+    async with transaction(parts.sessions) as session:
+        await BuildRepository(session, principal.tenant).get(build_id)
+        found = await DeploymentRepository(session, principal.tenant).of_build(build_id, page)
+    return reply_page(request, found, [deployment_view(row) for row in found.rows])
+
+
+@router.post(
+    "/deployments/{deployment_id}/retry",
+    summary="Try a finished deployment again",
+    status_code=201,
+    response_model=Envelope[DeploymentView],
+    responses=ASYNC,
+)
+async def retry(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    deployment_id: UUID,
+    body: RetryRequest,
+    prefer: Preference = None,
+) -> Response:
+    """A new deployment on the same terms, of the same build if that is a good one, else built again.
+
+    Consent is needed anew: for production deployments:approve, or somebody else's approval.
+    """
+    again = Redelivery(
+        parts.settings,
+        principal,
+        request.state.request_id,
+        deployment_id,
+        Action.RETRY,
+        body.reason,
+        request_approval=body.request_approval,
+        override_freeze=body.override_freeze,
+    )
+    asking = Asking(request, parts, prefer)
+
+    async def record(session: AsyncSession) -> Response:
+        return asking.created(await again.record(session))
+
+    return await asking.run(command, record)

@@ -11,6 +11,7 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import accepted_headers
 from api.paging import WantedPage
 from api.parts import AppParts
+from api.previews import preview_of
 from api.rollbacks import Rollback
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
@@ -31,7 +32,8 @@ async def get_deployment(
     """Where it stands, what it brings, how it went."""
     async with transaction(parts.sessions) as session:
         row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
-    return reply(request, deployment_view(row))
+        preview = await preview_of(session, parts.settings, principal, row)
+    return reply(request, deployment_view(row, preview))
 
 
 @router.get(

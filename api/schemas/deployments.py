@@ -39,17 +39,29 @@ Commit = Annotated[str, StringConstraints(max_length=64), AfterValidator(_commit
 Percentage = Annotated[Whole, Field(ge=0, le=100)]
 
 
-class BuildAndDeployRequest(Body):
-    """What to build and where to bring it."""
+class DeliveryRequest(Body):
+    """Where something goes, how, and with whose consent. `canary_percentage` 0 is a dark launch."""
 
-    version_tag: VersionTag
-    git_branch: Branch
-    git_commit_hash: Commit | None = None
     environment: EnvironmentName
     deployment_strategy: Strategy = Strategy.ROLLING
     canary_percentage: Percentage | None = None
     approval_notes: Text | None = None
     request_approval: bool = False
+    override_freeze: bool = False
+
+
+class BuildAndDeployRequest(DeliveryRequest):
+    """What to build and where to bring it."""
+
+    version_tag: VersionTag
+    git_branch: Branch
+    git_commit_hash: Commit | None = None
+
+
+class DeployRequest(DeliveryRequest):
+    """Where to bring a build. `skip_analysis`: as if it were promoted at once."""
+
+    skip_analysis: bool = False
 
 
 class RollbackRequest(Body):
@@ -66,6 +78,21 @@ class DecisionRequest(Body):
     """A decision about a rollout; the reason stands in the audit log."""
 
     reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+
+
+class RetryRequest(ReasonRequest):
+    """Why a deployment is tried again. For production by who may approve, the reason is the approval too."""
+
+    request_approval: bool = False
+    override_freeze: bool = False
+
+
+class PreviewView(View):
+    """How a version is reached before it has any traffic: `url` with the header `header: token`."""
+
+    header: str
+    token: str
+    url: str
 
 
 class DeploymentView(View):
@@ -90,6 +117,11 @@ class DeploymentView(View):
     analysis: dict[str, Any] | None
     error: dict[str, Any] | None
     retry_of: UUID | None
+    superseded_by: UUID | None
+    skip_analysis: bool
+    override_freeze: bool
+    next_open: Timestamp | None
+    preview: PreviewView | None
     requested_by: str
     rollback_operation_id: UUID | None
     rollback_reason: str | None

@@ -6,16 +6,23 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.errors import ConflictError, ErrorCode
+from domain.errors import ConflictError, ErrorCode, NotFoundError
 from domain.lifecycle import BuildStatus
 from storage.models import Build, Deployment, Project
 
 
 class BuildRecordRepository:
-    """Writes builds made by this engine."""
+    """Writes builds made by this engine, and reads those that are deployed (all tenants)."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+
+    async def get(self, build_id: UUID) -> Build:
+        """The build; raises `NotFoundError` when there is none."""
+        found = await self._session.get(Build, build_id)
+        if found is None:
+            raise NotFoundError(f"build {build_id} does not exist")
+        return found
 
     async def record(self, build_id: UUID, operation_id: UUID, values: dict[str, Any]) -> Build:
         """The operation's build, made now unless it exists.

@@ -4,13 +4,14 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from domain.lifecycle import FINISHED_DEPLOYMENTS
 from storage.models import Deployment, Release
 from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.releases import releases_before
 
 
 class DeploymentRepository(Repository[Deployment]):
-    """Deployments by project."""
+    """Deployments by project and by build, and what came of one."""
 
     model = Deployment
     noun = "deployment"
@@ -24,6 +25,23 @@ class DeploymentRepository(Repository[Deployment]):
         if status is not None:
             statement = statement.where(Deployment.status == status)
         return await self.page(statement, request)
+
+    async def of_build(self, build_id: UUID, request: PageRequest) -> Page[Deployment]:
+        return await self.page(self.base().where(Deployment.build_id == build_id), request)
+
+    async def unfinished_retry(self, deployment: Deployment) -> Deployment | None:
+        """A deployment under way that was made of this one by retry or promote."""
+        statement = self.base().where(
+            Deployment.environment_id == deployment.environment_id,
+            Deployment.retry_of == deployment.id,
+            Deployment.status.not_in(FINISHED_DEPLOYMENTS),
+        )
+        return await self.session.scalar(statement.limit(1))
+
+    async def preview_token(self, deployment_id: UUID) -> str | None:
+        """What the preview of a deployment's release is reached with; None while (or when) there is none."""
+        statement = select(Release.preview_token).where(Release.deployment_id == deployment_id)
+        return await self.session.scalar(self.tenant.filter(statement, Release.organization_id))
 
     async def release_of(self, deployment: Deployment) -> Release | None:
         """What a deployment brought, or took back into service; None when a later deployment took that over."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
+from domain.lifecycle import FINISHED_OPERATIONS, OperationKind, OperationStatus
 from storage.models import Operation
 from storage.repositories.base import Page, PageRequest, Repository
 
@@ -32,6 +32,7 @@ class OperationRepository(Repository[Operation]):
         """An unfinished operation that builds this version of a project."""
         statement = self.base().where(
             Operation.project_id == project_id,
+            Operation.kind == OperationKind.BUILD_AND_DEPLOY,
             Operation.completed_at.is_(None),
             Operation.status.not_in(FINISHED_OPERATIONS),
             Operation.input["version_tag"].astext == version_tag,

@@ -218,6 +218,9 @@ def build_of(rows: Sessions):
                 git_commit_hash="abc123def456",
                 git_branch="main",
                 status="success",
+                artifact_digest="sha256:" + "0" * 64,
+                artifact_size_bytes=1,
+                spec={},
                 tests_passed=245,
                 tests_failed=0,
                 code_coverage_percent=88.5,
@@ -236,6 +239,24 @@ def build_of(rows: Sessions):
         }
 
     return make
+
+
+@pytest.fixture(scope="module")
+def end(rows: Sessions):
+    """Writes what the worker writes when a deployment ends; `build`: what became of its build, None: it has none."""
+
+    async def end(
+        deployment_id: str, status: str, *, operation: str = "failed", build: dict[str, Any] | None = None
+    ) -> None:
+        async with transaction(rows) as session:
+            deployment = await session.get_one(Deployment, UUID(deployment_id))
+            deployment.status, deployment.completed_at = status, now()
+            record = await session.get_one(Operation, deployment.operation_id)
+            record.status, record.completed_at = operation, now()
+            for name, value in (build or {}).items():
+                setattr(await session.get_one(Build, deployment.build_id), name, value)
+
+    return end
 
 
 async def _make_live(session: Any, operation: Operation, deployment: Deployment, build: Build) -> None:

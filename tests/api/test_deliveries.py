@@ -125,16 +125,16 @@ async def test_production_needs_permission_and_notes(world, path, operations):
     assert (await world.manager.post(path, {**body, "approval_notes": "Approved"})).status_code == 202
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"deployment_strategy": "canary", "canary_percentage": 0},
-    ],
-)
-async def test_what_arrives_later_says_so(world, path, change):
-    response = await world.manager.post(path, {**BODY, "version_tag": "5.0.0", **change})
-    assert (response.status_code, response.json()["error"]["code"]) == (422, "UNPROCESSABLE")
-    assert "later release" in response.json()["error"]["message"]
+async def test_a_dark_launch_and_an_overridden_freeze_reach_the_workflow(world, path, operations):
+    dark = {"deployment_strategy": "canary", "canary_percentage": 0, "override_freeze": True}
+    denied = await world.developer.post(path, {**BODY, "version_tag": "5.0.0", **dark})
+    assert denied.status_code == 403
+    accepted = await world.manager.made(path, {**BODY, "version_tag": "5.0.0", **dark})
+    [(_, payload)] = operations.started
+    order = BuildAndDeployInput.model_validate(payload)
+    assert (order.canary_percentage, order.override_freeze, order.skip_analysis) == (0, True, False)
+    shown = (await world.developer.get(f"/deployments/{accepted['resource_id']}")).json()["data"]
+    assert (shown["canary_percentage"], shown["override_freeze"]) == (0, True)
 
 
 async def test_a_version_is_built_once(world, path, operations, build_of):

@@ -3,7 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
-from domain.people import ALLOWED, Action, ApprovalPolicy, Phase, check_action, check_approver, is_approved
+from domain.lifecycle import FINISHED_DEPLOYMENTS, DeploymentStatus
+from domain.people import (
+    ALLOWED,
+    Action,
+    ApprovalPolicy,
+    Phase,
+    check_action,
+    check_approver,
+    check_recorded,
+    is_approved,
+)
 
 people = st.lists(st.sampled_from(["ann", "ben", "cid", "dee"]), max_size=8)
 
@@ -18,6 +28,21 @@ def test_a_refused_action_names_the_state_and_what_is_allowed(phase: Phase, acti
         check_action(phase, action)
     assert refused.value.code is ErrorCode.INVALID_STATE
     assert refused.value.details == {"state": phase, "action": action, "allowed": sorted(ALLOWED[phase])}
+
+
+@pytest.mark.parametrize("status", list(DeploymentStatus))
+def test_only_what_is_finished_and_did_not_succeed_is_tried_again(status: DeploymentStatus) -> None:
+    if status in FINISHED_DEPLOYMENTS - {DeploymentStatus.SUCCESS}:
+        check_recorded(status, Action.RETRY)
+        return
+    with pytest.raises(ConflictError) as refused:
+        check_recorded(status, Action.RETRY)
+    assert refused.value.message.startswith(f"cannot retry while it is {status}: ")
+    assert refused.value.details["state"] == status
+
+
+def test_a_workflow_that_ends_takes_nothing_any_more() -> None:
+    assert not ALLOWED[Phase.FINISHED]
 
 
 def test_four_eyes() -> None:

@@ -9,13 +9,14 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.names import WorkflowName
 from contracts.operations import AbortRequest
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.operations import Operations
 from runtime.settings import Settings
-from tests.workflows.world import order
+from tests.workflows.world import deploy, order
 
 STOP = AbortRequest(actor="ann", reason="no")
 
@@ -55,6 +56,17 @@ async def test_a_workflow_without_a_worker_cannot_be_asked_or_stopped_now_and_sa
     with pytest.raises(DependencyError):
         await real.abort(operation_id, STOP)
     assert time.monotonic() - began < 4
+
+
+async def test_a_build_that_exists_is_deployed_by_its_own_workflow(real, monkeypatch, temporal_env):
+    wanted = deploy()
+    operation_id = wanted.place.operation_id
+    monkeypatch.setattr("orchestration.operations.CONTROL_QUEUE", f"nobody-{uuid4()}")
+    await real.start(OperationKind.DEPLOY, wanted.model_dump(mode="json"))
+    seen = await temporal_env.client.get_workflow_handle(str(operation_id)).describe()
+    assert seen.workflow_type == WorkflowName.DEPLOY
+    assert await seen.static_summary() == "Deploy acme/shop 1.0.0 to dev"
+    assert str(wanted.build_id) in (await seen.static_details() or "")
 
 
 async def test_a_server_that_is_away_is_a_dependency(away):

@@ -10,12 +10,19 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from contracts.names import BUILD_QUEUE, WorkflowName
-from contracts.operations import BuildAndDeployInput, OperationResult, RollbackInput
+from contracts.operations import BuildAndDeployInput, DeployInput, OperationResult, RollbackInput
 from tests.workflows.world import World
 from workflows.registry import WORKFLOWS, sandbox
 
 # A cancellation reaches an activity with its next flushed heartbeat.
 BEAT = timedelta(milliseconds=50)
+
+
+NAMES = {
+    BuildAndDeployInput: WorkflowName.BUILD_AND_DEPLOY,
+    DeployInput: WorkflowName.DEPLOY,
+    RollbackInput: WorkflowName.ROLLBACK,
+}
 
 
 class Bench:
@@ -26,8 +33,8 @@ class Bench:
         self.queue = queue
         self.world = world
 
-    async def start(self, order: BuildAndDeployInput | RollbackInput) -> WorkflowHandle:
-        name = WorkflowName.ROLLBACK if isinstance(order, RollbackInput) else WorkflowName.BUILD_AND_DEPLOY
+    async def start(self, order: BuildAndDeployInput | DeployInput | RollbackInput) -> WorkflowHandle:
+        name = NAMES[type(order)]
         return await self.client.start_workflow(
             name, order, id=str(order.place.operation_id), task_queue=self.queue, result_type=OperationResult
         )

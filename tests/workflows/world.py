@@ -17,7 +17,15 @@ from contracts import builds as b
 from contracts import rollouts as r
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
-from contracts.operations import RECORD_PROGRESS, BuildAndDeployInput, Place, Progress, RecordProgress, RollbackInput
+from contracts.operations import (
+    RECORD_PROGRESS,
+    BuildAndDeployInput,
+    DeployInput,
+    Place,
+    Progress,
+    RecordProgress,
+    RollbackInput,
+)
 from contracts.payload import Nothing
 from contracts.stubs import implements
 from domain.canary.verdict import Verdict
@@ -56,6 +64,10 @@ def order(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) 
         git_branch="main",
         strategy=strategy,
     )
+
+
+def deploy(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> DeployInput:
+    return DeployInput(place=where or place(), build_id=uuid4(), version_tag="1.0.0", strategy=strategy)
 
 
 def rollback(where: Place) -> RollbackInput:
@@ -162,6 +174,11 @@ class World:
     async def record_build_failure(self, request: b.RecordBuildFailure) -> b.RecordedBuild:
         await self._do("record failed build")
         return b.RecordedBuild(build_id=uuid4(), build_number=1)
+
+    @implements(b.LOAD_BUILD)
+    async def load_build(self, request: b.LoadBuild) -> b.LoadedBuild:
+        await self._do("load build")
+        return b.LoadedBuild(build_id=request.build_id, artifact_digest="sha256:" + "0" * 64, spec=self.spec)
 
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:

@@ -1,0 +1,26 @@
+"""How a version is reached before it has any traffic."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from api.schemas.deployments import PreviewView
+from contracts.names import PREVIEW_HEADER
+from domain.access import Scope
+from domain.lifecycle import FINISHED_DEPLOYMENTS
+from runtime.settings import Settings
+from storage.models import Deployment
+from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.environments import EnvironmentRepository
+
+
+async def preview_of(
+    session: AsyncSession, settings: Settings, principal: Principal, deployment: Deployment
+) -> PreviewView | None:
+    """The preview of an unfinished deployment, for who may deploy; None when there is none."""
+    if deployment.status in FINISHED_DEPLOYMENTS or not principal.may(Scope.DEPLOYMENTS_WRITE):
+        return None
+    token = await DeploymentRepository(session, principal.tenant).preview_token(deployment.id)
+    if token is None:
+        return None
+    environment = await EnvironmentRepository(session, principal.tenant).get(deployment.environment_id)
+    return PreviewView(header=PREVIEW_HEADER, token=token, url=f"http://{environment.host}:{settings.ingress_port}")

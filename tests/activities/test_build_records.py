@@ -1,0 +1,70 @@
+"""Reading a build that shall be deployed, on the real database."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.build_records import BuildRecordActivities
+from contracts.builds import LoadBuild, LoadedBuild
+from domain.delivery import DeliverySpec, ServiceSpec
+from runtime.ids import new_id
+from storage.engine import Sessions, transaction
+from storage.models import Build, Feature, Organization, Project, Requirement
+
+SPEC = DeliverySpec(service=ServiceSpec(command="serve", replicas=2))
+
+
+async def made(sessions: Sessions, **values: Any) -> UUID:
+    """A build with everything it belongs to."""
+    org, project, requirement, feature, build = (new_id() for _ in range(5))
+    shared = {"organization_id": org, "project_id": project}
+    rows = [
+        Organization(id=org, name="Acme", slug=str(org), host_label=str(org)),
+        Project(id=project, organization_id=org, name="Shop", slug="shop", host_label="shop", repository_url="x"),
+        Requirement(id=requirement, **shared, title="t", description="d", created_by="me"),
+        Feature(id=feature, **shared, requirement_id=requirement, name="f", description="d"),
+        Build(
+            id=build,
+            **shared,
+            feature_id=feature,
+            provenance="executed",
+            build_number=7,
+            version_tag="1.0.0",
+            git_commit_hash="0" * 40,
+            git_branch="main",
+            status="success",
+            **values,
+        ),
+    ]
+    async with transaction(sessions) as session:
+        for row in rows:
+            session.add(row)
+            await session.flush()
+    return build
+
+
+async def load(sessions: Sessions, build_id: UUID) -> LoadedBuild:
+    found: LoadedBuild = await ActivityEnvironment().run(
+        BuildRecordActivities(sessions).load, LoadBuild(build_id=build_id)
+    )
+    return found
+
+
+async def test_a_build_is_loaded_with_its_spec(sessions):
+    build_id = await made(sessions, artifact_digest="sha256:00", spec=SPEC.model_dump(mode="json"))
+    assert await load(sessions, build_id) == LoadedBuild(build_id=build_id, artifact_digest="sha256:00", spec=SPEC)
+
+
+async def test_a_build_without_an_artifact_cannot_be_deployed(sessions):
+    with pytest.raises(ApplicationError, match="has no artifact") as caught:
+        await load(sessions, await made(sessions))
+    assert (caught.value.type, caught.value.non_retryable) == ("ARTIFACT_UNAVAILABLE", True)
+
+
+async def test_a_build_that_is_gone_is_not_waited_for(sessions):
+    with pytest.raises(ApplicationError) as caught:
+        await load(sessions, new_id())
+    assert (caught.value.type, caught.value.non_retryable) == ("RESOURCE_NOT_FOUND", True)

@@ -64,7 +64,8 @@ class Records:
         """Weights by release as Envoy routes the host now; None when it knows no such host."""
         for route in _virtual_hosts(self.layout.admin_socket):
             if host in route["domains"]:
-                clusters = route["routes"][0]["route"]["weighted_clusters"]["clusters"]
+                by_weight = [r for r in route["routes"] if "headers" not in r["match"]]  # the others are previews
+                clusters = by_weight[0]["route"]["weighted_clusters"]["clusters"] if by_weight else []
                 return {c["name"].rpartition("~")[0]: int(c["weight"]) for c in clusters}
         return None
 

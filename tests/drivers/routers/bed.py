@@ -64,6 +64,9 @@ class Bed:
         )
         await self.until_listening()
 
+    async def close(self) -> None:
+        """Let go of what the driver keeps open."""
+
     async def kill(self) -> None:
         assert self.process is not None
         self.process.kill()

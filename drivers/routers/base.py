@@ -125,7 +125,9 @@ class Router(Protocol):
     `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
     A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
     applied, and `HeldBackError` names it; the same table may then be applied again.
-    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes.
+    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes. They are removed on
+    their own some time after it has returned, never with a request in flight; `endpoint_health` tells when an endpoint
+    is idle: nothing in flight, and nothing will come.
     """
 
     async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None: ...
@@ -135,3 +137,5 @@ class Router(Protocol):
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]: ...
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]: ...
+
+    async def close(self) -> None: ...

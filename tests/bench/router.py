@@ -27,11 +27,11 @@ from examples.client import Service
 from tests.drivers.routers.bed import HOST, Bed, route
 from tests.drivers.routers.upstreams import Upstream
 from tests.support.load_process import load_on
+from tests.support.waiting import until
 
 RPS = 1000.0
 NAMES = ("blue", "green")
 PAUSE_S = 0.25
-LIMIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ async def _switches(rounds: int, rps: float, releases: int) -> list[Switch]:
         async with _bed() as bed:
             await bed.apply(clusters, route(blue=100, green=0))
             with load_on(Service(f"http://{HOST}", f"127.0.0.1:{bed.port}"), rps=rps, path="/"):
-                await _until(lambda: bool(_lines(bed.access_log, 0)))
+                await until(lambda: bool(_lines(bed.access_log, 0)))
                 return [await _switch(bed, clusters, NAMES[1 - n % 2], NAMES[n % 2]) for n in range(rounds)]
 
 
@@ -76,7 +76,7 @@ async def _switch(bed: Bed, clusters: list[ReleaseCluster], to: str, away: str) 
     asked, began = time.time() * 1000, time.perf_counter()
     await bed.router.apply(table)
     took = (time.perf_counter() - began) * 1000
-    await _until(lambda: any(line["cluster"] == to for line in _lines(bed.access_log, offset)))
+    await until(lambda: any(line["cluster"] == to for line in _lines(bed.access_log, offset)))
     await asyncio.sleep(PAUSE_S)  # the log is written every 100 ms
     lines = _lines(bed.access_log, offset)
     first = min(int(line["start_ms"]) + int(line["duration_ms"]) for line in lines if line["cluster"] == to)
@@ -92,12 +92,6 @@ def _lines(log: Path, offset: int) -> list[dict[str, Any]]:
     with log.open("rb") as file:
         file.seek(offset)
         return [json.loads(line) for line in file if line.startswith(b"{") and line.endswith(b"}\n")]
-
-
-async def _until(condition: Any) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

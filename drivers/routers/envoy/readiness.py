@@ -41,17 +41,22 @@ async def await_health(
         The releases that have no healthy endpoint.
     """
     hopeful = [c for c in wanted if c.endpoints and c.release_id not in known_bad]
+    names = [cluster_name(c) for c in wanted]
+    usable: set[tuple[str, Endpoint]] = set()
 
     async def all_of_them() -> bool:
-        usable = await _usable(admin)
+        nonlocal usable
+        usable = await _usable(admin, names)
         return all((cluster_name(c), e) in usable for c in hopeful for e in c.endpoints)
 
     async def one_each() -> bool:
-        return not _dead(hopeful, await _usable(admin))
+        nonlocal usable
+        usable = await _usable(admin, names)
+        return not _dead(hopeful, usable)
 
-    if not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
+    if wanted and not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
         await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(one_each)
-    return _dead(wanted, await _usable(admin))
+    return _dead(wanted, usable)
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
@@ -77,8 +82,8 @@ def _previews(table: RoutingTable) -> set[tuple[str, str]]:
     return {(route.host, p.release_id) for route in table.routes for p in route.previews}
 
 
-async def _usable(admin: Admin) -> set[tuple[str, Endpoint]]:
-    return {(name, h.endpoint) for name, hosts in (await admin.hosts()).items() for h in hosts if h.healthy}
+async def _usable(admin: Admin, clusters: Collection[str]) -> set[tuple[str, Endpoint]]:
+    return {(name, h.endpoint) for name, hosts in (await admin.hosts(clusters)).items() for h in hosts if h.healthy}
 
 
 def _dead(clusters: Sequence[ReleaseCluster], usable: Collection[tuple[str, Endpoint]]) -> frozenset[str]:

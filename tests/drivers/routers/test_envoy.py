@@ -83,9 +83,10 @@ async def test_a_writer_that_died_halfway_is_taken_over(bed: Bed, moment: str) -
     assert serving == ("green" if moment == "after the routes" else "blue")
     await bed.apply([cluster("red", red)], route(red=100))
     assert (await bed.get()).json()["name"] == "red"
-    folder = ConfigFolder(bed.config)
+    await bed.gone("blue", "green")
     assert [release_of(name) for name in await bed.router._admin.hosts()] == ["red"]
-    assert memory.load(folder).pending is None
+    state = memory.load(ConfigFolder(bed.config))
+    assert (state.pending, state.leaving) == (None, ())
 
 
 class DiedError(BaseException):

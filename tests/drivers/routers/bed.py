@@ -122,6 +122,14 @@ class Bed:
         await self.router.apply(table)
         return table
 
+    async def quiet(self) -> None:
+        """Wait until no driver has anything left to do."""
+
+        async def done() -> bool:
+            return all(r._departure._task is None or r._departure._task.done() for r in self.routers)
+
+        assert await Deadline(10).until(done)
+
     async def gone(self, *release_ids: str) -> None:
         """Wait until Envoy has no cluster of these releases any more."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import httpx2
 
 from domain.errors import DependencyError
+from domain.routing import PREVIEW_HEADER
 
 MAX_QUOTE = 300
 
@@ -35,14 +36,15 @@ class Prober:
         except httpx2.ConnectError as error:
             return _broken(url, error)
 
-    async def through_router(self, host: str, path: str, timeout_s: float) -> Probe:
-        """Ask a host by way of the router, as its users do.
+    async def through_router(self, host: str, path: str, timeout_s: float, *, preview: str | None = None) -> Probe:
+        """Ask a host by way of the router, as its users do; with a `preview` token, as who knows it does.
 
         Raises:
             DependencyError: the router itself is away, which tells nothing of the version behind it.
         """
+        headers = {"host": host} | ({PREVIEW_HEADER: preview} if preview else {})
         try:
-            return await self._ask(f"{self._ingress}{path}", timeout_s, {"host": host})
+            return await self._ask(f"{self._ingress}{path}", timeout_s, headers)
         except httpx2.ConnectError as error:
             raise DependencyError(f"the router at {self._ingress} takes no connections: {error}") from error
 

@@ -4,9 +4,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
 from api.schemas.deployments import PreviewView
-from contracts.names import PREVIEW_HEADER
 from domain.access import Scope
 from domain.lifecycle import FINISHED_DEPLOYMENTS
+from domain.routing import PREVIEW_HEADER
 from runtime.settings import Settings
 from storage.models import Deployment
 from storage.repositories.deployments import DeploymentRepository

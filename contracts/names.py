@@ -31,7 +31,6 @@ PROGRESS_QUERY = "progress"
 ABORT_UPDATE = "abort"
 
 # A request with this header and a release's token reaches that release, whatever its share of the traffic.
-PREVIEW_HEADER = "x-delivery-preview"
 
 ORGANIZATION = SearchAttributeKey.for_keyword("Organization")
 PROJECT = SearchAttributeKey.for_keyword("Project")

@@ -1,8 +1,11 @@
 """The desired traffic, as it stands in the database at one moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.delivery import HealthSpec
+
+PREVIEW_HEADER = "x-delivery-preview"
+"""Carries a preview's token; it never reaches a service."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,33 @@ class DesiredRelease:
 
 
 @dataclass(frozen=True)
+class StickyCookie:
+    """A cookie by which users stay with the release they met. `ttl_s`: seconds it lives."""
+
+    name: str
+    ttl_s: float
+
+
+@dataclass(frozen=True)
+class DesiredPreview:
+    """A release that whoever knows the token reaches, whatever its share."""
+
+    release_id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class DesiredRoute:
-    """A host and the shares of its releases: (release id, weight), weights adding up to 100 or all 0."""
+    """A host and the shares of its releases: (release id, weight), weights adding up to 100 or all 0.
+
+    With `sticky`, the first share is the one whose users are kept while its weight grows.
+    """
 
     environment_id: str
     host: str
     shares: tuple[tuple[str, int], ...]
+    previews: tuple[DesiredPreview, ...] = ()
+    sticky: StickyCookie | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Router drivers send each host's requests to instances, by weight."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.errors import DependencyError
+from domain.routing import StickyCookie
 
 
 @dataclass(frozen=True, order=True)
@@ -37,12 +38,38 @@ class WeightedRelease:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """A release that is reached by its secret token (in the header `PREVIEW_HEADER`), whatever its weight."""
+
+    release_id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class HostRoute:
-    """One exact host and where its requests go; `environment_id` names it in statistics."""
+    """One exact host and where its requests go; `environment_id` names it in statistics.
+
+    A request with a preview's token goes there, also where no target has a weight; everybody else, whoever has a
+    wrong token included, goes by weight. With `sticky`, a client that keeps its cookie keeps its place in the order of
+    the targets: while weights stand still it always meets the same release, and clients of the first target stay with
+    it while its weight grows.
+    """
 
     host: str
     environment_id: str
     targets: tuple[WeightedRelease, ...]
+    previews: tuple[Preview, ...] = ()
+    sticky: StickyCookie | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every release of the route, with or without a weight."""
+        return (*(t.release_id for t in self.targets), *(p.release_id for p in self.previews))
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """The releases that requests may be sent to."""
+        return frozenset((*(t.release_id for t in self.targets if t.weight), *(p.release_id for p in self.previews)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +125,9 @@ class Router(Protocol):
     `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
     A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
     applied, and `HeldBackError` names it; the same table may then be applied again.
-    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes.
+    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes. They are removed on
+    their own some time after it has returned, never with a request in flight; `endpoint_health` tells when an endpoint
+    is idle: nothing in flight, and nothing will come.
     """
 
     async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None: ...
@@ -108,3 +137,5 @@ class Router(Protocol):
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]: ...
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]: ...
+
+    async def close(self) -> None: ...

@@ -1,7 +1,7 @@
 """From the desired traffic to what a router is told."""
 
 from domain.routing import DesiredRelease, DesiredRoute, RoutingSnapshot
-from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster, RoutingTable, WeightedRelease
+from drivers.routers.base import Endpoint, HostRoute, Preview, ReleaseCluster, RoutingTable, WeightedRelease
 
 
 def routing_table(snapshot: RoutingSnapshot) -> RoutingTable:
@@ -28,4 +28,10 @@ def _cluster(release: DesiredRelease) -> ReleaseCluster:
 
 def _route(route: DesiredRoute) -> HostRoute:
     targets = tuple(WeightedRelease(release_id, weight) for release_id, weight in route.shares)
-    return HostRoute(host=route.host, environment_id=route.environment_id, targets=targets)
+    return HostRoute(
+        host=route.host,
+        environment_id=route.environment_id,
+        targets=targets,
+        previews=tuple(Preview(p.release_id, p.token) for p in route.previews),
+        sticky=route.sticky,
+    )

@@ -1,15 +1,16 @@
 """The desired routes, their generation, and the lock of whoever brings them into the router."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.delivery import HealthSpec
+from domain.delivery import HealthSpec, StickySpec
 from domain.errors import ConflictError
-from domain.routing import DesiredEndpoint, DesiredRelease, DesiredRoute, RoutingSnapshot
+from domain.routing import DesiredEndpoint, DesiredPreview, DesiredRelease, DesiredRoute, RoutingSnapshot, StickyCookie
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
 
 ONLY_ROW = 1
@@ -39,12 +40,32 @@ class RoutingRepository:
         )
         return (await self._session.execute(statement)).scalar_one()
 
-    async def set_route(self, environment_id: UUID, host: str, targets: Sequence[tuple[UUID, int]]) -> int:
-        """Send the environment's traffic to (release, weight in percent) and return the new generation."""
+    async def set_route(
+        self,
+        environment_id: UUID,
+        host: str,
+        targets: Sequence[tuple[UUID, int]],
+        *,
+        previews: Sequence[UUID] = (),
+        sticky: StickySpec | None = None,
+    ) -> int:
+        """Send the environment's traffic somewhere else.
+
+        Args:
+            environment_id: whose traffic.
+            host: under which it arrives.
+            targets: (release, weight in percent); the first is the one whose users stay while its weight grows.
+            previews: releases that are reached by their token, too; one that has no token is not.
+            sticky: the cookie that keeps users where they are.
+
+        Returns:
+            The new generation.
+        """
         generation = await self.touch()
         values = {
             "host": host,
-            "targets": [{"release_id": str(release_id), "weight": weight} for release_id, weight in targets],
+            "targets": _entries(targets, previews),
+            "sticky": {"cookie": sticky.cookie, "ttl": sticky.ttl} if sticky else None,
             "generation": generation,
         }
         statement = (
@@ -73,8 +94,8 @@ class RoutingRepository:
         the database (too long a wait) becomes `DependencyError` in `storage.engine.transaction`.
         """
         milliseconds = str(int(wait_s * 1000))
-        for setting in ("lock_timeout", "statement_timeout"):
-            await self._session.execute(select(func.set_config(setting, milliseconds, True)))
+        settings = [func.set_config(name, milliseconds, True) for name in ("lock_timeout", "statement_timeout")]
+        await self._session.execute(select(*settings))
         await self._session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
 
     async def table(self) -> RoutingSnapshot:
@@ -85,10 +106,11 @@ class RoutingRepository:
         """
         before = await self._generation()
         for _ in range(LOOKS):
-            routes = await self._routes()
-            releases = await self._releases({UUID(r) for route in routes for r, _ in route.shares})
+            rows = await self._routes()
+            releases, tokens = await self._releases({UUID(t["release_id"]) for row in rows for t in row.targets})
             after = await self._generation()
             if before == after:
+                routes = tuple(_desired(row, tokens) for row in rows)
                 return RoutingSnapshot(generation=after, releases=releases, routes=routes)
             before = after
         raise ConflictError("the routes change faster than they can be read; try again shortly")
@@ -96,23 +118,23 @@ class RoutingRepository:
     async def _generation(self) -> int:
         return await self._session.scalar(select(RoutingGeneration.generation)) or 0
 
-    async def _routes(self) -> tuple[DesiredRoute, ...]:
-        statement = select(Route.environment_id, Route.host, Route.targets).order_by(Route.host)
-        rows = await self._session.execute(statement)
-        return tuple(
-            DesiredRoute(str(environment_id), host, tuple((t["release_id"], t["weight"]) for t in targets))
-            for environment_id, host, targets in rows
-        )
+    async def _routes(self) -> Sequence[Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]]:
+        statement = select(Route.environment_id, Route.host, Route.targets, Route.sticky).order_by(Route.host)
+        return (await self._session.execute(statement)).all()
 
-    async def _releases(self, routed: set[UUID]) -> tuple[DesiredRelease, ...]:
-        """Routed releases, with or without instances, and all others that have some in rotation."""
+    async def _releases(self, routed: set[UUID]) -> tuple[tuple[DesiredRelease, ...], dict[str, str]]:
+        """Routed releases, with or without instances, and all others that have some in rotation; and their tokens."""
         endpoints = await self._endpoints()
-        statement = select(Release.id, Release.service).where(Release.id.in_(routed | endpoints.keys()))
-        rows = await self._session.execute(statement.order_by(Release.id))
-        return tuple(
-            DesiredRelease(str(release_id), tuple(endpoints.get(release_id, ())), _health(service))
-            for release_id, service in rows
+        statement = select(Release.id, Release.service, Release.preview_token)
+        found = await self._session.execute(
+            statement.where(Release.id.in_(routed | endpoints.keys())).order_by(Release.id)
         )
+        rows = found.all()
+        releases = tuple(
+            DesiredRelease(str(release_id), tuple(endpoints.get(release_id, ())), _health(service))
+            for release_id, service, _ in rows
+        )
+        return releases, {str(release_id): token for release_id, _, token in rows if token}
 
     async def _endpoints(self) -> dict[UUID, list[DesiredEndpoint]]:
         statement = select(Instance.release_id, Instance.address, Instance.port).where(Instance.in_rotation)
@@ -120,6 +142,27 @@ class RoutingRepository:
         for release_id, address, port in await self._session.execute(statement.order_by(Instance.id)):
             out.setdefault(release_id, []).append(DesiredEndpoint(address, port))
         return out
+
+
+def _entries(targets: Sequence[tuple[UUID, int]], previews: Sequence[UUID]) -> list[dict[str, Any]]:
+    """What the route's row holds: the targets in their order, then previewed releases that are no targets."""
+    weights = dict(targets)
+    weights |= {release_id: 0 for release_id in previews if release_id not in weights}
+    return [
+        {"release_id": str(release_id), "weight": weight} | ({"preview": True} if release_id in previews else {})
+        for release_id, weight in weights.items()
+    ]
+
+
+def _desired(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]], tokens: Mapping[str, str]) -> DesiredRoute:
+    previewed = [t["release_id"] for t in row.targets if t.get("preview")]
+    return DesiredRoute(
+        environment_id=str(row.environment_id),
+        host=row.host,
+        shares=tuple((t["release_id"], t["weight"]) for t in row.targets),
+        previews=tuple(DesiredPreview(r, tokens[r]) for r in previewed if r in tokens),
+        sticky=StickyCookie(row.sticky["cookie"], row.sticky["ttl"]) if row.sticky else None,
+    )
 
 
 def _health(service: dict[str, object]) -> HealthSpec:

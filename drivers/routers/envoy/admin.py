@@ -1,7 +1,8 @@
 """Envoy's admin interface over its unix socket: what Envoy has taken, how it sees endpoints, what it counted."""
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ from drivers.routers.base import Endpoint
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, STAT_PREFIX
 
 ANSWER_LIMIT_S = 5.0
+MOST_NAMED = 100
+"""Clusters named in one question; for more it is cheaper to look at all."""
 CDS = "cluster_manager.cds"
 COUNTED = "upstream_rq_(completed|5xx|rx_reset|time)|upstream_cx_destroy_remote_with_active_rq"
 RDS = f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}"
 
 
 @dataclass(frozen=True)
-class Intake:
-    """What Envoy made of one watched file: the version it runs, and how many updates it refused since it started."""
+class Versions:
+    """The versions of both watched files as Envoy runs them; empty before it has read one."""
 
-    version: str
-    rejected: int
+    clusters: str
+    routes: str
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,47 @@ class ReleaseStats:
 
 
 class Admin:
-    """Reads only, each at most five seconds.
+    """Reads only, each at most five seconds, over connections that are kept.
 
     Every method raises `DependencyError` when Envoy does not answer.
     """
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self._client: httpx2.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def intake(self, prefix: str) -> Intake:
-        """How the file behind the statistics `prefix` (`CDS` or `RDS`) was taken."""
-        pattern = f"^{re.escape(prefix)}\\.(version_text|update_rejected)$"
-        stats = {s["name"]: s["value"] for s in await self._stats(pattern) if "name" in s}
-        return Intake(str(stats.get(f"{prefix}.version_text", "")), int(stats.get(f"{prefix}.update_rejected", 0)))
+    async def close(self) -> None:
+        """Close the connections; the next read opens one again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
-    async def hosts(self) -> dict[str, list[HostSeen]]:
-        """All endpoints by the cluster's name; a cluster that still warms up is not there."""
-        document = await self._get("/clusters", format="json")
+    async def versions(self) -> Versions:
+        """The versions that Envoy runs. A millisecond, however many clusters there are."""
+        stats = {s["name"]: str(s["value"]) for s in await self._stats(type="TextReadouts") if "name" in s}
+        return Versions(stats.get(f"{CDS}.version_text", ""), stats.get(f"{RDS}.version_text", ""))
+
+    async def rejected(self, prefix: str) -> int:
+        """How many updates of the file behind `prefix` (`CDS` or `RDS`) were refused since Envoy started."""
+        pattern = f"^{re.escape(prefix)}\\.update_rejected$"
+        return next((int(s["value"]) for s in await self._stats(type="Counters", filter=pattern)), 0)
+
+    async def hosts(
+        self, clusters: Collection[str] = (), *, release_id: str | None = None
+    ) -> dict[str, list[HostSeen]]:
+        """Endpoints by the cluster's name; a cluster that still warms up is not there.
+
+        Args:
+            clusters: names of those to look at; none: all.
+            release_id: look at the clusters of this release only.
+        """
+        query = {"format": "json"}
+        if release_id is not None:
+            query["filter"] = f"^{re.escape(release_id)}~"
+        elif 0 < len(clusters) <= MOST_NAMED:
+            query["filter"] = f"^({'|'.join(map(re.escape, sorted(clusters)))})$"
+        document = await self._get("/clusters", **query)
         statuses = document.get("cluster_statuses", [])
         return {c["name"]: [_host(h) for h in c.get("host_statuses", [])] for c in statuses}
 
@@ -73,28 +100,44 @@ class Admin:
         """Counters and latency of the releases; one that Envoy does not know is missing."""
         names = "|".join(re.escape(release_id) for release_id in release_ids)
         pattern = f"^cluster\\.({names})\\.({COUNTED})$"
-        entries = await self._stats(pattern, histogram_buckets="cumulative")
+        entries = await self._stats(filter=pattern, histogram_buckets="cumulative")
         return _by_release(entries)
 
-    async def _stats(self, pattern: str, **query: str) -> list[dict[str, Any]]:
-        document = await self._get("/stats", format="json", filter=pattern, **query)
+    async def _stats(self, **query: str) -> list[dict[str, Any]]:
+        document = await self._get("/stats", format="json", **query)
         entries: list[dict[str, Any]] = document.get("stats", [])
         return entries
 
     async def _get(self, path: str, **query: str) -> dict[str, Any]:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)  # no TLS here
         try:
-            async with httpx2.AsyncClient(
-                transport=transport, base_url="http://envoy", timeout=ANSWER_LIMIT_S, trust_env=False
-            ) as client:
-                answer = await client.get(path, params=query)
-                answer.raise_for_status()
-                document: dict[str, Any] = answer.json()
-                return document
+            answer = await self._ask(path, query)
+            answer.raise_for_status()
+            document: dict[str, Any] = answer.json()
         except (httpx2.HTTPError, OSError, ValueError) as error:
             raise DependencyError(
                 f"the router's admin interface at {self._socket} does not answer; is Envoy running? ({error!r})"
             ) from error
+        return document
+
+    async def _ask(self, path: str, query: Mapping[str, str]) -> httpx2.Response:
+        client = self._connected()
+        try:
+            return await client.get(path, params=query)
+        except httpx2.TimeoutException:
+            raise
+        except httpx2.TransportError:
+            return await client.get(path, params=query)  # a kept connection was of an Envoy that is gone
+
+    def _connected(self) -> httpx2.AsyncClient:
+        """The client of the running loop; making one takes longer than asking."""
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)  # no TLS here
+            self._client = httpx2.AsyncClient(
+                transport=transport, base_url="http://envoy", timeout=ANSWER_LIMIT_S, trust_env=False
+            )
+            self._loop = loop
+        return self._client
 
 
 def _host(status: Mapping[str, Any]) -> HostSeen:

@@ -3,13 +3,15 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from domain.errors import ErrorCode, TerminalError
-from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
+from drivers.routers.base import HostRoute, Preview, ReleaseCluster, RoutingTable
 
+COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 RELEASE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 ENVIRONMENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 MAX_HOST = 253
 MAX_PORT = 65535
@@ -48,12 +50,25 @@ def _check_route(route: HostRoute, known: Container[str]) -> None:
     if not ENVIRONMENT_ID.fullmatch(route.environment_id):
         raise _rejected(f"environment id {route.environment_id[:80]!r} has unusual characters")
     _unique(f"target of {route.host}", Counter(t.release_id for t in route.targets))
-    unknown = [t.release_id for t in route.targets if t.release_id not in known]
+    _check_previews(route.host, route.previews)
+    unknown = [release_id for release_id in route.named if release_id not in known]
     if unknown:
         raise _rejected(f"{route.host} is routed to release {unknown[0]}, which has no cluster in the table")
+    if route.sticky and not COOKIE.fullmatch(route.sticky.name):
+        raise _rejected(f"the cookie name {route.sticky.name[:80]!r} of {route.host} has unusual characters")
     weights = [t.weight for t in route.targets]
     if min(weights, default=0) < 0 or sum(weights) not in (0, FULL):
         raise _rejected(f"the weights of {route.host} must add up to {FULL} (or all be 0), they are {weights}")
+
+
+def _check_previews(host: str, previews: Sequence[Preview]) -> None:
+    """A token is a secret: no message shows one."""
+    _unique(f"preview of {host}", Counter(p.release_id for p in previews))
+    faulty = [p.release_id for p in previews if not TOKEN.fullmatch(p.token)]
+    if faulty:
+        raise _rejected(f"the preview token of release {faulty[0]} must be 8 to 64 letters, digits, - and _")
+    if len({p.token for p in previews}) < len(previews):
+        raise _rejected(f"two previews of {host} have the same token")
 
 
 def _unique(noun: str, counts: Counter[str]) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-FIRST_PAUSE_S = 0.005
-LONGEST_PAUSE_S = 0.1
+FIRST_PAUSE_S = 0.002
+LONGEST_PAUSE_S = 0.05
 
 
 class Deadline:

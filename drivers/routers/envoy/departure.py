@@ -1,34 +1,106 @@
-"""Clusters that left the routes: watched until their requests are done, and only then removed."""
+"""After the routes are live: files to the disk, and clusters that left taken down once their requests are done.
+
+Nobody waits for this. It runs beside the switches of others, takes the writer's lock only to remove, and goes on where
+it was after a crash, since `State.leaving` says what is still to be removed.
+"""
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 
+import structlog
+
+from domain.errors import DeliveryError
 from drivers.routers.base import ReleaseCluster
+from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
+from drivers.routers.envoy.files import ConfigFolder, sync_files
+from drivers.routers.envoy.lock import WriterLock
+from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.render import cluster_name
+from drivers.routers.envoy.state import State
 
 QUIET_S = 0.1
-LOOKS = 2
-PATIENCE_S = 1.0
+"""Envoy's workers learn of new routes a moment after its admin interface shows them; this is many such moments."""
+LONGEST_PAUSE_S = 5.0
+LOCK_LIMIT_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 
-async def still_busy(
-    admin: Admin, leaving: tuple[ReleaseCluster, ...], deadline: Deadline
-) -> tuple[ReleaseCluster, ...]:
-    """Those of the leaving clusters that have requests in flight, after waiting up to a second for their end.
+class Departure:
+    """A task that lives while something is to be done. `later` is called whenever that may be so."""
 
-    Looked at twice, because Envoy's workers learn of new routes a moment after its admin interface shows them.
-    """
-    limit = Deadline(min(PATIENCE_S, deadline.left_s))
-    busy = leaving
+    def __init__(self, folder: ConfigFolder, admin: Admin, publisher: Publisher, lock: WriterLock) -> None:
+        self._folder = folder
+        self._admin = admin
+        self._publisher = publisher
+        self._lock = lock
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
-    async def quiet() -> bool:
-        nonlocal busy
-        active = {name for name, hosts in (await admin.hosts()).items() if any(h.active_requests for h in hosts)}
-        busy = tuple(c for c in leaving if cluster_name(c) in active)
-        return not busy
+    def later(self) -> None:
+        """See to it soon; returns at once."""
+        self._asked.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
-    for _ in range(LOOKS if leaving else 0):
-        await asyncio.sleep(QUIET_S)
-        await limit.until(quiet)
-    return busy
+    async def close(self) -> None:
+        """Leave what is still to be done to the next process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause = QUIET_S
+        while True:
+            if self._asked.is_set():
+                pause = QUIET_S
+                self._asked.clear()
+            await asyncio.sleep(QUIET_S)
+            left = await self._look()
+            if not left and not self._asked.is_set():
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _look(self) -> bool:
+        """Whether there is still something to remove."""
+        try:
+            await asyncio.to_thread(sync_files, (self._folder.clusters, self._folder.routes, self._folder.state))
+            state = memory.load(self._folder)
+            idle = await self._idle(state.leaving)
+            if not idle:
+                return bool(state.leaving)
+            await asyncio.sleep(QUIET_S)
+            return await self._remove(idle)
+        except (DeliveryError, OSError) as error:
+            log.warning("router.departure.delayed", reason=str(error))
+            return True
+
+    async def _idle(self, leaving: tuple[ReleaseCluster, ...]) -> frozenset[str]:
+        """Names of those without a request in flight."""
+        names = frozenset(map(cluster_name, leaving))
+        seen = await self._admin.hosts(names) if names else {}
+        return names - {name for name, hosts in seen.items() if any(h.active_requests for h in hosts)}
+
+    async def _remove(self, idle: frozenset[str]) -> bool:
+        """Remove those of `idle` that still are; whether some are left."""
+        async with self._lock.held(Deadline(LOCK_LIMIT_S)):
+            state = memory.load(self._folder)
+            if state.pending is not None:
+                return True  # a writer died; the next one has to look first which table Envoy runs
+            gone = idle & await self._idle(state.leaving)
+            busy = tuple(c for c in state.leaving if cluster_name(c) not in gone)
+            if gone:
+                self._take_down(state, busy)
+            return bool(busy)
+
+    def _take_down(self, state: State, busy: tuple[ReleaseCluster, ...]) -> None:
+        clusters = (*state.applied.clusters, *busy)
+        self._publisher.write_clusters(state.applied.generation, clusters)
+        kept = {c.release_id for c in clusters}
+        since = {release: g for release, g in state.since.items() if release in kept}
+        memory.save(self._folder, replace(state, leaving=busy, since=since))

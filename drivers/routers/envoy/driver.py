@@ -1,11 +1,14 @@
 """The Envoy driver: whole tables in the order that loses no request (docs/adr/0003-file-based-xds.md).
 
     remember what is coming -> clusters, old and new together -> warm and healthy -> routes -> confirmed -> remember
-    -> clusters without routes drain -> those without requests are removed
+    and later, when the caller has gone on: clusters without routes drain -> those without requests are removed
+
+Clusters that Envoy has already are not written again, so a change of routes alone is one file and three questions.
 
 Every arrow may be where a process dies: the next `apply` finds `State.pending` and goes on from there.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,15 +19,15 @@ import structlog
 from domain.errors import DeliveryError, DependencyError
 from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
-from drivers.routers.envoy.admin import RDS, Admin, ReleaseStats
+from drivers.routers.envoy.admin import Admin, ReleaseStats
 from drivers.routers.envoy.checks import check_table
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.departure import still_busy
-from drivers.routers.envoy.files import ConfigFolder
-from drivers.routers.envoy.lock import writing
+from drivers.routers.envoy.departure import QUIET_S, Departure
+from drivers.routers.envoy.files import ConfigFolder, age_s
+from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.readiness import await_health, hold_back, must_be_healthy
-from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of, release_of
+from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
@@ -48,29 +51,41 @@ class EnvoyRouter:
         self._folder = ConfigFolder(config_dir.resolve())
         self._admin = Admin(admin_socket)
         self._publisher = Publisher(self._folder, self._admin, route_timeout_s)
+        self._lock = WriterLock(self._folder)
+        self._departure = Departure(self._folder, self._admin, self._publisher, self._lock)
 
     async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None:
         check_table(table)
         deadline = Deadline(timeout_s)
         try:
-            async with writing(self._folder, deadline):
+            async with self._lock.held(deadline):
                 await self._apply(table, deadline)
         except OSError as error:
             raise DependencyError(f"cannot write the router's files in {self._folder.root}: {error}") from error
 
     async def applied_generation(self) -> int | None:
-        return generation_of((await self._admin.intake(RDS)).version)
+        return generation_of((await self._admin.versions()).routes)
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
-        """As Envoy sees it now; an endpoint that left is listed, not healthy, while its cluster is busy."""
-        current = {cluster_name(c) for c in memory.load(self._folder).applied.clusters}
+        """As Envoy sees it now; an endpoint that left is listed, not healthy, while its cluster is there.
+
+        Where no route leads any more the answer waits until Envoy's workers know that, a tenth of a second after the
+        switch: none in flight then means that none will come.
+        """
+        state = memory.load(self._folder)
+        if _unreached(state, release_id) and (wait_s := QUIET_S - age_s(self._folder.state)) > 0:
+            await asyncio.sleep(min(wait_s, QUIET_S))
+        current = {cluster_name(c) for c in state.applied.clusters}
         healthy: set[Endpoint] = set()
         active: Counter[Endpoint] = Counter()
-        for name, hosts in (await self._admin.hosts()).items():
-            if release_of(name) == release_id:
-                healthy |= {h.endpoint for h in hosts if h.healthy and name in current}
-                active.update({h.endpoint: h.active_requests for h in hosts})
+        for name, hosts in (await self._admin.hosts(release_id=release_id)).items():
+            healthy |= {h.endpoint for h in hosts if h.healthy and name in current}
+            active.update({h.endpoint: h.active_requests for h in hosts})
         return [EndpointHealth(e, e in healthy, active[e]) for e in sorted(active)]
+
+    async def close(self) -> None:
+        await self._departure.close()
+        await self._admin.close()
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
         """One a release in the order asked for, zeros for one that Envoy does not know.
@@ -85,15 +100,18 @@ class EnvoyRouter:
         return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
 
     async def _apply(self, table: RoutingTable, deadline: Deadline) -> None:
-        running = await self.applied_generation()  # raises with Envoy away, before anything is written
+        versions = await self._admin.versions()  # raises with Envoy away, before anything is written
+        running = generation_of(versions.routes)
         state = self._settled(running)
+        if state.leaving:
+            self._departure.later()
         if table.generation < state.applied.generation:
             return
         if table.generation == state.applied.generation:
-            if running == table.generation and not state.leaving:
+            if running == table.generation:
                 return
             table = state.applied
-        await self._carry_out(state, table, deadline)
+        await self._carry_out(state, table, versions.clusters, deadline)
 
     def _settled(self, running: int | None) -> State:
         """What is remembered; if a writer died after Envoy took its table, that is made good."""
@@ -103,12 +121,13 @@ class EnvoyRouter:
             memory.save(self._folder, state)
         return state
 
-    async def _carry_out(self, state: State, table: RoutingTable, deadline: Deadline) -> None:
+    async def _carry_out(self, state: State, table: RoutingTable, running: str, deadline: Deadline) -> None:
+        """`running`: the version of the clusters that Envoy has."""
         memory.save(self._folder, replace(state, pending=table))
         dead: frozenset[str] = frozenset()
         coming = set(map(cluster_name, table.clusters))
         try:
-            dead = await self._bring_up(state, table, deadline)
+            dead = await self._bring_up(state, table, running, deadline)
             if dead:
                 table = hold_back(state.applied, table, dead)
                 memory.save(self._folder, replace(state, pending=table))
@@ -119,27 +138,17 @@ class EnvoyRouter:
             raise
         # One whose new endpoints are left out of the table has to be brought up, and waited for, once more.
         held = tuple(sorted(dead & {c.release_id for c in table.clusters if cluster_name(c) in coming}))
-        state = replace(memory.confirmed(state, table), held=held)
-        memory.save(self._folder, state)
-        await self._take_down(state, deadline)
+        memory.save(self._folder, replace(memory.confirmed(state, table), held=held))
+        self._departure.later()
         if dead:
             raise HeldBackError(sorted(dead))
 
-    async def _bring_up(self, state: State, table: RoutingTable, deadline: Deadline) -> frozenset[str]:
+    async def _bring_up(self, state: State, table: RoutingTable, running: str, deadline: Deadline) -> frozenset[str]:
         """Old and new clusters side by side, the new ones able to take traffic; returns the releases that are not."""
         clusters = (*memory.present(state), *table.clusters)
-        await self._publisher.publish_clusters(table.generation, clusters, deadline)
+        await self._publisher.publish_clusters(table.generation, clusters, running, deadline)
         wanted = must_be_healthy(state.applied, table)
         return await await_health(self._admin, wanted, deadline, known_bad=state.held)
-
-    async def _take_down(self, state: State, deadline: Deadline) -> None:
-        """Clusters without routes are removed once they have no requests; the busy ones stay until a later call."""
-        busy = await still_busy(self._admin, state.leaving, deadline)
-        clusters = (*state.applied.clusters, *busy)
-        await self._publisher.publish_clusters(state.applied.generation, clusters, deadline)
-        kept = {c.release_id for c in clusters}
-        since = {release: g for release, g in state.since.items() if release in kept}
-        memory.save(self._folder, replace(state, leaving=busy, since=since))
 
     async def _restore(self, state: State) -> None:
         """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""
@@ -148,10 +157,17 @@ class EnvoyRouter:
             await self._publisher.publish_routes(good, Deadline(RESTORE_S))
         except DeliveryError as error:
             log.warning("router.restore.unconfirmed", generation=good.generation, error=str(error))
-            await self._publisher.write_routes(good)
+            self._publisher.write_routes(good)
         state = replace(state, pending=None)
-        await self._publisher.write_clusters(good.generation, memory.present(state))
+        self._publisher.write_clusters(good.generation, memory.present(state))
         memory.save(self._folder, state)
+
+
+def _unreached(state: State, release_id: str) -> bool:
+    """Whether a cluster of the release may be in Envoy to which no route leads."""
+    if any(c.release_id == release_id for c in state.leaving):
+        return True
+    return not any(release_id in route.reached for route in state.applied.routes)
 
 
 def _counters(release_id: str, epoch: str, stats: ReleaseStats) -> TrafficCounters:

@@ -1,24 +1,54 @@
 """The folder Envoy watches: where each file is, and the only way it is written."""
 
 import json
+import math
 import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a whole file by renaming a finished one onto it in the same folder.
 
-    Envoy watches for the rename (inotify MOVED_TO), so it never reads half a file; the sync before it keeps a power
-    cut from leaving an empty one.
+    Envoy watches for the rename (inotify MOVED_TO), so it never reads half a file. The sync before it keeps a power
+    cut from leaving an empty one. Where traffic waits for the file it is synced later (`sync_files`): the death of any
+    process loses nothing of it, and a power cut ends Envoy and all instances, too.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Bring what was written without a sync to the disk; a file that is missing is left out."""
+    for path in paths:
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def age_s(path: Path) -> float:
+    """Seconds since the file was written; infinite when there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
+
+
+def read_head(path: Path, size: int = 200) -> str:
+    """The first characters of a file of ours; empty when there is none."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(size)
+    except FileNotFoundError:
+        return ""
 
 
 def read_text(path: Path) -> str | None:

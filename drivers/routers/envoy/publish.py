@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from drivers.routers.base import ReleaseCluster, RoutingTable
-from drivers.routers.envoy.admin import CDS, RDS, Admin
+from drivers.routers.envoy.admin import CDS, RDS, Admin, Versions
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.explain import explain
-from drivers.routers.envoy.files import ConfigFolder, write_atomically
-from drivers.routers.envoy.render import Rendered, render_clusters, render_routes
+from drivers.routers.envoy.files import ConfigFolder, read_head, write_atomically
+from drivers.routers.envoy.render import Rendered, render_clusters, render_routes, same_content, version_in
+
+SILENCE_S = 0.1
+"""Envoy takes a file within milliseconds; after this long it is asked whether it refused it."""
 
 
 class Publisher:
@@ -20,42 +24,68 @@ class Publisher:
         self._admin = admin
         self._route_timeout_s = route_timeout_s
 
-    async def write_clusters(self, generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
+    def write_clusters(self, generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
         """Write the clusters without waiting."""
         rendered = render_clusters(generation, clusters)
-        await asyncio.to_thread(write_atomically, self._folder.clusters, rendered.text)
+        write_atomically(self._folder.clusters, rendered.text, sync=False)
         return rendered
 
-    async def publish_clusters(self, generation: int, clusters: Iterable[ReleaseCluster], deadline: Deadline) -> None:
-        """Write, and return once Envoy has taken the clusters; new ones may still be warming up."""
-        before = (await self._admin.intake(CDS)).rejected
-        rendered = await self.write_clusters(generation, clusters)
-        await self._taken(CDS, "clusters", rendered, before, deadline)
+    async def publish_clusters(
+        self, generation: int, clusters: Iterable[ReleaseCluster], running: str, deadline: Deadline
+    ) -> None:
+        """Write, and return once Envoy has taken the clusters; new ones may still be warming up.
 
-    async def write_routes(self, table: RoutingTable) -> Rendered:
+        Nothing is done when exactly these are in the file already, and in Envoy, which runs the version `running`.
+        """
+        rendered = render_clusters(generation, clusters)
+        on_disk = version_in(read_head(self._folder.clusters))
+        if running == on_disk and same_content(running, rendered.version):
+            return
+        write_atomically(self._folder.clusters, rendered.text, sync=False)
+        await self._taken(CDS, "clusters", self._folder.clusters, rendered, deadline)
+
+    def write_routes(self, table: RoutingTable) -> Rendered:
         """Write the routes without waiting."""
         rendered = render_routes(table, self._route_timeout_s)
-        await asyncio.to_thread(write_atomically, self._folder.routes, rendered.text)
+        write_atomically(self._folder.routes, rendered.text, sync=False)
         return rendered
 
     async def publish_routes(self, table: RoutingTable, deadline: Deadline) -> None:
         """Write, and return once Envoy runs exactly these routes."""
-        before = (await self._admin.intake(RDS)).rejected
-        rendered = await self.write_routes(table)
-        await self._taken(RDS, "routes", rendered, before, deadline)
+        rendered = self.write_routes(table)
+        await self._taken(RDS, "routes", self._folder.routes, rendered, deadline)
 
-    async def _taken(self, stat: str, noun: str, rendered: Rendered, rejected: int, deadline: Deadline) -> None:
+    async def _taken(self, stat: str, noun: str, file: Path, rendered: Rendered, deadline: Deadline) -> None:
+        async def runs() -> bool:
+            return _of(stat, await self._admin.versions()) == rendered.version
+
+        if await Deadline(min(SILENCE_S, deadline.left_s)).until(runs):
+            return
+        if await self._refused_again(stat, file, rendered, deadline):
+            words = await explain(file)
+            raise TerminalError(f"the router refused the new {noun}: {words}", code=ErrorCode.ROUTE_REJECTED)
+        if not await deadline.until(runs):
+            raise DependencyError(f"the router did not take the new {noun} (version {rendered.version}) in time")
+
+    async def _refused_again(self, stat: str, file: Path, rendered: Rendered, deadline: Deadline) -> bool:
+        """Put the same file before Envoy once more and see whether it takes or refuses it.
+
+        Refusals are only counted, and to read the counter takes 10 ms with hundreds of clusters: too long to know it
+        before each write. So it is read when there is doubt, and a second refusal is the proof of the first.
+        """
+        before = await self._admin.rejected(stat)
+        await asyncio.to_thread(write_atomically, file, rendered.text)
         refused = False
 
         async def settled() -> bool:
             nonlocal refused
-            seen = await self._admin.intake(stat)
-            refused = seen.rejected > rejected
-            return refused or seen.version == rendered.version
+            taken = _of(stat, await self._admin.versions()) == rendered.version
+            refused = not taken and await self._admin.rejected(stat) > before
+            return taken or refused
 
-        if not await deadline.until(settled):
-            raise DependencyError(f"the router did not take the new {noun} (version {rendered.version}) in time")
-        if refused:
-            file = self._folder.clusters if stat == CDS else self._folder.routes
-            words = await explain(file)
-            raise TerminalError(f"the router refused the new {noun}: {words}", code=ErrorCode.ROUTE_REJECTED)
+        await deadline.until(settled)
+        return refused
+
+
+def _of(stat: str, versions: Versions) -> str:
+    return versions.clusters if stat == CDS else versions.routes

@@ -13,16 +13,17 @@ ONE_HEALTHY_SHARE = 0.7
 
 
 def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluster, ...]:
-    """Clusters that gain weight, or have weight and other endpoints than before.
+    """Clusters that gain weight or a preview, or are reached and have other endpoints than before.
 
     What does not change is not asked for: a service that broke by itself must not hold up everybody else's changes.
     """
     weights, before = _weights(new), _weights(old)
     known = set(map(cluster_name, old.clusters))
     gaining = {release for (host, release), w in weights.items() if w > before.get((host, release), 0)}
-    routed = {release for (_, release), w in weights.items() if w}
+    gaining |= {release for _, release in _previews(new) - _previews(old)}
+    reached = {release for route in new.routes for release in route.reached}
     changed = {c.release_id for c in new.clusters if c.endpoints and cluster_name(c) not in known}
-    return tuple(c for c in new.clusters if c.release_id in gaining | (routed & changed))
+    return tuple(c for c in new.clusters if c.release_id in gaining | (reached & changed))
 
 
 async def await_health(
@@ -40,17 +41,22 @@ async def await_health(
         The releases that have no healthy endpoint.
     """
     hopeful = [c for c in wanted if c.endpoints and c.release_id not in known_bad]
+    names = [cluster_name(c) for c in wanted]
+    usable: set[tuple[str, Endpoint]] = set()
 
     async def all_of_them() -> bool:
-        usable = await _usable(admin)
+        nonlocal usable
+        usable = await _usable(admin, names)
         return all((cluster_name(c), e) in usable for c in hopeful for e in c.endpoints)
 
     async def one_each() -> bool:
-        return not _dead(hopeful, await _usable(admin))
+        nonlocal usable
+        usable = await _usable(admin, names)
+        return not _dead(hopeful, usable)
 
-    if not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
+    if wanted and not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
         await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(one_each)
-    return _dead(wanted, await _usable(admin))
+    return _dead(wanted, usable)
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
@@ -58,9 +64,9 @@ def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> Ro
 
     Its generation stays below the new table's, so that this can be applied again.
     """
-    hosts = {route.host for route in new.routes if any(t.release_id in dead and t.weight for t in route.targets)}
+    hosts = {route.host for route in new.routes if route.reached.intersection(dead)}
     kept = tuple(route for route in old.routes if route.host in hosts)
-    needed = {target.release_id for route in kept for target in route.targets}
+    needed = {release_id for route in kept for release_id in route.named}
     clusters = {c.release_id: c for c in new.clusters} | {
         c.release_id: c for c in old.clusters if c.release_id in needed
     }
@@ -72,8 +78,12 @@ def _weights(table: RoutingTable) -> dict[tuple[str, str], int]:
     return {(route.host, t.release_id): t.weight for route in table.routes for t in route.targets}
 
 
-async def _usable(admin: Admin) -> set[tuple[str, Endpoint]]:
-    return {(name, h.endpoint) for name, hosts in (await admin.hosts()).items() for h in hosts if h.healthy}
+def _previews(table: RoutingTable) -> set[tuple[str, str]]:
+    return {(route.host, p.release_id) for route in table.routes for p in route.previews}
+
+
+async def _usable(admin: Admin, clusters: Collection[str]) -> set[tuple[str, Endpoint]]:
+    return {(name, h.endpoint) for name, hosts in (await admin.hosts(clusters)).items() for h in hosts if h.healthy}
 
 
 def _dead(clusters: Sequence[ReleaseCluster], usable: Collection[tuple[str, Endpoint]]) -> frozenset[str]:

@@ -1,17 +1,21 @@
 """Routing tables as Envoy resources. Pure: the same input renders the same text and version."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
+from drivers.routers.base import ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
+from drivers.routers.envoy.hosts import virtual_host
 
-RELEASE_HEADER = "x-delivery-release"
-RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 ROUTE_TIMEOUT_S = 60.0
+KEPT = 4096
+"""Clusters whose texts are kept: they never change, and a table of hundreds takes 10 ms to render."""
+VERSION = re.compile(r'\{"version_info":"([0-9]+\.[0-9a-f]+)"')
 CONNECT_TIMEOUT_S = 2.0
 UPSTREAM_IDLE_S = 1.0
 """Shorter than any server's keep-alive (uvicorn and Node 5 s, gunicorn 2 s): Envoy lets go of an idle connection
@@ -26,6 +30,7 @@ class Rendered:
     version: str
 
 
+@lru_cache(maxsize=KEPT)
 def cluster_name(cluster: ReleaseCluster) -> str:
     """`<release>~<hash of its endpoints and health check>`: a name always stands for the same content.
 
@@ -52,20 +57,20 @@ def release_of(name: str) -> str:
 def render_clusters(generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
     """The clusters, each once."""
     by_name = {cluster_name(c): c for c in clusters}
-    return _response(generation, [_cluster(name, c) for name, c in sorted(by_name.items())])
+    return _response(generation, [_cluster_text(c) for _, c in sorted(by_name.items())])
 
 
 def render_routes(table: RoutingTable, timeout_s: float = ROUTE_TIMEOUT_S) -> Rendered:
-    """The routes. A host without any weight is left out, so it answers like an unknown one."""
+    """The routes. A host where nothing is reached is left out, so it answers like an unknown one."""
     names = {c.release_id: cluster_name(c) for c in table.clusters}
-    live = sorted((r for r in table.routes if any(t.weight for t in r.targets)), key=lambda r: r.host)
+    live = sorted((r for r in table.routes if r.reached), key=lambda r: r.host)
     resource = {
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
         "ignore_port_in_host_matching": True,
-        "virtual_hosts": [_virtual_host(route, names, timeout_s) for route in live],
+        "virtual_hosts": [virtual_host(route, names, timeout_s) for route in live],
     }
-    return _response(table.generation, [resource])
+    return _response(table.generation, [to_json(resource)])
 
 
 def empty_clusters() -> str:
@@ -78,17 +83,33 @@ def empty_routes() -> str:
     return render_routes(RoutingTable(generation=0, clusters=(), routes=())).text
 
 
+def version_in(head: str) -> str:
+    """The version in the beginning of a file's text; empty when it is not one of ours."""
+    found = VERSION.match(head)
+    return found[1] if found else ""
+
+
+def same_content(one: str, other: str) -> bool:
+    """Whether two versions, whatever their generations, are of the same content."""
+    return bool(one) and one.partition(".")[2] == other.partition(".")[2]
+
+
 def generation_of(version: str) -> int | None:
     """The generation in a version, None when it is not one of ours."""
     head = version.partition(".")[0]
     return int(head) if head.isdecimal() else None
 
 
-def _response(generation: int, resources: list[dict[str, Any]]) -> Rendered:
+def _response(generation: int, resources: Sequence[str]) -> Rendered:
     # The content's hash tells two writes of one generation apart, so a confirmation is always of this very file.
-    digest = hashlib.sha256(to_json(resources).encode()).hexdigest()[:12]
-    version = f"{generation}.{digest}"
-    return Rendered(to_json({"version_info": version, "resources": resources}), version)
+    content = ",".join(text.strip() for text in resources)
+    version = f"{generation}.{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    return Rendered(f'{{"version_info":"{version}","resources":[{content}]}}\n', version)
+
+
+@lru_cache(maxsize=KEPT)
+def _cluster_text(cluster: ReleaseCluster) -> str:
+    return to_json(_cluster(cluster_name(cluster), cluster))
 
 
 def _cluster(name: str, cluster: ReleaseCluster) -> dict[str, Any]:
@@ -144,38 +165,4 @@ def _health_check(cluster: ReleaseCluster) -> dict[str, Any]:
             # Without these a single 500 takes the endpoint out at once, whatever unhealthy_threshold says.
             "retriable_statuses": [{"start": 100, "end": 200}, {"start": 400, "end": 600}],
         },
-    }
-
-
-def _virtual_host(route: HostRoute, names: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
-    weights = [_weight(t.release_id, names[t.release_id], t.weight) for t in route.targets if t.weight]
-    action = {
-        "weighted_clusters": {"clusters": weights},
-        "timeout": f"{timeout_s:g}s",
-        "retry_policy": _retries(),
-    }
-    return {
-        "name": route.environment_id,
-        "domains": [route.host],
-        "routes": [{"match": {"prefix": "/"}, "route": action}],
-    }
-
-
-def _weight(release_id: str, name: str, weight: int) -> dict[str, Any]:
-    header = {
-        "header": {"key": RELEASE_HEADER, "value": release_id},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
-    return {"name": name, "weight": weight, "response_headers_to_add": [header]}
-
-
-def _retries() -> dict[str, Any]:
-    predicate = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-    other_host = {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {"@type": TYPE + predicate}}
-    return {
-        "retry_on": RETRY_ON,
-        "num_retries": 2,
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
-        "retry_host_predicate": [other_host],
-        "host_selection_retry_max_attempts": "3",
     }

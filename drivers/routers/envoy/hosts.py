@@ -1,0 +1,81 @@
+"""One host's routes: previews first, then everybody else by weight, users of a sticky host by their cookie.
+
+Envoy's own affinity cookie (a `ttl` in the hash policy) is only set by balancers that hash, after the weights were
+drawn. So the bucket is made of what every request has before routes are looked at: its request id. A request without
+the cookie falls where its request id's hash falls, and its answer sets the cookie to that id, which then falls there
+again. Both hashes are Envoy's xxHash64 of the text; the weights are laid over hash modulo 100 in the targets' order.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.routing import PREVIEW_HEADER, StickyCookie
+from drivers.routers.base import HostRoute, Preview
+from drivers.routers.envoy.bootstrap import TYPE
+
+RELEASE_HEADER = "x-delivery-release"
+REQUEST_ID = "x-request-id"
+RETRY_ON = "connect-failure,refused-stream,reset-before-request"
+ANYTHING = {"prefix": "/"}
+
+
+def virtual_host(route: HostRoute, names: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+    """The host's resource. `names`: of the releases' clusters."""
+    common = {"timeout": f"{timeout_s:g}s", "retry_policy": _retries()}
+    return {
+        "name": route.environment_id,
+        "domains": [route.host],
+        "routes": [*(_preview(p, names, common) for p in route.previews), *_by_weight(route, names, common)],
+    }
+
+
+def _preview(preview: Preview, names: Mapping[str, str], common: Mapping[str, Any]) -> dict[str, Any]:
+    token = {"name": PREVIEW_HEADER, "string_match": {"exact": preview.token}}
+    clusters = [_weight(preview.release_id, names[preview.release_id], 100)]
+    return {
+        "match": ANYTHING | {"headers": [token]},
+        "route": {"weighted_clusters": {"clusters": clusters}, **common},
+    }
+
+
+def _by_weight(route: HostRoute, names: Mapping[str, str], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    clusters = [_weight(t.release_id, names[t.release_id], t.weight) for t in route.targets if t.weight]
+    if not clusters:
+        return []
+    if route.sticky is None:
+        return [{"match": ANYTHING, "route": {"weighted_clusters": {"clusters": clusters}, **common}}]
+    return _by_cookie(route.sticky, clusters, common)
+
+
+def _by_cookie(cookie: StickyCookie, clusters: list[dict[str, Any]], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who has the cookie, and who gets it with this answer."""
+    bucket = [{"cookie": {"name": cookie.name}, "terminal": True}, {"header": {"header_name": REQUEST_ID}}]
+    weighted = {"clusters": clusters, "use_hash_policy": True}
+    action = {"weighted_clusters": weighted, "hash_policy": bucket, **common}
+    known = {"name": cookie.name, "string_match": {"safe_regex": {"regex": ".+"}}}
+    given = f"{cookie.name}=%REQ({REQUEST_ID})%; Max-Age={cookie.ttl_s:.0f}; Path=/; HttpOnly; SameSite=Lax"
+    set_cookie = {"header": {"key": "set-cookie", "value": given}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    return [
+        {"match": ANYTHING | {"cookies": [known]}, "route": action},
+        {"match": ANYTHING, "route": action, "response_headers_to_add": [set_cookie]},
+    ]
+
+
+def _weight(release_id: str, name: str, weight: int) -> dict[str, Any]:
+    header = {
+        "header": {"key": RELEASE_HEADER, "value": release_id},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+    return {"name": name, "weight": weight, "response_headers_to_add": [header]}
+
+
+def _retries() -> dict[str, Any]:
+    predicate = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    other_host = {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {"@type": TYPE + predicate}}
+    return {
+        "retry_on": RETRY_ON,
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
+        "retry_host_predicate": [other_host],
+        "host_selection_retry_max_attempts": "3",
+    }

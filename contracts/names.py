@@ -30,8 +30,6 @@ class SignalName(StrEnum):
 PROGRESS_QUERY = "progress"
 ABORT_UPDATE = "abort"
 
-# A request with this header and a release's token reaches that release, whatever its share of the traffic.
-
 ORGANIZATION = SearchAttributeKey.for_keyword("Organization")
 PROJECT = SearchAttributeKey.for_keyword("Project")
 ENVIRONMENT = SearchAttributeKey.for_keyword("Environment")

@@ -171,8 +171,7 @@ def test_a_rollback_to_what_still_runs_takes_no_new_instance(platform, records):
     until(lambda: not records.all("SELECT id FROM instances WHERE release_id = %s", second.deployment["id"]), "a stop")
     states = {row["id"]: row["state"] for row in records.all("SELECT id, state FROM releases")}
     assert states[old] == ReleaseState.ACTIVE
-    environment = app.api.environment(app.project["id"])
-    assert environment["lock"] is None
+    until(lambda: app.api.environment(app.project["id"])["lock"] is None, "the end of the rollback")
     # and the environment goes on working
     third = app.ship_good(spec=kept)
     assert app.service.version() == third.version

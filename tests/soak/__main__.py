@@ -41,7 +41,7 @@ def main() -> int:
     folder.chmod(0o755)  # PostgreSQL may run as another user when we are root
     platform = Platform(folder / "data", folder / "repositories")
     try:
-        return soak(platform.app("soak"), options.rollouts, options.rps, time.monotonic() + 60 * options.minutes)
+        return soak(platform.app("soak", example="hello-c"), options.rollouts, options.rps, time.monotonic() + 60 * options.minutes)
     finally:
         platform.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +56,8 @@ def soak(app: App, rollouts: int, rps: float, end: float) -> int:
         with load_on(app.service, rps=rps) as load:
             batch = min(PER_LOAD, rollouts - done)
             for strategy in itertools.islice(strategies, batch):
-                app.ship_good(spec=SPEC, **strategy)
+                last = app.ship_good(spec=SPEC, **strategy)
+            app.api.rollback(last.deployment["id"], "soak")  # onto what still runs, or what has to be started
             summary = load.stop()
         done, requests = done + batch, requests + summary["requests"]
         say(f"{done} rollouts, {requests} requests, {summary['failures']} failed, p99 {summary['p99_ms']:.0f} ms")

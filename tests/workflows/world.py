@@ -23,6 +23,7 @@ from contracts.stubs import implements
 from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
+from domain.turns import TurnPolicy
 from runtime.ids import now
 
 SPEC = DeliverySpec(
@@ -77,6 +78,8 @@ class World:
         self.spec = SPEC
         self.turn_is_free = True
         self.use_entity = False
+        self.policy = TurnPolicy.QUEUE
+        self.window = r.WindowAnswer(open=True)
         self.verdicts: list[Verdict] = []
 
     @property
@@ -163,7 +166,7 @@ class World:
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
         if self.use_entity:
-            await self._tell_entity(SignalName.REQUEST_TURN, request)
+            await self._tell_entity(SignalName.REQUEST_TURN, request.model_copy(update={"policy": self.policy}))
         await self._do("ask turn")  # last: whoever reads of it finds the entity told
         if not self.use_entity and self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)
@@ -187,6 +190,11 @@ class World:
             start_signal=signal,
             start_signal_args=[message],
         )
+
+    @implements(r.CHECK_WINDOW)
+    async def check_window(self, request: r.WindowQuery) -> r.WindowAnswer:
+        await self._do("ask window")
+        return self.window
 
     @implements(r.CHECK_HOLDER)
     async def check_holder(self, request: r.HolderCheck) -> r.HolderState:

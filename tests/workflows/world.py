@@ -80,6 +80,7 @@ class World:
         self.use_entity = False
         self.policy = TurnPolicy.QUEUE
         self.window = r.WindowAnswer(open=True)
+        self.overriding: set[UUID] = set()  # deployments that no freeze holds
         self.verdicts: list[Verdict] = []
 
     @property
@@ -166,7 +167,9 @@ class World:
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
         if self.use_entity:
-            await self._tell_entity(SignalName.REQUEST_TURN, request.model_copy(update={"policy": self.policy}))
+            override = request.override_freeze or request.deployment_id in self.overriding
+            changes = {"policy": self.policy, "override_freeze": override}
+            await self._tell_entity(SignalName.REQUEST_TURN, request.model_copy(update=changes))
         await self._do("ask turn")  # last: whoever reads of it finds the entity told
         if not self.use_entity and self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)

@@ -21,9 +21,9 @@ class ApprovalRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    required: bool = False
-    min_approvals: int = Field(default=1, ge=1, le=10)
-    four_eyes: bool = True
+    required: bool = Field(default=False, strict=True)
+    min_approvals: int = Field(default=1, ge=1, le=10, strict=True)
+    four_eyes: bool = Field(default=True, strict=True)
 
     def policy(self) -> ApprovalPolicy | None:
         """What a deployment has to wait for; None: nothing."""

@@ -90,6 +90,8 @@ class DeploymentView(View):
     analysis: dict[str, Any] | None
     error: dict[str, Any] | None
     retry_of: UUID | None
+    superseded_by: UUID | None
+    next_open: Timestamp | None
     requested_by: str
     rollback_operation_id: UUID | None
     rollback_reason: str | None

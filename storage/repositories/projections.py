@@ -89,4 +89,4 @@ class ProjectionRepository:
         if found is not None:
             serves = await self._session.scalar(select(Environment.id).where(Environment.current_release_id == found))
             status = DeploymentStatus.SUCCESS if serves else DeploymentStatus.FAILED
-            await self.deployment(found, {"status": status, "error": error})
+            await self.deployment(found, {"status": status, "error": error, "next_open": None})

@@ -1,9 +1,14 @@
 """One rollout at a time on the real stack: who waits for whom, who takes whose place, and what a freeze holds."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
+from contracts.names import environment_workflow_id
+from contracts.rollouts import EnvironmentState
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -136,3 +141,16 @@ def test_a_rollback_goes_through_a_freeze(place):
     assert place.app.service.version() == bad.version
     place.api.rollback(bad.deployment["id"], "it misbehaves")
     until(lambda: place.app.service.version() == good, "the old version", 30)
+
+
+async def test_the_entity_knows_what_runs_and_stays_small(place, platform):
+    shipped = place.app.ship_good()
+    temporal = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
+    environment_id = UUID(place.environment()["id"])
+    entity = temporal.get_workflow_handle(environment_workflow_id(environment_id))
+    seen = await entity.query("state", result_type=EnvironmentState)
+    assert seen.current
+    assert (str(seen.current.release_id), seen.current.version) == (shipped.deployment["id"], shipped.version)
+    assert seen.previous
+    assert seen.holder is None
+    assert (await entity.describe()).history_length < 80

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
-from contracts.names import SignalName
+from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import BuildAndDeployInput, DeploymentView, Place
-from contracts.rollouts import TurnSuperseded, WindowAnswer
+from contracts.rollouts import EnvironmentState, TurnRequest, TurnSuperseded, WindowAnswer
 from domain.canary.verdict import Verdict
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, OperationStatus, Strategy
@@ -181,3 +181,31 @@ async def test_one_that_is_stopped_already_stays_with_its_reason(bench: Bench) -
 def _status(bench: Bench, wanted: BuildAndDeployInput) -> DeploymentStatus | None:
     last = view(bench, wanted)
     return last.status if last else None
+
+
+async def test_what_was_to_be_told_is_told_after_continuing_as_new(bench: Bench) -> None:
+    """The state is all that a new run knows: who is to be told, who waits, who was the newest."""
+    older, waiting = order(newest(uuid4())), order()
+    for one in (older, waiting):
+        bench.world.turn_is_free = False
+        await bench.start(one)
+    await until(lambda: bench.world.done.count("ask turn") == 2)
+    environment_id = waiting.place.environment_id
+    bench.world.use_entity = True
+    by = TurnSuperseded(workflow_id=str(older.place.operation_id), deployment_id=new_id(), version="2.0.0")
+    request = TurnRequest(
+        environment_id=environment_id,
+        workflow_id=str(waiting.place.operation_id),
+        deployment_id=waiting.place.deployment_id,
+    )
+    carried = EnvironmentState(
+        environment_id=environment_id, waiting=(request,), superseded=(by,), newest=request, policy=TurnPolicy.SUPERSEDE
+    )
+    await bench.client.start_workflow(
+        WorkflowName.ENVIRONMENT, carried, id=environment_workflow_id(environment_id), task_queue=bench.queue
+    )
+    await failing(bench.client.get_workflow_handle(str(older.place.operation_id)))
+    ended(bench, older, by.deployment_id)
+    await bench.client.get_workflow_handle(str(waiting.place.operation_id)).result()
+    seen = await state(bench, environment_id)
+    assert (seen.superseded, seen.newest, seen.policy) == ((), request, TurnPolicy.SUPERSEDE)

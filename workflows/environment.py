@@ -3,7 +3,6 @@
 First in, first out, rollbacks first. A closed window holds whoever is next, never one under way.
 """
 
-import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
@@ -60,7 +59,6 @@ class EnvironmentWorkflow:
         self._current, self._previous = state.current, state.previous
         self._told = False
         self._places: dict[str, TurnQueued] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
         self._changed = True
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
@@ -110,12 +108,12 @@ class EnvironmentWorkflow:
 
     @workflow.run
     async def run(self, _state: EnvironmentState) -> None:
-        while self._stopping or not workflow.info().is_continue_as_new_suggested():
+        while not workflow.info().is_continue_as_new_suggested():
             self._changed = False
             await self._tell_superseded()
             await self._grant()
             await self._tell_places()
-            self._stop_due()
+            await self._stop_due()
             await self._wait()
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self.state())
@@ -227,18 +225,12 @@ class EnvironmentWorkflow:
             self._holder = None
         self._changed = True
 
-    def _stop_due(self) -> None:
-        """Beside everything else: draining takes its time, and a rollback must not wait for it."""
+    async def _stop_due(self) -> None:
+        """Nobody gets the turn meanwhile: a rollback may want the very release that is being stopped."""
         now = workflow.now()
         for retired in [r for r in self._retired if r.stop_after <= now]:
             self._retired.remove(retired)
-            task = asyncio.create_task(self._stop_release(retired))
-            self._stopping.add(task)
-            task.add_done_callback(self._stopped)
-
-    def _stopped(self, task: asyncio.Task[None]) -> None:
-        self._stopping.discard(task)
-        self._changed = True
+            await self._stop_release(retired)
 
     async def _stop_release(self, retired: RetiredRelease) -> None:
         request = StopRelease(release_id=retired.release_id, only_if_retired=True)

@@ -9,6 +9,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from contracts.names import environment_workflow_id
 from contracts.rollouts import EnvironmentState
+from tests.chaos.frozen import frozen
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -130,6 +131,24 @@ def test_a_freeze_lets_finish_what_is_under_way_and_holds_the_next_until_it_is_t
     assert place.ends(following)["status"] == "completed"
     assert place.deployment(following)["next_open"] is None
     assert place.app.service.version() == following.version
+
+
+def test_a_freeze_that_is_taken_away_while_temporal_is_away_ends_when_it_is_back(place, records):
+    start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(minutes=5)
+    freeze = {"name": "frozen", "kind": "deny", "time_zone": "UTC", "start": start.isoformat(), "duration": "PT1H"}
+    place.set(windows=[freeze])
+    held = place.app.begin()
+    place.says(held, "Held by the freeze window 'frozen'")
+    with frozen(records, "temporal"):
+        assert place.set(windows=[])["window"]["open"]
+        until(lambda: delayed(records, place.environment()["id"]), "a message that waits", 20)
+    assert place.ends(held)["status"] == "completed"
+
+
+def delayed(records, environment_id: str) -> bool:
+    query = "SELECT attempts, done_at FROM outbox WHERE resource_id = %s ORDER BY id DESC LIMIT 1"
+    row = records.one(query, environment_id)
+    return row["attempts"] > 0 and row["done_at"] is None
 
 
 def test_a_rollback_goes_through_a_freeze(place):

@@ -138,6 +138,7 @@ async def test_everything_of_another_organization_is_404(app, world, other_world
         "rollback": {"reason": "because"},
         **{action: {"reason": "because"} for action in ("approve", "reject", "pause", "resume", "promote", "abort")},
         "cancel": {},
+        "dev": {"policy": "queue"},
     }
     tried = 0
     for path, methods in app.openapi()["paths"].items():

@@ -104,6 +104,7 @@ def control_side(
         environments.request_turn,
         environments.return_turn,
         environments.check_holder,
+        environments.check_window,
         releases.open,
         releases.reopen,
         releases.promote,

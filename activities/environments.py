@@ -1,5 +1,8 @@
 """The environment's turn: messages to its entity workflow."""
 
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
@@ -14,21 +17,30 @@ from contracts.names import (
     WorkflowName,
     environment_workflow_id,
 )
-from contracts.payload import Nothing
+from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
     CHECK_HOLDER,
+    CHECK_WINDOW,
     REQUEST_TURN,
     RETURN_TURN,
     EnvironmentNames,
     EnvironmentState,
     HolderCheck,
     HolderState,
+    ReleaseName,
     TurnRequest,
     TurnReturn,
+    WindowAnswer,
+    WindowQuery,
 )
 from contracts.stubs import implements
+from domain.environment import EnvironmentSettings
+from domain.windows import window_state
+from runtime.ids import now
 from storage.engine import Sessions, transaction
+from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.releases import ReleaseRepository
+from storage.tenancy import PLATFORM
 
 
 class EnvironmentActivities:
@@ -41,7 +53,8 @@ class EnvironmentActivities:
     @implements(REQUEST_TURN)
     @reported
     async def request_turn(self, request: TurnRequest) -> Nothing:
-        await self._tell(SignalName.REQUEST_TURN, request)
+        settings = await self._settings(request.environment_id)
+        await self._tell(SignalName.REQUEST_TURN, request.model_copy(update={"policy": settings.policy}))
         return Nothing()
 
     @implements(RETURN_TURN)
@@ -49,8 +62,17 @@ class EnvironmentActivities:
     async def return_turn(self, request: TurnReturn) -> Nothing:
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).let_go(request.environment_id, request.deployment_id)
-        await self._tell(SignalName.RETURN_TURN, request)
+            serving = await self._serving(session, request.environment_id)
+        await self._tell(SignalName.RETURN_TURN, request.model_copy(update=serving))
         return Nothing()
+
+    @implements(CHECK_WINDOW)
+    @reported
+    async def check_window(self, request: WindowQuery) -> WindowAnswer:
+        """Judged here and not in the workflow: time zones differ from machine to machine and from year to year."""
+        settings = await self._settings(request.environment_id)
+        state = window_state(settings.windows, now())
+        return WindowAnswer(open=state.open, reason=state.reason, next_open=state.next_open, policy=settings.policy)
 
     @implements(CHECK_HOLDER)
     @reported
@@ -62,6 +84,22 @@ class EnvironmentActivities:
                 return HolderState(running=False)
             raise
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
+
+    async def _settings(self, environment_id: UUID) -> EnvironmentSettings:
+        async with transaction(self._sessions) as session:
+            row = await ReleaseRepository(session).environment(environment_id)
+        return EnvironmentSettings.model_validate(row.settings)
+
+    @staticmethod
+    async def _serving(session: AsyncSession, environment_id: UUID) -> dict[str, ReleaseName]:
+        row = await ReleaseRepository(session).environment(environment_id)
+        ids = {"current": row.current_release_id, "previous": row.previous_release_id}
+        releases = await EnvironmentRepository(session, PLATFORM).releases([found for found in ids.values() if found])
+        return {
+            name: ReleaseName(release_id=found, version=bounded(releases[found].build.version_tag, 255))
+            for name, found in ids.items()
+            if found in releases
+        }
 
     async def _tell(self, signal: SignalName, message: TurnRequest | TurnReturn) -> None:
         state = EnvironmentState(

@@ -52,5 +52,7 @@ def deployment_values(view: DeploymentView) -> dict[str, Any]:
         "performance_metrics": view.performance_metrics,
         "rollback_reason": view.rollback_reason,
         "rolled_back_to_build_id": view.rolled_back_to_build_id,
+        "superseded_by": view.superseded_by,
     }
-    return {name: value for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {**known, "next_open": view.next_open}  # a freeze that is over has to be forgotten

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.cargo import Cargo, MadeBuild, NewVersion, check_deployable
-from api.environments import environment_host
+from api.environments import approval_of, check_environment, environment_host, settings_of
 from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, RepositoryType
 from api.starts import place_of, record_operation
@@ -114,7 +114,10 @@ class Delivery:
         host = environment_host(self.settings, organization, project, self.terms.environment)
         environments = EnvironmentRepository(session, tenant)
         environment = await environments.get_or_create(new_id(), project, self.terms.environment, host)
-        consent = consent_of(self.terms, self.principal, own=None)
+        await check_environment(
+            session, self.principal, environment, project, override_freeze=self.terms.override_freeze
+        )
+        consent = consent_of(self.terms, self.principal, own=approval_of(settings_of(environment)))
         place = self._place(organization, project, environment)
         order = cargo.order(place, self.terms, consent)
         operation = await record_operation(session, cargo.kind, place, order, cargo.steps)

@@ -1,10 +1,190 @@
-"""Where an environment is reached."""
+"""Environments for the API: where they are reached, what is set for them, what a request there has to respect."""
 
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from api.schemas.environments import EnvironmentPatch, EnvironmentView, LockView
+from api.views import environment_view
+from contracts.names import SignalName
+from contracts.rollouts import SettingsChanged
+from domain.access import Scope
+from domain.environment import EnvironmentSettings
+from domain.errors import ConflictError, UnprocessableError
 from domain.lifecycle import EnvironmentName
+from domain.people import ApprovalPolicy
+from domain.turns import TurnPolicy
+from domain.windows import window_state
+from runtime.ids import new_id, now
 from runtime.settings import Settings
-from storage.models import Organization, Project
+from storage.models import AuditEntry, Environment, Organization, Project
+from storage.repositories.audit import AuditRepository
+from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.environments import EnvironmentRepository
+from storage.repositories.operations import OperationRepository
+from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.outbox import OutboxRepository
+from storage.repositories.projects import ProjectRepository
 
 
 def environment_host(settings: Settings, organization: Organization, project: Project, name: EnvironmentName) -> str:
     """`{environment}.{project}.{organization}.{suffix}`; stored when the environment is made, and then for ever."""
     return f"{name}.{project.host_label}.{organization.host_label}.{settings.host_suffix}"
+
+
+def settings_of(row: Environment | None) -> EnvironmentSettings:
+    """What is set for an environment; the defaults for one that was not made yet."""
+    return EnvironmentSettings.model_validate(row.settings if row else {})
+
+
+def approval_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
+    """Who must say yes because the environment itself demands it; None: nobody."""
+    return settings.approval.policy() if settings.approval else None
+
+
+async def check_environment(
+    session: AsyncSession, principal: Principal, environment: Environment, project: Project, *, override_freeze: bool
+) -> None:
+    """Whether one more deployment may be asked for. Lock the project's row before: requests must follow each other.
+
+    Raises:
+        ForbiddenError: overriding a freeze needs `deployments:approve`.
+        ConflictError: CONFLICT, the environment is busy and its policy is `reject`; names the holder.
+    """
+    if override_freeze:
+        principal.require(Scope.DEPLOYMENTS_APPROVE)
+    if settings_of(environment).policy is not TurnPolicy.REJECT:
+        return
+    busy = await EnvironmentRepository(session, principal.tenant).unfinished([environment.id])
+    if not busy:
+        return
+    holder = next((turn for turn in busy if turn.deployment.id == environment.holder_deployment_id), busy[0])
+    version = f" (version {holder.version_tag})" if holder.version_tag else ""
+    raise ConflictError(
+        f"{environment.name} of {project.slug} is busy with deployment {holder.deployment.id}{version}, operation "
+        f"{holder.operation.id}, and its policy is reject; this one would be number {len(busy)} in the queue",
+        details={
+            "deployment_id": str(holder.deployment.id),
+            "operation_id": str(holder.operation.id),
+            "version_tag": holder.version_tag,
+            "position": len(busy),
+        },
+    )
+
+
+async def environment_views(
+    session: AsyncSession,
+    settings: Settings,
+    principal: Principal,
+    project_id: UUID,
+    names: tuple[EnvironmentName, ...],
+) -> list[EnvironmentView]:
+    """Environments of a project as they are now; raises `NotFoundError` for a project that is not there."""
+    project = await ProjectRepository(session, principal.tenant).get(project_id)
+    organization = await OrganizationRepository(session, principal.tenant).get(project.organization_id)
+    environments = EnvironmentRepository(session, principal.tenant)
+    made = await environments.of_project(project_id)
+    ids = [found for row in made.values() for found in (row.current_release_id, row.previous_release_id) if found]
+    releases = await environments.releases(ids) if ids else {}
+    turns = await environments.unfinished([row.id for row in made.values()]) if made else []
+    views = []
+    for name in names:
+        row = made.get(name)
+        view = environment_view(
+            settings=settings,
+            project_id=project_id,
+            name=name,
+            host=row.host if row else environment_host(settings, organization, project, name),
+            row=row,
+            own=settings_of(row),
+            releases=releases,
+            lock=await _lock(session, principal, row) if row else None,
+            turns=[turn for turn in turns if row and turn.deployment.environment_id == row.id],
+            moment=now(),
+        )
+        views.append(view)
+    return views
+
+
+async def _lock(session: AsyncSession, principal: Principal, row: Environment) -> LockView | None:
+    """Who has the turn; it may have finished already, and give it back in a moment."""
+    if row.holder_deployment_id is None:
+        return None
+    deployment = await DeploymentRepository(session, principal.tenant).get(row.holder_deployment_id)
+    operation_id = deployment.rollback_operation_id or deployment.operation_id
+    operation = await OperationRepository(session, principal.tenant).get(operation_id)
+    return LockView(
+        deployment_id=deployment.id, operation_id=operation.id, version_tag=operation.input.get("version_tag")
+    )
+
+
+@dataclass(frozen=True)
+class SettingsChange:
+    """One person's change of an environment's settings."""
+
+    settings: Settings
+    principal: Principal
+    project_id: UUID
+    name: EnvironmentName
+    patch: EnvironmentPatch
+    request_id: str
+
+    async def carry_out(self, session: AsyncSession) -> None:
+        """Write settings, audit entry and the message to those who wait, in the caller's transaction.
+
+        Raises:
+            NotFoundError: no such project.
+            UnprocessableError: windows that never open.
+        """
+        project = await ProjectRepository(session, self.principal.tenant).get(self.project_id)
+        organization = await OrganizationRepository(session, self.principal.tenant).get(project.organization_id)
+        environments = EnvironmentRepository(session, self.principal.tenant)
+        host = environment_host(self.settings, organization, project, self.name)
+        made = await environments.get_or_create(new_id(), project, self.name, host)
+        row = await environments.get(made.id, lock=True)
+        before = settings_of(row)
+        after = before.changed(self.patch.changes())
+        if after == before:
+            return
+        _check_opens(after)
+        row.settings = {**row.settings, **after.model_dump(mode="json")}
+        await session.flush()
+        await AuditRepository(session, self.principal.tenant).write(self._entry(row, before, after))
+        await self._tell(session, row, after, organization_slug=organization.slug, project_slug=project.slug)
+        await session.refresh(row)
+
+    async def _tell(self, session: AsyncSession, row: Environment, after: EnvironmentSettings, **slugs: str) -> None:
+        change = SettingsChanged(environment_id=row.id, policy=after.policy, environment=self.name, **slugs)
+        await OutboxRepository(session).signal_workflow(
+            new_id(),
+            organization_id=row.organization_id,
+            topic=SignalName.SETTINGS_CHANGED,
+            resource_id=row.id,
+            payload=change.model_dump(mode="json"),
+        )
+
+    def _entry(self, row: Environment, before: EnvironmentSettings, after: EnvironmentSettings) -> AuditEntry:
+        old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+        changed = {field: {"from": old[field], "to": new[field]} for field in new if old[field] != new[field]}
+        return AuditEntry(
+            id=new_id(),
+            organization_id=row.organization_id,
+            actor=self.principal.subject[:255],
+            action="environment.settings_changed",
+            resource_type="environment",
+            resource_id=row.id,
+            reason=None,
+            request_id=self.request_id[:255],
+            details={"changed": changed},
+        )
+
+
+def _check_opens(settings: EnvironmentSettings) -> None:
+    if window_state(settings.windows, now()).next_open is None:
+        raise UnprocessableError(
+            "with these windows no deployment could start within two years; let an allow window occur outside of the "
+            "deny windows",
+            details={"field": "windows"},
+        )

@@ -1,5 +1,7 @@
 """Rows to wire models, where a column is not simply a field."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,12 +10,14 @@ from api.progress import Snapshot
 from api.schemas.base import seconds_between
 from api.schemas.builds import BuildView
 from api.schemas.deployments import DeploymentView, PreviewView
-from api.schemas.environments import EnvironmentView, LockView, ReleaseView
+from api.schemas.environments import EnvironmentView, LockView, QueuedView, ReleaseView, WindowView
 from api.schemas.operations import AcceptedView, OperationView
+from domain.environment import EnvironmentSettings
 from domain.lifecycle import EnvironmentName, OperationStatus
+from domain.windows import window_state
 from runtime.settings import Settings
 from storage.models import Base, Build, Deployment, Environment, Operation
-from storage.repositories.environments import ReleaseDetails
+from storage.repositories.environments import ReleaseDetails, Turn
 
 
 def _columns(row: Base) -> dict[str, Any]:
@@ -92,10 +96,14 @@ def environment_view(
     name: EnvironmentName,
     host: str,
     row: Environment | None,
+    own: EnvironmentSettings,
     releases: dict[UUID, ReleaseDetails],
     lock: LockView | None,
+    turns: Sequence[Turn],
+    moment: datetime,
 ) -> EnvironmentView:
-    """An environment, also one that was not made yet."""
+    """An environment, also one that was not made yet; `turns`: what is unfinished there, `moment`: when it is seen."""
+    holder = row.holder_deployment_id if row else None
     current = row.current_release_id if row else None
     previous = row.previous_release_id if row else None
     return EnvironmentView(
@@ -104,10 +112,35 @@ def environment_view(
         name=name,
         host=host,
         url=f"http://{host}:{settings.ingress_port}",
-        settings=row.settings if row else {},
+        settings=own,
         current_release=release_view(releases.get(current)) if current else None,
         previous_release=release_view(releases.get(previous)) if previous else None,
         lock=lock,
+        window=_window(own, moment),
+        queue=_queue(turns, holder),
         created_at=row.created_at if row else None,
         updated_at=row.updated_at if row else None,
+    )
+
+
+def _queue(turns: Sequence[Turn], holder: UUID | None) -> list[QueuedView]:
+    waiting = [turn for turn in turns if turn.deployment.id != holder]
+    return [
+        QueuedView(
+            deployment_id=turn.deployment.id,
+            operation_id=turn.operation.id,
+            position=position,
+            version_tag=turn.version_tag,
+        )
+        for position, turn in enumerate(waiting, 1)
+    ]
+
+
+def _window(own: EnvironmentSettings, moment: datetime) -> WindowView:
+    state = window_state(own.windows, moment)
+    return WindowView(
+        open=state.open,
+        reason=state.reason,
+        next_open=None if state.open else state.next_open,
+        next_close=state.next_close,
     )

@@ -25,6 +25,8 @@ class SignalName(StrEnum):
     RETURN_TURN = "return_turn"
     TURN_GRANTED = "turn_granted"
     TURN_QUEUED = "turn_queued"
+    SUPERSEDE = "supersede"
+    SETTINGS_CHANGED = "settings_changed"
 
 
 PROGRESS_QUERY = "progress"

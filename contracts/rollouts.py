@@ -10,6 +10,7 @@ from contracts.payload import Nothing, Payload
 from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, WATCH
 from contracts.stubs import ActivityStub
 from domain.delivery import ServiceSpec, StickySpec
+from domain.turns import TurnPolicy
 
 
 class ReleaseRef(Payload):
@@ -187,21 +188,46 @@ class EnvironmentNames(Payload):
         return "/".join(names) if all(names) else ""
 
 
+class ReleaseName(Payload):
+    """A release, for people."""
+
+    release_id: UUID
+    version: str = ""
+
+
 class TurnRequest(EnvironmentNames):
-    """A workflow asks for its environment's turn. `purpose`: for people, such as `1.4.0` or `rollback`."""
+    """A workflow asks for its environment's turn. `purpose`: for people, such as `1.4.0` or `rollback`.
+
+    `policy`: the environment's at that moment; the activity that carries the request fills it in.
+    """
 
     environment_id: UUID
     workflow_id: str
     deployment_id: UUID
     urgent: bool = False  # a rollback goes before everything that waits
     purpose: str = ""
+    override_freeze: bool = False  # a closed window does not hold it
+    policy: TurnPolicy = TurnPolicy.QUEUE
 
 
 class TurnQueued(Payload):
-    """Told to a waiting workflow whenever its place changes: 1 is the next; and who has the turn now."""
+    """Told to a waiting workflow whenever its place changes: 1 is the next; and who has the turn now.
+
+    `reason`: what holds everybody (a window), as the object of "held by", until `next_open` (None: not known).
+    """
 
     position: int = Field(ge=1)
     holder_deployment_id: UUID | None = None
+    reason: str | None = None
+    next_open: datetime | None = None
+
+
+class TurnSuperseded(Payload):
+    """Told to a workflow whose place a newer deployment takes: it ends, unless it is past its final switch."""
+
+    workflow_id: str
+    deployment_id: UUID  # the newer one
+    version: str = ""
 
 
 class TurnGrant(Payload):
@@ -212,12 +238,39 @@ class TurnGrant(Payload):
 
 
 class TurnReturn(EnvironmentNames):
-    """A workflow gives the turn back, with a release that is to be stopped later."""
+    """A workflow gives the turn back, with a release that is to be stopped later.
+
+    `current`, `previous`: what runs then; the activity that carries the message fills them in.
+    """
 
     environment_id: UUID
     workflow_id: str
     deployment_id: UUID
     retired: tuple[RetiredRelease, ...] = ()
+    current: ReleaseName | None = None
+    previous: ReleaseName | None = None
+
+
+class SettingsChanged(EnvironmentNames):
+    """Somebody changed the environment's settings; who is held asks again."""
+
+    environment_id: UUID
+    policy: TurnPolicy = TurnPolicy.QUEUE
+
+
+class WindowQuery(Payload):
+    """Is deploying possible now?"""
+
+    environment_id: UUID
+
+
+class WindowAnswer(Payload):
+    """Whether deploying is possible; else what holds it (the object of "held by") and until when (None: not known)."""
+
+    open: bool
+    reason: str | None = None
+    next_open: datetime | None = None
+    policy: TurnPolicy = TurnPolicy.QUEUE
 
 
 class HolderCheck(Payload):
@@ -233,12 +286,22 @@ class HolderState(Payload):
 
 
 class EnvironmentState(EnvironmentNames):
-    """Everything the entity workflow of an environment carries over when it continues as new."""
+    """Everything the entity workflow of an environment carries over when it continues as new.
+
+    `newest`: the newest deployment that asked for the turn. `superseded`: who is still to be told so. `window`: what
+    holds those who wait; None: nothing, or not asked yet.
+    """
 
     environment_id: UUID
     holder: TurnRequest | None = None
     waiting: tuple[TurnRequest, ...] = ()
     retired: tuple[RetiredRelease, ...] = ()
+    policy: TurnPolicy = TurnPolicy.QUEUE
+    newest: TurnRequest | None = None
+    superseded: tuple[TurnSuperseded, ...] = ()
+    window: WindowAnswer | None = None
+    current: ReleaseName | None = None
+    previous: ReleaseName | None = None
 
 
 OPEN_RELEASE = ActivityStub("releases.open", OpenRelease, OpenedRelease, SHORT)
@@ -255,4 +318,5 @@ TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC)
 CHECK_PREVIEW = ActivityStub("traffic.check_preview", CheckPreview, Nothing, WATCH)
 REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
 RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)
+CHECK_WINDOW = ActivityStub("environment.window", WindowQuery, WindowAnswer, SHORT)
 CHECK_HOLDER = ActivityStub("environment.check_holder", HolderCheck, HolderState, SHORT)

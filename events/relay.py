@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from contracts.names import SignalName
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
 from orchestration.operations import Operations
@@ -23,6 +24,7 @@ SWEEP_EVERY_S = 2.0
 PAUSE_AFTER_FAULT_S = 1.0
 
 WORKFLOW_START = "workflow_start"
+WORKFLOW_SIGNAL = "workflow_signal"
 
 
 class Relay:
@@ -33,7 +35,8 @@ class Relay:
         self._operations = operations
         self._listener = listener
         self._doers: Mapping[str, Callable[[OutboxEntry, OutboxClaims], Awaitable[None]]] = {
-            WORKFLOW_START: self._start_workflow
+            WORKFLOW_START: self._start_workflow,
+            WORKFLOW_SIGNAL: self._signal_workflow,
         }
 
     async def run(self) -> None:
@@ -74,3 +77,8 @@ class Relay:
         await self._operations.start(OperationKind(entry.topic), entry.payload)
         await claims.started(entry.resource_id)
         log.info("operation.started", operation_id=str(entry.resource_id), kind=entry.topic)
+
+    async def _signal_workflow(self, entry: OutboxEntry, claims: OutboxClaims) -> None:
+        del claims
+        await self._operations.tell_environment(SignalName(entry.topic), entry.payload)
+        log.info("environment.told", environment_id=str(entry.resource_id), signal=entry.topic)

@@ -34,7 +34,9 @@ from contracts.names import (
     ORGANIZATION,
     PROGRESS_QUERY,
     PROJECT,
+    SignalName,
     WorkflowName,
+    environment_workflow_id,
     operation_workflow_id,
 )
 from contracts.operations import (
@@ -47,6 +49,7 @@ from contracts.operations import (
     RollbackInput,
 )
 from contracts.payload import Payload
+from contracts.rollouts import SettingsChanged
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
 from domain.people import Action
@@ -127,6 +130,21 @@ class Operations:
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         """The same as `abort`: before traffic moved it cleans up, after it the traffic goes back."""
         await self.abort(operation_id, request)
+
+    async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
+        """Tell an environment's entity that its settings changed; one that was never asked for a turn need not know.
+
+        Raises:
+            DependencyError: Temporal does not answer.
+        """
+        change = SettingsChanged.model_validate(payload)
+        async with answering_within(START_LIMIT_S):
+            client = await self._connection.client()
+            try:
+                await client.get_workflow_handle(environment_workflow_id(change.environment_id)).signal(signal, change)
+            except RPCError as error:
+                if not is_missing(error):
+                    raise
 
     async def is_running(self, operation_id: UUID) -> bool:
         """Whether the operation's workflow exists and is not closed; raises `DependencyError` when nobody knows."""

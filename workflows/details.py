@@ -2,7 +2,7 @@
 
 from contracts.operations import DeploymentView, OperationError, Progress
 from contracts.payload import bounded
-from contracts.rollouts import EnvironmentState, TurnRequest
+from contracts.rollouts import EnvironmentState, ReleaseName, TurnQueued, TurnRequest, TurnSuperseded, WindowAnswer
 from domain.lifecycle import StepStatus
 
 MAX_WORDS = 1500
@@ -54,6 +54,9 @@ def environment_details(state: EnvironmentState) -> str:
     return "\n\n".join(
         [
             f"### {state.label or state.environment_id}",
+            f"**Serving:** {_release(state.current)}; before it {_release(state.previous)}",
+            f"**Policy:** {state.policy}",
+            f"**Window:** {_window(state.window)}",
             f"**Rolling out now:** {holder}",
             f"**Waiting ({len(state.waiting)}):**\n\n" + "\n".join(waiting),
             f"**Retired releases to stop ({len(state.retired)}):**\n\n" + "\n".join(retired),
@@ -63,3 +66,30 @@ def environment_details(state: EnvironmentState) -> str:
 
 def _who(request: TurnRequest) -> str:
     return f"{request.purpose} `{request.workflow_id}`".strip()
+
+
+def _release(release: ReleaseName | None) -> str:
+    return f"{release.version} `{release.release_id}`".strip() if release else "not known yet"
+
+
+def _window(window: WindowAnswer | None) -> str:
+    return f"held by {window.reason}{_opens(window)}" if window else "nobody is held"
+
+
+def _opens(told: WindowAnswer | TurnQueued) -> str:
+    return f"; opens {told.next_open:%Y-%m-%d %H:%M} UTC" if told.next_open else "; no end is in sight"
+
+
+def queue_words(environment: str, told: TurnQueued) -> str:
+    """What a deployment that waits for its turn says."""
+    if told.reason:
+        place = f"; position {told.position} in the queue" if told.position > 1 else ""
+        return f"Held by {bounded(told.reason, 500)}{_opens(told)}{place}"
+    holder = f"; deployment {told.holder_deployment_id} is under way" if told.holder_deployment_id else ""
+    return f"Queued for {environment} at position {told.position}{holder}"
+
+
+def superseded_words(by: TurnSuperseded) -> str:
+    """What a deployment says whose place a newer one takes."""
+    version = f" (version {by.version})" if by.version else ""
+    return f"superseded by deployment {by.deployment_id}{version}"

@@ -1,4 +1,8 @@
-"""The entity of one environment: gives out its turn, one rollout at a time, and stops retired releases in time."""
+"""The entity of one environment: gives out its turn, one rollout at a time, and stops retired releases in time.
+
+First in, first out, rollbacks first: for one of them a rollout under way goes back, unless it is past its final switch.
+A closed window holds whoever is next, never one under way.
+"""
 
 from datetime import timedelta
 
@@ -6,24 +10,35 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from contracts.names import SignalName, WorkflowName
+from contracts.payload import Payload, bounded
 from contracts.rollouts import (
     CHECK_HOLDER,
+    CHECK_WINDOW,
     STOP_RELEASE,
     EnvironmentNames,
     EnvironmentState,
     HolderCheck,
     RetiredRelease,
+    SettingsChanged,
     StopRelease,
     TurnGrant,
     TurnQueued,
     TurnRequest,
     TurnReturn,
+    TurnSuperseded,
+    WindowAnswer,
+    WindowQuery,
 )
+from domain.turns import TurnPolicy, enqueued, passes_freeze, replaces
 from workflows.calls import call
 from workflows.details import environment_details
 
 # A holder that was terminated or lost never gives its turn back; somebody has to look.
 HOLDER_CHECK_EVERY = timedelta(seconds=20)
+
+# Settings that could not be read are asked for again after a minute; windows without an end in sight after a month.
+ASK_AGAIN = timedelta(minutes=1)
+FAR = timedelta(days=30)
 
 
 @workflow.defn(name=WorkflowName.ENVIRONMENT)
@@ -37,19 +52,25 @@ class EnvironmentWorkflow:
         self._holder = state.holder
         self._waiting = list(state.waiting)
         self._retired = list(state.retired)
+        self._policy = state.policy
+        self._newest = state.newest
+        self._superseded = list(state.superseded)
+        self._window: WindowAnswer | None = None  # closed, as last heard
+        self._look = True
+        self._current, self._previous = state.current, state.previous
         self._told = False
         self._places: dict[str, TurnQueued] = {}
         self._changed = True
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
     def request_turn(self, request: TurnRequest) -> None:
-        """First in, first out; asking again changes nothing but has a lost grant told again."""
-        known = any(w.workflow_id == request.workflow_id for w in self._waiting)
-        if not known and not self._holds(request.workflow_id):
-            self._enqueue(request)
-        self._places.pop(request.workflow_id, None)
-        self._told = False
+        """First in, first out; asking again changes nothing but has a lost answer told again."""
         self._changed = True
+        self._places.pop(request.workflow_id, None)
+        if self._holds(request.workflow_id):
+            self._told = False
+        elif not any(w.workflow_id == request.workflow_id for w in self._waiting):
+            self._admit(request)
 
     @workflow.signal(name=SignalName.RETURN_TURN)
     def return_turn(self, back: TurnReturn) -> None:
@@ -60,16 +81,29 @@ class EnvironmentWorkflow:
             self._holder = None
         known = {r.release_id for r in back.retired}
         self._retired = [r for r in self._retired if r.release_id not in known] + list(back.retired)
+        self._current, self._previous = back.current or self._current, back.previous or self._previous
         self._changed = True
+
+    @workflow.signal(name=SignalName.SETTINGS_CHANGED)
+    def settings_changed(self, change: SettingsChanged) -> None:
+        """Whoever is held may go on, or the other way round: the windows are asked for anew."""
+        self._policy = change.policy
+        self._look = self._changed = True
 
     @workflow.query
     def state(self) -> EnvironmentState:
-        """Who holds the turn, who waits, what is to be stopped."""
+        """Who holds the turn, who waits and why, what is to be stopped."""
         return EnvironmentState(
             environment_id=self._id,
             holder=self._holder,
             waiting=tuple(self._waiting),
             retired=tuple(self._retired),
+            policy=self._policy,
+            newest=self._newest,
+            superseded=tuple(self._superseded),
+            window=self._window,
+            current=self._current,
+            previous=self._previous,
             **self._names,
         )
 
@@ -77,6 +111,7 @@ class EnvironmentWorkflow:
     async def run(self, _state: EnvironmentState) -> None:
         while not workflow.info().is_continue_as_new_suggested():
             self._changed = False
+            await self._tell_superseded()
             await self._grant()
             await self._tell_places()
             await self._stop_due()
@@ -84,45 +119,110 @@ class EnvironmentWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self.state())
 
-    def _enqueue(self, request: TurnRequest) -> None:
-        urgent = sum(1 for waiting in self._waiting if waiting.urgent)
-        self._waiting.insert(urgent if request.urgent else len(self._waiting), request)
+    def _admit(self, request: TurnRequest) -> None:
+        """Into the queue; under `supersede` the newest takes the place of all older ones."""
+        self._policy = request.policy
+        supersede = request.policy is TurnPolicy.SUPERSEDE
+        if supersede and self._newest is not None and replaces(self._newest, request):
+            self._supersede(request, self._newest)
+            return
+        if self._newest is None or replaces(request, self._newest):
+            self._newest = None if request.urgent else request
+        if request.urgent and self._holder and not self._holder.urgent:
+            # Users meet a bad version now: nobody waits for a canary, or for whoever paused it.
+            self._supersede(self._holder, request)
+        if supersede:
+            for older in [one for one in (self._holder, *self._waiting) if one and replaces(request, one)]:
+                self._supersede(older, request)
+        self._waiting = enqueued(self._waiting, request)
+        self._look = True
+
+    def _supersede(self, older: TurnRequest, newer: TurnRequest) -> None:
+        """It leaves the queue at once; one that has the turn decides itself, and gives it back when it is undone."""
+        self._waiting = [w for w in self._waiting if w.workflow_id != older.workflow_id]
+        self._places.pop(older.workflow_id, None)
+        self._superseded.append(
+            TurnSuperseded(
+                workflow_id=older.workflow_id, deployment_id=newer.deployment_id, version=bounded(newer.purpose, 255)
+            )
+        )
 
     def _holds(self, workflow_id: str) -> bool:
         return self._holder is not None and self._holder.workflow_id == workflow_id
 
+    async def _tell_superseded(self) -> None:
+        while self._superseded:
+            message = self._superseded[0]
+            await self._signal(message.workflow_id, SignalName.SUPERSEDE, message)
+            self._superseded.remove(message)
+
     async def _grant(self) -> None:
         """Tell the holder, or the next in line; one that is no more is passed over."""
-        if self._holder is None and self._waiting:
-            self._holder = self._waiting.pop(0)
+        if self._holder is None:
+            self._holder = await self._next()
             self._told = False
         if self._holder is None or self._told:
             return
         holder = self._holder
         grant = TurnGrant(environment_id=self._id, workflow_id=holder.workflow_id)
-        try:
-            handle = workflow.get_external_workflow_handle(holder.workflow_id)
-            await handle.signal(SignalName.TURN_GRANTED, grant)
-            self._told = True
-        except ApplicationError:
+        self._told = True  # before it is known: a request that comes meanwhile has it told again
+        if not await self._signal(holder.workflow_id, SignalName.TURN_GRANTED, grant):
             self._drop(holder)
+
+    async def _next(self) -> TurnRequest | None:
+        """The first in line that no closed window holds; it leaves the queue."""
+        is_open = not self._waiting or passes_freeze(self._waiting[0]) or await self._is_open()
+        for one in self._waiting:
+            if is_open or passes_freeze(one):
+                self._waiting.remove(one)
+                return one
+        return None
+
+    async def _is_open(self) -> bool:
+        """Whether deploying is possible; a closed window is asked about again in its time or when things changed."""
+        held = self._window
+        if held and not self._look and (held.next_open is None or workflow.now() < held.next_open):
+            return False
+        answer = None
+        while self._look or answer is None:
+            self._look = False
+            answer = await self._ask_window()
+        self._window = None if answer.open else answer
+        return answer.open
+
+    async def _ask_window(self) -> WindowAnswer:
+        try:
+            return await call(CHECK_WINDOW, WindowQuery(environment_id=self._id), summary="is deploying possible now?")
+        except ActivityError:
+            again = workflow.now() + ASK_AGAIN
+            return WindowAnswer(open=False, reason="settings that cannot be read now", next_open=again)
 
     async def _tell_places(self) -> None:
         """Everybody who waits learns of a new place; one that is no more leaves the queue."""
+        if not self._waiting:
+            self._window = None
         holder = self._holder.deployment_id if self._holder else None
+        held = self._window if holder is None else None
         for place, waiting in enumerate(list(self._waiting), 1):
-            message = TurnQueued(position=place, holder_deployment_id=holder)
+            message = TurnQueued(
+                position=place,
+                holder_deployment_id=holder,
+                reason=held.reason if held else None,
+                next_open=held.next_open if held else None,
+            )
             if self._places.get(waiting.workflow_id) != message:
                 self._places[waiting.workflow_id] = message
-                await self._tell_place(waiting, message)
+                if not await self._signal(waiting.workflow_id, SignalName.TURN_QUEUED, message):
+                    self._waiting = [w for w in self._waiting if w.workflow_id != waiting.workflow_id]
+                    self._changed = True
 
-    async def _tell_place(self, waiting: TurnRequest, message: TurnQueued) -> None:
+    async def _signal(self, workflow_id: str, name: SignalName, message: Payload) -> bool:
+        """Tell a workflow; False: it is no more."""
         try:
-            handle = workflow.get_external_workflow_handle(waiting.workflow_id)
-            await handle.signal(SignalName.TURN_QUEUED, message)
+            await workflow.get_external_workflow_handle(workflow_id).signal(name, message)
         except ApplicationError:
-            self._waiting = [w for w in self._waiting if w.workflow_id != waiting.workflow_id]
-            self._changed = True
+            return False
+        return True
 
     def _drop(self, holder: TurnRequest) -> None:
         if self._holder is holder:
@@ -130,9 +230,9 @@ class EnvironmentWorkflow:
         self._changed = True
 
     async def _stop_due(self) -> None:
+        """Nobody gets the turn meanwhile: a rollback may want the very release that is being stopped."""
         now = workflow.now()
-        due = [r for r in self._retired if r.stop_after <= now]
-        for retired in due:
+        for retired in [r for r in self._retired if r.stop_after <= now]:
             self._retired.remove(retired)
             await self._stop_release(retired)
 
@@ -155,15 +255,24 @@ class EnvironmentWorkflow:
 
     def _next_look(self) -> timedelta | None:
         """Until when nothing has to be done; None: until somebody signals."""
-        waits = [max(timedelta(milliseconds=1), r.stop_after - workflow.now()) for r in self._retired]
+        now = workflow.now()
+        waits = [max(timedelta(milliseconds=1), r.stop_after - now) for r in self._retired]
         if self._holder is not None and self._waiting:
             waits.append(HOLDER_CHECK_EVERY)
+        if self._holder is None and self._window is not None:
+            # At least a second: the clock of whoever judges the window may be behind.
+            opens_in = self._window.next_open - now if self._window.next_open else FAR
+            waits.append(min(max(timedelta(seconds=1), opens_in), FAR))
         return min(waits, default=None)
 
     async def _look_after_holder(self) -> None:
         holder = self._holder
         if holder is None or not self._waiting:
             return
-        state = await call(CHECK_HOLDER, HolderCheck(workflow_id=holder.workflow_id), summary="is the holder alive?")
+        try:
+            check = HolderCheck(workflow_id=holder.workflow_id)
+            state = await call(CHECK_HOLDER, check, summary="is the holder alive?")
+        except ActivityError:
+            return  # nobody knows now; the next look tells
         if not state.running:
             self._drop(holder)

@@ -30,22 +30,24 @@ from contracts.rollouts import (
     TrafficReport,
     TurnGrant,
     TurnQueued,
-    TurnRequest,
-    TurnReturn,
+    TurnSuperseded,
 )
 from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
 from domain.people import Action, ApprovalPolicy, Phase
 from workflows.calls import call, explain, to_the_end, was_cancelled
-from workflows.details import operation_details
+from workflows.details import operation_details, queue_words, superseded_words
 from workflows.ledger import Ledger
 from workflows.people import Decisions
+from workflows.turns import turn_request, turn_return
 
 T = TypeVar("T")
 
-# The entity that gives out turns answers at once; asking again covers one that was lost with its Temporal file.
+# The entity that gives out turns answers at once; asking again covers one that was lost. Rarer and rarer: a freeze may
+# take weeks, and the history must stay small.
 TURN_REMINDER = timedelta(seconds=30)
+LAST_TURN_REMINDER = timedelta(hours=6)
 
 
 class OperationWorkflow(Decisions):
@@ -69,6 +71,8 @@ class OperationWorkflow(Decisions):
         self._turn_granted = False
         self._turn_wanted = False
         self._urgent = False
+        self._override_freeze = False
+        self._superseded: TurnSuperseded | None = None
         self._place: TurnQueued | None = None
         self._place_told: TurnQueued | None = None
         self._status_while_queued: DeploymentStatus | None = DeploymentStatus.QUEUED
@@ -91,6 +95,14 @@ class OperationWorkflow(Decisions):
     def turn_queued(self, place: TurnQueued) -> None:
         """Somebody else has the turn; this is our place in the queue."""
         self._place = place
+
+    @workflow.signal
+    def supersede(self, by: TurnSuperseded) -> None:
+        """A newer deployment takes our place: go back as for an abort. Past the final switch it is too late."""
+        if self._urgent or self.phase() in (Phase.STOPPING, Phase.FINISHING, Phase.FINISHED):
+            return
+        self._superseded = by
+        self._stop_for(AbortRequest(actor="the environment", reason=superseded_words(by)))
 
     @workflow.update
     async def abort(self, request: AbortRequest) -> None:
@@ -161,13 +173,24 @@ class OperationWorkflow(Decisions):
         cancelled = was_cancelled(fault)
         error = self._stopped_by(explain(fault)) if cancelled else explain(fault)
         self.ledger.fail(error, workflow.now(), cancelled=cancelled)
-        status = self.deployment.status
-        if status not in (DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUCCESS, DeploymentStatus.FAILED):
-            status = self._status_if_failed or (DeploymentStatus.CANCELLED if cancelled else DeploymentStatus.FAILED)
-        self.deployment = self.deployment.model_copy(update={"status": status, "error": error})
+        status = self._bad_end(cancelled=cancelled)
+        by = self._superseded.deployment_id if self._superseded and status is DeploymentStatus.SUPERSEDED else None
+        self.deployment = self.deployment.model_copy(
+            update={"status": status, "error": error, "superseded_by": by, "next_open": None}
+        )
         await self.record(final=True)
         await self._return_turn()
         await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _bad_end(self, *, cancelled: bool) -> DeploymentStatus:
+        status = self.deployment.status
+        if self._superseded and cancelled and status is not DeploymentStatus.FAILED:
+            return DeploymentStatus.SUPERSEDED
+        if status is DeploymentStatus.ROLLING_BACK and self.deployment.rolled_back_to_build_id:
+            return DeploymentStatus.ROLLED_BACK
+        if status in (DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUCCESS, DeploymentStatus.FAILED):
+            return status
+        return self._status_if_failed or (DeploymentStatus.CANCELLED if cancelled else DeploymentStatus.FAILED)
 
     def _stopped_by(self, fallback: OperationError) -> OperationError:
         reached = next((s.name for s in self.ledger.view().steps if s.status is StepStatus.IN_PROGRESS), None)
@@ -175,6 +198,10 @@ class OperationWorkflow(Decisions):
         if self._stop is None:
             reason = workflow.cancellation_reason() or "no reason given"
             return OperationError(code=ErrorCode.CANCELLED, message=f"cancelled{where} through Temporal: {reason}")
+        if self._superseded is not None:
+            details = {"superseded_by": str(self._superseded.deployment_id)}
+            message = f"{superseded_words(self._superseded)}{where}"
+            return OperationError(code=ErrorCode.SUPERSEDED, message=message, details=details)
         code = ErrorCode.ROLLED_BACK if self.deployment.status is DeploymentStatus.ROLLED_BACK else ErrorCode.CANCELLED
         message = f"stopped{where} by {self._stop.actor}: {self._stop.reason}"
         return OperationError(code=code, message=message, details=fallback.details or {})
@@ -216,10 +243,10 @@ class OperationWorkflow(Decisions):
         )
 
     def tell_rolled_back(self, stable: ReleaseRef) -> None:
-        """The traffic is back on the stable release."""
+        """The traffic is back on the stable release. Superseded is another end than rolled back, and both are final."""
         self.deployment = self.deployment.model_copy(
             update={
-                "status": DeploymentStatus.ROLLED_BACK,
+                "status": DeploymentStatus.ROLLING_BACK if self._superseded else DeploymentStatus.ROLLED_BACK,
                 "rolled_back_to_build_id": stable.build_id,
                 "rollback_reason": self._stop.reason if self._stop else None,
             }
@@ -325,54 +352,40 @@ class OperationWorkflow(Decisions):
     async def take_turn(self) -> None:
         """Wait for the environment: one rollout at a time."""
         self._where = Phase.QUEUED
-        request = TurnRequest(
-            environment_id=self.place.environment_id,
-            workflow_id=workflow.info().workflow_id,
-            deployment_id=self.place.deployment_id,
-            urgent=self._urgent,
-            purpose=self.purpose,
-            **self._names(),
+        request = turn_request(
+            self.place, purpose=self.purpose, urgent=self._urgent, override_freeze=self._override_freeze
         )
         self._turn_wanted = True
+        pause = TURN_REMINDER
         while not self._turn_granted:
             await self.call(REQUEST_TURN, request, summary=f"ask for the turn of {self.place.environment}")
             try:
-                await self._await_turn()
+                await self._await_turn(pause)
             except TimeoutError:
-                continue
+                pause = min(2 * pause, LAST_TURN_REMINDER)
+        self.deployment = self.deployment.model_copy(update={"next_open": None})
         self.ledger.end_wait(workflow.now())
         self._check_stop()
 
-    async def _await_turn(self) -> None:
+    async def _await_turn(self, pause: timedelta) -> None:
         """Until the turn is ours, telling every new place in the queue; raises `TimeoutError` to be asked for again."""
         while not self._turn_granted:
-            await workflow.wait_condition(self._turn_news, timeout=TURN_REMINDER, timeout_summary="until asking again")
+            await workflow.wait_condition(self._turn_news, timeout=pause, timeout_summary="until asking again")
             if not self._turn_granted and self._place:
-                told = self._place_told = self._place
-                if self._status_while_queued:
-                    self.tell(self._status_while_queued)
-                holder = f"; deployment {told.holder_deployment_id} is under way" if told.holder_deployment_id else ""
-                await self.say(f"Queued for {self.place.environment} at position {told.position}{holder}", fraction=0)
+                await self._tell_place(self._place)
+
+    async def _tell_place(self, told: TurnQueued) -> None:
+        self._place_told = told
+        changes = {"next_open": told.next_open, "status": self._status_while_queued or self.deployment.status}
+        self.deployment = self.deployment.model_copy(update=changes)
+        await self.say(queue_words(self.place.environment, told), fraction=0)
 
     def _turn_news(self) -> bool:
         return self._turn_granted or self._place != self._place_told
-
-    def _names(self) -> dict[str, str]:
-        return {
-            "organization_slug": self.place.organization_slug,
-            "project_slug": self.place.project_slug,
-            "environment": self.place.environment,
-        }
 
     async def _return_turn(self) -> None:
         if not self._turn_wanted:
             return
         self._turn_wanted = False
-        back = TurnReturn(
-            environment_id=self.place.environment_id,
-            workflow_id=workflow.info().workflow_id,
-            deployment_id=self.place.deployment_id,
-            retired=tuple(self.retired),
-            **self._names(),
-        )
+        back = turn_return(self.place, self.retired)
         await call(RETURN_TURN, back, summary=f"give back the turn of {self.place.environment}")

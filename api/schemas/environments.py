@@ -3,8 +3,31 @@
 from typing import Any
 from uuid import UUID
 
-from api.schemas.base import Timestamp, View
+from pydantic import field_validator
+
+from api.schemas.base import Body, Timestamp, View
+from domain.environment import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
+from domain.turns import TurnPolicy
+from domain.windows import Window, check_names
+
+
+class EnvironmentPatch(Body):
+    """What to set; a field that is not given stays, one that is given is replaced as a whole."""
+
+    policy: TurnPolicy = TurnPolicy.QUEUE
+    approval: ApprovalRule | None = None
+    windows: Windows = ()
+
+    @field_validator("windows")
+    @classmethod
+    def _different_names(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        check_names(windows)
+        return windows
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class ReleaseView(View):
@@ -29,17 +52,37 @@ class LockView(View):
     version_tag: str | None
 
 
+class WindowView(View):
+    """Whether a deployment may start now; else what holds it and until when. Null: not within two years."""
+
+    open: bool
+    reason: str | None
+    next_open: Timestamp | None
+    next_close: Timestamp | None
+
+
+class QueuedView(View):
+    """A deployment that is not finished and has not got the turn; 1 is the next."""
+
+    deployment_id: UUID
+    operation_id: UUID
+    position: int
+    version_tag: str | None
+
+
 class EnvironmentView(View):
-    """An environment of a project; `id` is null until something is deployed into it."""
+    """An environment of a project; `id` is null until something is deployed into it or set for it."""
 
     id: UUID | None
     project_id: UUID
     name: EnvironmentName
     host: str
     url: str
-    settings: dict[str, Any]
+    settings: EnvironmentSettings
     current_release: ReleaseView | None
     previous_release: ReleaseView | None
     lock: LockView | None
+    window: WindowView
+    queue: list[QueuedView]
     created_at: Timestamp | None
     updated_at: Timestamp | None

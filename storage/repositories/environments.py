@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.models import Build, Deployment, Environment, Project, Release
+from domain.lifecycle import FINISHED_OPERATIONS, OperationKind
+from storage.models import Build, Deployment, Environment, Operation, Project, Release
 from storage.repositories.base import Repository
 
 
@@ -17,6 +18,19 @@ class ReleaseDetails:
     release: Release
     build: Build
     deployment: Deployment
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An unfinished operation on a deployment: it has an environment's turn, or waits for it, or will."""
+
+    deployment: Deployment
+    operation: Operation
+
+    @property
+    def version_tag(self) -> str | None:
+        """The version that it brings; None for a rollback."""
+        return self.operation.input.get("version_tag")
 
 
 class EnvironmentRepository(Repository[Environment]):
@@ -47,6 +61,22 @@ class EnvironmentRepository(Repository[Environment]):
         await self.session.execute(statement.on_conflict_do_nothing(index_elements=["project_id", "name"]))
         found = self.base().where(Environment.project_id == project.id, Environment.name == name)
         return (await self.session.scalars(found)).one()
+
+    async def unfinished(self, environment_ids: list[UUID]) -> list[Turn]:
+        """What is under way or waits in some environments: rollbacks first, then by age."""
+        statement = (
+            select(Deployment, Operation)
+            .join(Operation, Operation.resource_id == Deployment.id)
+            .where(
+                Deployment.environment_id.in_(environment_ids),
+                # The first condition is the index's: there are few unfinished ones among very many.
+                Operation.completed_at.is_(None),
+                Operation.status.not_in(FINISHED_OPERATIONS),
+            )
+            .order_by((Operation.kind == OperationKind.ROLLBACK).desc(), Operation.id)
+        )
+        rows = await self.session.execute(self.tenant.filter(statement, Operation.organization_id))
+        return [Turn(deployment, operation) for deployment, operation in rows]
 
     async def releases(self, ids: list[UUID]) -> dict[UUID, ReleaseDetails]:
         """Releases with what they were made of, by id."""

@@ -10,6 +10,7 @@ from storage.models import OutboxEntry
 
 CHANNEL = "outbox"
 WORKFLOW_START = "workflow_start"
+WORKFLOW_SIGNAL = "workflow_signal"
 
 
 class OutboxRepository:
@@ -22,7 +23,7 @@ class OutboxRepository:
         self, entry_id: UUID, *, organization_id: UUID, topic: str, operation_id: UUID, payload: dict[str, Any]
     ) -> None:
         """Have the workflow of an operation started, at least once, whatever dies meanwhile."""
-        self._session.add(
+        await self._add(
             OutboxEntry(
                 id=entry_id,
                 organization_id=organization_id,
@@ -32,5 +33,23 @@ class OutboxRepository:
                 payload=payload,
             )
         )
+
+    async def signal_workflow(
+        self, entry_id: UUID, *, organization_id: UUID, topic: str, resource_id: UUID, payload: dict[str, Any]
+    ) -> None:
+        """Have the workflow of a resource told something, at least once; `topic` is the signal's name."""
+        await self._add(
+            OutboxEntry(
+                id=entry_id,
+                organization_id=organization_id,
+                kind=WORKFLOW_SIGNAL,
+                topic=topic,
+                resource_id=resource_id,
+                payload=payload,
+            )
+        )
+
+    async def _add(self, entry: OutboxEntry) -> None:
+        self._session.add(entry)
         await self._session.flush()
         await self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})

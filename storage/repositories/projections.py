@@ -90,4 +90,4 @@ class ProjectionRepository:
             current = select(Environment.id).join(Release, Release.id == Environment.current_release_id)
             serves = await self._session.scalar(current.where(Release.deployment_id == found))
             status = DeploymentStatus.SUCCESS if serves else DeploymentStatus.FAILED
-            await self.deployment(found, {"status": status, "error": error})
+            await self.deployment(found, {"status": status, "error": error, "next_open": None})

@@ -1,6 +1,7 @@
 """Temporal away, slow, empty or strange: always one of our errors, within the limit, never a bare RPC error."""
 
 import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,8 +10,9 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.names import WorkflowName
+from contracts.names import SignalName, WorkflowName
 from contracts.operations import AbortRequest
+from contracts.rollouts import SettingsChanged
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind
 from orchestration.connection import Connection, answering_within, is_missing
@@ -19,6 +21,10 @@ from runtime.settings import Settings
 from tests.workflows.world import deploy, order
 
 STOP = AbortRequest(actor="ann", reason="no")
+
+
+def changed() -> dict[str, Any]:
+    return SettingsChanged(environment_id=uuid4()).model_dump(mode="json")
 
 
 @pytest.fixture
@@ -40,6 +46,10 @@ async def test_what_was_never_started_is_not_running(real):
         await real.abort(uuid4(), STOP)
     assert caught.value.code == ErrorCode.INVALID_STATE
     await real.check()
+
+
+async def test_an_environment_that_nobody_asked_for_a_turn_need_not_know_of_its_settings(real):
+    await real.tell_environment(SignalName.SETTINGS_CHANGED, changed())
 
 
 async def test_a_workflow_without_a_worker_cannot_be_asked_or_stopped_now_and_says_so_in_time(real, monkeypatch):
@@ -72,12 +82,17 @@ async def test_a_build_that_exists_is_deployed_by_its_own_workflow(real, monkeyp
 async def test_a_server_that_is_away_is_a_dependency(away):
     began = time.monotonic()
     assert await away.progress(uuid4()) is None
-    for ask in (away.check, lambda: away.is_running(uuid4()), lambda: away.abort(uuid4(), STOP)):
+    for ask in (
+        away.check,
+        lambda: away.is_running(uuid4()),
+        lambda: away.abort(uuid4(), STOP),
+        lambda: away.tell_environment(SignalName.SETTINGS_CHANGED, changed()),
+    ):
         with pytest.raises(DependencyError):
             await ask()
     with pytest.raises(DependencyError):
         await away.start(OperationKind.BUILD_AND_DEPLOY, order().model_dump(mode="json"))
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 15
 
 
 async def test_a_namespace_that_is_missing_is_not_a_workflow_that_is_missing(temporal_env):

@@ -41,7 +41,12 @@ def main() -> int:
     folder.chmod(0o755)  # PostgreSQL may run as another user when we are root
     platform = Platform(folder / "data", folder / "repositories")
     try:
-        return soak(platform.app("soak", example="hello-c"), options.rollouts, options.rps, time.monotonic() + 60 * options.minutes)
+        return soak(
+            platform.app("soak", example="hello-c"),
+            options.rollouts,
+            options.rps,
+            time.monotonic() + 60 * options.minutes,
+        )
     finally:
         platform.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,9 @@
 
 from uuid import UUID, uuid4
 
+import pytest
+from temporalio.client import WorkflowFailureError
+
 from contracts.names import ABORT_UPDATE, environment_workflow_id
 from contracts.operations import AbortRequest
 from contracts.rollouts import EnvironmentState
@@ -51,9 +54,9 @@ async def test_a_rollback_goes_before_what_waits(bench: Bench) -> None:
     bench.world.use_entity = True
     bench.world.old_release()
     environment_id = uuid4()
-    let_go = bench.world.hold("traffic.verify")
+    let_go = bench.world.hold("releases.promote")  # past its final switch: it finishes first
     first = await bench.start(order(place(environment_id)))
-    await bench.world.reached["traffic.verify"].wait()
+    await bench.world.reached["releases.promote"].wait()
     second = await bench.start(order(place(environment_id)))
     await until(lambda: bench.world.done.count("ask turn") == 2)
     third = await bench.start(rollback(place(environment_id)))
@@ -64,6 +67,23 @@ async def test_a_rollback_goes_before_what_waits(bench: Bench) -> None:
     for handle in (first, second, third):
         await handle.result()
     assert bench.world.done.index("reopen release") < bench.world.done.index("open release", 20)
+
+
+async def test_for_a_rollback_a_rollout_under_way_goes_back(bench: Bench) -> None:
+    bench.world.use_entity = True
+    bench.world.old_release()
+    environment_id = uuid4()
+    bench.world.hold("traffic.verify")
+    canary = order(place(environment_id))
+    first = await bench.start(canary)
+    await bench.world.reached["traffic.verify"].wait()
+    live = place(environment_id)
+    await (await bench.start(rollback(live))).result()
+    with pytest.raises(WorkflowFailureError):
+        await first.result()
+    assert _status(bench, canary.place.deployment_id) is DeploymentStatus.SUPERSEDED
+    assert _status(bench, live.deployment_id) is DeploymentStatus.ROLLED_BACK
+    assert bench.world.done.index("return turn") < bench.world.done.index("reopen release")
 
 
 async def test_one_that_gives_up_waiting_leaves_the_queue(bench: Bench) -> None:

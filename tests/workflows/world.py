@@ -31,6 +31,7 @@ from contracts.stubs import implements
 from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
+from domain.turns import TurnPolicy
 from runtime.ids import now
 
 SPEC = DeliverySpec(
@@ -89,6 +90,9 @@ class World:
         self.spec = SPEC
         self.turn_is_free = True
         self.use_entity = False
+        self.policy = TurnPolicy.QUEUE
+        self.window = r.WindowAnswer(open=True)
+        self.overriding: set[UUID] = set()  # deployments that no freeze holds
         self.verdicts: list[Verdict] = []
         self.still_runs = False
         self.deaf: set[str] = set()
@@ -183,7 +187,9 @@ class World:
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
         if self.use_entity:
-            await self._tell_entity(SignalName.REQUEST_TURN, request)
+            override = request.override_freeze or request.deployment_id in self.overriding
+            changes = {"policy": self.policy, "override_freeze": override}
+            await self._tell_entity(SignalName.REQUEST_TURN, request.model_copy(update=changes))
         await self._do("ask turn")  # last: whoever reads of it finds the entity told
         if not self.use_entity and self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)
@@ -207,6 +213,11 @@ class World:
             start_signal=signal,
             start_signal_args=[message],
         )
+
+    @implements(r.CHECK_WINDOW)
+    async def check_window(self, request: r.WindowQuery) -> r.WindowAnswer:
+        await self._do("ask window")
+        return self.window
 
     @implements(r.CHECK_HOLDER)
     async def check_holder(self, request: r.HolderCheck) -> r.HolderState:

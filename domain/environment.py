@@ -1,0 +1,50 @@
+"""Settings of an environment: who waits for whom, who must say yes, when deploying is possible."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.types import FailFast
+
+from domain.people import ApprovalPolicy
+from domain.turns import TurnPolicy
+from domain.windows import Window, check_names
+
+MAX_WINDOWS = 50
+
+# The first bad one ends the check: to find that a rule never occurs takes a while.
+Windows = Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS), FailFast()]
+
+
+class ApprovalRule(BaseModel):
+    """Whether every deployment here needs approval, of how many, and whether the requester's own counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: bool = Field(default=False, strict=True)
+    min_approvals: int = Field(default=1, ge=1, le=10, strict=True)
+    four_eyes: bool = Field(default=True, strict=True)
+
+    def policy(self) -> ApprovalPolicy | None:
+        """What a deployment has to wait for; None: nothing."""
+        return ApprovalPolicy(min_approvals=self.min_approvals, four_eyes=self.four_eyes) if self.required else None
+
+
+class EnvironmentSettings(BaseModel):
+    """What people set for an environment; the defaults are those of one that nobody has set anything for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    policy: TurnPolicy = TurnPolicy.QUEUE
+    approval: ApprovalRule | None = None
+    windows: Windows = ()
+
+    @field_validator("windows")
+    @classmethod
+    def _different_names(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        check_names(windows)
+        return windows
+
+    def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
+        """These settings with some fields replaced, as a whole each."""
+        return self.model_copy(update=dict(changes))

@@ -1,0 +1,45 @@
+"""The environment's turn: what happens when a request comes while another deployment is there already."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+
+class TurnPolicy(StrEnum):
+    """What a new deployment does to those before it."""
+
+    QUEUE = "queue"  # waits behind them
+    SUPERSEDE = "supersede"  # takes the place of older ones that are not past their final switch
+    REJECT = "reject"  # is refused at the API
+
+
+class Turn(Protocol):
+    """A request for the turn. Ids of deployments are UUIDv7: the larger is the newer."""
+
+    @property
+    def deployment_id(self) -> UUID: ...
+    @property
+    def urgent(self) -> bool: ...
+    @property
+    def override_freeze(self) -> bool: ...
+
+
+T = TypeVar("T", bound=Turn)
+
+
+def enqueued(waiting: Sequence[T], request: T) -> list[T]:
+    """The queue with one more: first in, first out; urgent ones (rollbacks) before all others."""
+    urgent = sum(1 for one in waiting if one.urgent)
+    place = urgent if request.urgent else len(waiting)
+    return [*waiting[:place], request, *waiting[place:]]
+
+
+def replaces(request: Turn, other: Turn) -> bool:
+    """Whether a newer deployment takes another one's place under `supersede`; rollbacks neither do nor suffer it."""
+    return not request.urgent and not other.urgent and other.deployment_id < request.deployment_id
+
+
+def passes_freeze(request: Turn) -> bool:
+    """Whether a closed window does not hold this request."""
+    return request.urgent or request.override_freeze

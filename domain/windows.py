@@ -1,0 +1,195 @@
+"""Deployment windows and freezes: spans of local time, single or recurring, and when deploying is possible.
+
+A deny window beats an allow window. With at least one allow window, deploying is possible only inside one.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints, ValidationInfo, field_validator
+
+from domain.recurrence import MAX_RULE, occurrences
+
+MAX_DURATION = timedelta(days=31)
+HORIZON = timedelta(days=731)
+MAX_EDGES = 50_000
+YEARS = (2000, 2100)
+
+# How far the order of local times can differ from the order of instants: a zone may skip a whole day.
+SLACK = timedelta(days=1)
+
+Edge = tuple[datetime, int, int]
+
+
+class WindowKind(StrEnum):
+    """Whether a window lets deployments pass or holds them."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+class Window(BaseModel):
+    """Spans of time. `start` and the rule are local to `time_zone`; in a gap of the clock the time before it counts on.
+
+    `duration`: ISO 8601 (`PT8H`, `P2D`) or seconds. As in RFC 5545, whole days are days of the calendar (of 23 hours
+    when the clock goes forward), the rest is exact. `rrule` null: one span only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f'\"`]+$")]
+    kind: WindowKind
+    time_zone: Annotated[str, StringConstraints(max_length=64)]
+    start: NaiveDatetime
+    duration: Annotated[timedelta, Field(gt=timedelta(0), le=MAX_DURATION)]
+    rrule: Annotated[str, StringConstraints(max_length=MAX_RULE)] | None = None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in _zones():
+            raise ValueError("is no time zone known here; use an IANA name such as Europe/Berlin, or UTC")
+        return name
+
+    @field_validator("start")
+    @classmethod
+    def _in_our_time(cls, start: datetime) -> datetime:
+        if not YEARS[0] <= start.year < YEARS[1]:
+            raise ValueError(f"must be in the years {YEARS[0]} to {YEARS[1] - 1}")
+        return start
+
+    @field_validator("rrule")
+    @classmethod
+    def _occurs(cls, rule: str | None, info: ValidationInfo) -> str | None:
+        if rule is None or not {"start", "time_zone"} <= info.data.keys():
+            return rule
+        start: datetime = info.data["start"]
+        zone = ZoneInfo(info.data["time_zone"])
+        first = next(occurrences(rule, start, zone, since=start, until=start.replace(year=YEARS[1], day=1)), None)
+        if first is None:
+            raise ValueError("never occurs after its start")
+        return rule
+
+
+@dataclass(frozen=True)
+class WindowState:
+    """Whether deploying is possible at a moment; else why not.
+
+    `next_open`: the earliest moment from then on at which it is (the moment itself, when open), `next_close`: when that
+    ends. None: not within two years.
+    """
+
+    open: bool
+    reason: str | None
+    next_open: datetime | None
+    next_close: datetime | None
+
+
+def window_state(windows: Sequence[Window], now: datetime) -> WindowState:
+    """Whether deploying is possible at `now` (with a time zone), and when that changes. Times are UTC."""
+    now = now.astimezone(UTC)
+    reason: str | None = None
+    opened: datetime | None = None
+    closed: datetime | None = None
+    for at, on in _timeline(windows, now):
+        why = _why_closed(windows, on)
+        if at == now:
+            reason = why
+        if why is None and opened is None:
+            opened = at
+        elif why is not None and opened is not None:
+            closed = at
+            break
+    return WindowState(open=reason is None, reason=reason, next_open=opened, next_close=closed)
+
+
+def _why_closed(windows: Sequence[Window], on: Sequence[int]) -> str | None:
+    """What holds a deployment, as the object of 'held by'; `on`: how often each window covers the moment."""
+    active = [window for window, depth in zip(windows, on, strict=True) if depth]
+    denied = next((window for window in active if window.kind is WindowKind.DENY), None)
+    if denied is not None:
+        return f"the freeze window '{denied.name}'"
+    allowing = [window for window in windows if window.kind is WindowKind.ALLOW]
+    if not allowing or any(window.kind is WindowKind.ALLOW for window in active):
+        return None
+    names = ", ".join(f"'{window.name}'" for window in allowing[:3])
+    more = f" and {len(allowing) - 3} more" if len(allowing) > 3 else ""  # noqa: PLR2004 - as many as are named
+    return f"the deployment windows: it is outside of {names}{more}"
+
+
+def _timeline(windows: Sequence[Window], now: datetime) -> Iterator[tuple[datetime, list[int]]]:
+    """The moments from `now` on at which something begins or ends, and how often each window covers the time after."""
+    until = now + HORIZON
+    on = [0] * len(windows)
+    at = now
+    seen = 0
+    edges = heapq.merge(*(_edges(window, number, now, until) for number, window in enumerate(windows)))
+    for moment, together in groupby(edges, key=itemgetter(0)):
+        if moment > at:
+            yield at, on
+            at = moment
+        for _, number, change in together:
+            on[number] += change
+            seen += 1
+        if at > until or seen > MAX_EDGES:
+            return
+    yield at, on
+
+
+def _edges(window: Window, number: int, since: datetime, until: datetime) -> Iterator[Edge]:
+    """When a window begins (+1) and ends (-1), in order, from early enough to know whether it covers `since`."""
+    ahead: list[Edge] = []
+    for begin, end in _spans(window, since, until):
+        while ahead and ahead[0][0] < begin - SLACK:
+            yield heapq.heappop(ahead)
+        heapq.heappush(ahead, (begin, number, 1))
+        heapq.heappush(ahead, (end, number, -1))
+    while ahead:
+        yield heapq.heappop(ahead)
+
+
+def _spans(window: Window, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    zone = ZoneInfo(window.time_zone)
+    for local in _starts(window, zone, since - window.duration - SLACK, until):
+        begin, end = _instant(local, zone), _end(local, window.duration, zone)
+        if end > begin:
+            yield begin, end
+
+
+def _starts(window: Window, zone: ZoneInfo, since: datetime, until: datetime) -> Iterator[datetime]:
+    first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (since, until))
+    if window.rrule is not None:
+        yield from occurrences(window.rrule, window.start, zone, since=first, until=last)
+    elif first <= window.start <= last:
+        yield window.start
+
+
+def _instant(local: datetime, zone: ZoneInfo) -> datetime:
+    """RFC 5545: a time that exists twice is the first one, in a gap the offset before it counts; so does `fold=0`."""
+    return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _end(local: datetime, duration: timedelta, zone: ZoneInfo) -> datetime:
+    days = timedelta(days=duration.days)
+    return _instant(local + days, zone) + (duration - days)
+
+
+def check_names(windows: Sequence[Any]) -> None:
+    """Raise `ValueError` unless all windows have names of their own."""
+    names = [window.name for window in windows]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"must have different names; there is more than one '{twice[0]}'")

@@ -1,0 +1,175 @@
+"""One rollout at a time on the real stack: who waits for whom, who takes whose place, and what a freeze holds."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from contracts.names import environment_workflow_id
+from contracts.rollouts import EnvironmentState
+from tests.chaos.frozen import frozen
+from tests.support.services import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+# Nobody asks for anything, so that the analysis cannot decide and asks a person.
+UNSURE = {
+    "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
+    "analysis": {"duration": 2, "min_requests": 100_000, "compare": ["errors"]},
+}
+CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
+
+
+class Place:
+    """An application in `dev` with a good version, and shortcuts to what the API tells about it."""
+
+    def __init__(self, app):
+        self.app, self.api = app, app.api
+
+    def set(self, **settings):
+        return self.api.call("PATCH", f"/projects/{self.app.project['id']}/environments/dev", settings)
+
+    def environment(self):
+        return self.api.environment(self.app.project["id"])
+
+    def deployment(self, begun):
+        return self.api.deployment(begun.accepted.deployment_id)
+
+    def operation(self, begun):
+        return self.api.operation(begun.accepted.operation_id)
+
+    def until(self, begun, status):
+        until(lambda: self.deployment(begun)["status"] == status, f"{begun.version} {status}", 60)
+
+    def says(self, begun, words):
+        until(lambda: words in (self.operation(begun)["current_step"] or ""), f"{begun.version} saying {words}", 30)
+        return self.operation(begun)["current_step"]
+
+    def decide(self, begun, action, **body):
+        self.api.call("POST", f"/deployments/{begun.accepted.deployment_id}/{action}", body)
+
+    def ends(self, begun):
+        return self.api.wait(begun.accepted.operation_id, 60)
+
+    def paused_canary(self):
+        begun = self.app.begin(spec=UNSURE, **CANARY)
+        self.until(begun, "paused")
+        return begun
+
+
+@pytest.fixture
+def place(platform, request):
+    app = platform.app(f"turns-{request.node.name.removeprefix('test_')[:30].replace('_', '-').rstrip('-')}")
+    app.ship_good()
+    return Place(app)
+
+
+def instances_of(records, begun) -> list[str]:
+    """Instances of a release that the target still has."""
+    release = records.one("SELECT environment_id FROM releases WHERE id = %s", begun.accepted.deployment_id)
+    return [name for name in records.shims(release["environment_id"]) if name.startswith(begun.accepted.deployment_id)]
+
+
+def test_the_second_waits_with_position_and_holder(place):
+    first = place.paused_canary()
+    second = place.app.begin()
+    place.until(second, "queued")
+    step = place.says(second, "position 1")
+    assert first.accepted.deployment_id in step
+    seen = place.environment()
+    assert seen["lock"]["deployment_id"] == first.accepted.deployment_id
+    assert seen["queue"] == [
+        {
+            "deployment_id": second.accepted.deployment_id,
+            "operation_id": second.accepted.operation_id,
+            "position": 1,
+            "version_tag": second.version,
+        }
+    ]
+    place.decide(first, "abort", reason="enough")
+    assert place.ends(second)["status"] == "completed"
+    assert place.app.service.version() == second.version
+
+
+def test_a_newer_version_takes_the_place_of_a_paused_one(place, records):
+    place.set(policy="supersede")
+    older = place.paused_canary()
+    assert instances_of(records, older)
+    newer = place.app.begin()
+    operation = place.ends(older)
+    assert (operation["status"], operation["error"]["code"]) == ("cancelled", "SUPERSEDED")
+    assert newer.version in operation["error"]["message"]
+    replaced = place.deployment(older)
+    assert (replaced["status"], replaced["superseded_by"]) == ("superseded", newer.accepted.deployment_id)
+    assert place.ends(newer)["status"] == "completed"
+    assert place.app.service.version() == newer.version
+    assert instances_of(records, older) == []
+    assert place.environment()["current_release"]["version_tag"] == newer.version
+
+
+def test_a_freeze_lets_finish_what_is_under_way_and_holds_the_next_until_it_is_taken_away(place):
+    under_way = place.paused_canary()
+    start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(minutes=5)
+    freeze = {"name": "release day", "kind": "deny", "time_zone": "UTC", "start": start.isoformat(), "duration": "PT3H"}
+    seen = place.set(windows=[freeze])
+    assert (seen["window"]["open"], seen["window"]["reason"]) == (False, "the freeze window 'release day'")
+    following = place.app.begin()
+    place.says(following, "position 1")
+    place.decide(under_way, "promote", reason="it is good")
+    assert place.ends(under_way)["status"] == "completed"
+    assert place.app.service.version() == under_way.version
+    step = place.says(following, "Held by the freeze window 'release day'")
+    opens = start.replace(tzinfo=UTC) + timedelta(hours=3)
+    assert step.endswith(f"opens {opens:%Y-%m-%d %H:%M} UTC")
+    held = place.deployment(following)
+    assert held["status"] == "queued"
+    assert datetime.fromisoformat(held["next_open"]) == opens
+    place.set(windows=[])
+    until(lambda: "Held" not in (place.operation(following)["current_step"] or ""), "going on", 5)
+    assert place.ends(following)["status"] == "completed"
+    assert place.deployment(following)["next_open"] is None
+    assert place.app.service.version() == following.version
+
+
+def test_a_freeze_that_is_taken_away_while_temporal_is_away_ends_when_it_is_back(place, records):
+    start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(minutes=5)
+    freeze = {"name": "frozen", "kind": "deny", "time_zone": "UTC", "start": start.isoformat(), "duration": "PT1H"}
+    place.set(windows=[freeze])
+    held = place.app.begin()
+    place.says(held, "Held by the freeze window 'frozen'")
+    with frozen(records, "temporal"):
+        assert place.set(windows=[])["window"]["open"]
+        until(lambda: delayed(records, place.environment()["id"]), "a message that waits", 20)
+    assert place.ends(held)["status"] == "completed"
+
+
+def delayed(records, environment_id: str) -> bool:
+    query = "SELECT attempts, done_at FROM outbox WHERE resource_id = %s ORDER BY id DESC LIMIT 1"
+    row = records.one(query, environment_id)
+    return row["attempts"] > 0 and row["done_at"] is None
+
+
+def test_a_rollback_goes_through_a_freeze(place):
+    good = place.environment()["current_release"]["version_tag"]
+    bad = place.app.ship_good()
+    start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(minutes=5)
+    freeze = {"name": "frozen", "kind": "deny", "time_zone": "UTC", "start": start.isoformat(), "duration": "PT1H"}
+    place.set(windows=[freeze])
+    assert place.app.service.version() == bad.version
+    place.api.rollback(bad.deployment["id"], "it misbehaves")
+    until(lambda: place.app.service.version() == good, "the old version", 30)
+
+
+async def test_the_entity_knows_what_runs_and_stays_small(place, platform):
+    shipped = place.app.ship_good()
+    temporal = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
+    environment_id = UUID(place.environment()["id"])
+    entity = temporal.get_workflow_handle(environment_workflow_id(environment_id))
+    seen = await entity.query("state", result_type=EnvironmentState)
+    assert seen.current
+    assert (str(seen.current.release_id), seen.current.version) == (shipped.deployment["id"], shipped.version)
+    assert seen.previous
+    assert seen.holder is None
+    assert (await entity.describe()).history_length < 80

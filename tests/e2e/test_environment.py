@@ -173,3 +173,46 @@ async def test_the_entity_knows_what_runs_and_stays_small(place, platform):
     assert seen.previous
     assert seen.holder is None
     assert (await entity.describe()).history_length < 80
+
+
+def test_a_busy_environment_that_rejects_names_the_holder_and_the_position(place):
+    """Scenario 11."""
+    place.app.ship_good()
+    place.set(policy="reject")
+    held = place.paused_canary()
+    body = {"version_tag": "9.9.9", "git_branch": "main", "environment": "dev"}
+    answer = place.api.raw("POST", f"/v1/features/{place.app.feature['id']}/build-and-deploy", json=body)
+    assert answer.status_code == 409, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == "CONFLICT"
+    assert error["details"]["deployment_id"] == held.accepted.deployment_id
+    assert error["details"]["operation_id"] == held.accepted.operation_id
+    assert error["details"]["position"] == 1
+    assert held.accepted.deployment_id in error["message"]
+    place.decide(held, "abort", reason="done")
+    assert place.ends(held)["status"] == "cancelled"
+
+
+def test_a_rollback_of_what_is_live_does_not_wait_for_a_paused_canary(place):
+    first = place.app.ship_good()
+    second = place.app.ship_good()
+    canary = place.paused_canary()
+    answer = place.api.raw("POST", f"/v1/deployments/{second.deployment['id']}/rollback", json={"reason": "complaints"})
+    assert answer.status_code == 200, answer.text
+    assert place.app.service.version() == first.version
+    assert place.ends(canary)["status"] == "cancelled"
+    assert place.deployment(canary)["status"] == "superseded"
+
+
+def test_an_environment_may_want_two_people(place, platform):
+    place.set(approval={"required": True, "min_approvals": 2, "four_eyes": True})
+    begun = place.app.begin()
+    place.until(begun, "awaiting_approval")
+    for number, person in enumerate(("ben", "cid"), 1):
+        token = platform.stack.token(sub=person)
+        path = f"/v1/deployments/{begun.accepted.deployment_id}/approve"
+        answer = place.api.raw("POST", path, json={"reason": "fine"}, headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, answer.text
+        if number == 1:
+            place.says(begun, "1 of 2 so far")
+    assert place.ends(begun)["status"] == "completed"

@@ -12,12 +12,15 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHist
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from contracts.names import ABORT_UPDATE, environment_workflow_id
-from contracts.operations import AbortRequest
+from contracts.names import ABORT_UPDATE, SignalName, environment_workflow_id
+from contracts.operations import AbortRequest, PersonRequest
+from contracts.rollouts import TurnSuperseded
+from domain.canary.verdict import Verdict
 from domain.lifecycle import Strategy
+from domain.people import Action
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.world import order, place, rollback
+from tests.workflows.world import deploy, order, place, rollback
 from workflows.registry import WORKFLOWS, sandbox
 
 FOLDER = Path(__file__).parent.parent / "histories"
@@ -83,6 +86,55 @@ async def environment_turn(bench: Bench) -> WorkflowHandle:
     return bench.client.get_workflow_handle(environment_workflow_id(environment_id))
 
 
+async def canary(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    wanted = order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20})
+    handle = await bench.start(wanted)
+    await handle.result()
+    return handle
+
+
+async def bad_canary(bench: Bench) -> WorkflowHandle:
+    bench.world.verdicts = [Verdict.FAIL]
+    bench.world.old_release()
+    return await _failing(
+        await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20}))
+    )
+
+
+async def dark_launch(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 0}))
+    await until(lambda: bool(bench.world.records) and "Paused" in (bench.world.progress.current_step or ""))
+    await handle.execute_update(Action.RESUME, PersonRequest(actor="ben"))
+    await handle.result()
+    return handle
+
+
+async def deployed(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    handle = await bench.start(deploy(strategy=Strategy.ROLLING))
+    await handle.result()
+    return handle
+
+
+async def taken_back(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release()
+    bench.world.still_runs = True
+    handle = await bench.start(rollback(place()))
+    await handle.result()
+    return handle
+
+
+async def superseded(bench: Bench) -> WorkflowHandle:
+    bench.world.hold("build.run")
+    handle = await bench.start(order())
+    await bench.world.reached["build.run"].wait()
+    by = TurnSuperseded(workflow_id=handle.id, deployment_id=uuid4(), version="2.0.0")
+    await handle.signal(SignalName.SUPERSEDE, by)
+    return await _failing(handle)
+
+
 async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -98,6 +150,12 @@ SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     aborted,
     rolled_back,
     environment_turn,
+    canary,
+    bad_canary,
+    dark_launch,
+    deployed,
+    taken_back,
+    superseded,
 ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from drivers.routers.base import Endpoint, ReleaseCluster, RoutingTable
+from drivers.routers.base import Endpoint, Readiness, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name
@@ -27,36 +27,73 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
 
 
 async def await_health(
-    admin: Admin, wanted: Sequence[ReleaseCluster], deadline: Deadline, *, known_bad: Collection[str] = ()
+    admin: Admin,
+    wanted: Sequence[ReleaseCluster],
+    deadline: Deadline,
+    *,
+    known_bad: Collection[str] = (),
+    readiness: Readiness | None = None,
 ) -> frozenset[str]:
-    """Return once all endpoints wanted are healthy; when a share of the time is over, one a release is enough.
+    """Return once the releases are as ready as they have to be, or the time for that is over.
 
     Args:
         admin: where Envoy tells.
         wanted: what is to take traffic.
         deadline: ends the waiting.
         known_bad: releases that were not able before: looked at, but not waited for.
+        readiness: what is asked; None: all endpoints for a share of the time, then one a release.
 
     Returns:
-        The releases that have no healthy endpoint.
+        The releases that are not ready.
     """
-    hopeful = [c for c in wanted if c.endpoints and c.release_id not in known_bad]
-    names = [cluster_name(c) for c in wanted]
-    usable: set[tuple[str, Endpoint]] = set()
+    if not wanted:
+        return frozenset()
+    look = _Look(admin, wanted, known_bad)
+    if readiness is not None:
+        condition = look.all_healthy if readiness.every_endpoint else look.one_healthy_each
+        await Deadline(min(readiness.wait_s, deadline.left_s)).until(condition)
+        return look.not_ready(every_endpoint=readiness.every_endpoint)
+    if not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(look.all_healthy):
+        await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(look.one_healthy_each)
+    return look.not_ready(every_endpoint=False)
 
-    async def all_of_them() -> bool:
-        nonlocal usable
-        usable = await _usable(admin, names)
-        return all((cluster_name(c), e) in usable for c in hopeful for e in c.endpoints)
 
-    async def one_each() -> bool:
-        nonlocal usable
-        usable = await _usable(admin, names)
-        return not _dead(hopeful, usable)
+class _Look:
+    """The health of the wanted clusters, as seen last."""
 
-    if wanted and not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
-        await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(one_each)
-    return _dead(wanted, usable)
+    def __init__(self, admin: Admin, wanted: Sequence[ReleaseCluster], known_bad: Collection[str]) -> None:
+        self._admin = admin
+        self._wanted = {cluster_name(c): c for c in wanted}
+        self._known_bad = frozenset(known_bad)
+        self._usable: set[tuple[str, Endpoint]] = set()
+
+    async def all_healthy(self) -> bool:
+        """Look; whether all that is hoped for is there."""
+        await self._look()
+        return self._nothing_better_to_come(every_endpoint=True)
+
+    async def one_healthy_each(self) -> bool:
+        """Look; whether every release that is hoped for has one."""
+        await self._look()
+        return self._nothing_better_to_come(every_endpoint=False)
+
+    def not_ready(self, *, every_endpoint: bool) -> frozenset[str]:
+        """Releases that lack what is asked."""
+        enough = all if every_endpoint else any
+        return frozenset(
+            c.release_id
+            for name, c in self._wanted.items()
+            if not c.endpoints or not enough((name, e) in self._usable for e in c.endpoints)
+        )
+
+    def _nothing_better_to_come(self, *, every_endpoint: bool) -> bool:
+        """Whether only those are left that nothing better is expected of."""
+        hopeful = {c.release_id for c in self._wanted.values() if c.endpoints} - self._known_bad
+        return not hopeful & self.not_ready(every_endpoint=every_endpoint)
+
+    async def _look(self) -> None:
+        seen = await self._admin.hosts(self._wanted)
+        self._usable = {(name, h.endpoint) for name, hosts in seen.items() for h in hosts if h.healthy}
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
@@ -80,11 +117,3 @@ def _weights(table: RoutingTable) -> dict[tuple[str, str], int]:
 
 def _previews(table: RoutingTable) -> set[tuple[str, str]]:
     return {(route.host, p.release_id) for route in table.routes for p in route.previews}
-
-
-async def _usable(admin: Admin, clusters: Collection[str]) -> set[tuple[str, Endpoint]]:
-    return {(name, h.endpoint) for name, hosts in (await admin.hosts(clusters)).items() for h in hosts if h.healthy}
-
-
-def _dead(clusters: Sequence[ReleaseCluster], usable: Collection[tuple[str, Endpoint]]) -> frozenset[str]:
-    return frozenset(c.release_id for c in clusters if not any((cluster_name(c), e) in usable for e in c.endpoints))

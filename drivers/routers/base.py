@@ -109,7 +109,7 @@ class TrafficCounters:
 class Readiness:
     """What `apply` asks of releases that are to get traffic, and how long (`wait_s`, seconds) it waits for that.
 
-    `every_endpoint`: all instances are healthy; otherwise one is enough.
+    `every_endpoint`: all instances, where they are new; of a release that serves already, or otherwise, one is enough.
     """
 
     wait_s: float

@@ -26,7 +26,7 @@ from drivers.routers.envoy.departure import QUIET_S, Departure
 from drivers.routers.envoy.files import ConfigFolder, age_s
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
-from drivers.routers.envoy.readiness import await_health, hold_back, must_be_healthy
+from drivers.routers.envoy.readiness import Look, hold_back
 from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of
 from drivers.routers.envoy.state import State
 
@@ -100,42 +100,39 @@ class EnvoyRouter:
         return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
 
     async def _apply(self, table: RoutingTable, deadline: Deadline, readiness: Readiness | None) -> None:
-        versions = await self._admin.versions()  # raises with Envoy away, before anything is written
-        running = generation_of(versions.routes)
-        state = self._settled(running)
+        found = memory.load(self._folder)
+        look = Look(self._admin, found, table, readiness)
+        # Raises with Envoy away, before anything is written.
+        running, _ = await asyncio.gather(self._admin.versions(), look.refresh())
+        generation = generation_of(running.routes)
+        state = self._settled(found, generation)
         if state.departing:
             self._departure.later()
         if table.generation < state.applied.generation:
             return
         if table.generation == state.applied.generation:
-            if running == table.generation:
+            if generation == table.generation:
                 return
             table = state.applied
-        await self._carry_out(state, table, versions, deadline, readiness)
+        if state is not found or table is state.applied:
+            look = Look(self._admin, state, table, readiness)
+        await self._carry_out(state, table, running, look, deadline)
 
-    def _settled(self, running: int | None) -> State:
-        """What is remembered; if a writer died after Envoy took its table, that is made good."""
-        found = memory.load(self._folder)
+    def _settled(self, found: State, running: int | None) -> State:
+        """What was remembered; if a writer died after Envoy took its table, that is made good."""
         state = memory.settled(found, running)
         if state is not found:
             memory.save(self._folder, state)
         return state
 
     async def _carry_out(
-        self,
-        state: State,
-        table: RoutingTable,
-        running: Versions,
-        deadline: Deadline,
-        readiness: Readiness | None,
+        self, state: State, table: RoutingTable, running: Versions, look: Look, deadline: Deadline
     ) -> None:
         memory.save(self._folder, replace(state, pending=table))
-        dead: frozenset[str] = frozenset()
         wanted = table
         try:
             await self._bring_up(state, table, running, deadline)
-            coming = must_be_healthy(state.applied, table)
-            dead = await await_health(self._admin, coming, deadline, known_bad=state.held, readiness=readiness)
+            dead = await look.until_ready(deadline)
             if dead:
                 table = hold_back(state.applied, table, dead)
                 memory.save(self._folder, replace(state, pending=table))

@@ -1,11 +1,13 @@
 """Which endpoints must be able to take traffic before routes move, and waiting for them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
+from functools import partial
 
 from drivers.routers.base import Endpoint, Readiness, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name
+from drivers.routers.envoy.state import State
 
 ALL_HEALTHY_SHARE = 0.3
 # What is left is for the routes of everybody else.
@@ -26,74 +28,73 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
     return tuple(c for c in new.clusters if c.release_id in gaining | (reached & changed))
 
 
-async def await_health(
-    admin: Admin,
-    wanted: Sequence[ReleaseCluster],
-    deadline: Deadline,
-    *,
-    known_bad: Collection[str] = (),
-    readiness: Readiness | None = None,
-) -> frozenset[str]:
-    """Return once the releases are as ready as they have to be, or the time for that is over.
+class Look:
+    """The health of what is to take traffic, as Envoy saw it when last asked.
 
     Args:
         admin: where Envoy tells.
-        wanted: what is to take traffic.
-        deadline: ends the waiting.
-        known_bad: releases that were not able before: looked at, but not waited for.
-        readiness: what is asked; None: all endpoints for a share of the time, then one a release.
-
-    Returns:
-        The releases that are not ready.
+        old: what is applied, with `held`, the releases that were not able before: looked at, but not waited for.
+        new: what is to be applied.
+        readiness: what is asked; None: all endpoints for a share of the time, then one a release. All of them only of
+            clusters that are new: of one that serves already and lost an instance, the others are to have the traffic.
     """
-    if not wanted:
-        return frozenset()
-    look = _Look(admin, wanted, known_bad)
-    if readiness is not None:
-        condition = look.all_healthy if readiness.every_endpoint else look.one_healthy_each
-        await Deadline(min(readiness.wait_s, deadline.left_s)).until(condition)
-        return look.not_ready(every_endpoint=readiness.every_endpoint)
-    if not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(look.all_healthy):
-        await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(look.one_healthy_each)
-    return look.not_ready(every_endpoint=False)
 
-
-class _Look:
-    """The health of the wanted clusters, as seen last."""
-
-    def __init__(self, admin: Admin, wanted: Sequence[ReleaseCluster], known_bad: Collection[str]) -> None:
+    def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: Readiness | None = None) -> None:
         self._admin = admin
-        self._wanted = {cluster_name(c): c for c in wanted}
-        self._known_bad = frozenset(known_bad)
+        self._wanted = {cluster_name(c): c for c in must_be_healthy(old.applied, new)}
+        self._known = frozenset(map(cluster_name, old.applied.clusters))
+        self._held = frozenset(old.held)
+        self._readiness = readiness
         self._usable: set[tuple[str, Endpoint]] = set()
 
-    async def all_healthy(self) -> bool:
-        """Look; whether all that is hoped for is there."""
-        await self._look()
-        return self._nothing_better_to_come(every_endpoint=True)
+    async def refresh(self) -> None:
+        """Ask, when there is something to ask for."""
+        if self._wanted:
+            seen = await self._admin.hosts(self._wanted)
+            self._usable = {(name, h.endpoint) for name, hosts in seen.items() for h in hosts if h.healthy}
 
-    async def one_healthy_each(self) -> bool:
-        """Look; whether every release that is hoped for has one."""
-        await self._look()
-        return self._nothing_better_to_come(every_endpoint=False)
+    async def until_ready(self, deadline: Deadline) -> frozenset[str]:
+        """Return once the releases are as ready as they have to be, or the time for that is over.
 
-    def not_ready(self, *, every_endpoint: bool) -> frozenset[str]:
-        """Releases that lack what is asked."""
-        enough = all if every_endpoint else any
+        What was seen before may do, without asking again: a cluster never changes.
+
+        Returns:
+            The releases that are not ready.
+        """
+        for every_endpoint, seconds in self._phases(deadline):
+            if self._nothing_to_hope_for(every_endpoint=every_endpoint):
+                break
+            if await Deadline(seconds).until(partial(self._look_again, every_endpoint=every_endpoint)):
+                break
+        return self._not_ready(every_endpoint=every_endpoint)
+
+    def _phases(self, deadline: Deadline) -> Iterator[tuple[bool, float]]:
+        """What is asked, and how many seconds for it."""
+        if self._readiness is not None:
+            yield self._readiness.every_endpoint, min(self._readiness.wait_s, deadline.left_s)
+            return
+        yield True, deadline.left_s * ALL_HEALTHY_SHARE
+        yield False, deadline.left_s * ONE_HEALTHY_SHARE
+
+    async def _look_again(self, *, every_endpoint: bool) -> bool:
+        await self.refresh()
+        return self._nothing_to_hope_for(every_endpoint=every_endpoint)
+
+    def _nothing_to_hope_for(self, *, every_endpoint: bool) -> bool:
+        """Whether all are ready but those of which nothing is expected."""
+        hopeful = {c.release_id for c in self._wanted.values() if c.endpoints} - self._held
+        return not hopeful & self._not_ready(every_endpoint=every_endpoint)
+
+    def _not_ready(self, *, every_endpoint: bool) -> frozenset[str]:
         return frozenset(
             c.release_id
             for name, c in self._wanted.items()
-            if not c.endpoints or not enough((name, e) in self._usable for e in c.endpoints)
+            if not self._ready(name, c, every_endpoint=every_endpoint and name not in self._known)
         )
 
-    def _nothing_better_to_come(self, *, every_endpoint: bool) -> bool:
-        """Whether only those are left that nothing better is expected of."""
-        hopeful = {c.release_id for c in self._wanted.values() if c.endpoints} - self._known_bad
-        return not hopeful & self.not_ready(every_endpoint=every_endpoint)
-
-    async def _look(self) -> None:
-        seen = await self._admin.hosts(self._wanted)
-        self._usable = {(name, h.endpoint) for name, hosts in seen.items() for h in hosts if h.healthy}
+    def _ready(self, name: str, cluster: ReleaseCluster, *, every_endpoint: bool) -> bool:
+        healthy = [(name, endpoint) in self._usable for endpoint in cluster.endpoints]
+        return all(healthy) and healthy != [] if every_endpoint else any(healthy)
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:

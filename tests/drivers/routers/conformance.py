@@ -113,6 +113,20 @@ class RouterConformance(AudienceConformance):
         await bed.until_applied(table, at_once)
         assert {(await bed.get()).json()["name"] for _ in range(30)} == {"blue", "green"}
 
+    async def test_traffic_returns_at_once_to_a_release_that_lost_an_instance(self, bed: Bed) -> None:
+        blue, blue2, green = [await bed.upstream(name) for name in ("blue", "blue2", "green")]
+        clusters = [cluster("stable", blue, blue2), cluster("canary", green)]
+        await bed.apply(clusters, route(stable=50, canary=50))
+        blue2.healthy = False
+
+        async def seen_broken() -> bool:
+            return not all(h.healthy for h in await bed.router.endpoint_health("stable"))
+
+        assert await Deadline(10).until(seen_broken)
+        back = bed.table(clusters, route(stable=100, canary=0))
+        await bed.router.apply(back, readiness=Readiness(wait_s=0, every_endpoint=True))
+        assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
+
     async def test_one_instance_is_enough_where_that_is_asked(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")
         green.healthy = False

@@ -105,6 +105,17 @@ class TrafficCounters:
     latency_buckets: Mapping[float, int]
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """What `apply` asks of releases that are to get traffic, and how long (`wait_s`, seconds) it waits for that.
+
+    `every_endpoint`: all instances, where they are new; of a release that serves already, or otherwise, one is enough.
+    """
+
+    wait_s: float
+    every_endpoint: bool = True
+
+
 class HeldBackError(DependencyError):
     """Some releases cannot take the traffic they are to have; everything else of the table was applied."""
 
@@ -124,13 +135,16 @@ class Router(Protocol):
     `TerminalError(ROUTE_REJECTED)` and leaves the last good table working when the router refuses it, and
     `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
     A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
-    applied, and `HeldBackError` names it; the same table may then be applied again.
+    applied, and `HeldBackError` names it; the same table may then be applied again. Without `readiness` it waits for
+    all instances as long as is sensible within `timeout_s`, and then for one of each release.
     Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes. They are removed on
     their own some time after it has returned, never with a request in flight; `endpoint_health` tells when an endpoint
     is idle: nothing in flight, and nothing will come.
     """
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None: ...
+    async def apply(
+        self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None
+    ) -> None: ...
 
     async def applied_generation(self) -> int | None: ...
 

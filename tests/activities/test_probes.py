@@ -2,6 +2,7 @@ import pytest
 
 from activities.probes import Prober
 from domain.errors import DependencyError
+from tests.drivers.routers.upstreams import Upstream
 from tests.support.services import free_port
 
 
@@ -15,6 +16,18 @@ async def prober():
 async def test_a_router_that_is_away_says_nothing_of_the_version_behind_it(prober):
     with pytest.raises(DependencyError, match="takes no connections"):
         await prober.through_router("dev.shop.acme.localhost", "/healthz", 1)
+
+
+async def test_a_preview_is_asked_with_its_token_and_users_are_asked_without():
+    ingress = await Upstream("ingress").start()
+    prober = Prober("127.0.0.1", ingress.port)
+    for preview in ("secret-token", None):
+        probe = await prober.through_router("dev.shop.acme.localhost", "/healthz", 1, preview=preview)
+        assert probe.healthy
+        assert ("x-delivery-preview" in probe.words) == (preview is not None)
+        assert '"host": "dev.shop.acme.localhost"' in probe.words
+    await prober.close()
+    await ingress.stop()
 
 
 async def test_an_instance_that_is_away_is_not_healthy(prober):

@@ -3,11 +3,12 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
+from domain.delivery import StickySpec
 from domain.errors import DependencyError
-from domain.routing import DesiredEndpoint
-from drivers.routers.base import RoutingTable
+from domain.routing import DesiredEndpoint, DesiredPreview, StickyCookie
+from drivers.routers.base import Preview, RoutingTable
 from drivers.routers.mapping import routing_table
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -126,6 +127,64 @@ async def test_the_table_has_routes_endpoints_in_rotation_and_health(
     table = routing_table(snapshot)
     assert [(t.release_id, t.weight) for t in table.routes[0].targets] == [(str(blue), 100), (str(green), 0)]
     assert {(c.health_path, c.health_interval_s) for c in table.clusters} == {("/up", 0.25)}
+
+
+async def _give_token(sessions: Sessions, release_id: UUID) -> str:
+    token = f"token-of-{release_id}"
+    async with transaction(sessions) as session:
+        await session.execute(update(Release).where(Release.id == release_id).values(preview_token=token))
+    return token
+
+
+async def test_previews_and_the_cookie_are_part_of_the_route(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    token = await _give_token(sessions, green)
+    async with transaction(sessions) as session:
+        await RoutingRepository(session).set_route(
+            environment_id, HOST, [(green, 10), (blue, 90)], previews=[green], sticky=StickySpec(cookie="stay", ttl=60)
+        )
+    async with transaction(sessions) as session:
+        snapshot = await RoutingRepository(session).table()
+    (route,) = snapshot.routes
+    assert route.shares == ((str(green), 10), (str(blue), 90))
+    assert route.previews == (DesiredPreview(str(green), token),)
+    assert token not in repr(snapshot)
+    (host,) = routing_table(snapshot).routes
+    assert (host.previews, host.sticky) == ((Preview(str(green), token),), StickyCookie("stay", 60))
+
+
+async def test_a_previewed_release_without_a_share_is_a_target_of_weight_0(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    token = await _give_token(sessions, green)
+    for shares in ([(blue, 100)], []):
+        async with transaction(sessions) as session:
+            await RoutingRepository(session).set_route(environment_id, HOST, shares, previews=[green])
+            row = await session.get_one(Route, environment_id)
+            assert row.targets[-1] == {"release_id": str(green), "weight": 0, "preview": True}
+            assert [set(target) for target in row.targets[:-1]] == [{"release_id", "weight"}] * len(shares)
+            session.expunge(row)
+        async with transaction(sessions) as session:
+            snapshot = await RoutingRepository(session).table()
+        assert snapshot.routes[0].previews == (DesiredPreview(str(green), token),)
+        assert str(green) in {r.release_id for r in snapshot.releases}
+
+
+async def test_a_preview_without_a_token_is_none_and_setting_again_ends_it(
+    sessions: Sessions, environment: tuple[UUID, UUID, UUID]
+) -> None:
+    environment_id, blue, green = environment
+    await _give_token(sessions, green)
+    for previews, expected in (([blue], []), ([blue, green], [str(green)]), ([], [])):
+        async with transaction(sessions) as session:
+            routes = RoutingRepository(session)
+            await routes.set_route(environment_id, HOST, [(blue, 100)], previews=previews)
+            (route,) = (await routes.table()).routes
+        assert [p.release_id for p in route.previews] == expected
+        assert route.sticky is None
 
 
 async def test_setting_again_replaces_and_removing_removes(

@@ -71,9 +71,9 @@ class Departure:
         try:
             await asyncio.to_thread(sync_files, (self._folder.clusters, self._folder.routes, self._folder.state))
             state = memory.load(self._folder)
-            idle = await self._idle(state.leaving)
+            idle = await self._idle(state.departing)
             if not idle:
-                return bool(state.leaving)
+                return bool(state.departing)
             await asyncio.sleep(QUIET_S)
             return await self._remove(idle)
         except (DeliveryError, OSError) as error:
@@ -92,15 +92,18 @@ class Departure:
             state = memory.load(self._folder)
             if state.pending is not None:
                 return True  # a writer died; the next one has to look first which table Envoy runs
-            gone = idle & await self._idle(state.leaving)
-            busy = tuple(c for c in state.leaving if cluster_name(c) not in gone)
+            gone = idle & await self._idle(state.departing)
             if gone:
-                self._take_down(state, busy)
-            return bool(busy)
+                state = self._take_down(state, gone)
+            return bool(state.departing)
 
-    def _take_down(self, state: State, busy: tuple[ReleaseCluster, ...]) -> None:
-        clusters = (*state.applied.clusters, *busy)
+    def _take_down(self, state: State, gone: frozenset[str]) -> State:
+        """The state without those clusters."""
+        stay = tuple(c for c in state.leaving if cluster_name(c) not in gone)
+        clusters = (*state.applied.clusters, *stay)
         self._publisher.write_clusters(state.applied.generation, clusters)
         kept = {c.release_id for c in clusters}
         since = {release: g for release, g in state.since.items() if release in kept}
-        memory.save(self._folder, replace(state, leaving=busy, since=since))
+        state = replace(state, leaving=stay, since=since)
+        memory.save(self._folder, state)
+        return state

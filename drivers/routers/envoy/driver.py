@@ -17,16 +17,16 @@ from pathlib import Path
 import structlog
 
 from domain.errors import DeliveryError, DependencyError
-from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
-from drivers.routers.envoy.admin import Admin, ReleaseStats
+from drivers.routers.envoy.admin import Admin, ReleaseStats, Versions
 from drivers.routers.envoy.checks import check_table
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.departure import QUIET_S, Departure
 from drivers.routers.envoy.files import ConfigFolder, age_s
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
-from drivers.routers.envoy.readiness import await_health, hold_back, must_be_healthy
+from drivers.routers.envoy.readiness import Look, hold_back
 from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of
 from drivers.routers.envoy.state import State
 
@@ -54,12 +54,12 @@ class EnvoyRouter:
         self._lock = WriterLock(self._folder)
         self._departure = Departure(self._folder, self._admin, self._publisher, self._lock)
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None:
+    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
         check_table(table)
         deadline = Deadline(timeout_s)
         try:
             async with self._lock.held(deadline):
-                await self._apply(table, deadline)
+                await self._apply(table, deadline, readiness)
         except OSError as error:
             raise DependencyError(f"cannot write the router's files in {self._folder.root}: {error}") from error
 
@@ -99,56 +99,57 @@ class EnvoyRouter:
         since = memory.load(self._folder).since
         return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
 
-    async def _apply(self, table: RoutingTable, deadline: Deadline) -> None:
-        versions = await self._admin.versions()  # raises with Envoy away, before anything is written
-        running = generation_of(versions.routes)
-        state = self._settled(running)
-        if state.leaving:
+    async def _apply(self, table: RoutingTable, deadline: Deadline, readiness: Readiness | None) -> None:
+        found = memory.load(self._folder)
+        look = Look(self._admin, found, table, readiness)
+        # Raises with Envoy away, before anything is written.
+        running, _ = await asyncio.gather(self._admin.versions(), look.refresh())
+        generation = generation_of(running.routes)
+        state = self._settled(found, generation)
+        if state.departing:
             self._departure.later()
         if table.generation < state.applied.generation:
             return
         if table.generation == state.applied.generation:
-            if running == table.generation:
+            if generation == table.generation:
                 return
             table = state.applied
-        await self._carry_out(state, table, versions.clusters, deadline)
+        if state is not found or table is state.applied:
+            look = Look(self._admin, state, table, readiness)
+        await self._carry_out(state, table, running, look, deadline)
 
-    def _settled(self, running: int | None) -> State:
-        """What is remembered; if a writer died after Envoy took its table, that is made good."""
-        found = memory.load(self._folder)
+    def _settled(self, found: State, running: int | None) -> State:
+        """What was remembered; if a writer died after Envoy took its table, that is made good."""
         state = memory.settled(found, running)
         if state is not found:
             memory.save(self._folder, state)
         return state
 
-    async def _carry_out(self, state: State, table: RoutingTable, running: str, deadline: Deadline) -> None:
-        """`running`: the version of the clusters that Envoy has."""
+    async def _carry_out(
+        self, state: State, table: RoutingTable, running: Versions, look: Look, deadline: Deadline
+    ) -> None:
         memory.save(self._folder, replace(state, pending=table))
-        dead: frozenset[str] = frozenset()
-        coming = set(map(cluster_name, table.clusters))
+        wanted = table
         try:
-            dead = await self._bring_up(state, table, running, deadline)
+            await self._bring_up(state, table, running, deadline)
+            dead = await look.until_ready(deadline)
             if dead:
                 table = hold_back(state.applied, table, dead)
                 memory.save(self._folder, replace(state, pending=table))
-            await self._publisher.publish_routes(table, deadline)
+            await self._publisher.publish_routes(table, deadline, running.routes)
         except BaseException as error:
             log.warning("router.apply.failed", generation=table.generation, error=str(error))
             await self._restore(state)
             raise
-        # One whose new endpoints are left out of the table has to be brought up, and waited for, once more.
-        held = tuple(sorted(dead & {c.release_id for c in table.clusters if cluster_name(c) in coming}))
-        memory.save(self._folder, replace(memory.confirmed(state, table), held=held))
+        memory.save(self._folder, memory.held_back(memory.confirmed(state, table), wanted, dead))
         self._departure.later()
         if dead:
             raise HeldBackError(sorted(dead))
 
-    async def _bring_up(self, state: State, table: RoutingTable, running: str, deadline: Deadline) -> frozenset[str]:
-        """Old and new clusters side by side, the new ones able to take traffic; returns the releases that are not."""
+    async def _bring_up(self, state: State, table: RoutingTable, running: Versions, deadline: Deadline) -> None:
+        """Old and new clusters side by side."""
         clusters = (*memory.present(state), *table.clusters)
-        await self._publisher.publish_clusters(table.generation, clusters, running, deadline)
-        wanted = must_be_healthy(state.applied, table)
-        return await await_health(self._admin, wanted, deadline, known_bad=state.held)
+        await self._publisher.publish_clusters(table.generation, clusters, deadline, running.clusters)
 
     async def _restore(self, state: State) -> None:
         """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""

@@ -31,15 +31,14 @@ class Publisher:
         return rendered
 
     async def publish_clusters(
-        self, generation: int, clusters: Iterable[ReleaseCluster], running: str, deadline: Deadline
+        self, generation: int, clusters: Iterable[ReleaseCluster], deadline: Deadline, running: str = ""
     ) -> None:
         """Write, and return once Envoy has taken the clusters; new ones may still be warming up.
 
         Nothing is done when exactly these are in the file already, and in Envoy, which runs the version `running`.
         """
         rendered = render_clusters(generation, clusters)
-        on_disk = version_in(read_head(self._folder.clusters))
-        if running == on_disk and same_content(running, rendered.version):
+        if self._is_live(self._folder.clusters, running) and same_content(running, rendered.version):
             return
         write_atomically(self._folder.clusters, rendered.text, sync=False)
         await self._taken(CDS, "clusters", self._folder.clusters, rendered, deadline)
@@ -50,10 +49,17 @@ class Publisher:
         write_atomically(self._folder.routes, rendered.text, sync=False)
         return rendered
 
-    async def publish_routes(self, table: RoutingTable, deadline: Deadline) -> None:
-        """Write, and return once Envoy runs exactly these routes."""
-        rendered = self.write_routes(table)
+    async def publish_routes(self, table: RoutingTable, deadline: Deadline, running: str = "") -> None:
+        """Write, and return once Envoy runs exactly these routes; as for clusters, what is live is not written."""
+        rendered = render_routes(table, self._route_timeout_s)
+        if self._is_live(self._folder.routes, running) and running == rendered.version:
+            return
+        write_atomically(self._folder.routes, rendered.text, sync=False)
         await self._taken(RDS, "routes", self._folder.routes, rendered, deadline)
+
+    @staticmethod
+    def _is_live(file: Path, running: str) -> bool:
+        return running != "" and running == version_in(read_head(file))
 
     async def _taken(self, stat: str, noun: str, file: Path, rendered: Rendered, deadline: Deadline) -> None:
         async def runs() -> bool:

@@ -1,11 +1,13 @@
 """Which endpoints must be able to take traffic before routes move, and waiting for them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
+from functools import partial
 
-from drivers.routers.base import Endpoint, ReleaseCluster, RoutingTable
+from drivers.routers.base import Endpoint, Readiness, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name
+from drivers.routers.envoy.state import State
 
 ALL_HEALTHY_SHARE = 0.3
 # What is left is for the routes of everybody else.
@@ -26,37 +28,73 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
     return tuple(c for c in new.clusters if c.release_id in gaining | (reached & changed))
 
 
-async def await_health(
-    admin: Admin, wanted: Sequence[ReleaseCluster], deadline: Deadline, *, known_bad: Collection[str] = ()
-) -> frozenset[str]:
-    """Return once all endpoints wanted are healthy; when a share of the time is over, one a release is enough.
+class Look:
+    """The health of what is to take traffic, as Envoy saw it when last asked.
 
     Args:
         admin: where Envoy tells.
-        wanted: what is to take traffic.
-        deadline: ends the waiting.
-        known_bad: releases that were not able before: looked at, but not waited for.
-
-    Returns:
-        The releases that have no healthy endpoint.
+        old: what is applied, with `held`, the releases that were not able before: looked at, but not waited for.
+        new: what is to be applied.
+        readiness: what is asked; None: all endpoints for a share of the time, then one a release. All of them only of
+            clusters that are new: of one that serves already and lost an instance, the others are to have the traffic.
     """
-    hopeful = [c for c in wanted if c.endpoints and c.release_id not in known_bad]
-    names = [cluster_name(c) for c in wanted]
-    usable: set[tuple[str, Endpoint]] = set()
 
-    async def all_of_them() -> bool:
-        nonlocal usable
-        usable = await _usable(admin, names)
-        return all((cluster_name(c), e) in usable for c in hopeful for e in c.endpoints)
+    def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: Readiness | None = None) -> None:
+        self._admin = admin
+        self._wanted = {cluster_name(c): c for c in must_be_healthy(old.applied, new)}
+        self._known = frozenset(map(cluster_name, old.applied.clusters))
+        self._held = frozenset(old.held)
+        self._readiness = readiness
+        self._usable: set[tuple[str, Endpoint]] = set()
 
-    async def one_each() -> bool:
-        nonlocal usable
-        usable = await _usable(admin, names)
-        return not _dead(hopeful, usable)
+    async def refresh(self) -> None:
+        """Ask, when there is something to ask for."""
+        if self._wanted:
+            seen = await self._admin.hosts(self._wanted)
+            self._usable = {(name, h.endpoint) for name, hosts in seen.items() for h in hosts if h.healthy}
 
-    if wanted and not await Deadline(deadline.left_s * ALL_HEALTHY_SHARE).until(all_of_them):
-        await Deadline(deadline.left_s * ONE_HEALTHY_SHARE).until(one_each)
-    return _dead(wanted, usable)
+    async def until_ready(self, deadline: Deadline) -> frozenset[str]:
+        """Return once the releases are as ready as they have to be, or the time for that is over.
+
+        What was seen before may do, without asking again: a cluster never changes.
+
+        Returns:
+            The releases that are not ready.
+        """
+        for every_endpoint, seconds in self._phases(deadline):
+            if self._nothing_to_hope_for(every_endpoint=every_endpoint):
+                break
+            if await Deadline(seconds).until(partial(self._look_again, every_endpoint=every_endpoint)):
+                break
+        return self._not_ready(every_endpoint=every_endpoint)
+
+    def _phases(self, deadline: Deadline) -> Iterator[tuple[bool, float]]:
+        """What is asked, and how many seconds for it."""
+        if self._readiness is not None:
+            yield self._readiness.every_endpoint, min(self._readiness.wait_s, deadline.left_s)
+            return
+        yield True, deadline.left_s * ALL_HEALTHY_SHARE
+        yield False, deadline.left_s * ONE_HEALTHY_SHARE
+
+    async def _look_again(self, *, every_endpoint: bool) -> bool:
+        await self.refresh()
+        return self._nothing_to_hope_for(every_endpoint=every_endpoint)
+
+    def _nothing_to_hope_for(self, *, every_endpoint: bool) -> bool:
+        """Whether all are ready but those of which nothing is expected."""
+        hopeful = {c.release_id for c in self._wanted.values() if c.endpoints} - self._held
+        return not hopeful & self._not_ready(every_endpoint=every_endpoint)
+
+    def _not_ready(self, *, every_endpoint: bool) -> frozenset[str]:
+        return frozenset(
+            c.release_id
+            for name, c in self._wanted.items()
+            if not self._ready(name, c, every_endpoint=every_endpoint and name not in self._known)
+        )
+
+    def _ready(self, name: str, cluster: ReleaseCluster, *, every_endpoint: bool) -> bool:
+        healthy = [(name, endpoint) in self._usable for endpoint in cluster.endpoints]
+        return all(healthy) and healthy != [] if every_endpoint else any(healthy)
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
@@ -80,11 +118,3 @@ def _weights(table: RoutingTable) -> dict[tuple[str, str], int]:
 
 def _previews(table: RoutingTable) -> set[tuple[str, str]]:
     return {(route.host, p.release_id) for route in table.routes for p in route.previews}
-
-
-async def _usable(admin: Admin, clusters: Collection[str]) -> set[tuple[str, Endpoint]]:
-    return {(name, h.endpoint) for name, hosts in (await admin.hosts(clusters)).items() for h in hosts if h.healthy}
-
-
-def _dead(clusters: Sequence[ReleaseCluster], usable: Collection[tuple[str, Endpoint]]) -> frozenset[str]:
-    return frozenset(c.release_id for c in clusters if not any((cluster_name(c), e) in usable for e in c.endpoints))

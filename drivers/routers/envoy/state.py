@@ -1,7 +1,7 @@
 """What the driver remembers between two calls, so that the next process can go on after a crash at any moment."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ class State:
         leaving: clusters out of the applied table that may still have requests in flight.
         since: per release, the generation since which it is known without a break: its counters' age.
         held: releases that could not take the traffic they should have had; nobody waits for them again.
+        awaited: names of those leaving clusters that are to come once they are healthy: they are not taken down.
     """
 
     applied: RoutingTable = NOTHING
@@ -31,6 +32,12 @@ class State:
     leaving: tuple[ReleaseCluster, ...] = ()
     since: Mapping[str, int] = field(default_factory=dict)
     held: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+
+    @property
+    def departing(self) -> tuple[ReleaseCluster, ...]:
+        """Leaving for good."""
+        return tuple(c for c in self.leaving if cluster_name(c) not in self.awaited)
 
 
 _ADAPTER = TypeAdapter(State)
@@ -72,6 +79,13 @@ def confirmed(state: State, table: RoutingTable) -> State:
     known = {c.release_id for c in (*table.clusters, *leaving)}
     since = {r: state.since.get(r, table.generation) for r in sorted(known)}
     return State(applied=table, leaving=leaving, since=since)
+
+
+def held_back(state: State, wanted: RoutingTable, dead: Collection[str]) -> State:
+    """The confirmed state, when `dead` releases of the table that was wanted have to wait."""
+    names = {cluster_name(c) for c in wanted.clusters if c.release_id in dead}
+    awaited = tuple(name for name in map(cluster_name, state.leaving) if name in names)
+    return replace(state, held=tuple(sorted(dead)), awaited=awaited)
 
 
 def present(state: State) -> tuple[ReleaseCluster, ...]:

@@ -16,6 +16,7 @@ from drivers.routers.base import (
     HeldBackError,
     HostRoute,
     Preview,
+    Readiness,
     ReleaseCluster,
     RoutingTable,
     WeightedRelease,
@@ -138,12 +139,12 @@ class Bed:
 
         assert await Deadline(10).until(none_left)
 
-    async def until_applied(self, table: RoutingTable) -> None:
+    async def until_applied(self, table: RoutingTable, readiness: Readiness | None = None) -> None:
         """The same table again, as a retry would, until the router has seen that all releases are well."""
 
         async def applied() -> bool:
             try:
-                await self.router.apply(table)
+                await self.router.apply(table, readiness=readiness)
             except HeldBackError:
                 return False
             return True

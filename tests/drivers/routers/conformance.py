@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.routers.base import HeldBackError
+from drivers.routers.base import HeldBackError, Readiness
 from drivers.routers.envoy.deadline import Deadline
 from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, Bed, cluster, route
@@ -95,6 +96,44 @@ class RouterConformance(AudienceConformance):
         bad.healthy = True
         await bed.until_applied(table)
         assert (await bed.get(host="b.localhost")).json()["name"] == "bad"
+
+    async def test_instances_that_are_waited_for_are_looked_at_until_they_are_well(self, bed: Bed) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        await bed.apply([cluster("main", blue)], route(main=100))
+        green.healthy = False
+        table = bed.table([cluster("main", blue, green)], route(main=100))
+        at_once = Readiness(wait_s=0, every_endpoint=True)
+        with pytest.raises(HeldBackError):
+            await bed.router.apply(table, readiness=at_once)
+        with pytest.raises(HeldBackError):
+            await bed.router.apply(table, readiness=replace(at_once, wait_s=0.5))
+        await bed.quiet()
+        assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
+        green.healthy = True
+        await bed.until_applied(table, at_once)
+        assert {(await bed.get()).json()["name"] for _ in range(30)} == {"blue", "green"}
+
+    async def test_traffic_returns_at_once_to_a_release_that_lost_an_instance(self, bed: Bed) -> None:
+        blue, blue2, green = [await bed.upstream(name) for name in ("blue", "blue2", "green")]
+        clusters = [cluster("stable", blue, blue2), cluster("canary", green)]
+        await bed.apply(clusters, route(stable=50, canary=50))
+        blue2.healthy = False
+
+        async def seen_broken() -> bool:
+            return not all(h.healthy for h in await bed.router.endpoint_health("stable"))
+
+        assert await Deadline(10).until(seen_broken)
+        back = bed.table(clusters, route(stable=100, canary=0))
+        await bed.router.apply(back, readiness=Readiness(wait_s=0, every_endpoint=True))
+        assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
+
+    async def test_one_instance_is_enough_where_that_is_asked(self, bed: Bed) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        green.healthy = False
+        await bed.until_applied(
+            bed.table([cluster("main", blue, green)], route(main=100)), Readiness(wait_s=0, every_endpoint=False)
+        )
+        assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
 
     async def test_the_same_and_older_generations_change_nothing(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")

@@ -1,0 +1,96 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from sqlalchemy import delete
+
+from activities import routing
+from activities.routing import RouteWriter
+from drivers.routers.base import EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
+from storage.engine import Sessions, transaction
+from storage.models import RoutingGeneration
+from storage.repositories.routing import RoutingRepository
+
+
+class PartlyReadyRouter:
+    """Takes every table, but holds back the releases in `bad`."""
+
+    def __init__(self, *bad: str) -> None:
+        self.bad = set(bad)
+        self.tables: list[RoutingTable] = []
+        self.asked: list[Readiness] = []
+        self.busy = False
+
+    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
+        assert timeout_s
+        assert readiness
+        assert not self.busy, "two writers at once"
+        self.busy = True
+        await asyncio.sleep(0)
+        self.busy = False
+        self.tables.append(table)
+        self.asked.append(readiness)
+        if self.bad:
+            raise HeldBackError(sorted(self.bad))
+
+    async def applied_generation(self) -> int | None:
+        return self.tables[-1].generation if self.tables else None
+
+    async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
+        raise NotImplementedError(release_id)
+
+    async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
+        raise NotImplementedError(release_ids)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def generation(sessions: Sessions) -> AsyncIterator[int]:
+    """Of a change that is committed."""
+    yield await _change(sessions)
+    async with transaction(sessions) as session:
+        await session.execute(delete(RoutingGeneration))
+
+
+async def _change(sessions: Sessions) -> int:
+    async with transaction(sessions) as session:
+        return await RoutingRepository(session).touch()
+
+
+async def test_who_waits_for_a_release_holds_up_nobody_else(sessions: Sessions, generation: int) -> None:
+    router = PartlyReadyRouter("warming")
+    writer = RouteWriter(sessions, router)
+    waiting = asyncio.create_task(writer.apply(generation, needing=["warming"]))
+    for _ in range(3):
+        change = await _change(sessions)
+        assert await writer.apply(change, needing=["other"]) == change
+        assert router.tables[-1].generation == change
+    assert not waiting.done()
+    router.bad.clear()
+    assert await waiting == change
+
+
+async def test_a_release_that_stays_bad_fails_those_who_need_it(
+    sessions: Sessions, generation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "PATIENCE_FOR_ALL_S", 0.1)
+    monkeypatch.setattr(routing, "PATIENCE_S", 0.3)
+    router = PartlyReadyRouter("broken", "worse")
+    writer = RouteWriter(sessions, router)
+    with pytest.raises(HeldBackError) as caught:
+        await writer.apply(generation, needing=["broken", "fine"])
+    assert caught.value.release_ids == {"broken"}
+    assert (router.asked[0].every_endpoint, router.asked[-1].every_endpoint) == (True, False)
+    assert await writer.apply(generation, needing=["fine"]) == generation
+
+
+async def test_many_callers_share_one_application(sessions: Sessions, generation: int) -> None:
+    router = PartlyReadyRouter()
+    writer = RouteWriter(sessions, router)
+    changes = [generation, *[await _change(sessions) for _ in range(9)]]
+    assert set(await asyncio.gather(*(writer.apply(change) for change in changes))) == {max(changes)}
+    assert [table.generation for table in router.tables] == [max(changes)]
+    await writer.apply()
+    assert len(router.tables) == 2

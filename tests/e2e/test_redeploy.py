@@ -1,6 +1,7 @@
 """Builds that exist are deployed, retried and promoted again on the real stack."""
 
 import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from examples.client import ApiError
 from tests.support.load_process import load_on
@@ -92,3 +93,53 @@ def test_retry_of_a_failed_build_builds_it_again(again):
     assert deployment["retry_of"] == shipped.deployment["id"]
     with pytest.raises(ApiError, match="no good build"):
         again.api.promote_again(deployment["id"], "please")
+
+
+def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_judged(platform, records):
+    """Scenario 5."""
+    app = platform.app("window")
+    kept = {"rollout": {"scale_down_delay": 60, "verify_seconds": 0.5}}
+    first = app.ship_good(spec=kept)
+    second = app.ship_good(spec=kept)
+    canary = {"deployment_strategy": "canary", "canary_percentage": 50}
+    with load_on(app.service, rps=100) as load:
+        back = app.api.deploy(first.deployment["build_id"], **canary)
+        assert app.api.wait(back.operation_id, 60)["status"] == "completed"
+        assert app.api.deployment(back.deployment_id)["analysis"] is None, "inside: no analysis"
+        assert app.service.version() == first.version
+        summary = load.stop()
+    assert summary["failures"] == 0, summary["examples"]
+    # What was replaced is kept in its turn, and a rollback of the returned version goes there.
+    rolled_back = app.api.rollback(back.deployment_id, "the other way round")
+    assert rolled_back["rolled_back_to_build_id"] == second.deployment["build_id"]
+    assert app.service.version() == second.version
+
+    until(lambda: not _runs(records, first), "the end of the first version", 30)
+    judged = {"duration": 30, "min_requests": 30, "compare": ["errors"], "min_effect": 4}
+    third = app.ship_good(spec={**kept, "analysis": judged})
+    fourth = app.ship_good(spec={"rollout": {"scale_down_delay": 0, "verify_seconds": 0.5}})
+    until(lambda: not _runs(records, third), "the end of the third version", 30)
+    with load_on(app.service, rps=200):
+        again = app.api.deploy(third.deployment["build_id"], **canary)
+        assert app.api.wait(again.operation_id, 60)["status"] == "completed"
+    assert app.api.deployment(again.deployment_id)["analysis"]["verdict"] == "pass", "outside: it is judged"
+    assert app.service.version() == third.version != fourth.version
+
+
+def _runs(records, shipped) -> bool:
+    return bool(records.all("SELECT id FROM instances WHERE release_id = %s", shipped.deployment["id"]))
+
+
+async def test_a_start_delivered_twice_is_one_run_and_a_finished_one_stays_finished(platform, records):
+    """Scenario 12."""
+    app = platform.app("twice")
+    shipped = app.ship_good()
+    operation_id = shipped.operation["operation_id"]
+    again = "UPDATE outbox SET done_at = NULL, due_at = now() WHERE resource_id = %s RETURNING id"
+    assert len(records.all(again, operation_id)) == 1
+    until(lambda: records.one("SELECT done_at FROM outbox WHERE resource_id = %s", operation_id)["done_at"], "a relay")
+    client = await Client.connect(platform.stack.addresses["temporal"])
+    runs = [run async for run in client.list_workflows(f"WorkflowId = '{operation_id}'")]
+    assert [run.status for run in runs] == [WorkflowExecutionStatus.COMPLETED]
+    assert app.api.operation(operation_id)["status"] == "completed"
+    assert len(records.all("SELECT id FROM releases WHERE deployment_id = %s", shipped.deployment["id"])) == 1

@@ -60,6 +60,7 @@ async def source() -> AsyncIterator[Envoy]:
     envoy = Envoy(bed)
     await envoy.route()
     yield envoy
+    await bed.close()
     await bed.kill()
     for upstream in bed.upstreams:
         await upstream.stop()

@@ -5,15 +5,13 @@
 
 import argparse
 import math
-import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
+from tests.bench.api import bench_platform, report
 from tests.bench.rollback import RPS, WAYS, Bench
-from tests.support.platform import Platform
+from tests.bench.router import switch_times
 
 
 def main() -> int:
@@ -21,18 +19,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="rollbacks of each kind")
     rounds = parser.parse_args().rounds
-    folder = Path(tempfile.mkdtemp(prefix="de-bench-", dir="/tmp"))
-    folder.chmod(0o755)  # PostgreSQL may run as another user when we are root
-    platform = Platform(folder / "data", folder / "repositories")
-    try:
+    with bench_platform() as platform:
         bench = Bench(platform)
         say(f"rollback at {RPS} requests/s, ms until the last request of the bad release, {rounds} times each:")
         for words, way in WAYS:
             say(f"  {words:36} {summary(bench.measure(way, rounds))}")
         bench.close()
-    finally:
-        platform.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with bench_platform() as platform:
+        say("reads of one API process on one core, against a bare route with the same body and authentication:")
+        report(platform)
+    say("a change of routes alone under 1000 requests/s, ms until the first answer by the new weights:")
+    say(f"  {summary(sorted(switch_times(30)))}")
     return 0
 
 

@@ -146,10 +146,14 @@ class ShrinkRelease(Payload):
 
 
 class PromoteRelease(Payload):
-    """Make a release the environment's stable one."""
+    """Make a release the environment's stable one.
+
+    `deployment_id`: whose release it is from then on; None: it stays its own deployment's (a rollback's target).
+    """
 
     environment_id: UUID
     release_id: UUID
+    deployment_id: UUID | None = None
 
 
 class RetireRelease(Payload):

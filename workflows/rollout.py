@@ -238,7 +238,12 @@ class Rollout:
         await self._flow.call(SHRINK_RELEASE, request, summary=f"drain the old version down to {keep}")
 
     async def _promote(self) -> None:
-        request = PromoteRelease(environment_id=self._flow.place.environment_id, release_id=self._new.release_id)
+        place = self._flow.place
+        request = PromoteRelease(
+            environment_id=place.environment_id,
+            release_id=self._new.release_id,
+            deployment_id=None if self._taking_back else place.deployment_id,
+        )
         await call(PROMOTE_RELEASE, request, summary="make it the stable version")
 
     async def _retire(self, keep: float) -> None:

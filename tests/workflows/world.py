@@ -97,6 +97,7 @@ class World:
         self.still_runs = False
         self.deaf: set[str] = set()
         self.refused_routes: dict[str, str] = {}
+        self.away: dict[str, int] = {}  # how many attempts at a route find the router away
 
     @property
     def last(self) -> RecordProgress:
@@ -294,7 +295,11 @@ class World:
         routed = {s.release_id for s in request.shares}
         shares += [f"preview {self._side(release)}" for release in request.previews if release not in routed]
         words = ", ".join(shares) or "nobody"
-        if words in self.refused_routes and "route new 100" in self.done:
+        if self.away.get(words):
+            self.away[words] -= 1
+            raise ApplicationError("the router is away", {}, type="DEPENDENCY_UNAVAILABLE")
+        moved = any(done.startswith("route new") for done in self.done)
+        if words in self.refused_routes and moved:
             raise ApplicationError(f"{words} is refused", {}, type=self.refused_routes[words], non_retryable=True)
         await self._do(f"route {words}")
         return r.AppliedRoute(generation=1)

@@ -1,5 +1,7 @@
 """Stopped at odd moments, and the way back while what the engine stands on is away."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -91,22 +93,40 @@ async def test_the_new_version_that_keeps_the_traffic_gets_all_of_its_instances(
     assert bench.world.done[-6:] == kept
 
 
-async def test_an_outage_is_no_reason_to_keep_a_bad_version(time_skipping_env) -> None:
-    """The router is away for longer than one activity tries to reach it; the bad version must not get everything."""
+# More attempts than there are in a quarter of an hour.
+LONG = 150
+
+
+@asynccontextmanager
+async def skipping(time_skipping_env) -> AsyncIterator[Bench]:
+    """A bench whose waits take no time, with a release that serves."""
     async with await time_skipping_env() as env:
         await register(env)
         queue = f"test-{uuid4()}"
         world = World(env.client, queue)
         world.old_release()
-        world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
-        world.away["old 100"] = 150
         first, builds = workers(env, queue, world)
         async with first, builds:
-            what = order()
-            handle = await env.client.start_workflow(
-                WorkflowName.BUILD_AND_DEPLOY, what, id=str(what.place.operation_id), task_queue=queue
-            )
-            with pytest.raises(WorkflowFailureError):
-                await handle.result()
+            yield Bench(env.client, queue, world)
+
+
+async def test_a_rollback_outlives_an_outage(time_skipping_env) -> None:
+    """Its records and routes may have changed already, so that it must not give up."""
+    async with skipping(time_skipping_env) as bench:
+        bench.world.still_runs = True
+        bench.world.away["take back"] = LONG
+        await (await bench.start(rollback(place()))).result()
+    assert bench.world.done == ["take back", "stop new", "return turn"]
+    assert status(bench) is DeploymentStatus.ROLLED_BACK
+
+
+async def test_an_outage_is_no_reason_to_keep_a_bad_version(time_skipping_env) -> None:
+    """The router is away for longer than one activity tries to reach it; the bad version must not get everything."""
+    async with skipping(time_skipping_env) as bench:
+        world = bench.world
+        world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
+        world.away["old 100"] = LONG
+        with pytest.raises(WorkflowFailureError):
+            await (await bench.start(order())).result()
     assert world.away["old 100"] == 0
     assert world.done[-3:] == ["route old 100", "stop new", "return turn"]

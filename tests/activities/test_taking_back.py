@@ -19,6 +19,7 @@ from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTab
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route
+from storage.repositories.projections import ProjectionRepository
 from storage.repositories.releases import ReleaseRepository
 
 
@@ -254,6 +255,20 @@ async def test_done_again_after_a_crash_though_a_rollout_has_the_turn_by_now(his
     taken = await take_back(found, bad)
     assert taken.release
     assert (taken.release.release_id, taken.bad_release_id) == (before, bad)
+
+
+@pytest.mark.parametrize(("swapped", "ends"), [(True, "rolled_back"), (False, "success")])
+async def test_a_rollback_that_is_lost_ends_by_what_it_did(history, take_back, sessions, swapped, ends):
+    found = await history(2)
+    bad = found.releases[1]
+    async with transaction(sessions) as session:
+        deployment = await session.get_one(Deployment, bad)
+        deployment.status, operation_id = "rolling_back", deployment.operation_id
+    if swapped:
+        await take_back(found, bad)
+    async with transaction(sessions) as session:
+        await ProjectionRepository(session).lost(operation_id, {"code": "ORCHESTRATION_LOST"})
+        assert (await session.get_one(Deployment, bad)).status == ends
 
 
 @pytest.mark.parametrize("change", ["another service", "its time is over"])

@@ -93,7 +93,8 @@ class ReleaseActivities:
                 raise nothing_before()
             await releases.hold(place.environment_id, place.deployment_id)
             # Taken back into service: the environment's clean-up leaves it alone from here on.
-            await releases.move(target.id, ReleaseState.STARTING)
+            if target.state != ReleaseState.ACTIVE:  # nobody came to retire it: it counts as serving
+                await releases.move(target.id, ReleaseState.STARTING)
         return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
 
     @implements(PROMOTE_RELEASE)

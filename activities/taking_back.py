@@ -16,6 +16,9 @@ from storage.models import Release
 from storage.repositories.releases import ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
+# Active: the workflow that promoted the bad one was lost before it retired the one before.
+STILL_RUNS = (ReleaseState.RETIRED, ReleaseState.ACTIVE)
+
 
 @dataclass(frozen=True)
 class Swap:
@@ -60,7 +63,7 @@ class TakeBackActivity:
             if target is None:
                 raise nothing_before()
             target = await releases.get(target.id, lock=True)
-            if target.state != ReleaseState.RETIRED or not await self._can_serve(target):
+            if target.state not in STILL_RUNS or not await self._can_serve(target):
                 return None
             await releases.hold(place.environment_id, place.deployment_id)
             await releases.make_current(place.environment_id, target.id)

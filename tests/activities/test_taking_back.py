@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from activities.taking_back import TakeBackActivity
-from contracts.rollouts import OpenRelease, PromoteRelease, TakeBack, TakenBack
+from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
 from domain.delivery import ServiceSpec
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTable, TrafficCounters
@@ -132,6 +132,22 @@ async def test_never_to_a_release_that_was_taken_back_itself(history, take_back,
     taken = await take_back(found, found.releases[2])
     assert taken.release
     assert taken.release.release_id == found.releases[0]
+
+
+async def test_one_that_nobody_retired_is_a_way_back_like_any_other(history, take_back, sessions):
+    """The workflow that promoted the bad one was lost before it retired the one before."""
+    found = await history(2)
+    before, bad = found.releases
+    async with transaction(sessions) as session:
+        (await session.get_one(Release, before)).state = "active"
+    request = ReopenRelease(place=found.place(bad))
+    opened = await ActivityEnvironment().run(ReleaseActivities(sessions, None).reopen, request)
+    assert opened.release.release_id == before
+    async with transaction(sessions) as session:
+        (await session.get_one(Environment, found.environment_id)).holder_deployment_id = None
+    taken = await take_back(found, bad)
+    assert taken.release
+    assert taken.release.release_id == before
 
 
 async def test_only_what_serves_can_be_taken_back(history, take_back):

@@ -14,7 +14,7 @@ from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
-from storage.models import Instance, Release
+from storage.models import Environment, Instance, Release
 from storage.repositories.keeping import KeepingRepository
 from storage.repositories.releases import InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
@@ -95,27 +95,37 @@ class InstanceKeeper:
         async with transaction(self._sessions) as session:
             abandoned = await KeepingRepository(session).abandoned()
         for release in abandoned:
+            if not await self._claim(release):
+                continue
             log.warning("keeper.abandoned", release_id=str(release.id))
-            await self._traffic_to_current(release)
+            await self._writer.apply()
             await self._stopper.stop(release.id, keep=0)
-            async with transaction(self._sessions) as session:
-                was_good = release.was_healthy  # a rollback's target that came no further may be tried again
-                ended = ReleaseState.STOPPED if was_good else ReleaseState.FAILED
-                await ReleaseRepository(session).move(release.id, ended)
 
-    async def _traffic_to_current(self, release: Release) -> None:
-        """Whatever the lost workflow had done to the route: all of it goes to the stable release again."""
+    async def _claim(self, release: Release) -> bool:
+        """End it and give its traffic to the stable release, in one transaction; False: it is wanted again by now.
+
+        Ending the ones before it took its time. Should the keeper die behind this, the instances are found as those of
+        a release that is over.
+        """
         async with transaction(self._sessions) as session:
-            keeping, routes = KeepingRepository(session), RoutingRepository(session)
+            keeping = KeepingRepository(session)
             environment, route = await keeping.environment_and_route(release.environment_id)
+            if await keeping.claim_unwanted(release.id, [ReleaseState.STARTING]) is None:
+                return False
+            # A rollback's target that came no further may be tried again.
+            ended = ReleaseState.STOPPED if release.was_healthy else ReleaseState.FAILED
+            await ReleaseRepository(session).move(release.id, ended)
             environment.holder_deployment_id = None
-            if route is None or not any(t["release_id"] == str(release.id) for t in route.targets):
-                return
-            if environment.current_release_id:
-                await routes.set_route(environment.id, environment.host, [(environment.current_release_id, 100)])
-            else:
-                await routes.remove_route(environment.id)
-        await self._writer.apply()
+            if route is not None and any(t["release_id"] == str(release.id) for t in route.targets):
+                await self._route_to_current(RoutingRepository(session), environment)
+        return True
+
+    @staticmethod
+    async def _route_to_current(routes: RoutingRepository, environment: Environment) -> None:
+        if environment.current_release_id:
+            await routes.set_route(environment.id, environment.host, [(environment.current_release_id, 100)])
+        else:
+            await routes.remove_route(environment.id)
 
     async def _end_leaked(self, running: Sequence[InstanceStatus]) -> None:
         """Instances of releases that are over; only what was seen before the releases were read."""

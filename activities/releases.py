@@ -54,9 +54,12 @@ class ReleaseActivities:
         )
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
+            # Its lock first: somebody may be taking the stable release back at this very moment, without a turn.
+            environment = await releases.environment(place.environment_id, lock=True)
+            again = environment.holder_deployment_id == place.deployment_id
             stable = await releases.stable(place.environment_id)
             await releases.hold(place.environment_id, place.deployment_id)
-            release = await self._returning(releases, new) or await releases.open(new)
+            release = await self._returning(releases, new, again=again) or await releases.open(new)
         return OpenedRelease(
             release=release_ref(release),
             stable=release_ref(stable) if stable else None,
@@ -64,13 +67,16 @@ class ReleaseActivities:
         )
 
     @staticmethod
-    async def _returning(releases: ReleaseRepository, new: NewRelease) -> Release | None:
-        """An old release of the same build and service that is still kept: it comes back as it is."""
-        known = await releases.of_deployment(new.release_id)
-        if known is not None:
-            return known  # an attempt before this one
-        kept = await releases.kept(new.environment_id, new.build_id, new.service, now())
-        return await releases.take_over(kept, new.release_id) if kept else None
+    async def _returning(releases: ReleaseRepository, new: NewRelease, *, again: bool) -> Release | None:
+        """An old release of the same build and service that is still kept: it comes back as it is.
+
+        It stays its own deployment's until it is promoted: should it not come so far, it is still a way back.
+        `again`: an attempt before this one may have taken it back into service already.
+        """
+        if await releases.of_deployment(new.release_id) is not None:
+            return None  # an attempt before this one opened a new one
+        kept = await releases.kept(new.environment_id, new.build_id, new.service, now(), or_starting=again)
+        return await releases.move(kept.id, ReleaseState.STARTING) if kept else None
 
     @implements(REOPEN_RELEASE)
     @reported
@@ -78,6 +84,7 @@ class ReleaseActivities:
         place = request.place
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
+            await releases.environment(place.environment_id, lock=True)
             bad = await releases.stable(place.environment_id)
             if bad is None or bad.deployment_id != place.deployment_id:
                 raise serves_no_more(bad)
@@ -86,14 +93,17 @@ class ReleaseActivities:
                 raise nothing_before()
             await releases.hold(place.environment_id, place.deployment_id)
             # Taken back into service: the environment's clean-up leaves it alone from here on.
-            await releases.move(target.id, ReleaseState.STARTING)
+            if target.state != ReleaseState.ACTIVE:  # nobody came to retire it: it counts as serving
+                await releases.move(target.id, ReleaseState.STARTING)
         return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
 
     @implements(PROMOTE_RELEASE)
     @reported
     async def promote(self, request: PromoteRelease) -> Nothing:
         async with transaction(self._sessions) as session:
-            await ReleaseRepository(session).make_current(request.environment_id, request.release_id)
+            await ReleaseRepository(session).make_current(
+                request.environment_id, request.release_id, request.deployment_id
+            )
         return Nothing()
 
     @implements(RETIRE_RELEASE)

@@ -75,9 +75,9 @@ class RouteWriter:
             routes = RoutingRepository(session)
             await routes.writer_lock()
             snapshot = await routes.table()
-            self._held_back = frozenset()
             try:
                 await self._router.apply(routing_table(snapshot), readiness=readiness)
+                self._held_back = frozenset()  # not before: with the router away everything is as it was
             except HeldBackError as error:
                 self._held_back = error.release_ids
                 log.info("routes.held_back", release_ids=sorted(error.release_ids))

@@ -16,6 +16,9 @@ from storage.models import Release
 from storage.repositories.releases import ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
+# Active: the workflow that promoted the bad one was lost before it retired the one before.
+STILL_RUNS = (ReleaseState.RETIRED, ReleaseState.ACTIVE)
+
 
 @dataclass(frozen=True)
 class Swap:
@@ -48,8 +51,9 @@ class TakeBackActivity:
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
             environment = await releases.environment(place.environment_id, lock=True)
-            if environment.holder_deployment_id == place.deployment_id:
-                return await self._swapped_before(releases, request)
+            swapped = await self._swapped_before(releases, place.deployment_id)
+            if swapped:
+                return swapped
             if environment.holder_deployment_id is not None:
                 return None  # somebody moves things there: it takes the turn
             bad = await releases.stable(place.environment_id)
@@ -59,24 +63,27 @@ class TakeBackActivity:
             if target is None:
                 raise nothing_before()
             target = await releases.get(target.id, lock=True)
-            if target.state != ReleaseState.RETIRED or not await self._can_serve(target):
+            if target.state not in STILL_RUNS or not await self._can_serve(target):
                 return None
-            generation = await RoutingRepository(session).set_route(
-                place.environment_id, environment.host, [(target.id, 100)]
-            )
             await releases.hold(place.environment_id, place.deployment_id)
             await releases.make_current(place.environment_id, target.id)
             await releases.move(bad.id, ReleaseState.RETIRED, stop_after=now())
+            await releases.mark_taken_back(place.deployment_id, target.build_id)
+            # Last: like the keeper, which locks a release and then makes a generation.
+            generation = await RoutingRepository(session).set_route(
+                place.environment_id, environment.host, [(target.id, 100)]
+            )
             return Swap(target, bad, generation)
 
     @staticmethod
-    async def _swapped_before(releases: ReleaseRepository, request: TakeBack) -> Swap | None:
-        """An attempt before this one died between its transaction and the router: what it wanted stands in the rows."""
-        bad = await releases.of_deployment(request.place.deployment_id)
-        target = await releases.stable(request.place.environment_id)
-        if bad is None or target is None or bad.id == target.id:
-            return None
-        return Swap(target, bad, None)
+    async def _swapped_before(releases: ReleaseRepository, deployment_id: UUID) -> Swap | None:
+        """An attempt before this one died between its transaction and the router: what it wanted stands in the rows.
+
+        Who has the turn does not matter: a rollout that got it since then may stand in the rows, too.
+        """
+        target = await releases.taken_back_to(deployment_id)
+        bad = await releases.of_deployment(deployment_id) if target else None
+        return Swap(target, bad, None) if target and bad else None
 
     async def _can_serve(self, release: Release) -> bool:
         """All of its instances take traffic by the router's own checks, so that it bears the whole load."""

@@ -55,5 +55,10 @@ class EnvironmentTidier:
             await self._stop(release_id)
 
     async def _stop(self, release_id: UUID) -> None:
+        """Unless a rollback wants it back by now: stopping the ones before it took its time."""
+        async with transaction(self._sessions) as session:
+            over = [ReleaseState.STOPPED, ReleaseState.FAILED]
+            if await KeepingRepository(session).claim_unwanted(release_id, over) is None:
+                return
         log.warning("keeper.overdue", release_id=str(release_id))
         await self._stopper.stop(release_id, keep=0)

@@ -38,6 +38,10 @@ CLEAN_UP = Policy(start_to_close=timedelta(minutes=2), schedule_to_close=timedel
 # Moving traffic: the router may need to warm up clusters first.
 TRAFFIC = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(minutes=15))
 
+# Taking back what users meet now: its records change with the routes, so that giving up half-way would leave the router
+# behind them, and a bad version with the traffic, for good.
+TRAFFIC_BACK = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=None)
+
 # Watching instances or draining: as long as the spec says (bounded by it), silent at most ten seconds.
 WATCH = Policy(
     start_to_close=timedelta(hours=2),

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.operations import Place
 from contracts.payload import Nothing, Payload
-from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, WATCH
+from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
 from domain.delivery import ServiceSpec, StickySpec
 from domain.turns import TurnPolicy
@@ -146,10 +146,14 @@ class ShrinkRelease(Payload):
 
 
 class PromoteRelease(Payload):
-    """Make a release the environment's stable one."""
+    """Make a release the environment's stable one.
+
+    `deployment_id`: whose release it is from then on; None: it stays its own deployment's (a rollback's target).
+    """
 
     environment_id: UUID
     release_id: UUID
+    deployment_id: UUID | None = None
 
 
 class RetireRelease(Payload):
@@ -314,7 +318,7 @@ AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthRepo
 SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)
 SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFIC)
 VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
-TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC)
+TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC_BACK)
 CHECK_PREVIEW = ActivityStub("traffic.check_preview", CheckPreview, Nothing, WATCH)
 REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
 RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)

@@ -8,6 +8,7 @@ from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from domain.delivery import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
 from domain.rollout import RolloutPlan, plan_delivery
+from workflows.calls import call, to_the_end
 from workflows.ledger import Ledger
 from workflows.operation import OperationWorkflow
 from workflows.rollout import Rollout
@@ -37,7 +38,8 @@ class DeliveringWorkflow(OperationWorkflow):
             artifact_digest=artifact_digest,
             service=spec.service_for(self.place.environment),
         )
-        opened = await self.call(OPEN_RELEASE, request, summary="open the release")
+        # Stopped meanwhile or not: what was opened has to be undone by the rollout, so its answer is waited for.
+        opened = await to_the_end(call(OPEN_RELEASE, request, summary="open the release"))
         await Rollout(self, opened, self._plan(spec, opened), spec).run()
 
     def _plan(self, spec: DeliverySpec, opened: OpenedRelease) -> RolloutPlan:

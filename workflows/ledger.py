@@ -33,6 +33,10 @@ class Ledger:
         return self._progress
 
     def begin(self, now: datetime) -> None:
+        """Under way, unless somebody wants it stopped already."""
+        if self.status is OperationStatus.CANCELLING:
+            self._change(started_at=now)
+            return
         self._move(OperationStatus.IN_PROGRESS, started_at=now, current_step="Starting")
 
     def start_step(self, name: StepName, words: str, now: datetime, *, waiting: bool = False) -> None:

@@ -82,7 +82,9 @@ class RollbackWorkflow(OperationWorkflow):
 
     async def _roll_back(self) -> OpenedRelease:
         await self.take_turn()
-        opened = await self.call(REOPEN_RELEASE, ReopenRelease(place=self.place), summary="find the previous release")
+        # Stopped meanwhile or not: the rollout undoes it.
+        request = ReopenRelease(place=self.place)
+        opened = await to_the_end(call(REOPEN_RELEASE, request, summary="find the previous release"))
         plan = plan_rollback(replicas=opened.release.replicas, old_replicas=1)
         await Rollout(self, opened, plan, DeliverySpec(), taking_back=True).run()
         return opened

@@ -5,7 +5,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, RetryState
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
@@ -39,7 +40,7 @@ from domain.delivery import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind
-from workflows.calls import call, ends_within, to_the_end, unless
+from workflows.calls import call, ends_within, explain, to_the_end, unless
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow
@@ -67,6 +68,7 @@ class Rollout:
         self._weight = 0
         self._opened = False  # whether any route leads to the new version, a preview or more
         self._shrunk = False
+        self._started = 0
 
     async def run(self) -> None:
         """Follow the plan; on any fault before the release is promoted undo it, then raise the fault."""
@@ -84,9 +86,10 @@ class Rollout:
         self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.HEALTHY)
 
     async def _follow(self, first: int, end: int) -> None:
+        """From the final switch on. No deadline: a promotion that a dead database holds up must still be made."""
         for index, step in enumerate(self._plan.steps[first:end], first):
             await self._flow.say(step.describe(), fraction=index / len(self._plan.steps))
-            await self._within_deadline(step)
+            await self._do(step)
 
     async def _advance(self, end: int) -> None:
         """The steps up to the final switch: people may hold between two of them, or ask to skip what is left."""
@@ -123,7 +126,8 @@ class Rollout:
     async def _do(self, step: PlanStep) -> None:
         match step.kind:
             case StepKind.START:
-                await self._start(self._new, step.count or self._new.replicas)
+                self._started = step.count or self._new.replicas
+                await self._start(self._new, self._started)
             case StepKind.SHIFT:
                 await self._shift(step.weight or 0)
             case StepKind.CHECK:
@@ -238,7 +242,12 @@ class Rollout:
         await self._flow.call(SHRINK_RELEASE, request, summary=f"drain the old version down to {keep}")
 
     async def _promote(self) -> None:
-        request = PromoteRelease(environment_id=self._flow.place.environment_id, release_id=self._new.release_id)
+        place = self._flow.place
+        request = PromoteRelease(
+            environment_id=place.environment_id,
+            release_id=self._new.release_id,
+            deployment_id=None if self._taking_back else place.deployment_id,
+        )
         await call(PROMOTE_RELEASE, request, summary="make it the stable version")
 
     async def _retire(self, keep: float) -> None:
@@ -267,38 +276,51 @@ class Rollout:
             self._flow.tell_rolled_back(self._stable)
 
     async def _traffic_back(self) -> bool:
-        """Give the traffic back; False when the stable side cannot take it and the new one therefore keeps it."""
-        try:
-            if self._stable and self._shrunk:
-                await self._flow.say("Starting the stable version's instances again", fraction=1)
-                await self._restore(self._stable)
-            await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
-        except (ActivityError, ApplicationError):
-            if self._weight == 0 or self._stable is None:
-                raise
-            workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
-            return False
-        return True
+        """Give the traffic back; False when the stable side cannot take it and the new one therefore keeps it.
+
+        That the engine's own parts are away (router, database, workers) says nothing about the stable side: a bad
+        version must not get everything because of it, so the way back is tried until it can be gone.
+        """
+        while True:
+            try:
+                await self._go_back()
+            except ActivityError as fault:
+                if self._weight == 0 or self._stable is None:
+                    raise
+                if fault.retry_state is RetryState.TIMEOUT or isinstance(fault.__cause__, TemporalTimeoutError):
+                    workflow.logger.warning("the traffic could not go back yet; trying on")
+                    continue
+                if fault.activity_type == SHIFT_TRAFFIC.name and explain(fault).code != ErrorCode.STABLE_UNHEALTHY:
+                    raise
+                workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
+                return False
+            return True
+
+    async def _go_back(self) -> None:
+        if self._stable and self._shrunk:
+            await self._flow.say("Starting the stable version's instances again", fraction=1)
+            await self._bring_up(self._stable, "the stable version again")
+        await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
 
     async def _keep_new(self) -> None:
         """Traffic never moves onto a broken side: the new version stays, as the stable one, and the run fails."""
         await self._flow.say("The stable version is unhealthy: the new one keeps the traffic", fraction=1)
         await call(SHIFT_TRAFFIC, self._route(FULL), summary="all traffic to the new version, which is healthy")
+        if self._started < self._new.replicas:  # between two batches: the rest has to come, as far as it can
+            with suppress(ActivityError):
+                await self._bring_up(self._new, "the rest of the new version")
         await self._promote()
         if self._stable:
             await self._retire(0)
         self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
 
-    async def _restore(self, stable: ReleaseRef) -> None:
-        size = stable.replicas
-        await call(
-            START_INSTANCES,
-            StartInstances(release_id=stable.release_id, count=size),
-            summary="start the stable version again",
-        )
-        await call(
-            AWAIT_HEALTHY, AwaitHealthy(release_id=stable.release_id, count=size), summary="wait until it is healthy"
-        )
+    async def _bring_up(self, release: ReleaseRef, words: str) -> None:
+        """All of its instances, whoever wants to stop it meanwhile."""
+        size = release.replicas
+        start = StartInstances(release_id=release.release_id, count=size)
+        await call(START_INSTANCES, start, summary=f"start {words}")
+        healthy = AwaitHealthy(release_id=release.release_id, count=size)
+        await call(AWAIT_HEALTHY, healthy, summary="wait until it is healthy")
 
 
 def _left_out_when_promoted(step: PlanStep) -> bool:

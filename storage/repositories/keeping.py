@@ -36,16 +36,20 @@ class KeepingRepository:
         return set(release_ids) - set(await self._session.scalars(statement))
 
     async def abandoned(self) -> Sequence[Release]:
-        """Releases on their way up whose operations are all over: their workflow was lost."""
-        open_operation = (
-            select(Operation.id)
-            .where(Operation.resource_id == Release.deployment_id, Operation.status.not_in(FINISHED_OPERATIONS))
-            .exists()
-        )
-        # A rollback starts the release before: it is its environment's business, not its own deployment's.
+        """Releases on their way up in environments in which nothing is under way: their workflow was lost.
+
+        A rollback and a return start a release of another deployment, so its own operation tells nothing.
+        """
         moving = _moving(Release.environment_id)
-        statement = select(Release).where(Release.state == ReleaseState.STARTING, ~open_operation, ~moving)
+        statement = select(Release).where(Release.state == ReleaseState.STARTING, ~moving)
         return (await self._session.scalars(statement)).all()
+
+    async def claim_unwanted(self, release_id: UUID, states: Sequence[ReleaseState]) -> Release | None:
+        """The release, locked, if it is still in one of these states and nothing is under way in its environment."""
+        statement = select(Release).where(
+            Release.id == release_id, Release.state.in_(states), ~_moving(Release.environment_id)
+        )
+        return await self._session.scalar(statement.with_for_update(of=Release))
 
     async def deserted(self) -> Sequence[Environment]:
         """Environments that a finished deployment still holds: its workflow was lost before it gave the turn back."""

@@ -79,7 +79,10 @@ class ProjectionRepository:
         return list(await self._session.scalars(statement.order_by(Operation.id).limit(limit)))
 
     async def lost(self, operation_id: UUID, error: dict[str, Any]) -> None:
-        """End an operation whose workflow is gone; its deployment fails with it unless it is finished or serves."""
+        """End an operation whose workflow is gone; its deployment fails with it unless it is finished or serves.
+
+        One whose traffic and records were taken back already, in one transaction, is rolled back.
+        """
         found = await self._session.scalar(
             update(Operation)
             .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS))
@@ -89,5 +92,9 @@ class ProjectionRepository:
         if found is not None:
             current = select(Environment.id).join(Release, Release.id == Environment.current_release_id)
             serves = await self._session.scalar(current.where(Release.deployment_id == found))
-            status = DeploymentStatus.SUCCESS if serves else DeploymentStatus.FAILED
+            taken_back = await self._session.scalar(
+                select(Deployment.rolled_back_to_build_id).where(Deployment.id == found)
+            )
+            without = DeploymentStatus.ROLLED_BACK if taken_back else DeploymentStatus.FAILED
+            status = DeploymentStatus.SUCCESS if serves else without
             await self.deployment(found, {"status": status, "error": error, "next_open": None})

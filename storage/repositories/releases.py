@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -101,23 +101,21 @@ class ReleaseRepository:
         return await self._session.scalar(select(Release).where(Release.deployment_id == deployment_id))
 
     async def kept(
-        self, environment_id: UUID, build_id: UUID, service: dict[str, Any], now: datetime
+        self, environment_id: UUID, build_id: UUID, service: dict[str, Any], now: datetime, *, or_starting: bool
     ) -> Release | None:
-        """A release of this very build and service that was stable and still runs, locked; None when there is none."""
+        """A release of this very build and service that was stable and still runs, locked; None when there is none.
+
+        `or_starting`: one that is being taken back into service counts, too.
+        """
+        kept = (Release.state == ReleaseState.RETIRED) & (Release.stop_after > now)
         statement = select(Release).where(
             Release.environment_id == environment_id,
             Release.build_id == build_id,
             Release.service == service,
-            Release.state == ReleaseState.RETIRED,
             Release.was_healthy,
-            Release.stop_after > now,
+            or_(kept, Release.state == ReleaseState.STARTING) if or_starting else kept,
         )
         return await self._session.scalar(statement.order_by(Release.promoted_at.desc()).limit(1).with_for_update())
-
-    async def take_over(self, release: Release, deployment_id: UUID) -> Release:
-        """Take a kept release back into service for a new deployment."""
-        release.deployment_id = deployment_id
-        return await self.move(release.id, ReleaseState.STARTING)
 
     async def move(self, release_id: UUID, state: ReleaseState, *, stop_after: datetime | None = None) -> Release:
         """Change the state; moving to where it is already changes nothing."""
@@ -129,14 +127,37 @@ class ReleaseRepository:
             release.was_healthy = True
         return release
 
-    async def make_current(self, environment_id: UUID, release_id: UUID) -> None:
-        """Make a release the environment's stable one and remember the one before."""
+    async def make_current(self, environment_id: UUID, release_id: UUID, deployment_id: UUID | None = None) -> None:
+        """Make a release the environment's stable one and remember the one before.
+
+        `deployment_id`: whose release it is from now on; None: it stays its own deployment's.
+        """
         environment = await self.environment(environment_id, lock=True)
         release = await self.move(release_id, ReleaseState.ACTIVE)
+        release.deployment_id = deployment_id or release.deployment_id
         if environment.current_release_id != release_id:
             environment.previous_release_id = environment.current_release_id
             environment.current_release_id = release_id
             release.promoted_at = func.now()
+
+    async def mark_taken_back(self, deployment_id: UUID, build_id: UUID) -> None:
+        """Remember, in the transaction that moves the traffic, to which build a deployment was taken back."""
+        statement = update(Deployment).where(Deployment.id == deployment_id)
+        await self._session.execute(statement.values(rolled_back_to_build_id=build_id))
+
+    async def taken_back_to(self, deployment_id: UUID) -> Release | None:
+        """The release that a deployment was taken back to, None when it was not."""
+        statement = (
+            select(Release)
+            .join(Deployment, Deployment.environment_id == Release.environment_id)
+            .where(
+                Deployment.id == deployment_id,
+                Release.build_id == Deployment.rolled_back_to_build_id,
+                Release.deployment_id != deployment_id,
+                Release.was_healthy,
+            )
+        )
+        return await self._session.scalar(statement.order_by(Release.promoted_at.desc()).limit(1))
 
     async def hold(self, environment_id: UUID, deployment_id: UUID) -> None:
         """Who has the environment's turn, for people who look at it."""

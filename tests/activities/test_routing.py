@@ -6,10 +6,12 @@ from sqlalchemy import delete
 
 from activities import routing
 from activities.routing import RouteWriter
+from domain.errors import DependencyError
 from drivers.routers.base import EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
 from storage.engine import Sessions, transaction
 from storage.models import RoutingGeneration
 from storage.repositories.routing import RoutingRepository
+from tests.support.waiting import until
 
 
 class PartlyReadyRouter:
@@ -20,10 +22,13 @@ class PartlyReadyRouter:
         self.tables: list[RoutingTable] = []
         self.asked: list[Readiness] = []
         self.busy = False
+        self.fault: Exception | None = None
 
     async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
         assert timeout_s
         assert readiness
+        if self.fault:
+            raise self.fault
         assert not self.busy, "two writers at once"
         self.busy = True
         await asyncio.sleep(0)
@@ -94,3 +99,18 @@ async def test_many_callers_share_one_application(sessions: Sessions, generation
     assert [table.generation for table in router.tables] == [max(changes)]
     await writer.apply()
     assert len(router.tables) == 2
+
+
+async def test_what_is_held_back_is_not_forgotten_when_the_router_goes_away(
+    sessions: Sessions, generation: int
+) -> None:
+    """Somebody else finds the router away; who waits for a release must not take that for its being live."""
+    router = PartlyReadyRouter("warming")
+    writer = RouteWriter(sessions, router)
+    waiting = asyncio.create_task(writer.apply(generation, needing=["warming"]))
+    await until(lambda: bool(router.tables))
+    router.fault = DependencyError("the router is away")
+    with pytest.raises(DependencyError):
+        await writer.apply()
+    with pytest.raises(DependencyError):
+        await waiting

@@ -1,21 +1,26 @@
 """Taking a live release back at once: who gets the traffic, and when it takes a rollout instead."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from activities.taking_back import TakeBackActivity
-from contracts.rollouts import OpenRelease, TakeBack, TakenBack
+from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
 from domain.delivery import ServiceSpec
+from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTable, TrafficCounters
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route
+from storage.repositories.projections import ProjectionRepository
+from storage.repositories.releases import ReleaseRepository
 
 
 class WrittenDown:
@@ -25,8 +30,11 @@ class WrittenDown:
         self.tables: list[RoutingTable] = []
         self.healthy = 2
         self.fault: Exception | None = None
+        self.looked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
+    async def apply(self, table: RoutingTable, *, readiness: Readiness) -> None:
         if self.fault:
             raise self.fault
         self.tables.append(table)
@@ -35,6 +43,8 @@ class WrittenDown:
         return self.tables[-1].generation if self.tables else None
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
+        self.looked.set()
+        await self.may_answer.wait()
         return [EndpointHealth(Endpoint("127.0.0.1", 9000 + n), n < self.healthy, 0) for n in range(2)]
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
@@ -124,6 +134,22 @@ async def test_never_to_a_release_that_was_taken_back_itself(history, take_back,
     assert taken.release.release_id == found.releases[0]
 
 
+async def test_one_that_nobody_retired_is_a_way_back_like_any_other(history, take_back, sessions):
+    """The workflow that promoted the bad one was lost before it retired the one before."""
+    found = await history(2)
+    before, bad = found.releases
+    async with transaction(sessions) as session:
+        (await session.get_one(Release, before)).state = "active"
+    request = ReopenRelease(place=found.place(bad))
+    opened = await ActivityEnvironment().run(ReleaseActivities(sessions, None).reopen, request)
+    assert opened.release.release_id == before
+    async with transaction(sessions) as session:
+        (await session.get_one(Environment, found.environment_id)).holder_deployment_id = None
+    taken = await take_back(found, bad)
+    assert taken.release
+    assert taken.release.release_id == before
+
+
 async def test_only_what_serves_can_be_taken_back(history, take_back):
     found = await history(2)
     with pytest.raises(ApplicationError) as refused:
@@ -169,7 +195,96 @@ async def test_a_kept_release_of_the_same_build_returns(history, open_release, s
         assert opened.release.release_id == found.releases[0]
         assert opened.stable.release_id == found.releases[1]
     kept = await row(Release, found.releases[0])
-    assert (kept.state, kept.deployment_id) == ("starting", again)
+    assert (kept.state, kept.deployment_id) == ("starting", found.releases[0])
+
+
+async def _kept(sessions, found) -> UUID:
+    """The first release is one that a deployment of its build takes back into service."""
+    async with transaction(sessions) as session:
+        release = await session.get_one(Release, found.releases[0])
+        release.service = ServiceSpec(command="serve", replicas=2).model_dump(mode="json")
+    return await _deployment_of(sessions, found, found.builds[0])
+
+
+async def test_a_return_that_is_not_finished_leaves_the_way_back_open(history, open_release, sessions, row):
+    found = await history(2)
+    old, bad = found.releases
+    again = await _kept(sessions, found)
+    assert (await open_release(found, again, found.builds[0])).returning
+    async with transaction(sessions) as session:
+        assert (await ReleaseRepository(session).before(await session.get_one(Release, bad))).id == old
+        (await session.get_one(Deployment, again)).status = "cancelled"
+    async with transaction(sessions) as session:
+        await ReleaseRepository(session).move(old, ReleaseState.STOPPED)
+        assert (await ReleaseRepository(session).before(await session.get_one(Release, bad))).id == old
+    assert (await row(Release, old)).deployment_id == old
+
+
+async def test_a_return_that_is_finished_is_its_deployments_release(history, open_release, sessions, row):
+    found = await history(2)
+    again = await _kept(sessions, found)
+    opened = await open_release(found, again, found.builds[0])
+    request = PromoteRelease(
+        environment_id=found.environment_id, release_id=opened.release.release_id, deployment_id=again
+    )
+    for _ in range(2):
+        await ActivityEnvironment().run(ReleaseActivities(sessions, None).promote, request)
+    assert (await row(Release, found.releases[0])).deployment_id == again
+    assert (await row(Environment, found.environment_id)).current_release_id == found.releases[0]
+
+
+async def _until_blocked(sessions) -> None:
+    """Until somebody waits for a row's lock in this database."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    found = 0
+    while not found:
+        async with transaction(sessions) as session:
+            found = await session.scalar(text(waiting)) or 0
+
+
+async def test_a_rollout_that_gets_the_turn_meanwhile_stands_beside_what_serves_then(
+    history, take_back, open_release, router, sessions
+):
+    found = await history(2)
+    before, bad = found.releases
+    new = await _deployment_of(sessions, found, found.builds[1])
+    router.may_answer.clear()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        taking = tasks.create_task(take_back(found, bad))
+        await router.looked.wait()
+        opening = tasks.create_task(open_release(found, new, found.builds[1]))
+        await _until_blocked(sessions)
+        router.may_answer.set()
+    assert taking.result().release.release_id == before
+    assert opening.result().stable.release_id == before, "not the one that was just taken back"
+
+
+async def test_done_again_after_a_crash_though_a_rollout_has_the_turn_by_now(history, take_back, router, sessions):
+    found = await history(2)
+    before, bad = found.releases
+    router.fault = ConnectionError("the worker died here")
+    with pytest.raises(ApplicationError):
+        await take_back(found, bad)
+    router.fault = None
+    async with transaction(sessions) as session:
+        (await session.get_one(Environment, found.environment_id)).holder_deployment_id = new_id()
+    taken = await take_back(found, bad)
+    assert taken.release
+    assert (taken.release.release_id, taken.bad_release_id) == (before, bad)
+
+
+@pytest.mark.parametrize(("swapped", "ends"), [(True, "rolled_back"), (False, "success")])
+async def test_a_rollback_that_is_lost_ends_by_what_it_did(history, take_back, sessions, swapped, ends):
+    found = await history(2)
+    bad = found.releases[1]
+    async with transaction(sessions) as session:
+        deployment = await session.get_one(Deployment, bad)
+        deployment.status, operation_id = "rolling_back", deployment.operation_id
+    if swapped:
+        await take_back(found, bad)
+    async with transaction(sessions) as session:
+        await ProjectionRepository(session).lost(operation_id, {"code": "ORCHESTRATION_LOST"})
+        assert (await session.get_one(Deployment, bad)).status == ends
 
 
 @pytest.mark.parametrize("change", ["another service", "its time is over"])

@@ -21,7 +21,7 @@ from workflows.registry import WORKFLOWS, sandbox
 TEN_DAYS = timedelta(days=10)
 
 
-def _workers(env: WorkflowEnvironment, queue: str, world: World) -> tuple[Worker, Worker]:
+def workers(env: WorkflowEnvironment, queue: str, world: World) -> tuple[Worker, Worker]:
     return (
         Worker(
             env.client,
@@ -35,7 +35,7 @@ def _workers(env: WorkflowEnvironment, queue: str, world: World) -> tuple[Worker
     )
 
 
-async def _register(env: WorkflowEnvironment) -> None:
+async def register(env: WorkflowEnvironment) -> None:
     """This server knows no search attributes of its own."""
     keyword = {DELIVERY_STATUS.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD}
     request = AddSearchAttributesRequest(search_attributes=keyword, namespace=env.client.namespace)
@@ -49,11 +49,11 @@ def _status(world: World) -> DeploymentStatus | None:
 async def test_ten_days_and_a_new_worker_later_an_approval_goes_on(time_skipping_env) -> None:
     """Scenario 13. Histories that code of before wrote while waiting replay in test_histories (`awaiting_approval`)."""
     async with await time_skipping_env() as env:
-        await _register(env)
+        await register(env)
         queue = f"test-{uuid4()}"
         world = World(env.client, queue)
         wanted = order().model_copy(update={"approval": ApprovalPolicy()})
-        first, builds = _workers(env, queue, world)
+        first, builds = workers(env, queue, world)
         async with first, builds:
             handle: WorkflowHandle = await env.client.start_workflow(
                 WorkflowName.BUILD_AND_DEPLOY,
@@ -66,7 +66,7 @@ async def test_ten_days_and_a_new_worker_later_an_approval_goes_on(time_skipping
         began = await env.get_current_time()
         await env.sleep(TEN_DAYS)
         assert await env.get_current_time() - began >= TEN_DAYS
-        upgraded, builds = _workers(env, queue, world)  # nothing in its memory: it replays the history
+        upgraded, builds = workers(env, queue, world)  # nothing in its memory: it replays the history
         async with upgraded, builds:
             await handle.execute_update(Action.APPROVE, BEN)
             await handle.result()

@@ -97,6 +97,7 @@ class World:
         self.still_runs = False
         self.deaf: set[str] = set()
         self.refused_routes: dict[str, str] = {}
+        self.away: dict[str, int] = {}  # how many attempts at a route, or to take back, find the router away
 
     @property
     def last(self) -> RecordProgress:
@@ -248,6 +249,7 @@ class World:
     async def take_back(self, request: r.TakeBack) -> r.TakenBack:
         if not self.still_runs:
             return r.TakenBack()
+        self._reach_router("take back")
         await self._do("take back")
         return r.TakenBack(release=self.stable, bad_release_id=request.place.deployment_id)
 
@@ -294,7 +296,9 @@ class World:
         routed = {s.release_id for s in request.shares}
         shares += [f"preview {self._side(release)}" for release in request.previews if release not in routed]
         words = ", ".join(shares) or "nobody"
-        if words in self.refused_routes and "route new 100" in self.done:
+        self._reach_router(words)
+        moved = any(done.startswith("route new") for done in self.done)
+        if words in self.refused_routes and moved:
             raise ApplicationError(f"{words} is refused", {}, type=self.refused_routes[words], non_retryable=True)
         await self._do(f"route {words}")
         return r.AppliedRoute(generation=1)
@@ -309,6 +313,11 @@ class World:
     async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:
         await self._do("verify")
         return r.TrafficReport(probes=3, requests=100, error_rate_percent=0.0, p95_response_time_ms=4.0)
+
+    def _reach_router(self, words: str) -> None:
+        if self.away.get(words):
+            self.away[words] -= 1
+            raise ApplicationError("the router is away", {}, type="DEPENDENCY_UNAVAILABLE")
 
     def _side(self, release_id: UUID) -> str:
         return "old" if self.stable and release_id == self.stable.release_id else "new"

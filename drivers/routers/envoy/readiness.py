@@ -98,13 +98,15 @@ class Look:
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
-    """The new table, but for the hosts that would get a dead release: those stay as they are in the old one.
+    """The new table, but for the hosts that would get a dead release: their routes stay as they are in the old one.
 
     Its generation stays below the new table's, so that this can be applied again.
     """
     hosts = {route.host for route in new.routes if route.reached.intersection(dead)}
     kept = tuple(route for route in old.routes if route.host in hosts)
-    needed = {release_id for route in kept for release_id in route.named}
+    # Reached in both and able to take it: then where it is now counts, whatever holds the others back.
+    able = {release_id for route in new.routes if route.host in hosts for release_id in route.reached}.difference(dead)
+    needed = {release_id for route in kept for release_id in route.named} - able
     clusters = {c.release_id: c for c in new.clusters} | {
         c.release_id: c for c in old.clusters if c.release_id in needed
     }

@@ -1,0 +1,118 @@
+"""The keeper: what it decided to end is looked at again before each end, for one end takes as long as its requests."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from activities.keeping import InstanceKeeper
+from activities.routing import RouteWriter
+from drivers.targets.base import InstanceStatus
+from runtime.ids import new_id, now
+from storage.engine import transaction
+from storage.models import Environment, Instance, Operation, Release
+
+
+class NothingRuns:
+    """A target without instances."""
+
+    async def list_instances(self) -> Sequence[InstanceStatus]:
+        return []
+
+
+class Stopper:
+    """Remembers what it was asked to stop; while it stops the first one, something else happens."""
+
+    def __init__(self, meanwhile: Callable[[UUID], Awaitable[None]]) -> None:
+        self.stopped: list[UUID] = []
+        self._meanwhile = meanwhile
+
+    async def stop(self, release_id: UUID, *, keep: int) -> None:
+        assert keep == 0
+        self.stopped.append(release_id)
+        if len(self.stopped) == 1:
+            await self._meanwhile(release_id)
+
+
+class Router:
+    async def apply(self, table, *, readiness) -> None:
+        """Taken as it is."""
+
+
+@pytest.fixture
+def look(sessions):
+    """One look of a keeper whose stopper is given."""
+
+    async def run(stopper: Stopper) -> None:
+        keeper = InstanceKeeper(sessions, NothingRuns(), stopper, RouteWriter(sessions, Router()))
+        await keeper.look()
+
+    return run
+
+
+@pytest.fixture
+def left_behind(history, sessions):
+    """Two environments without anything under way, whose first release is in this state; releases by environment."""
+
+    async def make(state: str) -> dict[UUID, UUID]:
+        made = [await history(2) for _ in range(2)]
+        async with transaction(sessions) as session:
+            await session.execute(update(Operation).values(status="completed"))
+            for found in made:
+                release = await session.get_one(Release, found.releases[0])
+                release.state, release.stop_after = state, None
+                release.updated_at = now() - timedelta(minutes=5)
+                where = {"release_id": release.id, "address": "127.0.0.1", "port": 9000}
+                session.add(Instance(id=f"{release.id}-0", index=0, **where))
+        return {found.environment_id: found.releases[0] for found in made}
+
+    return make
+
+
+@pytest.fixture
+def take_back_into_service(sessions):
+    """A rollback in an environment: it holds the turn and brings the release up."""
+
+    async def run(environment_id: UUID, release_id: UUID) -> None:
+        async with transaction(sessions) as session:
+            environment = await session.get_one(Environment, environment_id)
+            names = {"organization_id": environment.organization_id, "project_id": environment.project_id}
+            work = Operation(
+                id=new_id(),
+                **names,
+                kind="rollback",
+                status="in_progress",
+                requested_by="me",
+                resource_id=environment.current_release_id,
+            )
+            session.add(work)
+            environment.holder_deployment_id = environment.current_release_id
+            (await session.get_one(Release, release_id)).state = "starting"
+
+    return run
+
+
+@pytest.mark.parametrize("state", ["starting", "stopped"])
+async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
+    left_behind, look, take_back_into_service, sessions, state
+):
+    releases = await left_behind(state)
+    chosen: list[UUID] = []
+
+    async def wanted_again(first: UUID) -> None:
+        environment_id, release_id = next(item for item in releases.items() if item[1] != first)
+        chosen.append(environment_id)
+        await take_back_into_service(environment_id, release_id)
+
+    stopper = Stopper(wanted_again)
+    await look(stopper)
+    [environment_id] = chosen
+    assert releases[environment_id] not in stopper.stopped
+    async with transaction(sessions) as session:
+        environment = await session.get_one(Environment, environment_id)
+        assert environment.holder_deployment_id == environment.current_release_id
+        assert (await session.get_one(Release, releases[environment_id])).state == "starting"
+        [other] = [release for release in releases.values() if release != releases[environment_id]]
+        assert (await session.get_one(Release, other)).state == "stopped"

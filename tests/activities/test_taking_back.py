@@ -68,6 +68,16 @@ def row(sessions):
     return get
 
 
+async def test_the_same_build_deployed_twice_is_no_way_back(history, sessions, take_back):
+    found = await history(3)
+    good, twice, bad = found.releases
+    async with transaction(sessions) as session:
+        (await session.get_one(Release, twice)).build_id = found.builds[2]
+    taken = await take_back(found, bad)
+    assert taken.release
+    assert taken.release.release_id == good
+
+
 async def test_the_kept_release_gets_everything_at_once(history, take_back, router, row):
     found = await history(3)
     _, before, bad = found.releases

@@ -102,6 +102,8 @@ class Rollout:
                 await self._analyse(index, step.seconds or self._spec.analysis.duration, fraction)
             else:
                 await self._within_deadline(step)
+        # Whoever paused during the last step holds the final switch.
+        await self._flow.gate(fraction=end / len(self._plan.steps))
 
     async def _pause(self, step: PlanStep, fraction: float) -> None:
         """Hold for a time, or until a person says so; promoting ends both."""

@@ -89,6 +89,21 @@ async def test_promoted_while_paused_goes_to_the_end(bench: Bench) -> None:
     assert routes == ["route new 100"]
 
 
+async def test_paused_during_the_last_step_holds_the_final_switch(bench: Bench) -> None:
+    bench.world.old_release()
+    let_go = bench.world.hold("traffic.verify")
+    handle = await bench.start(order())
+    await bench.world.reached["traffic.verify"].wait()
+    await handle.execute_update(Action.PAUSE, BEN)
+    let_go.set()
+    await until(lambda: status(bench) is DeploymentStatus.PAUSED)
+    assert "promote new" not in bench.world.done
+    await handle.execute_update(Action.RESUME, BEN)
+    await handle.result()
+    assert status(bench) is DeploymentStatus.SUCCESS
+    assert "promote new" in bench.world.done
+
+
 async def test_aborted_while_paused_goes_back(bench: Bench) -> None:
     bench.world.old_release()
     let_go = bench.world.hold("traffic.verify")

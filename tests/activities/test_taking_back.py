@@ -12,7 +12,7 @@ from activities.routing import RouteWriter
 from activities.taking_back import TakeBackActivity
 from contracts.rollouts import OpenRelease, TakeBack, TakenBack
 from domain.delivery import ServiceSpec
-from drivers.routers.base import Endpoint, EndpointHealth, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTable, TrafficCounters
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route
@@ -26,7 +26,7 @@ class WrittenDown:
         self.healthy = 2
         self.fault: Exception | None = None
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15) -> None:
+    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
         if self.fault:
             raise self.fault
         self.tables.append(table)

@@ -166,3 +166,16 @@ def test_settings_read_back_what_they_wrote_and_names_are_unique():
     assert EnvironmentSettings.model_validate_json(settings.model_dump_json()) == settings
     with pytest.raises(ValidationError, match="more than one 'weekend'"):
         EnvironmentSettings(windows=(window(), window()))
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\x00b", "line\nbreak", "\u202ebackwards", "a'b", "x" * 65])
+def test_names_are_for_people(name):
+    with pytest.raises(ValidationError):
+        window(name=name)
+    assert window(name="Jahresende ❄ 2026").name
+
+
+@pytest.mark.parametrize("duration", [True, False, 0, -5, "P1Y", "soon", None])
+def test_durations_are_times(duration):
+    with pytest.raises(ValidationError):
+        window(duration=duration)

@@ -304,6 +304,9 @@ class Rollout:
 
 
 def _left_out_when_promoted(step: PlanStep) -> bool:
-    """Pauses, analysis, the weights on the way, and shrinking the old side while it still has the traffic."""
-    on_the_way = step.kind is StepKind.SHIFT and step.weight != FULL
+    """Pauses, analysis, the weights on the way, and shrinking the old side while it still has the traffic.
+
+    The preview is opened all the same: a check that is not left out asks there.
+    """
+    on_the_way = step.kind is StepKind.SHIFT and step.weight not in (0, FULL)
     return on_the_way or step.kind in (StepKind.PAUSE, StepKind.ANALYSE, StepKind.SHRINK)

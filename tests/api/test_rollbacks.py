@@ -109,6 +109,19 @@ async def test_temporal_being_away_answers_202_at_once(fresh, operations, build_
     assert operation.json()["data"]["kind"] == "rollback"
 
 
+async def test_a_database_that_goes_away_after_the_commit_leaves_the_promise(fresh, operations, build_of, monkeypatch):
+    await build_of(fresh, "1.0.0")
+    new = await build_of(fresh, "1.1.0")
+
+    async def away(*_: object) -> None:
+        raise DependencyError("the database does not answer")
+
+    monkeypatch.setattr("api.rollbacks.Rollback.outcome", away)
+    response = await fresh.developer.post(path(new), REASON)
+    assert response.status_code == 202
+    assert (await fresh.developer.get(response.json()["data"]["progress_url"])).json()["data"]["kind"] == "rollback"
+
+
 async def test_nothing_to_roll_back_names_the_state(fresh, operations, build_of):
     only = await build_of(fresh, "1.0.0")
     alone = await fresh.developer.post(path(only), REASON)

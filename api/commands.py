@@ -29,6 +29,11 @@ class Command:
         self._keyed = keyed
         self.fresh = True
 
+    @property
+    def key(self) -> str | None:
+        """What names this request for whoever it is passed on to; the same for the same caller's same key."""
+        return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
+
     async def run(self, effect: Effect) -> Response:
         """Carry out an effect and keep its answer, both or neither; or give the answer kept from before."""
         async with transaction(self._parts.sessions) as session:

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import audited, deployment_entry
 from api.auth.principal import Principal
 from api.parts import Parts
 from api.starts import place_of, record_operation, try_start
@@ -22,7 +25,8 @@ from domain.lifecycle import (
 )
 from runtime.ids import new_id
 from storage.engine import transaction
-from storage.models import Deployment, Operation
+from storage.models import AuditEntry, Deployment, Operation
+from storage.repositories.audit import AuditRepository
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.operations import OperationRepository
@@ -53,6 +57,7 @@ class Rollback:
     principal: Principal
     deployment_id: UUID
     reason: str
+    request_id: str
 
     async def record(self, session: AsyncSession) -> Operation:
         """The operation to wait for: the running one, told to go back, or a new one of kind rollback.
@@ -69,7 +74,9 @@ class Rollback:
             # No row is locked here: the workflow writes these rows while it answers.
             await ensure_started(self.parts, operation)
             request = AbortRequest(actor=self.principal.subject, reason=self.reason)
-            await self.parts.operations.abort(operation.id, request)
+            entry = partial(self._entry, deployment)
+            async with audited(self.parts.sessions, session, self.principal.tenant, entry):
+                await self.parts.operations.abort(operation.id, request)
             return operation
         # One rollback at a time: the second request finds the first one's mark.
         deployment = await deployments.get(self.deployment_id, lock=True)
@@ -107,11 +114,17 @@ class Rollback:
         )
         order = RollbackInput(place=place, reason=self.reason)
         operation = await record_operation(session, OperationKind.ROLLBACK, place, order, (StepName.ROLLOUT,))
+        entry = self._entry(deployment, operation_id=str(operation.id))  # with the state before
         deployment.status = DeploymentStatus.ROLLING_BACK
         deployment.rollback_operation_id = operation.id
         deployment.rollback_reason = self.reason
-        await session.flush()
+        await AuditRepository(session, tenant).write(entry)
         return operation
+
+    def _entry(self, deployment: Deployment, **facts: Any) -> AuditEntry:
+        return deployment_entry(
+            self.principal, deployment, "rollback", reason=self.reason, request_id=self.request_id, **facts
+        )
 
     async def outcome(self, operation: Operation) -> Deployment | None:
         """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed."""

@@ -219,6 +219,12 @@ class DeliverySpec(SpecModel):
                 "set analysis.max_error_rate or analysis.max_p95_ms"
             )
             raise ValueError(msg)
+        if not self.analysis.compare and not self.analysis.has_limits:
+            msg = (
+                "analysis has nothing to judge by: compare with the stable version, or set analysis.max_error_rate or "
+                "analysis.max_p95_ms"
+            )
+            raise ValueError(msg)
         return self
 
     def service_for(self, environment: EnvironmentName) -> ServiceSpec:

@@ -31,6 +31,7 @@ service:
   health:
     path: /
 """
+_ADDED = re.compile(r"\[key\]|constrained-float|literal\[.*\]")
 _PROCESS = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 
@@ -84,7 +85,8 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
 
 
 def _path(problem: ErrorDetails) -> Path:
-    return tuple(part for part in problem["loc"] if part != "[key]")
+    """Where it is in the file, without what pydantic adds: keys as such, and the alternatives of `pause`."""
+    return tuple(part for part in problem["loc"] if not _ADDED.fullmatch(str(part)))
 
 
 def _wording(problem: ErrorDetails) -> str:

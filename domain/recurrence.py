@@ -10,6 +10,7 @@ from dateutil.rrule import rrulestr
 MAX_RULE = 500
 MAX_COUNT = 10_000
 MAX_INTERVAL = 1_000
+WEEKDAYS_OF = {"MONTHLY": 5, "YEARLY": 53}  # how often a weekday can occur in one period, as in BYDAY=-1FR
 MAX_MINUTES = 4  # values of BYMINUTE: with 24 hours at most 96 occurrences a day
 
 STEPS: Mapping[str, timedelta] = {
@@ -86,11 +87,19 @@ def _check_whole(parts: Mapping[str, str]) -> None:
         raise ValueError(f"BYMINUTE may have at most {MAX_MINUTES} values")
     if "BYSETPOS" in parts and frequency in ("HOURLY", "DAILY"):
         raise ValueError(f"BYSETPOS makes no sense with FREQ={frequency}")
-    if frequency in STEPS and re.search("[0-9]", parts.get("BYDAY", "")):
-        raise ValueError(f"BYDAY with a number makes no sense with FREQ={frequency}")
+    _check_numbered_days(frequency, parts.get("BYDAY", ""))
     for name in ("INTERVAL", "COUNT"):
         if "," in parts.get(name, ""):
             raise ValueError(f"{name} must be one number")
+
+
+def _check_numbered_days(frequency: str, days: str) -> None:
+    numbers = [int(number) for number in re.findall("[0-9]+", days)]
+    most = WEEKDAYS_OF.get(frequency)
+    if numbers and most is None:
+        raise ValueError(f"BYDAY with a number makes no sense with FREQ={frequency}")
+    if not all(1 <= number <= (most or 0) for number in numbers):
+        raise ValueError(f"BYDAY with FREQ={frequency} counts from 1 to {most}, or from the end from -1 to -{most}")
 
 
 def _parse_until(value: str) -> tuple[datetime, bool]:

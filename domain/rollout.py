@@ -119,6 +119,8 @@ def plan_delivery(
     steps = steps_of(
         strategy, spec.rollout, canary_percentage=canary_percentage, analysis_seconds=spec.analysis.duration
     )
+    if not spec.analysis.has_limits:  # with all of the traffic on the new version there is nobody to compare with
+        steps = tuple(s.model_copy(update={"analyse": None}) if s.weight == FULL else s for s in steps)
     return plan_rollout(
         strategy,
         spec.rollout,
@@ -156,7 +158,8 @@ def plan_rollout(
         body = _plan_blue_green(options, replicas)
     elif old_replicas == 0:
         stepped = strategy in (Strategy.CANARY, Strategy.RAMP)
-        body = _plan_first(options, replicas, first_analysis if stepped else None)
+        dark = strategy is Strategy.CANARY and bool(steps) and steps[0].weight == 0
+        body = _plan_first(options, replicas, first_analysis if stepped else None, dark=dark)
     elif strategy is Strategy.ROLLING:
         body = _plan_rolling(options, replicas, old_replicas)
         keep = 0.0
@@ -202,9 +205,13 @@ def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan
     return RolloutPlan(strategy=Strategy.BLUE_GREEN, replicas=replicas, old_replicas=old_replicas, steps=steps)
 
 
-def _plan_first(options: RolloutSpec, replicas: int, analysis: float | None) -> list[PlanStep]:
-    """Nobody to compare with, and nobody else to serve: health, then all of the traffic, then the limits."""
-    return [_start(replicas), _shift(FULL), _verify(options), *_analyse(analysis)]
+def _plan_first(options: RolloutSpec, replicas: int, analysis: float | None, *, dark: bool) -> list[PlanStep]:
+    """Nobody to compare with, and nobody else to serve: health, then all of the traffic, then the limits.
+
+    Who asks for a dark launch gets one here too: reached by its preview only, until somebody resumes.
+    """
+    hidden = [_shift(0), PlanStep(kind=StepKind.PAUSE)] if dark else []
+    return [_start(replicas), *hidden, _shift(FULL), _verify(options), *_analyse(analysis)]
 
 
 def _plan_blue_green(options: RolloutSpec, replicas: int) -> list[PlanStep]:

@@ -50,12 +50,27 @@ class Window(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f'\"`]+$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^'\"`]+$")]
     kind: WindowKind
     time_zone: Annotated[str, StringConstraints(max_length=64)]
     start: NaiveDatetime
     duration: Annotated[timedelta, Field(gt=timedelta(0), le=MAX_DURATION)]
     rrule: Annotated[str, StringConstraints(max_length=MAX_RULE)] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _readable(cls, name: str) -> str:
+        """It stands in sentences for people: no control characters, nothing that turns the direction of the text."""
+        if not name.isprintable() or not name.strip():
+            raise ValueError("must be printable and not blank")
+        return name
+
+    @field_validator("duration", mode="before")
+    @classmethod
+    def _no_truth(cls, duration: object) -> object:
+        if isinstance(duration, bool):
+            raise ValueError("must be ISO 8601 such as PT8H, or a number of seconds")  # noqa: TRY004 - pydantic's way
+        return duration
 
     @field_validator("time_zone")
     @classmethod

@@ -102,7 +102,9 @@ class Operations:
             ConflictError: it is finished, past its final switch, or being stopped already.
             DependencyError: Temporal or its workers do not answer.
         """
-        await self._update(operation_id, ABORT_UPDATE, request, key=f"abort-{operation_id}")
+        # The same person's same words are the same abort; somebody else's is refused, as it is being stopped already.
+        words = hashlib.sha256(f"{request.actor}\0{request.reason}".encode()).hexdigest()[:32]
+        await self._update(operation_id, ABORT_UPDATE, request, key=f"abort-{words}")
 
     async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
         """Tell a rollout what somebody decided; the same key twice is the same decision.
@@ -112,20 +114,19 @@ class Operations:
             ForbiddenError: this person may not (four eyes).
             DependencyError: Temporal or its workers do not answer.
         """
-        await self._update(operation_id, action, request, key=f"{action}-{key}")
+        named = hashlib.sha256(key.encode()).hexdigest()[:32]
+        await self._update(operation_id, action, request, key=f"{action}-{named}")
 
     async def _update(self, operation_id: UUID, name: str, request: Payload, *, key: str) -> None:
-        async with answering_within(UPDATE_LIMIT_S):
-            client = await self._connection.client()
-            handle = client.get_workflow_handle(operation_workflow_id(operation_id))
-            try:
-                await handle.execute_update(name, request, id=key)
-            except WorkflowUpdateFailedError as error:
-                raise _refusal(error) from error
-            except RPCError as error:
-                if is_missing(error):
-                    raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
-                raise
+        try:
+            async with answering_within(UPDATE_LIMIT_S):
+                client = await self._connection.client()
+                await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), name, request, key)
+        except DependencyError as error:
+            raise DependencyError(
+                f"{error.message}; it may still be carried out: look at the deployment before you try again, or send "
+                "the same request with the same Idempotency-Key"
+            ) from error
 
     async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
         """The same as `abort`: before traffic moved it cleans up, after it the traffic goes back."""
@@ -181,6 +182,17 @@ def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError
     if cause.type == ErrorCode.AUTHORIZATION_DENIED:
         return ForbiddenError(cause.message, details=details)
     return ConflictError(cause.message, code=ErrorCode.INVALID_STATE, details=details)
+
+
+async def _execute(handle: WorkflowHandle[Any, Any], name: str, request: Payload, key: str) -> None:
+    try:
+        await handle.execute_update(name, request, id=key)
+    except WorkflowUpdateFailedError as error:
+        raise _refusal(error) from error
+    except RPCError as error:
+        if is_missing(error):
+            raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
+        raise
 
 
 async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:

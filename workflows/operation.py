@@ -342,8 +342,14 @@ class OperationWorkflow(Decisions):
 
     async def pause_for_people(self, why: str, *, fraction: float) -> None:
         """The plan or an inconclusive analysis asks a person: resume or promote, or abort."""
-        self._paused = PersonRequest(actor="the plan", reason=bounded(why, 1024))
+        by = self._paused or PersonRequest(actor="the plan")  # somebody may have asked for it meanwhile
+        self._paused = by.model_copy(update={"reason": bounded("; ".join(filter(None, (by.reason, why))), 1024)})
         await self.gate(fraction=fraction)
+
+    async def tell_pause(self, request: PersonRequest) -> None:
+        """Told at once, and again by `gate` when it holds."""
+        step = self.ledger.view().current_step or ""
+        await self.say(f"{step}; {request.actor} paused it: it holds before the next step", fraction=0)
 
     def promoted(self) -> bool:
         """Whether somebody asked to go to the end without pauses and analysis."""

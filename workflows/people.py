@@ -53,9 +53,13 @@ class Decisions:
             refuse(error)
 
     @workflow.update(name=Action.PAUSE)
-    def pause(self, request: PersonRequest) -> None:
+    async def pause(self, request: PersonRequest) -> None:
         """Hold before the next step; the traffic stays as it is."""
         self._paused = request
+        await self.tell_pause(request)
+
+    async def tell_pause(self, request: PersonRequest) -> None:
+        """Have people see that it will hold, while the step under way goes on."""
 
     @pause.validator
     def _may_pause(self, request: PersonRequest) -> None:

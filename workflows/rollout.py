@@ -105,6 +105,8 @@ class Rollout:
                 await self._analyse(index, step.seconds or self._spec.analysis.duration, fraction)
             else:
                 await self._within_deadline(step)
+        # Whoever paused during the last step holds the final switch.
+        await self._flow.gate(fraction=end / len(self._plan.steps))
 
     async def _pause(self, step: PlanStep, fraction: float) -> None:
         """Hold for a time, or until a person says so; promoting ends both."""
@@ -324,6 +326,9 @@ class Rollout:
 
 
 def _left_out_when_promoted(step: PlanStep) -> bool:
-    """Pauses, analysis, the weights on the way, and shrinking the old side while it still has the traffic."""
-    on_the_way = step.kind is StepKind.SHIFT and step.weight != FULL
+    """Pauses, analysis, the weights on the way, and shrinking the old side while it still has the traffic.
+
+    The preview is opened all the same: a check that is not left out asks there.
+    """
+    on_the_way = step.kind is StepKind.SHIFT and step.weight not in (0, FULL)
     return on_the_way or step.kind in (StepKind.PAUSE, StepKind.ANALYSE, StepKind.SHRINK)

@@ -28,7 +28,7 @@ async def _decide(
     request: Request, parts: Parts, principal: Principal, command: Command, decision: tuple[UUID, Action, str]
 ) -> Response:
     deployment_id, action, reason = decision
-    wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id)
+    wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id, command.key)
 
     async def effect(session: AsyncSession) -> Response:
         return reply(request, deployment_view(await wanted.carry_out(session)))

@@ -1,5 +1,6 @@
 """Deployments: get, list, roll back."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,7 @@ from api.rollbacks import Rollback
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
 from api.views import accepted_view, deployment_view
+from domain.errors import DependencyError
 from domain.lifecycle import DeploymentStatus, EnvironmentName
 from storage.engine import transaction
 from storage.models import Operation
@@ -76,7 +78,7 @@ async def roll_back(
     body: RollbackRequest,
 ) -> Response:
     """Aborts a rollout under way, or brings the last healthy release back. Waits up to ten seconds for the outcome."""
-    rollback = Rollback(parts, principal, deployment_id, body.reason)
+    rollback = Rollback(parts, principal, deployment_id, body.reason, request.state.request_id)
     recorded: list[Operation] = []
 
     async def record(session: AsyncSession) -> Response:
@@ -88,7 +90,9 @@ async def roll_back(
     response = await command.run(record)
     if not recorded:
         return response
-    deployment = await rollback.outcome(recorded[0])
-    if deployment is None:
-        return response
-    return await command.amend(reply(request, deployment_view(deployment)))
+    with suppress(DependencyError):  # it is recorded: what fails now is the looking only
+        deployment = await rollback.outcome(recorded[0])
+        if deployment is None:
+            return response
+        return await command.amend(reply(request, deployment_view(deployment)))
+    return response

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import audited, deployment_entry
 from api.auth.permissions import OperationsCancel, OperationsRead
 from api.auth.principal import Principal
 from api.commands import Idempotent
@@ -26,6 +28,7 @@ from contracts.payload import bounded
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
 from storage.engine import transaction
 from storage.models import Operation
+from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.operations import OperationRepository
 
 router = APIRouter(tags=["Operations"])
@@ -101,7 +104,18 @@ async def cancel_operation(
             raise invalid_state(f"the operation is {row.status}; there is nothing left to cancel", row.status)
         if row.cancel_requested_at is None:
             await ensure_started(parts, row)
-            await parts.operations.cancel(row.id, AbortRequest(actor=principal.subject, reason=reason))
+            deployment = await DeploymentRepository(session, principal.tenant).get(row.resource_id)
+            entry = partial(
+                deployment_entry,
+                principal,
+                deployment,
+                "cancel",
+                reason=reason,
+                request_id=request.state.request_id,
+                operation_id=str(row.id),
+            )
+            async with audited(parts.sessions, session, principal.tenant, entry):
+                await parts.operations.cancel(row.id, AbortRequest(actor=principal.subject, reason=reason))
             await operations.request_cancel(operation_id)
             await session.refresh(row)
         headers = accepted_headers(parts.settings, row.id, row.resource_id)

@@ -30,13 +30,16 @@ class NewRelease:
 
 
 def releases_before(release: Release) -> Select[Release]:
-    """The last healthy release that was stable before this one and was never taken back. At most one row."""
+    """The last healthy release of another build that was stable before and was never taken back. At most one row.
+
+    One of the same build, deployed twice, would bring back the very fault.
+    """
     return (
         select(Release)
         .join(Deployment, Deployment.id == Release.deployment_id)
         .where(
             Release.environment_id == release.environment_id,
-            Release.id != release.id,
+            Release.build_id != release.build_id,
             Release.promoted_at < release.promoted_at,
             Release.was_healthy,
             Deployment.status == DeploymentStatus.SUCCESS,

@@ -300,3 +300,13 @@ async def test_otherwise_it_is_a_new_release(history, open_release, sessions, ch
     opened = await open_release(found, again, found.builds[0])
     assert not opened.returning
     assert opened.release.release_id == again
+
+
+async def test_the_same_build_deployed_twice_is_no_way_back(history, sessions, take_back):
+    found = await history(3)
+    good, twice, bad = found.releases
+    async with transaction(sessions) as session:
+        (await session.get_one(Release, twice)).build_id = found.builds[2]
+    taken = await take_back(found, bad)
+    assert taken.release
+    assert taken.release.release_id == good

@@ -77,6 +77,24 @@ async def test_four_eyes_and_an_engine_that_is_away(world, running, operations):
     assert away.headers["retry-after"]
 
 
+async def test_what_may_still_be_carried_out_is_audited_although_nobody_answered(
+    world, running, operations, rows, monkeypatch
+):
+    async def unheard(*_: object, **__: object) -> None:
+        raise DependencyError("the workflow engine did not answer in time")
+
+    monkeypatch.setattr(operations, "decide", unheard)
+    response = await world.manager.post(path(running, "pause"), {"reason": "unheard"})
+    assert response.status_code == 503
+    async with transaction(rows) as session:
+        [entry] = (await session.scalars(select(AuditEntry).where(AuditEntry.reason == "unheard"))).all()
+    assert (entry.action, entry.actor, entry.details["outcome"]) == (
+        "deployment.pause",
+        world.manager.subject,
+        "unknown",
+    )
+
+
 @pytest.mark.parametrize("action", list(Action))
 async def test_a_finished_deployment_takes_no_decisions(world, build_of, operations, action):
     made = await build_of(world, f"8.0.{list(Action).index(action)}")

@@ -11,7 +11,7 @@ from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
 from runtime.ids import now
 from storage.engine import transaction
-from storage.models import OutboxEntry
+from storage.models import AuditEntry, OutboxEntry
 
 BODY = {"git_branch": "main", "environment": "dev", "deployment_strategy": "blue_green"}
 
@@ -227,7 +227,7 @@ async def test_events_follow_an_operation_to_its_end(world, path, operations, bu
     assert '"status":"completed"' in response.text
 
 
-async def test_cancel_tells_the_workflow_and_shows_it(world, path, operations, build_of):
+async def test_cancel_tells_the_workflow_and_shows_it(world, path, operations, build_of, rows):
     accepted = await world.developer.made(path, {**BODY, "version_tag": "9.4.0"})
     url = f"{accepted['progress_url']}/cancel"
     operations.fault = DependencyError("Temporal does not answer")
@@ -243,6 +243,10 @@ async def test_cancel_tells_the_workflow_and_shows_it(world, path, operations, b
     assert (str(stopped), request.reason) == (accepted["operation_id"], "wrong branch")
     assert (await world.developer.post(url)).status_code == 202
     assert len(operations.stopped) == 1
+    async with transaction(rows) as session:
+        [entry] = (await session.scalars(select(AuditEntry).where(AuditEntry.action == "deployment.cancel"))).all()
+    assert (entry.actor, entry.reason) == (world.developer.subject, "wrong branch")
+    assert entry.details["operation_id"] == accepted["operation_id"]
     made = await build_of(world, "9.4.1")
     late = await world.developer.post(f"/operations/{made['operation_id']}/cancel")
     assert (late.status_code, late.json()["error"]["code"]) == (400, "INVALID_STATE")

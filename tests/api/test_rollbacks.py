@@ -11,7 +11,7 @@ from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind
 from runtime.ids import now
 from storage.engine import transaction
-from storage.models import Deployment, Operation
+from storage.models import AuditEntry, Deployment, Operation
 from tests.api.conftest import make_world
 
 REASON = {"reason": "High error rate detected post-deployment"}
@@ -35,11 +35,27 @@ def finish(rows):
     return finish
 
 
+@pytest.fixture
+def audit_of(rows):
+    """Reads what the audit log says of the rollbacks of a deployment."""
+
+    async def read(made) -> list[AuditEntry]:
+        wanted = select(AuditEntry).where(
+            AuditEntry.resource_id == UUID(made["deployment_id"]), AuditEntry.action == "deployment.rollback"
+        )
+        async with transaction(rows) as session:
+            return list((await session.scalars(wanted)).all())
+
+    return read
+
+
 def path(made) -> str:
     return f"/deployments/{made['deployment_id']}/rollback"
 
 
-async def test_a_live_deployment_goes_back_as_in_the_contract(fresh, operations, finish, build_of, monkeypatch):
+async def test_a_live_deployment_goes_back_as_in_the_contract(
+    *, fresh, operations, finish, build_of, monkeypatch, audit_of
+):
     old, new = await build_of(fresh, "1.0.0"), await build_of(fresh, "1.1.0")
 
     async def react(kind, payload) -> None:
@@ -59,6 +75,9 @@ async def test_a_live_deployment_goes_back_as_in_the_contract(fresh, operations,
     assert RollbackInput.model_validate(payload).reason == REASON["reason"]
     replayed = await fresh.developer.post(path(new), REASON, headers={"Idempotency-Key": "back"})
     assert (replayed.status_code, replayed.json()["data"]["status"]) == (200, "rolled_back")
+    [entry] = await audit_of(new)
+    assert (entry.actor, entry.reason) == (fresh.developer.subject, REASON["reason"])
+    assert entry.details["state"] == "success"
     again = await fresh.developer.post(path(new), REASON)
     assert (again.status_code, again.json()["error"]["code"]) == (400, "INVALID_STATE")
     assert "rolled_back" in again.json()["error"]["message"]
@@ -90,6 +109,19 @@ async def test_temporal_being_away_answers_202_at_once(fresh, operations, build_
     assert operation.json()["data"]["kind"] == "rollback"
 
 
+async def test_a_database_that_goes_away_after_the_commit_leaves_the_promise(fresh, operations, build_of, monkeypatch):
+    await build_of(fresh, "1.0.0")
+    new = await build_of(fresh, "1.1.0")
+
+    async def away(*_: object) -> None:
+        raise DependencyError("the database does not answer")
+
+    monkeypatch.setattr("api.rollbacks.Rollback.outcome", away)
+    response = await fresh.developer.post(path(new), REASON)
+    assert response.status_code == 202
+    assert (await fresh.developer.get(response.json()["data"]["progress_url"])).json()["data"]["kind"] == "rollback"
+
+
 async def test_nothing_to_roll_back_names_the_state(fresh, operations, build_of):
     only = await build_of(fresh, "1.0.0")
     alone = await fresh.developer.post(path(only), REASON)
@@ -102,12 +134,13 @@ async def test_nothing_to_roll_back_names_the_state(fresh, operations, build_of)
     assert silent.json()["error"]["details"][0]["field"] == "reason"
 
 
-async def test_a_rollout_under_way_is_aborted(fresh, operations, build_of, rows, monkeypatch):
+async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, rows, monkeypatch, audit_of):
     running = await build_of(fresh, "1.0.0", live=False)
     operations.fault = ConflictError("being stopped already", code=ErrorCode.INVALID_STATE)
     late = await fresh.developer.post(path(running), REASON)
     assert (late.status_code, late.json()["error"]["message"]) == (400, "being stopped already")
     operations.fault = None
+    assert await audit_of(running) == []
 
     async def abort(operation_id, request) -> None:
         operations.stopped.append((operation_id, request))
@@ -120,3 +153,5 @@ async def test_a_rollout_under_way_is_aborted(fresh, operations, build_of, rows,
     assert (response.status_code, response.json()["data"]["status"]) == (200, "rolled_back")
     [(stopped, request)] = operations.stopped
     assert (str(stopped), request.actor) == (running["operation_id"], fresh.developer.subject)
+    [entry] = await audit_of(running)
+    assert (entry.actor, entry.reason) == (fresh.developer.subject, REASON["reason"])

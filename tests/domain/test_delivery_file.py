@@ -207,3 +207,8 @@ def test_the_reference_names_every_key():
     schema = json.loads(delivery_schema())
     keys = {key for section in (schema, *schema["$defs"].values()) for key in section.get("properties", {})}
     assert [key for key in sorted(keys) if key not in text] == []
+
+
+def test_a_pause_that_is_none_is_named_by_its_own_key():
+    text = "service:\n  command: ./run\nrollout:\n  canary:\n    steps:\n      - {weight: 10, pause: forever}\n"
+    assert {key for _, _, key in faults(text)} == {"rollout.canary.steps[0].pause"}

@@ -128,6 +128,10 @@ NONSENSE = [
     ("FREQ=DAILY;BYSECOND=1", "BYSECOND is not supported"),
     ("FREQ=DAILY;BYMINUTE=1,2,3,4,5", "at most 4"),
     ("FREQ=DAILY;BYDAY=1MO", "BYDAY"),
+    ("FREQ=MONTHLY;BYDAY=6MO", "from 1 to 5"),
+    ("FREQ=MONTHLY;BYDAY=MO,-99FR", "from 1 to 5"),
+    ("FREQ=YEARLY;BYDAY=54MO", "from 1 to 53"),
+    ("FREQ=YEARLY;BYDAY=0MO", "from 1 to 53"),
     ("FREQ=YEARLY;BYMONTHDAY=0", "BYMONTHDAY"),
     ("FREQ=YEARLY;BYEASTER=1", "BYEASTER is not supported"),
     ("FREQ=DAILY;BYSETPOS=2", "BYSETPOS"),
@@ -162,3 +166,16 @@ def test_settings_read_back_what_they_wrote_and_names_are_unique():
     assert EnvironmentSettings.model_validate_json(settings.model_dump_json()) == settings
     with pytest.raises(ValidationError, match="more than one 'weekend'"):
         EnvironmentSettings(windows=(window(), window()))
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\x00b", "line\nbreak", "\u202ebackwards", "a'b", "x" * 65])
+def test_names_are_for_people(name):
+    with pytest.raises(ValidationError):
+        window(name=name)
+    assert window(name="Jahresende ❄ 2026").name
+
+
+@pytest.mark.parametrize("duration", [True, False, 0, -5, "P1Y", "soon", None])
+def test_durations_are_times(duration):
+    with pytest.raises(ValidationError):
+        window(duration=duration)

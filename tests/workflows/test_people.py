@@ -89,6 +89,32 @@ async def test_promoted_while_paused_goes_to_the_end(bench: Bench) -> None:
     assert routes == ["route new 100"]
 
 
+async def test_promoted_from_the_start_a_blue_green_is_checked_on_a_preview_that_is_open(bench: Bench) -> None:
+    bench.world.old_release()
+    handle = await bench.start(order(strategy=Strategy.BLUE_GREEN).model_copy(update={"skip_analysis": True}))
+    await handle.result()
+    told = [done for done in bench.world.done if done.startswith(("route", "check"))]
+    assert len(told) == 3
+    assert told[0].startswith("route")
+    assert told[1].startswith("check preview")
+    assert told[2] == "route new 100"
+
+
+async def test_paused_during_the_last_step_holds_the_final_switch(bench: Bench) -> None:
+    bench.world.old_release()
+    let_go = bench.world.hold("traffic.verify")
+    handle = await bench.start(order())
+    await bench.world.reached["traffic.verify"].wait()
+    await handle.execute_update(Action.PAUSE, BEN)
+    let_go.set()
+    await until(lambda: status(bench) is DeploymentStatus.PAUSED)
+    assert "promote new" not in bench.world.done
+    await handle.execute_update(Action.RESUME, BEN)
+    await handle.result()
+    assert status(bench) is DeploymentStatus.SUCCESS
+    assert "promote new" in bench.world.done
+
+
 async def test_aborted_while_paused_goes_back(bench: Bench) -> None:
     bench.world.old_release()
     let_go = bench.world.hold("traffic.verify")

@@ -6,13 +6,17 @@ from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
+from api.tags import tag_of_json, unchanged
 from api.version import API_VERSION
 from runtime.ids import now
 from storage.repositories.base import Page
 
 T = TypeVar("T")
 JSON = "application/json"
+# What is answered there is the resource itself, as GET would answer it.
+TAGGED: Mapping[str, Sequence[int]] = {"GET": (200,), "PATCH": (200,), "POST": (201,)}
 
 
 class Meta(BaseModel):
@@ -84,10 +88,24 @@ def meta_of(request: Request) -> Meta:
     return Meta(timestamp=now(), request_id=request.state.request_id, version=API_VERSION)
 
 
-def reply(request: Request, data: T, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """One resource in its envelope."""
-    envelope = Envelope[Any](success=True, status=status, data=data, meta=meta_of(request))
-    return json_response(envelope, status, headers)
+def reply(
+    request: Request,
+    data: Any,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One resource in its envelope, with its ETag; 304 for a GET that names it in `If-None-Match`."""
+    content = to_json(data)
+    told = dict(headers or {})
+    if isinstance(data, BaseModel) and status in TAGGED.get(request.method, ()):
+        told["ETag"] = tag_of_json(content)
+        if request.method == "GET" and unchanged(request, told["ETag"]):
+            return Response(status_code=304, headers=told)
+    # Put together by hand: the resource is made into JSON once, for its tag and for the answer.
+    meta = to_json(meta_of(request))
+    body = b'{"success":true,"status":%d,"data":%b,"meta":%b}' % (status, content, meta)
+    return Response(body, status_code=status, headers=told, media_type=JSON)
 
 
 def reply_page(request: Request, page: Page[Any], data: Sequence[BaseModel]) -> Response:

@@ -9,6 +9,7 @@ from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
+from api.etags import Precondition
 from api.paging import WantedPage
 from api.parts import AppParts
 from api.schemas.features import FeatureCreate, FeatureStatusChange, FeatureView
@@ -73,13 +74,20 @@ async def get_feature(request: Request, parts: AppParts, principal: FeaturesRead
     "/features/{feature_id}/status", summary="Update a feature's status", response_model=Envelope[FeatureView]
 )
 async def change_feature_status(
-    request: Request, principal: FeaturesWrite, command: Idempotent, feature_id: UUID, body: FeatureStatusChange
+    *,
+    request: Request,
+    principal: FeaturesWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    feature_id: UUID,
+    body: FeatureStatusChange,
 ) -> Response:
     """A blocked feature says why; another one has no reason."""
     _check_reason(body)
 
     async def change(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+        precondition.check(FeatureView.model_validate(row))
         row.implementation_status = body.status
         row.blocked_reason = body.blocked_reason
         await session.flush()

@@ -1,7 +1,7 @@
 """Strong ETags: what a resource looked like.
 
-A tag is a hash of `data` as it is answered. What clients can change carries `updated_at` to the microsecond beside its values, so
-a write always changes it, also two writes that share one transaction's timestamp.
+A tag is a hash of `data` as it is answered. What clients can change carries `updated_at` to the microsecond beside its
+values, so a write always changes it, also two writes that share one transaction's timestamp.
 """
 
 import hashlib

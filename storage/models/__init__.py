@@ -13,10 +13,12 @@ from storage.models.delivery import (
     Route,
     RoutingGeneration,
 )
+from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 
 __all__ = [
+    "INDEXES",
     "Analysis",
     "AuditEntry",
     "Base",

@@ -29,6 +29,7 @@ from api.routes import (
     organizations,
     projects,
     requirements,
+    tests,
 )
 from api.version import PREFIX, RELEASE
 from api.watching import Watch
@@ -42,6 +43,7 @@ ROUTERS = (
     projects.router,
     requirements.router,
     features.router,
+    tests.router,
     builds.router,
     deliveries.router,
     deployments.router,

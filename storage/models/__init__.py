@@ -15,6 +15,7 @@ from storage.models.delivery import (
 )
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
+from storage.models.quality import TestCase, TestResult
 
 __all__ = [
     "Analysis",
@@ -34,4 +35,6 @@ __all__ = [
     "Requirement",
     "Route",
     "RoutingGeneration",
+    "TestCase",
+    "TestResult",
 ]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringCo
 from api.schemas.base import (
     MAX_INT,
     MAX_LIST,
-    MAX_TEXT,
+    MAX_NAME,
     MAX_URL,
     Body,
     Line,
@@ -62,7 +62,7 @@ def _entry(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), Storable, NotBlank]
 Path = Annotated[str, StringConstraints(max_length=MAX_URL), Storable]
 Count = Annotated[Whole, Field(ge=0, le=MAX_INT)]
 Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Float, ForeignKey, String, Text, func
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, Identified, Timestamped
@@ -46,6 +46,7 @@ class TestResult(Identified, Timestamped, Base):
     assertions_passed: Mapped[int]
     assertions_failed: Mapped[int]
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
-    logs: Mapped[list[Any]] = mapped_column(default=list)
+    # As text, not JSONB: numbers come back as they were sent, and 1e300 is not 300 digits.
+    logs: Mapped[list[Any]] = mapped_column(JSON, default=list)
     recorded_by: Mapped[str] = mapped_column(String(255))
     executed_at: Mapped[datetime] = mapped_column(server_default=func.now())

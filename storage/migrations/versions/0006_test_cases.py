@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("assertions_passed", sa.Integer(), nullable=False),
         sa.Column("assertions_failed", sa.Integer(), nullable=False),
         sa.Column("code_coverage_percent", sa.Float(), nullable=True),
-        sa.Column("logs", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("logs", sa.JSON(), nullable=False),
         sa.Column("recorded_by", sa.String(length=255), nullable=False),
         sa.Column("executed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),

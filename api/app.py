@@ -31,6 +31,7 @@ from api.routes import (
     organizations,
     projects,
     requirements,
+    tests,
 )
 from api.version import PREFIX, RELEASE
 from api.versioning import DeprecationHeaders, mark
@@ -45,6 +46,7 @@ ROUTERS = (
     projects.router,
     requirements.router,
     features.router,
+    tests.router,
     builds.router,
     deliveries.router,
     deployments.router,

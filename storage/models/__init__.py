@@ -16,6 +16,7 @@ from storage.models.delivery import (
 from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
+from storage.models.quality import TestCase, TestResult
 
 __all__ = [
     "INDEXES",
@@ -36,4 +37,6 @@ __all__ = [
     "Requirement",
     "Route",
     "RoutingGeneration",
+    "TestCase",
+    "TestResult",
 ]

@@ -5,18 +5,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import docs, errors
 from api.auth.permissions import authenticate, documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
+from api.guards import AddressGuard, HeadAsGet, known_query
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.retired import RetiredVersions
 from api.routes import (
     builds,
     decisions,
@@ -29,8 +31,10 @@ from api.routes import (
     organizations,
     projects,
     requirements,
+    tests,
 )
 from api.version import PREFIX, RELEASE
+from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
@@ -42,6 +46,7 @@ ROUTERS = (
     projects.router,
     requirements.router,
     features.router,
+    tests.router,
     builds.router,
     deliveries.router,
     deployments.router,
@@ -86,14 +91,20 @@ def create_app(
     responses: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorEnvelope, "description": text} for status, text in FAULTS.items()
     }
+    mark(*ROUTERS)
+    guarded = [*documented_schemes, Depends(known_query)]
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=documented_schemes, responses=responses)
+        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=responses)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
     errors.install(app, authenticate)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)
+    app.add_middleware(AddressGuard)
+    app.add_middleware(RetiredVersions)
+    app.add_middleware(DeprecationHeaders, settings=settings)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestContext)
     return app
 

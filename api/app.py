@@ -14,6 +14,7 @@ from api.envelope import ErrorEnvelope
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
+from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
@@ -30,7 +31,7 @@ from api.routes import (
     projects,
     requirements,
 )
-from api.version import PREFIX, RELEASE
+from api.version import PREFIX
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
@@ -49,15 +50,8 @@ ROUTERS = (
     environments.router,
     operations.router,
 )
-FAULTS = {
-    400: "What was sent is not valid, or not possible in the present state",
-    401: "No credentials, or no good ones",
-    403: "A permission is missing",
-    404: "There is nothing here for this caller",
-    409: "It clashes with something that exists",
-    422: "Well formed, but makes no sense",
-    503: "Something we depend on does not answer; try again after Retry-After",
-}
+# Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
+ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}
 
 
 def create_app(
@@ -74,23 +68,19 @@ def create_app(
         load_keys: public keys that tokens may be signed with, by key id.
     """
     app = FastAPI(
-        title="Delivery engine API",
-        version=RELEASE,
-        description="Plan, build and progressively deploy through one REST API.",
+        title=about.TITLE,
         openapi_url=docs.OPENAPI,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations, load_keys),
     )
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorEnvelope, "description": text} for status, text in FAULTS.items()
-    }
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=documented_schemes, responses=responses)
+        app.include_router(router, prefix=PREFIX, dependencies=documented_schemes, responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
+    served.install(app)
     errors.install(app, authenticate)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)

@@ -30,6 +30,7 @@ from api.routes import (
     organizations,
     projects,
     requirements,
+    tests,
 )
 from api.version import PREFIX
 from api.watching import Watch
@@ -43,6 +44,7 @@ ROUTERS = (
     projects.router,
     requirements.router,
     features.router,
+    tests.router,
     builds.router,
     deliveries.router,
     deployments.router,

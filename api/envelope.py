@@ -6,13 +6,18 @@ from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
+from api.links import list_links
+from api.tags import tag_of_json, unchanged
 from api.version import API_VERSION
 from runtime.ids import now
 from storage.repositories.base import Page
 
 T = TypeVar("T")
 JSON = "application/json"
+# What is answered there is the resource itself, as GET would answer it.
+TAGGED: Mapping[str, Sequence[int]] = {"GET": (200,), "PATCH": (200,), "POST": (201,)}
 
 
 class Meta(BaseModel):
@@ -33,14 +38,21 @@ class Envelope(BaseModel, Generic[T]):
 
 
 class Pagination(BaseModel):
-    """Where a page stands among the others."""
+    """Where a page stands among the others.
 
-    page: int
+    Of a page at a cursor nobody knows the number: `page`, `total` and `pages` are null. `total` beyond 10,000 is an
+    estimate, and then `total_is_estimate` is true.
+    """
+
+    page: int | None
     page_size: int
-    total: int
-    pages: int
+    total: int | None
+    pages: int | None
     has_next: bool
     has_prev: bool
+    total_is_estimate: bool
+    next_cursor: str | None
+    prev_cursor: str | None
 
 
 class PageEnvelope(BaseModel, Generic[T]):
@@ -84,28 +96,67 @@ def meta_of(request: Request) -> Meta:
     return Meta(timestamp=now(), request_id=request.state.request_id, version=API_VERSION)
 
 
-def reply(request: Request, data: T, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """One resource in its envelope."""
-    envelope = Envelope[Any](success=True, status=status, data=data, meta=meta_of(request))
-    return json_response(envelope, status, headers)
+def reply(
+    request: Request,
+    data: Any,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One resource in its envelope, with its ETag; 304 for a GET that names it in `If-None-Match`."""
+    content = to_json(data)
+    told = dict(headers or {})
+    if isinstance(data, BaseModel) and status in TAGGED.get(request.method, ()):
+        told["ETag"] = tag_of_json(content)
+        if request.method == "GET" and unchanged(request, told["ETag"]):
+            return Response(status_code=304, headers=told)
+    # Put together by hand: the resource is made into JSON once, for its tag and for the answer.
+    meta = to_json(meta_of(request))
+    body = b'{"success":true,"status":%d,"data":%b,"meta":%b}' % (status, content, meta)
+    return Response(body, status_code=status, headers=told, media_type=JSON)
 
 
 def reply_page(request: Request, page: Page[Any], data: Sequence[BaseModel]) -> Response:
-    """One page of resources in its envelope."""
-    size, number = page.request.page_size, page.request.page
-    pages = -(-page.total // size)
-    pagination = Pagination(
-        page=number,
-        page_size=size,
-        total=page.total,
-        pages=pages,
-        has_next=number < pages,
-        has_prev=number > 1 and page.total > 0,
-    )
+    """One page of resources in its envelope, with `Link` headers to the others."""
+    pagination = _pagination(page)
     envelope = PageEnvelope[Any](
         success=True, status=200, data=list(data), pagination=pagination, meta=meta_of(request)
     )
-    return json_response(envelope, 200)
+    base = request.app.state.parts.settings.base_url
+    return json_response(envelope, 200, {"Link": list_links(request, base, _neighbours(pagination))})
+
+
+def _pagination(page: Page[Any]) -> Pagination:
+    size, at_cursor = page.request.page_size, page.request.cursor is not None
+    number = page.request.page
+    return Pagination(
+        page=None if at_cursor else number,
+        page_size=size,
+        total=page.total,
+        pages=None if page.total is None else -(-page.total // size),
+        has_next=page.next_cursor is not None,
+        has_prev=page.previous_cursor is not None if at_cursor else number > 1 and bool(page.total),
+        total_is_estimate=page.total_is_estimate,
+        next_cursor=page.next_cursor.token() if page.next_cursor else None,
+        prev_cursor=page.previous_cursor.token() if page.previous_cursor else None,
+    )
+
+
+def _neighbours(here: Pagination) -> dict[str, dict[str, object]]:
+    """By relation, where the other pages are. The last of an estimated number of pages is unknown."""
+    found: dict[str, dict[str, object]] = {"first": {} if here.page is None else {"page": 1}}
+    if here.page is None or here.pages is None:
+        for relation, cursor in (("prev", here.prev_cursor), ("next", here.next_cursor)):
+            if cursor:
+                found[relation] = {"cursor": cursor}
+        return found
+    if here.has_prev:
+        found["prev"] = {"page": here.page - 1 if here.total_is_estimate else min(here.page - 1, here.pages)}
+    if here.has_next:
+        found["next"] = {"page": here.page + 1}
+    if here.pages and not here.total_is_estimate:
+        found["last"] = {"page": here.pages}
+    return found
 
 
 def json_response(body: BaseModel, status: int, headers: Mapping[str, str] | None = None) -> Response:

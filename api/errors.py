@@ -11,6 +11,7 @@ from starlette.routing import Match
 from api.envelope import ErrorBody, ErrorEnvelope, Fault, json_response, meta_of
 from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode
 from runtime.logging import get_logger
+from storage.cursors import CursorError
 
 log = get_logger(__name__)
 
@@ -133,8 +134,14 @@ async def _on_delivery_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = error.challenge
-    details = [error.fault] if isinstance(error, InvalidRequestError) else error.details
+    details = [fault] if (fault := _fault_of(error)) else error.details
     return error_response(request, status, error.code, error.message, details=details, headers=headers)
+
+
+def _fault_of(error: DeliveryError) -> Fault | None:
+    if isinstance(error, CursorError):
+        return Fault(field="cursor", message=error.message, pointer=None, code="cursor_invalid")
+    return error.fault if isinstance(error, InvalidRequestError) else None
 
 
 async def _on_schema_fault(request: Request, error: Exception) -> Response:

@@ -1,11 +1,16 @@
 """Addresses: relative ones for bodies, as in the contract; absolute ones for headers."""
 
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
 from uuid import UUID
+
+from fastapi import Request
 
 from api.version import PREFIX
 from runtime.settings import Settings
 
 POLL_INTERVAL_S = 5
+_POSITION = frozenset({"page", "cursor"})
 
 
 def operation_path(operation_id: UUID) -> str:
@@ -30,3 +35,21 @@ def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID)
 def accepted_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
     """Where the resource will be, where to look how far it is, and in how many seconds."""
     return {**created_headers(settings, operation_id, deployment_id), "Retry-After": str(POLL_INTERVAL_S)}
+
+
+def list_links(request: Request, base: str, targets: Mapping[str, Mapping[str, object]]) -> str:
+    """A `Link` header (RFC 8288) to other parts of a list.
+
+    Args:
+        request: the list as it was asked for; its other query parameters stay.
+        base: where clients reach the API.
+        targets: by relation, what stands in place of `page` and `cursor`.
+    """
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in _POSITION]
+    address = base + quote(request.url.path)
+
+    def link(relation: str, position: Mapping[str, object]) -> str:
+        query = urlencode([*kept, *position.items()])
+        return f'<{address}{"?" if query else ""}{query}>; rel="{relation}"'
+
+    return ", ".join(link(relation, position) for relation, position in targets.items())

@@ -118,15 +118,6 @@ class ReleaseState(StrEnum):
     FAILED = "failed"
 
 
-class FeatureStatus(StrEnum):
-    """The contract's implementation status of a feature."""
-
-    NOT_STARTED = "not_started"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    BLOCKED = "blocked"
-
-
 _O, _D, _R = OperationStatus, DeploymentStatus, ReleaseState
 
 OPERATION_TRANSITIONS: Mapping[OperationStatus, frozenset[OperationStatus]] = {

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from psycopg import OperationalError as PsycopgOperationalError
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from domain.errors import DependencyError
+from domain.errors import ConflictError, DependencyError
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -47,6 +48,7 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
 
     Raises:
         DependencyError: the database does not answer; nothing was committed as far as we know.
+        ConflictError: CONFLICT, a row refers to one that somebody deleted meanwhile.
     """
     try:
         async with sessions() as session, session.begin():
@@ -56,4 +58,6 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DependencyError("the connection to the database broke; try again shortly") from error
+        if isinstance(error.orig, ForeignKeyViolation):
+            raise ConflictError("something this belongs to was deleted at this moment; read it again") from error
         raise

@@ -9,10 +9,12 @@ from api.auth.permissions import DeploymentsApprove, DeploymentsRead
 from api.commands import Idempotent
 from api.envelope import Envelope, reply
 from api.environments import SettingsChange, environment_views
+from api.etags import Precondition
 from api.parts import AppParts
 from api.schemas.environments import EnvironmentPatch, EnvironmentView
 from domain.lifecycle import EnvironmentName
 from storage.engine import transaction
+from storage.repositories.projects import ProjectRepository
 
 router = APIRouter(tags=["Environments"])
 
@@ -56,6 +58,7 @@ async def change_environment(
     parts: AppParts,
     principal: DeploymentsApprove,
     command: Idempotent,
+    precondition: Precondition,
     project_id: UUID,
     name: EnvironmentName,
     body: EnvironmentPatch,
@@ -63,9 +66,16 @@ async def change_environment(
     """Policy, approval, windows; fields that are not given stay. Whoever a window holds learns of it at once."""
     change = SettingsChange(parts.settings, principal, project_id, name, body, request.state.request_id)
 
+    async def view(session: AsyncSession) -> EnvironmentView:
+        [found] = await environment_views(session, parts.settings, principal, project_id, (name,))
+        return found
+
     async def carry_out(session: AsyncSession) -> Response:
+        if precondition.given:
+            # Held so that two who have seen the same do not both change it; the environment may have no row yet.
+            await ProjectRepository(session, principal.tenant).get(project_id, lock=True)
+            precondition.check(await view(session))
         await change.carry_out(session)
-        [view] = await environment_views(session, parts.settings, principal, project_id, (name,))
-        return reply(request, view)
+        return reply(request, await view(session))
 
     return await command.run(carry_out)

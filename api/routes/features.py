@@ -1,18 +1,20 @@
-"""Features: create, get, list, status."""
+"""Features: create, get, list, change, status, delete."""
 
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.permissions import FeaturesRead, FeaturesWrite
+from api import changes
+from api.auth.permissions import FeaturesDelete, FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
-from api.paging import WantedPage
+from api.etags import Precondition
+from api.paging import Search, SortedPage
 from api.parts import AppParts
-from api.schemas.features import FeatureCreate, FeatureStatusChange, FeatureView
-from domain.lifecycle import FeatureStatus
+from api.schemas.features import FeatureCreate, FeaturePatch, FeatureStatusChange, FeatureView
+from domain.planning import FEATURE_MOVES, FeatureStatus, check_move
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Feature
@@ -42,7 +44,7 @@ async def create_feature(
             requirement_id=requirement.id,
             **body.model_dump(),
         )
-        await FeatureRepository(session, principal.tenant).add(row)
+        await changes.add(session, row)
         return reply(request, FeatureView.model_validate(row), status=201)
 
     return await command.run(create)
@@ -52,12 +54,21 @@ async def create_feature(
     "/requirements/{requirement_id}/features", summary="List features", response_model=PageEnvelope[FeatureView]
 )
 async def list_features(
-    request: Request, parts: AppParts, principal: FeaturesRead, requirement_id: UUID, page: WantedPage
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: FeaturesRead,
+    requirement_id: UUID,
+    page: SortedPage,
+    status: FeatureStatus | None = None,
+    search: Search = None,
 ) -> Response:
-    """Newest first."""
+    """The features of a requirement."""
     async with transaction(parts.sessions) as session:
         await RequirementRepository(session, principal.tenant).get(requirement_id)
-        found = await FeatureRepository(session, principal.tenant).of_requirement(requirement_id, page)
+        found = await FeatureRepository(session, principal.tenant).search(
+            requirement_id, status=status, text=search, request=page
+        )
     return reply_page(request, found, [FeatureView.model_validate(row) for row in found.rows])
 
 
@@ -69,21 +80,60 @@ async def get_feature(request: Request, parts: AppParts, principal: FeaturesRead
     return reply(request, FeatureView.model_validate(row))
 
 
+@router.patch("/features/{feature_id}", summary="Change a feature", response_model=Envelope[FeatureView])
+async def change_feature(
+    *,
+    request: Request,
+    principal: FeaturesWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    feature_id: UUID,
+    body: FeaturePatch,
+) -> Response:
+    """Fields that are not given stay."""
+
+    async def carry_out(session: AsyncSession) -> Response:
+        row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+        precondition.check(FeatureView.model_validate(row))
+        await changes.change(session, row, body.changes())
+        return reply(request, FeatureView.model_validate(row))
+
+    return await command.run(carry_out)
+
+
+@router.delete("/features/{feature_id}", summary="Delete a feature", status_code=204, response_class=Response)
+async def delete_feature(
+    parts: AppParts, principal: FeaturesDelete, precondition: Precondition, feature_id: UUID
+) -> Response:
+    """With its test cases; a feature that was ever built or deployed stays (409)."""
+    async with transaction(parts.sessions) as session:
+        row = await FeatureRepository(session, principal.tenant).get_unused(feature_id)
+        precondition.check(FeatureView.model_validate(row))
+        await changes.remove(session, row)
+    return Response(status_code=204)
+
+
 @router.patch(
     "/features/{feature_id}/status", summary="Update a feature's status", response_model=Envelope[FeatureView]
 )
 async def change_feature_status(
-    request: Request, principal: FeaturesWrite, command: Idempotent, feature_id: UUID, body: FeatureStatusChange
+    *,
+    request: Request,
+    principal: FeaturesWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    feature_id: UUID,
+    body: FeatureStatusChange,
 ) -> Response:
-    """A blocked feature says why; another one has no reason."""
+    """Moves as `docs/states.md` allows; others are a 422. A blocked feature says why, another one has no reason."""
     _check_reason(body)
 
     async def change(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
-        row.implementation_status = body.status
-        row.blocked_reason = body.blocked_reason
-        await session.flush()
-        await session.refresh(row)
+        precondition.check(FeatureView.model_validate(row))
+        check_move(FEATURE_MOVES, FeatureStatus(row.implementation_status), body.status)
+        values = {"implementation_status": body.status, "blocked_reason": body.blocked_reason}
+        await changes.change(session, row, values)
         return reply(request, FeatureView.model_validate(row))
 
     return await command.run(change)

@@ -1,23 +1,34 @@
-"""Organizations: create, get, list."""
+"""Organizations: create, get, list, change."""
 
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
 from api.auth.permissions import OrganizationsRead, OrganizationsWrite
 from api.auth.principal import Principal
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.etags import Precondition
 from api.labels import unique_suffix
 from api.paging import Search, SortedPage
 from api.parts import AppParts
-from api.schemas.organizations import OrganizationCreate, OrganizationStatus, OrganizationView, Plan
+from api.schemas.organizations import (
+    GRANTED,
+    OrganizationCreate,
+    OrganizationPatch,
+    OrganizationStatus,
+    OrganizationView,
+    Plan,
+)
 from domain.access import Role, Scope
-from domain.errors import ForbiddenError
+from domain.errors import ForbiddenError, UnprocessableError
 from runtime.ids import new_id
 from storage.engine import transaction
+from storage.models import Organization
 from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.projects import ProjectRepository
 from storage.tenancy import PLATFORM
 
 router = APIRouter(tags=["Organizations"])
@@ -67,6 +78,53 @@ async def get_organization(request: Request, parts: AppParts, principal: Organiz
     async with transaction(parts.sessions) as session:
         row = await OrganizationRepository(session, principal.tenant).get(org_id)
     return reply(request, OrganizationView.model_validate(row))
+
+
+@router.patch("/organizations/{org_id}", summary="Change an organization", response_model=Envelope[OrganizationView])
+async def change_organization(
+    *,
+    request: Request,
+    principal: OrganizationsWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    org_id: UUID,
+    body: OrganizationPatch,
+) -> Response:
+    """For its admins. Plan, quotas and status are given by platform admins alone; fields that are not given stay."""
+    principal.require_organization(org_id)
+    _check_may_change(principal, body)
+
+    async def carry_out(session: AsyncSession) -> Response:
+        row = await OrganizationRepository(session, principal.tenant).get(org_id, lock=True)
+        precondition.check(OrganizationView.model_validate(row))
+        if "max_projects" in body.model_fields_set:
+            await _check_quota(session, row, body.max_projects)
+        await changes.change(session, row, body.changes())
+        return reply(request, OrganizationView.model_validate(row))
+
+    return await command.run(carry_out)
+
+
+def _check_may_change(principal: Principal, body: OrganizationPatch) -> None:
+    if principal.is_platform_admin:
+        return
+    if principal.role is not Role.ADMIN:
+        raise ForbiddenError("organizations are changed by their admins")
+    if asked := sorted(GRANTED & body.model_fields_set):
+        raise ForbiddenError(
+            f"{', '.join(asked)}: given by platform admins alone",
+            details={"missing_role": Role.PLATFORM_ADMIN, "fields": asked},
+        )
+
+
+async def _check_quota(session: AsyncSession, row: Organization, limit: int) -> None:
+    """Those who make projects lock the organization too, so the count holds until the end of the transaction."""
+    count = await ProjectRepository(session, PLATFORM).count(row.id)
+    if limit < row.max_projects and limit < count:
+        raise UnprocessableError(
+            f"the organization has {count} projects; max_projects cannot be less",
+            details={"field": "max_projects", "given": limit, "projects": count},
+        )
 
 
 def _check_may_create(principal: Principal, body: OrganizationCreate) -> None:

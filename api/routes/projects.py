@@ -1,23 +1,27 @@
-"""Projects: create, get, list."""
+"""Projects: create, get, list, change."""
 
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
 from api.auth.permissions import ProjectsRead, ProjectsWrite
+from api.auth.principal import Principal
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
+from api.etags import Precondition
 from api.labels import unique_suffix
 from api.paging import Search, SortedPage
 from api.parts import AppParts
-from api.schemas.projects import ProjectCreate, ProjectStatus, ProjectView
-from domain.errors import DeliveryError
+from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
+from domain.errors import ConflictError, DeliveryError, ErrorCode
 from domain.repository_url import parse_repository_url
 from runtime.ids import new_id
 from runtime.settings import Settings
 from storage.engine import transaction
+from storage.models import Project
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
 
@@ -86,6 +90,50 @@ async def get_project(request: Request, parts: AppParts, principal: ProjectsRead
     async with transaction(parts.sessions) as session:
         row = await ProjectRepository(session, principal.tenant).get(project_id)
     return reply(request, ProjectView.model_validate(row))
+
+
+@router.patch("/projects/{project_id}", summary="Change a project", response_model=Envelope[ProjectView])
+async def change_project(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: ProjectsWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    project_id: UUID,
+    body: ProjectPatch,
+) -> Response:
+    """Fields that are not given stay. `status` archives a project: nothing is deployed any more."""
+    if body.repository_url:
+        _check_repository(parts.settings, body.repository_url)
+
+    async def carry_out(session: AsyncSession) -> Response:
+        row = await _locked(session, principal, project_id)
+        precondition.check(ProjectView.model_validate(row))
+        _check_not_deleted(row)
+        if body.slug:
+            await ProjectRepository(session, principal.tenant).check_slug(row, body.slug)
+        await changes.change(session, row, body.changes())
+        return reply(request, ProjectView.model_validate(row))
+
+    return await command.run(carry_out)
+
+
+async def _locked(session: AsyncSession, principal: Principal, project_id: UUID) -> Project:
+    """The organization before its project: whoever gives a slug locks it, so that none is given twice."""
+    projects = ProjectRepository(session, principal.tenant)
+    known = await projects.get(project_id)
+    await OrganizationRepository(session, principal.tenant).get(known.organization_id, lock=True)
+    return await projects.get(project_id, lock=True)
+
+
+def _check_not_deleted(row: Project) -> None:
+    if row.status == ProjectStatus.DELETED:
+        raise ConflictError(
+            "the project is deleted; restore it before it is changed",
+            code=ErrorCode.INVALID_STATE,
+            details={"state": row.status},
+        )
 
 
 def _check_repository(settings: Settings, url: str) -> None:

@@ -1,23 +1,49 @@
-"""Requirements: create, get, list."""
+"""Requirements: create, get, list, change."""
 
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
 from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.paging import WantedPage
+from api.etags import Precondition
+from api.paging import Search, SortOrder, WantedPage
 from api.parts import AppParts
-from api.schemas.requirements import RequirementCreate, RequirementView
+from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
+from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Requirement
+from storage.repositories.base import PageRequest
 from storage.repositories.projects import ProjectRepository
 from storage.repositories.requirements import RequirementRepository
 
 router = APIRouter(tags=["Requirements"])
+
+
+class RequirementSort(StrEnum):
+    """Columns that requirements can be sorted by; they have a title, no name."""
+
+    TITLE = "title"
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+
+
+async def _sorted_page(
+    page: WantedPage,
+    sort_by: RequirementSort = RequirementSort.CREATED_AT,
+    sort_order: SortOrder = SortOrder.DESC,
+) -> PageRequest:
+    return replace(page, sort_by=sort_by, descending=sort_order is SortOrder.DESC)
+
+
+SortedRequirements = Annotated[PageRequest, Depends(_sorted_page)]
 
 
 @router.post(
@@ -40,7 +66,7 @@ async def create_requirement(
             created_by=principal.subject,
             **body.model_dump(),
         )
-        await RequirementRepository(session, principal.tenant).add(row)
+        await changes.add(session, row)
         return reply(request, RequirementView.model_validate(row), status=201)
 
     return await command.run(create)
@@ -52,12 +78,22 @@ async def create_requirement(
     response_model=PageEnvelope[RequirementView],
 )
 async def list_requirements(
-    request: Request, parts: AppParts, principal: FeaturesRead, project_id: UUID, page: WantedPage
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: FeaturesRead,
+    project_id: UUID,
+    page: SortedRequirements,
+    status: RequirementStatus | None = None,
+    priority: Priority | None = None,
+    search: Search = None,
 ) -> Response:
-    """Newest first."""
+    """What is wanted of a project; `search` looks into titles."""
     async with transaction(parts.sessions) as session:
         await ProjectRepository(session, principal.tenant).get(project_id)
-        found = await RequirementRepository(session, principal.tenant).of_project(project_id, page)
+        found = await RequirementRepository(session, principal.tenant).search(
+            project_id, status=status, priority=priority, text=search, request=page
+        )
     return reply_page(request, found, [RequirementView.model_validate(row) for row in found.rows])
 
 
@@ -67,3 +103,28 @@ async def get_requirement(request: Request, parts: AppParts, principal: Features
     async with transaction(parts.sessions) as session:
         row = await RequirementRepository(session, principal.tenant).get(requirement_id)
     return reply(request, RequirementView.model_validate(row))
+
+
+@router.patch(
+    "/requirements/{requirement_id}", summary="Change a requirement", response_model=Envelope[RequirementView]
+)
+async def change_requirement(
+    *,
+    request: Request,
+    principal: FeaturesWrite,
+    command: Idempotent,
+    precondition: Precondition,
+    requirement_id: UUID,
+    body: RequirementPatch,
+) -> Response:
+    """Fields that are not given stay. `status` moves as `docs/states.md` allows; other moves are a 422."""
+
+    async def carry_out(session: AsyncSession) -> Response:
+        row = await RequirementRepository(session, principal.tenant).get(requirement_id, lock=True)
+        precondition.check(RequirementView.model_validate(row))
+        if "status" in body.model_fields_set:
+            check_move(REQUIREMENT_MOVES, RequirementStatus(row.status), body.status)
+        await changes.change(session, row, body.changes())
+        return reply(request, RequirementView.model_validate(row))
+
+    return await command.run(carry_out)

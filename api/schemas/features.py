@@ -6,14 +6,27 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.schemas.base import MAX_TEXT, Body, NotBlank, Storable, Text, Timestamp, View, Whole
-from domain.lifecycle import FeatureStatus
+from api.schemas.patches import Patch
+from domain.planning import FeatureStatus
+
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_TEXT), Storable, NotBlank]
 
 
 class FeatureCreate(Body):
     """What a new feature is."""
 
-    name: Annotated[str, StringConstraints(min_length=2, max_length=MAX_TEXT), Storable, NotBlank]
+    name: Name
     description: Text
+    implementation_notes: Text | None = None
+    complexity_points: Whole | None = Field(default=None, ge=1, le=13)
+    developer_id: UUID | None = None
+
+
+class FeaturePatch(Patch):
+    """What to change about a feature; its status has a request of its own."""
+
+    name: Name = ""
+    description: Text = ""
     implementation_notes: Text | None = None
     complexity_points: Whole | None = Field(default=None, ge=1, le=13)
     developer_id: UUID | None = None

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeAdapter
 
 from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, NotBlank, Slug, Storable, Text, Timestamp, View, Whole
+from api.schemas.patches import Patch
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
@@ -55,6 +56,22 @@ class OrganizationCreate(Body):
     plan: Plan = Plan.FREE
     max_users: Whole = Field(default=10, ge=1, le=MAX_INT)
     max_projects: Whole = Field(default=5, ge=0, le=MAX_INT)
+
+
+class OrganizationPatch(Patch):
+    """What to change about an organization; `GRANTED` is given by platform admins alone."""
+
+    name: Name = ""
+    type: OrganizationType | None = None
+    description: Text | None = None
+    website_url: WebAddress | None = None
+    plan: Plan = Plan.FREE
+    status: OrganizationStatus = OrganizationStatus.ACTIVE
+    max_users: Whole = Field(default=1, ge=1, le=MAX_INT)
+    max_projects: Whole = Field(default=0, ge=0, le=MAX_INT)
+
+
+GRANTED = frozenset({"plan", "status", "max_users", "max_projects"})
 
 
 class OrganizationView(View):

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, NotBlank, Slug, Storable, Text, Timestamp, View
+from api.schemas.patches import Patch
 
 
 class ProjectStatus(StrEnum):
@@ -41,17 +42,41 @@ class TemplateType(StrEnum):
     WEB = "web"
 
 
+class KeptStatus(StrEnum):
+    """States that PATCH moves a project between; deleting and restoring have requests of their own."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Storable]
+
+
 class ProjectCreate(Body):
     """What a new project is."""
 
-    name: Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+    name: Name
     slug: Slug
     description: Text | None = None
-    repository_url: Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Storable]
+    repository_url: RepositoryUrl
     repository_type: RepositoryType = RepositoryType.GIT
     visibility: Visibility = Visibility.PRIVATE
     template_type: TemplateType | None = None
     tech_stack: Lines = Field(default_factory=list)
+
+
+class ProjectPatch(Patch):
+    """What to change about a project. A new slug leaves the hosts of its environments as they are."""
+
+    name: Name = ""
+    slug: Slug = ""
+    description: Text | None = None
+    repository_url: RepositoryUrl = ""
+    visibility: Visibility = Visibility.PRIVATE
+    template_type: TemplateType | None = None
+    tech_stack: Lines = Field(default_factory=list)
+    status: KeptStatus = KeptStatus.ACTIVE
 
 
 class ProjectView(View):

@@ -20,6 +20,8 @@ from api.schemas.base import (
     View,
     Whole,
 )
+from api.schemas.patches import Patch
+from domain.planning import RequirementStatus
 
 
 class Priority(StrEnum):
@@ -39,14 +41,32 @@ class UserStory(Body):
     acceptance_criteria: Texts = Field(default_factory=list)
 
 
+Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+UserStories = Annotated[list[UserStory], Field(max_length=MAX_LIST)]
+Criteria = Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST)]
+
+
 class RequirementCreate(Body):
     """What a new requirement says."""
 
-    title: Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+    title: Title
     description: Text
-    user_stories: Annotated[list[UserStory], Field(max_length=MAX_LIST)] = Field(default_factory=list)
-    acceptance_criteria: Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST)]
+    user_stories: UserStories = Field(default_factory=list)
+    acceptance_criteria: Criteria
     priority: Priority | None = None
+    estimated_effort_points: Whole | None = Field(default=None, ge=0, le=MAX_INT)
+    tags: Lines = Field(default_factory=list)
+
+
+class RequirementPatch(Patch):
+    """What to change about a requirement."""
+
+    title: Title = ""
+    description: Text = ""
+    user_stories: UserStories = Field(default_factory=list)
+    acceptance_criteria: Criteria = Field(default_factory=list)
+    priority: Priority | None = None
+    status: RequirementStatus = RequirementStatus.DRAFT
     estimated_effort_points: Whole | None = Field(default=None, ge=0, le=MAX_INT)
     tags: Lines = Field(default_factory=list)
 
@@ -61,7 +81,7 @@ class RequirementView(View):
     user_stories: list[dict[str, object]]
     acceptance_criteria: list[str]
     priority: Priority | None
-    status: str
+    status: RequirementStatus
     estimated_effort_points: int | None
     tags: list[str]
     created_by: str

@@ -13,10 +13,13 @@ from storage.models.delivery import (
     Route,
     RoutingGeneration,
 )
+from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
+from storage.models.quality import TestCase, TestResult
 
 __all__ = [
+    "INDEXES",
     "Analysis",
     "AuditEntry",
     "Base",
@@ -34,4 +37,6 @@ __all__ = [
     "Requirement",
     "Route",
     "RoutingGeneration",
+    "TestCase",
+    "TestResult",
 ]

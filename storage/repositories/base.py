@@ -5,33 +5,49 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import NotFoundError
+from storage.cursors import Cursor, CursorError
+from storage.estimates import planned_rows
 from storage.models import Base
 from storage.tenancy import Tenant
 
 M = TypeVar("M", bound=Base)
 
+COUNTED_EXACTLY = 10_000
+# From here on the rows before a page are skipped in the index alone.
+DEEP = 1_000
+
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name."""
+    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name.
+
+    With a cursor, `page` means nothing. Columns to sort by are never null, or rows would be lost between pages.
+    """
 
     page: int = 1
     page_size: int = 20
     sort_by: str = "created_at"
     descending: bool = True
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True)
 class Page(Generic[M]):
-    """Rows of one page, and how many there are on all pages."""
+    """Rows of one page, and how many there are on all pages.
+
+    `total`: None after a cursor; beyond `COUNTED_EXACTLY` an estimate, and `total_is_estimate` says so.
+    """
 
     rows: Sequence[M]
-    total: int
+    total: int | None
     request: PageRequest
+    total_is_estimate: bool = False
+    next_cursor: Cursor | None = None
+    previous_cursor: Cursor | None = None
 
 
 class Repository(Generic[M]):
@@ -71,9 +87,77 @@ class Repository(Generic[M]):
         return row
 
     async def page(self, statement: Select[M], request: PageRequest) -> Page[M]:
-        """One page of a statement; the order always ends on the id, so that no row is shown twice or never."""
-        total = await self.session.scalar(select(func.count()).select_from(statement.subquery()))
-        key = getattr(self.model, request.sort_by)
-        order = [column.desc() if request.descending else column.asc() for column in (key, self.model.id)]
-        window = statement.order_by(*order).limit(request.page_size).offset((request.page - 1) * request.page_size)
-        return Page(list(await self.session.scalars(window)), total or 0, request)
+        """One page of a statement; the order always ends on the id, so that no row is shown twice or never.
+
+        Raises:
+            CursorError: the request's cursor is not of this list.
+        """
+        if request.cursor is not None:
+            return await self._after(statement, request, request.cursor)
+        total, is_estimate = await self._total(statement)
+        rows: Sequence[M] = []
+        if is_estimate or (request.page - 1) * request.page_size < total:
+            rows = list(await self.session.scalars(self.numbered(statement, request)))
+        shown = rows[: request.page_size]
+        more = len(rows) > len(shown)
+        # An estimate gives way to what is known: nothing comes after the last page.
+        seen = (request.page - 1) * request.page_size + len(rows)
+        if is_estimate and rows:
+            total, is_estimate = (max(total, seen), True) if more else (seen, False)
+        following = self._cursor(request, shown[-1]) if more else None
+        return Page(shown, total, request, is_estimate, following)
+
+    def numbered(self, statement: Select[M], request: PageRequest) -> Select[M]:
+        """The rows of a numbered page, and one more if there is one."""
+        order = self._order(request.sort_by, descending=request.descending)
+        offset = (request.page - 1) * request.page_size
+        window = statement.order_by(*order).limit(request.page_size + 1).offset(offset)
+        if offset < DEEP:
+            return window
+        ids = window.with_only_columns(self.model.id)
+        return select(self.model).where(self.model.id.in_(ids)).order_by(*order)
+
+    def following(self, statement: Select[M], cursor: Cursor, limit: int) -> Select[M]:
+        """The first rows after a cursor, found through the index on the sorted column and the id, nearest first.
+
+        Raises:
+            CursorError: its value is not one of that column.
+        """
+        key = getattr(self.model, cursor.sort_by)
+        if not isinstance(cursor.value, key.type.python_type):
+            raise CursorError("is not a cursor of this list; start again without one")
+        down = cursor.descending is not cursor.backward
+        here, there = tuple_(key, self.model.id), tuple_(literal(cursor.value, key.type), literal(cursor.row_id))
+        beyond = here < there if down else here > there
+        return statement.where(beyond).order_by(*self._order(cursor.sort_by, descending=down)).limit(limit)
+
+    async def _after(self, statement: Select[M], request: PageRequest, cursor: Cursor) -> Page[M]:
+        rows = list(await self.session.scalars(self.following(statement, cursor, request.page_size + 1)))
+        more, shown = len(rows) > request.page_size, rows[: request.page_size]
+        if cursor.backward:
+            shown.reverse()
+        before = more if cursor.backward else True
+        after = True if cursor.backward else more
+        return Page(
+            shown,
+            None,
+            request,
+            next_cursor=self._cursor(request, shown[-1]) if shown and after else None,
+            previous_cursor=self._cursor(request, shown[0], backward=True) if shown and before else None,
+        )
+
+    async def _total(self, statement: Select[M]) -> tuple[int, bool]:
+        """How many rows there are, and whether that is an estimate: counting a million is reading a million."""
+        some = statement.with_only_columns(self.model.id).limit(COUNTED_EXACTLY + 1)
+        counted = await self.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+        if counted <= COUNTED_EXACTLY:
+            return counted, False
+        return max(counted, await planned_rows(self.session, statement)), True
+
+    def _order(self, sort_by: str, *, descending: bool) -> list[Any]:
+        columns = (getattr(self.model, sort_by), self.model.id)
+        return [column.desc() if descending else column.asc() for column in columns]
+
+    def _cursor(self, request: PageRequest, row: M, *, backward: bool = False) -> Cursor:
+        found: Any = row
+        return Cursor(request.sort_by, request.descending, getattr(found, request.sort_by), found.id, backward)

@@ -42,6 +42,11 @@ async def insert_labelled(
         if await session.scalar(slug_taken) is not None:
             break
         label = with_suffix(host_label(slug), unique())
-    raise ConflictError(
+    raise slug_already_taken(slug)
+
+
+def slug_already_taken(slug: str) -> ConflictError:
+    """The error of a slug that somebody else has."""
+    return ConflictError(
         f"the slug {slug!r} is taken; choose another one", code=ErrorCode.DUPLICATE_SLUG, details={"slug": slug}
     )

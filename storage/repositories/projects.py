@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from domain.errors import ErrorCode, ForbiddenError
 from storage.models import Organization, Project
 from storage.repositories.base import Page, PageRequest, Repository
-from storage.repositories.labelled import insert_labelled
+from storage.repositories.labelled import insert_labelled, slug_already_taken
 
 DELETED = "deleted"
 
@@ -32,8 +32,7 @@ class ProjectRepository(Repository[Project]):
             ForbiddenError: QUOTA_EXCEEDED.
             ConflictError: DUPLICATE_SLUG.
         """
-        live = select(Project.id).where(Project.organization_id == organization.id, Project.status != DELETED)
-        count = await self.session.scalar(select(func.count()).select_from(live.subquery())) or 0
+        count = await self.count(organization.id)
         if count >= organization.max_projects:
             raise ForbiddenError(
                 f"the organization has {count} of {organization.max_projects} projects; delete one or ask for a "
@@ -41,9 +40,30 @@ class ProjectRepository(Repository[Project]):
                 code=ErrorCode.QUOTA_EXCEEDED,
                 details={"quota": "max_projects", "limit": organization.max_projects},
             )
-        taken = live.where(Project.slug == values["slug"])
+        taken = self._with_slug(organization.id, values["slug"])
         await insert_labelled(self.session, Project, values, slug_taken=taken, unique=unique)
         return await self.session.get_one(Project, values["id"])
+
+    async def count(self, organization_id: UUID) -> int:
+        """How many projects count against an organization's quota: all but deleted ones."""
+        live = self.base().where(Project.organization_id == organization_id, Project.status != DELETED)
+        return await self.session.scalar(select(func.count()).select_from(live.subquery())) or 0
+
+    async def check_slug(self, project: Project, slug: str) -> None:
+        """Whether a project may have this slug; lock its organization before, as those who make projects do.
+
+        Raises:
+            ConflictError: DUPLICATE_SLUG.
+        """
+        others = self._with_slug(project.organization_id, slug).where(Project.id != project.id)
+        if await self.session.scalar(others) is not None:
+            raise slug_already_taken(slug)
+
+    @staticmethod
+    def _with_slug(organization_id: UUID, slug: str) -> Select[UUID]:
+        return select(Project.id).where(
+            Project.organization_id == organization_id, Project.slug == slug, Project.status != DELETED
+        )
 
     async def search(
         self, organization_id: UUID, *, status: str | None, text: str | None, request: PageRequest

@@ -3,6 +3,7 @@
 import hmac
 import itertools
 import json
+import re
 from datetime import timedelta
 
 import httpx2
@@ -113,16 +114,28 @@ async def test_every_route_needs_credentials(app, anybody):
         if not path.startswith("/v1"):
             continue
         for method in methods:
-            url = path.replace("{name}", "dev")
-            for name in ("org", "project", "requirement", "feature", "build", "deployment", "operation"):
-                url = url.replace(f"{{{name}_id}}", MISSING)
+            url = re.sub(r"\{\w+_id\}", MISSING, path).replace("{name}", "dev")
             response = await anybody.request(method.upper(), url)
             assert response.status_code == 401, (method, path)
 
 
+CASE = {
+    "name": "abc",
+    "description": "d",
+    "steps": [{"step_number": 1, "action": "look", "expected_result": "seen"}],
+    "expected_result": "seen",
+}
+PROJECT = {"name": "One", "slug": "one", "repository_url": "https://example.com/one"}
+RESULT = {"status": "passed", "duration_ms": 1, "assertions_run": 0, "assertions_passed": 0, "assertions_failed": 0}
+
+
 async def test_everything_of_another_organization_is_404(app, world, other_world, build_of):
     mine, stranger = await build_of(world, "7.0.0"), other_world.manager
+    case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
+    result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
     ids = {
+        "testcase_id": case["id"],
+        "result_id": result["id"],
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],
         "feature_id": world.feature["id"],
@@ -140,7 +153,10 @@ async def test_everything_of_another_organization_is_404(app, world, other_world
         "deploy": {"environment": "dev"},
         **{action: {"reason": "because"} for action in Action},
         "cancel": {},
-        "dev": {"policy": "queue"},
+        "tests": CASE,
+        "results": RESULT,
+        "{name}": {"policy": "queue"},
+        **{f"{{{noun}_id}}": {"description": "x"} for noun in ("project", "requirement", "feature", "testcase")},
     }
     tried = 0
     for path, methods in app.openapi()["paths"].items():
@@ -148,12 +164,28 @@ async def test_everything_of_another_organization_is_404(app, world, other_world
             continue
         for method in methods:
             url = path.removeprefix("/v1").format(**ids)
-            options = {"json": bodies[url.rsplit("/", 1)[1]]} if method != "get" else {}
+            options = {"json": bodies[path.rsplit("/", 1)[1]]} if method in {"post", "patch"} else {}
             theirs = await stranger.http.request(method.upper(), url, **options)
             assert (theirs.status_code, theirs.json()["error"]["code"]) == (404, "RESOURCE_NOT_FOUND"), (method, path)
             if method == "get" and not path.endswith("/events"):
                 assert (await world.developer.get(url)).status_code == 200, path
             tried += 1
-    assert tried >= 18
+    assert tried >= 30
     for path in ("/operations", f"/operations?project_id={world.project['id']}"):
         assert mine["operation_id"] not in (await stranger.get(path)).text
+
+
+async def test_organizations_paths_of_another_organization_are_403(app, caller, world, other_world):
+    admin = caller(Role.ADMIN, world.org["id"])
+    tried = 0
+    for path, methods in app.openapi()["paths"].items():
+        if "{org_id}" not in path:
+            continue
+        for method in methods:
+            url = path.removeprefix("/v1").format(org_id=other_world.org["id"])
+            body = {"name": "One"} if method == "patch" else PROJECT
+            options = {} if method == "get" else {"json": body}
+            theirs = await admin.http.request(method.upper(), url, **options)
+            assert (theirs.status_code, theirs.json()["error"]["code"]) == (403, "AUTHORIZATION_DENIED"), (method, path)
+            tried += 1
+    assert tried >= 4

@@ -1,0 +1,171 @@
+"""Test cases and test results on the wire."""
+
+import json
+import math
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
+
+from api.schemas.base import (
+    MAX_INT,
+    MAX_LIST,
+    MAX_TEXT,
+    MAX_URL,
+    Body,
+    Line,
+    NotBlank,
+    Storable,
+    Text,
+    Timestamp,
+    View,
+    Whole,
+)
+from api.schemas.patches import Patch
+from api.schemas.requirements import Priority
+from domain.quality import MAX_LOG_ENTRIES, ResultStatus, TestType
+
+MAX_DEPTH = 20
+
+
+def _number(value: object) -> object:
+    """JSON has one kind of number, but true is none and text is none."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a fault
+    return value
+
+
+def _storable_json(value: JsonValue, depth: int = 0) -> JsonValue:
+    """What PostgreSQL can keep and JSON can say: no NUL, no half characters, no infinity, not too deep."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+    match value:
+        case str() if "\x00" in value or not _is_unicode(value):
+            raise ValueError("must not contain NUL characters or lone surrogates")
+        case float() if not math.isfinite(value):
+            raise ValueError("must not contain numbers that are not finite")
+        case dict():
+            for part in (*value.keys(), *value.values()):
+                _storable_json(part, depth + 1)
+        case list():
+            for part in value:
+                _storable_json(part, depth + 1)
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _entry(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _storable_json(value)
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+Path = Annotated[str, StringConstraints(max_length=MAX_URL), Storable]
+Count = Annotated[Whole, Field(ge=0, le=MAX_INT)]
+Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)]
+Logs = Annotated[list[Annotated[dict[str, JsonValue], AfterValidator(_entry)]], Field(max_length=MAX_LOG_ENTRIES)]
+
+
+class Step(Body):
+    """One step of a test case. Numbers begin at 1 and rise."""
+
+    step_number: Whole = Field(ge=1, le=MAX_INT)
+    action: Text
+    expected_result: Text
+
+
+Steps = Annotated[list[Step], Field(min_length=1, max_length=MAX_LIST)]
+
+
+class CaseCreate(Body):
+    """What a new test case says."""
+
+    name: Name
+    description: Text
+    test_type: TestType | None = None
+    priority: Priority | None = None
+    steps: Steps
+    expected_result: Text
+    automated: Annotated[bool, Field(strict=True)] = False
+    automation_tool: Line | None = None
+    automation_script_path: Path | None = None
+
+
+class CasePatch(Patch):
+    """What to change about a test case; steps are replaced as a whole."""
+
+    name: Name = ""
+    description: Text = ""
+    test_type: TestType | None = None
+    priority: Priority | None = None
+    steps: Steps = Field(default_factory=list)
+    expected_result: Text = ""
+    automated: Annotated[bool, Field(strict=True)] = False
+    automation_tool: Line | None = None
+    automation_script_path: Path | None = None
+
+
+class StepView(View):
+    """One step of a test case."""
+
+    step_number: int
+    action: str
+    expected_result: str
+
+
+class CaseView(View):
+    """A test case."""
+
+    id: UUID
+    feature_id: UUID
+    project_id: UUID
+    name: str
+    description: str
+    test_type: TestType | None
+    priority: Priority | None
+    steps: list[StepView]
+    expected_result: str
+    automated: bool
+    automation_tool: str | None
+    automation_script_path: str | None
+    created_by: str
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ResultCreate(Body):
+    """How a test case went, once. Durations are in milliseconds."""
+
+    status: ResultStatus
+    duration_ms: Count
+    error_message: Text | None = None
+    assertions_run: Count
+    assertions_passed: Count
+    assertions_failed: Count
+    code_coverage_percent: Percent | None = None
+    logs: Logs = Field(default_factory=list)
+
+    def log_bytes(self) -> int:
+        """How long the logs are as JSON in UTF-8."""
+        return len(json.dumps(self.logs, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+class ResultView(View):
+    """How a test case went, once."""
+
+    id: UUID
+    test_case_id: UUID
+    status: ResultStatus
+    duration_ms: int
+    error_message: str | None
+    assertions_run: int
+    assertions_passed: int
+    assertions_failed: int
+    code_coverage_percent: float | None
+    logs: list[dict[str, JsonValue]]
+    recorded_by: str
+    executed_at: Timestamp
+    created_at: Timestamp

@@ -1,0 +1,34 @@
+"""Indexes that keep lists flat: each begins with what a list is of, and goes on with its order."""
+
+from sqlalchemy import Index
+
+from storage.models.delivery import Build, Deployment, Operation
+from storage.models.planning import Feature, Organization, Project, Requirement
+
+LISTS = (
+    (Organization, "created_at"),
+    (Organization, "updated_at"),
+    (Organization, "name"),
+    (Project, "organization_id", "created_at"),
+    (Project, "organization_id", "updated_at"),
+    (Project, "organization_id", "name"),
+    (Requirement, "project_id", "created_at"),
+    (Feature, "requirement_id", "created_at"),
+    (Build, "feature_id", "created_at"),
+    (Deployment, "project_id", "created_at"),
+    (Deployment, "project_id", "status", "created_at"),
+    (Deployment, "project_id", "environment", "created_at"),
+    (Deployment, "build_id", "created_at"),
+    (Operation, "created_at"),
+    (Operation, "organization_id", "created_at"),
+    (Operation, "organization_id", "status", "created_at"),
+    (Operation, "project_id", "created_at"),
+)
+
+INDEXES = tuple(
+    Index(
+        f"ix_{model.__tablename__}_{'_'.join(columns)}_id",
+        *(model.__table__.c[column] for column in (*columns, "id")),
+    )
+    for model, *columns in LISTS
+)

@@ -1,0 +1,53 @@
+"""Test cases and their results."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import Float, ForeignKey, Index, String, Text, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, Identified, Timestamped
+
+
+class TestCase(Identified, Timestamped, Base):
+    """How a feature is tested; gone with it."""
+
+    __test__: ClassVar[bool] = False
+    __tablename__ = "test_cases"
+    __table_args__ = (Index("ix_test_cases_feature_id_created_at_id", "feature_id", "created_at", "id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
+    feature_id: Mapped[UUID] = mapped_column(ForeignKey("features.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    test_type: Mapped[str | None] = mapped_column(String(16))
+    priority: Mapped[str | None] = mapped_column(String(16))
+    steps: Mapped[list[Any]] = mapped_column(default=list)
+    expected_result: Mapped[str] = mapped_column(Text)
+    automated: Mapped[bool] = mapped_column(default=False)
+    automation_tool: Mapped[str | None] = mapped_column(String(255))
+    automation_script_path: Mapped[str | None] = mapped_column(String(2048))
+    created_by: Mapped[str] = mapped_column(String(255))
+
+
+class TestResult(Identified, Timestamped, Base):
+    """How a test case went, once; gone with it. `logs` is bounded by `domain.quality`."""
+
+    __test__: ClassVar[bool] = False
+    __tablename__ = "test_results"
+    __table_args__ = (Index("ix_test_results_test_case_id_created_at_id", "test_case_id", "created_at", "id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    test_case_id: Mapped[UUID] = mapped_column(ForeignKey("test_cases.id", ondelete="CASCADE"))
+    status: Mapped[str] = mapped_column(String(16))
+    duration_ms: Mapped[int]
+    error_message: Mapped[str | None] = mapped_column(Text)
+    assertions_run: Mapped[int]
+    assertions_passed: Mapped[int]
+    assertions_failed: Mapped[int]
+    code_coverage_percent: Mapped[float | None] = mapped_column(Float)
+    logs: Mapped[list[Any]] = mapped_column(default=list)
+    recorded_by: Mapped[str] = mapped_column(String(255))
+    executed_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -101,6 +101,8 @@ def control_side(
         records.record,
         records.record_failure,
         records.load,
+        records.find_artifact,
+        records.keep_artifact,
         environments.request_turn,
         environments.return_turn,
         environments.check_holder,

@@ -12,14 +12,11 @@ from domain.access import Scope
 NAMES = {
     "idempotency-key": "Idempotency-Key",
     "if-match": "If-Match",
-    "if-none-match": "If-None-Match",
     "prefer": "Prefer",
     "last-event-id": "Last-Event-ID",
 }
 DESCRIPTIONS = {
-    "page": "which page, from 1",
     "page_size": "how many a page",
-    "cursor": "where to go on, as the last answer told; then `page` means nothing",
     "sort_by": "what to sort by",
     "sort_order": "smallest (asc) or largest (desc) first",
     "status": "only those in this state",
@@ -29,9 +26,6 @@ DESCRIPTIONS = {
     "step": "only this step's log",
     "name": "which environment",
     "Last-Event-ID": "the last event that was seen; later ones follow",
-    "Idempotency-Key": "makes repeating safe: the same key gets the first answer again, for 24 hours and more",
-    "If-Match": "the ETag last seen: the change is made only if nobody else made one since (else 412)",
-    "If-None-Match": "the ETag last seen: 304 if it is still that",
 }
 
 
@@ -47,7 +41,7 @@ def describe_operations(document: Json, app: FastAPI) -> None:
         operation["operationId"] = route.name
         _tell_permission(operation, route)
         for parameter in operation.get("parameters", []):
-            _describe(parameter, path)
+            _describe(parameter)
 
 
 def _tell_permission(operation: Json, route: RouteContext) -> None:
@@ -68,8 +62,9 @@ def _scopes(dependant: Dependant) -> tuple[Scope, ...]:
     return ()
 
 
-def _describe(parameter: Json, path: str) -> None:
-    name = parameter["name"] = NAMES.get(parameter["name"], parameter["name"])
+def _describe(parameter: Json) -> None:
+    name = str(NAMES.get(parameter["name"], parameter["name"]))
+    parameter["name"] = name
     schema = parameter["schema"]
     text = parameter.get("description") or schema.get("description")
     if parameter["in"] == "path" and name.endswith("_id"):

@@ -5,8 +5,10 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from api.envelope import TAGGED
 from api.openapi.samples import META
 from api.openapi.walking import Json, operations, target
+from api.tags import MAX_HEADER
 from domain.errors import ErrorCode
 
 ERRORS: dict[int, tuple[str, str, list[tuple[ErrorCode, str]]]] = {
@@ -109,6 +111,13 @@ HEADERS: dict[str, Json] = {
     "ETag": _text("the version of the resource, for `If-Match`", '"3a5c7e"'),
     "WWW-Authenticate": _text("how to authenticate (RFC 6750)", 'Bearer realm="delivery-engine"'),
 }
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "the ETag last seen: 304 if the resource is still that",
+    "schema": {"type": "string", "maxLength": MAX_HEADER},
+}
 ALWAYS = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 PROBLEM: Json = {
     "type": "object",
@@ -131,21 +140,32 @@ def complete_responses(document: Json) -> None:
     components["schemas"].setdefault("Problem", copy.deepcopy(PROBLEM))
     components["responses"] = {name: _error(status) for status, (name, _, _) in ERRORS.items()}
     components["headers"] = copy.deepcopy(HEADERS)
-    tagged = {path for path, _, operation in operations(document) if _takes(operation, "If-Match")}
     for path, method, operation in operations(document):
-        _complete(document, path, operation, tagged=path in tagged and method in {"get", "patch"})
+        _complete(document, path, method, operation)
     _drop_unused(document, "responses")
     _drop_unused(document, "headers")
 
 
-def _complete(document: Json, path: str, operation: Json, *, tagged: bool) -> None:
+def _complete(document: Json, path: str, method: str, operation: Json) -> None:
     """The answers a route tells stay, but for errors in the envelope, which are the same everywhere."""
     own = {int(status): answer for status, answer in operation["responses"].items() if not _is_shared(answer)}
     for status, answer in own.items():
+        tagged = _is_resource(document, answer) and status in TAGGED.get(method.upper(), ())
         _describe(status, answer)
         _set_headers(document, operation, status, answer, tagged=tagged)
+        if tagged and method == "get":
+            operation.setdefault("parameters", []).append(copy.deepcopy(IF_NONE_MATCH))
+    if any(parameter["name"] == "If-None-Match" for parameter in operation.get("parameters", [])):
+        own[304] = {"description": "Not modified", "headers": _references("ETag", *ALWAYS)}
     shared = {status: _reference("responses", ERRORS[status][0]) for status in _statuses(path, operation)}
     operation["responses"] = {str(status): answer for status, answer in sorted({**shared, **own}.items())}
+
+
+def _is_resource(document: Json, answer: Json) -> bool:
+    """Whether an answer is one resource in its envelope: `api.envelope.reply` gives it a tag."""
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    data = target(document, schema).get("properties", {}).get("data", {})
+    return target(document, data).get("type") == "object"
 
 
 def _is_shared(answer: Json) -> bool:
@@ -195,7 +215,11 @@ def _set_headers(document: Json, operation: Json, status: int, answer: Json, *, 
         "Link": "pagination" in target(document, schema).get("properties", {}),
     }
     names = (*ALWAYS, *(name for name, is_sent in wanted.items() if is_sent))
-    answer["headers"] = {**{name: _reference("headers", name) for name in names}, **answer.get("headers", {})}
+    answer["headers"] = {**_references(*names), **answer.get("headers", {})}
+
+
+def _references(*names: str) -> Json:
+    return {name: _reference("headers", name) for name in names}
 
 
 def _reference(kind: str, name: str) -> Json:
@@ -212,7 +236,7 @@ def _error(status: int) -> Json:
     problem = {"type": "about:blank", "title": text, "status": status, "detail": message, "code": str(code)}
     return {
         "description": text,
-        "headers": {name: _reference("headers", name) for name in names},
+        "headers": _references(*names),
         "content": {
             "application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}, "examples": envelopes},
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem},

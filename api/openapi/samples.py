@@ -7,6 +7,8 @@ from api.openapi.walking import Json, target
 
 MOMENT = "2024-10-26T10:30:00Z"
 META = {"timestamp": MOMENT, "request_id": "req-uuid-12345", "version": "1.0"}
+# What paths call a resource whose view is called otherwise.
+_NAMES = {"CaseView": "testcase", "ResultView": "result"}
 _TEXTS = {
     "date-time": MOMENT,
     "date": MOMENT[:10],
@@ -70,13 +72,13 @@ class Samples:
 
     def _text(self, schema: Json, name: str, owner: str) -> str:
         if schema.get("format") == "uuid":
-            return sample_id(name if name != "id" else owner.removesuffix("View").lower() + "_id")
+            return sample_id(_NAMES.get(owner, owner.removesuffix("View").lower()) + "_id" if name == "id" else name)
         if schema.get("format") in _TEXTS:
             return _TEXTS[schema["format"]]
         return META["request_id"] if name == "request_id" else name.replace("_", " ") or "text"
 
 
 def sample_id(name: str) -> str:
-    """The id that a name always has in the samples; `org_id` is `organization_id`."""
-    name = "organization_id" if name == "org_id" else name
+    """The id that a name always has in the samples; some ids have two names."""
+    name = {"org_id": "organization_id", "test_case_id": "testcase_id"}.get(name, name)
     return f"0192c7a0-1b2c-7000-8000-{zlib.crc32(name.encode()):012x}"

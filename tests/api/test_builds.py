@@ -1,7 +1,6 @@
 """Builds made elsewhere: reported, read, listed, deployed."""
 
 import asyncio
-import json
 from uuid import UUID
 
 import pytest

@@ -1,6 +1,5 @@
 """Requirements: create, get, list, change."""
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -13,7 +12,7 @@ from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
-from api.paging import Search, SortOrder, WantedPage
+from api.paging import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
 from api.parts import AppParts
 from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
 from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
@@ -36,11 +35,16 @@ class RequirementSort(StrEnum):
 
 
 async def _sorted_page(
-    page: WantedPage,
+    *,
+    request: Request,
+    page: PageNumber = 1,
+    page_size: PageSize = 20,
+    cursor: PageCursor = None,
     sort_by: RequirementSort = RequirementSort.CREATED_AT,
     sort_order: SortOrder = SortOrder.DESC,
 ) -> PageRequest:
-    return replace(page, sort_by=sort_by, descending=sort_order is SortOrder.DESC)
+    wanted = PageRequest(page, page_size, sort_by.value, sort_order is SortOrder.DESC)
+    return positioned(request, wanted, cursor, [one.value for one in RequirementSort])
 
 
 SortedRequirements = Annotated[PageRequest, Depends(_sorted_page)]

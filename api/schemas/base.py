@@ -6,6 +6,8 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_LINE = 255
+# Lists are sorted by names: in UTF-8 one has to fit into an index, and into a cursor.
+MAX_NAME = 400
 MAX_TEXT = 20_000
 MAX_URL = 2048
 MAX_LIST = 100

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from api.schemas.base import (
     MAX_INT,
     MAX_LIST,
-    MAX_TEXT,
+    MAX_NAME,
     Body,
     Lines,
     NotBlank,
@@ -41,7 +41,7 @@ class UserStory(Body):
     acceptance_criteria: Texts = Field(default_factory=list)
 
 
-Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), Storable, NotBlank]
 UserStories = Annotated[list[UserStory], Field(max_length=MAX_LIST)]
 Criteria = Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST)]
 

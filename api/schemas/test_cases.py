@@ -2,15 +2,16 @@
 
 import json
 import math
-from typing import Annotated
+import re
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from api.schemas.base import (
     MAX_INT,
     MAX_LIST,
-    MAX_TEXT,
+    MAX_NAME,
     MAX_URL,
     Body,
     Line,
@@ -26,6 +27,7 @@ from api.schemas.requirements import Priority
 from domain.quality import MAX_LOG_ENTRIES, ResultStatus, TestType
 
 MAX_DEPTH = 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _number(value: object) -> object:
@@ -35,38 +37,29 @@ def _number(value: object) -> object:
     return value
 
 
-def _storable_json(value: JsonValue, depth: int = 0) -> JsonValue:
-    """What PostgreSQL can keep and JSON can say: no NUL, no half characters, no infinity, not too deep."""
+def _check_storable(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
-    match value:
-        case str() if "\x00" in value or not _is_unicode(value):
-            raise ValueError("must not contain NUL characters or lone surrogates")
-        case float() if not math.isfinite(value):
-            raise ValueError("must not contain numbers that are not finite")
-        case dict():
-            for part in (*value.keys(), *value.values()):
-                _storable_json(part, depth + 1)
-        case list():
-            for part in value:
-                _storable_json(part, depth + 1)
+    if isinstance(value, str) and ("\x00" in value or _SURROGATE.search(value)):
+        raise ValueError("must not contain NUL characters or lone surrogates")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not contain numbers that are not finite")
+    if isinstance(value, dict | list):
+        for part in (*value.keys(), *value.values()) if isinstance(value, dict) else value:
+            _check_storable(part, depth + 1)
+
+
+def _entry(value: dict[str, Any]) -> dict[str, Any]:
+    """Any JSON that PostgreSQL can keep; Python's parser takes more than there is in JSON."""
+    _check_storable(value)
     return value
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _entry(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    _storable_json(value)
-    return value
-
-
-Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_TEXT), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), Storable, NotBlank]
 Path = Annotated[str, StringConstraints(max_length=MAX_URL), Storable]
 Count = Annotated[Whole, Field(ge=0, le=MAX_INT)]
 Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)]
-Logs = Annotated[list[Annotated[dict[str, JsonValue], AfterValidator(_entry)]], Field(max_length=MAX_LOG_ENTRIES)]
+Logs = Annotated[list[Annotated[dict[str, Any], AfterValidator(_entry)]], Field(max_length=MAX_LOG_ENTRIES)]
 
 
 class Step(Body):
@@ -165,7 +158,7 @@ class ResultView(View):
     assertions_passed: int
     assertions_failed: int
     code_coverage_percent: float | None
-    logs: list[dict[str, JsonValue]]
+    logs: list[dict[str, Any]]
     recorded_by: str
     executed_at: Timestamp
     created_at: Timestamp

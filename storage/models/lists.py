@@ -4,6 +4,7 @@ from sqlalchemy import Index
 
 from storage.models.delivery import Build, Deployment, Operation
 from storage.models.planning import Feature, Organization, Project, Requirement
+from storage.models.quality import TestCase, TestResult
 
 LISTS = (
     (Organization, "created_at"),
@@ -13,7 +14,15 @@ LISTS = (
     (Project, "organization_id", "updated_at"),
     (Project, "organization_id", "name"),
     (Requirement, "project_id", "created_at"),
+    (Requirement, "project_id", "updated_at"),
+    (Requirement, "project_id", "title"),
     (Feature, "requirement_id", "created_at"),
+    (Feature, "requirement_id", "updated_at"),
+    (Feature, "requirement_id", "name"),
+    (TestCase, "feature_id", "created_at"),
+    (TestCase, "feature_id", "updated_at"),
+    (TestCase, "feature_id", "name"),
+    (TestResult, "test_case_id", "created_at"),
     (Build, "feature_id", "created_at"),
     (Deployment, "project_id", "created_at"),
     (Deployment, "project_id", "status", "created_at"),

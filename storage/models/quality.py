@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, func
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, Identified, Timestamped
@@ -15,7 +15,6 @@ class TestCase(Identified, Timestamped, Base):
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_cases"
-    __table_args__ = (Index("ix_test_cases_feature_id_created_at_id", "feature_id", "created_at", "id"),)
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
@@ -37,7 +36,6 @@ class TestResult(Identified, Timestamped, Base):
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_results"
-    __table_args__ = (Index("ix_test_results_test_case_id_created_at_id", "test_case_id", "created_at", "id"),)
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     test_case_id: Mapped[UUID] = mapped_column(ForeignKey("test_cases.id", ondelete="CASCADE"))
@@ -48,6 +46,7 @@ class TestResult(Identified, Timestamped, Base):
     assertions_passed: Mapped[int]
     assertions_failed: Mapped[int]
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
-    logs: Mapped[list[Any]] = mapped_column(default=list)
+    # As text, not JSONB: numbers come back as they were sent, and 1e300 is not 300 digits.
+    logs: Mapped[list[Any]] = mapped_column(JSON, default=list)
     recorded_by: Mapped[str] = mapped_column(String(255))
     executed_at: Mapped[datetime] = mapped_column(server_default=func.now())

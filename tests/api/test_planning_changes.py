@@ -240,6 +240,9 @@ async def test_requirements_are_filtered_searched_and_sorted(world, project):
     assert await titles("status=approved") == ["Gamma"]
     assert await titles("search=ALPH") == ["Alpha"]
     assert await titles("search=%25") == ["Beta 100%"]
+    first = (await world.developer.get(f"{path}?sort_by=title&sort_order=asc&page_size=2")).json()
+    cursor = first["pagination"]["next_cursor"]
+    assert await titles(f"cursor={cursor}&sort_by=title&sort_order=asc&page_size=2") == ["Gamma"]
     for query in ("status=done", "priority=urgent", "sort_by=name", "page_size=101", "sort_order=up"):
         check_error(await world.developer.get(f"{path}?{query}"), 400, "VALIDATION_ERROR")
 
@@ -353,3 +356,23 @@ async def test_a_patch_is_carried_out_once_for_one_key_and_only_on_what_was_seen
         assert (again.json(), again.headers["idempotent-replayed"]) == (done.json(), "true")
         check_error(await caller.patch(path, first, headers={"If-Match": seen}), 412, "PRECONDITION_FAILED")
         assert (await caller.get(path)).json()["data"].items() >= second.items()
+
+
+@pytest.mark.parametrize("letter", ["\U0001f642", "\x01", "ü"])
+async def test_the_longest_names_can_be_stored_sorted_and_walked(world, letter):
+    requirements = f"/projects/{world.project['id']}/requirements"
+    longest = [number + letter * 399 for number in "123"]
+    for title in longest:
+        requirement = await world.developer.made(requirements, {**NEW["requirement"], "title": title})
+    features = f"/requirements/{requirement['id']}/features"
+    for name in longest:
+        await world.developer.made(features, {**NEW["feature"], "name": name})
+    walked, query = [], "?sort_by=name&sort_order=asc&page_size=1"
+    while query:
+        page = (await world.developer.get(features + query)).json()
+        walked += [row["name"] for row in page["data"]]
+        cursor = page["pagination"]["next_cursor"]
+        query = f"?page_size=1&cursor={cursor}" if cursor else ""
+    assert walked == longest
+    too_long = {**NEW["feature"], "name": letter * 401}
+    check_error(await world.developer.post(features, too_long), 400, "VALIDATION_ERROR")

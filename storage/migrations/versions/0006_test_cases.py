@@ -1,4 +1,4 @@
-"""Test cases and their results."""
+"""Test cases and their results; the order of lists of requirements and features."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,7 +40,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_test_cases_organization_id"), "test_cases", ["organization_id"])
     op.create_index(op.f("ix_test_cases_project_id"), "test_cases", ["project_id"])
-    op.create_index("ix_test_cases_feature_id_created_at_id", "test_cases", ["feature_id", "created_at", "id"])
+    for column in ("created_at", "updated_at", "name"):
+        op.create_index(f"ix_test_cases_feature_id_{column}_id", "test_cases", ["feature_id", column, "id"])
     op.create_table(
         "test_results",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
@@ -52,7 +53,7 @@ def upgrade() -> None:
         sa.Column("assertions_passed", sa.Integer(), nullable=False),
         sa.Column("assertions_failed", sa.Integer(), nullable=False),
         sa.Column("code_coverage_percent", sa.Float(), nullable=True),
-        sa.Column("logs", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("logs", sa.JSON(), nullable=False),
         sa.Column("recorded_by", sa.String(length=255), nullable=False),
         sa.Column("executed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -72,7 +73,16 @@ def upgrade() -> None:
     op.create_index(op.f("ix_test_results_organization_id"), "test_results", ["organization_id"])
     op.create_index("ix_test_results_test_case_id_created_at_id", "test_results", ["test_case_id", "created_at", "id"])
 
+    for column in ("updated_at", "title"):
+        op.create_index(f"ix_requirements_project_id_{column}_id", "requirements", ["project_id", column, "id"])
+    for column in ("updated_at", "name"):
+        op.create_index(f"ix_features_requirement_id_{column}_id", "features", ["requirement_id", column, "id"])
+
 
 def downgrade() -> None:
+    for column in ("updated_at", "name"):
+        op.drop_index(f"ix_features_requirement_id_{column}_id", table_name="features")
+    for column in ("updated_at", "title"):
+        op.drop_index(f"ix_requirements_project_id_{column}_id", table_name="requirements")
     op.drop_table("test_results")
     op.drop_table("test_cases")

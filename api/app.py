@@ -27,6 +27,7 @@ from api.routes import (
     health,
     operations,
     organizations,
+    project_removal,
     projects,
     requirements,
 )
@@ -40,6 +41,7 @@ from storage.engine import create_engine, create_sessions
 ROUTERS = (
     organizations.router,
     projects.router,
+    project_removal.router,
     requirements.router,
     features.router,
     builds.router,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from domain.errors import ErrorCode, ForbiddenError
 from storage.models import Organization, Project
@@ -32,8 +32,14 @@ class ProjectRepository(Repository[Project]):
             ForbiddenError: QUOTA_EXCEEDED.
             ConflictError: DUPLICATE_SLUG.
         """
-        live = select(Project.id).where(Project.organization_id == organization.id, Project.status != DELETED)
-        count = await self.session.scalar(select(func.count()).select_from(live.subquery())) or 0
+        await self.check_quota(organization)
+        taken = _live(organization.id).where(Project.slug == values["slug"])
+        await insert_labelled(self.session, Project, values, slug_taken=taken, unique=unique)
+        return await self.session.get_one(Project, values["id"])
+
+    async def check_quota(self, organization: Organization) -> None:
+        """Raise `ForbiddenError(QUOTA_EXCEEDED)` unless there is room for one more; the organization is locked."""
+        count = await self.session.scalar(select(func.count()).select_from(_live(organization.id).subquery())) or 0
         if count >= organization.max_projects:
             raise ForbiddenError(
                 f"the organization has {count} of {organization.max_projects} projects; delete one or ask for a "
@@ -41,9 +47,6 @@ class ProjectRepository(Repository[Project]):
                 code=ErrorCode.QUOTA_EXCEEDED,
                 details={"quota": "max_projects", "limit": organization.max_projects},
             )
-        taken = live.where(Project.slug == values["slug"])
-        await insert_labelled(self.session, Project, values, slug_taken=taken, unique=unique)
-        return await self.session.get_one(Project, values["id"])
 
     async def search(
         self, organization_id: UUID, *, status: str | None, text: str | None, request: PageRequest
@@ -54,3 +57,7 @@ class ProjectRepository(Repository[Project]):
         if text:
             statement = statement.where(Project.name.icontains(text, autoescape=True))
         return await self.page(statement, request)
+
+
+def _live(organization_id: UUID) -> Select[UUID]:
+    return select(Project.id).where(Project.organization_id == organization_id, Project.status != DELETED)

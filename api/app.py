@@ -28,6 +28,7 @@ from api.routes import (
     health,
     operations,
     organizations,
+    project_removal,
     projects,
     requirements,
     tests,
@@ -42,6 +43,7 @@ from storage.engine import create_engine, create_sessions
 ROUTERS = (
     organizations.router,
     projects.router,
+    project_removal.router,
     requirements.router,
     features.router,
     tests.router,

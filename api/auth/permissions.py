@@ -61,6 +61,7 @@ OrganizationsRead = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_
 OrganizationsWrite = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_WRITE))]
 ProjectsRead = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_READ))]
 ProjectsWrite = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_WRITE))]
+ProjectsDelete = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_DELETE))]
 FeaturesRead = Annotated[Principal, Depends(_permitted(Scope.FEATURES_READ))]
 FeaturesWrite = Annotated[Principal, Depends(_permitted(Scope.FEATURES_WRITE))]
 FeaturesDelete = Annotated[Principal, Depends(_permitted(Scope.FEATURES_DELETE))]

@@ -6,6 +6,7 @@ bounds of answers, which follow from how they were stored.
 
 from api.openapi.walking import Json, all_schemas, body_of, operations, referenced, schemas
 from api.schemas.base import MAX_INT, MAX_TEXT, MAX_URL
+from domain.image_reference import GRAMMAR
 
 MAX_LONG = 2**53 - 1
 FREE = r"^[^\x00]*$"
@@ -25,7 +26,8 @@ PATTERNS = {
     "title": NOT_BLANK,
     "reason": NOT_BLANK,
     "approval_notes": FREE,
-    "repository_url": r"^[^\x00-\x1f\x7f]+$",
+    "repository_url": r"^((https?|ssh|file)://|([\w.-]+@)?[\w.-]+:)[^\s\x00-\x1f\x7f]+$",
+    "docker_image_url": f"^{GRAMMAR}$",
     "website_url": r"^https?://[^\s\x00-\x1f]+$",
     "time_zone": "^[A-Za-z0-9_+/-]+$",
 }

@@ -1,6 +1,7 @@
 """Builds made elsewhere: reported, read, listed, deployed."""
 
 import asyncio
+import json
 from uuid import UUID
 
 import pytest
@@ -127,9 +128,7 @@ async def test_bad_requests_name_the_field(world, change, field):
 async def test_coverage_that_is_no_number(world):
     headers = {"Content-Type": "application/json"}
     for text in ("NaN", "Infinity"):
-        body = (
-            f'{{"version_tag":"1.0.0","git_commit_hash":"abc123d","git_branch":"main","code_coverage_percent":{text}}}'
-        )
+        body = json.dumps(EXAMPLE).replace("88.5", text)
         response = await world.developer.http.post(builds(world), content=body, headers=headers)
         assert (response.status_code, response.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 

@@ -102,7 +102,7 @@ async def in_feature(stage: Stage) -> Scene:
     return Scene(stage.world.developer, {"feature_id": stage.world.feature["id"]})
 
 
-async def test_case(stage: Stage) -> Scene:
+async def with_test_case(stage: Stage) -> Scene:
     [example] = [one.request for one in endpoints() if one.name == "POST /features/:feature_id/tests"]
     made = await stage.world.developer.made(f"/features/{stage.world.feature['id']}/tests", example.body)
     return Scene(stage.world.developer, {"testcase_id": made["id"]})
@@ -204,7 +204,7 @@ SCENES: dict[str, list[Callable[[Stage], Awaitable[Scene]]]] = {
     "POST /requirements/:requirement_id/features": [in_requirement],
     "PATCH /features/:feature_id/status": [in_feature],
     "POST /features/:feature_id/tests": [in_feature],
-    "POST /testcases/:testcase_id/results": [test_case],
+    "POST /testcases/:testcase_id/results": [with_test_case],
     "POST /features/:feature_id/builds": [build_42],
     "GET /builds/:build_id": [finished_build],
     "POST /builds/:build_id/deploy": [build_for_production],
@@ -223,7 +223,7 @@ SUCCESS = {"GET": 200, "POST": 201, "PATCH": 200}
 
 
 @pytest.fixture
-async def stage(platform, caller, rows, operations, build_of, app, monkeypatch, settings):
+async def stage(*, platform, caller, rows, operations, build_of, app, monkeypatch, settings):
     world = await make_world(platform, caller, f"acme-{new_id().hex[-8:]}")
     return Stage(world, platform, caller, rows, operations, build_of, app, monkeypatch, settings)
 

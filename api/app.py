@@ -5,12 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import docs, errors
 from api.auth.permissions import authenticate, documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
+from api.guards import AddressGuard, HeadAsGet, known_query
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
@@ -18,6 +19,7 @@ from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.retired import RetiredVersions
 from api.routes import (
     builds,
     decisions,
@@ -34,6 +36,7 @@ from api.routes import (
     tests,
 )
 from api.version import PREFIX
+from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
@@ -79,8 +82,10 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations, load_keys),
     )
+    mark(*ROUTERS)
+    guarded = [*documented_schemes, Depends(known_query)]
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=documented_schemes, responses=ERRORS)
+        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
@@ -88,6 +93,10 @@ def create_app(
     errors.install(app, authenticate)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)
+    app.add_middleware(AddressGuard)
+    app.add_middleware(RetiredVersions)
+    app.add_middleware(DeprecationHeaders, settings=settings)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestContext)
     return app
 

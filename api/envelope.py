@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from api import versioning
 from api.links import list_links
 from api.tags import tag_of_json, unchanged
 from api.version import API_VERSION
@@ -21,11 +22,12 @@ TAGGED: Mapping[str, Sequence[int]] = {"GET": (200,), "PATCH": (200,), "POST": (
 
 
 class Meta(BaseModel):
-    """When, under which id and by which version a request was answered."""
+    """When, under which id and by which version a request was answered; `warnings` only when there are some."""
 
     timestamp: datetime
     request_id: str
     version: str
+    warnings: list[str] | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
 class Envelope(BaseModel, Generic[T]):
@@ -93,7 +95,12 @@ class ErrorEnvelope(BaseModel):
 
 def meta_of(request: Request) -> Meta:
     """The meta part of the answer to a request."""
-    return Meta(timestamp=now(), request_id=request.state.request_id, version=API_VERSION)
+    return Meta(
+        timestamp=now(),
+        request_id=request.state.request_id,
+        version=API_VERSION,
+        warnings=versioning.warnings(request.scope),
+    )
 
 
 def reply(
@@ -159,6 +166,8 @@ def _neighbours(here: Pagination) -> dict[str, dict[str, object]]:
     return found
 
 
-def json_response(body: BaseModel, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    body: BaseModel, status: int, headers: Mapping[str, str] | None = None, *, media_type: str = JSON
+) -> Response:
     """A model as JSON."""
-    return Response(body.model_dump_json(), status_code=status, headers=dict(headers or {}), media_type=JSON)
+    return Response(body.model_dump_json(), status_code=status, headers=dict(headers or {}), media_type=media_type)

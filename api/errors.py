@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api.envelope import ErrorBody, ErrorEnvelope, Fault, json_response, meta_of
+from api.problems import PROBLEM, problem, wants_problem
 from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode
 from runtime.logging import get_logger
 from storage.cursors import CursorError
@@ -23,6 +24,10 @@ STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.QUOTA_EXCEEDED: 403,
     ErrorCode.RESOURCE_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.DUPLICATE_RESOURCE: 409,
+    ErrorCode.DUPLICATE_SLUG: 409,
+    ErrorCode.IDEMPOTENCY_IN_PROGRESS: 409,
     ErrorCode.PRECONDITION_FAILED: 412,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
@@ -44,7 +49,8 @@ CODE_OF_STATUS: Mapping[int, ErrorCode] = {
     422: ErrorCode.UNPROCESSABLE,
 }
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+UNREADABLE = Fault(field="body", message="cannot be read as JSON in UTF-8", pointer="", code="body_unreadable")
 
 
 class InvalidRequestError(CallerError):
@@ -74,16 +80,24 @@ def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[objec
     """
 
     async def on_schema_fault(request: Request, error: Exception) -> Response:
-        if isinstance(error, RequestValidationError) and _is_broken_json(error):
-            try:
-                await authenticate(request, request.app.state.parts)
-            except UnauthenticatedError as unknown:
-                return await _on_delivery_error(request, unknown)
-        return await _on_schema_fault(request, error)
+        broken = isinstance(error, RequestValidationError) and _is_broken_json(error)
+        return (await stranger(request) if broken else None) or await _on_schema_fault(request, error)
+
+    async def on_http_exception(request: Request, error: Exception) -> Response:
+        # FastAPI says 400 only of a body that it cannot even decode.
+        broken = isinstance(error, HTTPException) and error.status_code == STATUS[ErrorCode.VALIDATION_ERROR]
+        return (await stranger(request) if broken else None) or await _on_http_exception(request, error)
+
+    async def stranger(request: Request) -> Response | None:
+        try:
+            await authenticate(request, request.app.state.parts)
+        except UnauthenticatedError as unknown:
+            return await _on_delivery_error(request, unknown)
+        return None
 
     app.add_exception_handler(DeliveryError, _on_delivery_error)
     app.add_exception_handler(RequestValidationError, on_schema_fault)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(HTTPException, on_http_exception)
 
 
 def error_response(
@@ -95,10 +109,14 @@ def error_response(
     details: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error in its envelope."""
+    """An error in its envelope, or as a problem for who asks for that."""
+    meta = meta_of(request)
+    told = {"Vary": "Accept", **(headers or {})}
+    if wants_problem(request):
+        found = problem(request, status, code, message, details=details or None, warnings=meta.warnings)
+        return json_response(found, status, told, media_type=PROBLEM)
     error = ErrorBody(code=code, message=message, details=details or None)
-    envelope = ErrorEnvelope(success=False, status=status, error=error, meta=meta_of(request))
-    return json_response(envelope, status, headers)
+    return json_response(ErrorEnvelope(success=False, status=status, error=error, meta=meta), status, told)
 
 
 def unexpected(request: Request) -> Response:
@@ -175,15 +193,17 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    headers = dict(error.headers or {})
-    message = str(error.detail)
-    if error.status_code == 404:  # noqa: PLR2004 - the router's own words are too short
+    status, headers, message = error.status_code, dict(error.headers or {}), str(error.detail)
+    if status == STATUS[ErrorCode.RESOURCE_NOT_FOUND]:
         message = f"there is nothing at {request.url.path[:200]}"
-    if error.status_code == 405:  # noqa: PLR2004 - the status itself is the name
+    if status == STATUS[ErrorCode.METHOD_NOT_ALLOWED]:
         headers["Allow"] = ", ".join(allowed_methods(request))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
         message = f"{request.method} is not possible here; allowed: {headers['Allow']}"
-    code = CODE_OF_STATUS.get(error.status_code, ErrorCode.INTERNAL_ERROR)
-    return error_response(request, error.status_code, code, message, headers=headers)
+    details = [UNREADABLE] if status == STATUS[ErrorCode.VALIDATION_ERROR] else None
+    code = CODE_OF_STATUS.get(status, ErrorCode.INTERNAL_ERROR)
+    return error_response(request, status, code, message, details=details, headers=headers)
 
 
 def allowed_methods(request: Request) -> list[str]:
@@ -193,4 +213,5 @@ def allowed_methods(request: Request) -> list[str]:
     def taken(method: str) -> bool:
         return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
 
-    return [method for method in METHODS if taken(method)]
+    found = [method for method in METHODS if taken(method)]
+    return [*found[:1], "HEAD", *found[1:], "OPTIONS"] if found[:1] == ["GET"] else [*found, "OPTIONS"]

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.envelope import JSON
 from api.errors import error_response, unexpected
 from domain.errors import ErrorCode
 from runtime.ids import new_id
@@ -20,7 +21,9 @@ MAX_BODY = 1024 * 1024
 BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
-WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
+_CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -66,10 +69,13 @@ class BodyGuard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in WITH_BODY:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if scope["method"] not in WITH_BODY and not _announces_body(request):
+            await self.app(scope, receive, send)
+            return
         try:
             body = b"" if _declared(request) > MAX_BODY else await _read(receive)
         except ClientDisconnect:
@@ -167,16 +173,29 @@ def _refuse(request: Request, body: bytes | None) -> Response | None:
             f"the body is larger than {MAX_BODY} bytes",
             headers={"Connection": "close"},
         )
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and kind != "application/json":
-        return error_response(
-            request,
-            415,
-            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-            f"send the body as application/json, not as {kind[:100] or 'nothing declared'}",
-            headers={"Accept": "application/json"},
-        )
-    return None
+    fault = _foreign(request) if body else None
+    if fault is None:
+        return None
+    accepted = {"Accept": JSON, "Accept-Encoding": "identity"}
+    return error_response(request, 415, ErrorCode.UNSUPPORTED_MEDIA_TYPE, fault, headers=accepted)
+
+
+def _foreign(request: Request) -> str | None:
+    """What is wrong with the kind of a body; None: it is JSON in UTF-8, as it should be."""
+    if request.method not in WITH_BODY:
+        return f"{request.method} takes no body"
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if kind.strip() != JSON:
+        return f"send the body as {JSON}, not as {kind.strip()[:100] or 'nothing declared'}"
+    charset = _CHARSET.search(parameters)
+    if charset and charset[1] not in UTF_8:
+        return f"send the body in UTF-8, not in {charset[1][:100]}"
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    return None if encoding in ("", "identity") else f"send the body as it is, not with {encoding[:100]} encoding"
+
+
+def _announces_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or _declared(request) > 0
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = Field(default="", description="address clients use; empty: made from host and port")
     temporal_ui_url: str = ""
+    contract_deprecation_headers: bool = Field(
+        default=False, description="Deprecation and Sunset as the contract spells them, not as RFC 9745 and 8594 do"
+    )
 
     ingress_host: str = "127.0.0.1"
     ingress_port: int = Field(default=8000, ge=0, le=65535)

@@ -1,5 +1,6 @@
 """Every error comes in the envelope and tells a stranger what to do."""
 
+import asyncio
 import json
 
 import httpx2
@@ -59,7 +60,7 @@ async def test_malformed_and_missing_ids_are_404(platform):
 async def test_405_tells_all_methods_that_are_allowed(platform):
     response = await platform.http.delete("/organizations")
     check_error(response, 405, "METHOD_NOT_ALLOWED")
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, POST, OPTIONS"
 
 
 async def test_large_and_foreign_bodies_are_refused(platform):
@@ -88,7 +89,7 @@ async def test_the_request_id_is_echoed_unless_it_is_strange(platform):
 
 
 async def test_a_fault_of_ours_shows_nothing_of_the_inside(app, platform, monkeypatch):
-    monkeypatch.setattr(app.state, "parts", None)
+    monkeypatch.setitem(app.state._state, "parts", None)
     response = await platform.get("/organizations")
     error = check_error(response, 500, "INTERNAL_ERROR")
     assert "NoneType" not in response.text
@@ -110,3 +111,111 @@ async def test_a_database_that_is_away_is_503_with_retry_after(settings, caller,
             assert "Database connection failed" in seen.json()["errors"]
             assert (await client.get("/readyz")).status_code == 503
             assert (await client.get("/livez")).status_code == 200
+
+
+async def test_head_is_get_without_the_body(platform, world):
+    for path in ("/organizations", f"/projects/{world.project['id']}", "/nowhere", "/health"):
+        got, head = await platform.get(path), await platform.http.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert head.headers["content-type"] == got.headers["content-type"]
+        assert head.headers.get("etag") == got.headers.get("etag")
+    check = await platform.http.head(f"/features/{world.feature['id']}/status")
+    assert (check.status_code, check.headers["allow"]) == (405, "PATCH, OPTIONS")
+
+
+async def test_head_does_not_follow_an_operation(world, build_of):
+    made = await build_of(world, "8.0.0", live=False)
+    path = f"/operations/{made['operation_id']}/events"
+    response = await asyncio.wait_for(world.manager.http.head(path), 10)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_options_tells_the_methods(platform, world):
+    response = await platform.http.options("/organizations")
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["allow"] == "GET, HEAD, POST, OPTIONS"
+    check_error(await platform.http.options("/nowhere"), 404, "RESOURCE_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "code"),
+    [
+        ("pagesize=5", "pagesize", "unknown_parameter"),
+        ("page=1&page=2", "page", "duplicate_parameter"),
+        ("search=%FF", "search", "encoding_invalid"),
+        ("search=a%00b", "search", "encoding_invalid"),
+        ("%FE=1", "query", "encoding_invalid"),
+        ("page=", "page", "int_parsing"),
+        ("page=0", "page", "greater_than_equal"),
+        ("page_size=101", "page_size", "less_than_equal"),
+        ("search=" + "a" * 300, "search", "string_too_long"),
+    ],
+)
+async def test_a_query_that_cannot_be_meant_is_400(platform, query, field, code):
+    error = check_error(await platform.get(f"/organizations?{query}"), 400, "VALIDATION_ERROR")
+    assert (error["details"][0]["field"], error["details"][0]["code"]) == (field, code)
+
+
+async def test_strangers_hear_nothing_about_their_query(app):
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL + "/v1") as stranger:
+        check_error(await stranger.get("/organizations?pagesize=5"), 401, "AUTHENTICATION_FAILED")
+
+
+async def test_what_is_too_long_is_refused(platform):
+    check_error(await platform.get("/" + "a" * 9000), 414, "PAYLOAD_TOO_LARGE")
+    check_error(await platform.get("/organizations?search=" + "a" * 9000), 414, "PAYLOAD_TOO_LARGE")
+    check_error(await platform.get("/organizations", headers={"X-Long": "a" * 40_000}), 431, "PAYLOAD_TOO_LARGE")
+
+
+async def test_strange_paths_are_404(platform):
+    for path in ("/%00", "/projects/%FF", "/%C3%28", "/organizations%2F", "//organizations", "/../secret", "/a;b=c"):
+        check_error(await platform.http.get(path), 404, "RESOURCE_NOT_FOUND")
+
+
+async def test_a_slash_at_the_end_is_404_and_no_redirect(platform, world):
+    for path in ("/organizations/", f"/projects/{world.project['id']}/", "/operations/", "/health/"):
+        response = await platform.http.get(path, follow_redirects=False)
+        check_error(response, 404, "RESOURCE_NOT_FOUND")
+    check_error(await platform.post("/organizations/", {}), 404, "RESOURCE_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "ok"),
+    [
+        ("POST", {"Content-Type": "application/json; charset=utf-8"}, True),
+        ("POST", {"Content-Type": 'application/json;charset="UTF-8"'}, True),
+        ("POST", {"Content-Type": "application/json; charset=latin-1"}, False),
+        ("POST", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, False),
+        ("POST", {"Content-Type": "text/json"}, False),
+        ("POST", {}, False),
+        ("GET", {"Content-Type": "application/json"}, False),
+        ("DELETE", {"Content-Type": "application/json"}, False),
+    ],
+)
+async def test_only_json_in_utf_8_and_only_where_a_body_belongs(platform, method, headers, ok):
+    response = await platform.http.request(method, "/organizations", content=b"{}", headers=headers)
+    if ok:
+        check_error(response, 400, "VALIDATION_ERROR")
+    else:
+        check_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+        assert response.headers["accept"] == "application/json"
+
+
+async def test_a_body_in_another_encoding_is_told_so(app, platform):
+    body = '{"name": "ü"}'.encode("latin-1")
+    headers = {"Content-Type": "application/json"}
+    error = check_error(
+        await platform.http.post("/organizations", content=body, headers=headers), 400, "VALIDATION_ERROR"
+    )
+    assert error["details"][0]["field"] == "body"
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL + "/v1") as stranger:
+        answer = await stranger.post("/organizations", content=body, headers=headers)
+        check_error(answer, 401, "AUTHENTICATION_FAILED")
+
+
+async def test_a_request_id_is_on_every_answer(app, platform):
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as http:
+        for method, path in (("GET", "/health"), ("OPTIONS", "/v1/organizations"), ("GET", "/docs"), ("GET", "/v0")):
+            response = await http.request(method, path, headers={"X-Request-ID": "mine"})
+            assert response.headers.get_list("x-request-id") == ["mine"]

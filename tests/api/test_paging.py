@@ -58,6 +58,10 @@ async def many(rows, platform, caller) -> dict[str, UUID]:
     world = await make_world(platform, caller, "many")
     ids = {"organization": UUID(world.org["id"]), "project": UUID(world.project["id"])}
     async with transaction(rows) as session:
+        # The database is this module's own: 400,000 looks at the same two parents are left out.
+        await session.execute(text("SET LOCAL statement_timeout = 0"))
+        for parent in ("organization_id_organizations", "project_id_projects"):
+            await session.execute(text(f"ALTER TABLE requirements DROP CONSTRAINT fk_requirements_{parent}"))
         await session.execute(
             text(
                 "INSERT INTO requirements (id, organization_id, project_id, title, description, user_stories, "
@@ -138,7 +142,7 @@ async def test_a_bad_cursor_is_400_and_names_the_field(named):
         Cursor("host_label", True, "x", other.row_id).token(),
         Cursor("created_at", True, "x", other.row_id).token(),
         Cursor("created_at", True, 7, other.row_id).token(),
-        "[" * 3000,
+        "[" * 2000,
     ]
     for cursor in bad:
         response = await world.developer.get(path, params={"cursor": cursor})

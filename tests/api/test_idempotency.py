@@ -1,0 +1,68 @@
+"""`Idempotency-Key`: every POST and PATCH takes it, and says when it is used in a wrong way."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+
+from api.app import ROUTERS
+from api.commands import _command
+from tests.api.test_errors import check_error
+
+
+def changing() -> Iterator[APIRoute]:
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.methods & {"POST", "PATCH"}:
+                yield route
+
+
+@pytest.mark.parametrize("route", list(changing()), ids=lambda route: f"{min(route.methods)} {route.path}")
+def test_every_change_may_be_repeated_safely(route):
+    assert _command in {dependency.call for dependency in route.dependant.dependencies}
+
+
+def test_every_change_documents_its_key(app):
+    for path, operations in app.openapi()["paths"].items():
+        for method in operations.keys() & {"post", "patch"}:
+            names = {parameter["name"].lower() for parameter in operations[method].get("parameters", [])}
+            assert "idempotency-key" in names, (method, path)
+
+
+async def test_a_repeated_request_is_answered_from_memory(platform):
+    body = {"name": "Twice", "slug": "twice"}
+    first = await platform.post("/organizations", body, headers={"Idempotency-Key": "twice-1"})
+    again = await platform.post("/organizations", body, headers={"Idempotency-Key": '"twice-1"'})
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["data"] == first.json()["data"]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_key_belongs_to_one_request(platform, world):
+    body = {"name": "Once", "slug": "once"}
+    headers = {"Idempotency-Key": "once-1"}
+    assert (await platform.post("/organizations", body, headers=headers)).status_code == 201
+    other = await platform.post("/organizations", {**body, "slug": "other-once"}, headers=headers)
+    check_error(other, 422, "IDEMPOTENCY_KEY_REUSED")
+    elsewhere = await platform.patch(f"/features/{world.feature['id']}/status", {"status": "blocked"}, headers=headers)
+    assert elsewhere.status_code >= 400
+
+
+async def test_two_at_once_do_it_once(platform):
+    body, headers = {"name": "Race", "slug": "race"}, {"Idempotency-Key": "race-1"}
+    answers = await asyncio.gather(*[platform.post("/organizations", body, headers=headers) for _ in range(6)])
+    done = [answer for answer in answers if answer.status_code == 201]
+    assert len({answer.json()["data"]["id"] for answer in done}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in done) == 1
+    for answer in answers:
+        if answer not in done:
+            check_error(answer, 409, "IDEMPOTENCY_IN_PROGRESS")
+
+
+@pytest.mark.parametrize("key", ["", '""', "a" * 256, "a" * 300, "a\tb"])
+async def test_a_key_that_is_none_is_400(platform, key):
+    response = await platform.post("/organizations", {"name": "N", "slug": "n"}, headers={"Idempotency-Key": key})
+    error = check_error(response, 400, "VALIDATION_ERROR")
+    assert "idempotency-key" in {fault["field"].lower() for fault in error["details"]}

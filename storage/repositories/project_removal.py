@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -51,6 +51,12 @@ class ProjectRemovalRepository:
         ended = list(await self._session.scalars(alive.order_by(Release.id)))
         for release_id in ended:
             await ReleaseRepository(self._session).move(release_id, ReleaseState.STOPPED)
+        # What ran before is no rollback's target after: it may still be draining when the project is restored.
+        await self._session.execute(
+            update(Release)
+            .where(Release.environment_id == environment.id, Release.was_healthy)
+            .values(was_healthy=False)
+        )
         return ended
 
     async def bring_back(self, project: Project, status: str) -> None:

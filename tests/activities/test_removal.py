@@ -99,7 +99,7 @@ async def test_routes_first_then_drained_then_stopped(*, sessions, world, remove
     async with asyncio.TaskGroup() as group:
         await remover.look(group, rung=False)
         assert world.done == ["apply"]
-        assert not any(host.startswith(str(await environment_of(sessions, release))) for host in world.hosts)
+        assert f"{await environment_of(sessions, release)}.localhost" not in world.hosts
         await remover.look(group, rung=False)  # while it drains nobody begins again
         world.busy = 0
     assert world.done.count("stop") == 1

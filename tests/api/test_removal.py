@@ -160,6 +160,17 @@ async def test_restored_it_is_deployed_again_but_nothing_comes_back(*, fresh, ad
     assert deployed["status"] == "pending"
 
 
+async def test_what_ran_before_is_no_rollbacks_target(*, fresh, admin, live, build_of, operations):
+    """It may be stopping at this very moment; its build can be deployed again."""
+    await live(fresh)
+    await delete(admin, fresh)
+    await admin.post(path(fresh) + "/restore")
+    made = await build_of(fresh, "2.0.0")
+    response = await fresh.developer.post(f"/deployments/{made['deployment_id']}/rollback", {"reason": "bad"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_STATE")
+    assert "no older healthy release" in response.json()["error"]["message"]
+
+
 async def test_only_a_deleted_one_is_restored(*, fresh, admin):
     response = await admin.post(path(fresh) + "/restore")
     assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_STATE")

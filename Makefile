@@ -83,6 +83,10 @@ lock: setup ## make locks/*.txt anew from locks/*.in
 	../$(LOCK) runtime.in -o runtime.txt
 	../$(LOCK) dev.in -o dev.txt
 
+.PHONY: openapi
+openapi: setup ## docs/openapi.json, the same as 3.0.3 and the Postman collection anew, from the routes
+	@exec $(RUN) -m api.openapi
+
 .PHONY: chaos soak bench
 chaos: setup ## kill every process at every step, print the table: CHAOS=--short for a quick look
 	@exec $(RUN) -m tests.chaos $(CHAOS)

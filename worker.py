@@ -30,6 +30,7 @@ from activities.keeping import InstanceKeeper
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.releases import ReleaseActivities
+from activities.removal import ProjectRemover
 from activities.routing import RouteWriter
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
@@ -54,6 +55,7 @@ from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
+from storage.repositories.project_removal import CHANNEL
 from workflows.registry import WORKFLOWS, sandbox
 
 log = structlog.get_logger("worker")
@@ -74,9 +76,15 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
 
 
 def control_side(
-    settings: Settings, sessions: Sessions, client: Client, prober: Prober, prometheus: PrometheusMetrics
-) -> tuple[InstanceKeeper, list[Any]]:
-    """The activities of the control queue (rollouts, records, turns), and the keeper that shares their parts."""
+    *,
+    settings: Settings,
+    sessions: Sessions,
+    client: Client,
+    prober: Prober,
+    prometheus: PrometheusMetrics,
+    bell: Listener,
+) -> tuple[tuple[InstanceKeeper, ProjectRemover], list[Any]]:
+    """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
@@ -96,11 +104,13 @@ def control_side(
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions, client)
     records = BuildRecordActivities(sessions)
-    return keeper, [
+    return (keeper, ProjectRemover(sessions, stopper, writer, bell)), [
         ProjectionActivities(sessions).record_progress,
         records.record,
         records.record_failure,
         records.load,
+        records.find_artifact,
+        records.keep_artifact,
         environments.request_turn,
         environments.return_turn,
         environments.check_holder,
@@ -208,12 +218,16 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     operations = Operations(settings, Connection(settings))
     listener = Listener(url, "outbox")
     stack.push_async_callback(listener.close)
-    keeper, activities = control_side(settings, sessions, client, prober, prometheus)
+    bell = Listener(url, CHANNEL)
+    stack.push_async_callback(bell.close)
+    keepers, activities = control_side(
+        settings=settings, sessions=sessions, client=client, prober=prober, prometheus=prometheus, bell=bell
+    )
     jobs = (
         Relay(sessions, operations, listener).run(),
         LostSweep(sessions, operations).run(),
         Sweeper(sessions).run(),
-        keeper.run(),
+        *(keeper.run() for keeper in keepers),
     )
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))

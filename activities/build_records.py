@@ -1,12 +1,17 @@
 """The build's row in PostgreSQL: recorded when it is made, loaded when it is deployed."""
 
+from typing import NoReturn
 from uuid import UUID
 
 from activities.failures import reported
 from contracts.builds import (
+    FIND_ARTIFACT,
+    KEEP_ARTIFACT,
     LOAD_BUILD,
     RECORD_BUILD,
     RECORD_BUILD_FAILURE,
+    FoundArtifact,
+    KeepArtifact,
     LoadBuild,
     LoadedBuild,
     RecordBuild,
@@ -19,6 +24,7 @@ from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import BuildProvenance, BuildStatus
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
+from storage.models import Build
 from storage.repositories.build_records import BuildRecordRepository
 
 
@@ -57,14 +63,27 @@ class BuildRecordActivities:
     async def load(self, request: LoadBuild) -> LoadedBuild:
         async with transaction(self._sessions) as session:
             build = await BuildRecordRepository(session).get(request.build_id)
-        if build.artifact_digest is None:
-            raise TerminalError(
-                f"build {build.build_number} ({build.version_tag}) has no artifact; build the version again",
-                code=ErrorCode.ARTIFACT_UNAVAILABLE,
-                details={"build_id": str(build.id)},
-            )
-        spec = DeliverySpec.model_validate(build.spec or {})
-        return LoadedBuild(build_id=build.id, artifact_digest=build.artifact_digest, spec=spec)
+        return _loaded(build) or _raise_missing(build)
+
+    @implements(FIND_ARTIFACT)
+    @reported
+    async def find_artifact(self, request: LoadBuild) -> FoundArtifact:
+        async with transaction(self._sessions) as session:
+            build = await BuildRecordRepository(session).get(request.build_id)
+        return FoundArtifact(build=_loaded(build))
+
+    @implements(KEEP_ARTIFACT)
+    @reported
+    async def keep_artifact(self, request: KeepArtifact) -> LoadedBuild:
+        """The first artifact stays: whoever comes later delivers that one, whatever they made themselves."""
+        values = {
+            "artifact_digest": request.artifact.digest,
+            "artifact_size_bytes": request.artifact.size_bytes,
+            "spec": request.spec.model_dump(mode="json"),
+        }
+        async with transaction(self._sessions) as session:
+            build = await BuildRecordRepository(session).keep_artifact(request.build_id, values)
+        return _loaded(build) or _raise_missing(build)
 
     async def _write(self, request: RecordBuild | RecordBuildFailure, values: dict[str, object]) -> RecordedBuild:
         common = {
@@ -82,3 +101,19 @@ class BuildRecordActivities:
             build = await builds.record(build_id, request.operation_id, {**common, **values})
             await builds.link(request.deployment_id, build.id)
             return RecordedBuild(build_id=build.id, build_number=build.build_number)
+
+
+def _loaded(build: Build) -> LoadedBuild | None:
+    """What a rollout must know; None without an artifact."""
+    if build.artifact_digest is None:
+        return None
+    spec = DeliverySpec.model_validate(build.spec or {})
+    return LoadedBuild(build_id=build.id, artifact_digest=build.artifact_digest, spec=spec)
+
+
+def _raise_missing(build: Build) -> NoReturn:
+    raise TerminalError(
+        f"build {build.build_number} ({build.version_tag}) has no artifact; build the version again",
+        code=ErrorCode.ARTIFACT_UNAVAILABLE,
+        details={"build_id": str(build.id)},
+    )

@@ -15,6 +15,7 @@ from api.guards import AddressGuard, HeadAsGet, known_query
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
+from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
@@ -29,11 +30,12 @@ from api.routes import (
     health,
     operations,
     organizations,
+    project_removal,
     projects,
     requirements,
     tests,
 )
-from api.version import PREFIX, RELEASE
+from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
@@ -44,6 +46,7 @@ from storage.engine import create_engine, create_sessions
 ROUTERS = (
     organizations.router,
     projects.router,
+    project_removal.router,
     requirements.router,
     features.router,
     tests.router,
@@ -54,15 +57,8 @@ ROUTERS = (
     environments.router,
     operations.router,
 )
-FAULTS = {
-    400: "What was sent is not valid, or not possible in the present state",
-    401: "No credentials, or no good ones",
-    403: "A permission is missing",
-    404: "There is nothing here for this caller",
-    409: "It clashes with something that exists",
-    422: "Well formed, but makes no sense",
-    503: "Something we depend on does not answer; try again after Retry-After",
-}
+# Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
+ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}
 
 
 def create_app(
@@ -79,25 +75,21 @@ def create_app(
         load_keys: public keys that tokens may be signed with, by key id.
     """
     app = FastAPI(
-        title="Delivery engine API",
-        version=RELEASE,
-        description="Plan, build and progressively deploy through one REST API.",
+        title=about.TITLE,
         openapi_url=docs.OPENAPI,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations, load_keys),
     )
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorEnvelope, "description": text} for status, text in FAULTS.items()
-    }
     mark(*ROUTERS)
     guarded = [*documented_schemes, Depends(known_query)]
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=responses)
+        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
+    served.install(app)
     errors.install(app, authenticate)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)

@@ -5,10 +5,12 @@ from typing import Protocol
 from uuid import UUID
 
 from api.rollbacks import invalid_state
+from api.schemas.projects import RepositoryType
 from api.terms import Consent, Terms
-from contracts.operations import BuildAndDeployInput, DeployInput, Place
-from domain.lifecycle import BuildStatus, OperationKind, StepName
-from storage.models import Build
+from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, Place
+from domain.errors import UnprocessableError
+from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
+from storage.models import Build, Project
 
 
 class Cargo(Protocol):
@@ -60,13 +62,18 @@ class NewVersion:
 
 @dataclass(frozen=True)
 class MadeBuild:
-    """A build that exists."""
+    """A build that exists. `source`: its artifact is not here, so it is made from there first."""
 
     build_id: UUID
     version_tag: str
     feature_id: UUID
+    source: BuildSource | None = None
     kind = OperationKind.DEPLOY
-    steps = (StepName.ROLLOUT,)
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The rollout, or everything."""
+        return tuple(StepName) if self.source else (StepName.ROLLOUT,)
 
     def order(self, place: Place, terms: Terms, consent: Consent) -> DeployInput:
         """The input of Deploy."""
@@ -80,16 +87,39 @@ class MadeBuild:
             approved_by=consent.approved_by,
             skip_analysis=terms.skip_analysis,
             override_freeze=terms.override_freeze,
+            source=self.source,
         )
 
 
+def cargo_of(build: Build, project: Project) -> MadeBuild:
+    """A deployable build; one without an artifact is made from the project's repository.
+
+    Raises:
+        UnprocessableError: it would have to be made, and the repository is none that we can build.
+    """
+    if build.artifact_digest is not None:
+        return MadeBuild(build.id, build.version_tag, build.feature_id)
+    check_buildable(project)
+    source = BuildSource(
+        repository_url=project.repository_url, git_commit_hash=build.git_commit_hash, git_branch=build.git_branch
+    )
+    return MadeBuild(build.id, build.version_tag, build.feature_id, source)
+
+
+def check_buildable(project: Project) -> None:
+    """Raise `UnprocessableError` for repositories that we cannot fetch."""
+    if project.repository_type != RepositoryType.GIT:
+        raise UnprocessableError(f"repositories of type {project.repository_type} cannot be built; only git can")
+
+
 def is_deployable(build: Build) -> bool:
-    """Whether a build went well and its artifact is here."""
-    return build.status == BuildStatus.SUCCESS and build.artifact_digest is not None
+    """Whether a build went well, and its artifact is here or can be made: that of a build made elsewhere can."""
+    at_hand = build.artifact_digest is not None or build.provenance == BuildProvenance.REPORTED
+    return build.status == BuildStatus.SUCCESS and at_hand
 
 
 def check_deployable(build: Build) -> None:
-    """Raise `ConflictError(INVALID_STATE)` unless the build went well and its artifact is here."""
+    """Raise `ConflictError(INVALID_STATE)` unless the build went well and its artifact is here or can be made."""
     if build.status != BuildStatus.SUCCESS:
         raise invalid_state(f"the build is {build.status}; only a successful one can be deployed", build.status)
     if not is_deployable(build):

@@ -7,14 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auditing import deployment_entry
 from api.auth.principal import Principal
-from api.cargo import Cargo, MadeBuild, NewVersion, check_deployable
+from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
 from api.environments import approval_of, check_environment, environment_host, settings_of
-from api.rollbacks import invalid_state
-from api.schemas.projects import ProjectStatus, RepositoryType
+from api.projects import active_project
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
+from api.versions import check_version_free
 from contracts.operations import Place
-from domain.errors import ConflictError, ErrorCode, UnprocessableError
 from domain.lifecycle import DeploymentStatus
 from runtime.ids import new_id
 from runtime.settings import Settings
@@ -23,9 +22,7 @@ from storage.repositories.audit import AuditRepository
 from storage.repositories.builds import BuildRepository
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.features import FeatureRepository
-from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
-from storage.repositories.projects import ProjectRepository
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,10 @@ class Delivery:
             ConflictError: DUPLICATE_RESOURCE, the version exists or is being built.
         """
         feature = await FeatureRepository(session, self.principal.tenant).get(feature_id)
-        project = await self._project(session, feature.project_id)
-        if project.repository_type != RepositoryType.GIT:
-            raise UnprocessableError(f"repositories of type {project.repository_type} cannot be built; only git can")
-        await self._check_version(session, project, version_tag)
+        # The project's lock makes two requests for one version follow each other: the second one sees the first.
+        project = await active_project(session, self.principal.tenant, feature.project_id)
+        check_buildable(project)
+        await check_version_free(session, self.principal.tenant, project, version_tag)
         cargo = NewVersion(feature.id, project.repository_url, version_tag, git_branch, git_commit_hash)
         return await self._record(session, project, cargo)
 
@@ -77,35 +74,8 @@ class Delivery:
         """
         build = await BuildRepository(session, self.principal.tenant).get(build_id)
         check_deployable(build)
-        project = await self._project(session, build.project_id)
-        return await self._record(session, project, MadeBuild(build.id, build.version_tag, build.feature_id))
-
-    async def _project(self, session: AsyncSession, project_id: UUID) -> Project:
-        # Its lock makes two requests for one version follow each other: the second one sees the first.
-        project = await ProjectRepository(session, self.principal.tenant).get(project_id, lock=True)
-        if project.status != ProjectStatus.ACTIVE:
-            raise invalid_state(
-                f"the project is {project.status}; only active projects are deployed", str(project.status)
-            )
-        return project
-
-    async def _check_version(self, session: AsyncSession, project: Project, tag: str) -> None:
-        tenant = self.principal.tenant
-        build = await BuildRepository(session, tenant).with_version(project.id, tag)
-        if build is not None:
-            raise ConflictError(
-                f"version {tag} is build {build.build_number} of this project already; "
-                "choose another version_tag, or deploy that build",
-                code=ErrorCode.DUPLICATE_RESOURCE,
-                details={"build_id": str(build.id)},
-            )
-        running = await OperationRepository(session, tenant).building(project.id, tag)
-        if running is not None:
-            raise ConflictError(
-                f"version {tag} is being built by operation {running.id}; wait for it or choose another version_tag",
-                code=ErrorCode.DUPLICATE_RESOURCE,
-                details={"operation_id": str(running.id)},
-            )
+        project = await active_project(session, self.principal.tenant, build.project_id)
+        return await self._record(session, project, cargo_of(build, project))
 
     async def _record(self, session: AsyncSession, project: Project, cargo: Cargo) -> Asked:
         """Environment, operation, deployment, audit entries and the start of the workflow: all of them or none."""

@@ -8,10 +8,11 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from api.openapi.served import NEWEST
 from api.version import PREFIX
 
 ASSETS = "/docs-assets"
-OPENAPI = PREFIX + "/openapi.json"
+OPENAPI = NEWEST
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 # ReDoc's script would load a logo from its maker; the policy keeps every page on this host.
 _POLICY = (

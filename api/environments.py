@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
+from api.projects import refuse_deleted
 from api.schemas.environments import EnvironmentPatch, EnvironmentView, LockView
 from api.views import environment_view
 from contracts.names import SignalName
@@ -136,9 +137,11 @@ class SettingsChange:
 
         Raises:
             NotFoundError: no such project.
+            ConflictError: INVALID_STATE, it is deleted.
             UnprocessableError: windows that never open.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id)
+        refuse_deleted(project)
         organization = await OrganizationRepository(session, self.principal.tenant).get(project.organization_id)
         environments = EnvironmentRepository(session, self.principal.tenant)
         host = environment_host(self.settings, organization, project, self.name)

@@ -23,6 +23,11 @@ def deployment_path(deployment_id: UUID) -> str:
     return f"/deployments/{deployment_id}"
 
 
+def build_headers(settings: Settings, build_id: UUID) -> dict[str, str]:
+    """Where the build is."""
+    return {"Location": f"{settings.base_url}{PREFIX}/builds/{build_id}"}
+
+
 def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
     """Where the resource is, and where to look how far it is."""
     base = settings.base_url + PREFIX

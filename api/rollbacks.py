@@ -86,6 +86,8 @@ class Rollback:
 
     async def _begin(self, session: AsyncSession, deployment: Deployment) -> Operation:
         tenant = self.principal.tenant
+        # Its lock: a rollback is before the project's removal or after it, when nothing is live any more.
+        project = await ProjectRepository(session, tenant).get(deployment.project_id, lock=True)
         environment = await EnvironmentRepository(session, tenant).get(deployment.environment_id)
         if deployment.status != DeploymentStatus.SUCCESS:
             raise invalid_state(
@@ -102,7 +104,6 @@ class Rollback:
             raise invalid_state(
                 "there is no older healthy release to roll back to; deploy a good version instead", deployment.status
             )
-        project = await ProjectRepository(session, tenant).get(deployment.project_id)
         organization = await OrganizationRepository(session, tenant).get(deployment.organization_id)
         place = place_of(
             operation_id=new_id(),

@@ -144,6 +144,20 @@ class LoadedBuild(Payload):
     spec: DeliverySpec
 
 
+class FoundArtifact(Payload):
+    """The build if its artifact is here; None: it was made elsewhere, and nobody has made its artifact here yet."""
+
+    build: LoadedBuild | None = None
+
+
+class KeepArtifact(Payload):
+    """Write the artifact of a build that was made elsewhere into its row, unless it has one: the first one stays."""
+
+    build_id: UUID
+    artifact: PackagedArtifact
+    spec: DeliverySpec
+
+
 class CloseWorkspace(Payload):
     """Remove the workspace; the logs stay."""
 
@@ -159,3 +173,5 @@ PACKAGE_ARTIFACT = ActivityStub("artifact.package", PackageArtifact, PackagedArt
 RECORD_BUILD = ActivityStub("builds.record", RecordBuild, RecordedBuild, SHORT)
 RECORD_BUILD_FAILURE = ActivityStub("builds.record_failure", RecordBuildFailure, RecordedBuild, MUST_HAPPEN)
 LOAD_BUILD = ActivityStub("builds.load", LoadBuild, LoadedBuild, SHORT)
+FIND_ARTIFACT = ActivityStub("builds.find_artifact", LoadBuild, FoundArtifact, SHORT)
+KEEP_ARTIFACT = ActivityStub("builds.keep_artifact", KeepArtifact, LoadedBuild, SHORT)

@@ -54,8 +54,16 @@ class BuildAndDeployInput(Payload):
     override_freeze: bool = False
 
 
+class BuildSource(Payload):
+    """Where a build that was made elsewhere comes from."""
+
+    repository_url: str
+    git_commit_hash: str
+    git_branch: str | None = None
+
+
 class DeployInput(Payload):
-    """Input of the Deploy workflow: a build that exists."""
+    """Input of the Deploy workflow: a build that exists. `source`: made elsewhere, so its artifact may be missing."""
 
     place: Place
     build_id: UUID
@@ -66,6 +74,7 @@ class DeployInput(Payload):
     approved_by: tuple[str, ...] = ()
     skip_analysis: bool = False
     override_freeze: bool = False
+    source: BuildSource | None = None
 
 
 class RollbackInput(Payload):

@@ -27,6 +27,8 @@ def details_of(order: Order) -> str:
         facts |= {"reason": order.reason}
     elif isinstance(order, DeployInput):
         facts |= {"build": str(order.build_id), "strategy": order.strategy}
+        if order.source:
+            facts |= {"repository": order.source.repository_url, "commit": order.source.git_commit_hash}
     else:
         facts |= {
             "repository": order.repository_url,

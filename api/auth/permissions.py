@@ -44,12 +44,16 @@ async def authenticate(request: Request, parts: AppParts) -> Principal:
 
 Authenticated = Annotated[Principal, Depends(authenticate)]
 
+# Which permissions (any one of them) each dependency below asks for: the documents say so.
+GRANTED: dict[Callable[..., object], tuple[Scope, ...]] = {}
+
 
 def _permitted(*any_of: Scope) -> Callable[[Principal], Awaitable[Principal]]:
     async def check(principal: Authenticated) -> Principal:
         principal.require(*any_of)
         return principal
 
+    GRANTED[check] = any_of
     return check
 
 
@@ -57,6 +61,7 @@ OrganizationsRead = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_
 OrganizationsWrite = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_WRITE))]
 ProjectsRead = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_READ))]
 ProjectsWrite = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_WRITE))]
+ProjectsDelete = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_DELETE))]
 FeaturesRead = Annotated[Principal, Depends(_permitted(Scope.FEATURES_READ))]
 FeaturesWrite = Annotated[Principal, Depends(_permitted(Scope.FEATURES_WRITE))]
 FeaturesDelete = Annotated[Principal, Depends(_permitted(Scope.FEATURES_DELETE))]

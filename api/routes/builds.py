@@ -1,22 +1,32 @@
-"""Builds: get, list, logs."""
+"""Builds: report one made elsewhere, get, list, logs."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.permissions import DeploymentsRead
+from api.auth.permissions import DeploymentsRead, DeploymentsWrite
+from api.build_reports import record_report
+from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.links import build_headers
 from api.logs import LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts
-from api.schemas.builds import BuildView
+from api.schemas.base import MAX_LINE, Storable
+from api.schemas.builds import BuildReport, BuildView
 from api.views import build_view
 from domain.errors import NotFoundError
+from domain.lifecycle import BuildStatus
 from storage.engine import transaction
 from storage.repositories.builds import BuildRepository
 from storage.repositories.features import FeatureRepository
+from storage.repositories.projects import ProjectRepository
 
 router = APIRouter(tags=["Builds"])
+
+Version = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this version"), Storable]
 
 
 @router.get("/builds/{build_id}", summary="Get build details", response_model=Envelope[BuildView])
@@ -27,14 +37,70 @@ async def get_build(request: Request, parts: AppParts, principal: DeploymentsRea
     return reply(request, build_view(row))
 
 
+@router.post(
+    "/features/{feature_id}/builds",
+    summary="Record a build made elsewhere",
+    status_code=201,
+    response_model=Envelope[BuildView],
+)
+async def report_build(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsWrite,
+    command: Idempotent,
+    feature_id: UUID,
+    body: BuildReport,
+) -> Response:
+    """Its status is `failed` when a test or the scan failed, else `success`: then it can be deployed.
+
+    Its artifact is made from the project's repository at `git_commit_hash` when it is first deployed.
+    """
+
+    async def record(session: AsyncSession) -> Response:
+        row = await record_report(session, principal, feature_id, body)
+        return reply(request, build_view(row), status=201, headers=build_headers(parts.settings, row.id))
+
+    return await command.run(record)
+
+
 @router.get("/features/{feature_id}/builds", summary="List builds of a feature", response_model=PageEnvelope[BuildView])
 async def list_builds(
-    request: Request, parts: AppParts, principal: DeploymentsRead, feature_id: UUID, page: WantedPage
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsRead,
+    feature_id: UUID,
+    page: WantedPage,
+    status: BuildStatus | None = None,
+    version_tag: Version = None,
 ) -> Response:
     """Newest first."""
     async with transaction(parts.sessions) as session:
         await FeatureRepository(session, principal.tenant).get(feature_id)
-        found = await BuildRepository(session, principal.tenant).of_feature(feature_id, page)
+        found = await BuildRepository(session, principal.tenant).search(
+            feature_id=feature_id, status=status, version_tag=version_tag, request=page
+        )
+    return reply_page(request, found, [build_view(row) for row in found.rows])
+
+
+@router.get("/projects/{project_id}/builds", summary="List builds of a project", response_model=PageEnvelope[BuildView])
+async def list_builds_of_project(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsRead,
+    project_id: UUID,
+    page: WantedPage,
+    status: BuildStatus | None = None,
+    version_tag: Version = None,
+) -> Response:
+    """Newest first, of all features."""
+    async with transaction(parts.sessions) as session:
+        await ProjectRepository(session, principal.tenant).get(project_id)
+        found = await BuildRepository(session, principal.tenant).search(
+            project_id=project_id, status=status, version_tag=version_tag, request=page
+        )
     return reply_page(request, found, [build_view(row) for row in found.rows])
 
 
@@ -46,5 +112,8 @@ async def get_build_logs(
     async with transaction(parts.sessions) as session:
         row = await BuildRepository(session, principal.tenant).get(build_id)
     if row.operation_id is None:
-        raise NotFoundError(f"build {build_id} was made elsewhere: there are no logs of it here")
+        raise NotFoundError(
+            f"build {build_id} was made elsewhere: it has no logs here; those of making its artifact are its "
+            "deployment's operation's"
+        )
     return await log_reply(request, parts.settings, row.operation_id, window)

@@ -1,9 +1,60 @@
 """Builds on the wire."""
 
+from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from api.schemas.base import Timestamp, View
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from api.schemas.base import MAX_INT, Body, Timestamp, View, Whole
+from api.schemas.deployments import Branch, Commit, VersionTag
+from domain.image_reference import MAX_REFERENCE, is_image_reference
 from domain.lifecycle import BuildProvenance, BuildStatus
+
+
+class ScanStatus(StrEnum):
+    """The contract's outcomes of a security scan."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNINGS = "warnings"
+
+
+def _image(text: str) -> str:
+    if not is_image_reference(text):
+        raise ValueError("must be an image reference such as registry.example.com/project:1.2.0, without a scheme")
+    return text
+
+
+def _number(value: object) -> object:
+    """JSON has one kind of number, but true is none and text is none."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a fault
+    return value
+
+
+ImageReference = Annotated[str, StringConstraints(max_length=MAX_REFERENCE), AfterValidator(_image)]
+Count = Annotated[Whole, Field(ge=0, le=MAX_INT)]
+Coverage = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class BuildReport(Body):
+    """A build that was made elsewhere, as whoever made it tells it. What is left out was not measured."""
+
+    version_tag: VersionTag
+    git_commit_hash: Commit
+    git_branch: Branch
+    docker_image_url: ImageReference | None = None
+    tests_passed: Count | None = None
+    tests_failed: Count | None = None
+    code_coverage_percent: Coverage | None = None
+    security_scan_status: ScanStatus | None = None
+
+    @property
+    def status(self) -> BuildStatus:
+        """Failed when a test failed or the scan did; warnings are none of that."""
+        bad = bool(self.tests_failed) or self.security_scan_status is ScanStatus.FAILED
+        return BuildStatus.FAILED if bad else BuildStatus.SUCCESS
 
 
 class BuildView(View):
@@ -28,7 +79,7 @@ class BuildView(View):
     tests_failed: int | None
     tests_skipped: int | None
     code_coverage_percent: float | None
-    security_scan_status: str | None
+    security_scan_status: ScanStatus | None
     vulnerabilities_critical: int | None
     vulnerabilities_high: int | None
     vulnerabilities_medium: int | None

@@ -24,8 +24,8 @@ class BuildRecordRepository:
             raise NotFoundError(f"build {build_id} does not exist")
         return found
 
-    async def record(self, build_id: UUID, operation_id: UUID, values: dict[str, Any]) -> Build:
-        """The operation's build, made now unless it exists.
+    async def record(self, build_id: UUID, operation_id: UUID | None, values: dict[str, Any]) -> Build:
+        """The operation's build, made now unless it exists; None: it was made elsewhere, by no operation.
 
         The project's row is locked while its next number is taken, so numbers have no gaps and two builds no number in
         common; a rolled back transaction gives the number back.
@@ -34,10 +34,13 @@ class BuildRecordRepository:
             ConflictError: VERSION_TAG_TAKEN, another successful build of the project has the tag.
         """
         project_id = values["project_id"]
-        await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
-        known = await self._session.scalar(select(Build).where(Build.operation_id == operation_id))
-        if known is not None:
-            return known
+        # NO KEY: rows that merely refer to the project can still be written meanwhile.
+        lock = select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
+        await self._session.execute(lock)
+        if operation_id is not None:
+            known = await self._session.scalar(select(Build).where(Build.operation_id == operation_id))
+            if known is not None:
+                return known
         if values["status"] != BuildStatus.FAILED:
             await self._check_tag(project_id, values["version_tag"])
         number = await self._session.scalar(
@@ -52,6 +55,12 @@ class BuildRecordRepository:
         await self._session.flush()
         await self._session.refresh(build)
         return build
+
+    async def keep_artifact(self, build_id: UUID, values: dict[str, Any]) -> Build:
+        """Write a build's artifact unless it has one; returns the row as it is then."""
+        statement = update(Build).where(Build.id == build_id, Build.artifact_digest.is_(None))
+        await self._session.execute(statement.values(**values))
+        return await self.get(build_id)
 
     async def _check_tag(self, project_id: UUID, version_tag: str) -> None:
         taken = await self._session.scalar(

@@ -10,13 +10,23 @@ BAD_BUILDS = (BuildStatus.FAILED, BuildStatus.CANCELLED)
 
 
 class BuildRepository(Repository[Build]):
-    """Builds by feature, and by their version in a project."""
+    """Builds by project and feature, and by their version in a project."""
 
     model = Build
     noun = "build"
 
-    async def of_feature(self, feature_id: UUID, request: PageRequest) -> Page[Build]:
-        return await self.page(self.base().where(Build.feature_id == feature_id), request)
+    async def search(
+        self,
+        *,
+        project_id: UUID | None = None,
+        feature_id: UUID | None = None,
+        status: str | None = None,
+        version_tag: str | None = None,
+        request: PageRequest,
+    ) -> Page[Build]:
+        """Builds of a project or a feature, by status and version; None: whichever."""
+        wanted = {"project_id": project_id, "feature_id": feature_id, "status": status, "version_tag": version_tag}
+        return await self.page(self.base().filter_by(**{k: v for k, v in wanted.items() if v is not None}), request)
 
     async def with_version(self, project_id: UUID, version_tag: str) -> Build | None:
         """The project's build of this version, unless it failed: then the tag may be used again."""

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Exists, func, select
+from sqlalchemy import Exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
-from storage.models import Deployment, Environment, Instance, Operation, Release, Route
+from storage.models import Deployment, Environment, Instance, Operation, Project, Release, Route
+from storage.repositories.projects import DELETED
 
 SERVING = (ReleaseState.ACTIVE, ReleaseState.RETIRED)
 ENDED = (ReleaseState.STOPPED, ReleaseState.FAILED)
@@ -87,6 +88,26 @@ class KeepingRepository:
             select(Instance.id).where(Instance.release_id == Release.id).exists(),
         )
         return (await self._session.scalars(statement)).all()
+
+    async def withdrawn(self, *, late_s: float) -> Sequence[UUID]:
+        """Releases that are over with the service they belong to, and still have instances.
+
+        Those of deleted projects at once; of restored ones, and of first deployments that failed, when nobody else has
+        stopped them for so many seconds.
+        """
+        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
+        statement = (
+            select(Release.id)
+            .join(Environment, Environment.id == Release.environment_id)
+            .join(Project, Project.id == Environment.project_id)
+            .where(
+                Release.id.in_(select(Instance.release_id)),
+                Release.state.in_(ENDED),
+                Environment.current_release_id.is_(None),
+                or_(Project.status == DELETED, Release.updated_at < limit),
+            )
+        )
+        return (await self._session.scalars(statement.order_by(Release.id))).all()
 
     async def environment_and_route(self, environment_id: UUID) -> tuple[Environment, Route | None]:
         """An environment, locked, and its desired route."""

@@ -32,6 +32,13 @@ class ProjectRepository(Repository[Project]):
             ForbiddenError: QUOTA_EXCEEDED.
             ConflictError: DUPLICATE_SLUG.
         """
+        await self.check_quota(organization)
+        taken = self._with_slug(organization.id, values["slug"])
+        await insert_labelled(self.session, Project, values, slug_taken=taken, unique=unique)
+        return await self.session.get_one(Project, values["id"])
+
+    async def check_quota(self, organization: Organization) -> None:
+        """Raise `ForbiddenError(QUOTA_EXCEEDED)` unless there is room for one more; the organization is locked."""
         count = await self.count(organization.id)
         if count >= organization.max_projects:
             raise ForbiddenError(
@@ -40,9 +47,6 @@ class ProjectRepository(Repository[Project]):
                 code=ErrorCode.QUOTA_EXCEEDED,
                 details={"quota": "max_projects", "limit": organization.max_projects},
             )
-        taken = self._with_slug(organization.id, values["slug"])
-        await insert_labelled(self.session, Project, values, slug_taken=taken, unique=unique)
-        return await self.session.get_one(Project, values["id"])
 
     async def count(self, organization_id: UUID) -> int:
         """How many projects count against an organization's quota: all but deleted ones."""

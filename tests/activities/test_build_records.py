@@ -1,5 +1,6 @@
 """Reading a build that shall be deployed, on the real database."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.build_records import BuildRecordActivities
-from contracts.builds import LoadBuild, LoadedBuild
+from contracts.builds import FoundArtifact, KeepArtifact, LoadBuild, LoadedBuild, PackagedArtifact
 from domain.delivery import DeliverySpec, ServiceSpec
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -68,3 +69,31 @@ async def test_a_build_that_is_gone_is_not_waited_for(sessions):
     with pytest.raises(ApplicationError) as caught:
         await load(sessions, new_id())
     assert (caught.value.type, caught.value.non_retryable) == ("RESOURCE_NOT_FOUND", True)
+
+
+async def find(sessions: Sessions, build_id: UUID) -> FoundArtifact:
+    found: FoundArtifact = await ActivityEnvironment().run(
+        BuildRecordActivities(sessions).find_artifact, LoadBuild(build_id=build_id)
+    )
+    return found
+
+
+async def keep(sessions: Sessions, build_id: UUID, digest: str) -> LoadedBuild:
+    artifact = PackagedArtifact(digest=digest, size_bytes=5, file_count=1)
+    kept: LoadedBuild = await ActivityEnvironment().run(
+        BuildRecordActivities(sessions).keep_artifact, KeepArtifact(build_id=build_id, artifact=artifact, spec=SPEC)
+    )
+    return kept
+
+
+async def test_the_first_artifact_of_a_build_of_elsewhere_stays(sessions):
+    build_id = await made(sessions)
+    assert (await find(sessions, build_id)).build is None
+    digests = [f"sha256:{number}" for number in range(5)]
+    kept = await asyncio.gather(*(keep(sessions, build_id, digest) for digest in digests))
+    [digest] = {one.artifact_digest for one in kept}
+    assert digest in digests
+    assert (await find(sessions, build_id)).build == kept[0] == await keep(sessions, build_id, "sha256:late")
+    async with transaction(sessions) as session:
+        row = await session.get_one(Build, build_id)
+    assert (row.artifact_size_bytes, row.spec) == (5, SPEC.model_dump(mode="json"))

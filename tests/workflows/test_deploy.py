@@ -4,14 +4,22 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, DeployInput, PersonRequest
+from contracts.operations import AbortRequest, DeployInput, OperationError, PersonRequest
 from domain.canary.verdict import Verdict
-from domain.lifecycle import DeploymentStatus, HealthStatus, OperationKind, OperationStatus, StepName, Strategy
+from domain.lifecycle import (
+    DeploymentStatus,
+    HealthStatus,
+    OperationKind,
+    OperationStatus,
+    StepName,
+    StepStatus,
+    Strategy,
+)
 from domain.people import Action, ApprovalPolicy
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.test_people import BEN, refused, status
-from tests.workflows.world import deploy, order
+from tests.workflows.world import deploy, order, reported
 
 NOBODY_ELSE = ApprovalPolicy(min_approvals=2, four_eyes=False)
 
@@ -99,3 +107,80 @@ async def test_aborted_under_traffic_it_goes_back(bench: Bench) -> None:
         await handle.result()
     assert bench.world.done[-3:] == ["route old 100", "stop new", "return turn"]
     assert status(bench) is DeploymentStatus.ROLLED_BACK
+
+
+MAKING = ["find artifact", "workspace", "fetch", "build", "package", "keep artifact 0", "close"]
+
+
+def steps(bench: Bench) -> dict[StepName, StepStatus]:
+    return {step.name: step.status for step in bench.world.progress.steps}
+
+
+async def failing(bench: Bench, wanted: DeployInput) -> OperationError:
+    with pytest.raises(WorkflowFailureError):
+        await (await bench.start(wanted)).result()
+    error = bench.world.progress.error
+    assert error
+    return error
+
+
+async def test_a_build_of_elsewhere_is_made_first_and_not_tested_again(bench: Bench) -> None:
+    wanted = reported()
+    result = await (await bench.start(wanted)).result()
+    assert bench.world.done[:9] == [*MAKING, "ask turn", "open release"]
+    assert "test" not in bench.world.done
+    assert bench.world.delivered == ["2"]  # what the build's row says, not what was made here
+    assert result.build_id == wanted.build_id
+    skipped = {StepName.TEST, StepName.SCAN, StepName.ATTEST}
+    assert steps(bench) == {name: StepStatus.SKIPPED if name in skipped else StepStatus.COMPLETED for name in StepName}
+    [test] = [step for step in bench.world.progress.steps if step.name is StepName.TEST]
+    assert "elsewhere" in (test.detail or "")
+    assert bench.world.progress.kind is OperationKind.DEPLOY
+
+
+async def test_its_artifact_is_made_once(bench: Bench) -> None:
+    bench.world.artifact_is_here = True
+    await (await bench.start(reported())).result()
+    assert bench.world.done[:3] == ["find artifact", "ask turn", "open release"]
+    assert bench.world.delivered == ["1"]
+    assert {name for name, status in steps(bench).items() if status is StepStatus.COMPLETED} == {StepName.ROLLOUT}
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("source.fetch", "SOURCE_NOT_FOUND"),
+        ("source.fetch", "SOURCE_REF_NOT_FOUND"),
+        ("build.run", "BUILD_FAILED"),
+        ("artifact.package", "ARTIFACT_EMPTY"),
+    ],
+)
+async def test_what_cannot_be_made_is_unavailable_and_says_why(bench: Bench, name: str, code: str) -> None:
+    bench.world.faults[name] = code
+    error = await failing(bench, reported())
+    assert error.code == "ARTIFACT_UNAVAILABLE"
+    assert f"{name} failed" in error.message
+    assert "file:///repo" in error.message
+    assert error.details["cause"] == code
+    assert bench.world.done[-1] == "close"
+    assert "ask turn" not in bench.world.done
+    assert status(bench) is DeploymentStatus.FAILED
+
+
+async def test_a_commit_is_found_when_its_branch_is_gone(bench: Bench) -> None:
+    bench.world.branch_is_gone = True
+    await (await bench.start(reported())).result()
+    assert bench.world.done[:7] == MAKING
+
+
+async def test_aborted_while_it_is_made_it_is_cancelled(bench: Bench) -> None:
+    bench.world.hold("build.run")
+    handle = await bench.start(reported())
+    await bench.world.reached["build.run"].wait()
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert bench.world.done[-1] == "close"
+    assert status(bench) is DeploymentStatus.CANCELLED
+    assert bench.world.progress.error
+    assert bench.world.progress.error.code == "CANCELLED"

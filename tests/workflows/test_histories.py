@@ -20,7 +20,7 @@ from domain.lifecycle import Strategy
 from domain.people import Action
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.world import deploy, order, place, rollback
+from tests.workflows.world import deploy, order, place, reported, rollback
 from workflows.registry import WORKFLOWS, sandbox
 
 FOLDER = Path(__file__).parent.parent / "histories"
@@ -118,6 +118,12 @@ async def deployed(bench: Bench) -> WorkflowHandle:
     return handle
 
 
+async def made_elsewhere(bench: Bench) -> WorkflowHandle:
+    handle = await bench.start(reported())
+    await handle.result()
+    return handle
+
+
 async def taken_back(bench: Bench) -> WorkflowHandle:
     bench.world.old_release()
     bench.world.still_runs = True
@@ -154,6 +160,7 @@ SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     bad_canary,
     dark_launch,
     deployed,
+    made_elsewhere,
     taken_back,
     superseded,
 ]

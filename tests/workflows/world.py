@@ -20,6 +20,7 @@ from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import (
     RECORD_PROGRESS,
     BuildAndDeployInput,
+    BuildSource,
     DeployInput,
     Place,
     Progress,
@@ -71,6 +72,12 @@ def deploy(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN)
     return DeployInput(place=where or place(), build_id=uuid4(), version_tag="1.0.0", strategy=strategy)
 
 
+def reported(where: Place | None = None) -> DeployInput:
+    """A build that was made elsewhere, so that its artifact may have to be made first."""
+    source = BuildSource(repository_url="file:///repo", git_commit_hash="c" * 40, git_branch="main")
+    return deploy(where).model_copy(update={"source": source})
+
+
 def rollback(where: Place) -> RollbackInput:
     return RollbackInput(place=where, reason="errors")
 
@@ -98,6 +105,9 @@ class World:
         self.deaf: set[str] = set()
         self.refused_routes: dict[str, str] = {}
         self.away: dict[str, int] = {}  # how many attempts at a route, or to take back, find the router away
+        self.delivered: list[str] = []  # last digits of the digests that were rolled out
+        self.artifact_is_here = False  # of a build that was made elsewhere
+        self.branch_is_gone = False
 
     @property
     def last(self) -> RecordProgress:
@@ -152,6 +162,8 @@ class World:
 
     @implements(b.FETCH_SOURCE)
     async def fetch(self, request: b.FetchSource) -> b.FetchedSource:
+        if self.branch_is_gone and request.git_branch:
+            raise ApplicationError("no such branch", {}, type="SOURCE_REF_NOT_FOUND", non_retryable=True)
         await self._do("fetch")
         return b.FetchedSource(commit="c" * 40, branch="main", size_bytes=1, spec=self.spec)
 
@@ -184,6 +196,19 @@ class World:
     async def load_build(self, request: b.LoadBuild) -> b.LoadedBuild:
         await self._do("load build")
         return b.LoadedBuild(build_id=request.build_id, artifact_digest="sha256:" + "0" * 64, spec=self.spec)
+
+    @implements(b.FIND_ARTIFACT)
+    async def find_artifact(self, request: b.LoadBuild) -> b.FoundArtifact:
+        await self._do("find artifact")
+        return b.FoundArtifact(build=self._build(request.build_id, "1") if self.artifact_is_here else None)
+
+    @implements(b.KEEP_ARTIFACT)
+    async def keep_artifact(self, request: b.KeepArtifact) -> b.LoadedBuild:
+        await self._do(f"keep artifact {request.artifact.digest[-1]}")
+        return self._build(request.build_id, "2")
+
+    def _build(self, build_id: UUID, digit: str) -> b.LoadedBuild:
+        return b.LoadedBuild(build_id=build_id, artifact_digest="sha256:" + digit * 64, spec=self.spec)
 
     @implements(r.REQUEST_TURN)
     async def request_turn(self, request: r.TurnRequest) -> Nothing:
@@ -228,6 +253,7 @@ class World:
     @implements(r.OPEN_RELEASE)
     async def open_release(self, request: r.OpenRelease) -> r.OpenedRelease:
         await self._do("open release")
+        self.delivered.append(request.artifact_digest[-1])
         release = r.ReleaseRef(
             release_id=request.place.deployment_id,
             build_id=request.build_id,

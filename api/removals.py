@@ -1,0 +1,95 @@
+"""Deleting a project and restoring it. Deleting is soft: all of it can still be read, but nothing runs or changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from api.rollbacks import invalid_state
+from api.schemas.projects import ProjectStatus
+from domain.errors import ConflictError
+from runtime.ids import new_id
+from storage.models import AuditEntry, Operation, Project
+from storage.repositories.audit import AuditRepository
+from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.project_removal import ProjectRemovalRepository
+from storage.repositories.projects import ProjectRepository
+
+MAX_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One person's wish that a project be no more, or be again."""
+
+    principal: Principal
+    project_id: UUID
+    request_id: str
+
+    async def delete(self, session: AsyncSession) -> None:
+        """Delete it, and end what runs, in the caller's transaction; a deleted one stays as it is.
+
+        Raises:
+            NotFoundError: no such project.
+            ConflictError: CONFLICT, naming the operations that are not finished.
+        """
+        project = await ProjectRepository(session, self.principal.tenant).get(self.project_id, lock=True)
+        if project.status == ProjectStatus.DELETED:
+            return
+        rows = ProjectRemovalRepository(session)
+        _check_idle(await rows.unfinished(project.id, limit=MAX_NAMED + 1))
+        ended = await rows.end_services(project.id)
+        before, project.status = project.status, ProjectStatus.DELETED
+        await session.flush()
+        await self._audit(session, project, "delete", state=before, ended_releases=[str(one) for one in ended])
+
+    async def restore(self, session: AsyncSession) -> Project:
+        """Make a deleted one active again, in the caller's transaction. No service comes back by itself.
+
+        Raises:
+            NotFoundError: no such project.
+            ForbiddenError: QUOTA_EXCEEDED, the organization has no room for it.
+            ConflictError: INVALID_STATE, it is not deleted; DUPLICATE_SLUG, its slug is another project's by now.
+        """
+        projects = ProjectRepository(session, self.principal.tenant)
+        found = await projects.get(self.project_id)
+        # In this order, as when one is created: two requests cannot both take the last place or the slug.
+        organization = await OrganizationRepository(session, self.principal.tenant).get(
+            found.organization_id, lock=True
+        )
+        project = await projects.get(self.project_id, lock=True)
+        if project.status != ProjectStatus.DELETED:
+            raise invalid_state(f"the project is {project.status}; only a deleted one can be restored", project.status)
+        await projects.check_quota(organization)
+        await ProjectRemovalRepository(session).bring_back(project, ProjectStatus.ACTIVE)
+        await session.refresh(project)
+        await self._audit(session, project, "restore", state=ProjectStatus.DELETED)
+        return project
+
+    async def _audit(self, session: AsyncSession, project: Project, action: str, **details: Any) -> None:
+        entry = AuditEntry(
+            id=new_id(),
+            organization_id=project.organization_id,
+            actor=self.principal.subject[:255],
+            action=f"project.{action}",
+            resource_type="project",
+            resource_id=project.id,
+            request_id=self.request_id[:255],
+            details={"slug": project.slug, **details},
+        )
+        await AuditRepository(session, self.principal.tenant).write(entry)
+
+
+def _check_idle(running: Sequence[Operation]) -> None:
+    if not running:
+        return
+    named = running[:MAX_NAMED]
+    words = ", ".join(f"{one.id} ({one.kind} in {one.environment}, {one.status})" for one in named)
+    more = " and more" if len(running) > MAX_NAMED else ""
+    raise ConflictError(
+        f"operations of the project are not finished: {words}{more}; wait for them or cancel them, then delete it",
+        details={"operation_ids": [str(one.id) for one in named]},
+    )

@@ -1,0 +1,40 @@
+"""Projects: delete, restore."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import ProjectsDelete
+from api.commands import Idempotent
+from api.envelope import Envelope, reply
+from api.parts import AppParts
+from api.removals import Removal
+from api.schemas.projects import ProjectView
+from storage.engine import transaction
+
+router = APIRouter(tags=["Projects"])
+
+
+@router.delete("/projects/{project_id}", summary="Delete a project", status_code=204)
+async def delete_project(request: Request, parts: AppParts, principal: ProjectsDelete, project_id: UUID) -> Response:
+    """Its services leave the traffic, drain and stop; its slug is free again; it and its records can still be read.
+
+    Lists show it only with `status=deleted`. Refused while operations run. Deleting it again changes nothing.
+    """
+    async with transaction(parts.sessions) as session:
+        await Removal(principal, project_id, request.state.request_id).delete(session)
+    return Response(status_code=204)
+
+
+@router.post("/projects/{project_id}/restore", summary="Restore a project", response_model=Envelope[ProjectView])
+async def restore_project(
+    request: Request, principal: ProjectsDelete, command: Idempotent, project_id: UUID
+) -> Response:
+    """It is active again, and can be deployed; what ran does not come back by itself. Its slug must not be taken."""
+
+    async def restore(session: AsyncSession) -> Response:
+        project = await Removal(principal, project_id, request.state.request_id).restore(session)
+        return reply(request, ProjectView.model_validate(project))
+
+    return await command.run(restore)

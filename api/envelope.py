@@ -1,8 +1,9 @@
 """The contract's envelope around every answer."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
@@ -103,6 +104,20 @@ def meta_of(request: Request) -> Meta:
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A resource that many ask for: made into JSON, and into its tag, once."""
+
+    content: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, view: BaseModel) -> Self:
+        """The view as `reply` would answer it."""
+        content = to_json(view)
+        return cls(content, tag_of_json(content))
+
+
 def reply(
     request: Request,
     data: Any,
@@ -111,10 +126,11 @@ def reply(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """One resource in its envelope, with its ETag; 304 for a GET that names it in `If-None-Match`."""
-    content = to_json(data)
+    prepared = data if isinstance(data, Prepared) else None
+    content = prepared.content if prepared else to_json(data)
     told = dict(headers or {})
-    if isinstance(data, BaseModel) and status in TAGGED.get(request.method, ()):
-        told["ETag"] = tag_of_json(content)
+    if isinstance(data, BaseModel | Prepared) and status in TAGGED.get(request.method, ()):
+        told["ETag"] = prepared.tag if prepared else tag_of_json(content)
         if request.method == "GET" and unchanged(request, told["ETag"]):
             return Response(status_code=304, headers=told)
     # Put together by hand: the resource is made into JSON once, for its tag and for the answer.

@@ -9,6 +9,7 @@ from api.auth.tokens import TokenVerifier
 from api.health import Health
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.reading import DeploymentReader
 from api.watching import Watch
 from runtime.settings import Settings
 from storage.engine import Sessions
@@ -23,6 +24,7 @@ class Parts:
     operations: OperationsPort
     progress: ProgressReader
     watch: Watch
+    deployments: DeploymentReader
     verifier: TokenVerifier
     health: Health
 

@@ -13,11 +13,16 @@ from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.environments import EnvironmentRepository
 
 
+def may_have_preview(principal: Principal, deployment: Deployment) -> bool:
+    """Whether there can be a preview for this caller: while it is unfinished, for who may deploy."""
+    return deployment.status not in FINISHED_DEPLOYMENTS and principal.may(Scope.DEPLOYMENTS_WRITE)
+
+
 async def preview_of(
     session: AsyncSession, settings: Settings, principal: Principal, deployment: Deployment
 ) -> PreviewView | None:
     """The preview of an unfinished deployment, for who may deploy; None when there is none."""
-    if deployment.status in FINISHED_DEPLOYMENTS or not principal.may(Scope.DEPLOYMENTS_WRITE):
+    if not may_have_preview(principal, deployment):
         return None
     token = await DeploymentRepository(session, principal.tenant).preview_token(deployment.id)
     if token is None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from api.envelope import Prepared
 from api.links import POLL_INTERVAL_S, deployment_path, operation_path
 from api.progress import Snapshot
 from api.schemas.base import seconds_between
@@ -51,6 +52,14 @@ def operation_view(snapshot: Snapshot) -> OperationView:
             "result_url": url if completed else None,
         }
     )
+
+
+def operation_answer(snapshot: Snapshot) -> Prepared:
+    """An operation as GET answers it, made once a snapshot: hundreds of pollers share one."""
+    known: Prepared | None = snapshot.__dict__.get("answer")
+    if known is None:
+        known = snapshot.__dict__["answer"] = Prepared.of(operation_view(snapshot))
+    return known
 
 
 def build_view(row: Build) -> BuildView:

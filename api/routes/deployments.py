@@ -12,7 +12,7 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import accepted_headers
 from api.paging import WantedPage
 from api.parts import AppParts
-from api.previews import preview_of
+from api.previews import may_have_preview, preview_of
 from api.rollbacks import Rollback
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
@@ -32,9 +32,11 @@ async def get_deployment(
     request: Request, parts: AppParts, principal: DeploymentsRead, deployment_id: UUID
 ) -> Response:
     """Where it stands, what it brings, how it went."""
-    async with transaction(parts.sessions) as session:
-        row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
-        preview = await preview_of(session, parts.settings, principal, row)
+    row = await parts.deployments.get(principal.tenant, deployment_id)
+    preview = None
+    if may_have_preview(principal, row):
+        async with transaction(parts.sessions) as session:
+            preview = await preview_of(session, parts.settings, principal, row)
     return reply(request, deployment_view(row, preview))
 
 

@@ -22,7 +22,7 @@ from api.progress import Snapshot, stored_snapshot
 from api.rollbacks import ensure_started, invalid_state
 from api.schemas.operations import CancelRequest, OperationView
 from api.streams import EventStream, unless_gone
-from api.views import operation_view
+from api.views import operation_answer, operation_view
 from contracts.operations import AbortRequest
 from contracts.payload import bounded
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
@@ -76,7 +76,7 @@ async def get_operation(
     if seconds:
         snapshot = await unless_gone(request, parts.watch.until_changed(snapshot, seconds)) or snapshot
     headers = {"Preference-Applied": f"wait={seconds}"} if preferred else {}
-    return reply(request, operation_view(snapshot), headers=headers)
+    return reply(request, operation_answer(snapshot), headers=headers)
 
 
 @router.post(

@@ -96,7 +96,7 @@ def _serving(platform: Platform, *arguments: str) -> Iterator[int]:
         "DELIVERY_TEMPORAL_ADDRESS": platform.stack.addresses["temporal"],
     }
     command = [sys.executable, "-m", "tests.bench.api_process", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: _answers(port), "an API process", 30)
         yield port

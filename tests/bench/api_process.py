@@ -51,7 +51,7 @@ def main() -> None:
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {CORE})
     settings = get_settings()
-    setup_logging("WARNING", service="bench")
+    setup_logging(settings.log_level, service="bench")
     app = bare_app(settings, given.bare) if given.bare else create_app(settings)
     uvicorn.run(app, port=given.port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False)
 

@@ -1,0 +1,53 @@
+"""Many who ask for one row each at the same moment are answered by one statement."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Batched(Generic[K, V]):
+    """While a question is under way, whoever comes waits for the next one.
+
+    So nobody gets an answer older than their request, and a crowd costs what a few do. One event loop.
+
+    Args:
+        load: values by key; a key that is not there has none.
+    """
+
+    def __init__(self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
+        self._load = load
+        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._work: asyncio.Task[None] | None = None
+
+    async def get(self, key: K) -> V | None:
+        """The value of a key; None when there is none. Raises what `load` raised."""
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._work is None:
+            self._work = asyncio.create_task(self._answer_all())
+        return await asyncio.shield(answer)  # one that goes away must not take the answer from the others
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, {}
+                await self._answer(batch)
+        finally:
+            self._work = None
+
+    async def _answer(self, batch: Mapping[K, asyncio.Future[V | None]]) -> None:
+        try:
+            found = await self._load(list(batch))
+        except BaseException as error:
+            for answer in batch.values():
+                answer.set_exception(error)
+                answer.exception()  # seen: everybody who asked may be gone
+            if not isinstance(error, Exception):
+                raise
+            return
+        for key, answer in batch.items():
+            answer.set_result(found.get(key))

@@ -44,7 +44,10 @@ from runtime.keys import load_public_keys
 from runtime.settings import Settings
 from storage.engine import create_engine, create_sessions
 
+# What is polled comes first: routes are looked through in this order, at every request.
 ROUTERS = (
+    operations.router,
+    deployments.router,
     organizations.router,
     projects.router,
     project_removal.router,
@@ -53,10 +56,8 @@ ROUTERS = (
     tests.router,
     builds.router,
     deliveries.router,
-    deployments.router,
     decisions.router,
     environments.router,
-    operations.router,
 )
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench.api import bench_platform, report
+from tests.bench.lists import list_times
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
 
@@ -28,6 +29,9 @@ def main() -> int:
     with bench_platform() as platform:
         say("reads of one API process on one core, against a bare route with the same body and authentication:")
         report(platform)
+        say("lists, median ms of the first page and of one in the middle by its cursor:")
+        for count, first, middle in list_times(platform):
+            say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")
     say("a change of routes alone under 1000 requests/s, ms until the first answer by the new weights:")
     say(f"  {summary(sorted(switch_times(30)))}")
     return 0

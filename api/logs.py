@@ -47,7 +47,12 @@ async def _window(
 LOGGED: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/plain": {"schema": {"type": "string", "maxLength": MAX_LIMIT}, "example": "==> build <==\n"}},
-        "headers": {"X-Next-Offset": {"description": "where to go on", "schema": {"type": "integer"}}},
+        "headers": {
+            "X-Next-Offset": {
+                "description": "where to go on",
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET + MAX_LIMIT},
+            }
+        },
     }
 }
 LogWindow = Annotated[Window, Depends(_window)]

@@ -22,6 +22,7 @@ BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+BODYLESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -73,7 +74,9 @@ class BodyGuard:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if scope["method"] not in WITH_BODY and not _announces_body(request):
+        # Of methods that no route has, the router says so, body or not.
+        taken = scope["method"] in WITH_BODY or (scope["method"] in BODYLESS and _announces_body(request))
+        if not taken:
             await self.app(scope, receive, send)
             return
         try:

@@ -55,7 +55,6 @@ async def _if_match(
     if_match: Annotated[
         str | None,
         Header(
-            min_length=1,
             max_length=MAX_HEADER,
             description="the ETag that was read; another one now is a 412",
             json_schema_extra={"pattern": IF_MATCH},

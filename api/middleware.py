@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.envelope import JSON
-from api.errors import error_response, unexpected
+from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
 from runtime.ids import new_id
 from runtime.logging import get_logger
@@ -22,7 +22,6 @@ BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-BODYLESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -74,9 +73,7 @@ class BodyGuard:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        # Of methods that no route has, the router says so, body or not.
-        taken = scope["method"] in WITH_BODY or (scope["method"] in BODYLESS and _announces_body(request))
-        if not taken:
+        if scope["method"] not in WITH_BODY and not _announces_body(request):
             await self.app(scope, receive, send)
             return
         try:
@@ -186,6 +183,8 @@ def _refuse(request: Request, body: bytes | None) -> Response | None:
 def _foreign(request: Request) -> str | None:
     """What is wrong with the kind of a body; None: it is JSON in UTF-8, as it should be."""
     if request.method not in WITH_BODY:
+        if request.method not in allowed_methods(request):
+            return None  # the router says so
         return f"{request.method} takes no body"
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     if kind.strip() != JSON:

@@ -7,6 +7,7 @@ import uvicorn
 
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
+from api.protocol import EnvelopedHttp
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
 
@@ -30,7 +31,7 @@ def main() -> int:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=EnvelopedHttp,
         ws="none",
         log_config=None,
         # Requests are logged by RequestContext, without query strings and headers.

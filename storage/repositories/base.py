@@ -94,7 +94,7 @@ class Repository(Generic[M]):
         """
         if request.cursor is not None:
             return await self._after(statement, request, request.cursor)
-        total, is_estimate = await self._total(statement)
+        total, is_estimate = await self._total(statement, request)
         rows: Sequence[M] = []
         if is_estimate or (request.page - 1) * request.page_size < total:
             rows = list(await self.session.scalars(self.numbered(statement, request)))
@@ -116,6 +116,15 @@ class Repository(Generic[M]):
             return window
         ids = window.with_only_columns(self.model.id)
         return select(self.model).where(self.model.id.in_(ids)).order_by(*order)
+
+    def counting(self, statement: Select[M], request: PageRequest) -> Select[int]:
+        """Counts the rows of a statement, but not far beyond `COUNTED_EXACTLY`.
+
+        In the order of the page: without one the planner may search the table for rows that are all at its end.
+        """
+        order = self._order(request.sort_by, descending=request.descending)
+        some = statement.with_only_columns(self.model.id).order_by(*order).limit(COUNTED_EXACTLY + 1)
+        return select(func.count()).select_from(some.subquery())
 
     def following(self, statement: Select[M], cursor: Cursor, limit: int) -> Select[M]:
         """The first rows after a cursor, found through the index on the sorted column and the id, nearest first.
@@ -146,10 +155,9 @@ class Repository(Generic[M]):
             previous_cursor=self._cursor(request, shown[0], backward=True) if shown and before else None,
         )
 
-    async def _total(self, statement: Select[M]) -> tuple[int, bool]:
+    async def _total(self, statement: Select[M], request: PageRequest) -> tuple[int, bool]:
         """How many rows there are, and whether that is an estimate: counting a million is reading a million."""
-        some = statement.with_only_columns(self.model.id).limit(COUNTED_EXACTLY + 1)
-        counted = await self.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+        counted = await self.session.scalar(self.counting(statement, request)) or 0
         if counted <= COUNTED_EXACTLY:
             return counted, False
         return max(counted, await planned_rows(self.session, statement)), True

@@ -13,7 +13,7 @@ from storage.cursors import Cursor
 from storage.engine import transaction
 from storage.estimates import explain
 from storage.models import Project
-from storage.repositories.base import PageRequest
+from storage.repositories.base import COUNTED_EXACTLY, PageRequest
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.requirements import RequirementRepository
 from storage.tenancy import PLATFORM, Tenant
@@ -23,6 +23,8 @@ from tests.api.test_errors import check_error
 MANY = 200_000
 # A page of 20 rows, a descent through an index, and some room; a scan of the table would be thousands.
 FEW_BUFFERS = 60
+# At worst each of 10,001 rows is in another page of the table, and there are the pages of the index.
+COUNTED_BUFFERS = 11_000
 
 
 def links(response) -> dict[str, str]:
@@ -196,6 +198,19 @@ async def test_first_page_and_deep_cursor_come_from_an_index(many, rows):
             assert plan["Actual Rows"] == 21
             assert scans(plan) == {("Index Scan", "ix_requirements_project_id_created_at_id")}
             assert buffers(plan) < FEW_BUFFERS
+
+
+async def test_counting_stops_early_and_walks_an_index(many, rows):
+    async with transaction(rows) as session:
+        repository = RequirementRepository(session, Tenant(many["organization"]))
+        statement = repository.base().where(repository.model.project_id == many["project"])
+        plan = await explain(session, repository.counting(statement, PageRequest()), measure=True)
+        [limit] = plan["Plans"]
+        while limit["Node Type"] != "Limit":
+            [limit] = limit["Plans"]
+        assert limit["Actual Rows"] == COUNTED_EXACTLY + 1
+        assert {name for _, name in scans(limit)} == {"ix_requirements_project_id_created_at_id"}
+        assert buffers(plan) < COUNTED_BUFFERS
 
 
 async def test_platform_admins_walk_all_organizations_by_index(rows, platform, named):

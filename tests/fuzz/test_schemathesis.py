@@ -13,7 +13,7 @@ from tests.fuzz.scene import known_ids, schema_with
 
 HERE = Path(__file__).resolve().parent
 # Of each operation: random requests, beside the examples and every boundary of every field.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 SEED = "20241026"
 LIMIT_S = 180
 

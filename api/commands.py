@@ -1,5 +1,6 @@
 """How every POST and PATCH changes something: one transaction, and one answer for one `Idempotency-Key`."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -17,6 +18,15 @@ from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
 REPLAYED = "Idempotent-Replayed"
 MAX_KEY = 255
 KEPT_HEADERS = ("location", "operation-location", "retry-after", "etag")
+
+# Bare or quoted; what begins with a quote ends with one.
+KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"[ -~]{1,255}")$'
+_KEY = re.compile(KEY)
+IdempotencyKey = Header(
+    max_length=MAX_KEY + 2,
+    description="makes repeating safe: the same key gets the first answer again, for 24 hours and more",
+    json_schema_extra={"pattern": KEY},
+)
 
 Effect = Callable[[AsyncSession], Awaitable[Response]]
 
@@ -59,7 +69,7 @@ async def _command(
     request: Request,
     parts: AppParts,
     principal: Authenticated,
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY + 2, description="makes repeating safe")] = None,
+    idempotency_key: Annotated[str | None, IdempotencyKey] = None,
 ) -> Command:
     if idempotency_key is None:
         return Command(parts, None)
@@ -67,18 +77,17 @@ async def _command(
 
 
 async def _keyed(request: Request, principal: Principal, given: str) -> KeyedRequest:
-    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
-    if not key or len(key) > MAX_KEY or not key.isprintable():
+    if not _KEY.fullmatch(given):
         raise InvalidRequestError(
             "Idempotency-Key",
-            f"must be 1 to {MAX_KEY} printable characters",
+            f"must be 1 to {MAX_KEY} printable characters of ASCII, bare or in double quotes",
             code="idempotency_key_invalid",
             in_body=False,
         )
     query = f"?{request.url.query}" if request.url.query else ""
     return KeyedRequest(
         principal=f"{principal.organization_id}/{principal.subject}",
-        key=key,
+        key=given[1:-1] if given[0] == '"' else given,
         organization_id=None,
         method=request.method,
         path=f"{request.url.path}{query}"[:2048],

@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 
 from api.errors import InvalidRequestError
-from api.tags import ANY, MAX_HEADER, etag_of, parse_tags
+from api.tags import ANY, IF_MATCH, MAX_HEADER, etag_of, parse_tags
 from domain.errors import CallerError, ErrorCode
 
 
@@ -53,7 +53,12 @@ class Condition:
 async def _if_match(
     request: Request,
     if_match: Annotated[
-        str | None, Header(max_length=MAX_HEADER, description="the ETag that was read; another one now is a 412")
+        str | None,
+        Header(
+            max_length=MAX_HEADER,
+            description="the ETag that was read; another one now is a 412",
+            json_schema_extra={"pattern": IF_MATCH},
+        ),
     ] = None,
 ) -> Condition:
     if if_match is None:

@@ -113,7 +113,8 @@ def _unreadable(query: bytes) -> str | None:
     for pair in query.split(b"&"):
         plain = unquote_to_bytes(pair)
         if b"\x00" in plain or _decoded(plain) is None:
-            return (_decoded(unquote_to_bytes(pair.partition(b"=")[0])) or "query")[:100]
+            name = _decoded(unquote_to_bytes(pair.partition(b"=")[0])) or "query"
+            return "query" if "\x00" in name else name[:100]
     return None
 
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -43,6 +43,18 @@ async def _window(
     return Window(step, offset, limit)
 
 
+# What the answers are: text, or for who accepts JSON only, which logs there are.
+LOGGED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/plain": {"schema": {"type": "string", "maxLength": MAX_LIMIT}, "example": "==> build <==\n"}},
+        "headers": {
+            "X-Next-Offset": {
+                "description": "where to go on",
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET + MAX_LIMIT},
+            }
+        },
+    }
+}
 LogWindow = Annotated[Window, Depends(_window)]
 
 

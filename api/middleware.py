@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.envelope import JSON
-from api.errors import error_response, unexpected
+from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
 from runtime.ids import new_id
 from runtime.logging import get_logger
@@ -183,6 +183,8 @@ def _refuse(request: Request, body: bytes | None) -> Response | None:
 def _foreign(request: Request) -> str | None:
     """What is wrong with the kind of a body; None: it is JSON in UTF-8, as it should be."""
     if request.method not in WITH_BODY:
+        if request.method not in allowed_methods(request):
+            return None  # the router says so
         return f"{request.method} takes no body"
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     if kind.strip() != JSON:

@@ -16,6 +16,8 @@ ANY = "*"
 MAX_HEADER = 2048
 _DIGEST_BYTES = 16
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+# For documents: what clients should send. More is understood; what is not is a 400.
+IF_MATCH = r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$'
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _EACH = re.compile(_TAG)
 

@@ -45,7 +45,7 @@ def _relative(path: str) -> str:
 
 def _tidy(document: Json) -> None:
     """Tags in order, schemes with their words, no titles that repeat names."""
-    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    used = {tag for _, _, operation in operations(document) for tag in operation.get("tags", ())}
     document["tags"] = [{"name": name, "description": text} for name, text in about.TAGS.items() if name in used]
     document["components"]["securitySchemes"] = about.SECURITY_SCHEMES
     for schema in document["components"]["schemas"].values():

@@ -8,6 +8,7 @@ from typing import Any
 from api.envelope import TAGGED
 from api.openapi.samples import META
 from api.openapi.walking import Json, operations, target
+from api.problems import TITLES, Problem
 from api.tags import MAX_HEADER
 from domain.errors import ErrorCode
 
@@ -108,6 +109,8 @@ HEADERS: dict[str, Json] = {
     "Idempotent-Replayed": _text("`true`: this is the answer given to the first request with this key", "true"),
     "Preference-Applied": _text("which preference was followed (RFC 7240)", "respond-async"),
     "Link": _text("neighbouring pages (RFC 8288)", '<https://api.example.com/v1/projects?page=2>; rel="next"'),
+    "Deprecation": _text("since when this should not be used any more (RFC 9745)", "@1767225600"),
+    "Sunset": _text("when it stops working (RFC 8594)", "Wed, 01 Jul 2026 00:00:00 GMT"),
     "ETag": _text("the version of the resource, for `If-Match`", '"3a5c7e"'),
     "WWW-Authenticate": _text("how to authenticate (RFC 6750)", 'Bearer realm="delivery-engine"'),
 }
@@ -119,25 +122,12 @@ IF_NONE_MATCH: Json = {
     "schema": {"type": "string", "maxLength": MAX_HEADER},
 }
 ALWAYS = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-PROBLEM: Json = {
-    "type": "object",
-    "description": "An error as RFC 9457 has it, for who accepts application/problem+json.",
-    "required": ["type", "title", "status"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference", "maxLength": 2048},
-        "title": {"type": "string", "maxLength": 255},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string"},
-        "instance": {"type": "string", "format": "uri-reference", "maxLength": 2048},
-        "code": {"type": "string", "maxLength": 64},
-    },
-}
 
 
 def complete_responses(document: Json) -> None:
     """Give every operation all its errors, and every answer its headers."""
     components = document["components"]
-    components["schemas"].setdefault("Problem", copy.deepcopy(PROBLEM))
+    components["schemas"]["Problem"] = Problem.model_json_schema()
     components["responses"] = {name: _error(status) for status, (name, _, _) in ERRORS.items()}
     components["headers"] = copy.deepcopy(HEADERS)
     for path, method, operation in operations(document):
@@ -157,7 +147,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
             operation.setdefault("parameters", []).append(copy.deepcopy(IF_NONE_MATCH))
     if any(parameter["name"] == "If-None-Match" for parameter in operation.get("parameters", [])):
         own[304] = {"description": "Not modified", "headers": _references("ETag", *ALWAYS)}
-    shared = {status: _reference("responses", ERRORS[status][0]) for status in _statuses(path, operation)}
+    shared = {status: _reference("responses", ERRORS[status][0]) for status in _statuses(path, method, operation)}
     operation["responses"] = {str(status): answer for status, answer in sorted({**shared, **own}.items())}
 
 
@@ -185,7 +175,7 @@ def _takes(operation: Json, name: str) -> bool:
     return any(parameter["name"] == name for parameter in operation.get("parameters", []))
 
 
-def _statuses(path: str, operation: Json) -> list[int]:
+def _statuses(path: str, method: str, operation: Json) -> list[int]:
     """Statuses of the errors that an operation can give."""
     if not operation["security"]:
         return [500, 503]
@@ -193,8 +183,9 @@ def _statuses(path: str, operation: Json) -> list[int]:
     found += [404] if "{" in path or _takes(operation, "cursor") else []
     found += WITH_BODY if "requestBody" in operation else []
     found += CHANGING if _takes(operation, "Idempotency-Key") else []
+    found += [409] if method == "delete" else []
     found += [412] if _takes(operation, "If-Match") else []
-    return sorted(found)
+    return sorted(set(found))
 
 
 def _describe(status: int, answer: Json) -> None:
@@ -212,7 +203,9 @@ def _set_headers(document: Json, operation: Json, status: int, answer: Json, *, 
         "Idempotent-Replayed": _takes(operation, "Idempotency-Key"),
         "Preference-Applied": _takes(operation, "Prefer"),
         "ETag": tagged,
-        "Link": "pagination" in target(document, schema).get("properties", {}),
+        "Deprecation": operation.get("deprecated", False),
+        "Sunset": operation.get("deprecated", False),
+        "Link": operation.get("deprecated", False) or "pagination" in target(document, schema).get("properties", {}),
     }
     names = (*ALWAYS, *(name for name, is_sent in wanted.items() if is_sent))
     answer["headers"] = {**_references(*names), **answer.get("headers", {})}
@@ -233,7 +226,7 @@ def _error(status: int) -> Json:
     names += ["WWW-Authenticate"] if status == 401 else []  # noqa: PLR2004
     envelopes = {str(code): {"summary": message, "value": _sample(status, code, message)} for code, message in codes}
     code, message = codes[0]
-    problem = {"type": "about:blank", "title": text, "status": status, "detail": message, "code": str(code)}
+    problem = _problem(status, code, message)
     return {
         "description": text,
         "headers": _references(*names),
@@ -241,6 +234,20 @@ def _error(status: int) -> Json:
             "application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}, "examples": envelopes},
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem},
         },
+    }
+
+
+def _problem(status: int, code: ErrorCode, message: str) -> Json:
+    return {
+        "type": f"urn:delivery-engine:problem:{code.lower().replace('_', '-')}",
+        "title": TITLES[code],
+        "status": status,
+        "detail": message,
+        "instance": "/v1/projects",
+        "code": str(code),
+        "errors": None,
+        "details": None,
+        "request_id": META["request_id"],
     }
 
 

@@ -11,11 +11,11 @@ from api.build_reports import record_report
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import build_headers
-from api.logs import LogWindow, log_reply
+from api.logs import LOGGED, LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts
 from api.schemas.base import MAX_LINE, Storable
-from api.schemas.builds import BuildReport, BuildView
+from api.schemas.builds import BuildReport, BuildView, LogListing
 from api.views import build_view
 from domain.errors import NotFoundError
 from domain.lifecycle import BuildStatus
@@ -104,7 +104,9 @@ async def list_builds_of_project(
     return reply_page(request, found, [build_view(row) for row in found.rows])
 
 
-@router.get("/builds/{build_id}/logs", summary="Read a build's logs")
+@router.get(
+    "/builds/{build_id}/logs", summary="Read a build's logs", response_model=Envelope[LogListing], responses=LOGGED
+)
 async def get_build_logs(
     request: Request, parts: AppParts, principal: DeploymentsRead, build_id: UUID, window: LogWindow
 ) -> Response:

@@ -1,6 +1,7 @@
 """Health of the service; no credentials needed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -40,7 +41,17 @@ class Readiness(BaseModel):
     errors: list[str]
 
 
-@router.get("/health", summary="System health check", response_model=Healthy, responses={503: {"model": Unhealthy}})
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Readiness, "description": "Requests cannot be served yet; try again after Retry-After"}
+}
+
+
+@router.get(
+    "/health",
+    summary="System health check",
+    response_model=Healthy,
+    responses={503: {"model": Unhealthy, "description": "Unhealthy"}},
+)
 async def health(parts: AppParts) -> Response:
     """What the service needs, and whether it is there."""
     seen = await parts.health.services()
@@ -58,7 +69,7 @@ async def livez() -> Response:
     return _readiness([])
 
 
-@router.get("/readyz", summary="Can requests be served", response_model=Readiness)
+@router.get("/readyz", summary="Can requests be served", response_model=Readiness, responses=NOT_READY)
 async def readyz(parts: AppParts) -> Response:
     """The database answers and has the schema that this code needs."""
     fault = await parts.health.schema()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,11 +15,12 @@ from api.auth.principal import Principal
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import accepted_headers
-from api.logs import LogWindow, log_reply
+from api.logs import LOGGED, LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts, Parts
 from api.progress import Snapshot, stored_snapshot
 from api.rollbacks import ensure_started, invalid_state
+from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
 from api.streams import EventStream, unless_gone
 from api.views import operation_answer, operation_view
@@ -36,6 +37,23 @@ router = APIRouter(tags=["Operations"])
 MAX_WAIT_S = 60
 FOLLOW_LIMIT_S = 900.0
 RECONNECT_MS = 2000
+# Each event, as OpenAPI before 3.2 describes a stream.
+FOLLOWED: dict[str, Any] = {
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "required": ["id", "event", "data"],
+                "properties": {
+                    "id": {"type": "string", "pattern": "^[0-9]+$", "maxLength": 20},
+                    "event": {"const": "progress"},
+                    "data": {"type": "string", "description": "the operation, as JSON", "maxLength": 1_000_000},
+                },
+            },
+            "example": {"id": "7", "event": "progress", "data": "{...}"},
+        }
+    }
+}
 _PREFERENCE = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
 
 
@@ -130,7 +148,7 @@ async def cancel_operation(
     "/operations/{operation_id}/events",
     summary="Follow an operation (server-sent events)",
     response_class=EventStream,
-    responses={204: {"description": "Last-Event-ID names the final event: there is nothing to come"}},
+    responses={200: FOLLOWED, 204: {"description": "Last-Event-ID names the final event: there is nothing to come"}},
 )
 async def follow_operation(
     parts: AppParts,
@@ -148,7 +166,12 @@ async def follow_operation(
     return EventStream(_events(parts, snapshot, known), headers=headers)
 
 
-@router.get("/operations/{operation_id}/logs", summary="Read an operation's logs")
+@router.get(
+    "/operations/{operation_id}/logs",
+    summary="Read an operation's logs",
+    response_model=Envelope[LogListing],
+    responses=LOGGED,
+)
 async def get_operation_logs(
     request: Request, parts: AppParts, principal: OperationsRead, operation_id: UUID, window: LogWindow
 ) -> Response:

@@ -194,12 +194,20 @@ async def test_a_slash_at_the_end_is_404_and_no_redirect(platform, world):
     ],
 )
 async def test_only_json_in_utf_8_and_only_where_a_body_belongs(platform, method, headers, ok):
-    response = await platform.http.request(method, "/organizations", content=b"{}", headers=headers)
+    path = "/organizations" if method != "DELETE" else "/testcases/any"
+    response = await platform.http.request(method, path, content=b"{}", headers=headers)
     if ok:
         check_error(response, 400, "VALIDATION_ERROR")
     else:
         check_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
         assert response.headers["accept"] == "application/json"
+
+
+async def test_a_method_that_is_not_possible_is_405_whatever_it_brings(platform):
+    headers = {"Content-Type": "application/json"}
+    for method in ("DELETE", "TRACE"):
+        response = await platform.http.request(method, "/organizations", content=b"{}", headers=headers)
+        check_error(response, 405, "METHOD_NOT_ALLOWED")
 
 
 async def test_a_body_in_another_encoding_is_told_so(app, platform):

@@ -96,8 +96,8 @@ async def test_a_deprecated_field_warns_only_who_uses_it(marked):
 
 async def test_openapi_says_what_is_deprecated(marked):
     document = marked().openapi()
-    assert document["paths"]["/v1/old/{thing}"]["get"]["deprecated"] is True
-    assert "deprecated" not in document["paths"]["/v1/things"]["get"]
+    assert document["paths"]["/old/{thing}"]["get"]["deprecated"] is True
+    assert "deprecated" not in document["paths"]["/things"]["get"]
     assert document["components"]["schemas"]["ThingChange"]["properties"]["label"]["deprecated"] is True
     assert document["components"]["schemas"]["Thing"]["properties"]["label"]["deprecated"] is True
 

@@ -19,6 +19,7 @@ from tests.api.conftest import (
     settings,
     world,
 )
+from tests.fuzz.conftest import served
 
 __all__ = [
     "app",
@@ -30,6 +31,7 @@ __all__ = [
     "platform",
     "recorder",
     "rows",
+    "served",
     "settings",
     "world",
 ]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import uvicorn
 
+from api.protocol import EnvelopedHttp
 from tests.api.conftest import app, build_of, caller, operations, plain_logs, platform, recorder, rows, settings, world
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
 @pytest.fixture(scope="module")
 async def served(app) -> AsyncIterator[str]:
     """Its address, without /v1. The application is running already, so the server has no lifespan to run."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="warning", server_header=False)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="warning", http=EnvelopedHttp)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # the signals are pytest's
     task = asyncio.create_task(server.serve())

@@ -3,7 +3,11 @@
 import copy
 from typing import Any
 
+from sqlalchemy import update
+
 from api.openapi.walking import operations
+from storage.engine import transaction
+from storage.models import Project
 
 CASE = {
     "name": "OAuth Login Flow",
@@ -14,8 +18,10 @@ CASE = {
 RESULT = {"status": "passed", "duration_ms": 1, "assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
 
 
-async def known_ids(world: Any, build_of: Any) -> dict[str, str]:
+async def known_ids(world: Any, build_of: Any, rows: Any) -> dict[str, str]:
     """Ids of things that exist, by the names that paths call them."""
+    async with transaction(rows) as session:  # `build_of` numbers its build itself
+        await session.execute(update(Project).values(last_build_number=1))
     built = await build_of(world, "1.2.0")
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
@@ -30,11 +36,21 @@ async def known_ids(world: Any, build_of: Any) -> dict[str, str]:
     }
 
 
+# What schemathesis cannot know how to make, or must not: a cursor comes from an answer and excludes `page`
+# (tests/api/test_paging.py); a malformed If-None-Match is ignored, as RFC 9110 asks, not refused.
+LEFT_OUT = ("cursor", "If-None-Match")
+# Its boundaries of lengths ignore the pattern.
+TAGS = {"type": "string", "enum": ["*", '"made-up"']}
+
+
 def schema_with(document: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
-    """The document, with these ids as the examples of its paths."""
+    """The document, with these ids as the examples of its paths, and without what is left out."""
     made = copy.deepcopy(document)
     for _, _, operation in operations(made):
-        for parameter in operation.get("parameters", []):
+        operation["parameters"] = [one for one in operation.get("parameters", []) if one["name"] not in LEFT_OUT]
+        for parameter in operation["parameters"]:
             if parameter["in"] == "path" and parameter["name"] in ids:
                 parameter["example"] = ids[parameter["name"]]
+            if parameter["name"] == "If-Match":
+                parameter["schema"] = TAGS
     return made

@@ -1,0 +1,189 @@
+"""The documents: valid, complete, as checked in; served without the internet."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import pytest
+from jsonschema import Draft4Validator, Draft202012Validator
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+from api.openapi import about
+from api.openapi.files import contents
+from api.openapi.older import as_3_0
+from api.openapi.walking import all_schemas, body_of, operations, target
+from tests.api.conftest import BASE_URL
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NAMES = ("openapi.json", "openapi-3.0.json", "postman-collection.json")
+COMMON = {"401", "403", "429", "500", "503", "504"}
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return contents()
+
+
+@pytest.fixture
+async def anybody(app):
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def newest(texts):
+    return json.loads(texts["openapi.json"])
+
+
+@pytest.fixture(scope="module")
+def older(texts):
+    return json.loads(texts["openapi-3.0.json"])
+
+
+@pytest.fixture(scope="module")
+def postman(texts):
+    return json.loads(texts["postman-collection.json"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_is_what_the_routes_say(texts, name):
+    there = (DOCS / name).read_text() if (DOCS / name).exists() else ""
+    assert there == texts[name], f"docs/{name} is not what the routes say any more: run `make openapi` and commit it"
+
+
+def test_both_documents_are_valid(newest, older):
+    assert (newest["openapi"], older["openapi"]) == ("3.1.0", "3.0.3")
+    assert [str(fault) for fault in OpenAPIV31SpecValidator(newest).iter_errors()] == []
+    assert [str(fault) for fault in OpenAPIV30SpecValidator(older).iter_errors()] == []
+
+
+def test_both_documents_describe_the_same(newest, older):
+    assert {(path, method) for path, method, _ in operations(newest)} == {
+        (path, method) for path, method, _ in operations(older)
+    }
+    text = json.dumps(older["components"]["schemas"]) + json.dumps(older["paths"])
+    assert '"type": "null"' not in text
+    assert '"const"' not in text
+    assert '"prefixItems"' not in text
+
+
+def test_the_application_serves_what_the_files_say(app, newest):
+    assert app.openapi() == newest
+
+
+async def test_both_documents_are_served(anybody, newest, older):
+    assert (await anybody.get("/v1/openapi.json")).json() == newest
+    assert (await anybody.get("/v1/openapi-3.0.json")).json() == older
+
+
+def test_every_operation_is_described(newest):
+    found = [operation for _, _, operation in operations(newest)]
+    assert len(found) > 50
+    assert max(Counter(operation["operationId"] for operation in found).values()) == 1
+    for operation in found:
+        assert operation["summary"], operation["operationId"]
+        assert operation["description"], operation["operationId"]
+        assert set(operation["tags"]) <= about.TAGS.keys(), "a new tag needs a line in api/openapi/about.py"
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (operation["operationId"], parameter["name"])
+
+
+def test_every_operation_tells_its_errors(newest):
+    for path, _, operation in operations(newest):
+        statuses = operation["responses"].keys()
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        if not operation["security"]:
+            continue
+        assert statuses >= COMMON, path
+        assert "{" not in path or "404" in statuses, path
+        assert "Idempotency-Key" not in names or {"409", "422"} <= statuses, path
+        assert "If-Match" not in names or "412" in statuses, path
+        assert "requestBody" not in operation or {"400", "413", "415"} <= statuses, path
+
+
+def test_every_error_comes_in_the_envelope_and_as_a_problem(newest):
+    for name, answer in newest["components"]["responses"].items():
+        assert answer["content"].keys() == {"application/json", "application/problem+json"}, name
+        assert "X-Request-ID" in answer["headers"], name
+
+
+def test_every_body_and_answer_has_an_example(newest):
+    for path, method, operation in operations(newest):
+        media = [body_of(operation)] if body_of(operation) else []
+        for answer in operation["responses"].values():
+            media += target(newest, answer).get("content", {}).values()
+        assert all({"example", "examples"} & one.keys() for one in media), (path, method)
+
+
+def examples(document):
+    for path, method, operation in operations(document):
+        answers = [target(document, answer) for answer in operation["responses"].values()]
+        for part in [operation.get("requestBody", {}), *answers]:
+            for media in part.get("content", {}).values():
+                cases = [case["value"] for case in media.get("examples", {}).values()]
+                for value in cases + ([media["example"]] if "example" in media else []):
+                    yield f"{method} {path}", media["schema"], value
+
+
+def test_every_example_fits_its_schema(newest):
+    tried = 0
+    for where, schema, value in examples(newest):
+        validator = Draft202012Validator({**schema, "components": newest["components"]})
+        assert [fault.message for fault in validator.iter_errors(value)] == [], where
+        tried += 1
+    assert tried > 500
+
+
+def test_everything_is_bounded(newest):
+    for name, schema in all_schemas(newest):
+        if schema.get("type") == "string" and not {"enum", "const"} & schema.keys():
+            assert "maxLength" in schema, name
+        if schema.get("type") == "array":
+            assert "maxItems" in schema, name
+        if schema.get("type") == "integer":
+            assert {"maximum", "format"} <= schema.keys(), name
+        if "pattern" in schema:
+            re.compile(schema["pattern"])
+
+
+def test_the_collection_has_every_operation(newest, postman):
+    found = [item for folder in postman["item"] for item in folder["item"]]
+    asked = Counter((item["request"]["method"], item["request"]["url"]["raw"]) for item in found)
+    wanted = Counter(
+        (method.upper(), "{{base_url}}" + re.sub(r"\{(\w+)\}", r":\1", path)) for path, method, _ in operations(newest)
+    )
+    assert asked == wanted
+    assert postman["info"]["schema"].endswith("/v2.1.0/collection.json")
+    for item in found:
+        assert json.loads(item["request"].get("body", {}).get("raw", "{}")) is not None
+        assert item["response"] or item["request"]["method"] == "DELETE" or "events" in item["request"]["url"]["raw"]
+
+
+def test_3_1_is_said_in_the_words_of_3_0():
+    schema = {
+        "properties": {
+            "a": {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "null"}]},
+            "b": {"anyOf": [{"$ref": "#/components/schemas/B"}, {"type": "null"}]},
+            "c": {"type": ["integer", "null"], "exclusiveMinimum": 0},
+            "d": {"const": "x"},
+            "e": {"type": "array", "prefixItems": [{"type": "string"}, {"const": 1}]},
+            "f": {"$ref": "#/components/schemas/B", "default": "y"},
+            "const": {"type": "string"},
+        }
+    }
+    document = {"openapi": "3.1.0", "info": {"summary": "s"}, "components": {"schemas": {"A": schema}}}
+    made = as_3_0(document)["components"]["schemas"]["A"]["properties"]
+    null = {"type": "string", "nullable": True, "enum": [None]}
+    assert made == {
+        "a": {"type": "string", "maxLength": 3, "nullable": True},
+        "b": {"anyOf": [{"$ref": "#/components/schemas/B"}, null]},
+        "c": {"type": "integer", "nullable": True, "minimum": 0, "exclusiveMinimum": True},
+        "d": {"enum": ["x"]},
+        "e": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"enum": [1]}]}},
+        "f": {"allOf": [{"$ref": "#/components/schemas/B"}], "default": "y"},
+        "const": {"type": "string"},
+    }
+    assert list(Draft4Validator({"properties": {"c": made["c"]}}).iter_errors({"c": 0}))
+    assert document["components"]["schemas"]["A"] is schema

@@ -192,6 +192,19 @@ def _start(state_dir: Path, spec: ShimSpec) -> None:
     try:
         with disk_full_reported(state_dir):
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        answer = _launch(state_dir, spec)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failure(state_dir, str(error)) from error
+    if answer.returncode == names.DISK_FULL:
+        raise disk_full(state_dir)
+    if answer.returncode not in (names.STARTED, names.ALREADY_RUNNING):
+        raise _failure(state_dir, answer.stderr.decode(errors="replace")[-500:])
+
+
+def _launch(state_dir: Path, spec: ShimSpec) -> subprocess.CompletedProcess[bytes]:
+    """Start it; again while the folder is held by one that only clears up there, or that does not say yet who it is."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
         answer = subprocess.run(
             [sys.executable, "-I", "-S", str(_SHIM), str(state_dir.absolute())],
             input=json.dumps(spec._asdict()).encode(),
@@ -202,12 +215,9 @@ def _start(state_dir: Path, spec: ShimSpec) -> None:
             start_new_session=True,
             timeout=_START_TIMEOUT_S,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _failure(state_dir, str(error)) from error
-    if answer.returncode == names.DISK_FULL:
-        raise disk_full(state_dir)
-    if answer.returncode not in (names.STARTED, names.ALREADY_RUNNING):
-        raise _failure(state_dir, answer.stderr.decode(errors="replace")[-500:])
+        if answer.returncode != names.ALREADY_RUNNING or status(state_dir).shim_pid or time.monotonic() > deadline:
+            return answer
+        time.sleep(_POLL_S)
 
 
 def _failure(state_dir: Path, reason: str) -> DependencyError:

@@ -11,6 +11,7 @@ import pytest
 
 from domain.errors import DependencyError
 from drivers.shim import client, lock, proc
+from drivers.shim.spec import LOCK
 from tests.drivers.shim.helpers import DAEMON, marker, run, running, said, shell, started, until, worker
 
 
@@ -185,3 +186,18 @@ def _visible(shim: int, state: Path) -> list[bytes]:
     files = list(state.iterdir())
     assert all(path.stat().st_mode & 0o077 == 0 for path in (state, *files))
     return [path.read_bytes() for path in (Path(f"/proc/{shim}/cmdline"), Path(f"/proc/{shim}/environ"), *files)]
+
+
+async def test_one_that_clears_up_in_the_folder_only_delays_a_start(state: Path) -> None:
+    """Its lock is nobody's shim: taken for one, the start would be lost."""
+    state.mkdir()
+    held = lock.take(str(state / LOCK))
+    assert held is not None
+    spec = shell(state, f"exec sleep {marker()}")
+    starting = asyncio.create_task(client.start(state, spec))
+    done, _ = await asyncio.wait([starting], timeout=0.3)
+    assert not done
+    os.close(held)
+    await starting
+    assert client.status(state).run_id == spec.run_id
+    await client.stop(state)

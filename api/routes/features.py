@@ -11,6 +11,7 @@ from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
 from api.etags import Precondition
+from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
 from api.projects import kept_project
@@ -47,7 +48,8 @@ async def create_feature(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, FeatureView.model_validate(row), status=201)
+        headers = location(request, f"/features/{row.id}")
+        return reply(request, FeatureView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

@@ -13,6 +13,7 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
 from api.etags import Precondition
 from api.labels import unique_suffix
+from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
 from api.projects import refuse_deleted
@@ -80,7 +81,8 @@ async def create_project(
             **body.model_dump(),
         }
         row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
-        return reply(request, ProjectView.model_validate(row), status=201)
+        headers = location(request, f"/projects/{row.id}")
+        return reply(request, ProjectView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

@@ -12,6 +12,7 @@ from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
+from api.links import location
 from api.paging import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
 from api.parts import AppParts
 from api.projects import kept_project
@@ -72,7 +73,8 @@ async def create_requirement(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, RequirementView.model_validate(row), status=201)
+        headers = location(request, f"/requirements/{row.id}")
+        return reply(request, RequirementView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

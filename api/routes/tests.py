@@ -10,6 +10,7 @@ from api.auth.permissions import TestsRead, TestsWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
+from api.links import location
 from api.paging import Search, SortedPage, WantedPage
 from api.parts import AppParts
 from api.projects import kept_project
@@ -46,7 +47,8 @@ async def create_test_case(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, CaseView.model_validate(row), status=201)
+        headers = location(request, f"/testcases/{row.id}")
+        return reply(request, CaseView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -141,7 +143,8 @@ async def record_test_result(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, ResultView.model_validate(row), status=201)
+        headers = location(request, f"/testcases/{case.id}/results/{row.id}")
+        return reply(request, ResultView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

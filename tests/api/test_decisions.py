@@ -40,6 +40,14 @@ async def test_a_decision_is_told_and_audited(world, running, operations, rows, 
     assert entry.request_id == response.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("action", ["approve", "pause", "resume", "promote"])
+async def test_a_decision_needs_no_body(world, running, operations, action):
+    response = await world.manager.post(path(running, action))
+    assert response.status_code == 200, response.text
+    [(_, told, person)] = operations.decided
+    assert (told, person.reason) == (action, "")
+
+
 async def test_abort_is_told_as_an_abort(world, running, operations):
     response = await world.developer.post(path(running, "abort"), {"reason": "because"})
     assert response.status_code == 200, response.text

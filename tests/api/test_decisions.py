@@ -83,6 +83,10 @@ async def test_four_eyes_and_an_engine_that_is_away(world, running, operations):
     away = await world.manager.post(path(running, "approve"), {})
     assert away.status_code == 503
     assert away.headers["retry-after"]
+    operations.fault = DependencyError("late", code=ErrorCode.TIMEOUT)
+    late = await world.manager.post(path(running, "approve"), {})
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT")
+    assert late.headers["retry-after"]
 
 
 async def test_what_may_still_be_carried_out_is_audited_although_nobody_answered(

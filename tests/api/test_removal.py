@@ -81,6 +81,17 @@ async def test_again_it_changes_nothing(*, fresh, admin, rows):
     assert len(await audited(rows, fresh)) == 1
 
 
+async def test_what_was_changed_meanwhile_is_not_deleted_unseen(*, fresh, admin):
+    seen = (await admin.get(path(fresh))).headers["etag"]
+    await admin.patch(path(fresh), {"description": "important now"})
+    stale = await admin.http.delete(path(fresh), headers={"If-Match": seen})
+    assert (stale.status_code, stale.json()["error"]["code"]) == (412, "PRECONDITION_FAILED")
+    assert (await admin.get(path(fresh))).json()["data"]["status"] == "active"
+    fits = {"If-Match": stale.json()["error"]["details"]["etag"]}
+    # The second one is the first one's repetition, and must not fail for what that did.
+    assert [(await admin.http.delete(path(fresh), headers=fits)).status_code for _ in range(2)] == [204, 204]
+
+
 async def test_who_may(fresh, world, caller):
     for one in (fresh.developer, fresh.manager):
         for response in (await delete(one, fresh), await one.post(path(fresh) + "/restore")):

@@ -1,5 +1,6 @@
 """Environments for the API: where they are reached, what is set for them, what a request there has to respect."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,11 +24,13 @@ from runtime.settings import Settings
 from storage.models import AuditEntry, Environment, Organization, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.deployments import DeploymentRepository
-from storage.repositories.environments import EnvironmentRepository
+from storage.repositories.environments import EnvironmentRepository, ReleaseDetails
 from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.outbox import OutboxRepository
 from storage.repositories.projects import ProjectRepository
+
+MAX_HISTORY = 10
 
 
 def environment_host(settings: Settings, organization: Organization, project: Project, name: EnvironmentName) -> str:
@@ -87,9 +90,9 @@ async def environment_views(
     organization = await OrganizationRepository(session, principal.tenant).get(project.organization_id)
     environments = EnvironmentRepository(session, principal.tenant)
     made = await environments.of_project(project_id)
-    ids = [found for row in made.values() for found in (row.current_release_id, row.previous_release_id) if found]
-    releases = await environments.releases(ids) if ids else {}
-    turns = await environments.unfinished([row.id for row in made.values()]) if made else []
+    ids = [row.id for row in made.values()]
+    releases = await environments.releases_of(ids, MAX_HISTORY) if ids else {}
+    turns = await environments.unfinished(ids) if ids else []
     views = []
     for name in names:
         row = made.get(name)
@@ -101,12 +104,20 @@ async def environment_views(
             row=row,
             own=settings_of(row),
             releases=releases,
+            history=_history(row, releases) if row else [],
             lock=await _lock(session, principal, row) if row else None,
             turns=[turn for turn in turns if row and turn.deployment.environment_id == row.id],
             moment=now(),
         )
         views.append(view)
     return views
+
+
+def _history(row: Environment, releases: Mapping[UUID, ReleaseDetails]) -> list[ReleaseDetails]:
+    """What went live there, the last ones, newest first."""
+    own = [found for found in releases.values() if found.release.environment_id == row.id and found.release.promoted_at]
+    own.sort(key=lambda found: (found.release.promoted_at, found.release.id), reverse=True)
+    return own[:MAX_HISTORY]
 
 
 async def _lock(session: AsyncSession, principal: Principal, row: Environment) -> LockView | None:

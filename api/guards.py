@@ -1,5 +1,6 @@
 """Refusals of what no route shall see: addresses and headers that are too long or not text, queries nobody reads."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.auth.permissions import Authenticated
 from api.envelope import Fault
 from api.errors import InvalidRequestError, error_response
-from domain.errors import ErrorCode
+from domain.errors import ErrorCode, NotFoundError
 
 MAX_ADDRESS = 8192
 MAX_HEADERS = 32 * 1024
+# Python also reads {...}, urn:uuid:... and digits without hyphens.
+_BARE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class AddressGuard:
@@ -60,7 +63,10 @@ async def known_query(request: Request, _: Authenticated) -> None:
 
     Raises:
         InvalidRequestError: names the first one that is not.
+        NotFoundError: an id in the path is spelled otherwise than we spell them: one resource has one address.
     """
+    if any(name.endswith("_id") and not _BARE.fullmatch(value) for name, value in request.path_params.items()):
+        raise NotFoundError(f"there is nothing at {request.url.path[:200]}")
     if not request.scope["query_string"]:
         return
     known = _parameters(request.scope.get("route"))

@@ -23,9 +23,10 @@ def deployment_path(deployment_id: UUID) -> str:
     return f"/deployments/{deployment_id}"
 
 
-def build_headers(settings: Settings, build_id: UUID) -> dict[str, str]:
-    """Where the build is."""
-    return {"Location": f"{settings.base_url}{PREFIX}/builds/{build_id}"}
+def location(request: Request, path: str) -> dict[str, str]:
+    """Where what was just made is; `path` is relative to the versioned base."""
+    base: str = request.app.state.parts.settings.base_url
+    return {"Location": f"{base}{PREFIX}{path}"}
 
 
 def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:

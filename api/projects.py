@@ -25,6 +25,18 @@ async def active_project(session: AsyncSession, tenant: Tenant, project_id: UUID
     return project
 
 
+async def kept_project(session: AsyncSession, tenant: Tenant, project_id: UUID) -> Project:
+    """The project of something that is written down or changed; an archived one may still be planned.
+
+    Raises:
+        NotFoundError: there is none.
+        ConflictError: INVALID_STATE, it is deleted.
+    """
+    project = await ProjectRepository(session, tenant).get(project_id)
+    refuse_deleted(project)
+    return project
+
+
 def refuse_deleted(project: Project) -> None:
     """Raise `ConflictError(INVALID_STATE)` for a deleted project: it and all that is in it can only be read."""
     if project.status == ProjectStatus.DELETED:

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
+from api.etags import Condition
 from api.rollbacks import invalid_state
-from api.schemas.projects import ProjectStatus
+from api.schemas.projects import ProjectStatus, ProjectView
 from domain.errors import ConflictError
 from runtime.ids import new_id
 from storage.models import AuditEntry, Operation, Project
@@ -29,16 +30,18 @@ class Removal:
     project_id: UUID
     request_id: str
 
-    async def delete(self, session: AsyncSession) -> None:
+    async def delete(self, session: AsyncSession, precondition: Condition) -> None:
         """Delete it, and end what runs, in the caller's transaction; a deleted one stays as it is.
 
         Raises:
             NotFoundError: no such project.
+            PreconditionFailedError: it is another one than the caller has seen.
             ConflictError: CONFLICT, naming the operations that are not finished.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id, lock=True)
         if project.status == ProjectStatus.DELETED:
             return
+        precondition.check(ProjectView.model_validate(project))
         rows = ProjectRemovalRepository(session)
         _check_idle(await rows.unfinished(project.id, limit=MAX_NAMED + 1))
         ended = await rows.end_services(project.id)

@@ -83,10 +83,8 @@ def deployment_view(row: Deployment, preview: PreviewView | None = None) -> Depl
     return DeploymentView.model_validate({**_columns(row), "duration_seconds": duration, "preview": preview})
 
 
-def release_view(details: ReleaseDetails | None) -> ReleaseView | None:
+def release_view(details: ReleaseDetails) -> ReleaseView:
     """A release and what it was made of."""
-    if details is None:
-        return None
     release, build = details.release, details.build
     return ReleaseView.model_validate(
         {
@@ -107,14 +105,15 @@ def environment_view(
     row: Environment | None,
     own: EnvironmentSettings,
     releases: dict[UUID, ReleaseDetails],
+    history: Sequence[ReleaseDetails],
     lock: LockView | None,
     turns: Sequence[Turn],
     moment: datetime,
 ) -> EnvironmentView:
     """An environment, also one that was not made yet; `turns`: what is unfinished there, `moment`: when it is seen."""
     holder = row.holder_deployment_id if row else None
-    current = row.current_release_id if row else None
-    previous = row.previous_release_id if row else None
+    current = releases.get(row.current_release_id) if row and row.current_release_id else None
+    previous = releases.get(row.previous_release_id) if row and row.previous_release_id else None
     return EnvironmentView(
         id=row.id if row else None,
         project_id=project_id,
@@ -122,8 +121,9 @@ def environment_view(
         host=host,
         url=f"http://{host}:{settings.ingress_port}",
         settings=own,
-        current_release=release_view(releases.get(current)) if current else None,
-        previous_release=release_view(releases.get(previous)) if previous else None,
+        current_release=release_view(current) if current else None,
+        previous_release=release_view(previous) if previous else None,
+        history=[release_view(found) for found in history],
         lock=lock,
         window=_window(own, moment),
         queue=_queue(turns, holder),

@@ -17,7 +17,8 @@ _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _SCP = re.compile(r"(?:(?P<user>[^@:/\s]+)@)?(?P<host>[^@:/\s]+):(?P<path>[^:].*)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31})(?:://|::)")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+# Six suffice because the contract shows such a one; fewer soon mean several commits.
+_COMMIT = re.compile(r"[0-9a-f]{6,64}")
 # git-check-ref-format(1), rules 1 to 10, but for the ones checked by words below.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -155,11 +156,11 @@ def check_commit(commit: str) -> str:
     """A full or abbreviated commit id in lower case.
 
     Raises:
-        TerminalError: SOURCE_REF_NOT_FOUND when it is not 7 to 64 hexadecimal digits.
+        TerminalError: SOURCE_REF_NOT_FOUND when it is not 6 to 64 hexadecimal digits.
     """
     if not _COMMIT.fullmatch(commit.lower()):
         raise TerminalError(
-            f"{_shown(commit)} is not a commit id: give 7 to 64 hexadecimal digits",
+            f"{_shown(commit)} is not a commit id: give 6 to 64 hexadecimal digits",
             code=ErrorCode.SOURCE_REF_NOT_FOUND,
             details={"ref": _shown(commit)},
         )

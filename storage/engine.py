@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from psycopg import OperationalError as PsycopgOperationalError
-from psycopg.errors import ForeignKeyViolation
+from psycopg.errors import ForeignKeyViolation, LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from domain.errors import ConflictError, DependencyError
+from domain.errors import ConflictError, DependencyError, ErrorCode
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -47,17 +47,25 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     """One transaction: commit at the end, roll back on any exception.
 
     Raises:
-        DependencyError: the database does not answer; nothing was committed as far as we know.
+        DependencyError: the database does not answer, or (TIMEOUT) not within the engine's limits; nothing was
+            committed as far as we know.
         ConflictError: CONFLICT, a row refers to one that somebody deleted meanwhile.
     """
     try:
         async with sessions() as session, session.begin():
             yield session
     except (OperationalError, InterfaceError, PoolTimeoutError, PsycopgOperationalError) as error:
-        raise DependencyError("the database does not answer; try again shortly") from error
+        raise _unanswered(error) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DependencyError("the connection to the database broke; try again shortly") from error
         if isinstance(error.orig, ForeignKeyViolation):
             raise ConflictError("something this belongs to was deleted at this moment; read it again") from error
         raise
+
+
+def _unanswered(error: Exception) -> DependencyError:
+    """Away, or there and too slow: a statement or the wait for a lock reached its limit."""
+    if isinstance(getattr(error, "orig", None), QueryCanceled | LockNotAvailable):
+        return DependencyError("the database took too long; try again shortly", code=ErrorCode.TIMEOUT)
+    return DependencyError("the database does not answer; try again shortly")

@@ -10,7 +10,7 @@ from api.auth.permissions import DeploymentsRead, DeploymentsWrite
 from api.build_reports import record_report
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.links import build_headers
+from api.links import location
 from api.logs import LOGGED, LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts
@@ -46,7 +46,6 @@ async def get_build(request: Request, parts: AppParts, principal: DeploymentsRea
 async def report_build(
     *,
     request: Request,
-    parts: AppParts,
     principal: DeploymentsWrite,
     command: Idempotent,
     feature_id: UUID,
@@ -59,7 +58,7 @@ async def report_build(
 
     async def record(session: AsyncSession) -> Response:
         row = await record_report(session, principal, feature_id, body)
-        return reply(request, build_view(row), status=201, headers=build_headers(parts.settings, row.id))
+        return reply(request, build_view(row), status=201, headers=location(request, f"/builds/{row.id}"))
 
     return await command.run(record)
 

@@ -37,6 +37,10 @@ async def _decide(
     return await _as_it_is_now(request, parts, principal, deployment_id) if command.fresh else response
 
 
+def _reason(body: DecisionRequest | None) -> str:
+    return body.reason if body else ""
+
+
 async def _as_it_is_now(request: Request, parts: Parts, principal: Principal, deployment_id: UUID) -> Response:
     async with transaction(parts.sessions) as session:
         row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
@@ -54,10 +58,10 @@ async def approve(
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
-    body: DecisionRequest,
+    body: DecisionRequest | None = None,
 ) -> Response:
     """One more yes; with enough of them it goes on. Whoever asked for the deployment does not count."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, body.reason))
+    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, _reason(body)))
 
 
 @router.post(
@@ -84,10 +88,10 @@ async def pause(
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
-    body: DecisionRequest,
+    body: DecisionRequest | None = None,
 ) -> Response:
     """It holds before its next step; the traffic stays as it is, and no deadline runs."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.PAUSE, body.reason))
+    return await _decide(request, parts, principal, command, (deployment_id, Action.PAUSE, _reason(body)))
 
 
 @router.post(
@@ -100,10 +104,10 @@ async def resume(
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
-    body: DecisionRequest,
+    body: DecisionRequest | None = None,
 ) -> Response:
     """It goes on where it was held."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.RESUME, body.reason))
+    return await _decide(request, parts, principal, command, (deployment_id, Action.RESUME, _reason(body)))
 
 
 @router.post(
@@ -122,16 +126,16 @@ async def promote(
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
-    body: DecisionRequest,
+    body: DecisionRequest | None = None,
     prefer: Preference = None,
 ) -> Response:
     """It goes to the end without further pauses or analysis.
 
     Of one that is finished and did not succeed, its build is deployed anew and without analysis: deployments:approve.
     """
-    request_id = request.state.request_id
-    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, body.reason, request_id)
-    again = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, body.reason)
+    request_id, reason = request.state.request_id, _reason(body)
+    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, reason, request_id)
+    again = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, reason)
     asking = Asking(request, parts, prefer)
 
     async def effect(session: AsyncSession) -> Response:

@@ -11,8 +11,10 @@ from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
 from api.etags import Precondition
+from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
+from api.projects import kept_project
 from api.schemas.features import FeatureCreate, FeaturePatch, FeatureStatusChange, FeatureView
 from domain.planning import FEATURE_MOVES, FeatureStatus, check_move
 from runtime.ids import new_id
@@ -37,6 +39,7 @@ async def create_feature(
 
     async def create(session: AsyncSession) -> Response:
         requirement = await RequirementRepository(session, principal.tenant).get(requirement_id)
+        await kept_project(session, principal.tenant, requirement.project_id)
         row = Feature(
             id=new_id(),
             organization_id=requirement.organization_id,
@@ -45,7 +48,8 @@ async def create_feature(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, FeatureView.model_validate(row), status=201)
+        headers = location(request, f"/features/{row.id}")
+        return reply(request, FeatureView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -94,6 +98,7 @@ async def change_feature(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
         await changes.change(session, row, body.changes())
         return reply(request, FeatureView.model_validate(row))
@@ -108,6 +113,7 @@ async def delete_feature(
     """With its test cases; a feature that was ever built or deployed stays (409)."""
     async with transaction(parts.sessions) as session:
         row = await FeatureRepository(session, principal.tenant).get_unused(feature_id)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
         await changes.remove(session, row)
     return Response(status_code=204)
@@ -130,6 +136,7 @@ async def change_feature_status(
 
     async def change(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
         check_move(FEATURE_MOVES, FeatureStatus(row.implementation_status), body.status)
         values = {"implementation_status": body.status, "blocked_reason": body.blocked_reason}

@@ -12,6 +12,7 @@ from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
 from api.labels import unique_suffix
+from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
 from api.schemas.organizations import (
@@ -66,7 +67,8 @@ async def create_organization(
     async def create(session: AsyncSession) -> Response:
         values = {"id": new_id(), "status": OrganizationStatus.ACTIVE, **body.model_dump()}
         row = await OrganizationRepository(session, PLATFORM).create(values, unique_suffix)
-        return reply(request, OrganizationView.model_validate(row), status=201)
+        headers = location(request, f"/organizations/{row.id}")
+        return reply(request, OrganizationView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.permissions import ProjectsDelete
 from api.commands import Idempotent
 from api.envelope import Envelope, reply
+from api.etags import Precondition
 from api.parts import AppParts
 from api.removals import Removal
 from api.schemas.projects import ProjectView
@@ -17,13 +18,15 @@ router = APIRouter(tags=["Projects"])
 
 
 @router.delete("/projects/{project_id}", summary="Delete a project", status_code=204)
-async def delete_project(request: Request, parts: AppParts, principal: ProjectsDelete, project_id: UUID) -> Response:
+async def delete_project(
+    request: Request, parts: AppParts, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
+) -> Response:
     """Its services leave the traffic, drain and stop; its slug is free again; it and its records can still be read.
 
     Lists show it only with `status=deleted`. Refused while operations run. Deleting it again changes nothing.
     """
     async with transaction(parts.sessions) as session:
-        await Removal(principal, project_id, request.state.request_id).delete(session)
+        await Removal(principal, project_id, request.state.request_id).delete(session, precondition)
     return Response(status_code=204)
 
 

@@ -13,10 +13,12 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
 from api.etags import Precondition
 from api.labels import unique_suffix
+from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
+from api.projects import refuse_deleted
 from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
-from domain.errors import ConflictError, DeliveryError, ErrorCode
+from domain.errors import DeliveryError
 from domain.repository_url import parse_repository_url
 from runtime.ids import new_id
 from runtime.settings import Settings
@@ -79,7 +81,8 @@ async def create_project(
             **body.model_dump(),
         }
         row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
-        return reply(request, ProjectView.model_validate(row), status=201)
+        headers = location(request, f"/projects/{row.id}")
+        return reply(request, ProjectView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -110,7 +113,7 @@ async def change_project(
     async def carry_out(session: AsyncSession) -> Response:
         row = await _locked(session, principal, project_id)
         precondition.check(ProjectView.model_validate(row))
-        _check_not_deleted(row)
+        refuse_deleted(row)
         if body.slug:
             await ProjectRepository(session, principal.tenant).check_slug(row, body.slug)
         await changes.change(session, row, body.changes())
@@ -125,15 +128,6 @@ async def _locked(session: AsyncSession, principal: Principal, project_id: UUID)
     known = await projects.get(project_id)
     await OrganizationRepository(session, principal.tenant).get(known.organization_id, lock=True)
     return await projects.get(project_id, lock=True)
-
-
-def _check_not_deleted(row: Project) -> None:
-    if row.status == ProjectStatus.DELETED:
-        raise ConflictError(
-            "the project is deleted; restore it before it is changed",
-            code=ErrorCode.INVALID_STATE,
-            details={"state": row.status},
-        )
 
 
 def _check_repository(settings: Settings, url: str) -> None:

@@ -12,8 +12,10 @@ from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
+from api.links import location
 from api.paging import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
 from api.parts import AppParts
+from api.projects import kept_project
 from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
 from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
 from runtime.ids import new_id
@@ -62,7 +64,7 @@ async def create_requirement(
     """What somebody wants of a project, as a draft."""
 
     async def create(session: AsyncSession) -> Response:
-        project = await ProjectRepository(session, principal.tenant).get(project_id)
+        project = await kept_project(session, principal.tenant, project_id)
         row = Requirement(
             id=new_id(),
             organization_id=project.organization_id,
@@ -71,7 +73,8 @@ async def create_requirement(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, RequirementView.model_validate(row), status=201)
+        headers = location(request, f"/requirements/{row.id}")
+        return reply(request, RequirementView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -125,6 +128,7 @@ async def change_requirement(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await RequirementRepository(session, principal.tenant).get(requirement_id, lock=True)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(RequirementView.model_validate(row))
         if "status" in body.model_fields_set:
             check_move(REQUIREMENT_MOVES, RequirementStatus(row.status), body.status)

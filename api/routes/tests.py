@@ -10,8 +10,10 @@ from api.auth.permissions import TestsRead, TestsWrite
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
+from api.links import location
 from api.paging import Search, SortedPage, WantedPage
 from api.parts import AppParts
+from api.projects import kept_project
 from api.schemas.requirements import Priority
 from api.schemas.test_cases import CaseCreate, CasePatch, CaseView, ResultCreate, ResultView
 from domain.quality import ResultStatus, TestType, check_assertions, check_log_size, check_steps
@@ -35,6 +37,7 @@ async def create_test_case(
 
     async def create(session: AsyncSession) -> Response:
         feature = await FeatureRepository(session, principal.tenant).get(feature_id)
+        await kept_project(session, principal.tenant, feature.project_id)
         row = TestCase(
             id=new_id(),
             organization_id=feature.organization_id,
@@ -44,7 +47,8 @@ async def create_test_case(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, CaseView.model_validate(row), status=201)
+        headers = location(request, f"/testcases/{row.id}")
+        return reply(request, CaseView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -94,6 +98,7 @@ async def change_test_case(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await CaseRepository(session, principal.tenant).get(testcase_id, lock=True)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(CaseView.model_validate(row))
         await changes.change(session, row, body.changes())
         return reply(request, CaseView.model_validate(row))
@@ -108,6 +113,7 @@ async def delete_test_case(
     """With all its results."""
     async with transaction(parts.sessions) as session:
         row = await CaseRepository(session, principal.tenant).get(testcase_id, lock=True)
+        await kept_project(session, principal.tenant, row.project_id)
         precondition.check(CaseView.model_validate(row))
         await changes.remove(session, row)
     return Response(status_code=204)
@@ -128,6 +134,7 @@ async def record_test_result(
 
     async def create(session: AsyncSession) -> Response:
         case = await CaseRepository(session, principal.tenant).get(testcase_id)
+        await kept_project(session, principal.tenant, case.project_id)
         row = TestResult(
             id=new_id(),
             organization_id=case.organization_id,
@@ -136,7 +143,8 @@ async def record_test_result(
             **body.model_dump(),
         )
         await changes.add(session, row)
-        return reply(request, ResultView.model_validate(row), status=201)
+        headers = location(request, f"/testcases/{case.id}/results/{row.id}")
+        return reply(request, ResultView.model_validate(row), status=201, headers=headers)
 
     return await command.run(create)
 

@@ -71,7 +71,10 @@ class QueuedView(View):
 
 
 class EnvironmentView(View):
-    """An environment of a project; `id` is null until something is deployed into it or set for it."""
+    """An environment of a project; `id` is null until something is deployed into it or set for it.
+
+    `history`: the last ten releases that went live there, newest first; what is live now is among them.
+    """
 
     id: UUID | None
     project_id: UUID
@@ -81,6 +84,7 @@ class EnvironmentView(View):
     settings: EnvironmentSettings
     current_release: ReleaseView | None
     previous_release: ReleaseView | None
+    history: list[ReleaseView]
     lock: LockView | None
     window: WindowView
     queue: list[QueuedView]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.lifecycle import FINISHED_OPERATIONS, OperationKind
@@ -80,11 +80,29 @@ class EnvironmentRepository(Repository[Environment]):
 
     async def releases(self, ids: list[UUID]) -> dict[UUID, ReleaseDetails]:
         """Releases with what they were made of, by id."""
-        statement = (
-            select(Release, Build, Deployment)
-            .join(Build, Build.id == Release.build_id)
-            .join(Deployment, Deployment.id == Release.deployment_id)
-            .where(Release.id.in_(ids))
+        return await self._details(_details().where(Release.id.in_(ids)))
+
+    async def releases_of(self, environment_ids: list[UUID], latest: int) -> dict[UUID, ReleaseDetails]:
+        """By id, the current and the previous release of some environments, and the `latest` that went live in each."""
+        newest_first = (Release.promoted_at.desc(), Release.id.desc())
+        place = func.row_number().over(partition_by=Release.environment_id, order_by=newest_first).label("place")
+        went_live = Release.environment_id.in_(environment_ids), Release.promoted_at.is_not(None)
+        ranked = select(Release.id, place).where(*went_live).subquery()
+        ids = union_all(
+            select(ranked.c.id).where(ranked.c.place <= latest),
+            select(Environment.current_release_id).where(Environment.id.in_(environment_ids)),
+            select(Environment.previous_release_id).where(Environment.id.in_(environment_ids)),
         )
+        return await self._details(_details().where(Release.id.in_(ids)))
+
+    async def _details(self, statement: Select[Release, Build, Deployment]) -> dict[UUID, ReleaseDetails]:
         rows = await self.session.execute(self.tenant.filter(statement, Release.organization_id))
         return {release.id: ReleaseDetails(release, build, deployment) for release, build, deployment in rows}
+
+
+def _details() -> Select[Release, Build, Deployment]:
+    return (
+        select(Release, Build, Deployment)
+        .join(Build, Build.id == Release.build_id)
+        .join(Deployment, Deployment.id == Release.deployment_id)
+    )

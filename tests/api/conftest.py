@@ -12,7 +12,6 @@ import httpx2
 import pytest
 import structlog
 from fastapi import FastAPI
-from sqlalchemy import func, select
 
 from api.app import create_app
 from contracts.operations import AbortRequest, PersonRequest, Progress
@@ -26,6 +25,7 @@ from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Build, Deployment, Environment, Operation, Release
+from storage.repositories.build_records import BuildRecordRepository
 
 BASE_URL = "http://api.test"
 
@@ -205,30 +205,8 @@ def build_of(rows: Sessions):
         async with transaction(rows) as session:
             deployment = await session.get_one(Deployment, deployment_id)
             operation = await session.get_one(Operation, operation_id)
-            number = 1 + (await session.scalar(select(func.count()).select_from(Build)) or 0)
-            build = Build(
-                id=new_id(),
-                organization_id=deployment.organization_id,
-                project_id=deployment.project_id,
-                feature_id=deployment.feature_id,
-                operation_id=operation_id,
-                provenance="executed",
-                build_number=number,
-                version_tag=version,
-                git_commit_hash="abc123def456",
-                git_branch="main",
-                status="success",
-                artifact_digest="sha256:" + "0" * 64,
-                artifact_size_bytes=1,
-                spec={},
-                tests_passed=245,
-                tests_failed=0,
-                code_coverage_percent=88.5,
-                started_at=now() - timedelta(minutes=30),
-                completed_at=now(),
-            )
-            session.add(build)
-            await session.flush()
+            build = await BuildRecordRepository(session).record(new_id(), operation_id, _made(deployment, version))
+            build.started_at = now() - timedelta(minutes=30)
             deployment.build_id = build.id
             if live:
                 await _make_live(session, operation, deployment, build)
@@ -239,6 +217,25 @@ def build_of(rows: Sessions):
         }
 
     return make
+
+
+def _made(deployment: Deployment, version: str) -> dict[str, Any]:
+    return {
+        "organization_id": deployment.organization_id,
+        "project_id": deployment.project_id,
+        "feature_id": deployment.feature_id,
+        "provenance": "executed",
+        "version_tag": version,
+        "git_commit_hash": "abc123def456",
+        "git_branch": "main",
+        "status": "success",
+        "artifact_digest": "sha256:" + "0" * 64,
+        "artifact_size_bytes": 1,
+        "spec": {},
+        "tests_passed": 245,
+        "tests_failed": 0,
+        "code_coverage_percent": 88.5,
+    }
 
 
 @pytest.fixture(scope="module")

@@ -172,6 +172,11 @@ async def test_twenty_at_once_are_numbered_without_gaps(fresh):
     assert sorted(answer.json()["data"]["build_number"] for answer in answers) == list(range(1, 21))
 
 
+async def test_a_commit_as_short_as_in_the_contracts_sdk_example(fresh):
+    made = await fresh.developer.made(builds(fresh), {**LEAST, "git_commit_hash": "abc123"})
+    assert made["git_commit_hash"] == "abc123"
+
+
 async def test_of_twenty_with_one_tag_one_wins_and_no_number_is_lost(fresh):
     answers = await asyncio.gather(*(fresh.developer.post(builds(fresh), LEAST) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201, *([409] * 19)]

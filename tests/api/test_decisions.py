@@ -40,6 +40,14 @@ async def test_a_decision_is_told_and_audited(world, running, operations, rows, 
     assert entry.request_id == response.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("action", ["approve", "pause", "resume", "promote"])
+async def test_a_decision_needs_no_body(world, running, operations, action):
+    response = await world.manager.post(path(running, action))
+    assert response.status_code == 200, response.text
+    [(_, told, person)] = operations.decided
+    assert (told, person.reason) == (action, "")
+
+
 async def test_abort_is_told_as_an_abort(world, running, operations):
     response = await world.developer.post(path(running, "abort"), {"reason": "because"})
     assert response.status_code == 200, response.text
@@ -75,6 +83,10 @@ async def test_four_eyes_and_an_engine_that_is_away(world, running, operations):
     away = await world.manager.post(path(running, "approve"), {})
     assert away.status_code == 503
     assert away.headers["retry-after"]
+    operations.fault = DependencyError("late", code=ErrorCode.TIMEOUT)
+    late = await world.manager.post(path(running, "approve"), {})
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT")
+    assert late.headers["retry-after"]
 
 
 async def test_what_may_still_be_carried_out_is_audited_although_nobody_answered(

@@ -227,3 +227,11 @@ async def test_a_request_id_is_on_every_answer(app, platform):
         for method, path in (("GET", "/health"), ("OPTIONS", "/v1/organizations"), ("GET", "/docs"), ("GET", "/v0")):
             response = await http.request(method, path, headers={"X-Request-ID": "mine"})
             assert response.headers.get_list("x-request-id") == ["mine"]
+
+
+async def test_an_id_is_spelled_in_one_way_only(platform, world):
+    plain = world.feature["id"]
+    for odd in (plain.replace("-", ""), f"urn:uuid:{plain}", f"{{{plain}}}", f"{plain}x", plain[:-1], f"{plain}%0a"):
+        check_error(await platform.get(f"/features/{odd}"), 404, "RESOURCE_NOT_FOUND")
+        check_error(await platform.patch(f"/features/{odd}/status", {"status": 1}), 404, "RESOURCE_NOT_FOUND")
+    assert (await platform.get(f"/features/{plain.upper()}")).status_code == 200

@@ -187,7 +187,10 @@ async def test_a_deleted_project_is_not_changed(world, project, rows):
         (await session.get_one(Project, UUID(project["id"]))).status = "deleted"
     for body in ({"status": "active"}, {"name": "Back"}):
         refused = await world.developer.patch(f"/projects/{project['id']}", body)
-        assert check_error(refused, 400, "INVALID_STATE")["details"] == {"state": "deleted"}
+        assert check_error(refused, 400, "INVALID_STATE")["details"] == {
+            "state": "deleted",
+            "project_id": project["id"],
+        }
 
 
 async def test_everything_a_requirement_says_can_change(world, requirement):

@@ -104,6 +104,21 @@ async def test_an_environment_shows_what_runs_and_who_has_the_turn(world, operat
     assert listed[0] == data
 
 
+async def test_an_environment_shows_what_ran_there_before(other_world, operations, build_of, rows):
+    """The last ten that went live, newest first, those of each environment for themselves; not what never did."""
+    live = [(await build_of(other_world, f"3.0.{number}"))["build_id"] for number in range(12)]
+    await build_of(other_world, "3.1.0", environment="staging")
+    await build_of(other_world, "3.2.0", live=False)
+    listed = (await other_world.developer.get(f"/projects/{other_world.project['id']}/environments")).json()["data"]
+    dev, staging, production = listed
+    assert [entry["build_id"] for entry in dev["history"]] == live[:1:-1]
+    assert dev["history"][:2] == [dev["current_release"], dev["previous_release"]]
+    assert [entry["version_tag"] for entry in staging["history"]] == ["3.1.0"]
+    assert (production["id"], production["history"]) == (None, [])
+    one = await other_world.developer.get(f"/projects/{other_world.project['id']}/environments/dev")
+    assert one.json()["data"] == dev
+
+
 @pytest.fixture
 async def anybody(app):
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as client:

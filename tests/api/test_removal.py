@@ -13,6 +13,7 @@ from storage.engine import transaction
 from storage.models import AuditEntry, Environment, Operation, Release, Route, RoutingGeneration
 from storage.repositories.routing import RoutingRepository
 from tests.api.conftest import Caller, World, make_world
+from tests.api.test_access import CASE, RESULT
 
 BODY = {"version_tag": "9.0.0", "git_branch": "main", "environment": "dev"}
 REPORT = {"version_tag": "9.0.1", "git_branch": "main", "git_commit_hash": "abc123d"}
@@ -80,6 +81,17 @@ async def test_again_it_changes_nothing(*, fresh, admin, rows):
     assert len(await audited(rows, fresh)) == 1
 
 
+async def test_what_was_changed_meanwhile_is_not_deleted_unseen(*, fresh, admin):
+    seen = (await admin.get(path(fresh))).headers["etag"]
+    await admin.patch(path(fresh), {"description": "important now"})
+    stale = await admin.http.delete(path(fresh), headers={"If-Match": seen})
+    assert (stale.status_code, stale.json()["error"]["code"]) == (412, "PRECONDITION_FAILED")
+    assert (await admin.get(path(fresh))).json()["data"]["status"] == "active"
+    fits = {"If-Match": stale.json()["error"]["details"]["etag"]}
+    # The second one is the first one's repetition, and must not fail for what that did.
+    assert [(await admin.http.delete(path(fresh), headers=fits)).status_code for _ in range(2)] == [204, 204]
+
+
 async def test_who_may(fresh, world, caller):
     for one in (fresh.developer, fresh.manager):
         for response in (await delete(one, fresh), await one.post(path(fresh) + "/restore")):
@@ -143,6 +155,44 @@ async def test_nothing_new_is_done_with_it(*, fresh, admin, live, end, operation
     assert (settings.status_code, settings.json()["error"]["code"]) == (400, "INVALID_STATE")
     assert "restore it first" in settings.json()["error"]["message"]
     assert operations.started == []
+
+
+async def test_what_is_in_it_can_only_be_read(*, fresh, admin):
+    """Not planned, changed, removed or tested, until it is restored; an archived one can be planned."""
+    case = await fresh.developer.made(f"/features/{fresh.feature['id']}/tests", CASE)
+    requirement, feature = f"/requirements/{fresh.requirement['id']}", f"/features/{fresh.feature['id']}"
+    wish = {"title": "More", "description": "d", "acceptance_criteria": ["a"]}
+    asked = [
+        ("POST", f"{path(fresh)}/requirements", wish),
+        ("PATCH", requirement, {"priority": "low"}),
+        ("POST", f"{requirement}/features", {"name": "More", "description": "d"}),
+        ("PATCH", feature, {"description": "other"}),
+        ("PATCH", f"{feature}/status", {"status": "in_progress"}),
+        ("POST", f"{feature}/tests", CASE),
+        ("PATCH", f"/testcases/{case['id']}", {"priority": "low"}),
+        ("POST", f"/testcases/{case['id']}/results", RESULT),
+        ("DELETE", f"/testcases/{case['id']}", None),
+        ("DELETE", feature, None),
+        ("PATCH", path(fresh), {"name": "Other"}),
+    ]
+
+    async def ask() -> list[tuple[int, str | None]]:
+        answers = []
+        for method, url, body in asked:
+            options = {} if body is None else {"json": body}
+            response = await admin.http.request(method, url, **options, headers={"Idempotency-Key": f"{method} {url}"})
+            code = response.json().get("error", {}).get("code") if response.content else None
+            answers.append((response.status_code, code))
+        return answers
+
+    await delete(admin, fresh)
+    assert await ask() == [(400, "INVALID_STATE")] * len(asked)
+    for url in (requirement, feature, f"/testcases/{case['id']}"):
+        assert (await admin.get(url)).status_code == 200
+    assert (await admin.post(path(fresh) + "/restore")).status_code == 200
+    assert (await admin.patch(path(fresh), {"status": "archived"})).status_code == 200
+    # The same keys: a refusal was not kept.
+    assert [status for status, _ in await ask()] == [201, 200, 201, 200, 200, 201, 200, 201, 204, 204, 200]
 
 
 async def test_restored_it_is_deployed_again_but_nothing_comes_back(*, fresh, admin, live, rows, operations):

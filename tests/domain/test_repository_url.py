@@ -122,10 +122,15 @@ def test_branches(name):
     assert check_branch(name) == name.removeprefix("refs/heads/")
 
 
-@pytest.mark.parametrize("commit", ["abc", "g" * 40, "a" * 65, "HEAD", "main~1", "", "-abcdef0", "abcdef0\n"])
+@pytest.mark.parametrize("commit", ["abc12", "g" * 40, "a" * 65, "HEAD", "main~1", "", "-abcdef0", "abcdef0\n"])
 def test_what_is_no_commit_id(commit):
     with pytest.raises(TerminalError):
         check_commit(commit)
+
+
+@pytest.mark.parametrize("commit", ["abc123", "ABC123", "a" * 40, "a" * 64])
+def test_commit_ids_may_be_short_as_in_the_contracts_sdk_example(commit):
+    assert check_commit(commit) == commit.lower()
 
 
 PRIVATE = """

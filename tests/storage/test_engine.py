@@ -1,10 +1,13 @@
 """What a transaction makes of the database's refusals."""
 
-import pytest
+from typing import Any
 
-from domain.errors import ConflictError, ErrorCode
+import pytest
+from sqlalchemy import Select, func, select
+
+from domain.errors import ConflictError, DependencyError, ErrorCode
 from runtime.ids import new_id
-from storage.engine import transaction
+from storage.engine import Sessions, transaction
 from storage.models import Project
 
 
@@ -15,3 +18,25 @@ async def test_a_row_whose_parent_is_gone_is_a_conflict(sessions):
             session.add(orphan)
     assert refused.value.code is ErrorCode.CONFLICT
     assert "deleted" in refused.value.message
+
+
+async def carry_out(sessions: Sessions, limit: str, statement: Select[Any]) -> None:
+    """Within 20 ms, or not at all."""
+    async with transaction(sessions) as session:
+        await session.execute(select(func.set_config(limit, "20", True)))
+        await session.execute(statement)
+
+
+async def test_a_statement_that_takes_too_long_is_a_timeout(sessions):
+    with pytest.raises(DependencyError) as refused:
+        await carry_out(sessions, "statement_timeout", select(func.pg_sleep(30)))
+    assert (refused.value.code, refused.value.retry_after_s > 0) == (ErrorCode.TIMEOUT, True)
+
+
+async def test_a_lock_that_does_not_come_free_is_a_timeout(sessions):
+    lock = select(func.pg_advisory_xact_lock(20250101))
+    async with transaction(sessions) as holder:
+        await holder.execute(lock)
+        with pytest.raises(DependencyError) as refused:
+            await carry_out(sessions, "lock_timeout", lock)
+    assert refused.value.code is ErrorCode.TIMEOUT

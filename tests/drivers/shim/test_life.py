@@ -190,7 +190,7 @@ def _visible(shim: int, state: Path) -> list[bytes]:
 
 async def test_one_that_clears_up_in_the_folder_only_delays_a_start(state: Path) -> None:
     """Its lock is nobody's shim: taken for one, the start would be lost."""
-    state.mkdir()
+    await asyncio.to_thread(state.mkdir)
     held = lock.take(str(state / LOCK))
     assert held is not None
     spec = shell(state, f"exec sleep {marker()}")

@@ -1,8 +1,12 @@
 """Deployments as they are polled: many readers at one moment cost one statement."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
+from api.envelope import Prepared
+from api.views import deployment_view
 from domain.errors import NotFoundError
 from storage.batched import Batched
 from storage.engine import Sessions, transaction
@@ -13,14 +17,26 @@ from storage.tenancy import Tenant
 Key = tuple[Tenant, UUID]
 
 
+@dataclass(frozen=True)
+class ReadDeployment:
+    """A row, and how it is answered to whoever sees no preview: made once for all who asked at the same moment."""
+
+    row: Deployment
+
+    @cached_property
+    def answer(self) -> Prepared:
+        """As GET answers it."""
+        return Prepared.of(deployment_view(self.row))
+
+
 class DeploymentReader:
     """Reads single deployments; each tenant's in a statement of its own, with the tenant's filter in it."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._rows: Batched[Key, Deployment] = Batched(self._load)
+        self._rows: Batched[Key, ReadDeployment] = Batched(self._load)
 
-    async def get(self, tenant: Tenant, deployment_id: UUID) -> Deployment:
+    async def get(self, tenant: Tenant, deployment_id: UUID) -> ReadDeployment:
         """The deployment as it is now; not part of a session, and not to be changed.
 
         Raises:
@@ -32,13 +48,13 @@ class DeploymentReader:
             raise NotFoundError(f"deployment {deployment_id} does not exist")
         return row
 
-    async def _load(self, keys: Sequence[Key]) -> Mapping[Key, Deployment]:
+    async def _load(self, keys: Sequence[Key]) -> Mapping[Key, ReadDeployment]:
         wanted: dict[Tenant, list[UUID]] = {}
         for tenant, deployment_id in keys:
             wanted.setdefault(tenant, []).append(deployment_id)
-        found: dict[Key, Deployment] = {}
+        found: dict[Key, ReadDeployment] = {}
         async with transaction(self._sessions) as session:
             for tenant, ids in wanted.items():
                 rows = await DeploymentRepository(session, tenant).several(ids)
-                found.update({(tenant, row.id): row for row in rows})
+                found.update({(tenant, row.id): ReadDeployment(row) for row in rows})
         return found

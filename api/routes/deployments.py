@@ -32,12 +32,12 @@ async def get_deployment(
     request: Request, parts: AppParts, principal: DeploymentsRead, deployment_id: UUID
 ) -> Response:
     """Where it stands, what it brings, how it went."""
-    row = await parts.deployments.get(principal.tenant, deployment_id)
-    preview = None
-    if may_have_preview(principal, row):
-        async with transaction(parts.sessions) as session:
-            preview = await preview_of(session, parts.settings, principal, row)
-    return reply(request, deployment_view(row, preview))
+    found = await parts.deployments.get(principal.tenant, deployment_id)
+    if not may_have_preview(principal, found.row):
+        return reply(request, found.answer)
+    async with transaction(parts.sessions) as session:
+        preview = await preview_of(session, parts.settings, principal, found.row)
+    return reply(request, deployment_view(found.row, preview))
 
 
 @router.get(

@@ -17,8 +17,8 @@ LOOKS = 50
 FILL = """
 INSERT INTO requirements (id, organization_id, project_id, title, description, user_stories, acceptance_criteria,
                           status, tags, created_by, created_at, updated_at)
-SELECT (lpad(to_hex(n), 8, '0') || substr(%(project)s::text, 9))::uuid, %(organization)s, %(project)s, 'Wish ' || n,
-       'd', '[]', '["a"]', 'draft', '[]', 'bench', now() - make_interval(secs => n), now()
+SELECT (lpad(to_hex(n), 8, '0') || substr(%(project)s::text, 9))::uuid, %(organization)s::uuid, %(project)s::uuid,
+       'Wish ' || n, 'd', '[]', '["a"]', 'draft', '[]', 'bench', now() - make_interval(secs => n), now()
 FROM generate_series(1, %(count)s) AS n
 """
 

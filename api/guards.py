@@ -84,8 +84,8 @@ def _parameters(route: Any) -> dict[str, bool]:
         return {}
     if not hasattr(route, "query_names"):
         fields = list(_fields(route.dependant))
-        route.query_names = {field.alias: _is_list(field) for field in fields}  # type: ignore[attr-defined]
-    names: dict[str, bool] = route.query_names  # type: ignore[attr-defined]
+        route.query_names = {field.alias: _is_list(field) for field in fields}  # type: ignore[attr-defined]  # a note of ours on the route
+    names: dict[str, bool] = route.query_names  # type: ignore[attr-defined]  # a note of ours on the route
     return names
 
 

@@ -223,7 +223,7 @@ def _error(status: int) -> Json:
     _, text, codes = ERRORS[status]
     names = list(ALWAYS)
     names += ["Retry-After"] if status in {429, 503, 504} else []
-    names += ["WWW-Authenticate"] if status == 401 else []  # noqa: PLR2004
+    names += ["WWW-Authenticate"] if status == 401 else []  # noqa: PLR2004 - the status itself is the name
     envelopes = {str(code): {"summary": message, "value": _sample(status, code, message)} for code, message in codes}
     code, message = codes[0]
     problem = _problem(status, code, message)

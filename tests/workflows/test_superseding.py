@@ -108,6 +108,7 @@ async def test_a_rollback_is_not_superseded(bench: Bench) -> None:
     held_back.set()
     await back.result()
     await newer.result()
+    assert bench.world.done.index("reopen release") < bench.world.done.index("open release")
 
 
 async def test_superseded_while_building(bench: Bench) -> None:

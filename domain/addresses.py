@@ -4,7 +4,8 @@ The guard of everything that connects to an address a caller names (repositories
 never names: whoever uses it resolves first and judges every answer.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 # Reserved by nobody, yet the metadata service of a cloud (Azure) answers on it.
 _METADATA = IPv4Network("168.63.129.16/32")
@@ -26,6 +27,29 @@ def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
         return _is_public_v6(address)
     return _is_public_v4(address)
+
+
+def is_reachable(ip: str | IPv4Address | IPv6Address, allowed: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether we may connect to an address: it is public, or within a network that the operator allowed by name.
+
+    An IPv4 address in IPv6 clothes (`::ffff:10.0.0.1`) is judged as the IPv4 address it is.
+    """
+    try:
+        address = ip_address(ip) if isinstance(ip, str) else ip
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return is_public(address) or any(address in network for network in allowed)
+
+
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks in CIDR notation with commas between.
+
+    Raises:
+        ValueError: one of them is none; the message names it.
+    """
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _is_public_v4(address: IPv4Address) -> bool:

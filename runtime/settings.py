@@ -51,6 +51,15 @@ class Settings(BaseSettings):
     jwt_audience: str = "delivery-engine"
     jwt_private_key_file: Path | None = Field(default=None, description="RS256 PEM, mode 0600")
 
+    encryption_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="keys that seal stored secrets: 32 bytes each in base64, newest first; empty: the data folder's",
+    )
+    egress_networks: str = Field(
+        default="",
+        description="private networks that repositories and webhooks may reach: CIDRs with commas between; empty: none",
+    )
+
     trusted_code: bool | None = Field(
         default=None,
         description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",

@@ -10,12 +10,21 @@ from storage.tenancy import PLATFORM, Tenant
 
 @dataclass(frozen=True)
 class Principal:
-    """A user or service account, and what it may do."""
+    """A user or service account, and what it may do.
+
+    Attributes:
+        subject: the person or service account, whatever it shows (a token, an API key it made);
+            four eyes count these.
+        credential: what it showed: "user:<sub>", "client:<client id>" or "key:<id>"; limits are counted by it.
+        email: of a user, where known.
+    """
 
     subject: str
     organization_id: UUID | None
     role: Role
     permissions: frozenset[Scope]
+    credential: str = ""
+    email: str = ""
 
     @property
     def is_platform_admin(self) -> bool:

@@ -74,6 +74,8 @@ def _principal(claims: Mapping[str, object]) -> Principal:
         organization_id=None if organization is None else UUID(str(organization)),
         role=role,
         permissions=granted(role, (str(name) for name in asked)),
+        credential=f"user:{subject}",
+        email=str(claims.get("email") or ""),
     )
 
 

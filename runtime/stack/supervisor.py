@@ -10,6 +10,7 @@ from types import FrameType
 
 from runtime.keys import ensure_key, key_file
 from runtime.logging import get_logger
+from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.stack import logfile, ports
 from runtime.stack.composition import PORTS_OF, Composition
@@ -60,6 +61,7 @@ class Supervisor:
         """
         started = time.monotonic()
         ensure_key(key_file(self._settings))
+        ensure_encryption_key(encryption_key_file(self._settings))
         composition = self._compose()
         if not self._wave(composition.servers):
             return False

@@ -13,6 +13,8 @@ from storage.models.delivery import (
     Route,
     RoutingGeneration,
 )
+from storage.models.events import Event
+from storage.models.identity import Client, Invitation, Membership, Revocation, User
 from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
@@ -24,19 +26,25 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Build",
+    "Client",
     "Deployment",
     "Environment",
+    "Event",
     "Feature",
     "IdempotencyKey",
     "Instance",
+    "Invitation",
+    "Membership",
     "Operation",
     "Organization",
     "OutboxEntry",
     "Project",
     "Release",
     "Requirement",
+    "Revocation",
     "Route",
     "RoutingGeneration",
     "TestCase",
     "TestResult",
+    "User",
 ]

@@ -1,0 +1,90 @@
+"""Who there is: users, their memberships and invitations, clients (service accounts, applications), what is revoked."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, Identified, Timestamped
+
+
+class User(Identified, Timestamped, Base):
+    """A person. `email` is kept in lower case; a user without a password cannot log in."""
+
+    __tablename__ = "users"
+
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    is_platform_admin: Mapped[bool] = mapped_column(default=False)
+    disabled_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
+
+
+class Membership(Identified, Timestamped, Base):
+    """A user's role in an organization."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (UniqueConstraint("organization_id", "user_id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    role: Mapped[str] = mapped_column(String(32))
+
+
+class Invitation(Identified, Timestamped, Base):
+    """A seat offered to an address. The token that accepts it is stored as its SHA-256 (hex) only."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (Index("ix_invitations_organization_id_created_at_id", "organization_id", "created_at", "id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"))
+    email: Mapped[str] = mapped_column(String(254))
+    role: Mapped[str] = mapped_column(String(32))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    invited_by: Mapped[str] = mapped_column(String(255))
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Client(Identified, Timestamped, Base):
+    """An OAuth client; its `id` is the `client_id`.
+
+    `kind`: "service_account" (client credentials; has a `role`) or "application" (authorization code; has
+    `redirect_uris`, acts for the user who logs in). A client without `secret_hash` (SHA-256, hex) is public.
+    `organization_id` is null for applications of the platform.
+    """
+
+    __tablename__ = "clients"
+    __table_args__ = (Index("ix_clients_organization_id_created_at_id", "organization_id", "created_at", "id"),)
+
+    organization_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    name: Mapped[str] = mapped_column(String(255))
+    secret_hash: Mapped[str | None] = mapped_column(String(64))
+    role: Mapped[str | None] = mapped_column(String(32))
+    scopes: Mapped[list[Any]] = mapped_column(default=list)
+    redirect_uris: Mapped[list[Any]] = mapped_column(default=list)
+    created_by: Mapped[str] = mapped_column(String(255))
+    disabled_at: Mapped[datetime | None]
+
+
+class Revocation(Identified, Base):
+    """What no process accepts any more, until `expires_at` (when the last token of its kind has expired by itself).
+
+    `kind`: "token" (value: jti), "family" (value: id of a refresh family), "subject" (value: `sub`, of one organization
+    or, with null, of all). Of a "subject" tokens issued before `issued_before` are refused. Every insert notifies the
+    channel `revocations`.
+    """
+
+    __tablename__ = "revocations"
+
+    kind: Mapped[str] = mapped_column(String(16))
+    value: Mapped[str] = mapped_column(String(255))
+    organization_id: Mapped[UUID | None]
+    issued_before: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,52 @@
+"""What is refused from now on by every process: tokens, families of refresh tokens, everything of a subject."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Revocation
+
+CHANNEL = "revocations"
+
+
+class RevocationRepository:
+    """Adds revocations, tells every process at the commit, and reads those still of use."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, revocation: Revocation) -> None:
+        """Write one, and wake those who listen when the transaction is committed."""
+        self._session.add(revocation)
+        await self._session.flush()
+        await self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+
+    async def revoke_subject(
+        self, revocation_id: UUID, subject: str, organization_id: UUID | None, *, at: datetime, until: datetime
+    ) -> None:
+        """Refuse every token of a subject issued before `at` (of one organization, or of all with None).
+
+        Args:
+            revocation_id: of the new row.
+            subject: the `sub` of the tokens.
+            organization_id: of the tokens; None: whatever theirs is.
+            at: tokens issued before are refused; usually now.
+            until: when the longest-lived of them has expired by itself.
+        """
+        await self.add(
+            Revocation(
+                id=revocation_id,
+                kind="subject",
+                value=subject,
+                organization_id=organization_id,
+                issued_before=at,
+                expires_at=until,
+            )
+        )
+
+    async def in_force(self, at: datetime) -> Sequence[Revocation]:
+        """All that still matter."""
+        return (await self._session.scalars(select(Revocation).where(Revocation.expires_at > at))).all()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.addresses import is_public
+from domain.addresses import is_public, is_reachable, parse_networks
 from domain.errors import ErrorCode, TerminalError
 from domain.repository_url import Scheme, check_branch, check_commit, parse_repository_url
 
@@ -150,3 +150,16 @@ def test_not_public(ip):
 @pytest.mark.parametrize("ip", PUBLIC.split())
 def test_public(ip):
     assert is_public(ip)
+
+
+def test_named_private_networks_are_reachable_also_in_ipv6_clothes():
+    allowed = parse_networks("10.1.0.0/16, fd00::/8")
+    assert is_reachable("10.1.2.3", allowed)
+    assert is_reachable("::ffff:10.1.2.3", allowed)
+    assert is_reachable("fd00::1", allowed)
+    assert is_reachable("1.1.1.1", ())
+    assert not is_reachable("10.2.0.1", allowed)
+    assert not is_reachable("::ffff:10.2.0.1", allowed)
+    assert not is_reachable("localhost", allowed)
+    with pytest.raises(ValueError, match="10.0.0.0/99"):
+        parse_networks("10.0.0.0/99")

@@ -1,6 +1,6 @@
 """What is brought into an environment: a commit that is built first, or a build that exists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from storage.models import Build, Project
 
 
 class Cargo(Protocol):
-    """What is brought: `kind` and `steps` are those of its operation."""
+    """What is brought: `kind` and `steps` are those of its operation; version, branch and commit as asked for."""
 
     @property
     def kind(self) -> OperationKind: ...
@@ -24,6 +24,12 @@ class Cargo(Protocol):
     def feature_id(self) -> UUID | None: ...
     @property
     def build_id(self) -> UUID | None: ...
+    @property
+    def version_tag(self) -> str: ...
+    @property
+    def git_branch(self) -> str | None: ...
+    @property
+    def git_commit_hash(self) -> str | None: ...
 
     def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
         """The input of the workflow that brings it."""
@@ -66,6 +72,8 @@ class MadeBuild:
 
     build_id: UUID
     version_tag: str
+    git_branch: str | None
+    git_commit_hash: str | None
     feature_id: UUID
     source: BuildSource | None = None
     kind = OperationKind.DEPLOY
@@ -97,13 +105,14 @@ def cargo_of(build: Build, project: Project) -> MadeBuild:
     Raises:
         UnprocessableError: it would have to be made, and the repository is none that we can build.
     """
+    made = MadeBuild(build.id, build.version_tag, build.git_branch, build.git_commit_hash, build.feature_id)
     if build.artifact_digest is not None:
-        return MadeBuild(build.id, build.version_tag, build.feature_id)
+        return made
     check_buildable(project)
     source = BuildSource(
         repository_url=project.repository_url, git_commit_hash=build.git_commit_hash, git_branch=build.git_branch
     )
-    return MadeBuild(build.id, build.version_tag, build.feature_id, source)
+    return replace(made, source=source)
 
 
 def check_buildable(project: Project) -> None:

@@ -9,7 +9,7 @@ from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
 from api.environments import approval_of, check_environment, environment_host, settings_of
-from api.projects import active_project
+from api.projects import active_project, refuse_inactive
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
 from api.versions import check_version_free
@@ -81,6 +81,7 @@ class Delivery:
         """Environment, operation, deployment, audit entries and the start of the workflow: all of them or none."""
         tenant = self.principal.tenant
         organization = await OrganizationRepository(session, tenant).get(project.organization_id)
+        refuse_inactive(organization)
         host = environment_host(self.settings, organization, project, self.terms.environment)
         environments = EnvironmentRepository(session, tenant)
         environment = await environments.get_or_create(new_id(), project, self.terms.environment, host)
@@ -121,6 +122,11 @@ class Delivery:
             deployment_strategy=self.terms.strategy,
             canary_percentage=self.terms.canary_percentage,
             approval_notes=self.terms.approval_notes,
+            request_approval=self.terms.request_approval,
+            reason=self.terms.reason,
+            version_tag=cargo.version_tag,
+            git_branch=cargo.git_branch,
+            git_commit_hash=cargo.git_commit_hash,
             status=DeploymentStatus.PENDING,
             retry_of=self.terms.retry_of,
             skip_analysis=self.terms.skip_analysis,

@@ -78,11 +78,13 @@ class Fault(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong. `details` is a list of faults for VALIDATION_ERROR, else facts by name."""
+    """What went wrong. `details` is a list of faults for VALIDATION_ERROR, else facts by name where there are some."""
 
     code: str
     message: str
-    details: list[Fault] | dict[str, Any] | None = Field(default=None, union_mode="left_to_right")
+    details: list[Fault] | dict[str, Any] | None = Field(
+        default=None, union_mode="left_to_right", exclude_if=lambda found: found is None
+    )
 
 
 class ErrorEnvelope(BaseModel):

@@ -57,6 +57,19 @@ def check_assertions(*, run: int, passed: int, failed: int) -> None:
         )
 
 
+def check_outcome(status: ResultStatus, failed: int) -> None:
+    """Whether the status agrees with the assertions: what passed has none that failed.
+
+    Raises:
+        UnprocessableError: it passed, and some failed.
+    """
+    if status is ResultStatus.PASSED and failed:
+        raise UnprocessableError(
+            f"status is passed, but assertions_failed is {failed}; a test with failed assertions has failed",
+            details={"field": "status", "given": str(status), "assertions_failed": failed},
+        )
+
+
 def check_log_size(size: int) -> None:
     """Whether logs are small enough; `size` is their length in bytes as JSON in UTF-8.
 

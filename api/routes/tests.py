@@ -16,7 +16,7 @@ from api.parts import AppParts
 from api.projects import kept_project
 from api.schemas.requirements import Priority
 from api.schemas.test_cases import CaseCreate, CasePatch, CaseView, ResultCreate, ResultView
-from domain.quality import ResultStatus, TestType, check_assertions, check_log_size, check_steps
+from domain.quality import ResultStatus, TestType, check_assertions, check_log_size, check_outcome, check_steps
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import TestCase, TestResult
@@ -130,6 +130,7 @@ async def record_test_result(
 ) -> Response:
     """How a test case went, once. What ran is what passed and what failed; logs are 64 KiB at most."""
     check_assertions(run=body.assertions_run, passed=body.assertions_passed, failed=body.assertions_failed)
+    check_outcome(body.status, body.assertions_failed)
     check_log_size(body.log_bytes())
 
     async def create(session: AsyncSession) -> Response:

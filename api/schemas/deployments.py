@@ -108,6 +108,11 @@ class DeploymentView(View):
     deployment_strategy: Strategy
     canary_percentage: int | None
     approval_notes: str | None
+    request_approval: bool
+    reason: str | None
+    version_tag: str | None
+    git_branch: str | None
+    git_commit_hash: str | None
     started_at: Timestamp | None
     completed_at: Timestamp | None
     duration_seconds: int | None

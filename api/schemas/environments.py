@@ -5,14 +5,15 @@ from uuid import UUID
 
 from pydantic import field_validator
 
-from api.schemas.base import Body, Timestamp, View
+from api.schemas.base import Timestamp, View
+from api.schemas.patches import Patch
 from domain.environment import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
 from domain.turns import TurnPolicy
 from domain.windows import Window, check_names
 
 
-class EnvironmentPatch(Body):
+class EnvironmentPatch(Patch):
     """What to set; a field that is not given stays, one that is given is replaced as a whole."""
 
     policy: TurnPolicy = TurnPolicy.QUEUE

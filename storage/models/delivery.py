@@ -106,7 +106,7 @@ class Operation(Identified, Timestamped, Base):
 
 
 class Deployment(Identified, Timestamped, Base):
-    """A build on its way into an environment."""
+    """A build on its way into an environment; version, branch and commit as asked for, also before it is built."""
 
     __tablename__ = "deployments"
 
@@ -120,6 +120,11 @@ class Deployment(Identified, Timestamped, Base):
     deployment_strategy: Mapped[str] = mapped_column(String(16))
     canary_percentage: Mapped[int | None]
     approval_notes: Mapped[str | None] = mapped_column(Text)
+    request_approval: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str | None] = mapped_column(Text)
+    version_tag: Mapped[str | None] = mapped_column(String(255))
+    git_branch: Mapped[str | None] = mapped_column(String(255))
+    git_commit_hash: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(32), default="pending")
     health_check_status: Mapped[str | None] = mapped_column(String(16))
     error_rate_percent: Mapped[float | None] = mapped_column(Float)
@@ -144,6 +149,7 @@ class Release(Identified, Timestamped, Base):
     """What a deployment runs: the artifact and the service section it was deployed with."""
 
     __tablename__ = "releases"
+    __table_args__ = (Index("ix_releases_environment_id_promoted_at", "environment_id", "promoted_at"),)
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), index=True)

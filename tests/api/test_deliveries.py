@@ -12,6 +12,7 @@ from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatu
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import AuditEntry, OutboxEntry
+from tests.api.conftest import make_world
 
 BODY = {"git_branch": "main", "environment": "dev", "deployment_strategy": "blue_green"}
 
@@ -70,6 +71,19 @@ async def test_the_202_of_the_contract_and_what_stands_behind_it(world, path, op
     deployment = (await world.developer.get(f"/deployments/{deployment_id}")).json()["data"]
     expected = {"status": "pending", "build_id": None, "environment": "dev", "deployment_strategy": "blue_green"}
     assert deployment.items() >= expected.items()
+    echo = {"version_tag": "1.2.0", "git_branch": "main", "git_commit_hash": "abc123def456", "request_approval": False}
+    assert deployment.items() >= echo.items()
+
+
+async def test_in_a_suspended_organization_nothing_goes_live(platform, caller):
+    stopped = await make_world(platform, caller, "stopped")
+    changed = await platform.patch(f"/organizations/{stopped.org['id']}", {"status": "suspended"})
+    assert changed.status_code == 200, changed.text
+    path = f"/features/{stopped.feature['id']}/build-and-deploy"
+    refused = await stopped.developer.post(path, {**BODY, "version_tag": "1.0.0"})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "INVALID_STATE"
+    assert "suspended" in refused.json()["error"]["message"]
 
 
 async def test_temporal_being_away_does_not_break_the_promise(world, path, operations):

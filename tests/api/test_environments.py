@@ -79,7 +79,7 @@ async def test_settings_are_made_merged_audited_and_told(fresh, rows):
 
 
 async def test_what_changes_nothing_is_neither_audited_nor_told(fresh, rows):
-    for body in ({}, {"policy": "queue"}):
+    for body in ({"windows": []}, {"policy": "queue"}):
         seen = (await fresh.manager.patch(path(fresh), body)).json()["data"]
     async with transaction(rows) as session:
         for model in (AuditEntry, OutboxEntry):
@@ -98,6 +98,12 @@ async def test_setting_needs_its_permission_and_the_own_project(fresh, other_wor
     assert (await fresh.developer.patch(path(fresh), {"policy": "queue"})).status_code == 403
     assert (await other_world.manager.patch(path(fresh), {"policy": "queue"})).status_code == 404
     assert (await fresh.manager.patch(path(fresh, "moon"), {"policy": "queue"})).status_code == 404
+
+
+async def test_an_empty_change_is_refused(world):
+    response = await world.manager.patch(path(world), {})
+    assert response.status_code == 400
+    assert "at least one field" in response.json()["error"]["details"][0]["message"]
 
 
 BAD = [

@@ -243,6 +243,13 @@ async def test_assertions_that_were_run_passed_or_failed(world, case):
     assert "5 passed and 1 failed" in refused["message"]
 
 
+async def test_what_passed_has_no_failed_assertions(world, case):
+    path = f"/testcases/{case['id']}/results"
+    body = {**RESULT, "status": "passed", "assertions_passed": 3, "assertions_failed": 2}
+    refused = check_error(await world.developer.post(path, body), 422, "UNPROCESSABLE")
+    assert refused["details"] == {"field": "status", "given": "passed", "assertions_failed": 2}
+
+
 async def test_logs_that_are_too_long_are_413(world, case):
     path = f"/testcases/{case['id']}/results"
     long = [{"x": "y" * 700} for _ in range(99)]

@@ -58,6 +58,7 @@ async def test_a_good_build_is_deployed_again(*, fresh, build_of, end, operation
     expected = {"status": "pending", "retry_of": old["deployment_id"], "build_id": old["build_id"]}
     assert data.items() >= {**expected, "environment": "dev", "deployment_strategy": "rolling"}.items()
     assert data["id"] != old["deployment_id"]
+    assert data.items() >= {"reason": WHY["reason"], "version_tag": "1.0.0", "git_branch": "main"}.items()
     assert response.headers["operation-location"] == f"{settings.base_url}/v1/operations/{data['operation_id']}"
     [(kind, payload)] = operations.started
     assert kind is OperationKind.DEPLOY

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Response
 
+from api.__main__ import Server
 from api.app import create_app
 from api.auth.permissions import Authenticated
 from runtime.logging import setup_logging
@@ -53,7 +54,10 @@ def main() -> None:
     settings = get_settings()
     setup_logging(settings.log_level, service="bench")
     app = bare_app(settings, given.bare) if given.bare else create_app(settings)
-    uvicorn.run(app, port=given.port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, port=given.port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False
+    )
+    Server(config).run()
 
 
 if __name__ == "__main__":

@@ -60,6 +60,10 @@ addresses: setup ## where the stack is, as JSON
 token: setup ## a development token: make token SUB=user ROLE=developer ORG=organization
 	@exec $(STACK) token --sub="$(SUB)" --role="$(ROLE)" --org="$(ORG)"
 
+.PHONY: admin-password
+admin-password: setup ## a new password for the platform admin, printed once
+	@exec $(STACK) admin-password
+
 .PHONY: demo
 demo: setup ## from nothing to live traffic: a good version shipped, a bad one rolled back
 	@exec $(RUN) -m examples.demo

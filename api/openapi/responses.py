@@ -177,7 +177,7 @@ def _takes(operation: Json, name: str) -> bool:
 
 def _statuses(path: str, method: str, operation: Json) -> list[int]:
     """Statuses of the errors that an operation can give."""
-    if not operation["security"]:
+    if not operation["security"] and "requestBody" not in operation:
         return [500, 503]
     found = [400, 401, 403, 429, 500, 503, 504]
     found += [404] if "{" in path or _takes(operation, "cursor") else []

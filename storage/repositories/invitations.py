@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select, update
 
 from storage.models import Invitation
 from storage.repositories.base import Page, PageRequest, Repository
@@ -42,6 +42,19 @@ class InvitationRepository(Repository[Invitation]):
         """How many seats are offered and not taken."""
         found = self.base().where(Invitation.organization_id == organization_id, _is(InvitationStatus.OPEN, at))
         return await self.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
+    async def count_try(self, invitation_id: UUID, limit: int) -> bool:
+        """Note that somebody tries a password with its token; False: too many did."""
+        counted = (
+            update(Invitation)
+            .where(Invitation.id == invitation_id, Invitation.failures < limit)
+            .values(failures=Invitation.failures + 1)
+        )
+        return await self.session.scalar(counted.returning(Invitation.id)) is not None
+
+    async def forget_tries(self, invitation_id: UUID) -> None:
+        """Whoever tried was right."""
+        await self.session.execute(update(Invitation).where(Invitation.id == invitation_id).values(failures=0))
 
     async def search(
         self, organization_id: UUID, *, status: InvitationStatus | None, at: datetime, request: PageRequest

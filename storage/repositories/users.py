@@ -37,6 +37,6 @@ class UserRepository(Repository[User]):
         await self.session.execute(select(func.pg_advisory_xact_lock(_BOOTSTRAP_LOCK)))
 
     async def platform_admins(self) -> int:
-        """How many there are who can log in."""
-        admins = self.base().where(User.is_platform_admin, User.disabled_at.is_(None))
+        """How many there are, those who cannot log in too."""
+        admins = self.base().where(User.is_platform_admin)
         return await self.session.scalar(select(func.count()).select_from(admins.subquery())) or 0

@@ -24,7 +24,7 @@ export PIP_NO_INPUT := 1
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: setup
 setup: ## the virtual environment, from the locks; instant when nothing changed

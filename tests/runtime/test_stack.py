@@ -124,7 +124,7 @@ def test_secrets_and_sockets_are_private(stack: StackProcess):
     assert stat.S_IMODE(layout.sockets.stat().st_mode) == 0o700
     assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o700
     files = list(layout.secrets.iterdir())
-    assert {file.name for file in files} == {"postgres.password", "delivery.password", "jwt.pem"}
+    assert {file.name for file in files} == {"postgres.password", "delivery.password", "jwt.pem", "encryption.keys"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     passwords = [file.read_text() for file in files if file.suffix == ".password"]
     commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout

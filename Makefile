@@ -24,7 +24,7 @@ export PIP_NO_INPUT := 1
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: setup
 setup: ## the virtual environment, from the locks; instant when nothing changed
@@ -59,6 +59,10 @@ addresses: setup ## where the stack is, as JSON
 .PHONY: token
 token: setup ## a development token: make token SUB=user ROLE=developer ORG=organization
 	@exec $(STACK) token --sub="$(SUB)" --role="$(ROLE)" --org="$(ORG)"
+
+.PHONY: admin-password
+admin-password: setup ## a new password for the platform admin, printed once
+	@exec $(STACK) admin-password
 
 .PHONY: demo
 demo: setup ## from nothing to live traffic: a good version shipped, a bad one rolled back

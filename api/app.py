@@ -11,7 +11,7 @@ from api import docs, errors
 from api.auth.permissions import authenticate, documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
-from api.guards import AddressGuard, HeadAsGet, known_query
+from api.guards import AddressGuard, HeadAsGet, known_query, plain_query
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
@@ -22,6 +22,7 @@ from api.progress import ProgressReader
 from api.reading import DeploymentReader
 from api.retired import RetiredVersions
 from api.routes import (
+    applications,
     builds,
     decisions,
     deliveries,
@@ -29,18 +30,25 @@ from api.routes import (
     environments,
     features,
     health,
+    invitations,
+    members,
     operations,
     organizations,
     project_removal,
     projects,
     requirements,
+    roles,
+    service_accounts,
     tests,
+    users,
 )
 from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
+from runtime.passwords import Passwords
+from runtime.sealing import load_sealer
 from runtime.settings import Settings
 from storage.engine import create_engine, create_sessions
 
@@ -58,7 +66,15 @@ ROUTERS = (
     deliveries.router,
     decisions.router,
     environments.router,
+    members.router,
+    invitations.router,
+    service_accounts.router,
+    applications.router,
+    users.router,
+    roles.router,
 )
+# For those too whom we do not know.
+OPEN_ROUTERS = (invitations.open_router,)
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}
 
@@ -84,10 +100,12 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations, load_keys),
     )
-    mark(*ROUTERS)
+    mark(*ROUTERS, *OPEN_ROUTERS)
     guarded = [*documented_schemes, Depends(known_query)]
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
+    for router in OPEN_ROUTERS:
+        app.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     docs.install(app)
@@ -123,6 +141,8 @@ def _lifespan(
             deployments=DeploymentReader(sessions),
             verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
             health=Health(settings, engine, reach),
+            sealer=load_sealer(settings),
+            passwords=Passwords(),
         )
         try:
             yield

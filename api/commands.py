@@ -8,7 +8,6 @@ from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import Authenticated
-from api.auth.principal import Principal
 from api.envelope import JSON
 from api.errors import InvalidRequestError
 from api.parts import AppParts, Parts
@@ -47,7 +46,7 @@ class Command:
     async def run(self, effect: Effect) -> Response:
         """Carry out an effect and keep its answer, both or neither; or give the answer kept from before."""
         async with transaction(self._parts.sessions) as session:
-            keys = IdempotencyRepository(session)
+            keys = IdempotencyRepository(session, self._parts.sealer)
             known = await keys.claim(self._keyed) if self._keyed else None
             if known is not None:
                 self.fresh = False
@@ -61,7 +60,7 @@ class Command:
         """Keep a later, better answer in place of the one given by the effect."""
         if self._keyed:
             async with transaction(self._parts.sessions) as session:
-                await IdempotencyRepository(session).store(self._keyed, _kept(response))
+                await IdempotencyRepository(session, self._parts.sealer).store(self._keyed, _kept(response))
         return response
 
 
@@ -73,10 +72,21 @@ async def _command(
 ) -> Command:
     if idempotency_key is None:
         return Command(parts, None)
-    return Command(parts, await _keyed(request, principal, idempotency_key))
+    caller = f"{principal.organization_id}/{principal.subject}"
+    return Command(parts, await _keyed(request, caller, idempotency_key))
 
 
-async def _keyed(request: Request, principal: Principal, given: str) -> KeyedRequest:
+async def _open_command(
+    request: Request, parts: AppParts, idempotency_key: Annotated[str | None, IdempotencyKey] = None
+) -> Callable[[str], Awaitable[Command]]:
+    async def of(caller: str) -> Command:
+        keyed = None if idempotency_key is None else await _keyed(request, caller, idempotency_key)
+        return Command(parts, keyed)
+
+    return of
+
+
+async def _keyed(request: Request, caller: str, given: str) -> KeyedRequest:
     if not _KEY.fullmatch(given):
         raise InvalidRequestError(
             "Idempotency-Key",
@@ -86,7 +96,7 @@ async def _keyed(request: Request, principal: Principal, given: str) -> KeyedReq
         )
     query = f"?{request.url.query}" if request.url.query else ""
     return KeyedRequest(
-        principal=f"{principal.organization_id}/{principal.subject}",
+        principal=caller,
         key=given[1:-1] if given[0] == '"' else given,
         organization_id=None,
         method=request.method,
@@ -96,6 +106,8 @@ async def _keyed(request: Request, principal: Principal, given: str) -> KeyedReq
 
 
 Idempotent = Annotated[Command, Depends(_command)]
+# Where nobody is authenticated: the command of a caller known by something else that nobody else has.
+IdempotentOf = Annotated[Callable[[str], Awaitable[Command]], Depends(_open_command)]
 
 
 def _kept(response: Response) -> StoredAnswer:

@@ -119,6 +119,11 @@ class Prepared:
         content = to_json(view)
         return cls(content, tag_of_json(content))
 
+    @classmethod
+    def shown_once(cls, view: BaseModel, later: BaseModel) -> Self:
+        """A view that carries a secret, with the tag of the one that GET answers, which does not."""
+        return cls(to_json(view), tag_of_json(to_json(later)))
+
 
 def reply(
     request: Request,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -89,6 +90,8 @@ def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[objec
         return (await stranger(request) if broken else None) or await _on_http_exception(request, error)
 
     async def stranger(request: Request) -> Response | None:
+        if not _asks_who(request, authenticate):
+            return None
         try:
             await authenticate(request, request.app.state.parts)
         except UnauthenticatedError as unknown:
@@ -98,6 +101,16 @@ def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[objec
     app.add_exception_handler(DeliveryError, _on_delivery_error)
     app.add_exception_handler(RequestValidationError, on_schema_fault)
     app.add_exception_handler(HTTPException, on_http_exception)
+
+
+def _asks_who(request: Request, authenticate: Callable[..., object]) -> bool:
+    """Whether the route of a request is for those only whom we know; what is no route of ours is."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    return dependant is None or _depends_on(dependant, authenticate)
+
+
+def _depends_on(dependant: Dependant, call: Callable[..., object]) -> bool:
+    return any(below.call is call or _depends_on(below, call) for below in dependant.dependencies)
 
 
 def error_response(

@@ -46,6 +46,15 @@ class Role(StrEnum):
     PLATFORM_ADMIN = "platform_admin"
 
 
+class MemberRole(StrEnum):
+    """The roles that somebody can be given in an organization."""
+
+    VIEWER = Role.VIEWER.value
+    DEVELOPER = Role.DEVELOPER.value
+    RELEASE_MANAGER = Role.RELEASE_MANAGER.value
+    ADMIN = Role.ADMIN.value
+
+
 _VIEWER = frozenset(
     {
         Scope.ORGANIZATIONS_READ,
@@ -82,6 +91,14 @@ GRANTS: Mapping[Role, frozenset[Scope]] = {
     Role.PLATFORM_ADMIN: frozenset(Scope),
 }
 
+DESCRIPTIONS: Mapping[Role, str] = {
+    Role.VIEWER: "looks at everything but webhooks, keys and the audit log",
+    Role.DEVELOPER: "plans, tests, builds and deploys; production needs somebody's approval",
+    Role.RELEASE_MANAGER: "also approves what goes into production, and triages what scans find",
+    Role.ADMIN: "everything inside one organization: members, clients, keys, webhooks, the audit log",
+    Role.PLATFORM_ADMIN: "everything in all organizations; plans and quotas; never given inside an organization",
+}
+
 
 def permissions_of(role: Role) -> frozenset[Scope]:
     """What a role grants."""
@@ -91,3 +108,13 @@ def permissions_of(role: Role) -> frozenset[Scope]:
 def granted(role: Role, asked: Iterable[str]) -> frozenset[Scope]:
     """The asked permissions cut down to what the role grants; names nobody knows grant nothing."""
     return permissions_of(role) & frozenset(asked)
+
+
+def may_give(giver: Role, role: MemberRole) -> bool:
+    """Whether somebody may give another one a role: none that grants more than their own."""
+    return permissions_of(Role(role)) <= permissions_of(giver)
+
+
+def is_less(role: MemberRole, than: Role) -> bool:
+    """Whether a role lacks something that another one grants: who had that one must show new tokens."""
+    return not permissions_of(Role(role)) >= permissions_of(than)

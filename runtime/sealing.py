@@ -7,6 +7,7 @@ the secret is and whose: `"webhook:<id>"`) is authenticated with it, so that a v
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Sealer:
             raise ValueError(f"sealing needs keys of {KEY_BYTES} bytes")
         self._newest = _key_id(keys[0])
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+        self._marks = [hashlib.sha256(b"delivery-engine fingerprint key" + key).digest() for key in keys]
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """The secret, unreadable without a key."""
@@ -62,6 +64,14 @@ class Sealer:
             return self._ciphers[key].decrypt(nonce, body, context.encode())
         except InvalidTag as error:
             raise DependencyError("a stored secret does not open: it was changed, or moved from another row") from error
+
+    def fingerprints(self, plain: bytes, context: str) -> list[str]:
+        """What tells a text again without keeping it: HMAC-SHA256 in hex under every key, the newest first.
+
+        Nobody without a key can try which text it is, as with a plain hash: also not a password in it.
+        """
+        text = context.encode() + b"\0" + plain
+        return [hmac.new(mark, text, hashlib.sha256).hexdigest() for mark in self._marks]
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the newest key sealed it; if not, rotation seals it anew."""

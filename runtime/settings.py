@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.emails import normal_email
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +53,9 @@ class Settings(BaseSettings):
     jwt_audience: str = "delivery-engine"
     jwt_private_key_file: Path | None = Field(default=None, description="RS256 PEM, mode 0600")
 
+    admin_email: str = Field(
+        default="admin@delivery.localhost", description="of the platform admin that the first start makes"
+    )
     encryption_keys: SecretStr = Field(
         default=SecretStr(""),
         description="keys that seal stored secrets: 32 bytes each in base64, newest first; empty: the data folder's",
@@ -79,6 +84,11 @@ class Settings(BaseSettings):
 
     build_concurrency: int = Field(default=2, ge=1, le=64)
     log_level: str = "INFO"
+
+    @field_validator("admin_email")
+    @classmethod
+    def _is_an_address(cls, email: str) -> str:
+        return normal_email(email)
 
     @field_validator("prometheus_url")
     @classmethod

@@ -58,6 +58,7 @@ def _permitted(*any_of: Scope) -> Callable[[Principal], Awaitable[Principal]]:
 
 
 OrganizationsRead = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_READ))]
+OrganizationsAdmin = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_ADMIN))]
 OrganizationsWrite = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS_WRITE))]
 ProjectsRead = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_READ))]
 ProjectsWrite = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_WRITE))]

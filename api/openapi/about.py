@@ -29,6 +29,11 @@ SERVERS: list[dict[str, Any]] = [
 # Routes that bring a tag of their own need a line here: a test says so.
 TAGS = {
     "Organizations": "Organization management",
+    "Members": "Who belongs to an organization, in which role; invitations",
+    "Service accounts": "Programs that act for themselves in an organization (client credentials)",
+    "Applications": "Programs that act for whoever logs in to them (authorization code)",
+    "Users": "Who you are",
+    "Roles": "What each role may do",
     "Projects": "Project management",
     "Requirements": "Requirement management",
     "Features": "Features of a requirement and where the work on them stands",

@@ -177,10 +177,11 @@ def _takes(operation: Json, name: str) -> bool:
 
 def _statuses(path: str, method: str, operation: Json) -> list[int]:
     """Statuses of the errors that an operation can give."""
-    if not operation["security"]:
+    if not operation["security"] and "requestBody" not in operation:
         return [500, 503]
     found = [400, 401, 403, 429, 500, 503, 504]
-    found += [404] if "{" in path or _takes(operation, "cursor") else []
+    # Without credentials, what stands in the body in place of them may be known to nobody.
+    found += [404] if "{" in path or _takes(operation, "cursor") or not operation["security"] else []
     found += WITH_BODY if "requestBody" in operation else []
     found += CHANGING if _takes(operation, "Idempotency-Key") else []
     found += [409] if method == "delete" else []

@@ -28,6 +28,7 @@ from domain.errors import ForbiddenError, UnprocessableError
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Organization
+from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
 from storage.tenancy import PLATFORM
@@ -99,8 +100,7 @@ async def change_organization(
     async def carry_out(session: AsyncSession) -> Response:
         row = await OrganizationRepository(session, principal.tenant).get(org_id, lock=True)
         precondition.check(OrganizationView.model_validate(row))
-        if "max_projects" in body.model_fields_set:
-            await _check_quota(session, row, body.max_projects)
+        await _check_quotas(session, row, body)
         await changes.change(session, row, body.changes())
         return reply(request, OrganizationView.model_validate(row))
 
@@ -119,14 +119,22 @@ def _check_may_change(principal: Principal, body: OrganizationPatch) -> None:
         )
 
 
-async def _check_quota(session: AsyncSession, row: Organization, limit: int) -> None:
-    """Those who make projects lock the organization too, so the count holds until the end of the transaction."""
-    count = await ProjectRepository(session, PLATFORM).count(row.id)
-    if limit < row.max_projects and limit < count:
-        raise UnprocessableError(
-            f"the organization has {count} projects; max_projects cannot be less",
-            details={"field": "max_projects", "given": limit, "projects": count},
-        )
+async def _check_quotas(session: AsyncSession, row: Organization, body: OrganizationPatch) -> None:
+    """Those who make projects or members lock the organization too, so the counts hold until the transaction's end."""
+    quotas = (
+        ("max_projects", "projects", ProjectRepository(session, PLATFORM)),
+        ("max_users", "members", MembershipRepository(session, PLATFORM)),
+    )
+    for field, things, counted in quotas:
+        limit = getattr(body, field)
+        if field not in body.model_fields_set or limit >= getattr(row, field):
+            continue
+        count = await counted.count(row.id)
+        if limit < count:
+            raise UnprocessableError(
+                f"the organization has {count} {things}; {field} cannot be less",
+                details={"field": field, "given": limit, things: count},
+            )
 
 
 def _check_may_create(principal: Principal, body: OrganizationCreate) -> None:

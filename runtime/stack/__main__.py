@@ -1,4 +1,4 @@
-"""`python -m runtime.stack up|down|addresses|status|token`: the embedded stack on one data folder."""
+"""`python -m runtime.stack up|down|addresses|status|admin-password|token`: the embedded stack on one data folder."""
 
 import argparse
 import sys
@@ -36,6 +36,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return commands.show_addresses(settings)
         case "status":
             return commands.status(settings)
+        case "admin-password":
+            return commands.admin_password(settings)
     token = development_token(
         settings, sub=options.sub, role=options.role, org=options.org, email=options.email, ttl_s=options.ttl
     )
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop the stack")
     commands.add_parser("addresses", help="print the addresses as JSON")
     commands.add_parser("status", help="print the running parts as JSON")
+    commands.add_parser("admin-password", help="give the platform admin a new password and print it")
     token = commands.add_parser("token", help="print a development token")
     for name, meaning in (("sub", "user id"), ("role", "role"), ("org", "organization id"), ("email", "address")):
         token.add_argument(f"--{name}", default="", help=meaning)

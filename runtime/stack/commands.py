@@ -15,6 +15,7 @@ from runtime.logging import get_logger, setup_logging
 from runtime.settings import Settings
 from runtime.stack import leftovers, ports
 from runtime.stack.addresses import addresses
+from runtime.stack.composition import Composition
 from runtime.stack.keeper import PartFailedError
 from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
@@ -24,6 +25,7 @@ from runtime.stack.supervisor import Supervisor
 log = get_logger(__name__)
 
 _DOWN_LIMIT_S = 90.0  # more than all parts' stop limits together
+_COMMAND_LIMIT_S = 60.0
 _WARNING = (
     "warning: builds and services run without isolation, with the rights of this user "
     "(embedded mode; DELIVERY_TRUSTED_CODE=false forbids it)"
@@ -93,6 +95,19 @@ def show_addresses(settings: Settings) -> int:
         return 1
     say(json.dumps(addresses(settings, known), indent=2))
     return 0
+
+
+def admin_password(settings: Settings) -> int:
+    """Give the platform admin a new password and print it, this once; the stack runs."""
+    known = ports.remembered(settings.data_dir / "ports.json")
+    layout = Layout.make(settings)
+    if "postgres" not in leftovers.running(layout):
+        complain(f"no stack runs on {layout.data}; `make up` starts one")
+        return 1
+    command = Composition(settings, layout, known).admin_password()
+    return subprocess.run(
+        command.argv, env=dict(command.env), cwd=command.cwd, timeout=_COMMAND_LIMIT_S, check=False
+    ).returncode
 
 
 def status(settings: Settings) -> int:

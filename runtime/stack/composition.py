@@ -64,6 +64,14 @@ class Composition:
         """Brings the database to the present tables; ends by itself."""
         return module("storage.migrations", env=self.environment(), log=self.layout.log("migrations"))
 
+    def bootstrap(self) -> Command:
+        """Makes the platform admin at the first start and prints the password; ends by itself."""
+        return module("api.bootstrap", env=self.environment(), log=self.layout.log("bootstrap"))
+
+    def admin_password(self) -> Command:
+        """Gives the platform admin a new password and prints it; ends by itself."""
+        return module("api.bootstrap", "reset", env=self.environment(), log=self.layout.log("bootstrap"))
+
     def environment(self) -> dict[str, str]:
         """The settings of API and worker; `DELIVERY_DATABASE_URL` holds a password."""
         settings, layout = self.settings, self.layout
@@ -79,6 +87,7 @@ class Composition:
             "INGRESS_PORT": self.ports["ingress"],
             "ENVOY_CONFIG_DIR": layout.envoy_config,
             "ENVOY_ADMIN_SOCKET": layout.admin_socket,
+            "ADMIN_EMAIL": settings.admin_email,
             "JWT_PRIVATE_KEY_FILE": key_file(settings).absolute(),
         }
         return {f"DELIVERY_{name}": str(value) for name, value in values.items()}

@@ -67,6 +67,8 @@ class Supervisor:
             return False
         if self._wants("migrations"):
             self._run_once("migrations", composition.migrations(), _MIGRATIONS_LIMIT_S)
+        if self._wants("bootstrap"):
+            self._run_once("bootstrap", composition.bootstrap(), _MIGRATIONS_LIMIT_S, tell=True)
         if not self._wave(composition.services):
             return False
         self._say(f"ready after {time.monotonic() - started:.1f} s")
@@ -139,27 +141,40 @@ class Supervisor:
         self._say(f"{keeper.part.name:<10} {how}")
         return True
 
-    def _run_once(self, name: str, command: Command, limit_s: float) -> None:
+    def _run_once(self, name: str, command: Command, limit_s: float, *, tell: bool = False) -> None:
+        """Run a command to its end.
+
+        Args:
+            name: of what it does.
+            command: its errors go into its log.
+            limit_s: seconds it may take.
+            tell: its output is for people, and stands in no log; else it goes there too.
+        """
         began = time.monotonic()
+        code: int | None
+        said: bytes | None = None
         self._say(f"{name:<10} running")
         with command.log.open("ab") as output:
             try:
-                code = subprocess.run(
+                done = subprocess.run(
                     command.argv,
                     env=dict(command.env),
                     cwd=command.cwd,
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stdout=subprocess.PIPE if tell else output,
+                    stderr=output,
                     timeout=limit_s,
                     check=False,
                     start_new_session=True,
-                ).returncode
+                )
+                code, said = done.returncode, done.stdout
             except subprocess.TimeoutExpired:
                 code = None
         if code != 0:
             why = f"took longer than {limit_s:.0f} s" if code is None else f"exited with code {code}"
             raise PartFailedError(f"{name} failed: {why}\nThe end of {command.log}:\n{logfile.tail(command.log)}")
+        for line in (said or b"").decode().splitlines():
+            self._say(line)
         self._say(f"{name:<10} done in {time.monotonic() - began:.1f} s")
 
 

@@ -27,7 +27,10 @@ class Membership(Identified, Timestamped, Base):
     """A user's role in an organization."""
 
     __tablename__ = "memberships"
-    __table_args__ = (UniqueConstraint("organization_id", "user_id"),)
+    __table_args__ = (
+        UniqueConstraint("organization_id", "user_id"),
+        Index("ix_memberships_organization_id_created_at_id", "organization_id", "created_at", "id"),
+    )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
@@ -35,7 +38,10 @@ class Membership(Identified, Timestamped, Base):
 
 
 class Invitation(Identified, Timestamped, Base):
-    """A seat offered to an address. The token that accepts it is stored as its SHA-256 (hex) only."""
+    """A seat offered to an address. The token that accepts it is stored as its SHA-256 (hex) only.
+
+    `failures`: how often somebody had the token and not the password of the address's user.
+    """
 
     __tablename__ = "invitations"
     __table_args__ = (Index("ix_invitations_organization_id_created_at_id", "organization_id", "created_at", "id"),)
@@ -48,6 +54,7 @@ class Invitation(Identified, Timestamped, Base):
     expires_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
 
 
 class Client(Identified, Timestamped, Base):

@@ -1,4 +1,8 @@
-"""Answers kept for whoever sends a request again with the same `Idempotency-Key`."""
+"""Answers kept for whoever sends a request again with the same `Idempotency-Key`.
+
+Answers may carry a secret that is shown once, and requests a password: answers are stored sealed, requests as a keyed
+fingerprint.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
+from runtime.sealing import Sealer
 from storage.models import IdempotencyKey
 
 KEPT = timedelta(hours=48)
@@ -28,10 +33,14 @@ class KeyedRequest:
     body: bytes
 
     @property
-    def digest(self) -> str:
-        """Hash of everything that makes it the same request."""
-        head = f"{self.method}\n{self.path}\n".encode()
-        return hashlib.sha256(head + self.body).hexdigest()
+    def text(self) -> bytes:
+        """Everything that makes it the same request."""
+        return f"{self.method}\n{self.path}\n".encode() + self.body
+
+    @property
+    def context(self) -> str:
+        """What its answer is sealed for."""
+        return f"idempotency:{self.principal}/{self.key}"
 
     @property
     def lock(self) -> int:
@@ -52,8 +61,9 @@ class StoredAnswer:
 class IdempotencyRepository:
     """The keys of one transaction."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, sealer: Sealer) -> None:
         self._session = session
+        self._sealer = sealer
 
     async def claim(self, request: KeyedRequest) -> StoredAnswer | None:
         """Take the key for this transaction: None means go on and `store` the answer.
@@ -74,19 +84,20 @@ class IdempotencyRepository:
         if known is None:
             await self._insert(request)
             return None
-        if known.request_hash != request.digest:
+        if known.request_hash not in self._sealer.fingerprints(request.text, request.context):
             raise UnprocessableError(
                 "this Idempotency-Key was used for another request; take a new key for a new request",
                 code=ErrorCode.IDEMPOTENCY_KEY_REUSED,
             )
-        return StoredAnswer(known.status, known.headers, known.body)
+        return StoredAnswer(known.status, known.headers, self._sealer.open(known.body, request.context))
 
     async def store(self, request: KeyedRequest, answer: StoredAnswer) -> None:
         """Keep (or replace) the answer to a claimed request."""
+        sealed = self._sealer.seal(answer.body, request.context)
         await self._session.execute(
             update(IdempotencyKey)
             .where(*self._named(request))
-            .values(status=answer.status, headers=answer.headers, body=answer.body)
+            .values(status=answer.status, headers=answer.headers, body=sealed)
         )
 
     async def _insert(self, request: KeyedRequest) -> None:
@@ -96,7 +107,7 @@ class IdempotencyRepository:
             key=request.key,
             method=request.method,
             path=request.path,
-            request_hash=request.digest,
+            request_hash=self._sealer.fingerprints(request.text, request.context)[0],
             status=0,
             headers={},
             body=b"",

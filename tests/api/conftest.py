@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx2
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from api.app import create_app
@@ -21,12 +22,16 @@ from domain.lifecycle import OperationKind
 from domain.people import Action
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
+from runtime.passwords import Passwords
+from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Build, Deployment, Environment, Operation, Release
 from storage.repositories.build_records import BuildRecordRepository
 
+# Passwords as in production take 64 MiB and 50 ms each; their parameters have a test of their own.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 BASE_URL = "http://api.test"
 
 
@@ -81,6 +86,7 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         data_dir=data, database_url=database_url, public_url=BASE_URL, ingress_port=8000, temporal_address="127.0.0.1:9"
     )
     ensure_key(key_file(settings))
+    ensure_encryption_key(encryption_key_file(settings))
     return settings
 
 
@@ -104,15 +110,25 @@ def operations(recorder: RecordedOperations) -> RecordedOperations:
 async def app(settings: Settings, recorder: RecordedOperations) -> AsyncIterator[FastAPI]:
     app = create_app(settings, make_operations=lambda _: recorder)
     async with app.router.lifespan_context(app):
+        app.state.parts = replace(app.state.parts, passwords=Passwords(CHEAP))
         yield app
 
 
 class Caller:
     """A client with a token: `path` is under /v1."""
 
-    def __init__(self, app: FastAPI, settings: Settings, role: Role, org: str = "", *, cut: set[str] | None = None):
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Settings,
+        role: Role,
+        org: str = "",
+        *,
+        cut: set[str] | None = None,
+        subject: str = "",
+    ):
         permissions = {str(scope) for scope in permissions_of(role)} - (cut or set())
-        self.subject = f"user-{new_id()}"
+        self.subject = subject or f"user-{new_id()}"
         self.token = issue_token(settings, Subject(self.subject, role, permissions, organization=org))
         headers = {"Authorization": f"Bearer {self.token}"}
         transport = httpx2.ASGITransport(app=app)
@@ -135,8 +151,8 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def caller(app: FastAPI, settings: Settings):
-    def make(role: Role, org: str = "", *, cut: set[str] | None = None) -> Caller:
-        return Caller(app, settings, role, org, cut=cut)
+    def make(role: Role, org: str = "", *, cut: set[str] | None = None, subject: str = "") -> Caller:
+        return Caller(app, settings, role, org, cut=cut, subject=subject)
 
     return make
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.api.conftest import BASE_URL
 from tests.api.test_access import CASE, RESULT
+from tests.api.test_clients import APPLICATION
 
 WISH = {"title": "More", "description": "d", "acceptance_criteria": ["a"]}
 URL = "https://git.example.com/acme/more"
@@ -23,6 +24,9 @@ async def makings(world):
         (f"/features/{world.feature['id']}/tests", CASE),
         (f"/testcases/{case['id']}/results", RESULT),
         (f"/features/{world.feature['id']}/builds", BUILD),
+        (f"/organizations/{world.org['id']}/invitations", {"email": "more@example.com", "role": "viewer"}),
+        (f"/organizations/{world.org['id']}/service-accounts", {"name": "ci", "role": "viewer"}),
+        (f"/organizations/{world.org['id']}/clients", APPLICATION),
         (f"/builds/{build['id']}/deploy", {"environment": "dev"}),
     ]
 
@@ -37,3 +41,4 @@ async def test_what_was_made_is_where_it_says(platform, operations, makings):
         assert again.headers["location"] == first.headers["location"]
         found = await platform.get(first.headers["location"])
         assert found.json()["data"]["id"] == first.json()["data"]["id"]
+        assert found.headers["etag"] == first.headers["etag"], path

@@ -7,6 +7,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from tests.api.test_access import CASE, RESULT
+from tests.api.test_clients import APPLICATION
 
 ROWS = 4
 
@@ -25,6 +26,13 @@ async def lists(world, platform, build_of) -> list[str]:
         await developer.made(f"/requirements/{world.requirement['id']}/features", feature)
         case = await developer.made(f"/features/{world.feature['id']}/tests", CASE)
         made = await build_of(world, f"5.0.{number}")
+        joined = await platform.made(
+            f"/organizations/{org}/invitations", {"email": f"{number}@example.com", "role": "viewer"}
+        )
+        accept = {"token": joined["token"], "name": "Somebody", "password": "correct horse"}
+        assert (await platform.post("/invitations/accept", accept)).status_code == 200
+        await platform.made(f"/organizations/{org}/service-accounts", {"name": "ci", "role": "viewer"})
+        await platform.made(f"/organizations/{org}/clients", APPLICATION)
     for _ in range(ROWS):
         await developer.made(f"/testcases/{case['id']}/results", RESULT)
         await developer.made(f"/builds/{made['build_id']}/deploy", {"environment": "dev"})
@@ -41,6 +49,7 @@ async def lists(world, platform, build_of) -> list[str]:
         f"/projects/{project_id}/deployments",
         f"/builds/{made['build_id']}/deployments",
         "/operations",
+        *(f"/organizations/{org}/{things}" for things in ("members", "invitations", "service-accounts", "clients")),
     ]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select
 
 from events.sweeper import Sweeper
 from runtime.ids import new_id, now
+from runtime.sealing import Sealer
 from storage.engine import Sessions, transaction
 from storage.models import IdempotencyKey, OutboxEntry
 from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
@@ -72,6 +73,6 @@ async def test_a_key_in_use_is_left_alone(rows):
         session.add(key("busy", timedelta(hours=1)))
     request = KeyedRequest("p", "busy", None, "POST", "/", b"")
     async with transaction(rows) as session:
-        assert await IdempotencyRepository(session).claim(request) is None
+        assert await IdempotencyRepository(session, Sealer([bytes(32)])).claim(request) is None
         assert await asyncio.wait_for(Sweeper(rows).sweep(), 5) == (0, 0)
     assert await left(rows) == (1, 0)

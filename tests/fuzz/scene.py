@@ -8,6 +8,8 @@ from sqlalchemy import update
 from api.openapi.walking import operations
 from storage.engine import transaction
 from storage.models import Project
+from tests.api.people import joined
+from tests.api.test_clients import APPLICATION
 
 CASE = {
     "name": "OAuth Login Flow",
@@ -17,15 +19,24 @@ CASE = {
 }
 RESULT = {"status": "passed", "duration_ms": 1, "assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
 
+CLIENTS = {
+    "invitation_id": ("/invitations", {"email": "ada@example.com", "role": "viewer"}),
+    "service_account_id": ("/service-accounts", {"name": "CI", "role": "developer"}),
+    "client_id": ("/clients", APPLICATION),
+}
 
-async def known_ids(world: Any, build_of: Any, rows: Any) -> dict[str, str]:
+
+async def known_ids(platform: Any, world: Any, build_of: Any, rows: Any) -> dict[str, str]:
     """Ids of things that exist, by the names that paths call them."""
     async with transaction(rows) as session:  # `build_of` numbers its build itself
         await session.execute(update(Project).values(last_build_number=1))
     built = await build_of(world, "1.2.0")
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
+    people = f"/organizations/{world.org['id']}"
     return {
+        **{name: (await platform.made(people + path, body))["id"] for name, (path, body) in CLIENTS.items()},
+        "user_id": (await joined(platform, world.org["id"], "fuzz@example.com"))["id"],
         "org_id": world.org["id"],
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],

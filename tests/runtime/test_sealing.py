@@ -52,3 +52,12 @@ def test_keys_come_from_the_settings_else_from_the_data_folder(tmp_path):
 def test_a_wrong_key_is_refused_by_name(tmp_path, text):
     with pytest.raises(DependencyError, match="DELIVERY_ENCRYPTION_KEYS"):
         load_sealer(Settings(data_dir=tmp_path, encryption_keys=text))
+
+
+def test_a_fingerprint_tells_a_text_again_also_after_a_rotation_and_to_nobody_without_a_key():
+    old, rotated = Sealer([OLD]), Sealer([NEW, OLD])
+    (before,) = old.fingerprints(b"hunter2", "c")
+    assert before in rotated.fingerprints(b"hunter2", "c")
+    assert before != rotated.fingerprints(b"hunter2", "c")[0]
+    assert before not in rotated.fingerprints(b"hunter3", "c") + rotated.fingerprints(b"hunter2", "d")
+    assert before not in Sealer([NEW]).fingerprints(b"hunter2", "c")

@@ -156,3 +156,23 @@ def test_a_wrong_setting_is_named(tmp_path: Path):
     done = StackProcess(tmp_path / "x", DELIVERY_API_PORT="eighty").run("up")
     assert done.returncode == 1
     assert "DELIVERY_API_PORT" in done.stderr
+
+
+def test_the_first_start_tells_the_admins_password_once_and_keeps_it_nowhere(stack: StackProcess):
+    parts = "postgres,migrations,bootstrap"
+    stack.up(only=parts)
+    password = told(stack.output.read_text())
+    again = stack.run("admin-password")
+    assert again.returncode == 0, again.stderr
+    assert told(again.stdout) != password
+    files = [path for path in stack.data.rglob("*") if path.is_file()]
+    assert [path for path in files if password.encode() in path.read_bytes()] == []
+    assert stack.data / "logs" / "bootstrap.log" in files
+    assert stack.end(signal.SIGTERM) == 0
+    assert "no stack runs" in stack.run("admin-password").stderr
+    stack.up(only=parts)
+    assert "password" not in stack.output.read_text()
+
+
+def told(output: str) -> str:
+    return output.split("platform admin admin@delivery.localhost with the password ")[1].split(maxsplit=1)[0]

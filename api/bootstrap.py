@@ -1,0 +1,103 @@
+"""`python -m api.bootstrap [reset]`: the first platform admin, or a new password for a platform admin.
+
+Prints a password at most once, on standard output; nothing else ever shows it. Run twice, also at the same moment, it
+makes one admin.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from api import changes
+from api.granting import end_tokens
+from domain.emails import normal_email
+from domain.errors import ConflictError, DeliveryError, NotFoundError
+from runtime.ids import new_id
+from runtime.logging import setup_logging
+from runtime.passwords import Passwords, new_password
+from runtime.settings import get_settings
+from storage.engine import Sessions, create_engine, create_sessions, transaction
+from storage.models import User
+from storage.repositories.users import UserRepository
+from storage.tenancy import PLATFORM
+
+
+async def first_admin(sessions: Sessions, email: str) -> str | None:
+    """Make the platform admin if there is none yet, and answer the password; None: there is one.
+
+    Raises:
+        ConflictError: somebody else has the address.
+    """
+    async with transaction(sessions) as session:
+        users = UserRepository(session, PLATFORM)
+        await users.hold_bootstrap()
+        if await users.platform_admins():
+            return None
+        await users.hold_email(email)
+        if await users.by_email(email):
+            raise ConflictError(
+                f"{email} is a user, and no platform admin; set DELIVERY_ADMIN_EMAIL to another address"
+            )
+        password = new_password()
+        password_hash = await Passwords().hash(password)
+        admin = User(
+            id=new_id(), email=email, name="Platform admin", password_hash=password_hash, is_platform_admin=True
+        )
+        await changes.add(session, admin)
+    return password
+
+
+async def reset_password(sessions: Sessions, email: str) -> str:
+    """A new password for a platform admin, who can log in with it; all tokens of theirs are refused from now on.
+
+    Raises:
+        NotFoundError: nobody of this address is a platform admin.
+    """
+    async with transaction(sessions) as session:
+        users = UserRepository(session, PLATFORM)
+        found = await users.by_email(email)
+        if found is None or not found.is_platform_admin:
+            raise NotFoundError(f"{email} is not a platform admin; name one with --email")
+        admin = await users.get(found.id, lock=True)
+        password = new_password()
+        changed = {"password_hash": await Passwords().hash(password), "disabled_at": None}
+        await changes.change(session, admin, changed)
+        await end_tokens(session, str(admin.id), None)
+    return password
+
+
+async def _run(url: str, email: str, *, reset: bool) -> str | None:
+    engine = create_engine(url, application_name="delivery-bootstrap", pool_size=1)
+    try:
+        sessions = create_sessions(engine)
+        return await (reset_password(sessions, email) if reset else first_admin(sessions, email))
+    finally:
+        await engine.dispose()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do it; the exit status is for the shell."""
+    settings = get_settings()
+    setup_logging(settings.log_level, service="bootstrap")
+    parser = argparse.ArgumentParser(prog="python -m api.bootstrap", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["reset"], help="a new password for a platform admin")
+    parser.add_argument("--email", default=settings.admin_email, help="of the admin; default DELIVERY_ADMIN_EMAIL")
+    options = parser.parse_args(arguments)
+    url = settings.database_url.get_secret_value()
+    if not url:
+        sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
+        return 2
+    try:
+        email = normal_email(options.email)
+        password = asyncio.run(_run(url, email, reset=options.command == "reset"))
+    except (DeliveryError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if password:
+        sys.stdout.write(f"platform admin {email} with the password {password}\n")
+        sys.stdout.write("It is shown this once: keep it, or make another one with `make admin-password`.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What is done to service accounts and applications alike."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import changes
+from api.auth.principal import Principal
+from api.granting import end_tokens, require_holds, require_may_give
+from domain.access import MemberRole, Role, Scope, granted, permissions_of
+from domain.errors import ConflictError, ErrorCode, UnprocessableError
+from runtime.credentials import CLIENT_SECRET, digest, new_secret
+from storage.models import Client
+from storage.repositories.clients import ClientKind, ClientRepository
+from storage.repositories.organizations import OrganizationRepository
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The clients of one kind of one organization, in one transaction, for one caller."""
+
+    session: AsyncSession
+    principal: Principal
+    organization_id: UUID
+    kind: ClientKind
+
+    async def add(self, row: Client, *, confidential: bool) -> str | None:
+        """Insert one; its secret, if it has one, is known to the caller alone.
+
+        Raises:
+            NotFoundError: there is no such organization.
+        """
+        await OrganizationRepository(self.session, self.principal.tenant).get(self.organization_id)
+        secret = new_secret(CLIENT_SECRET) if confidential else None
+        row.secret_hash = digest(secret) if secret else None
+        await changes.add(self.session, row)
+        return secret
+
+    async def held(self, client_id: UUID) -> Client:
+        """One, locked.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        clients = ClientRepository(self.session, self.principal.tenant)
+        return await clients.of(self.organization_id, self.kind, client_id, lock=True)
+
+    async def new_secret(self, row: Client) -> str:
+        """A new secret; the old one is worth nothing from the commit on. Tokens that were issued run out by themselves.
+
+        Raises:
+            ConflictError: INVALID_STATE, it is deleted, or public.
+            ForbiddenError: it may do more than the caller.
+        """
+        refuse_disabled(row)
+        if row.secret_hash is None:
+            raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
+        require_holds(self.principal, _powers(row))  # whoever has the secret has these
+        secret = new_secret(CLIENT_SECRET)
+        await changes.change(self.session, row, {"secret_hash": digest(secret)})
+        return secret
+
+    async def disable(self, row: Client, at: datetime) -> None:
+        """Delete one: it stays in the records, and neither it nor its tokens are accepted from the commit on."""
+        if row.disabled_at is None:
+            await changes.change(self.session, row, {"disabled_at": at})
+            await end_tokens(self.session, str(row.id), self.organization_id, at=at)
+
+    async def change(self, row: Client, values: dict[str, Any]) -> None:
+        """Other values; a service account that may do less than before has to fetch new tokens.
+
+        Raises:
+            ConflictError: INVALID_STATE, it is deleted.
+        """
+        refuse_disabled(row)
+        before = _powers(row)
+        await changes.change(self.session, row, values)
+        if before - _powers(row):
+            await end_tokens(self.session, str(row.id), self.organization_id)
+
+
+def scopes_of(principal: Principal, role: MemberRole, scopes: list[Scope] | None) -> list[Scope]:
+    """The scopes of a service account, checked.
+
+    Args:
+        principal: who gives them.
+        role: of the account.
+        scopes: asked for; None: all that the role grants.
+
+    Raises:
+        ForbiddenError: the giver does not hold all of it.
+        UnprocessableError: the role does not grant them.
+    """
+    require_may_give(principal, role)
+    grants = permissions_of(Role(role))
+    wanted = sorted(grants) if scopes is None else scopes
+    if beyond := sorted(set(wanted) - grants):
+        raise UnprocessableError(
+            f"the role {role} does not grant {', '.join(beyond)}; leave them out, or choose another role",
+            details={"field": "scopes", "role": role, "beyond": beyond},
+        )
+    require_holds(principal, wanted)
+    return wanted
+
+
+def refuse_disabled(row: Client) -> None:
+    """Raise `ConflictError(INVALID_STATE)` for a deleted client."""
+    if row.disabled_at is not None:
+        raise ConflictError("it is deleted; make a new one", code=ErrorCode.INVALID_STATE)
+
+
+def _powers(row: Client) -> frozenset[Scope]:
+    """What it may do by itself; an application may nothing."""
+    return granted(Role(row.role), row.scopes) if row.role else frozenset()

@@ -1,0 +1,73 @@
+"""The user whom a request speaks for: who that is, and what they change about themselves."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import changes
+from api.auth.principal import Principal
+from api.errors import InvalidRequestError
+from api.etags import Condition
+from api.granting import end_tokens
+from api.schemas.users import MePatch, MeView
+from domain.errors import ForbiddenError, NotFoundError
+from runtime.passwords import Passwords
+from storage.models import User
+from storage.repositories.memberships import MembershipRepository
+from storage.repositories.organizations import OrganizationRepository
+from storage.repositories.users import UserRepository
+from storage.tenancy import PLATFORM
+
+_BOTH: Final = frozenset({"password", "current_password"})
+
+
+class Me:
+    """One principal in one transaction. Their own rows are theirs in whichever organization they are."""
+
+    def __init__(self, session: AsyncSession, principal: Principal) -> None:
+        self._session = session
+        self._principal = principal
+
+    async def view(self) -> MeView:
+        """Who it is, their organizations, what their credentials carry."""
+        return await self._view(await self._user())
+
+    async def change(self, body: MePatch, precondition: Condition, passwords: Passwords) -> MeView:
+        """Another name, another password. All tokens that were issued before a new password are refused.
+
+        Raises:
+            ForbiddenError: it is no user of ours.
+            InvalidRequestError: the present password is missing or another one.
+        """
+        user = await self._user(lock=True)
+        if user is None:
+            raise ForbiddenError("only users can change themselves here; these credentials are not those of one")
+        precondition.check(await self._view(user))
+        values = {"name": body.name} if "name" in body.model_fields_set else {}
+        if _BOTH & body.model_fields_set:
+            values["password_hash"] = await self._new_password(user, body, passwords)
+            await end_tokens(self._session, str(user.id), None)
+        await changes.change(self._session, user, values)
+        return await self._view(user)
+
+    async def _new_password(self, user: User, body: MePatch, passwords: Passwords) -> str:
+        for field in _BOTH - body.model_fields_set:
+            raise InvalidRequestError(field, "a new password needs both: password and current_password", code="missing")
+        if not await passwords.verify(user.password_hash, body.current_password.get_secret_value()):
+            raise InvalidRequestError("current_password", "is not your present password", code="password_wrong")
+        return await passwords.hash(body.password.get_secret_value())
+
+    async def _view(self, user: User | None) -> MeView:
+        memberships = [] if user is None else await MembershipRepository(self._session, PLATFORM).of_user(user.id)
+        ids = [membership.organization_id for membership in memberships]
+        organizations = await OrganizationRepository(self._session, PLATFORM).several(ids) if ids else []
+        by_id = {organization.id: organization for organization in organizations}
+        return MeView.of(self._principal, user, [(one, by_id[one.organization_id]) for one in memberships])
+
+    async def _user(self, *, lock: bool = False) -> User | None:
+        """None: a service account, or somebody whom another issuer knows."""
+        try:
+            return await UserRepository(self._session, PLATFORM).get(UUID(self._principal.subject), lock=lock)
+        except (ValueError, NotFoundError):
+            return None

@@ -1,0 +1,137 @@
+"""Invitations into an organization: make, get, list, revoke; accept."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import changes
+from api.auth.permissions import OrganizationsAdmin
+from api.commands import Idempotent, IdempotentOf
+from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
+from api.etags import Precondition
+from api.invitations import invite
+from api.joining import Joining
+from api.links import location
+from api.paging import WantedPage
+from api.parts import AppParts
+from api.schemas.invitations import InvitationAccept, InvitationCreate, InvitationMade, InvitationView
+from api.schemas.members import MemberView
+from api.version import PREFIX
+from domain.errors import ConflictError, ErrorCode, NotFoundError
+from runtime.credentials import INVITATION, digest, new_secret
+from runtime.ids import now
+from storage.engine import transaction
+from storage.models import Invitation
+from storage.repositories.invitations import InvitationRepository, InvitationStatus
+from storage.repositories.organizations import OrganizationRepository
+
+router = APIRouter(tags=["Members"])
+# For strangers: the token says who they are.
+open_router = APIRouter(tags=["Members"])
+ACCEPT = "/invitations/accept"
+
+
+@router.get(
+    "/organizations/{org_id}/invitations", summary="List invitations", response_model=PageEnvelope[InvitationView]
+)
+async def list_invitations(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OrganizationsAdmin,
+    org_id: UUID,
+    page: WantedPage,
+    status: InvitationStatus | None = None,
+) -> Response:
+    """The invitations of an organization, newest first."""
+    principal.require_organization(org_id)
+    at = now()
+    async with transaction(parts.sessions) as session:
+        await OrganizationRepository(session, principal.tenant).get(org_id)
+        found = await InvitationRepository(session, principal.tenant).search(org_id, status=status, at=at, request=page)
+    return reply_page(request, found, [InvitationView.of(row, at) for row in found.rows])
+
+
+@router.post(
+    "/organizations/{org_id}/invitations",
+    summary="Invite somebody",
+    status_code=201,
+    response_model=Envelope[InvitationMade],
+)
+async def create_invitation(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OrganizationsAdmin,
+    command: Idempotent,
+    org_id: UUID,
+    body: InvitationCreate,
+) -> Response:
+    """Offers a seat for seven days. The token is shown in this answer and never again: hand it to whom it is for."""
+    principal.require_organization(org_id)
+
+    async def carry_out(session: AsyncSession) -> Response:
+        token, at = new_secret(INVITATION), now()
+        row = await invite(session, principal, org_id, body, token=token, at=at)
+        address = f"{parts.settings.base_url}{PREFIX}{ACCEPT}"
+        made = InvitationMade.with_token(row, at, token=token, accept_url=address)
+        headers = location(request, f"/organizations/{org_id}/invitations/{row.id}")
+        return reply(request, Prepared.shown_once(made, InvitationView.of(row, at)), status=201, headers=headers)
+
+    return await command.run(carry_out)
+
+
+@router.get(
+    "/organizations/{org_id}/invitations/{invitation_id}",
+    summary="Get an invitation",
+    response_model=Envelope[InvitationView],
+)
+async def get_invitation(
+    *, request: Request, parts: AppParts, principal: OrganizationsAdmin, org_id: UUID, invitation_id: UUID
+) -> Response:
+    """Whom it is for, and what became of it; never its token."""
+    principal.require_organization(org_id)
+    async with transaction(parts.sessions) as session:
+        row = await InvitationRepository(session, principal.tenant).get(invitation_id)
+        _check_place(row, org_id)
+    return reply(request, InvitationView.of(row, now()))
+
+
+@router.delete("/organizations/{org_id}/invitations/{invitation_id}", summary="Revoke an invitation", status_code=204)
+async def revoke_invitation(
+    *, parts: AppParts, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, invitation_id: UUID
+) -> Response:
+    """Its token is worth nothing any more. An accepted one cannot be revoked: remove the member."""
+    principal.require_organization(org_id)
+    async with transaction(parts.sessions) as session:
+        row = await InvitationRepository(session, principal.tenant).get(invitation_id, lock=True)
+        _check_place(row, org_id)
+        precondition.check(InvitationView.of(row, now()))
+        if row.accepted_at is not None:
+            raise ConflictError("the invitation is accepted; remove the member", code=ErrorCode.INVALID_STATE)
+        if row.revoked_at is None:
+            await changes.change(session, row, {"revoked_at": now()})
+    return Response(status_code=204)
+
+
+@open_router.post(ACCEPT, summary="Accept an invitation", response_model=Envelope[MemberView])
+async def accept_invitation(
+    request: Request, parts: AppParts, command_of: IdempotentOf, body: InvitationAccept
+) -> Response:
+    """Without credentials: the token is one. Makes you a member, and a user if there is none of this address yet.
+
+    A user that exists already has to be shown to be yours by its password.
+    """
+    command = await command_of(f"invitation/{digest(body.token.get_secret_value())}")
+
+    async def carry_out(session: AsyncSession) -> Response:
+        return reply(request, await Joining(parts, session, body, now()).join())
+
+    return await command.run(carry_out)
+
+
+def _check_place(row: Invitation, organization_id: UUID) -> None:
+    """For platform admins, who see the invitations of all: this one is found where it is."""
+    if row.organization_id != organization_id:
+        raise NotFoundError(f"invitation {row.id} does not exist")

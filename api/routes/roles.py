@@ -1,0 +1,28 @@
+"""The published table of roles."""
+
+from fastapi import APIRouter, Request, Response
+
+from api.auth.permissions import Authenticated
+from api.envelope import Envelope, reply
+from api.schemas.roles import RoleView
+from domain.access import DESCRIPTIONS, GRANTS, MemberRole
+
+_ASSIGNABLE = frozenset(role.value for role in MemberRole)
+router = APIRouter(tags=["Roles"])
+
+
+@router.get("/roles", summary="List roles", response_model=Envelope[list[RoleView]])
+async def list_roles(request: Request, _: Authenticated) -> Response:
+    """Every role and what it grants, the least first. What a token carries is that, cut down to its scopes."""
+    return reply(
+        request,
+        [
+            RoleView(
+                name=role,
+                description=DESCRIPTIONS[role],
+                assignable=role.value in _ASSIGNABLE,
+                permissions=sorted(scopes),
+            )
+            for role, scopes in GRANTS.items()
+        ],
+    )

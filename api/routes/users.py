@@ -1,0 +1,41 @@
+"""Whoever asks: who they are, and what they change about themselves."""
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.permissions import Authenticated
+from api.commands import Idempotent
+from api.envelope import Envelope, reply
+from api.etags import Precondition
+from api.me import Me
+from api.parts import AppParts
+from api.schemas.users import MePatch, MeView
+from storage.engine import transaction
+
+router = APIRouter(tags=["Users"])
+
+
+@router.get("/users/me", summary="Who am I", response_model=Envelope[MeView])
+async def get_me(request: Request, parts: AppParts, principal: Authenticated) -> Response:
+    """The user of these credentials, their organizations, and what the credentials carry."""
+    async with transaction(parts.sessions) as session:
+        view = await Me(session, principal).view()
+    return reply(request, view)
+
+
+@router.patch("/users/me", summary="Change yourself", response_model=Envelope[MeView])
+async def change_me(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: Authenticated,
+    command: Idempotent,
+    precondition: Precondition,
+    body: MePatch,
+) -> Response:
+    """Name and password. A new password ends all of your tokens, these credentials too: log in again."""
+
+    async def carry_out(session: AsyncSession) -> Response:
+        return reply(request, await Me(session, principal).change(body, precondition, parts.passwords))
+
+    return await command.run(carry_out)

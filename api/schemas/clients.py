@@ -1,0 +1,145 @@
+"""Service accounts and applications on the wire. A secret is shown once, in the answer that makes it."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from api.schemas.base import MAX_LINE, MAX_URL, Body, NotBlank, Storable, Timestamp, View
+from api.schemas.patches import Patch
+from api.schemas.people import Scopes
+from domain.access import MemberRole, Scope
+from domain.redirects import PATTERN, check_redirect
+from storage.models import Client
+
+MAX_REDIRECTS = 20
+
+
+class ApplicationType(StrEnum):
+    """Whether an application can keep a secret (RFC 6749, 2.1)."""
+
+    PUBLIC = "public"
+    CONFIDENTIAL = "confidential"
+
+
+class ClientStatus(StrEnum):
+    """Deleted ones are disabled: they are not listed by default, and cannot be used."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+def _each_once(uris: list[str]) -> list[str]:
+    if len(set(uris)) < len(uris):
+        raise ValueError("must not name an address twice")
+    return uris
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), Storable, NotBlank]
+RedirectUri = Annotated[str, StringConstraints(pattern=PATTERN, max_length=MAX_URL), AfterValidator(check_redirect)]
+RedirectUris = Annotated[list[RedirectUri], Field(min_length=1, max_length=MAX_REDIRECTS), AfterValidator(_each_once)]
+
+
+class ServiceAccountCreate(Body):
+    """A program and what it may do: its role, cut down to `scopes` (left out: all that the role grants)."""
+
+    name: Name
+    role: MemberRole
+    scopes: Scopes | None = None
+
+
+class ServiceAccountPatch(Patch):
+    """What to change about a service account. Taking something away ends its present tokens."""
+
+    name: Name = ""
+    role: MemberRole = MemberRole.VIEWER
+    scopes: Scopes = Field(default_factory=list)
+
+
+class ApplicationCreate(Body):
+    """An application: where it is sent back to, exactly as it will ask, and what it may ask of its users."""
+
+    name: Name
+    type: ApplicationType
+    redirect_uris: RedirectUris
+    scopes: Annotated[Scopes, Field(min_length=1)]
+
+
+class ApplicationPatch(Patch):
+    """What to change about an application. Its type stays."""
+
+    name: Name = ""
+    redirect_uris: RedirectUris = Field(default_factory=list)
+    scopes: Annotated[Scopes, Field(min_length=1)] = Field(default_factory=list)
+
+
+class _ClientView(View):
+    """What both kinds have; `client_id` is the id."""
+
+    id: UUID
+    client_id: UUID
+    organization_id: UUID
+    name: str
+    scopes: list[Scope]
+    status: ClientStatus
+    created_by: str
+    created_at: Timestamp
+    updated_at: Timestamp
+    disabled_at: Timestamp | None
+
+
+class ServiceAccountView(_ClientView):
+    """A program that acts for itself."""
+
+    role: MemberRole
+
+    @classmethod
+    def of(cls, row: Client) -> Self:
+        """From its row."""
+        return cls.model_validate({**_columns(row), "role": row.role})
+
+
+class ServiceAccountMade(ServiceAccountView):
+    """A service account and its secret, which is not shown again."""
+
+    client_secret: str
+
+    @classmethod
+    def with_secret(cls, row: Client, secret: str) -> Self:
+        """The one answer that shows it."""
+        return cls.model_validate({**_columns(row), "role": row.role, "client_secret": secret})
+
+
+class ApplicationView(_ClientView):
+    """A program that acts for whoever logs in to it."""
+
+    type: ApplicationType
+    redirect_uris: list[str]
+
+    @classmethod
+    def of(cls, row: Client) -> Self:
+        """From its row."""
+        return cls.model_validate(_application(row))
+
+
+class ApplicationMade(ApplicationView):
+    """An application and its secret, which is not shown again; a public one has none."""
+
+    client_secret: str | None
+
+    @classmethod
+    def with_secret(cls, row: Client, secret: str | None) -> Self:
+        """The one answer that shows it."""
+        return cls.model_validate({**_application(row), "client_secret": secret})
+
+
+def _application(row: Client) -> dict[str, Any]:
+    kind = ApplicationType.PUBLIC if row.secret_hash is None else ApplicationType.CONFIDENTIAL
+    return {**_columns(row), "type": kind, "redirect_uris": row.redirect_uris}
+
+
+def _columns(row: Client) -> dict[str, Any]:
+    names = _ClientView.model_fields.keys() - {"client_id", "status"}
+    status = ClientStatus.ACTIVE if row.disabled_at is None else ClientStatus.DISABLED
+    return {"client_id": row.id, "status": status, **{name: getattr(row, name) for name in names}}

@@ -1,0 +1,68 @@
+"""Invitations on the wire. The token is shown once, in the answer that makes it."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import SecretStr, StringConstraints
+
+from api.schemas.base import Body, Timestamp, View
+from api.schemas.people import Email, GivenPassword, PersonName
+from domain.access import MemberRole
+from storage.models import Invitation
+from storage.repositories.invitations import InvitationStatus, status_of
+
+MAX_TOKEN = 100
+
+
+class InvitationCreate(Body):
+    """Whom to invite, as what."""
+
+    email: Email
+    role: MemberRole
+
+
+class InvitationAccept(Body):
+    """The token, and who takes the seat: a new user chooses name and password, a known one shows the password."""
+
+    token: Annotated[SecretStr, StringConstraints(min_length=1, max_length=MAX_TOKEN)]
+    name: PersonName | None = None
+    password: GivenPassword
+
+
+class InvitationView(View):
+    """An invitation, and what became of it."""
+
+    id: UUID
+    organization_id: UUID
+    email: str
+    role: MemberRole
+    status: InvitationStatus
+    invited_by: str
+    expires_at: Timestamp
+    accepted_at: Timestamp | None
+    revoked_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, row: Invitation, at: datetime) -> Self:
+        """As it is at a moment."""
+        return cls(**_columns(row, at))
+
+
+class InvitationMade(InvitationView):
+    """A new invitation: hand `token` to whom it is for. It is posted to `accept_url`, and is not shown again."""
+
+    token: str
+    accept_url: str
+
+    @classmethod
+    def with_token(cls, row: Invitation, at: datetime, *, token: str, accept_url: str) -> Self:
+        """The one answer that shows it."""
+        return cls(**_columns(row, at), token=token, accept_url=accept_url)
+
+
+def _columns(row: Invitation, at: datetime) -> dict[str, object]:
+    names = InvitationView.model_fields.keys() - {"status"}
+    return {"status": status_of(row, at), **{name: getattr(row, name) for name in names}}

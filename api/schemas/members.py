@@ -1,0 +1,40 @@
+"""Members of an organization on the wire."""
+
+from typing import Self
+from uuid import UUID
+
+from api.schemas.base import Timestamp, View
+from api.schemas.patches import Patch
+from domain.access import MemberRole
+from storage.models import Membership, User
+
+
+class MemberPatch(Patch):
+    """What to change about a member."""
+
+    role: MemberRole = MemberRole.VIEWER
+
+
+class MemberView(View):
+    """A user as a member of an organization; `id` is the user's."""
+
+    id: UUID
+    organization_id: UUID
+    email: str
+    name: str
+    role: MemberRole
+    joined_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, membership: Membership, user: User) -> Self:
+        """Both rows in one."""
+        return cls(
+            id=user.id,
+            organization_id=membership.organization_id,
+            email=user.email,
+            name=user.name,
+            role=MemberRole(membership.role),
+            joined_at=membership.created_at,
+            updated_at=membership.updated_at,
+        )

@@ -1,0 +1,49 @@
+"""Where an application may have its users sent back to (RFC 9700, 2.1): compared exactly, so written exactly."""
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+# RFC 3986's characters and no others; the fragment belongs to the answer (RFC 6749, 3.1.2).
+PATTERN: Final = r"^https?://[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+$"
+_ADDRESS = re.compile(PATTERN)
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def check_redirect(uri: str) -> str:
+    """The address, if users can be sent there.
+
+    Raises:
+        ValueError: it is not absolute, not https (http to this very machine is good too: RFC 8252, 7.3), has a
+            fragment, a user or a wildcard.
+    """
+    if not _ADDRESS.fullmatch(uri):
+        raise ValueError("must be https://... (or http:// to a loopback address), without a fragment")
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    if "@" in parts.netloc or not _is_host(host) or parts.netloc.endswith(":"):
+        raise ValueError("must name one host, without user, password or wildcard")
+    if parts.port == 0:
+        raise ValueError("must not have the port 0")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("must be https: plain http is for loopback addresses only")
+    return uri
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return _address(host) is not None
+    return bool(_HOST.fullmatch(host))
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 
 from api.protocol import EnvelopedHttp
+from tests.support.waiting import until
 
 
 @asynccontextmanager
@@ -18,6 +19,7 @@ async def served(app: Any, **options: Any) -> AsyncIterator[int]:
     server = uvicorn.Server(config)
     listener = config.bind_socket()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await until(lambda: server.started)
     try:
         yield listener.getsockname()[1]
     finally:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -51,6 +52,7 @@ from events.relay import Relay
 from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from runtime import guards
 from runtime.logging import setup_logging
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
@@ -258,15 +260,19 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def main() -> None:
-    """Entry point."""
+def main() -> int:
+    """Entry point; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="worker", description=__doc__)
     parser.add_argument("--role", choices=("control", "build", "all"), default="all")
     role: str = parser.parse_args().role
     settings = get_settings()
     setup_logging(settings.log_level, service="worker")
+    if found := guards.faults(settings, guards.BUILD_WORKER if role == "build" else guards.WORKER):
+        sys.stderr.write(guards.report(found))
+        return 2
     asyncio.run(run(settings, role))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,6 +8,7 @@ import uvicorn
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
 from api.protocol import EnvelopedHttp
+from runtime import guards
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
 
@@ -23,6 +24,9 @@ def main() -> int:
     """Serve; the exit status is for the shell."""
     settings = get_settings()
     setup_logging(settings.log_level, service="api")
+    if found := guards.faults(settings, guards.API):
+        sys.stderr.write(guards.report(found))
+        return 2
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
         return 2

@@ -14,7 +14,7 @@ from runtime.settings import get_settings
 
 GRACE_S = 5
 IDLE_S = 75
-# The application refuses what is too much in its envelope (api/middleware.py); this plain net is below it.
+# The application refuses what is too much (api/middleware.py); this net of the server's own is below it.
 MAX_CONNECTIONS = 2 * MAX_REQUESTS
 # A client that takes nothing of what is sent to it for so long is gone.
 STALLED_MS = 60_000

@@ -10,9 +10,11 @@ import hashlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,11 @@ from events.relay import Relay
 from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from runtime import guards
 from runtime.logging import setup_logging
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
+from runtime.temporal_rotation import Rotation
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
 from storage.repositories.project_removal import CHANNEL
@@ -79,7 +83,6 @@ def control_side(
     *,
     settings: Settings,
     sessions: Sessions,
-    client: Client,
     prober: Prober,
     prometheus: PrometheusMetrics,
     bell: Listener,
@@ -102,7 +105,7 @@ def control_side(
     releases = ReleaseActivities(sessions, stopper)
     analysis = AnalysisActivities(sessions, metric_providers(router, prometheus))
     traffic = TrafficActivities(sessions, router, writer, prober)
-    environments = EnvironmentActivities(sessions, client)
+    environments = EnvironmentActivities(sessions)
     records = BuildRecordActivities(sessions)
     return (keeper, ProjectRemover(sessions, stopper, writer, bell)), [
         ProjectionActivities(sessions).record_progress,
@@ -192,11 +195,14 @@ async def run(settings: Settings, role: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        rotation = Rotation(settings)
         client = await connect_temporal(settings)
+        workers: list[Worker] = []
         if role in ("control", "all"):
-            await _enter_control(stack, settings, client)
+            workers.append(await _enter_control(stack, settings, client))
         if role in ("build", "all"):
-            await _enter_build(stack, settings, client)
+            workers.extend(await _enter_build(stack, settings, client))
+        stack.push_async_callback(_stop, asyncio.create_task(rotation.run(partial(_hand_over, workers))))
         ready = settings.data_dir / "run" / "worker.ready"
         ready.parent.mkdir(parents=True, exist_ok=True)
         ready.write_text(str(os.getpid()), encoding="utf-8")
@@ -206,7 +212,12 @@ async def run(settings: Settings, role: str) -> None:
         log.info("worker.stopping")
 
 
-async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> None:
+def _hand_over(workers: Sequence[Worker], client: Client) -> None:
+    for worker in workers:
+        worker.client = client
+
+
+async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> Worker:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, application_name="worker")
     stack.push_async_callback(engine.dispose)
@@ -221,7 +232,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     bell = Listener(url, CHANNEL)
     stack.push_async_callback(bell.close)
     keepers, activities = control_side(
-        settings=settings, sessions=sessions, client=client, prober=prober, prometheus=prometheus, bell=bell
+        settings=settings, sessions=sessions, prober=prober, prometheus=prometheus, bell=bell
     )
     jobs = (
         Relay(sessions, operations, listener).run(),
@@ -231,15 +242,17 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     )
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    await stack.enter_async_context(control_worker(client, activities))
+    return await stack.enter_async_context(control_worker(client, activities))
 
 
-async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> None:
+async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     sweep = WorkspaceSweep(BuildFolders(settings.data_dir), Operations(settings, Connection(settings)).is_running)
     stack.push_async_callback(_stop, asyncio.create_task(sweep.run()))
     activities = build_activities(settings)
-    for queue in (BUILD_QUEUE, own_queue(settings)):
+    return [
         await stack.enter_async_context(build_worker(client, queue, activities))
+        for queue in (BUILD_QUEUE, own_queue(settings))
+    ]
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -247,15 +260,19 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def main() -> None:
-    """Entry point."""
+def main() -> int:
+    """Entry point; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="worker", description=__doc__)
     parser.add_argument("--role", choices=("control", "build", "all"), default="all")
     role: str = parser.parse_args().role
     settings = get_settings()
     setup_logging(settings.log_level, service="worker")
+    if found := guards.faults(settings, guards.BUILD_WORKER if role == "build" else guards.WORKER):
+        sys.stderr.write(guards.report(found))
+        return 2
     asyncio.run(run(settings, role))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio import activity
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -46,9 +47,8 @@ from storage.tenancy import PLATFORM
 class EnvironmentActivities:
     """Signals with start: the entity exists from the first message on."""
 
-    def __init__(self, sessions: Sessions, client: Client) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._client = client
 
     @implements(REQUEST_TURN)
     @reported
@@ -78,7 +78,7 @@ class EnvironmentActivities:
     @reported
     async def check_holder(self, request: HolderCheck) -> HolderState:
         try:
-            seen = await self._client.get_workflow_handle(request.workflow_id).describe()
+            seen = await activity.client().get_workflow_handle(request.workflow_id).describe()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return HolderState(running=False)
@@ -108,7 +108,7 @@ class EnvironmentActivities:
             project_slug=message.project_slug,
             environment=message.environment,
         )
-        await self._client.start_workflow(
+        await activity.client().start_workflow(
             WorkflowName.ENVIRONMENT,
             state,
             id=environment_workflow_id(state.environment_id),

@@ -10,12 +10,13 @@ import uvicorn
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
 from api.protocol import EnvelopedHttp
+from runtime import guards
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
 
 GRACE_S = 5
 IDLE_S = 75
-# The application refuses what is too much in its envelope (api/middleware.py); this plain net is below it.
+# The application refuses what is too much (api/middleware.py); this net of the server's own is below it.
 MAX_CONNECTIONS = 2 * MAX_REQUESTS
 # A client that takes nothing of what is sent to it for so long is gone.
 STALLED_MS = 60_000
@@ -37,6 +38,9 @@ def main() -> int:
     """Serve; the exit status is for the shell."""
     settings = get_settings()
     setup_logging(settings.log_level, service="api")
+    if found := guards.faults(settings, guards.API):
+        sys.stderr.write(guards.report(found))
+        return 2
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
         return 2

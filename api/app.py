@@ -7,11 +7,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi import Depends, FastAPI
 
-from api import docs, errors
+from api import codec, docs, errors
 from api.auth.permissions import authenticate, documented_schemes
 from api.auth.tokens import TokenVerifier
 from api.envelope import ErrorEnvelope
 from api.guards import AddressGuard, HeadAsGet, known_query, plain_query
+from api.headers import SecurityHeaders
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
@@ -108,6 +109,7 @@ def create_app(
         app.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    app.include_router(codec.router, dependencies=[Depends(known_query)])
     docs.install(app)
     served.install(app)
     errors.install(app, authenticate)
@@ -117,7 +119,10 @@ def create_app(
     app.add_middleware(RetiredVersions)
     app.add_middleware(DeprecationHeaders, settings=settings)
     app.add_middleware(HeadAsGet)
+    if origins := settings.temporal_codec_origins.replace(",", " ").split():
+        app.add_middleware(codec.CodecCors, origins=origins)
     app.add_middleware(RequestContext)
+    app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
     return app
 
 

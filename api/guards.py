@@ -17,6 +17,7 @@ from domain.errors import ErrorCode, NotFoundError
 
 MAX_ADDRESS = 8192
 MAX_HEADERS = 32 * 1024
+MAX_HEADER_LINES = 100
 # Python also reads {...}, urn:uuid:... and digits without hyphens.
 _BARE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -109,6 +110,9 @@ def _refusal(scope: Scope) -> Response | None:
     if len(scope.get("raw_path") or scope["path"].encode()) + len(query) > MAX_ADDRESS:
         message = f"the address is longer than {MAX_ADDRESS} bytes"
         return error_response(Request(scope), 414, ErrorCode.PAYLOAD_TOO_LARGE, message)
+    if len(scope["headers"]) > MAX_HEADER_LINES:
+        message = f"there are more than {MAX_HEADER_LINES} headers"
+        return error_response(Request(scope), 431, ErrorCode.PAYLOAD_TOO_LARGE, message)
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         message = f"the headers are larger than {MAX_HEADERS} bytes together"
         return error_response(Request(scope), 431, ErrorCode.PAYLOAD_TOO_LARGE, message)

@@ -1,33 +1,121 @@
-"""What is not even HTTP is refused in the envelope too: no application sees it, so the server itself has to."""
+"""What no application sees is refused in the envelope too, by the server: no HTTP, endless heads, a full house."""
+
+import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.envelope import JSON, ErrorBody, ErrorEnvelope, Meta
+from api.headers import for_data
 from api.version import API_VERSION
 from domain.errors import ErrorCode
 from runtime.ids import new_id, now
 
+# Far more than AddressGuard lets through; this net keeps the memory that a head can take.
+MAX_HEAD = 128 * 1024
+HEAD_LIMIT_S = 30.0
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
 
 class EnvelopedHttp(HttpToolsProtocol):
-    """uvicorn's protocol, with our words for what cannot be parsed; the connection is closed as before."""
+    """uvicorn's protocol, with limits for a request's head, and our words for what is refused."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._most, self.limit_concurrency = self.limit_concurrency, None  # uvicorn's own words are plain text
+        self._head: int | None = None  # bytes of an unfinished head but those of its first piece; None: there is none
+        self._head_limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        """A new connection has to say something."""
+        super().connection_made(transport)
+        self._head_limit = self.loop.call_later(HEAD_LIMIT_S, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """A head that was unfinished before and is so after these bytes has grown by them."""
+        before = self._head
+        super().data_received(data)
+        if self._head is not None and before is not None:
+            self._head = before + len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(431, ErrorCode.PAYLOAD_TOO_LARGE, f"the request line and headers pass {MAX_HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._end_head()
+        self._head = 0
+        self._head_limit = self.loop.call_later(HEAD_LIMIT_S, self._too_slow)
+
+    def on_headers_complete(self) -> None:
+        """The application is called, or what answers in its place when there are too many connections."""
+        self._end_head()
+        app = self.app
+        if self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most:
+            self.logger.warning("Exceeded concurrency limit.")
+            self.app = _full_house
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
 
     def send_400_response(self, msg: str) -> None:
         """Say 400 with a request id of its own; whatever id the client sent was not read."""
-        request_id = f"req-{new_id()}"
-        body = refusal(f"{msg} Check the request line, its encoding and length, and the headers", request_id).encode()
-        head = [
-            "HTTP/1.1 400 Bad Request",
-            f"content-type: {JSON}",
-            f"content-length: {len(body)}",
-            f"x-request-id: {request_id}",
-            "connection: close",
-        ]
-        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
+        message = f"{msg} Check the request line, its encoding and length, and the headers"
+        self._refuse(400, ErrorCode.VALIDATION_ERROR, message)
+
+    def _end_head(self) -> None:
+        self._head = None
+        if self._head_limit is not None:
+            self._head_limit.cancel()
+            self._head_limit = None
+
+    def _too_slow(self) -> None:
+        message = f"the request line and headers did not arrive within {HEAD_LIMIT_S:.0f} s"
+        self._refuse(408, ErrorCode.TIMEOUT, message)
+
+    def _refuse(self, status: int, code: ErrorCode, message: str) -> None:
+        self._end_head()
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer is under way; ours would stand in the middle of it
+            return
+        head, body = refusal(status, code, message)
+        lines = [f"HTTP/1.1 {status} {_REASONS[status]}".encode()]
+        lines += [name + b": " + value for name, value in (*head, (b"connection", b"close"))]
+        self.transport.write(b"\r\n".join([*lines, b"", b""]) + body)
         self.transport.close()
 
 
-def refusal(message: str, request_id: str) -> str:
-    """The envelope for a request that has no scope."""
-    error = ErrorBody(code=ErrorCode.VALIDATION_ERROR, message=message)
+async def _full_house(scope: Any, receive: Any, send: Any) -> None:
+    del scope, receive  # nobody reads what it asks for
+    head, body = refusal(503, ErrorCode.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment")
+    extra = [(b"retry-after", b"1"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": [*head, *extra]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def refusal(status: int, code: ErrorCode, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and envelope for a request that no application has seen."""
+    request_id = f"req-{new_id()}"
+    error = ErrorBody(code=code, message=message)
     meta = Meta(timestamp=now(), request_id=request_id, version=API_VERSION)
-    return ErrorEnvelope(success=False, status=400, error=error, meta=meta).model_dump_json()
+    body = ErrorEnvelope(success=False, status=status, error=error, meta=meta).model_dump_json().encode()
+    head = [
+        (b"content-type", JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        *for_data(https=False),
+    ]
+    return head, body

@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.errors import DependencyError
 from runtime.settings import Settings
 from runtime.temporal import check_temporal, connect_temporal
+from runtime.temporal_rotation import Rotation
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +28,11 @@ DOWN = frozenset(
 
 
 class Connection:
-    """Connects at the first use and again after a failure."""
+    """Connects at the first use, again after a failure, and with new certificates when their files were replaced."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rotation = Rotation(settings)
         self._client: Client | None = None
         self._lock = asyncio.Lock()
 
@@ -39,6 +41,8 @@ class Connection:
         async with self._lock:
             if self._client is None:
                 self._client = await connect_temporal(self._settings)
+            elif (rotated := await self._rotation.look_if_due()) is not None:
+                self._client = rotated
             return self._client
 
     async def check(self, limit_s: float) -> None:

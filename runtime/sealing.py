@@ -5,7 +5,6 @@ the secret is and whose: `"webhook:<id>"`) is authenticated with it, so that a v
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -18,10 +17,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import DependencyError
+from runtime.key_text import KEY_BYTES, parse_keys
 from runtime.private import write_private
 from runtime.settings import Settings
 
-KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _ID: Final = 8
 _NONCE: Final = 12
@@ -93,10 +92,10 @@ def load_sealer(settings: Settings) -> Sealer:
             raise DependencyError(
                 f"no encryption keys: set DELIVERY_ENCRYPTION_KEYS, or let `make up` make {path}"
             ) from error
-    try:
-        return Sealer([base64.b64decode(part, validate=True) for part in given.replace(",", " ").split()])
-    except (binascii.Error, ValueError) as error:
-        raise DependencyError(f"DELIVERY_ENCRYPTION_KEYS: each key is {KEY_BYTES} bytes in base64") from error
+    keys = parse_keys(given, "DELIVERY_ENCRYPTION_KEYS")
+    if not keys:
+        raise DependencyError(f"no encryption keys: DELIVERY_ENCRYPTION_KEYS and {path} hold none")
+    return Sealer(keys)
 
 
 def encryption_key_file(settings: Settings) -> Path:

@@ -34,6 +34,26 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("")
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
+    temporal_tls: bool = Field(
+        default=False, description="TLS with the system's CAs; on by itself with files or API key"
+    )
+    temporal_tls_ca_file: Path | None = Field(default=None, description="PEM; whom to believe instead of the system's")
+    temporal_tls_cert_file: Path | None = Field(default=None, description="PEM; our certificate (mTLS)")
+    temporal_tls_key_file: Path | None = Field(default=None, description="PEM; its private key, mode 0600")
+    temporal_tls_server_name: str = Field(default="", description="name in the server's certificate, if not the host")
+    temporal_api_key: SecretStr = Field(
+        default=SecretStr(""), description="instead of a certificate; goes over TLS only"
+    )
+    temporal_codec_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="keys that encrypt workflow histories: 32 bytes each in base64, newest first; empty: not encrypted",
+    )
+    temporal_codec_origins: str = Field(
+        default="", description="origins of Temporal UIs whose pages may ask the codec endpoint, commas between"
+    )
+    allow_plain_temporal: bool = Field(default=False, description="production: Temporal without TLS is fine here")
+    allow_plain_payloads: bool = Field(default=False, description="production: histories need no encryption here")
+    allow_plain_database: bool = Field(default=False, description="production: the database without TLS is fine here")
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
@@ -101,6 +121,20 @@ class Settings(BaseSettings):
             msg = "must not have a query or a fragment: /api/v1/query is put behind it"
             raise ValueError(msg)
         return url.rstrip("/")
+
+    @field_validator("temporal_codec_origins")
+    @classmethod
+    def _are_origins(cls, given: str) -> str:
+        for origin in given.replace(",", " ").split():
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or f"{parts.scheme}://{parts.netloc}" != origin
+            ):
+                msg = "each is scheme://host[:port] as browsers send it, without a path and never *"
+                raise ValueError(msg)
+        return given
 
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""

@@ -30,6 +30,32 @@ async def test_a_stranger_hears_nothing_about_a_broken_body(app, platform):
     check_error(known, 400, "VALIDATION_ERROR")
 
 
+ODD = {
+    "deep": b'{"name":' + b"[" * 100_000,
+    "deep and closed": b'{"name":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "a number of 5000 digits": b'{"name":"abc","slug":"odd","max_users":' + b"9" * 5000 + b"}",
+    "a number of 30 digits": b'{"name":"abc","slug":"odd","max_users":' + b"9" * 30 + b"}",
+    "a number without an end": b'{"name":"abc","slug":"odd","max_users":1e999}',
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_json_made_to_hurt_is_400(platform, name):
+    check_error(await platform.http.post("/organizations", content=ODD[name], headers=JSON), 400, "VALIDATION_ERROR")
+
+
+async def test_a_compressed_body_is_not_unpacked(platform):
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    response = await platform.http.post("/organizations", content=b"\x1f\x8b", headers=headers)
+    check_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_more_headers_than_anybody_needs_are_431(platform):
+    check_error(
+        await platform.get("/organizations", headers={f"x-{n}": "1" for n in range(100)}), 431, "PAYLOAD_TOO_LARGE"
+    )
+
+
 async def test_a_slow_body_is_408(app, platform, monkeypatch):
     monkeypatch.setattr(middleware, "BODY_LIMIT_S", 0.05)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench.api import bench_platform, report
+from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
@@ -34,6 +35,9 @@ def main() -> int:
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")
     say("a change of routes alone under 1000 requests/s, ms until the first answer by the new weights:")
     say(f"  {summary(sorted(switch_times(30)))}")
+    say("encryption of histories, microseconds a payload, in and out:")
+    for size, sealing, opening in codec_times():
+        say(f"  {size:9,} bytes  {sealing:6.1f}   {opening:6.1f}")
     return 0
 
 

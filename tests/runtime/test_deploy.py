@@ -1,9 +1,13 @@
 """What can be said of the production files without pulling images."""
 
+import base64
 import re
+import secrets
 
 import yaml
 
+from runtime import guards
+from runtime.keys import ensure_key
 from runtime.settings import ROOT, Settings
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -46,3 +50,26 @@ def test_every_setting_is_documented():
     page = (ROOT / "docs" / "settings.md").read_text()
     missing = [name for name in Settings.model_fields if f"`DELIVERY_{name.upper()}`" not in page]
     assert missing == []
+
+
+def test_what_the_compose_file_sets_passes_the_guards(tmp_path):
+    ensure_key(tmp_path / "jwt.pem")
+    words = {"PUBLIC_URL": "https://delivery.example.com", "TEMPORAL_UI_URL": "https://temporal.example.com"}
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1].endswith("_KEYS"):
+            return base64.b64encode(secrets.token_bytes(32)).decode()
+        return words.get(match[1], secrets.token_hex(24))
+
+    given = {
+        name.removeprefix("DELIVERY_").lower(): re.sub(r"\$\{([A-Z_]+)[^}]*\}", fill, value)
+        for name, value in COMPOSE["x-engine"]["environment"].items()
+    }
+    settings = Settings(**{**given, "jwt_private_key_file": tmp_path / "jwt.pem", "data_dir": tmp_path})
+    assert guards.faults(settings, guards.API) == []
+
+
+def test_the_ui_is_behind_single_sign_on_and_only_looks():
+    ui = SERVICES["temporal-ui"]["environment"]
+    assert (ui["TEMPORAL_AUTH_ENABLED"], ui["TEMPORAL_DISABLE_WRITE_ACTIONS"]) == ("true", "true")
+    assert (ui["TEMPORAL_CODEC_PASS_ACCESS_TOKEN"], ui["TEMPORAL_CODEC_ENDPOINT"][-15:]) == ("true", "/temporal/codec")

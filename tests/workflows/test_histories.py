@@ -1,5 +1,6 @@
 """Old histories replay on today's code, and a change of a workflow's commands is noticed."""
 
+import base64
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,7 +10,6 @@ from uuid import uuid4
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from contracts.names import ABORT_UPDATE, SignalName, environment_workflow_id
@@ -18,6 +18,8 @@ from contracts.rollouts import TurnSuperseded
 from domain.canary.verdict import Verdict
 from domain.lifecycle import Strategy
 from domain.people import Action
+from runtime.codec import data_converter
+from runtime.settings import Settings
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.world import deploy, order, place, reported, rollback
@@ -204,10 +206,12 @@ async def test_commands_are_the_known_ones(
     assert file.read_text(encoding="utf-8").splitlines() == lines, HELP
 
 
+@pytest.mark.parametrize("keys", ["", base64.b64encode(bytes(32)).decode()], ids=["plain", "encrypting"])
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda f: f.stem)
-async def test_saved_histories_replay(file: Path) -> None:
+async def test_saved_histories_replay(file: Path, keys: str) -> None:
     text = file.read_bytes()  # noqa: ASYNC240 - a test with nothing else on its loop
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=sandbox())
+    converter = data_converter(Settings(temporal_codec_keys=keys))
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=converter, workflow_runner=sandbox())
     history = WorkflowHistory.from_json(file.stem, text.decode())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, HELP

@@ -1,0 +1,63 @@
+"""Security headers of every answer. What an answer says itself (a page's own policy) stays as it is."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Raw = tuple[bytes, bytes]
+
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+_CSP: Final = b"content-security-policy"
+_CACHE: Final = b"cache-control"
+# For whoever opens an answer in a browser: nothing in it runs, nothing frames it, nobody reads it across origins.
+ALWAYS: Final[Sequence[Raw]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+DATA_POLICY: Final = (_CSP, b"default-src 'none'; frame-ancestors 'none'")
+# With an ETag a browser may keep it, and asks each time whether it is still that one.
+REVALIDATE: Final = (_CACHE, b"private, no-cache")
+NO_STORE: Final = (_CACHE, b"no-store")
+
+
+def for_data(*, https: bool) -> Sequence[Raw]:
+    """All of them, for an answer that is neither a page nor kept by anybody."""
+    return (*ALWAYS, DATA_POLICY, NO_STORE, *((HSTS,) if https else ()))
+
+
+class SecurityHeaders:
+    """Adds the headers to whatever comes by; a few bytes compared for each answer.
+
+    Args:
+        app: what is inside.
+        https: whether clients reach us over TLS, so that they may be told to insist on it.
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self.app = app
+        self._always = (*ALWAYS, *((HSTS,) if https else ()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._guarded(message["headers"])
+            await send(message)
+
+        await self.app(scope, receive, send_guarded)
+
+    def _guarded(self, given: Sequence[Raw]) -> list[Raw]:
+        names = {name for name, _ in given}
+        headers = [*given, *(header for header in self._always if header[0] not in names)]
+        if _CSP not in names:
+            headers.append(DATA_POLICY)
+        if _CACHE not in names:
+            headers.append(REVALIDATE if b"etag" in names else NO_STORE)
+        return headers

@@ -1,0 +1,121 @@
+"""What an organization owns, made through the API: something real for every path parameter of the document.
+
+A new path parameter needs a line in `FILLERS`: a coroutine that makes such a thing and gives what stands in the path.
+An id in the body of a new route needs one in `REFERENCES`.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.api.conftest import Caller, World
+
+Filler = Callable[["Owner"], Awaitable[str]]
+
+
+@dataclass
+class Owner:
+    """An organization with its callers, and what was made for it by name of path parameter."""
+
+    world: World
+    admin: Caller
+    viewer: Caller
+    build_of: Any
+    made: dict[str, str] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    async def own(self, parameter: str) -> str:
+        """What fills the path parameter; made at first use. KeyError: `FILLERS` lacks it."""
+        if parameter not in self.made:
+            self.made[parameter] = await FILLERS[parameter](self)
+        return self.made[parameter]
+
+    async def fill(self) -> None:
+        """Make one of everything."""
+        for parameter in FILLERS:
+            await self.own(parameter)
+
+    async def add(self) -> None:
+        """Make another one of everything below the same parents, so that lists have a second row."""
+        for make in FILLERS.values():
+            self.others.add(await make(self))
+
+    async def create(self, path: str, body: Any) -> str:
+        """Make something as the organization's admin; its id."""
+        made = await self.admin.made(path, body)
+        return str(made["id"])
+
+    def number(self) -> int:
+        """For names and versions that are taken once."""
+        return next(self._numbers)
+
+
+async def _project(owner: Owner) -> str:
+    body = {"name": "Shop", "slug": f"shop-{owner.number()}", "repository_url": "https://git.example.com/acme/shop"}
+    return await owner.create(f"/organizations/{await owner.own('org_id')}/projects", body)
+
+
+async def _requirement(owner: Owner) -> str:
+    body = {"title": "Sell things", "description": "d", "acceptance_criteria": ["It sells"]}
+    return await owner.create(f"/projects/{await owner.own('project_id')}/requirements", body)
+
+
+async def _feature(owner: Owner) -> str:
+    body = {"name": "Basket", "description": "Holds things"}
+    return await owner.create(f"/requirements/{await owner.own('requirement_id')}/features", body)
+
+
+async def _test_case(owner: Owner) -> str:
+    steps = [{"step_number": 1, "action": "look", "expected_result": "seen"}]
+    body = {"name": "It holds", "description": "d", "steps": steps, "expected_result": "seen"}
+    return await owner.create(f"/features/{await owner.own('feature_id')}/tests", body)
+
+
+async def _test_result(owner: Owner) -> str:
+    counts = {"assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
+    body = {"status": "passed", "duration_ms": 1, **counts}
+    return await owner.create(f"/testcases/{await owner.own('testcase_id')}/results", body)
+
+
+async def _organization(owner: Owner) -> str:
+    return str(owner.world.org["id"])
+
+
+async def _environment(owner: Owner) -> str:
+    await owner.own("build_id")
+    return "dev"
+
+
+def _delivered(part: str) -> Filler:
+    """A part of what a worker would have recorded of a build and its deployment."""
+
+    async def make(owner: Owner) -> str:
+        feature = {"id": await owner.own("feature_id")}
+        made = await owner.build_of(replace(owner.world, feature=feature), f"1.0.{owner.number()}")
+        return str(made[part])
+
+    return make
+
+
+FILLERS: Mapping[str, Filler] = {
+    "org_id": _organization,
+    "project_id": _project,
+    "requirement_id": _requirement,
+    "feature_id": _feature,
+    "testcase_id": _test_case,
+    "result_id": _test_result,
+    "build_id": _delivered("build_id"),
+    "deployment_id": _delivered("deployment_id"),
+    "operation_id": _delivered("operation_id"),
+    "name": _environment,
+}
+
+# Parameters that name something inside of their parent: another organization's word is one of one's own.
+SCOPED = frozenset({"name"})
+
+# Fields of bodies that name a row: what they name (a path parameter), or why nothing is looked up by them.
+REFERENCES: Mapping[str, str] = {
+    "developer_id": "free: any person's id, shown and never looked up",
+}

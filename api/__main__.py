@@ -4,6 +4,8 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
@@ -19,21 +21,32 @@ MAX_CONNECTIONS = 2 * MAX_REQUESTS
 STALLED_MS = 60_000
 
 
+def application() -> FastAPI:
+    """The application of one process."""
+    settings = get_settings()
+    setup_logging(settings.log_level, service="api")
+    return create_app(settings)
+
+
 def main() -> int:
     """Serve; the exit status is for the shell."""
     settings = get_settings()
-    setup_logging(settings.log_level, service="api")
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
         return 2
+    several = settings.api_processes > 1
     config = uvicorn.Config(
-        create_app(settings),
+        "api.__main__:application" if several else application(),
+        factory=several,
+        workers=settings.api_processes,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
         http=EnvelopedHttp,
         ws="none",
         log_config=None,
+        # Whom to believe about where requests come from is a setting of ours (api/addresses.py).
+        proxy_headers=False,
         # Requests are logged by RequestContext, without query strings and headers.
         access_log=False,
         server_header=False,
@@ -44,7 +57,11 @@ def main() -> int:
     listener = config.bind_socket()
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    if several:
+        Multiprocess(config, target=server.run, sockets=[listener]).run()
+    else:
+        server.run(sockets=[listener])
     return 0
 
 

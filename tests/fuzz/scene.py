@@ -18,15 +18,17 @@ CASE = {
 RESULT = {"status": "passed", "duration_ms": 1, "assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
 
 
-async def known_ids(world: Any, build_of: Any, rows: Any) -> dict[str, str]:
+async def known_ids(world: Any, build_of: Any, rows: Any, platform: Any) -> dict[str, str]:
     """Ids of things that exist, by the names that paths call them."""
     async with transaction(rows) as session:  # `build_of` numbers its build itself
         await session.execute(update(Project).values(last_build_number=1))
     built = await build_of(world, "1.2.0")
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
+    key = await platform.made(f"/organizations/{world.org['id']}/api-keys", {"name": "ci", "scopes": ["tests:read"]})
     return {
         "org_id": world.org["id"],
+        "key_id": key["id"],
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],
         "feature_id": world.feature["id"],

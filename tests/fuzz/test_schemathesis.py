@@ -30,7 +30,7 @@ async def test_nothing_that_schemathesis_tries_breaks_the_contract(
     monkeypatch.setattr("api.rollbacks.ANSWER_WITHIN_S", 0.05)
     monkeypatch.setattr("api.routes.operations.FOLLOW_LIMIT_S", 0.05)
     monkeypatch.setattr(app.state.parts.watch, "until_changed", at_once)
-    ids = await known_ids(world, build_of, rows)
+    ids = await known_ids(world, build_of, rows, platform)
     schema = tmp_path / "openapi.json"
     schema.write_text(json.dumps(schema_with(app.openapi(), ids)))
     command = ("--config-file", HERE / "schemathesis.toml", "run", schema, "--url", f"{served}/v1")

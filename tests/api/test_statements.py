@@ -28,6 +28,7 @@ async def lists(world, platform, build_of) -> list[str]:
     for _ in range(ROWS):
         await developer.made(f"/testcases/{case['id']}/results", RESULT)
         await developer.made(f"/builds/{made['build_id']}/deploy", {"environment": "dev"})
+        await platform.made(f"/organizations/{org}/api-keys", {"name": "ci", "scopes": ["tests:read"]})
     project_id, feature_id = world.project["id"], world.feature["id"]
     return [
         "/organizations",
@@ -41,6 +42,7 @@ async def lists(world, platform, build_of) -> list[str]:
         f"/projects/{project_id}/deployments",
         f"/builds/{made['build_id']}/deployments",
         "/operations",
+        f"/organizations/{org}/api-keys",
     ]
 
 

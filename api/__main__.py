@@ -3,9 +3,10 @@
 import gc
 import socket
 import sys
-from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
@@ -24,14 +25,20 @@ STALLED_MS = 60_000
 GARBAGE_EVERY = 20_000
 
 
-class Server(uvicorn.Server):
-    """Takes what is there when it begins to serve (modules, routes, schemas) out of the garbage collector's way."""
+def settle() -> None:
+    """Take what is there (modules, routes, schemas) out of the garbage collector's way, before serving."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_EVERY)
 
-    async def startup(self, *arguments: Any, **options: Any) -> None:
-        await super().startup(*arguments, **options)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GARBAGE_EVERY)
+
+def application() -> FastAPI:
+    """The application of one process."""
+    settings = get_settings()
+    setup_logging(settings.log_level, service="api")
+    app = create_app(settings)
+    settle()
+    return app
 
 
 def main() -> int:
@@ -44,14 +51,19 @@ def main() -> int:
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
         return 2
+    several = settings.api_processes > 1
     config = uvicorn.Config(
-        create_app(settings),
+        "api.__main__:application" if several else application(),
+        factory=several,
+        workers=settings.api_processes,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
         http=EnvelopedHttp,
         ws="none",
         log_config=None,
+        # Whom to believe about where requests come from is a setting of ours (api/addresses.py).
+        proxy_headers=False,
         # Requests are logged by RequestContext, without query strings and headers.
         access_log=False,
         server_header=False,
@@ -62,7 +74,10 @@ def main() -> int:
     listener = config.bind_socket()
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
-    Server(config).run(sockets=[listener])
+    if several:
+        Multiprocess(config, sockets=[listener]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

@@ -8,8 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi import Depends, FastAPI
 
 from api import codec, docs, errors
-from api.auth.permissions import authenticate, documented_schemes
+from api.addresses import Addresses
+from api.auth.api_keys import KeyRing
+from api.auth.authentication import authenticate
+from api.auth.key_uses import KeyUses
+from api.auth.permissions import documented_schemes
 from api.auth.tokens import TokenVerifier
+from api.background import listen, running
 from api.envelope import ErrorEnvelope
 from api.guards import AddressGuard, HeadAsGet, known_query, plain_query
 from api.headers import SecurityHeaders
@@ -20,9 +25,13 @@ from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.rate_limits.middleware import RateLimits
+from api.rate_limits.plans import Plans
+from api.rate_limits.rates import Rates
 from api.reading import DeploymentReader
 from api.retired import RetiredVersions
 from api.routes import (
+    api_keys,
     applications,
     builds,
     decisions,
@@ -48,10 +57,13 @@ from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
+from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
 from storage.engine import create_engine, create_sessions
+from storage.listen import Listener
+from storage.repositories.api_keys import CHANNEL
 
 # What is polled comes first: routes are looked through in this order, at every request.
 ROUTERS = (
@@ -73,6 +85,7 @@ ROUTERS = (
     applications.router,
     users.router,
     roles.router,
+    api_keys.router,
 )
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)
@@ -117,6 +130,8 @@ def create_app(
     app.add_middleware(Overload)
     app.add_middleware(AddressGuard)
     app.add_middleware(RetiredVersions)
+    if settings.rate_limits:
+        app.add_middleware(RateLimits)
     app.add_middleware(DeprecationHeaders, settings=settings)
     app.add_middleware(HeadAsGet)
     if origins := settings.temporal_codec_origins.replace(",", " ").split():
@@ -137,6 +152,9 @@ def _lifespan(
         sessions = create_sessions(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(sessions))
+        keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
+        addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
+        listener = Listener(settings.database_url.get_secret_value(), CHANNEL)
         app.state.parts = Parts(
             settings=settings,
             sessions=sessions,
@@ -145,13 +163,20 @@ def _lifespan(
             watch=Watch(sessions, progress),
             deployments=DeploymentReader(sessions),
             verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
-            health=Health(settings, engine, reach),
             sealer=load_sealer(settings),
             passwords=Passwords(),
+            keys=keys,
+            key_uses=key_uses,
+            addresses=addresses,
+            limiter=limiter,
+            rates=Rates(settings, limiter, plans, addresses),
+            health=Health(settings, engine, reach, limiter),
         )
         try:
-            yield
+            async with running(keys.watch(), key_uses.run(), listen(listener, keys.forget, plans.forget)):
+                yield
         finally:
+            await limiter.close()
             await engine.dispose()
 
     return lifespan

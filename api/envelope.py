@@ -96,6 +96,19 @@ class ErrorEnvelope(BaseModel):
     meta: Meta
 
 
+class LimitedMeta(Meta):
+    """Of a request that was too much: seconds until the next one is allowed, and when that is."""
+
+    retry_after: int
+    limit_resets_at: datetime
+
+
+class LimitedEnvelope(ErrorEnvelope):
+    """The error of a request that was too much."""
+
+    meta: LimitedMeta
+
+
 def meta_of(request: Request) -> Meta:
     """The meta part of the answer to a request."""
     return Meta(

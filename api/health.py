@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.ports import OperationsPort
 from domain.errors import DeliveryError
+from runtime.limiting.limiter import Limiter
 from runtime.logging import get_logger
 from runtime.settings import Settings
 from storage import migrations
@@ -21,7 +22,11 @@ log = get_logger(__name__)
 
 CHECK_LIMIT_S = 1.0
 SHARED_FOR_S = 1.0
-HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+# Requests are served without it, but not counted.
+CACHE_AWAY = "Cache (Redis) connection failed: rate limits are not enforced"
+
+DISPENSABLE = frozenset({"cache"})
 
 Check = Callable[[], Awaitable[None]]
 
@@ -29,10 +34,11 @@ Check = Callable[[], Awaitable[None]]
 class Health:
     """The contract's four services, and whether the schema is the one this code knows."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, operations: OperationsPort) -> None:
+    def __init__(self, settings: Settings, engine: AsyncEngine, operations: OperationsPort, limiter: Limiter) -> None:
         self._settings = settings
         self._engine = engine
         self._operations = operations
+        self._limiter = limiter
         self._head = migrations.head()
         self._lock = asyncio.Lock()
         self._seen: Mapping[str, str | None] = {}
@@ -53,7 +59,7 @@ class Health:
     async def _look(self) -> Mapping[str, str | None]:
         checks: Mapping[str, tuple[Check, str]] = {
             "database": (self._check_database, "Database connection failed"),
-            "cache": (_in_memory, ""),
+            "cache": (self._limiter.check, CACHE_AWAY),
             "message_queue": (self._operations.check, "Workflow engine (Temporal) connection failed"),
             "storage": (self._check_storage, "Data folder is not writable"),
         }
@@ -72,10 +78,6 @@ class Health:
 
     async def _check_storage(self) -> None:
         await asyncio.to_thread(_write, self._settings.data_dir)
-
-
-async def _in_memory() -> None:
-    """Nothing to look at: the cache is this process's own memory."""
 
 
 async def _outcome(check: Check, message: str) -> str | None:

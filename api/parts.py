@@ -5,12 +5,17 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.addresses import Addresses
+from api.auth.api_keys import KeyRing
+from api.auth.key_uses import KeyUses
 from api.auth.tokens import TokenVerifier
 from api.health import Health
 from api.ports import OperationsPort
 from api.progress import ProgressReader
+from api.rate_limits.rates import Rates
 from api.reading import DeploymentReader
 from api.watching import Watch
+from runtime.limiting.limiter import Limiter
 from runtime.passwords import Passwords
 from runtime.sealing import Sealer
 from runtime.settings import Settings
@@ -28,6 +33,11 @@ class Parts:
     watch: Watch
     deployments: DeploymentReader
     verifier: TokenVerifier
+    keys: KeyRing
+    key_uses: KeyUses
+    addresses: Addresses
+    limiter: Limiter
+    rates: Rates
     health: Health
     sealer: Sealer
     passwords: Passwords

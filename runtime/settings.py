@@ -3,11 +3,13 @@
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.addresses import parse_networks
 from domain.emails import normal_email
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +25,7 @@ class Mode(StrEnum):
 class Settings(BaseSettings):
     """Everything that can be set; `docs/settings.md` lists them for people."""
 
-    model_config = SettingsConfigDict(env_prefix="DELIVERY_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DELIVERY_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     mode: Mode = Mode.EMBEDDED
     data_dir: Path = ROOT / ".data"
@@ -85,6 +87,18 @@ class Settings(BaseSettings):
         description="private networks that repositories and webhooks may reach: CIDRs with commas between; empty: none",
     )
 
+    api_processes: int = Field(default=1, ge=1, le=64, description="processes that serve the API on its port")
+    trusted_proxies: str = Field(
+        default="",
+        description="proxies whose X-Forwarded-For says where requests come from: CIDRs with commas between",
+    )
+    rate_limits: bool = Field(default=True, description="count requests, and refuse those beyond the limits")
+    redis_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis or Valkey that counts requests for all processes; empty: memory"
+    )
+    anonymous_limit: int = Field(default=100, ge=1, description="requests a minute and address without credentials")
+    platform_limit: int = Field(default=60_000, ge=1, description="requests a minute of each platform admin")
+
     trusted_code: bool | None = Field(
         default=None,
         description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",
@@ -135,6 +149,31 @@ class Settings(BaseSettings):
                 msg = "each is scheme://host[:port] as browsers send it, without a path and never *"
                 raise ValueError(msg)
         return given
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        schemes = ("redis", "rediss", "valkey", "valkeys", "unix")
+        if url.get_secret_value() and urlsplit(url.get_secret_value()).scheme not in schemes:
+            msg = f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}"
+            raise ValueError(msg)
+        return url
+
+    @model_validator(mode="after")
+    def _several_processes_share_counters(self) -> Self:
+        if self.rate_limits and self.api_processes > 1 and not self.redis_url.get_secret_value():
+            msg = (
+                f"DELIVERY_API_PROCESSES={self.api_processes} would each count requests alone: set DELIVERY_REDIS_URL, "
+                "or DELIVERY_RATE_LIMITS=off"
+            )
+            raise ValueError(msg)
+        return self
 
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""

@@ -6,40 +6,16 @@ All are coroutines: FastAPI sends plain functions through a thread pool, which c
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from fastapi.security.utils import get_authorization_scheme_param
 
+from api.auth.authentication import authenticate
 from api.auth.principal import Principal
-from api.errors import UnauthenticatedError
-from api.parts import AppParts
 from domain.access import Scope
 
 # Declared for the OpenAPI document; what they find is judged below, in the envelope.
 bearer = HTTPBearer(scheme_name="BearerAuth", bearerFormat="JWT", auto_error=False)
 api_key = APIKeyHeader(name="X-API-Key", scheme_name="ApiKeyAuth", auto_error=False)
-
-
-async def authenticate(request: Request, parts: AppParts) -> Principal:
-    """Who makes this request.
-
-    Raises:
-        UnauthenticatedError: nobody, or nobody we know.
-    """
-    given = request.headers.getlist("authorization")
-    if not given:
-        if "x-api-key" in request.headers:
-            raise UnauthenticatedError(
-                "API keys arrive with a later release; send an access token as 'Authorization: Bearer <token>'",
-                token_was_given=False,
-            )
-        raise UnauthenticatedError(
-            "no credentials; send an access token as 'Authorization: Bearer <token>'", token_was_given=False
-        )
-    scheme, token = get_authorization_scheme_param(given[0])
-    if len(given) > 1 or scheme.lower() != "bearer" or not token:
-        raise UnauthenticatedError("send one header 'Authorization: Bearer <token>'", token_was_given=True)
-    return parts.verifier.verify(token)
 
 
 Authenticated = Annotated[Principal, Depends(authenticate)]
@@ -73,5 +49,7 @@ DeploymentsWrite = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_WRI
 DeploymentsApprove = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_APPROVE))]
 OperationsRead = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_READ, Scope.DEPLOYMENTS_READ))]
 OperationsCancel = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_CANCEL, Scope.DEPLOYMENTS_WRITE))]
+ApiKeysRead = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_READ))]
+ApiKeysWrite = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_WRITE))]
 
 documented_schemes = [Security(bearer), Security(api_key)]

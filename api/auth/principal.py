@@ -17,6 +17,7 @@ class Principal:
             four eyes count these.
         credential: what it showed: "user:<sub>", "client:<client id>" or "key:<id>"; limits are counted by it.
         email: of a user, where known.
+        requests_per_minute: a rate limit of its own, below its organization's.
     """
 
     subject: str
@@ -25,6 +26,7 @@ class Principal:
     permissions: frozenset[Scope]
     credential: str = ""
     email: str = ""
+    requests_per_minute: int | None = None
 
     @property
     def is_platform_admin(self) -> bool:

@@ -42,6 +42,7 @@ TAGS = {
     "Deployments": "Deployment operations",
     "Environments": "What runs where, whose turn it is, and when deploying is possible",
     "Operations": "Long-running operations: look, wait, follow, cancel",
+    "API keys": "Credentials of services: made, rotated, revoked",
     "Monitoring": "Health of the system",
 }
 SECURITY_SCHEMES: dict[str, dict[str, str]] = {

@@ -5,10 +5,13 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from api.envelope import TAGGED
+from pydantic.json_schema import models_json_schema
+
+from api.envelope import TAGGED, LimitedEnvelope
 from api.openapi.samples import META
 from api.openapi.walking import Json, operations, target
 from api.problems import TITLES, Problem
+from api.rate_limits.middleware import is_unlimited
 from api.tags import MAX_HEADER
 from domain.errors import ErrorCode
 
@@ -103,6 +106,14 @@ HEADERS: dict[str, Json] = {
     "X-RateLimit-Limit": _count("requests allowed in the tightest window; absent where no limit applies", 1000),
     "X-RateLimit-Remaining": _count("requests left in it", 975),
     "X-RateLimit-Reset": _count("when it begins anew, in Unix time", 1698339600),
+    "RateLimit-Policy": _text(
+        "every limit that applies: requests (q) in so many seconds (w); draft-ietf-httpapi-ratelimit-headers",
+        '"minute";q=1000;w=60, "hour";q=50000;w=3600',
+    ),
+    "RateLimit": _text(
+        "what remains (r) of each of them, and in how many seconds it begins anew (t)",
+        '"minute";r=975;t=42, "hour";r=49975;t=3402',
+    ),
     "Retry-After": _count("seconds to wait before the next try", 5),
     "Location": _text("the absolute address of what was made", "https://api.example.com/v1/deployments/..."),
     "Operation-Location": _text("where to see how far it is", "https://api.example.com/v1/operations/..."),
@@ -121,13 +132,16 @@ IF_NONE_MATCH: Json = {
     "description": "the ETag last seen: 304 if the resource is still that",
     "schema": {"type": "string", "maxLength": MAX_HEADER},
 }
-ALWAYS = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit")
+ALWAYS = ("X-Request-ID", *LIMITS)
 
 
 def complete_responses(document: Json) -> None:
     """Give every operation all its errors, and every answer its headers."""
     components = document["components"]
     components["schemas"]["Problem"] = Problem.model_json_schema()
+    _, limited = models_json_schema([(LimitedEnvelope, "serialization")], ref_template="#/components/schemas/{model}")
+    components["schemas"].update(limited["$defs"])
     components["responses"] = {name: _error(status) for status, (name, _, _) in ERRORS.items()}
     components["headers"] = copy.deepcopy(HEADERS)
     for path, method, operation in operations(document):
@@ -142,7 +156,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
     for status, answer in own.items():
         tagged = _is_resource(document, answer) and status in TAGGED.get(method.upper(), ())
         _describe(status, answer)
-        _set_headers(document, operation, status, answer, tagged=tagged)
+        _set_headers(document, path, operation, status, answer, tagged=tagged)
         if tagged and method == "get":
             operation.setdefault("parameters", []).append(copy.deepcopy(IF_NONE_MATCH))
     if any(parameter["name"] == "If-None-Match" for parameter in operation.get("parameters", [])):
@@ -178,7 +192,7 @@ def _takes(operation: Json, name: str) -> bool:
 def _statuses(path: str, method: str, operation: Json) -> list[int]:
     """Statuses of the errors that an operation can give."""
     if not operation["security"] and "requestBody" not in operation:
-        return [500, 503]
+        return [500, 503] if is_unlimited(path) else [429, 500, 503]
     found = [400, 401, 403, 429, 500, 503, 504]
     # Without credentials, what stands in the body in place of them may be known to nobody.
     found += [404] if "{" in path or _takes(operation, "cursor") or not operation["security"] else []
@@ -194,7 +208,7 @@ def _describe(status: int, answer: Json) -> None:
         answer["description"] = HTTPStatus(status).phrase
 
 
-def _set_headers(document: Json, operation: Json, status: int, answer: Json, *, tagged: bool) -> None:
+def _set_headers(document: Json, path: str, operation: Json, status: int, answer: Json, *, tagged: bool) -> None:
     schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
     takes_long = "202" in operation["responses"]
     wanted = {
@@ -208,7 +222,8 @@ def _set_headers(document: Json, operation: Json, status: int, answer: Json, *, 
         "Sunset": operation.get("deprecated", False),
         "Link": operation.get("deprecated", False) or "pagination" in target(document, schema).get("properties", {}),
     }
-    names = (*ALWAYS, *(name for name, is_sent in wanted.items() if is_sent))
+    always = ("X-Request-ID",) if is_unlimited(path) else ALWAYS
+    names = (*always, *(name for name, is_sent in wanted.items() if is_sent))
     answer["headers"] = {**_references(*names), **answer.get("headers", {})}
 
 
@@ -228,11 +243,12 @@ def _error(status: int) -> Json:
     envelopes = {str(code): {"summary": message, "value": _sample(status, code, message)} for code, message in codes}
     code, message = codes[0]
     problem = _problem(status, code, message)
+    schema = "LimitedEnvelope" if code is ErrorCode.RATE_LIMIT_EXCEEDED else "ErrorEnvelope"
     return {
         "description": text,
         "headers": _references(*names),
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}, "examples": envelopes},
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "examples": envelopes},
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem},
         },
     }
@@ -257,4 +273,6 @@ def _sample(status: int, code: ErrorCode, message: str) -> Json:
     if code is ErrorCode.VALIDATION_ERROR:
         fault = {"field": "email", "message": "Email format invalid", "pointer": "/email", "code": "value_error"}
         error["details"] = [fault]
-    return {"success": False, "status": status, "error": error, "meta": META}
+    limited = {"retry_after": 60, "limit_resets_at": "2024-10-26T10:31:00Z"}
+    meta = {**META, **limited} if code is ErrorCode.RATE_LIMIT_EXCEEDED else META
+    return {"success": False, "status": status, "error": error, "meta": meta}

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.envelope import json_response
-from api.health import HEALTHY, UNHEALTHY
+from api.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
 from api.parts import AppParts
 from api.schemas.base import Timestamp
 from api.version import RELEASE
@@ -17,7 +17,7 @@ router = APIRouter(tags=["Monitoring"])
 
 
 class Healthy(BaseModel):
-    """The contract's answer when all is well: not enveloped."""
+    """The contract's answer when all is well: not enveloped. `degraded`: requests are served all the same."""
 
     status: str
     timestamp: Timestamp
@@ -55,12 +55,13 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
 async def health(parts: AppParts) -> Response:
     """What the service needs, and whether it is there."""
     seen = await parts.health.services()
-    services = {name: HEALTHY if fault is None else UNHEALTHY for name, fault in seen.items()}
+    services = {name: _state(name, fault) for name, fault in seen.items()}
     errors = [fault for fault in seen.values() if fault is not None]
-    if errors:
+    if UNHEALTHY in services.values():
         body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
         return json_response(body, 503, {"Retry-After": "2"})
-    return json_response(Healthy(status=HEALTHY, timestamp=now(), services=services, version=RELEASE), 200)
+    status = DEGRADED if errors else HEALTHY
+    return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE), 200)
 
 
 @router.get("/livez", summary="Is the process alive", response_model=Readiness)
@@ -74,6 +75,12 @@ async def readyz(parts: AppParts) -> Response:
     """The database answers and has the schema that this code needs."""
     fault = await parts.health.schema()
     return _readiness([fault] if fault else [])
+
+
+def _state(name: str, fault: str | None) -> str:
+    if fault is None:
+        return HEALTHY
+    return DEGRADED if name in DISPENSABLE else UNHEALTHY
 
 
 def _readiness(errors: Sequence[str]) -> Response:

@@ -17,17 +17,19 @@ from api.paging import Search, SortedPage
 from api.parts import AppParts
 from api.schemas.organizations import (
     GRANTED,
+    LIMITING,
     OrganizationCreate,
     OrganizationPatch,
     OrganizationStatus,
     OrganizationView,
-    Plan,
 )
 from domain.access import Role, Scope
 from domain.errors import ForbiddenError, UnprocessableError
+from domain.limits import Plan
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Organization
+from storage.repositories.api_keys import notify
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
@@ -102,6 +104,8 @@ async def change_organization(
         precondition.check(OrganizationView.model_validate(row))
         await _check_quotas(session, row, body)
         await changes.change(session, row, body.changes())
+        if LIMITING & body.model_fields_set:
+            await notify(session)
         return reply(request, OrganizationView.model_validate(row))
 
     return await command.run(carry_out)

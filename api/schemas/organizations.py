@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeA
 
 from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, NotBlank, Slug, Storable, Text, Timestamp, View, Whole
 from api.schemas.patches import Patch
+from domain.limits import Plan
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 
@@ -18,14 +19,6 @@ class OrganizationType(StrEnum):
     ENTERPRISE = "enterprise"
     STARTUP = "startup"
     NONPROFIT = "nonprofit"
-
-
-class Plan(StrEnum):
-    """The contract's plans."""
-
-    FREE = "free"
-    PROFESSIONAL = "professional"
-    ENTERPRISE = "enterprise"
 
 
 class OrganizationStatus(StrEnum):
@@ -42,6 +35,7 @@ def _web_address(text: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+RateLimit = Annotated[Whole, Field(ge=1, le=MAX_INT, description="on the plan enterprise; null: the plan's")] | None
 WebAddress = Annotated[str, StringConstraints(max_length=MAX_URL), Storable, AfterValidator(_web_address)]
 
 
@@ -69,9 +63,14 @@ class OrganizationPatch(Patch):
     status: OrganizationStatus = OrganizationStatus.ACTIVE
     max_users: Whole = Field(default=1, ge=1, le=MAX_INT)
     max_projects: Whole = Field(default=0, ge=0, le=MAX_INT)
+    requests_per_minute: RateLimit = None
+    requests_per_hour: RateLimit = None
+    requests_per_day: RateLimit = None
 
 
-GRANTED = frozenset({"plan", "status", "max_users", "max_projects"})
+# What rate limits follow from.
+LIMITING = frozenset({"plan", "requests_per_minute", "requests_per_hour", "requests_per_day"})
+GRANTED = LIMITING | {"status", "max_users", "max_projects"}
 
 
 class OrganizationView(View):
@@ -87,5 +86,8 @@ class OrganizationView(View):
     status: OrganizationStatus
     max_users: int
     max_projects: int
+    requests_per_minute: int | None
+    requests_per_hour: int | None
+    requests_per_day: int | None
     created_at: Timestamp
     updated_at: Timestamp

@@ -1,6 +1,7 @@
 """All tables, imported here so that `Base.metadata` is whole."""
 
 from storage.models.analysis import Analysis
+from storage.models.api_keys import ApiKey
 from storage.models.audit import AuditEntry
 from storage.models.base import Base
 from storage.models.delivery import (
@@ -23,6 +24,7 @@ from storage.models.quality import TestCase, TestResult
 __all__ = [
     "INDEXES",
     "Analysis",
+    "ApiKey",
     "AuditEntry",
     "Base",
     "Build",

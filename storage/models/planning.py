@@ -10,7 +10,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Organization(Identified, Timestamped, Base):
-    """A tenant. `host_label` is its DNS-safe part of service hosts, unique for ever."""
+    """A tenant. `host_label` is its DNS-safe part of service hosts, unique for ever.
+
+    `requests_per_*`: its own rate limits on the plan enterprise; null: those of the plan.
+    """
 
     __tablename__ = "organizations"
 
@@ -24,6 +27,9 @@ class Organization(Identified, Timestamped, Base):
     status: Mapped[str] = mapped_column(String(32), default="active")
     max_users: Mapped[int] = mapped_column(default=10)
     max_projects: Mapped[int] = mapped_column(default=5)
+    requests_per_minute: Mapped[int | None]
+    requests_per_hour: Mapped[int | None]
+    requests_per_day: Mapped[int | None]
 
 
 class Project(Identified, Timestamped, Base):

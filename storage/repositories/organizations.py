@@ -1,10 +1,13 @@
 """Organizations: the tenants themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.limits import Allowance, Plan, allowance_of
 from storage.models import Organization
 from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.labelled import insert_labelled
@@ -34,3 +37,10 @@ class OrganizationRepository(Repository[Organization]):
             found = [column.icontains(text, autoescape=True) for column in (Organization.name, Organization.slug)]
             statement = statement.where(or_(*found))
         return await self.page(statement, request)
+
+
+async def allowances(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, Allowance]:
+    """The rate limits of organizations, whoever asks."""
+    columns = Organization.requests_per_minute, Organization.requests_per_hour, Organization.requests_per_day
+    rows = await session.execute(select(Organization.id, Organization.plan, *columns).where(Organization.id.in_(ids)))
+    return {row[0]: allowance_of(Plan(row[1]), *row[2:]) for row in rows}

@@ -83,7 +83,14 @@ class RecordedOperations:
 def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     data: Path = tmp_path_factory.mktemp("data")
     settings = Settings(
-        data_dir=data, database_url=database_url, public_url=BASE_URL, ingress_port=8000, temporal_address="127.0.0.1:9"
+        data_dir=data,
+        database_url=database_url,
+        public_url=BASE_URL,
+        ingress_port=8000,
+        temporal_address="127.0.0.1:9",
+        # Limits that tests about other things do not reach.
+        anonymous_limit=1_000_000,
+        platform_limit=1_000_000,
     )
     ensure_key(key_file(settings))
     ensure_encryption_key(encryption_key_file(settings))

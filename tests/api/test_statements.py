@@ -36,6 +36,7 @@ async def lists(world, platform, build_of) -> list[str]:
     for _ in range(ROWS):
         await developer.made(f"/testcases/{case['id']}/results", RESULT)
         await developer.made(f"/builds/{made['build_id']}/deploy", {"environment": "dev"})
+        await platform.made(f"/organizations/{org}/api-keys", {"name": "ci", "scopes": ["tests:read"]})
     project_id, feature_id = world.project["id"], world.feature["id"]
     return [
         "/organizations",
@@ -50,6 +51,7 @@ async def lists(world, platform, build_of) -> list[str]:
         f"/builds/{made['build_id']}/deployments",
         "/operations",
         *(f"/organizations/{org}/{things}" for things in ("members", "invitations", "service-accounts", "clients")),
+        f"/organizations/{org}/api-keys",
     ]
 
 

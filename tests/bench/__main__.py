@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench.api import bench_platform, report
+from tests.bench.auth import costs
 from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
 from tests.bench.rollback import RPS, WAYS, Bench
@@ -21,6 +22,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="rollbacks of each kind")
     rounds = parser.parse_args().rounds
+    say("authentication and counting, median cost per request in process:")
+    for words, microseconds in costs():
+        say(f"  {words:46} {microseconds:6.0f} us")
     with bench_platform() as platform:
         bench = Bench(platform)
         say(f"rollback at {RPS} requests/s, ms until the last request of the bad release, {rounds} times each:")

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Response
 
-from api.__main__ import Server
+from api.__main__ import settle
 from api.app import create_app
 from api.auth.permissions import Authenticated
 from runtime.logging import setup_logging
@@ -54,10 +54,8 @@ def main() -> None:
     settings = get_settings()
     setup_logging(settings.log_level, service="bench")
     app = bare_app(settings, given.bare) if given.bare else create_app(settings)
-    config = uvicorn.Config(
-        app, port=given.port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False
-    )
-    Server(config).run()
+    settle()
+    uvicorn.run(app, port=given.port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False)
 
 
 if __name__ == "__main__":

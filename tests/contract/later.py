@@ -28,8 +28,6 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
 
 LATER = (
     Later("OAuth 2.0: authorization code, client credentials, refresh tokens", "6", _path("/oauth")),
-    Later("API keys", "6", _path("/api-keys")),
-    Later("rate limits and their headers", "6", lambda _, headers: "x-ratelimit-limit" in headers),
     Later("webhooks: events, signatures", "7", _path("/webhooks")),
     Later("GET /metrics", "not filed yet: observability", _path("/metrics")),
     Later("DORA metrics", "not filed yet: observability", _path("/delivery-metrics")),

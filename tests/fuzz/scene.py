@@ -34,10 +34,12 @@ async def known_ids(platform: Any, world: Any, build_of: Any, rows: Any) -> dict
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
     people = f"/organizations/{world.org['id']}"
+    key = await platform.made(f"/organizations/{world.org['id']}/api-keys", {"name": "ci", "scopes": ["tests:read"]})
     return {
         **{name: (await platform.made(people + path, body))["id"] for name, (path, body) in CLIENTS.items()},
         "user_id": (await joined(platform, world.org["id"], "fuzz@example.com"))["id"],
         "org_id": world.org["id"],
+        "key_id": key["id"],
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],
         "feature_id": world.feature["id"],

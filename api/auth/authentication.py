@@ -1,0 +1,104 @@
+"""Who makes a request: by an access token, an API key, or both if both are of the same principal."""
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from fastapi import Request
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
+
+from api.auth.principal import Principal
+from api.errors import UnauthenticatedError
+from api.parts import AppParts, Parts
+from domain.api_keys import lower
+from domain.errors import DeliveryError
+
+KEY_CREDENTIAL = "key:"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request is from, or why nobody can say; found once for each request."""
+
+    principal: Principal | None
+    fault: DeliveryError | None = None
+
+    def known(self) -> Principal:
+        """The principal.
+
+        Raises:
+            UnauthenticatedError: nobody, or nobody we know.
+            DependencyError: nobody can tell now.
+        """
+        if self.principal is None:
+            raise self.fault or _nobody()
+        return self.principal
+
+
+async def authenticate(request: Request, parts: AppParts) -> Principal:
+    """Who makes this request.
+
+    Raises:
+        UnauthenticatedError: nobody, or nobody we know.
+        DependencyError: nobody can tell now.
+    """
+    return (await identify(request, parts)).known()
+
+
+async def identify(request: HTTPConnection, parts: Parts) -> Identity:
+    """Who makes a request, remembered with it."""
+    found = getattr(request.state, "identity", None)
+    if not isinstance(found, Identity):
+        try:
+            found = Identity(await _principal(request, parts))
+        except DeliveryError as error:
+            found = Identity(None, error)
+        request.state.identity = found
+    return found
+
+
+async def _principal(request: HTTPConnection, parts: Parts) -> Principal:
+    tokens, keys = request.headers.getlist("authorization"), request.headers.getlist("x-api-key")
+    if not tokens and not keys:
+        raise _nobody()
+    by_token = _by_token(tokens, parts) if tokens else None
+    by_key = await _by_key(keys, parts) if keys else None
+    principal = _one_of(by_token, by_key)
+    if by_key is not None:
+        parts.key_uses.note(UUID(by_key.credential.removeprefix(KEY_CREDENTIAL)), parts.addresses.of(request.scope))
+    return principal
+
+
+def _by_token(given: list[str], parts: Parts) -> Principal:
+    scheme, token = get_authorization_scheme_param(given[0])
+    if len(given) > 1 or scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError("send one header 'Authorization: Bearer <token>'", token_was_given=True)
+    return parts.verifier.verify(token)
+
+
+async def _by_key(given: list[str], parts: Parts) -> Principal:
+    if len(given) > 1:
+        raise UnauthenticatedError("send one header 'X-API-Key: <key>'", token_was_given=True)
+    return await parts.keys.principal(given[0])
+
+
+def _one_of(by_token: Principal | None, by_key: Principal | None) -> Principal:
+    """Of two credentials of one principal, what both may do."""
+    if by_token is None or by_key is None:
+        found = by_token or by_key
+        if found is None:
+            raise _nobody()
+        return found
+    if (by_token.subject, by_token.organization_id) != (by_key.subject, by_key.organization_id):
+        raise UnauthenticatedError(
+            "the access token and the API key are of different principals; send one of them", token_was_given=True
+        )
+    permissions = by_token.permissions & by_key.permissions
+    return replace(by_key, role=lower(by_token.role, by_key.role), permissions=permissions)
+
+
+def _nobody() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "no credentials; send an access token as 'Authorization: Bearer <token>', or an API key as 'X-API-Key: <key>'",
+        token_was_given=False,
+    )

@@ -1,0 +1,48 @@
+"""Which counters a request goes into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from api.rate_limits.headers import policy_header
+from domain.limits import MINUTE_S, Allowance, Quota, Window
+
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The quotas of a request, and how answers describe them."""
+
+    quotas: Sequence[Quota]
+    policy: str
+
+
+@lru_cache(REMEMBERED)
+def of_member(organization: str, credential: str, own_per_minute: int | None, allowance: Allowance) -> Buckets:
+    """Of somebody in an organization: the plan holds for each user or key, and for all of them together.
+
+    Args:
+        organization: its id. All counters carry it as their hash tag: a Redis cluster keeps them in one place.
+        credential: whose counter it is.
+        own_per_minute: a lower limit that a key was given.
+        allowance: of the organization.
+    """
+    per_minute = min(allowance.per_minute, own_per_minute or allowance.per_minute)
+    own = Allowance(per_minute, allowance.per_hour, allowance.per_day)
+    quotas = [
+        *(_quota(f"{{{organization}}}:{credential}", "", window) for window in own.windows),
+        *(_quota(f"{{{organization}}}", "organization-", window) for window in allowance.windows),
+    ]
+    return Buckets(quotas, policy_header(quotas))
+
+
+@lru_cache(REMEMBERED)
+def of_one(kind: str, name: str, per_minute: int) -> Buckets:
+    """Of somebody who has no organization: an address without credentials, or a platform admin."""
+    quotas = [_quota(f"{{{kind}:{name}}}", f"{kind}-", Window("minute", per_minute, MINUTE_S))]
+    return Buckets(quotas, policy_header(quotas))
+
+
+def _quota(key: str, prefix: str, window: Window) -> Quota:
+    return Quota(f"{key}:{window.name}", f"{prefix}{window.name}", window.limit, window.seconds)

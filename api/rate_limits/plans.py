@@ -1,0 +1,45 @@
+"""What organizations may do, known for a few seconds."""
+
+import time
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from domain.errors import DependencyError
+from domain.limits import PLANS, Allowance, Plan
+from storage.batched import Batched
+from storage.engine import Sessions, transaction
+from storage.repositories.organizations import allowances
+
+KNOWN_FOR_S = 10.0
+MOST_KNOWN = 10_000
+
+
+class Plans:
+    """The allowances of organizations; a change is known to every process at once, or when the time is over."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._known: dict[UUID, tuple[Allowance, float]] = {}
+        self._read: Batched[UUID, Allowance] = Batched(self._load)
+
+    async def of(self, organization_id: UUID) -> Allowance:
+        """What an organization may do; of a database that does not answer, the last that was heard."""
+        allowance, until = self._known.get(organization_id, (PLANS[Plan.FREE], 0.0))
+        if until > time.monotonic():
+            return allowance
+        try:
+            allowance = await self._read.get(organization_id) or PLANS[Plan.FREE]
+        except DependencyError:
+            return allowance
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[organization_id] = (allowance, time.monotonic() + KNOWN_FOR_S)
+        return allowance
+
+    def forget(self) -> None:
+        """Something changed: ask again, but keep what is known in case nobody answers."""
+        self._known = {one: (allowance, 0.0) for one, (allowance, _) in self._known.items()}
+
+    async def _load(self, ids: Sequence[UUID]) -> Mapping[UUID, Allowance]:
+        async with transaction(self._sessions) as session:
+            return await allowances(session, ids)

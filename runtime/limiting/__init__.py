@@ -1,0 +1,1 @@
+"""Counting requests: in this process's memory, or in Redis for all processes together."""

@@ -1,0 +1,87 @@
+"""API keys as people manage them."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import ApiKey, Client, Membership
+from storage.repositories.base import Page, PageRequest, Repository
+
+# Wakes every API process: it reads keys, and what organizations may do, anew.
+CHANNEL = "api_keys"
+
+
+class KeyStatus(StrEnum):
+    """Whether a key works, and why not. A rotated key is active until its overlap ends, then `replaced`."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    REVOKED = "revoked"
+
+
+class CreatorKind(StrEnum):
+    """What becomes of a key when its creator goes; see `storage.models.api_keys`."""
+
+    MEMBER = "member"
+    PLATFORM = "platform"
+    SERVICE_ACCOUNT = "service_account"
+    EXTERNAL = "external"
+
+
+def status_of(key: ApiKey, at: datetime) -> KeyStatus:
+    """The status of a key at a moment."""
+    if key.revoked_at is not None:
+        return KeyStatus.REVOKED
+    if key.overlap_ends_at is not None and key.overlap_ends_at <= at:
+        return KeyStatus.REPLACED
+    return KeyStatus.EXPIRED if key.expires_at <= at else KeyStatus.ACTIVE
+
+
+class ApiKeyRepository(Repository[ApiKey]):
+    """Keys of an organization."""
+
+    model = ApiKey
+    noun = "API key"
+
+    async def search(
+        self, organization_id: UUID, *, status: KeyStatus | None, at: datetime, request: PageRequest
+    ) -> Page[ApiKey]:
+        """Keys of an organization, by their status at a moment."""
+        statement = self.base().where(ApiKey.organization_id == organization_id)
+        if status is not None:
+            statement = statement.where(*_conditions(status, at))
+        return await self.page(statement, request)
+
+    async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind:
+        """Whom of an organization an id stands for, platform admins apart."""
+        if creator_id is None:
+            return CreatorKind.EXTERNAL
+        seats = select(Membership.id).where(
+            Membership.organization_id == organization_id, Membership.user_id == creator_id
+        )
+        member = await self.session.scalar(seats)
+        if member is not None:
+            return CreatorKind.MEMBER
+        client = await self.session.get(Client, creator_id)
+        return CreatorKind.EXTERNAL if client is None else CreatorKind.SERVICE_ACCOUNT
+
+
+async def notify(session: AsyncSession) -> None:
+    """Tell every API process, when the transaction is committed."""
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+
+
+def _conditions(status: KeyStatus, at: datetime) -> list[ColumnElement[bool]]:
+    """What `status_of` says, in SQL."""
+    if status is KeyStatus.REVOKED:
+        return [ApiKey.revoked_at.is_not(None)]
+    kept, replaced = ApiKey.revoked_at.is_(None), ApiKey.overlap_ends_at <= at
+    if status is KeyStatus.REPLACED:
+        return [kept, replaced]
+    going_on = or_(ApiKey.overlap_ends_at.is_(None), ApiKey.overlap_ends_at > at)
+    expired = ApiKey.expires_at <= at
+    return [kept, going_on, expired if status is KeyStatus.EXPIRED else ~expired]

@@ -22,6 +22,7 @@ from api.progress import ProgressReader
 from api.reading import DeploymentReader
 from api.retired import RetiredVersions
 from api.routes import (
+    audit_log,
     builds,
     decisions,
     deliveries,
@@ -58,6 +59,7 @@ ROUTERS = (
     deliveries.router,
     decisions.router,
     environments.router,
+    audit_log.router,
 )
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.actors import acting
 from api.envelope import JSON
 from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
@@ -48,7 +49,8 @@ class RequestContext:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        address = request.client.host if request.client else None
+        with structlog.contextvars.bound_contextvars(request_id=request_id), acting(address, request_id):
             try:
                 await self.app(scope, receive, send_with_id)
             except Exception:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from api.actors import identify
 from api.auth.principal import Principal
 from api.errors import UnauthenticatedError
 from api.parts import AppParts
@@ -42,7 +43,13 @@ async def authenticate(request: Request, parts: AppParts) -> Principal:
     return parts.verifier.verify(token)
 
 
-Authenticated = Annotated[Principal, Depends(authenticate)]
+async def _identified(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+    """The same, and whatever this request changes is known as theirs."""
+    identify(principal)
+    return principal
+
+
+Authenticated = Annotated[Principal, Depends(_identified)]
 
 # Which permissions (any one of them) each dependency below asks for: the documents say so.
 GRANTED: dict[Callable[..., object], tuple[Scope, ...]] = {}
@@ -70,6 +77,7 @@ TestsWrite = Annotated[Principal, Depends(_permitted(Scope.TESTS_WRITE))]
 DeploymentsRead = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_READ))]
 DeploymentsWrite = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_WRITE))]
 DeploymentsApprove = Annotated[Principal, Depends(_permitted(Scope.DEPLOYMENTS_APPROVE))]
+AuditRead = Annotated[Principal, Depends(_permitted(Scope.AUDIT_READ))]
 OperationsRead = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_READ, Scope.DEPLOYMENTS_READ))]
 OperationsCancel = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_CANCEL, Scope.DEPLOYMENTS_WRITE))]
 

@@ -1,7 +1,7 @@
 """All tables, imported here so that `Base.metadata` is whole."""
 
 from storage.models.analysis import Analysis
-from storage.models.audit import AuditEntry
+from storage.models.audit import AuditChain, AuditEntry, AuditLink
 from storage.models.base import Base
 from storage.models.delivery import (
     Build,
@@ -23,7 +23,9 @@ from storage.models.quality import TestCase, TestResult
 __all__ = [
     "INDEXES",
     "Analysis",
+    "AuditChain",
     "AuditEntry",
+    "AuditLink",
     "Base",
     "Build",
     "Client",

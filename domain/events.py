@@ -71,14 +71,16 @@ VULNERABILITY = (
 SEVERITIES = ("critical", "high", "medium", "low")
 
 
-def event_id(moment: datetime, *parts: object) -> UUID:
+def event_id(moment: datetime, *parts: object, order: int = 0) -> UUID:
     """The id of an event that is told again when an activity is tried again: the same of the same moment and parts.
 
-    A UUIDv8 (RFC 9562) that begins as a UUIDv7 does, with the milliseconds of the moment, so that ids sort by time.
+    A UUIDv8 (RFC 9562) that begins as a UUIDv7 does, with the milliseconds of the moment, so that ids sort by time;
+    within one millisecond by `order` (0-4095).
     """
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    value = int(moment.timestamp() * 1000) << 80 | int.from_bytes(digest[:10], "big")
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)
+    digest = hashlib.sha256("/".join(map(str, (*parts, order))).encode()).digest()
+    low = int.from_bytes(digest[:8], "big") >> 2
+    time_and_order = int(moment.timestamp() * 1000) << 80 | 0x8 << 76 | (order & 0xFFF) << 64
+    return UUID(int=time_and_order | 0x2 << 62 | low)
 
 
 def feature_payload(feature: Values, *, previous_status: str | None = None) -> Json:

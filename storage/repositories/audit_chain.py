@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import AuditChain, AuditEntry, AuditLink
@@ -41,8 +41,9 @@ class AuditChainRepository:
 
     async def links(self, chain: UUID, *, after: int, until: int, limit: int) -> Sequence[Link]:
         """Links behind a sequence number and up to another, in order."""
+        words = func.audit_log_text(AuditEntry.__table__.table_valued())
         statement = (
-            select(AuditLink.sequence, AuditLink.hash, AuditLink.entry_id, func.audit_log_text(AuditEntry.__table__))
+            select(AuditLink.sequence, AuditLink.hash, AuditLink.entry_id, case((AuditEntry.id.is_not(None), words)))
             .outerjoin(
                 AuditEntry,
                 (AuditEntry.id == AuditLink.entry_id)

@@ -62,13 +62,13 @@ class EventWriter:
     async def operation_completed(self, operation: Operation, moment: datetime) -> None:
         """An operation ended, well or badly."""
         payload = events.operation_payload(columns_of(operation))
-        own_id = event_id(moment, operation.id, operation.version)
+        own_id = event_id(moment, operation.id, order=operation.version)
         await self._write(EventType.OPERATION_COMPLETED, operation, payload, own_id=own_id)
 
-    async def deployment(self, kind: EventType, deployment: Deployment, moment: datetime, *cause: object) -> None:
-        """Something happened to a deployment; `cause`: what tells one time from another."""
+    async def deployment(self, kind: EventType, deployment: Deployment, own_id: UUID) -> None:
+        """Something happened to a deployment."""
         payload = events.deployment_payload(columns_of(deployment))
-        await self._write(kind, deployment, payload, own_id=event_id(moment, deployment.id, kind, *cause))
+        await self._write(kind, deployment, payload, own_id=own_id)
 
     async def environment_degraded(
         self, environment: Environment, release: Release, *, wanted: int, healthy: int

@@ -29,6 +29,10 @@ class Cause:
     version: int
     moment: datetime
 
+    def id_of(self, row: Deployment, kind: str) -> UUID:
+        """The id of what is written about a move of this deployment."""
+        return event_id(self.moment, row.id, kind, self.operation_id, order=self.version)
+
 
 class OutcomeRepository:
     """Written with the move, so that it stands if and only if that does; with ids that a retry makes again."""
@@ -49,7 +53,7 @@ class OutcomeRepository:
             return
         await self._session.flush()
         await self._session.refresh(row)
-        await self._events.deployment(kind, row, cause.moment, cause.operation_id, cause.version)
+        await self._events.deployment(kind, row, cause.id_of(row, kind))
         if row.status in FINISHED_DEPLOYMENTS:
             await AuditRepository(self._session, PLATFORM).write_once(_entry(row, before, cause))
 
@@ -59,7 +63,7 @@ def _entry(row: Deployment, before: DeploymentStatus, cause: Cause) -> AuditEntr
     ended = "succeeded" if row.status == DeploymentStatus.SUCCESS else row.status
     error = row.error or {}
     return AuditEntry(
-        id=event_id(cause.moment, row.id, "outcome", cause.operation_id, cause.version),
+        id=cause.id_of(row, "outcome"),
         organization_id=row.organization_id,
         actor=SYSTEM,
         credential=f"workflow:{cause.operation_id}",

@@ -7,7 +7,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auditing import row_entry
-from domain.audit import difference
+from domain.audit import difference, removal_of
 from storage.models import AuditEntry, Base
 from storage.models.base import columns_of, given
 from storage.repositories.audit import AuditRepository
@@ -66,9 +66,12 @@ async def change(
     await EventWriter(session).changed(row, before)
 
 
-async def remove(session: AsyncSession, row: Base, *, reason: str | None = None, **details: Any) -> None:
+async def remove(
+    session: AsyncSession, row: Base, *, action: str | None = None, reason: str | None = None, **details: Any
+) -> None:
     """Delete a locked row, and what the database deletes with it."""
-    entry = row_entry(row, "deleted", changes=difference(given(row), {}), reason=reason, details=details)
+    verb = action or removal_of(row.__tablename__)
+    entry = row_entry(row, verb, changes=difference(given(row), {}), reason=reason, details=details)
     await session.delete(row)
     await session.flush()
     await _write(session, entry)

@@ -30,6 +30,11 @@ def noun_of(table: str) -> str:
     return f"{table[:-3]}y" if table.endswith("ies") else table.removesuffix("s")
 
 
+def removal_of(table: str) -> str:
+    """The verb for a row that is deleted: people are removed from an organization and not deleted."""
+    return "removed" if table in NOUNS else "deleted"
+
+
 def is_secret(name: str) -> bool:
     """Whether a field of this name may hold a secret (`api_key`, `passwordHash`, `value_sealed`)."""
     return name not in NO_SECRETS and any(word.lower() in SECRET_WORDS for word in _WORD.findall(name))

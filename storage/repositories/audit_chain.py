@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import AuditChain, AuditEntry, AuditLink
@@ -41,7 +41,7 @@ class AuditChainRepository:
 
     async def links(self, chain: UUID, *, after: int, until: int, limit: int) -> Sequence[Link]:
         """Links behind a sequence number and up to another, in order."""
-        words = func.audit_log_text(AuditEntry.__table__.table_valued())
+        words = func.audit_log_text(literal_column(AuditEntry.__tablename__))  # the whole row
         statement = (
             select(AuditLink.sequence, AuditLink.hash, AuditLink.entry_id, case((AuditEntry.id.is_not(None), words)))
             .outerjoin(

@@ -1,11 +1,12 @@
 """The audit log of an organization: look through it, take it away."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from api.auth.permissions import AuditRead
 from api.envelope import PageEnvelope, reply_page
@@ -24,7 +25,22 @@ router = APIRouter(tags=["Audit log"])
 
 BATCH = 500
 Exactly = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this one"), Storable]
-Moment = Annotated[AwareDatetime | None, Query(description="with its offset from UTC, such as 2026-01-31T00:00:00Z")]
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _written_out(value: object) -> object:
+    """Pydantic would take numbers for seconds since 1970."""
+    if isinstance(value, str) and not _MOMENT.fullmatch(value):
+        raise ValueError("must be a moment with its offset from UTC, such as 2026-01-31T00:00:00Z")
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_written_out),
+    Query(description="with its offset from UTC, such as 2026-01-31T00:00:00Z"),
+]
 NDJSON: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One entry a line, oldest first",

@@ -70,8 +70,9 @@ async def test_filters(fresh, admin, path):
     assert await actions(since=middle) == ["feature.created", "requirement.created"]
     assert await actions(until=middle) == ["project.created", "organization.created"]
     assert await actions(since=(now() + timedelta(hours=1)).isoformat()) == []
-    naive = await admin.get(path, params={"since": "2026-01-01T00:00:00"})
-    assert (naive.status_code, naive.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    for vague in ("2026-01-01T00:00:00", "0.5", "yesterday"):
+        refused = await admin.get(path, params={"since": vague})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
 async def test_who_may(fresh, world, admin, path, caller):

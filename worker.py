@@ -26,6 +26,7 @@ from activities.analysis import AnalysisActivities
 from activities.artifacts import ArtifactActivities
 from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
+from activities.degradation import DegradationWatch
 from activities.environments import EnvironmentActivities
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
@@ -86,7 +87,7 @@ def control_side(
     prober: Prober,
     prometheus: PrometheusMetrics,
     bell: Listener,
-) -> tuple[tuple[InstanceKeeper, ProjectRemover], list[Any]]:
+) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch], list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
@@ -107,7 +108,8 @@ def control_side(
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions)
     records = BuildRecordActivities(sessions)
-    return (keeper, ProjectRemover(sessions, stopper, writer, bell)), [
+    keepers = (keeper, ProjectRemover(sessions, stopper, writer, bell), DegradationWatch(sessions, router))
+    return keepers, [
         ProjectionActivities(sessions).record_progress,
         records.record,
         records.record_failure,

@@ -1,5 +1,6 @@
 """What clients read: the rows of an operation and its deployment."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from activities.failures import reported
@@ -7,6 +8,7 @@ from contracts.operations import RECORD_PROGRESS, DeploymentView, Progress, Reco
 from contracts.payload import Nothing
 from contracts.stubs import implements
 from storage.engine import Sessions, transaction
+from storage.repositories.outcomes import Cause
 from storage.repositories.projections import ProjectionRepository
 
 
@@ -24,8 +26,18 @@ class ProjectionActivities:
             progress = request.progress
             fresh = await rows.operation(progress.operation_id, progress.version, operation_values(progress))
             if fresh and request.deployment:
-                await rows.deployment(request.deployment.deployment_id, deployment_values(request.deployment))
+                view = request.deployment
+                cause = Cause(progress.operation_id, progress.version, moment_of(progress))
+                await rows.deployment(view.deployment_id, deployment_values(view), cause)
         return Nothing()
+
+
+def moment_of(progress: Progress) -> datetime:
+    """The last moment that a progress knows of; the same however often it is recorded."""
+    moments = [progress.started_at, progress.completed_at]
+    for step in progress.steps:
+        moments += [step.started_at, step.completed_at, step.waiting_since]
+    return max((moment for moment in moments if moment is not None), default=datetime.fromtimestamp(0, UTC))
 
 
 def operation_values(progress: Progress) -> dict[str, Any]:

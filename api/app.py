@@ -33,6 +33,7 @@ from api.retired import RetiredVersions
 from api.routes import (
     api_keys,
     applications,
+    audit_log,
     builds,
     decisions,
     deliveries,
@@ -86,6 +87,7 @@ ROUTERS = (
     users.router,
     roles.router,
     api_keys.router,
+    audit_log.router,
 )
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)
@@ -136,7 +138,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     if origins := settings.temporal_codec_origins.replace(",", " ").split():
         app.add_middleware(codec.CodecCors, origins=origins)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, addresses=Addresses(settings.trusted_proxies))
     app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
     return app
 

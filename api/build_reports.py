@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
 from api.auth.principal import Principal
 from api.projects import active_project
 from api.schemas.builds import BuildReport
@@ -34,4 +35,6 @@ async def record_report(session: AsyncSession, principal: Principal, feature_id:
         "status": body.status,
         **body.model_dump(),
     }
-    return await BuildRecordRepository(session).record(new_id(), None, values)
+    row = await BuildRecordRepository(session).record(new_id(), None, values)
+    await changes.added(session, row, action="reported")
+    return row

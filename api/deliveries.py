@@ -5,10 +5,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
 from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
-from api.environments import approval_of, check_environment, environment_host, settings_of
+from api.environments import approval_of, check_environment, environment_host, made_environment, settings_of
 from api.projects import active_project, refuse_inactive
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
@@ -84,7 +85,7 @@ class Delivery:
         refuse_inactive(organization)
         host = environment_host(self.settings, organization, project, self.terms.environment)
         environments = EnvironmentRepository(session, tenant)
-        environment = await environments.get_or_create(new_id(), project, self.terms.environment, host)
+        environment = await made_environment(environments, project, self.terms.environment, host)
         await check_environment(
             session, self.principal, environment, project, override_freeze=self.terms.override_freeze
         )
@@ -93,9 +94,9 @@ class Delivery:
         order = cargo.order(place, self.terms, consent)
         operation = await record_operation(session, cargo.kind, place, order, cargo.steps)
         deployment = self._deployment(place, cargo)
-        session.add(deployment)
-        await session.flush()
-        await session.refresh(deployment)
+        await changes.add(
+            session, deployment, action="requested", reason=self.terms.reason or self.terms.approval_notes
+        )
         await self._audit(session, deployment)
         return Asked(operation, deployment)
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
+from api.auditing import row_entry
 from api.auth.principal import Principal
 from api.projects import refuse_deleted
 from api.schemas.environments import EnvironmentPatch, EnvironmentView, LockView
@@ -13,6 +15,7 @@ from api.views import environment_view
 from contracts.names import SignalName
 from contracts.rollouts import SettingsChanged
 from domain.access import Scope
+from domain.audit import difference
 from domain.environment import EnvironmentSettings
 from domain.errors import ConflictError, UnprocessableError
 from domain.lifecycle import EnvironmentName
@@ -46,6 +49,17 @@ def settings_of(row: Environment | None) -> EnvironmentSettings:
 def approval_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
     """Who must say yes because the environment itself demands it; None: nobody."""
     return settings.approval.policy() if settings.approval else None
+
+
+async def made_environment(
+    environments: EnvironmentRepository, project: Project, name: EnvironmentName, host: str
+) -> Environment:
+    """The environment, made now unless it exists."""
+    wanted = new_id()
+    row = await environments.get_or_create(wanted, project, name, host)
+    if row.id == wanted:
+        await changes.added(environments.session, row)
+    return row
 
 
 async def check_environment(
@@ -141,7 +155,6 @@ class SettingsChange:
     project_id: UUID
     name: EnvironmentName
     patch: EnvironmentPatch
-    request_id: str
 
     async def carry_out(self, session: AsyncSession) -> None:
         """Write settings, audit entry and the message to those who wait, in the caller's transaction.
@@ -156,7 +169,7 @@ class SettingsChange:
         organization = await OrganizationRepository(session, self.principal.tenant).get(project.organization_id)
         environments = EnvironmentRepository(session, self.principal.tenant)
         host = environment_host(self.settings, organization, project, self.name)
-        made = await environments.get_or_create(new_id(), project, self.name, host)
+        made = await made_environment(environments, project, self.name, host)
         row = await environments.get(made.id, lock=True)
         before = settings_of(row)
         after = before.changed(self.patch.changes())
@@ -180,19 +193,8 @@ class SettingsChange:
         )
 
     def _entry(self, row: Environment, before: EnvironmentSettings, after: EnvironmentSettings) -> AuditEntry:
-        old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-        changed = {field: {"from": old[field], "to": new[field]} for field in new if old[field] != new[field]}
-        return AuditEntry(
-            id=new_id(),
-            organization_id=row.organization_id,
-            actor=self.principal.subject[:255],
-            action="environment.settings_changed",
-            resource_type="environment",
-            resource_id=row.id,
-            reason=None,
-            request_id=self.request_id[:255],
-            details={"changed": changed},
-        )
+        changed = difference(before.model_dump(mode="json"), after.model_dump(mode="json"))
+        return row_entry(row, "settings_changed", changes=changed, details={})
 
 
 def _check_opens(settings: EnvironmentSettings) -> None:

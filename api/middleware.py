@@ -9,6 +9,8 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.actors import acting
+from api.addresses import Addresses
 from api.envelope import JSON
 from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
@@ -30,8 +32,9 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class RequestContext:
     """Gives a request its id, logs how it ended, and answers 500 for what nobody caught."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, addresses: Addresses | None = None) -> None:
         self.app = app
+        self._addresses = addresses or Addresses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +51,8 @@ class RequestContext:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        came_from = self._addresses.of(scope)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), acting(came_from, request_id):
             try:
                 await self.app(scope, receive, send_with_id)
             except Exception:

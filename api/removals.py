@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import changes
+from api.auditing import row_entry
 from api.auth.principal import Principal
 from api.etags import Condition
 from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, ProjectView
+from domain.audit import difference
 from domain.errors import ConflictError
-from runtime.ids import new_id
-from storage.models import AuditEntry, Operation, Project
+from storage.models import Operation, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.project_removal import ProjectRemovalRepository
@@ -28,7 +29,6 @@ class Removal:
 
     principal: Principal
     project_id: UUID
-    request_id: str
 
     async def delete(self, session: AsyncSession, precondition: Condition) -> None:
         """Delete it, and end what runs, in the caller's transaction; a deleted one stays as it is.
@@ -45,9 +45,14 @@ class Removal:
         rows = ProjectRemovalRepository(session)
         _check_idle(await rows.unfinished(project.id, limit=MAX_NAMED + 1))
         ended = await rows.end_services(project.id)
-        before, project.status = project.status, ProjectStatus.DELETED
-        await session.flush()
-        await self._audit(session, project, "delete", state=before, ended_releases=[str(one) for one in ended])
+        await changes.change(
+            session,
+            project,
+            {"status": ProjectStatus.DELETED},
+            action="deleted",
+            slug=project.slug,
+            ended_releases=[str(one) for one in ended],
+        )
 
     async def restore(self, session: AsyncSession) -> Project:
         """Make a deleted one active again, in the caller's transaction. No service comes back by itself.
@@ -69,21 +74,10 @@ class Removal:
         await projects.check_quota(organization)
         await ProjectRemovalRepository(session).bring_back(project, ProjectStatus.ACTIVE)
         await session.refresh(project)
-        await self._audit(session, project, "restore", state=ProjectStatus.DELETED)
-        return project
-
-    async def _audit(self, session: AsyncSession, project: Project, action: str, **details: Any) -> None:
-        entry = AuditEntry(
-            id=new_id(),
-            organization_id=project.organization_id,
-            actor=self.principal.subject[:255],
-            action=f"project.{action}",
-            resource_type="project",
-            resource_id=project.id,
-            request_id=self.request_id[:255],
-            details={"slug": project.slug, **details},
-        )
+        moved = difference({"status": ProjectStatus.DELETED}, {"status": project.status})
+        entry = row_entry(project, "restored", changes=moved, details={"slug": project.slug})
         await AuditRepository(session, self.principal.tenant).write(entry)
+        return project
 
 
 def _check_idle(running: Sequence[Operation]) -> None:

@@ -17,13 +17,11 @@ T = TypeVar("T")
 SEND_LIMIT_S = 30.0
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events. The next event is made when the last one is sent; a reader that takes nothing is left."""
-
-    media_type = "text/event-stream"
+class PatientStream(StreamingResponse):
+    """The next piece is made when the last one is sent; a reader that takes nothing is left."""
 
     async def stream_response(self, send: Send) -> None:
-        """Send the events; starlette ends this when the client goes."""
+        """Send the pieces; starlette ends this when the client goes."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(SEND_LIMIT_S):
@@ -32,7 +30,19 @@ class EventStream(StreamingResponse):
         try:
             await super().stream_response(send_in_time)
         except TimeoutError:
-            log.warning("events.reader_too_slow", limit_s=SEND_LIMIT_S)
+            log.warning("stream.reader_too_slow", limit_s=SEND_LIMIT_S)
+
+
+class EventStream(PatientStream):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
+
+
+class LineStream(PatientStream):
+    """Newline-delimited JSON."""
+
+    media_type = "application/x-ndjson"
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:

@@ -7,6 +7,7 @@ from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
+from api import actors
 from api.auth.principal import Principal
 from api.errors import UnauthenticatedError
 from api.parts import AppParts, Parts
@@ -42,7 +43,9 @@ async def authenticate(request: Request, parts: AppParts) -> Principal:
         UnauthenticatedError: nobody, or nobody we know.
         DependencyError: nobody can tell now.
     """
-    return (await identify(request, parts)).known()
+    principal = (await identify(request, parts)).known()
+    actors.identify(principal)  # whatever this request changes is known as theirs
+    return principal
 
 
 async def identify(request: HTTPConnection, parts: Parts) -> Identity:

@@ -43,6 +43,7 @@ TAGS = {
     "Environments": "What runs where, whose turn it is, and when deploying is possible",
     "Operations": "Long-running operations: look, wait, follow, cancel",
     "API keys": "Credentials of services: made, rotated, revoked",
+    "Audit log": "Who changed what, when and from where",
     "Monitoring": "Health of the system",
 }
 SECURITY_SCHEMES: dict[str, dict[str, str]] = {

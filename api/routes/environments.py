@@ -64,7 +64,7 @@ async def change_environment(
     body: EnvironmentPatch,
 ) -> Response:
     """Policy, approval, windows; fields that are not given stay. Whoever a window holds learns of it at once."""
-    change = SettingsChange(parts.settings, principal, project_id, name, body, request.state.request_id)
+    change = SettingsChange(parts.settings, principal, project_id, name, body)
 
     async def view(session: AsyncSession) -> EnvironmentView:
         [found] = await environment_views(session, parts.settings, principal, project_id, (name,))

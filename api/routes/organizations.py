@@ -70,6 +70,7 @@ async def create_organization(
     async def create(session: AsyncSession) -> Response:
         values = {"id": new_id(), "status": OrganizationStatus.ACTIVE, **body.model_dump()}
         row = await OrganizationRepository(session, PLATFORM).create(values, unique_suffix)
+        await changes.added(session, row)
         headers = location(request, f"/organizations/{row.id}")
         return reply(request, OrganizationView.model_validate(row), status=201, headers=headers)
 

@@ -19,14 +19,14 @@ router = APIRouter(tags=["Projects"])
 
 @router.delete("/projects/{project_id}", summary="Delete a project", status_code=204)
 async def delete_project(
-    request: Request, parts: AppParts, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
+    parts: AppParts, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
 ) -> Response:
     """Its services leave the traffic, drain and stop; its slug is free again; it and its records can still be read.
 
     Lists show it only with `status=deleted`. Refused while operations run. Deleting it again changes nothing.
     """
     async with transaction(parts.sessions) as session:
-        await Removal(principal, project_id, request.state.request_id).delete(session, precondition)
+        await Removal(principal, project_id).delete(session, precondition)
     return Response(status_code=204)
 
 
@@ -37,7 +37,7 @@ async def restore_project(
     """It is active again, and can be deployed; what ran does not come back by itself. Its slug must not be taken."""
 
     async def restore(session: AsyncSession) -> Response:
-        project = await Removal(principal, project_id, request.state.request_id).restore(session)
+        project = await Removal(principal, project_id).restore(session)
         return reply(request, ProjectView.model_validate(project))
 
     return await command.run(restore)

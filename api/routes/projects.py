@@ -81,6 +81,7 @@ async def create_project(
             **body.model_dump(),
         }
         row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
+        await changes.added(session, row)
         headers = location(request, f"/projects/{row.id}")
         return reply(request, ProjectView.model_validate(row), status=201, headers=headers)
 

@@ -2,7 +2,7 @@
 
 from storage.models.analysis import Analysis
 from storage.models.api_keys import ApiKey
-from storage.models.audit import AuditEntry
+from storage.models.audit import AuditChain, AuditEntry, AuditLink
 from storage.models.base import Base
 from storage.models.delivery import (
     Build,
@@ -25,7 +25,9 @@ __all__ = [
     "INDEXES",
     "Analysis",
     "ApiKey",
+    "AuditChain",
     "AuditEntry",
+    "AuditLink",
     "Base",
     "Build",
     "Client",

@@ -39,3 +39,13 @@ class Timestamped:
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+def columns_of(row: Base) -> dict[str, Any]:
+    """A row's values by column."""
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+def given(row: Base) -> dict[str, Any]:
+    """What was given to a row that is not written yet; the rest is the defaults' business."""
+    return {name: value for name, value in columns_of(row).items() if value is not None}

@@ -11,7 +11,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Environment(Identified, Timestamped, Base):
-    """One environment of a project; made on first use. `host` is `{name}.{project}.{organization}.localhost`."""
+    """One environment of a project; made on first use. `host` is `{name}.{project}.{organization}.localhost`.
+
+    `degraded_release_id`: of which release the world was told that not all of its instances serve.
+    """
 
     __tablename__ = "environments"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
@@ -24,6 +27,7 @@ class Environment(Identified, Timestamped, Base):
     current_release_id: Mapped[UUID | None]
     previous_release_id: Mapped[UUID | None]
     holder_deployment_id: Mapped[UUID | None]
+    degraded_release_id: Mapped[UUID | None]
 
 
 class Build(Identified, Timestamped, Base):

@@ -1,31 +1,95 @@
-"""The audit log: written beside the deed, read newest first."""
+"""The audit log: written beside the deed, read newest first or along its chain."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import insert
 
-from storage.models import AuditEntry
-from storage.tenancy import Tenant
+from storage.models import AuditChain, AuditEntry, AuditLink
+from storage.models.base import given
+from storage.repositories.base import Page, PageRequest, Repository
 
 MAX_ENTRIES = 500
 
 
-class AuditRepository:
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which entries are wanted; None: all. `since` is the first moment, `until` the first one after."""
+
+    actor: str | None = None
+    action: str | None = None
+    resource_type: str | None = None
+    resource_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What entries have to fulfil."""
+        equal = {
+            AuditEntry.actor: self.actor,
+            AuditEntry.action: self.action,
+            AuditEntry.resource_type: self.resource_type,
+            AuditEntry.resource_id: self.resource_id,
+        }
+        conditions = [column == value for column, value in equal.items() if value is not None]
+        if self.since is not None:
+            conditions.append(AuditEntry.occurred_at >= self.since)
+        if self.until is not None:
+            conditions.append(AuditEntry.occurred_at < self.until)
+        return conditions
+
+
+class AuditRepository(Repository[AuditEntry]):
     """Entries of one tenant."""
 
-    def __init__(self, session: AsyncSession, tenant: Tenant) -> None:
-        self._session = session
-        self._tenant = tenant
+    model = AuditEntry
+    noun = "audit entry"
 
     async def write(self, entry: AuditEntry) -> None:
         """Add an entry; it stands if and only if the transaction does."""
-        self._session.add(entry)
-        await self._session.flush()
+        self.session.add(entry)
+        await self.session.flush()
+
+    async def write_once(self, entry: AuditEntry) -> None:
+        """Add an entry unless one with its id stands already: an activity was tried again."""
+        statement = insert(AuditEntry).values(given(entry))
+        await self.session.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
     async def of(self, resource_id: UUID) -> Sequence[AuditEntry]:
         """What was done to a resource, newest first, at most `MAX_ENTRIES`."""
-        statement = select(AuditEntry).where(AuditEntry.resource_id == resource_id)
-        mine = self._tenant.filter(statement, AuditEntry.organization_id)
-        return (await self._session.scalars(mine.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
+        statement = self.base().where(AuditEntry.resource_id == resource_id)
+        return (await self.session.scalars(statement.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
+
+    async def search(self, organization_id: UUID, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
+        """Entries of an organization."""
+        mine = self.base().where(AuditEntry.organization_id == organization_id)
+        return await self.page(mine.where(*wanted.conditions), request)
+
+    async def links(self, entries: Sequence[AuditEntry]) -> dict[UUID, AuditLink]:
+        """The places of entries in their chain, by entry."""
+        found = select(AuditLink).where(AuditLink.entry_id.in_([entry.id for entry in entries]))
+        return {link.entry_id: link for link in await self.session.scalars(found)}
+
+    async def along(
+        self, organization_id: UUID, wanted: AuditFilter, *, after: int, until: int, limit: int
+    ) -> Sequence[tuple[AuditEntry, AuditLink]]:
+        """Entries of an organization in the order of its chain, behind one sequence number and up to another."""
+        statement = (
+            select(AuditEntry, AuditLink)
+            .join(AuditLink, AuditLink.entry_id == AuditEntry.id)
+            .where(AuditLink.chain == organization_id, AuditLink.sequence > after, AuditLink.sequence <= until)
+            .where(*wanted.conditions)
+            .order_by(AuditLink.sequence)
+            .limit(limit)
+        )
+        rows = await self.session.execute(self.tenant.filter(statement, AuditEntry.organization_id))
+        return [(entry, link) for entry, link in rows]
+
+    async def length(self, organization_id: UUID) -> int:
+        """How many entries an organization's chain has."""
+        statement = select(func.max(AuditChain.sequence)).where(AuditChain.chain == organization_id)
+        return await self.session.scalar(statement) or 0

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.errors import ConflictError, ErrorCode, NotFoundError
 from domain.lifecycle import BuildStatus
 from storage.models import Build, Deployment, Project
+from storage.repositories.event_writer import EventWriter
 
 
 class BuildRecordRepository:
@@ -28,7 +29,7 @@ class BuildRecordRepository:
         """The operation's build, made now unless it exists; None: it was made elsewhere, by no operation.
 
         The project's row is locked while its next number is taken, so numbers have no gaps and two builds no number in
-        common; a rolled back transaction gives the number back.
+        common; a rolled back transaction gives the number back. Its completion is an event.
 
         Raises:
             ConflictError: VERSION_TAG_TAKEN, another successful build of the project has the tag.
@@ -54,6 +55,7 @@ class BuildRecordRepository:
         self._session.add(build)
         await self._session.flush()
         await self._session.refresh(build)
+        await EventWriter(self._session).build_completed(build)
         return build
 
     async def keep_artifact(self, build_id: UUID, values: dict[str, Any]) -> Build:

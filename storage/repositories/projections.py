@@ -13,7 +13,9 @@ from domain.lifecycle import (
     DeploymentStatus,
     OperationStatus,
 )
+from runtime.ids import now
 from storage.models import Deployment, Environment, Operation, Release
+from storage.repositories.outcomes import Cause, OutcomeRepository
 
 
 class ProjectionRepository:
@@ -21,9 +23,13 @@ class ProjectionRepository:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self._outcomes = OutcomeRepository(session)
 
     async def operation(self, operation_id: UUID, version: int, values: dict[str, Any]) -> bool:
-        """Write an operation's progress unless the row knows a newer one or is finished; tells whether it did."""
+        """Write an operation's progress unless the row knows a newer one or is finished; tells whether it did.
+
+        The end of the operation is an event.
+        """
         statement = (
             update(Operation)
             .where(
@@ -32,34 +38,41 @@ class ProjectionRepository:
                 Operation.status.not_in(FINISHED_OPERATIONS),
             )
             .values(version=version, updated_at=func.now(), **values)
-            .returning(Operation.id)
+            .returning(Operation)
         )
-        return (await self._session.scalar(statement)) is not None
+        row = await self._session.scalar(statement, execution_options={"populate_existing": True})
+        if row is not None and row.status in FINISHED_OPERATIONS:
+            await self._outcomes.operation(row)
+        return row is not None
 
-    async def deployment(self, deployment_id: UUID, values: dict[str, Any]) -> None:
-        """Write what a workflow knows of its deployment. An illegal move of the status is not made (a late writer)."""
+    async def deployment(self, deployment_id: UUID, values: dict[str, Any], cause: Cause) -> None:
+        """Write what a workflow knows of its deployment. An illegal move of the status is not made (a late writer).
+
+        What a move means to the world is told in its transaction, once: after a retry the status is what it was.
+        """
         row = await self._session.scalar(select(Deployment).where(Deployment.id == deployment_id).with_for_update())
         if row is None:
             return
-        status = values.pop("status", None)
-        if status is not None and row.status != status:
-            before, after = DeploymentStatus(row.status), DeploymentStatus(status)
+        before, after = DeploymentStatus(row.status), DeploymentStatus(values.pop("status", None) or row.status)
+        if after != before:
             if after not in DEPLOYMENT_TRANSITIONS[before]:
                 return
             row.status = after
             self._stamp(row, after)
         for name, value in values.items():
             setattr(row, name, value)
+        if after != before:
+            await self._outcomes.deployment(row, before, cause)
 
     @staticmethod
     def _stamp(row: Deployment, status: DeploymentStatus) -> None:
-        now: Any = func.now()
+        moment: Any = func.now()
         if status is DeploymentStatus.IN_PROGRESS and row.started_at is None:
-            row.started_at = now
+            row.started_at = moment
         if status in FINISHED_DEPLOYMENTS and row.completed_at is None:
-            row.completed_at = now
+            row.completed_at = moment
         if status is DeploymentStatus.ROLLED_BACK:
-            row.rolled_back_at = now
+            row.rolled_back_at = moment
 
     async def unfinished(self, *, older_than_s: float, limit: int, after: UUID | None = None) -> list[Operation]:
         """Started operations that have not told anything for a while, by id; for the sweep that looks for lost ones.
@@ -87,14 +100,16 @@ class ProjectionRepository:
             update(Operation)
             .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS))
             .values(status=OperationStatus.FAILED, error=error, completed_at=func.now(), version=Operation.version + 1)
-            .returning(Operation.resource_id)
+            .returning(Operation)
         )
         if found is not None:
+            await self._outcomes.operation(found)
             current = select(Environment.id).join(Release, Release.id == Environment.current_release_id)
-            serves = await self._session.scalar(current.where(Release.deployment_id == found))
+            serves = await self._session.scalar(current.where(Release.deployment_id == found.resource_id))
             taken_back = await self._session.scalar(
-                select(Deployment.rolled_back_to_build_id).where(Deployment.id == found)
+                select(Deployment.rolled_back_to_build_id).where(Deployment.id == found.resource_id)
             )
             without = DeploymentStatus.ROLLED_BACK if taken_back else DeploymentStatus.FAILED
             status = DeploymentStatus.SUCCESS if serves else without
-            await self.deployment(found, {"status": status, "error": error, "next_open": None})
+            values = {"status": status, "error": error, "next_open": None}
+            await self.deployment(found.resource_id, values, Cause(found.id, found.version, now()))

@@ -126,8 +126,8 @@ async def test_going_past_a_rule_needs_permission_and_is_audited(world, path, op
     [(_, payload)] = operations.started
     assert payload[past] is True
     async with transaction(rows) as session:
-        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(data["id"]))
-        [entry] = (await session.scalars(found)).all()
+        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(data["id"])).order_by(AuditEntry.id)
+        [_, entry] = (await session.scalars(found)).all()
     assert (entry.action, entry.actor, entry.reason) == (f"deployment.{past}", world.manager.subject, "hotfix")
     assert entry.request_id == response.headers["x-request-id"]
 

@@ -64,15 +64,16 @@ async def test_settings_are_made_merged_audited_and_told(fresh, rows):
     assert cleared["settings"] == {**DEFAULTS, "policy": "supersede"}
     async with transaction(rows) as session:
         found = select(AuditEntry).where(AuditEntry.resource_id == UUID(seen["id"])).order_by(AuditEntry.id)
-        entries = (await session.scalars(found)).all()
+        made, *entries = (await session.scalars(found)).all()
         told = select(OutboxEntry).where(OutboxEntry.resource_id == UUID(seen["id"]))
         messages = (await session.scalars(told)).all()
-    assert [sorted(entry.details["changed"]) for entry in entries] == [
+    assert [sorted(entry.changes) for entry in entries] == [
         ["policy", "windows"],
         ["approval"],
         ["approval", "windows"],
     ]
-    assert entries[0].details["changed"]["policy"] == {"from": "queue", "to": "supersede"}
+    assert made.action == "environment.created"
+    assert entries[0].changes["policy"] == {"from": "queue", "to": "supersede"}
     assert (entries[0].actor, entries[0].action) == (fresh.manager.subject, "environment.settings_changed")
     assert {(m.kind, m.topic) for m in messages} == {("workflow_signal", "settings_changed")}
     assert len(messages) == 3
@@ -82,8 +83,10 @@ async def test_what_changes_nothing_is_neither_audited_nor_told(fresh, rows):
     for body in ({"windows": []}, {"policy": "queue"}):
         seen = (await fresh.manager.patch(path(fresh), body)).json()["data"]
     async with transaction(rows) as session:
-        for model in (AuditEntry, OutboxEntry):
-            assert (await session.scalars(select(model).where(model.resource_id == UUID(seen["id"])))).all() == []
+        actions = select(AuditEntry.action).where(AuditEntry.resource_id == UUID(seen["id"]))
+        assert (await session.scalars(actions)).all() == ["environment.created"]
+        told = select(OutboxEntry).where(OutboxEntry.resource_id == UUID(seen["id"]))
+        assert (await session.scalars(told)).all() == []
 
 
 async def test_the_same_key_twice_is_one_change(fresh, rows):

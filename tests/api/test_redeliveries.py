@@ -43,7 +43,8 @@ def path(made, action="retry") -> str:
 
 async def audited(rows, made) -> list[AuditEntry]:
     async with transaction(rows) as session:
-        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(made["deployment_id"]))
+        asked = AuditEntry.action == "deployment.requested"
+        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(made["deployment_id"]), ~asked)
         return list((await session.scalars(found)).all())
 
 

@@ -59,8 +59,9 @@ async def shown(caller: Caller, world: World, query: str = "") -> list[str]:
 
 async def audited(rows, world: World) -> list[AuditEntry]:
     async with transaction(rows) as session:
-        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(world.project["id"])).order_by(AuditEntry.id)
-        return list((await session.scalars(found)).all())
+        ends = AuditEntry.action.in_(("project.deleted", "project.restored"))
+        found = select(AuditEntry).where(AuditEntry.resource_id == UUID(world.project["id"]), ends)
+        return list((await session.scalars(found.order_by(AuditEntry.id))).all())
 
 
 async def test_it_is_gone_from_lists_and_still_read(*, fresh, admin, rows):
@@ -71,9 +72,10 @@ async def test_it_is_gone_from_lists_and_still_read(*, fresh, admin, rows):
     assert (await admin.get(path(fresh))).json()["data"]["status"] == "deleted"
     assert (await admin.get(f"/features/{fresh.feature['id']}")).status_code == 200
     [entry] = await audited(rows, fresh)
-    assert (entry.action, entry.actor, entry.resource_type) == ("project.delete", admin.subject, "project")
+    assert (entry.action, entry.actor, entry.resource_type) == ("project.deleted", admin.subject, "project")
     assert entry.request_id == response.headers["x-request-id"]
-    assert entry.details == {"slug": "shop", "state": "active", "ended_releases": []}
+    assert entry.details == {"slug": "shop", "ended_releases": []}
+    assert entry.changes == {"status": {"from": "active", "to": "deleted"}}
 
 
 async def test_again_it_changes_nothing(*, fresh, admin, rows):
@@ -205,7 +207,7 @@ async def test_restored_it_is_deployed_again_but_nothing_comes_back(*, fresh, ad
     dev = (await admin.get(f"{path(fresh)}/environments/dev")).json()["data"]
     assert (dev["current_release"], dev["previous_release"]) == (None, None)
     entry = (await audited(rows, fresh))[-1]
-    assert (entry.action, entry.actor) == ("project.restore", admin.subject)
+    assert (entry.action, entry.actor) == ("project.restored", admin.subject)
     deployed = await fresh.developer.made(f"/builds/{made['build_id']}/deploy", {"environment": "dev"})
     assert deployed["status"] == "pending"
 

@@ -1,0 +1,214 @@
+"""Events and outcomes that the worker writes: with the change, once however often an activity is tried."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text, update
+from temporalio.testing import ActivityEnvironment
+
+from activities.build_records import BuildRecordActivities
+from activities.projections import ProjectionActivities
+from contracts.builds import PackagedArtifact, RecordBuild, RecordBuildFailure, TestOutcome
+from contracts.operations import DeploymentView, OperationError, Progress, RecordProgress
+from domain.delivery import DeliverySpec
+from domain.errors import DependencyError
+from domain.events import event_id
+from events.lost import LOST
+from runtime.ids import new_id, now
+from storage.engine import transaction
+from storage.models import AuditEntry, Deployment, Event, Operation, Project
+from storage.repositories.build_records import BuildRecordRepository
+from storage.repositories.projections import ProjectionRepository
+
+BEGAN = now() - timedelta(minutes=1)
+
+
+@pytest.fixture
+async def pending(history, sessions):
+    """A deployment that has just been asked for: its id and its operation's."""
+    found = await history(2)
+    deployment_id = found.releases[0]
+    async with transaction(sessions) as session:
+        deployment = await session.get_one(Deployment, deployment_id)
+        deployment.status = "pending"
+        (await session.get_one(Project, found.project_id)).last_build_number = len(found.builds)
+        return deployment_id, deployment.operation_id
+
+
+@pytest.fixture
+def record(sessions, pending):
+    """Runs the activity as often as is said, with a progress of this version."""
+
+    async def run(status: str, *, version: int, times: int = 2, ended: str | None = None, **view: Any) -> None:
+        deployment_id, operation_id = pending
+        progress = Progress(
+            operation_id=operation_id,
+            kind="deploy",
+            status=ended or "in_progress",
+            version=version,
+            started_at=BEGAN,
+            completed_at=now() if ended else None,
+        )
+        told = DeploymentView(deployment_id=deployment_id, status=status, **view)
+        request = RecordProgress(progress=progress, deployment=told)
+        for _ in range(times):
+            await ActivityEnvironment().run(ProjectionActivities(sessions).record_progress, request)
+
+    return run
+
+
+@pytest.fixture
+def told(sessions):
+    """The events of a resource in their order."""
+
+    async def read(resource_id: UUID) -> list[Event]:
+        async with transaction(sessions) as session:
+            found = select(Event).where(Event.resource_id == resource_id).order_by(Event.sequence)
+            return list(await session.scalars(found))
+
+    return read
+
+
+@pytest.fixture
+def outcomes(sessions):
+    async def read(resource_id: UUID) -> list[AuditEntry]:
+        async with transaction(sessions) as session:
+            found = select(AuditEntry).where(AuditEntry.resource_id == resource_id).order_by(AuditEntry.id)
+            return list(await session.scalars(found))
+
+    return read
+
+
+async def test_a_deployment_is_told_from_its_beginning_to_its_end(record, pending, told, outcomes):
+    deployment_id, operation_id = pending
+    await record("awaiting_approval", version=1)
+    await record("in_progress", version=2)
+    await record("paused", version=3)
+    await record("in_progress", version=4)
+    await record("success", version=5, ended="completed", health="healthy")
+    seen = await told(deployment_id)
+    kinds = ["deployment.approval_requested", "deployment.started", "deployment.completed"]
+    assert [event.type for event in seen] == kinds
+    statuses = ["awaiting_approval", "in_progress", "success"]
+    assert [event.payload["deployment"]["status"] for event in seen] == statuses
+    assert [event.id for event in seen] == sorted(event.id for event in seen)
+    last = seen[-1].payload["deployment"]
+    assert (last["health_check_status"], last["id"]) == ("healthy", str(deployment_id))
+    assert last["duration_seconds"] is not None
+    [ended] = await told(operation_id)
+    assert (ended.type, ended.payload["operation"]["status"]) == ("operation.completed", "completed")
+    [entry] = await outcomes(deployment_id)
+    assert (entry.action, entry.actor) == ("deployment.succeeded", "system")
+    assert entry.credential == f"workflow:{operation_id}"
+    assert entry.changes == {"status": {"from": "in_progress", "to": "success"}}
+
+
+async def test_a_failure_says_why(record, pending, told, outcomes):
+    error = OperationError(code="INSTANCE_EXITED", message="it ended by itself")
+    await record("failed", version=1, ended="failed", error=error)
+    [event] = await told(pending[0])
+    assert event.payload["deployment"]["error"]["code"] == "INSTANCE_EXITED"
+    [entry] = await outcomes(pending[0])
+    assert (entry.action, entry.reason, entry.details["code"]) == (
+        "deployment.failed",
+        "it ended by itself",
+        "INSTANCE_EXITED",
+    )
+
+
+async def test_what_is_not_committed_was_never_told(sessions, pending, told, outcomes):
+    deployment_id, operation_id = pending
+
+    async def die_before_commit() -> None:
+        async with transaction(sessions) as session:
+            await ProjectionRepository(session).lost(operation_id, LOST)
+            seen = await session.scalars(select(Event.id).where(Event.resource_id == deployment_id))
+            assert len(seen.all()) == 1
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(DependencyError):
+        await die_before_commit()
+    assert await told(deployment_id) == await told(operation_id) == await outcomes(deployment_id) == []
+
+
+async def test_a_late_writer_tells_nothing(record, pending, told):
+    await record("success", version=5, ended="completed")  # not from pending: that move is not made
+    await record("in_progress", version=6)
+    assert await told(pending[0]) == []
+
+
+async def test_a_lost_workflow_is_an_end_too(sessions, pending, told, outcomes):
+    deployment_id, operation_id = pending
+    for _ in range(2):
+        async with transaction(sessions) as session:
+            await ProjectionRepository(session).lost(operation_id, LOST)
+    [event] = await told(operation_id)
+    assert event.payload["operation"]["error"]["code"] == "ORCHESTRATION_LOST"
+    [event] = await told(deployment_id)
+    assert event.type == "deployment.completed"
+    assert len(await outcomes(deployment_id)) == 1
+
+
+@pytest.fixture
+async def order(sessions, pending) -> dict[str, Any]:
+    """What the workflow says of a build."""
+    async with transaction(sessions) as session:
+        deployment = await session.get_one(Deployment, pending[0])
+        build = await BuildRecordRepository(session).get(deployment.build_id)
+        return {
+            "operation_id": pending[1],
+            "organization_id": deployment.organization_id,
+            "project_id": deployment.project_id,
+            "feature_id": build.feature_id,
+            "deployment_id": deployment.id,
+            "version_tag": "7.0.0",
+            "commit": "0" * 40,
+            "branch": "main",
+        }
+
+
+async def test_a_build_and_its_tests_are_told_once(sessions, order, told):
+    request = RecordBuild(
+        **order,
+        spec=DeliverySpec(),
+        artifact=PackagedArtifact(digest="sha256:00", size_bytes=5, file_count=1),
+        tests=TestOutcome(passed=3, failed=0, skipped=1, coverage_percent=88.5, duration_ms=1200),
+    )
+    made = [await ActivityEnvironment().run(BuildRecordActivities(sessions).record, request) for _ in range(2)]
+    tests, build = await told(made[0].build_id)
+    assert made[0] == made[1]
+    assert (tests.type, build.type) == ("test.completed", "build.completed")
+    result = tests.payload["test_result"]
+    assert (result["status"], result["assertions_run"], result["code_coverage_percent"]) == ("passed", 3, 88.5)
+    assert result["build_id"] == str(made[0].build_id)
+    shown = build.payload["build"]
+    assert (shown["status"], shown["tests_run"], shown["version_tag"]) == ("success", 3, "7.0.0")
+
+
+async def test_a_failed_build_is_told_too(sessions, order, told):
+    request = RecordBuildFailure(**order, message="it does not compile")
+    made = await ActivityEnvironment().run(BuildRecordActivities(sessions).record_failure, request)
+    [event] = await told(made.build_id)
+    assert (event.type, event.payload["build"]["status"]) == ("build.completed", "failed")
+
+
+async def test_an_event_is_never_as_large_as_it_could_be(sessions, pending, record, told):
+    async with transaction(sessions) as session:
+        where = update(Deployment).where(Deployment.id == pending[0])
+        await session.execute(where.values(approval_notes="ä" * 20_000, analysis={"text": "x" * 90_000}))
+        await session.execute(update(Operation).where(Operation.id == pending[1]).values(version=0))
+    await record("in_progress", version=1)
+    [event] = await told(pending[0])
+    shown = event.payload["deployment"]
+    assert shown["truncated"] == ["analysis"]
+    assert (shown["analysis"], len(shown["approval_notes"])) == (None, 20_000)
+
+
+def test_ids_are_the_same_of_the_same_and_sort_by_time():
+    resource = new_id()
+    ids = [event_id(BEGAN + timedelta(seconds=second), resource, "started") for second in range(3)]
+    assert ids == sorted(ids)
+    assert ids[0] == event_id(BEGAN, resource, "started") != event_id(BEGAN, resource, "completed")
+    assert (ids[0].version, ids[0].variant) == (8, "specified in RFC 4122")

@@ -1,0 +1,143 @@
+"""Events that the API writes with its changes, and the shape of all: that in which it shows the resource."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text
+
+from domain import events
+from domain.errors import DependencyError
+from domain.events import EventType
+from runtime.ids import new_id
+from storage.engine import transaction
+from storage.models import Build, Deployment, Event, Feature, Operation
+from storage.models.base import columns_of
+from storage.repositories.event_writer import EventWriter
+from tests.api.conftest import make_world
+from tests.api.test_access import CASE, RESULT
+
+REPORT = {"version_tag": "8.0.0", "git_branch": "main", "git_commit_hash": "abc123d", "tests_passed": 4}
+
+
+@pytest.fixture
+async def fresh(platform, caller):
+    return await make_world(platform, caller, f"o{new_id()}")
+
+
+@pytest.fixture
+def told(rows):
+    """The events of a resource in their order."""
+
+    async def read(resource_id: str) -> list[Event]:
+        found = select(Event).where(Event.resource_id == UUID(resource_id)).order_by(Event.sequence)
+        async with transaction(rows) as session:
+            return list(await session.scalars(found))
+
+    return read
+
+
+async def test_a_feature_is_told_as_the_api_shows_it(fresh, told):
+    path = f"/features/{fresh.feature['id']}"
+    await fresh.developer.patch(path, {"description": "not a status"})
+    await fresh.developer.patch(path + "/status", {"status": "in_progress"})
+    await fresh.developer.patch(path + "/status", {"status": "in_progress"})
+    created, changed = await told(fresh.feature["id"])
+    assert (created.type, changed.type) == ("feature.created", "feature.status_changed")
+    assert created.payload == {"feature": fresh.feature}
+    now_shown = (await fresh.developer.get(path)).json()["data"]
+    moved = {"previous_status": "not_started", "current_status": "in_progress"}
+    assert changed.payload == {"feature": {**now_shown, **moved}}
+    assert str(changed.organization_id) == fresh.org["id"]
+    assert str(changed.project_id) == fresh.project["id"]
+    assert (changed.resource_type, changed.fanned_out_at) == ("feature", None)
+
+
+async def test_a_test_result_is_told_as_the_api_shows_it(fresh, told):
+    case = await fresh.developer.made(f"/features/{fresh.feature['id']}/tests", CASE)
+    result = await fresh.developer.made(
+        f"/testcases/{case['id']}/results", {**RESULT, "code_coverage_percent": 92.5, "logs": [{"line": 1}]}
+    )
+    [event] = await told(result["id"])
+    assert (event.type, str(event.project_id)) == ("test.completed", fresh.project["id"])
+    assert event.payload == {"test_result": {**result, "build_id": None}}
+
+
+async def test_a_reported_build_is_told_as_the_api_shows_it(fresh, told):
+    path = f"/features/{fresh.feature['id']}/builds"
+    made = await fresh.developer.made(path, REPORT)
+    tests, build = await told(made["id"])
+    assert (tests.type, build.type) == ("test.completed", "build.completed")
+    assert build.payload == {"build": made}
+    assert tests.payload["test_result"]["assertions_passed"] == 4
+    untested = {name: value for name, value in REPORT.items() if name != "tests_passed"}
+    bare = await fresh.developer.made(path, {**untested, "version_tag": "8.1.0"})
+    assert [event.type for event in await told(bare["id"])] == ["build.completed"]
+
+
+async def test_deployments_operations_and_builds_are_told_as_the_api_shows_them(fresh, build_of, rows):
+    made = await build_of(fresh, "1.0.0")
+    builders = {
+        "deployment": (Deployment, events.deployment_payload),
+        "operation": (Operation, events.operation_payload),
+        "build": (Build, events.build_payload),
+    }
+    for noun, (model, payload) in builders.items():
+        shown = (await fresh.developer.get(f"/{noun}s/{made[f'{noun}_id']}")).json()["data"]
+        async with transaction(rows) as session:
+            row = await session.get_one(model, UUID(made[f"{noun}_id"]))
+        assert payload(columns_of(row)) == {noun: shown}
+
+
+async def test_a_refused_change_is_never_told(fresh, told):
+    path = f"/features/{fresh.feature['id']}/status"
+    assert (await fresh.developer.patch(path, {"status": "completed"})).status_code == 422
+    stale = await fresh.developer.patch(path, {"status": "in_progress"}, headers={"If-Match": '"old"'})
+    assert stale.status_code == 412
+    assert [event.type for event in await told(fresh.feature["id"])] == ["feature.created"]
+
+
+async def test_who_dies_before_the_commit_has_told_nothing(fresh, rows, told):
+    async def die() -> None:
+        async with transaction(rows) as session:
+            feature = await session.get_one(Feature, UUID(fresh.feature["id"]), with_for_update=True)
+            await EventWriter(session).changed(feature, {"implementation_status": "testing"})
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(DependencyError):
+        await die()
+    assert [event.type for event in await told(fresh.feature["id"])] == ["feature.created"]
+
+
+async def test_a_repeated_request_is_told_once(fresh, told):
+    for _ in range(2):
+        headers = {"Idempotency-Key": "one"}
+        body = {"status": "in_progress"}
+        await fresh.developer.patch(f"/features/{fresh.feature['id']}/status", body, headers=headers)
+    assert len(await told(fresh.feature["id"])) == 2
+
+
+async def test_the_relay_is_woken_by_the_commit(fresh, rows):
+    async with rows() as session:
+        raw: Any = (await (await session.connection()).get_raw_connection()).driver_connection
+        await raw.set_autocommit(True)
+        await raw.execute("LISTEN events")
+        await fresh.developer.patch(f"/features/{fresh.feature['id']}/status", {"status": "in_progress"})
+        woken = [notice.channel async for notice in raw.notifies(timeout=5, stop_after=1)]
+        await raw.execute("UNLISTEN events")
+        await raw.set_autocommit(False)
+    assert woken == ["events"]
+
+
+def test_a_large_payload_is_cut_and_says_so():
+    feature = dict.fromkeys(events.FEATURE, None) | {"id": new_id(), "description": "ä" * 40_000, "name": "n"}
+    told = events.feature_payload(feature)["feature"]
+    assert told["truncated"] == ["description"]
+    assert len(told["description"]) == events.MAX_TEXT + 1
+
+
+def test_a_vulnerability_has_its_payload_already():
+    found = {"id": new_id(), "severity": "high", "cve_id": "CVE-2026-0001"}
+    payload = events.vulnerability_payload(found)["vulnerability"]
+    assert (payload["severity"], payload["fixed_version"]) == ("high", None)
+    assert EventType.VULNERABILITY_DETECTED == "vulnerability.detected"

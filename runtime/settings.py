@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         default="",
         description="private networks that repositories and webhooks may reach: CIDRs with commas between; empty: none",
     )
+    ssh_known_hosts: Path | None = Field(
+        default=None, description="known_hosts file for repositories over ssh, besides the keys that are built in"
+    )
 
     trusted_code: bool | None = Field(
         default=None,

@@ -141,7 +141,10 @@ class Deployment(Identified, Timestamped, Base):
 
 
 class Release(Identified, Timestamped, Base):
-    """What a deployment runs: the artifact and the service section it was deployed with."""
+    """What a deployment runs: the artifact and the service section it was deployed with.
+
+    `secrets`: references [{name, id, version}] to the project's secrets as they were when it was opened, no values.
+    """
 
     __tablename__ = "releases"
 
@@ -151,6 +154,7 @@ class Release(Identified, Timestamped, Base):
     build_id: Mapped[UUID] = mapped_column(ForeignKey("builds.id"))
     artifact_digest: Mapped[str] = mapped_column(String(128))
     service: Mapped[dict[str, Any]]
+    secrets: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
     replicas: Mapped[int]
     state: Mapped[str] = mapped_column(String(16), default="starting")
     was_healthy: Mapped[bool] = mapped_column(default=False)

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from api.schemas.base import Body, Timestamp, View
 from api.schemas.patches import Patch
 from domain.lifecycle import EnvironmentName
-from domain.secrets import BY_ENVIRONMENT, MAX_VALUE, SecretKind, SecretName, check_value, is_reserved
+from domain.secrets import BY_ENVIRONMENT, MAX_VALUE, SecretKind, SecretName, is_reserved
 
 Value = Annotated[
     SecretStr, Field(min_length=1, max_length=MAX_VALUE, description="at most 64 KiB in UTF-8; no answer shows it")
@@ -31,7 +31,6 @@ class SecretCreate(Body):
         if self.kind is SecretKind.SERVICE_ENV and is_reserved(self.name):
             msg = f"{self.name} is set by the engine or the system; choose another name"
             raise ValueError(msg)
-        check_value(self.kind, self.value.get_secret_value())
         return self
 
 

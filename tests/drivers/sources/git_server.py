@@ -49,6 +49,7 @@ def serve_repositories(
             if wanted is not None and given != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             if wanted is not None:
@@ -69,6 +70,7 @@ def serve_repositories(
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
             self.send_response(int(headers.pop("Status", "200").split()[0]))
+            headers["Content-Length"] = str(len(content))
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()

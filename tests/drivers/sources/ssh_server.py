@@ -195,7 +195,12 @@ class Session:
     # --- the one channel
 
     def _serve_channel(self) -> None:
-        process, self._peer = None, b""
+        self._peer = b""
+        with contextlib.ExitStack() as stack:
+            self._follow(stack)
+
+    def _follow(self, stack: contextlib.ExitStack) -> None:
+        process = None
         while True:
             message = self._receive()
             kind, reader = message[0], Reader(message[1:])
@@ -206,7 +211,7 @@ class Session:
             elif kind == 98:  # CHANNEL_REQUEST
                 reader.take(4)
                 name, wants_reply = reader.string(), reader.byte()
-                process = self._start(reader.string()) if name == b"exec" else process
+                process = self._start(stack, reader.string()) if name == b"exec" else process
                 if wants_reply:
                     self._send((b"\x63" if name in {b"exec", b"env"} else b"\x64") + self._peer)
             elif kind == 94 and process:  # CHANNEL_DATA
@@ -220,7 +225,7 @@ class Session:
             elif kind == 80 and Reader(message[1:]).string() and message[-1]:  # GLOBAL_REQUEST
                 self._send(b"\x52")
 
-    def _start(self, command: bytes) -> "subprocess.Popen[bytes]":
+    def _start(self, stack: contextlib.ExitStack, command: bytes) -> "subprocess.Popen[bytes]":
         program, path = shlex.split(command.decode())
         assert program == "git-upload-pack"
         process = subprocess.Popen(
@@ -229,7 +234,10 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        threading.Thread(target=self._answer, args=(process,)).start()
+        thread = threading.Thread(target=self._answer, args=(process,))
+        thread.start()
+        stack.callback(thread.join, 20)
+        stack.callback(process.stdin.close)
         return process
 
     def _answer(self, process: "subprocess.Popen[bytes]") -> None:

@@ -88,7 +88,9 @@ class GitSource:
                     raise disk_full() from error
                 raise
             except DeliveryError as error:
-                raise _better(error, transport, request.credentials) from error
+                if better := _better(error, transport, request.credentials):
+                    raise better from error
+                raise
             finally:
                 await finish_in_thread(remove_tree, home)
 
@@ -105,14 +107,14 @@ class GitSource:
             )
 
 
-def _better(error: DeliveryError, transport: Transport, credentials: GitCredentials) -> DeliveryError:
-    """What is known beyond git's words: that a connection was refused, or that a token was held back."""
+def _better(error: DeliveryError, transport: Transport, credentials: GitCredentials) -> DeliveryError | None:
+    """What is known beyond git's words: that a connection was refused, or that a token was held back; None: nothing."""
     if transport.egress is not None and transport.egress.refusal is not None:
         return transport.egress.refusal
     if error.code is ErrorCode.SOURCE_NOT_FOUND and credentials.token and not transport.token_is_used:
         hint = f"the project's git token is for https://{credentials.token_host} alone and was not sent"
         return TerminalError(f"{error.message}; {hint}", code=error.code, details=error.details)
-    return error
+    return None
 
 
 def _begin_anew(runner: GitRunner, into: Path) -> None:

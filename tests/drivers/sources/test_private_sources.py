@@ -93,6 +93,7 @@ def with_token(base: str, **changes: str) -> GitCredentials:
 async def failing(source, into, url, credentials) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await source.fetch(SourceRequest(url, credentials=credentials), into)
+    assert caught.value.__cause__ is not caught.value  # Temporal would follow its causes for ever
     return caught.value
 
 

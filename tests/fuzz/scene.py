@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import update
 
 from api.openapi.walking import operations
+from runtime.ids import new_id
 from storage.engine import transaction
-from storage.models import Project
+from storage.models import Project, Secret
 
 CASE = {
     "name": "OAuth Login Flow",
@@ -25,7 +26,19 @@ async def known_ids(world: Any, build_of: Any, rows: Any) -> dict[str, str]:
     built = await build_of(world, "1.2.0")
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
+    secret = Secret(
+        id=new_id(),
+        organization_id=world.org["id"],
+        project_id=world.project["id"],
+        name="FOUND",
+        kind="service_env",
+        sealed_value=b"never opened",
+        created_by="me",
+    )
+    async with transaction(rows) as session:
+        session.add(secret)
     return {
+        "secret_id": str(secret.id),
         "org_id": world.org["id"],
         "project_id": world.project["id"],
         "requirement_id": world.requirement["id"],

@@ -63,6 +63,8 @@ from workflows.registry import WORKFLOWS, sandbox
 
 log = structlog.get_logger("worker")
 
+# Of the data folder: what was fetched, built and runs is some tenant's, and no other's source.
+TENANTS_FOLDERS = ("workspaces", "artifacts", "instances")
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
 
@@ -153,7 +155,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
         allow_private=settings.effective(settings.allow_private_sources),
         networks=parse_networks(settings.egress_networks),
         known_hosts=settings.ssh_known_hosts,
-        hidden=hidden,
+        hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     builds = BuildActivities(select, folders, settings.build_concurrency)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders)

@@ -35,11 +35,13 @@ from activities.projections import ProjectionActivities
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
 from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
+from domain.addresses import parse_networks
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
@@ -55,6 +57,7 @@ from orchestration.connection import Connection
 from orchestration.operations import Operations
 from runtime import guards
 from runtime.logging import setup_logging
+from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import Rotation
@@ -65,6 +68,8 @@ from workflows.registry import WORKFLOWS, sandbox
 
 log = structlog.get_logger("worker")
 
+# Of the data folder: what was fetched, built and runs is some tenant's, and no other's source.
+TENANTS_FOLDERS = ("workspaces", "artifacts", "instances")
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
 
@@ -87,6 +92,7 @@ def control_side(
     prober: Prober,
     prometheus: PrometheusMetrics,
     bell: Listener,
+    secrets: ProjectSecrets,
 ) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch], list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
@@ -101,8 +107,8 @@ def control_side(
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
-    keeper = InstanceKeeper(sessions, target, stopper, writer)
-    instances = InstanceActivities(sessions, target, prober, stopper)
+    keeper = InstanceKeeper(sessions=sessions, secrets=secrets, target=target, stopper=stopper, writer=writer)
+    instances = InstanceActivities(sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper)
     releases = ReleaseActivities(sessions, stopper)
     analysis = AnalysisActivities(sessions, metric_providers(router, prometheus))
     traffic = TrafficActivities(sessions, router, writer, prober)
@@ -136,8 +142,11 @@ def control_side(
     ]
 
 
-def build_activities(settings: Settings) -> list[Any]:
-    """The activities of the build queues: workspace, source, build, test, package."""
+def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
+    """The activities of the build queues: workspace, source, build, test, package.
+
+    Only fetching the source gets any secrets; what is built and tested gets none.
+    """
     folders = BuildFolders(settings.data_dir)
     hidden = hidden_from_builds(settings)
     trusted = settings.effective(settings.trusted_code)
@@ -149,13 +158,16 @@ def build_activities(settings: Settings) -> list[Any]:
     source = GitSource(
         allow_file=settings.effective(settings.allow_file_sources),
         allow_private=settings.effective(settings.allow_private_sources),
+        networks=parse_networks(settings.egress_networks),
+        known_hosts=settings.ssh_known_hosts,
+        hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     builds = BuildActivities(select, folders, settings.build_concurrency)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders)
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(source, folders).fetch,
+        SourceActivities(source, folders, secrets).fetch,
         builds.build,
         builds.test,
         artifacts.package,
@@ -234,7 +246,12 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     bell = Listener(url, CHANNEL)
     stack.push_async_callback(bell.close)
     keepers, activities = control_side(
-        settings=settings, sessions=sessions, prober=prober, prometheus=prometheus, bell=bell
+        settings=settings,
+        sessions=sessions,
+        prober=prober,
+        prometheus=prometheus,
+        bell=bell,
+        secrets=ProjectSecrets(sessions, load_sealer(settings)),
     )
     jobs = (
         Relay(sessions, operations, listener).run(),
@@ -250,7 +267,9 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     sweep = WorkspaceSweep(BuildFolders(settings.data_dir), Operations(settings, Connection(settings)).is_running)
     stack.push_async_callback(_stop, asyncio.create_task(sweep.run()))
-    activities = build_activities(settings)
+    engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
+    stack.push_async_callback(engine.dispose)
+    activities = build_activities(settings, ProjectSecrets(create_sessions(engine), load_sealer(settings)))
     return [
         await stack.enter_async_context(build_worker(client, queue, activities))
         for queue in (BUILD_QUEUE, own_queue(settings))
@@ -269,7 +288,7 @@ def main() -> int:
     role: str = parser.parse_args().role
     settings = get_settings()
     setup_logging(settings.log_level, service="worker")
-    if found := guards.faults(settings, guards.BUILD_WORKER if role == "build" else guards.WORKER):
+    if found := guards.faults(settings, guards.WORKER):
         sys.stderr.write(guards.report(found))
         return 2
     asyncio.run(run(settings, role))

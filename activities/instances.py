@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +11,7 @@ from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Probe, Prober
 from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets, masked
 from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
     AWAIT_HEALTHY,
@@ -100,8 +101,11 @@ class InstanceStopper:
 class InstanceActivities:
     """Drives a target."""
 
-    def __init__(self, sessions: Sessions, target: Target, prober: Prober, stopper: InstanceStopper) -> None:
+    def __init__(
+        self, *, sessions: Sessions, secrets: ProjectSecrets, target: Target, prober: Prober, stopper: InstanceStopper
+    ) -> None:
         self._sessions = sessions
+        self._secrets = secrets
         self._target = target
         self._prober = prober
         self._stopper = stopper
@@ -110,9 +114,10 @@ class InstanceActivities:
     @reported
     async def start(self, request: StartInstances) -> Nothing:
         known = await read_release(self._sessions, request.release_id)
+        secrets = await self._variables(known)
         async with beating():
             for index in range(request.count):
-                status = await self._target.start(instance_spec(known, index))
+                status = await self._target.start(instance_spec(known, index, secrets))
                 async with transaction(self._sessions) as session:
                     await InstanceRepository(session).put(
                         instance_id=status.instance_id,
@@ -130,7 +135,7 @@ class InstanceActivities:
         began = time.monotonic()
         async with beating():
             wanted = [i for i in known.instances if i.index < request.count]
-            waits = [asyncio.create_task(self._await_one(known.service, i.id)) for i in wanted]
+            waits = [asyncio.create_task(self._await_one(known, i.id)) for i in wanted]
             try:
                 await asyncio.gather(*waits)
             finally:
@@ -149,29 +154,38 @@ class InstanceActivities:
             await self._stopper.stop(request.release_id, keep=request.keep)
         return Nothing()
 
-    async def _await_one(self, service: ServiceSpec, name: str) -> None:
+    async def _variables(self, known: Known) -> dict[str, str]:
+        async with transaction(self._sessions) as session:
+            return await self._secrets.of_release(session, known.release)
+
+    async def _tail(self, known: Known, name: str) -> str:
+        """The end of an instance's output; it goes into histories and answers, so what is secret in it is masked."""
+        tail = await self._target.log_tail(name, 2 * MAX_TAIL)  # so that none is cut in two by what is shown
+        return masked(tail, (await self._variables(known)).values())[-MAX_TAIL:]
+
+    async def _await_one(self, known: Known, name: str) -> None:
         """Until healthy `healthy_after` times in a row and listening itself; the error says what was seen last."""
-        health = service.health
+        health = known.service.health
         end = time.monotonic() + health.startup_timeout
         good, last = 0, Probe(healthy=False, words="it was not probed yet: nothing listens on its port")
         while good < health.healthy_after:
             status = await self._target.inspect(name)
-            await self._check_alive(name, status)
+            await self._check_alive(known, name, status)
             if status.listening:
                 last = await self._prober.instance(status.address, status.port, health.path, health.timeout)
             good = good + 1 if status.listening and last.healthy else 0
             if good < health.healthy_after:
                 if time.monotonic() >= end:
-                    raise await self._unhealthy(name, status, last, health.startup_timeout)
+                    raise await self._unhealthy(known, name, status, last)
                 await asyncio.sleep(health.interval)
 
-    async def _check_alive(self, name: str, status: InstanceStatus) -> None:
+    async def _check_alive(self, known: Known, name: str, status: InstanceStatus) -> None:
         gone = status.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
         if gone or status.restarts >= MAX_RESTARTS_WHILE_STARTING:
-            raise await self._exited(name, status)
+            raise await self._exited(known, name, status)
 
-    async def _exited(self, name: str, status: InstanceStatus) -> TerminalError:
-        tail = await self._target.log_tail(name, MAX_TAIL)
+    async def _exited(self, known: Known, name: str, status: InstanceStatus) -> TerminalError:
+        tail = await self._tail(known, name)
         return TerminalError(
             bounded(
                 f"the service ended by itself with exit code {status.exit_code} "
@@ -182,10 +196,11 @@ class InstanceActivities:
             details={"exit_code": status.exit_code, "restarts": status.restarts, "log_tail": tail},
         )
 
-    async def _unhealthy(self, name: str, status: InstanceStatus, last: Probe, waited_s: float) -> TerminalError:
+    async def _unhealthy(self, known: Known, name: str, status: InstanceStatus, last: Probe) -> TerminalError:
         if status.phase is InstancePhase.BACKOFF or (status.restarts and not status.listening):
-            return await self._exited(name, status)
-        tail = await self._target.log_tail(name, MAX_TAIL)
+            return await self._exited(known, name, status)
+        tail = await self._tail(known, name)
+        waited_s = known.service.health.startup_timeout
         details = {"last_probe": last.words, "log_tail": tail, "port": status.port}
         if not status.listening and status.listens_elsewhere:
             ports = ", ".join(map(str, status.listens_elsewhere))
@@ -206,8 +221,8 @@ class InstanceActivities:
         )
 
 
-def instance_spec(known: Known, index: int) -> InstanceSpec:
-    """What instance `index` of a release runs."""
+def instance_spec(known: Known, index: int, secrets: Mapping[str, str]) -> InstanceSpec:
+    """What instance `index` of a release runs, with the values of its secrets."""
     service = known.service
     if service.command is None:
         raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
@@ -217,6 +232,7 @@ def instance_spec(known: Known, index: int) -> InstanceSpec:
         artifact_digest=known.release.artifact_digest,
         command=service.command,
         env={**service.env, "DELIVERY_RELEASE": str(known.release.id)},
+        secrets=secrets,
         memory_mb=service.memory_mb,
         stop_timeout_s=service.stop_timeout,
     )

@@ -8,6 +8,7 @@ import structlog
 
 from activities.instances import InstanceStopper, Known, instance_spec
 from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets
 from activities.tidying import EnvironmentTidier
 from domain.delivery import ServiceSpec
 from domain.errors import DeliveryError
@@ -28,8 +29,17 @@ DEAD = (InstancePhase.STOPPED, InstancePhase.ABSENT)
 class InstanceKeeper:
     """Compares the database with the target. Every look is safe to repeat and to run in several workers at once."""
 
-    def __init__(self, sessions: Sessions, target: Target, stopper: InstanceStopper, writer: RouteWriter) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        secrets: ProjectSecrets,
+        target: Target,
+        stopper: InstanceStopper,
+        writer: RouteWriter,
+    ) -> None:
         self._sessions = sessions
+        self._secrets = secrets
         self._target = target
         self._stopper = stopper
         self._writer = writer
@@ -76,7 +86,8 @@ class InstanceKeeper:
             if release is None:
                 return
             known = Known(release, ServiceSpec.model_validate(release.service), [instance])
-            status = await self._target.start(instance_spec(known, instance.index))
+            secrets = await self._secrets.of_release(session, release)
+            status = await self._target.start(instance_spec(known, instance.index, secrets))
             moved = (status.address, status.port) != (instance.address, instance.port)
             if moved:
                 await self._tell_new_place(InstanceRepository(session), RoutingRepository(session), instance, status)

@@ -1,11 +1,14 @@
 """Releases: opened, reopened, promoted, retired, stopped."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.instances import InstanceStopper
+from activities.secrets import secret_references
 from contracts.payload import Nothing
 from contracts.rollouts import (
     OPEN_RELEASE,
@@ -43,19 +46,11 @@ class ReleaseActivities:
     @reported
     async def open(self, request: OpenRelease) -> OpenedRelease:
         place = request.place
-        new = NewRelease(
-            release_id=place.deployment_id,
-            organization_id=place.organization_id,
-            environment_id=place.environment_id,
-            build_id=request.build_id,
-            artifact_digest=request.artifact_digest,
-            service=request.service.model_dump(mode="json"),
-            replicas=request.service.replicas,
-        )
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
             # Its lock first: somebody may be taking the stable release back at this very moment, without a turn.
             environment = await releases.environment(place.environment_id, lock=True)
+            new = _new_release(request, await secret_references(session, environment, request.service.secrets))
             again = environment.holder_deployment_id == place.deployment_id
             stable = await releases.stable(place.environment_id)
             await releases.hold(place.environment_id, place.deployment_id)
@@ -75,7 +70,7 @@ class ReleaseActivities:
         """
         if await releases.of_deployment(new.release_id) is not None:
             return None  # an attempt before this one opened a new one
-        kept = await releases.kept(new.environment_id, new.build_id, new.service, now(), or_starting=again)
+        kept = await releases.kept(new, now(), or_starting=again)
         return await releases.move(kept.id, ReleaseState.STARTING) if kept else None
 
     @implements(REOPEN_RELEASE)
@@ -133,6 +128,19 @@ class ReleaseActivities:
                 return False
             await releases.move(release.id, ended)
             return True
+
+
+def _new_release(request: OpenRelease, secrets: Sequence[dict[str, Any]]) -> NewRelease:
+    return NewRelease(
+        release_id=request.place.deployment_id,
+        organization_id=request.place.organization_id,
+        environment_id=request.place.environment_id,
+        build_id=request.build_id,
+        artifact_digest=request.artifact_digest,
+        service=request.service.model_dump(mode="json"),
+        replicas=request.service.replicas,
+        secrets=secrets,
+    )
 
 
 def serves_no_more(current: Release | None) -> ConflictError:

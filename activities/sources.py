@@ -5,25 +5,28 @@ from pathlib import Path
 
 from activities.failures import reported
 from activities.heartbeats import beating
+from activities.secrets import ProjectSecrets
 from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.stubs import implements
 from domain.delivery_file import MAX_SPEC_BYTES, SPEC_FILES, spec_from_files
-from drivers.sources.base import Source, SourceRequest
+from drivers.sources.base import GitCredentials, Source, SourceRequest
 
 
 class SourceActivities:
     """Drives a source driver."""
 
-    def __init__(self, source: Source, folders: BuildFolders) -> None:
+    def __init__(self, source: Source, folders: BuildFolders, secrets: ProjectSecrets) -> None:
         self._source = source
+        self._secrets = secrets
         self._folders = folders
 
     @implements(FETCH_SOURCE)
     @reported
     async def fetch(self, request: FetchSource) -> FetchedSource:
         tree = self._folders.tree(request.operation_id)
-        wanted = SourceRequest(request.repository_url, request.git_branch, request.git_commit_hash)
+        credentials = await self._secrets.of_source(request.project_id) if request.project_id else GitCredentials()
+        wanted = SourceRequest(request.repository_url, request.git_branch, request.git_commit_hash, credentials)
         async with beating():
             fetched = await self._source.fetch(wanted, tree)
         texts = await asyncio.to_thread(read_spec_files, tree)

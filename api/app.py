@@ -49,6 +49,7 @@ from api.routes import (
     projects,
     requirements,
     roles,
+    secrets,
     service_accounts,
     tests,
     users,
@@ -88,6 +89,7 @@ ROUTERS = (
     roles.router,
     api_keys.router,
     audit_log.router,
+    secrets.router,
 )
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)

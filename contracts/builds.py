@@ -30,6 +30,7 @@ class FetchSource(Payload):
     repository_url: str
     git_branch: str | None = None
     git_commit_hash: str | None = None
+    project_id: UUID | None = None  # whose secrets open the repository; None: orders of older workflows
 
 
 class FetchedSource(Payload):

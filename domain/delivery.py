@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from domain.canary.policy import AnalysisPolicy
 from domain.lifecycle import EnvironmentName
+from domain.secrets import SecretName, is_reserved
 
 MAX_STEPS = 20
 MAX_COMMAND = 4096
@@ -33,7 +34,18 @@ def _inside(path: str) -> str:
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=512)]
+
+
+def _settable(names: tuple[str, ...]) -> tuple[str, ...]:
+    taken = sorted(name for name in names if is_reserved(name))
+    if taken:
+        msg = f"{', '.join(taken)} is set by the engine or the system; no secret has that name"
+        raise ValueError(msg)
+    return names
+
+
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100, description="environment variables")]
+SecretNames = Annotated[tuple[SecretName, ...], Field(max_length=100), AfterValidator(_settable)]
 
 
 class SpecModel(BaseModel):
@@ -98,6 +110,7 @@ class ServiceSpec(SpecModel):
     command: Command | None = Field(default=None, description="shell line; listens on 127.0.0.1:$PORT")
     replicas: int = Field(default=1, ge=1, le=50, description="instances")
     env: Env = {}
+    secrets: SecretNames = Field(default=(), description="the project's secrets that it cannot run without")
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
@@ -194,6 +207,7 @@ class EnvironmentOverrides(SpecModel):
 
     replicas: int | None = Field(default=None, ge=1, le=50, description="instances there")
     env: Env = {}
+    secrets: SecretNames = Field(default=(), description="secrets needed there besides the service's")
 
 
 class DeliverySpec(SpecModel):
@@ -236,5 +250,6 @@ class DeliverySpec(SpecModel):
             update={
                 "replicas": over.replicas or self.service.replicas,
                 "env": {**self.service.env, **over.env},
+                "secrets": tuple(dict.fromkeys((*self.service.secrets, *over.secrets))),
             }
         )

@@ -51,6 +51,13 @@ class RepositoryUrl:
     host: str | None = None
     port: int | None = None
 
+    @property
+    def authority(self) -> str:
+        """Host and port as git names them to credential helpers; empty for files."""
+        host = (self.host or "").lower()
+        host = f"[{host}]" if ":" in host else host
+        return host if self.port is None else f"{host}:{self.port}"
+
 
 def parse_repository_url(url: str, *, allow_file: bool = False, allow_private: bool = False) -> RepositoryUrl:
     """Check an address.

@@ -135,9 +135,8 @@ def _doors(settings: Settings) -> Iterator[str]:
             yield f"DELIVERY_{name.upper()}: {what}; leave it out"
 
 
-# What builds other people's code should know as little as possible, so little is asked of it.
-BUILD_WORKER: Final[Sequence[Check]] = (_codec_keys, _temporal, _doors)
-WORKER: Final[Sequence[Check]] = (_database, _sealing_keys, *BUILD_WORKER)
+# Of every role: those that build open the secrets that sources need.
+WORKER: Final[Sequence[Check]] = (_database, _sealing_keys, _codec_keys, _temporal, _doors)
 API: Final[Sequence[Check]] = (_public_url, _issuer, _signing_key, *WORKER, _codec_origins)
 
 
@@ -146,7 +145,7 @@ def faults(settings: Settings, checks: Sequence[Check]) -> list[str]:
 
     Args:
         settings: of this process.
-        checks: what this process has to do with: `API`, `WORKER` or `BUILD_WORKER`.
+        checks: what this process has to do with: `API` or `WORKER`.
     """
     if settings.mode is not Mode.PRODUCTION:
         return []

@@ -31,12 +31,16 @@ class Sealer:
 
     Args:
         keys: of 32 bytes each; the first one seals.
+
+    Attributes:
+        key_ids: what names the keys in sealed values, in hexadecimal digits and the order of the keys.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise ValueError(f"sealing needs keys of {KEY_BYTES} bytes")
         self._newest = _key_id(keys[0])
+        self.key_ids = tuple(dict.fromkeys(_key_id(key).hex() for key in keys))
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._marks = [hashlib.sha256(b"delivery-engine fingerprint key" + key).digest() for key in keys]
 

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         default="",
         description="private networks that repositories and webhooks may reach: CIDRs with commas between; empty: none",
     )
+    ssh_known_hosts: Path | None = Field(
+        default=None, description="known_hosts file for repositories over ssh, besides the keys that are built in"
+    )
 
     api_processes: int = Field(default=1, ge=1, le=64, description="processes that serve the API on its port")
     trusted_proxies: str = Field(

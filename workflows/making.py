@@ -109,6 +109,7 @@ class MakingWorkflow(DeliveringWorkflow):
             repository_url=wanted.repository_url,
             git_branch=wanted.git_branch,
             git_commit_hash=wanted.git_commit_hash,
+            project_id=self.place.project_id,
         )
         commit = (wanted.git_commit_hash or "")[:12]
         words = commit or f"the tip of {wanted.git_branch or 'the default branch'}"

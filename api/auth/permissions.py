@@ -39,6 +39,7 @@ OrganizationsWrite = Annotated[Principal, Depends(_permitted(Scope.ORGANIZATIONS
 ProjectsRead = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_READ))]
 ProjectsWrite = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_WRITE))]
 ProjectsDelete = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_DELETE))]
+ProjectsAdmin = Annotated[Principal, Depends(_permitted(Scope.PROJECTS_ADMIN))]
 FeaturesRead = Annotated[Principal, Depends(_permitted(Scope.FEATURES_READ))]
 FeaturesWrite = Annotated[Principal, Depends(_permitted(Scope.FEATURES_WRITE))]
 FeaturesDelete = Annotated[Principal, Depends(_permitted(Scope.FEATURES_DELETE))]

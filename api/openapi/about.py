@@ -41,6 +41,7 @@ TAGS = {
     "Builds": "What was built of a feature, here or elsewhere",
     "Deployments": "Deployment operations",
     "Environments": "What runs where, whose turn it is, and when deploying is possible",
+    "Secrets": "Secrets of projects: written, never read",
     "Operations": "Long-running operations: look, wait, follow, cancel",
     "API keys": "Credentials of services: made, rotated, revoked",
     "Audit log": "Who changed what, when and from where",

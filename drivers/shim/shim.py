@@ -8,6 +8,7 @@ Stdlib only: it must start within milliseconds, stay small, and not depend on wh
 import errno
 import json
 import os
+import resource
 import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -70,6 +71,7 @@ def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
 
 def _detach() -> None:
     os.chdir("/")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in this memory
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)

@@ -1,8 +1,26 @@
 """Source drivers bring one commit of a repository into a folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class GitCredentials:
+    """What opens a private repository; held in memory only, and not shown when printed.
+
+    Attributes:
+        token_host: the one host (`name` or `name:port`) that gets the token.
+        user, token: for https.
+        ssh_key: private key in any format that ssh reads, without a passphrase.
+        known_hosts: lines of a `known_hosts` file, besides those that the driver knows.
+    """
+
+    token_host: str = ""
+    user: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    ssh_key: str = field(default="", repr=False)
+    known_hosts: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -13,11 +31,13 @@ class SourceRequest:
         url: repository address, of a scheme the driver allows.
         branch: branch (or tag) name; None means the repository's default branch.
         commit: full or abbreviated (>= 7) commit id; None means the tip of the branch.
+        credentials: what opens it, if it is private.
     """
 
     url: str
     branch: str | None = None
     commit: str | None = None
+    credentials: GitCredentials = GitCredentials()
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 import errno
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from domain.errors import ErrorCode, TerminalError
-from domain.repository_url import RepositoryUrl, check_branch, check_commit, parse_repository_url
+from domain.errors import DeliveryError, ErrorCode, TerminalError
+from domain.repository_url import RepositoryUrl, Scheme, check_branch, check_commit, parse_repository_url
 from drivers.folders import finish_in_thread, remove_tree
-from drivers.sources.base import FetchedTree, SourceRequest
+from drivers.sources.base import FetchedTree, GitCredentials, SourceRequest
 from drivers.sources.checkout import settle
 from drivers.sources.git_failures import Complaint, complaint_of, disk_full, failure
 from drivers.sources.git_process import GitResult, GitRunner, OutputTooLargeError, too_large
-from drivers.sources.hosts import check_host
+from drivers.sources.hosts import HostGuard
+from drivers.sources.transport import Transport, opened
 
 DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised commit is searched
 MAX_ENTRIES = 200_000
@@ -37,6 +40,9 @@ class GitSource:
     Args:
         allow_file: accept `file://` and absolute paths.
         allow_private: accept hosts on loopback and private addresses.
+        networks: private networks that are accepted even so.
+        known_hosts: the operator's file of ssh host keys.
+        hidden: local folders that hold what is no caller's: other tenants' sources, our own data.
         git: the program.
         timeout_s: seconds one git command may take.
         max_bytes: limit of the packed download and of the checked out tree, each.
@@ -47,12 +53,18 @@ class GitSource:
         *,
         allow_file: bool,
         allow_private: bool,
+        networks: Sequence[IPv4Network | IPv6Network] = (),
+        known_hosts: Path | None = None,
+        hidden: Sequence[Path] = (),
         git: str = "git",
         timeout_s: float = 300,
         max_bytes: int = 2 * 2**30,
     ) -> None:
         self._allow_file = allow_file
         self._allow_private = allow_private
+        self._guard = HostGuard(allow_private, networks)
+        self._known_hosts = known_hosts
+        self._hidden = tuple(folder.resolve() for folder in hidden)
         self._git = git
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
@@ -62,19 +74,47 @@ class GitSource:
         address = parse_repository_url(request.url, allow_file=self._allow_file, allow_private=self._allow_private)
         branch = check_branch(request.branch) if request.branch is not None else None
         commit = check_commit(request.commit) if request.commit is not None else None
-        await check_host(address, allow_private=self._allow_private)
+        self._check_folder(address)
         # Beside the tree and never in it; the name is always the same, so that a second attempt finds it.
         home = into.with_name(f".{into.name}.git")
-        runner = GitRunner(self._git, address.scheme, home, self._timeout_s, self._max_bytes)
-        try:
-            await finish_in_thread(_begin_anew, runner, into)
-            return await _Fetch(runner, address, into).run(branch, commit)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise disk_full() from error
-            raise
-        finally:
-            await finish_in_thread(remove_tree, home)
+        way = opened(address, request.credentials, self._guard, home=home, operators=self._known_hosts)
+        async with way as transport:
+            runner = GitRunner(self._git, address.scheme, home, self._timeout_s, self._max_bytes, transport)
+            try:
+                await finish_in_thread(_begin_anew, runner, into)
+                return await _Fetch(runner, address, into).run(branch, commit)
+            except OSError as error:
+                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise disk_full() from error
+                raise
+            except DeliveryError as error:
+                if better := _better(error, transport, request.credentials):
+                    raise better from error
+                raise
+            finally:
+                await finish_in_thread(remove_tree, home)
+
+    def _check_folder(self, address: RepositoryUrl) -> None:
+        """Refuse our own folders, by whatever links they are reached."""
+        if address.scheme is not Scheme.FILE:
+            return
+        real = Path(address.text).resolve()
+        if any(real.is_relative_to(folder) for folder in self._hidden):
+            raise TerminalError(
+                f"{address.text} is a folder of the engine's own; repositories live elsewhere",
+                code=ErrorCode.SOURCE_FORBIDDEN,
+                details={"url": address.text},
+            )
+
+
+def _better(error: DeliveryError, transport: Transport, credentials: GitCredentials) -> DeliveryError | None:
+    """What is known beyond git's words: that a connection was refused, or that a token was held back; None: nothing."""
+    if transport.egress is not None and transport.egress.refusal is not None:
+        return transport.egress.refusal
+    if error.code is ErrorCode.SOURCE_NOT_FOUND and credentials.token and not transport.token_is_used:
+        hint = f"the project's git token is for https://{credentials.token_host} alone and was not sent"
+        return TerminalError(f"{error.message}; {hint}", code=error.code, details=error.details)
+    return None
 
 
 def _begin_anew(runner: GitRunner, into: Path) -> None:

@@ -75,7 +75,8 @@ def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
             return disk_full()
         case Complaint.HOST_KEY:
             message = (
-                f"the host key of {address.host} is not known to the engine; its operator must add it to known_hosts"
+                f"{address.host} does not show an ssh host key that is known; add the secret ssh_known_hosts to the "
+                "project, or have the operator add it to DELIVERY_SSH_KNOWN_HOSTS, after comparing its fingerprint"
             )
             return TerminalError(message, code=ErrorCode.SOURCE_FORBIDDEN, details={"url": where})
         case Complaint.FORBIDDEN:
@@ -86,7 +87,10 @@ def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
         case Complaint.REDIRECT:
             message = f"{where} answers with a redirect, which is not followed; use the repository's final address"
         case Complaint.DENIED:
-            message = f"{where} does not exist, or is private and the engine has no access to it"
+            message = (
+                f"{where} does not exist, or is private and the engine has no access to it; a secret of the project "
+                "opens it: git_https_token or git_ssh_key"
+            )
         case Complaint.NOT_FOUND | Complaint.REF_MISSING:
             message = f"there is no git repository at {where}; check the address and that the engine may read it"
         case Complaint.UNREACHABLE:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,13 @@ from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.repository_url import Scheme
 from drivers.folders import folder_size
 from drivers.shim import proc
+from drivers.sources.transport import SSH_CONFIG, Transport
 
 WATCH_INTERVAL_S = 0.2
 MAX_STDERR = 64 * 1024
 _CHUNK = 64 * 1024
 # Authorities of a company's own TLS; everything else of the worker's environment stays away from git.
 _PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
-_SSH = (
-    "ssh -F /dev/null -oBatchMode=yes -oIdentityAgent=none -oForwardAgent=no -oClearAllForwardings=yes "
-    "-oPermitLocalCommand=no -oStrictHostKeyChecking=yes -oConnectTimeout=15"
-)
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -41,7 +39,7 @@ _CONFIG = (
     "filter.lfs.process=",
     "filter.lfs.smudge=",
     "filter.lfs.required=false",
-    "http.followRedirects=false",  # a redirect could lead to an address that was never judged
+    "http.followRedirects=false",  # the token is for this address; and `Egress` lets nothing pass to another one
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
 )
@@ -70,6 +68,7 @@ class GitRunner:
         home: an existing folder for git's files; holds `config`, the only configuration read.
         timeout_s: seconds one command may take.
         max_bytes: what `home` may grow to on disk while a command runs.
+        transport: the way out, and what opens the repository.
     """
 
     git: str
@@ -77,16 +76,19 @@ class GitRunner:
     home: Path
     timeout_s: float
     max_bytes: int
+    transport: Transport
 
     def prepare(self) -> None:
-        """Write the configuration file.
+        """Write the configuration file, and the transport's.
 
         A file, and not `-c`, because the `upload-pack` that git starts for a local repository inherits only that.
         There the owner may be somebody else: whoever allowed local folders allowed those too. It executes nothing
         that the repository says (hooks of packing are read from this file alone, lazy fetching is off).
         """
         self.home.mkdir(mode=0o700, parents=True)
-        (self.home / "config").write_text("[safe]\n\tdirectory = *\n", encoding="utf-8")
+        files = {"config": "[safe]\n\tdirectory = *\n", **self.transport.files}
+        for name, text in files.items():
+            (self.home / name).write_text(text, encoding="utf-8")
 
     def _environment(self) -> dict[str, str]:
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -104,14 +106,15 @@ class GitRunner:
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_SSH_COMMAND": _SSH,
+            "GIT_SSH_COMMAND": shlex.join(["ssh", "-F", str(self.home.absolute() / SSH_CONFIG)]),
             "GIT_SSH_VARIANT": "ssh",
             "GIT_TERMINAL_PROMPT": "0",
             "SSH_ASKPASS": "/bin/false",
+            **self.transport.env,
         }
 
     def _argv(self, arguments: Sequence[str]) -> list[str]:
-        options = [part for entry in _CONFIG for part in ("-c", entry)]
+        options = [part for entry in (*_CONFIG, *self.transport.config) for part in ("-c", entry)]
         return [self.git, "--no-pager", *options, *arguments]
 
     async def run(self, *arguments: str, max_output: int = 1024 * 1024) -> GitResult:

@@ -1,39 +1,65 @@
-"""Where a repository's host leads: names are resolved and every answer is judged before git connects."""
+"""Where a repository's host leads: names are resolved, every answer is judged, and the judged one is connected to."""
 
 import asyncio
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from domain.addresses import is_public
+from domain.addresses import is_public, is_reachable
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.repository_url import RepositoryUrl, Scheme
 
 RESOLVE_TIMEOUT_S = 15
 
 
-async def check_host(address: RepositoryUrl, *, allow_private: bool) -> None:
-    """Refuse hosts that lead to loopback, private or metadata addresses, unless allowed.
+@dataclass(frozen=True)
+class HostGuard:
+    """Which addresses repositories may be on.
 
-    Git resolves the name again when it connects; pinning the judged address is not done yet.
-
-    Raises:
-        TerminalError: SOURCE_FORBIDDEN, or SOURCE_NOT_FOUND when the name does not exist.
-        DependencyError: the resolver does not answer.
+    Attributes:
+        allow_private: any, also loopback and private ones.
+        networks: besides the public internet, these.
     """
-    if address.host is None:
-        return
-    public = [is_public(ip) for ip in await _resolve(address.host)]
-    if not allow_private and not all(public):
-        raise TerminalError(
-            f"{address.host} leads to a private or loopback address; repositories must be on the public internet",
-            code=ErrorCode.SOURCE_FORBIDDEN,
-            details={"host": address.host},
-        )
-    if address.scheme is Scheme.HTTP and any(public):
-        raise TerminalError(
-            f"plain http is accepted for private addresses only; use https://{address.host}/...",
-            code=ErrorCode.SOURCE_FORBIDDEN,
-            details={"host": address.host},
-        )
+
+    allow_private: bool
+    networks: Sequence[IPv4Network | IPv6Network] = ()
+
+    async def resolve(self, host: str) -> list[str]:
+        """The addresses of a host, all of them allowed.
+
+        Raises:
+            TerminalError: SOURCE_FORBIDDEN, or SOURCE_NOT_FOUND when the name does not exist.
+            DependencyError: the resolver does not answer.
+        """
+        found = await _resolve(host)
+        if not self.allow_private and not all(is_reachable(ip, self.networks) for ip in found):
+            raise TerminalError(
+                f"{host} leads to a private or loopback address; repositories must be on the public internet, or in a "
+                "network of DELIVERY_EGRESS_NETWORKS",
+                code=ErrorCode.SOURCE_FORBIDDEN,
+                details={"host": host},
+            )
+        return found
+
+    async def check(self, address: RepositoryUrl) -> bool:
+        """Refuse a repository whose host leads where it must not; tells whether it is this machine's loopback.
+
+        A look ahead, for a plain answer: what is connected to is resolved and judged again, by `Egress`.
+
+        Raises:
+            TerminalError: as `resolve`, and SOURCE_FORBIDDEN for plain http on the public internet.
+        """
+        if address.host is None:
+            return False
+        found = await self.resolve(address.host)
+        if address.scheme is Scheme.HTTP and any(is_public(ip) for ip in found):
+            raise TerminalError(
+                f"plain http is accepted for private addresses only; use https://{address.host}/...",
+                code=ErrorCode.SOURCE_FORBIDDEN,
+                details={"host": address.host},
+            )
+        return all(ip_address(ip).is_loopback for ip in found)
 
 
 async def _resolve(host: str) -> list[str]:
@@ -51,4 +77,4 @@ async def _resolve(host: str) -> list[str]:
             code=ErrorCode.SOURCE_NOT_FOUND,
             details={"host": host},
         ) from None
-    return [str(entry[4][0]) for entry in found]
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -16,6 +16,7 @@ class InstanceSpec:
         artifact_digest: what to run, unpacked by the driver from its artifact store.
         command: shell line; it must listen on 127.0.0.1:$PORT.
         env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver.
+        secrets: more of it, never written down and in no command line; these go before `env`.
         memory_mb: resident MiB of the whole tree before it is ended and restarted.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
     """
@@ -25,6 +26,7 @@ class InstanceSpec:
     artifact_digest: str
     command: str
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     memory_mb: int = 1024
     stop_timeout_s: float = 5
 

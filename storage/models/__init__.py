@@ -20,6 +20,7 @@ from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
+from storage.models.secrets import Secret
 
 __all__ = [
     "INDEXES",
@@ -48,6 +49,7 @@ __all__ = [
     "Revocation",
     "Route",
     "RoutingGeneration",
+    "Secret",
     "TestCase",
     "TestResult",
     "User",

@@ -150,7 +150,10 @@ class Deployment(Identified, Timestamped, Base):
 
 
 class Release(Identified, Timestamped, Base):
-    """What a deployment runs: the artifact and the service section it was deployed with."""
+    """What a deployment runs: the artifact and the service section it was deployed with.
+
+    `secrets`: references [{name, id, version}] to the project's secrets as they were when it was opened, no values.
+    """
 
     __tablename__ = "releases"
     __table_args__ = (Index("ix_releases_environment_id_promoted_at", "environment_id", "promoted_at"),)
@@ -161,6 +164,7 @@ class Release(Identified, Timestamped, Base):
     build_id: Mapped[UUID] = mapped_column(ForeignKey("builds.id"))
     artifact_digest: Mapped[str] = mapped_column(String(128))
     service: Mapped[dict[str, Any]]
+    secrets: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
     replicas: Mapped[int]
     state: Mapped[str] = mapped_column(String(16), default="starting")
     was_healthy: Mapped[bool] = mapped_column(default=False)

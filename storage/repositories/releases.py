@@ -27,6 +27,7 @@ class NewRelease:
     artifact_digest: str
     service: dict[str, Any]
     replicas: int
+    secrets: Sequence[dict[str, Any]] = ()
 
 
 def releases_before(release: Release) -> Select[Release]:
@@ -75,6 +76,7 @@ class ReleaseRepository:
             "build_id": new.build_id,
             "artifact_digest": new.artifact_digest,
             "service": new.service,
+            "secrets": list(new.secrets),
             "replicas": new.replicas,
             "state": ReleaseState.STARTING,
             "preview_token": secrets.token_urlsafe(24),
@@ -103,18 +105,17 @@ class ReleaseRepository:
         """The release that a deployment brought, or took back into service."""
         return await self._session.scalar(select(Release).where(Release.deployment_id == deployment_id))
 
-    async def kept(
-        self, environment_id: UUID, build_id: UUID, service: dict[str, Any], now: datetime, *, or_starting: bool
-    ) -> Release | None:
-        """A release of this very build and service that was stable and still runs, locked; None when there is none.
+    async def kept(self, new: NewRelease, now: datetime, *, or_starting: bool) -> Release | None:
+        """A release of this very build, service and secrets that was stable and still runs, locked.
 
         `or_starting`: one that is being taken back into service counts, too.
         """
         kept = (Release.state == ReleaseState.RETIRED) & (Release.stop_after > now)
         statement = select(Release).where(
-            Release.environment_id == environment_id,
-            Release.build_id == build_id,
-            Release.service == service,
+            Release.environment_id == new.environment_id,
+            Release.build_id == new.build_id,
+            Release.service == new.service,
+            Release.secrets == list(new.secrets),  # one that was changed since is why somebody deploys again
             Release.was_healthy,
             or_(kept, Release.state == ReleaseState.STARTING) if or_starting else kept,
         )

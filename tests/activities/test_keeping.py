@@ -9,8 +9,10 @@ from sqlalchemy import update
 
 from activities.keeping import InstanceKeeper
 from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets
 from drivers.targets.base import InstanceStatus
 from runtime.ids import new_id, now
+from runtime.sealing import KEY_BYTES, Sealer
 from storage.engine import transaction
 from storage.models import Environment, Instance, Operation, Release
 
@@ -46,7 +48,13 @@ def look(sessions):
     """One look of a keeper whose stopper is given."""
 
     async def run(stopper: Stopper) -> None:
-        keeper = InstanceKeeper(sessions, NothingRuns(), stopper, RouteWriter(sessions, Router()))
+        keeper = InstanceKeeper(
+            sessions=sessions,
+            secrets=ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])),
+            target=NothingRuns(),
+            stopper=stopper,
+            writer=RouteWriter(sessions, Router()),
+        )
         await keeper.look()
 
     return run

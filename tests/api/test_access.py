@@ -140,6 +140,8 @@ async def test_everything_of_another_organization_is_404(*, app, world, other_wo
     mine, stranger = await build_of(world, "7.0.0"), caller(Role.ADMIN, other_world.org["id"])
     case = await world.developer.made(f"/features/{world.feature['id']}/tests", CASE)
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
+    admin = caller(Role.ADMIN, world.org["id"])
+    secret = await admin.made(f"/projects/{world.project['id']}/secrets", {"name": "A", "value": "one"})
     ids = {
         "testcase_id": case["id"],
         "result_id": result["id"],
@@ -149,6 +151,7 @@ async def test_everything_of_another_organization_is_404(*, app, world, other_wo
         "build_id": mine["build_id"],
         "deployment_id": mine["deployment_id"],
         "operation_id": mine["operation_id"],
+        "secret_id": secret["id"],
         "name": "dev",
     }
     bodies = {
@@ -165,6 +168,8 @@ async def test_everything_of_another_organization_is_404(*, app, world, other_wo
         "{name}": {"policy": "queue"},
         **{f"{{{noun}_id}}": {"description": "x"} for noun in ("project", "requirement", "feature", "testcase")},
         "restore": {},
+        "secrets": {"name": "B", "value": "two"},
+        "{secret_id}": {"value": "two"},
         "builds": {"version_tag": "1.0.0", "git_branch": "main", "git_commit_hash": "abc123d"},
     }
     tried = 0

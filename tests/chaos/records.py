@@ -23,7 +23,9 @@ class Records:
     def __init__(self, data_dir: Path) -> None:
         settings = Settings(data_dir=data_dir)
         self.layout = Layout.make(settings)
-        self._url = Composition(settings, self.layout, {}).postgres.url().replace("+psycopg", "")
+        postgres = Composition(settings, self.layout, {}).postgres
+        self.postgres_data = postgres.data
+        self._url = postgres.url().replace("+psycopg", "")
         self._connection: psycopg.Connection[Row] | None = None
 
     def close(self) -> None:

@@ -54,7 +54,11 @@ def test_every_setting_is_documented():
 
 def test_what_the_compose_file_sets_passes_the_guards(tmp_path):
     ensure_key(tmp_path / "jwt.pem")
-    words = {"PUBLIC_URL": "https://delivery.example.com", "TEMPORAL_UI_URL": "https://temporal.example.com"}
+    words = {
+        "PUBLIC_URL": "https://delivery.example.com",
+        "TEMPORAL_UI_URL": "https://temporal.example.com",
+        "ADMIN_EMAIL": "ada@example.com",
+    }
 
     def fill(match: re.Match[str]) -> str:
         if match[1].endswith("_KEYS"):

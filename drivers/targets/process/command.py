@@ -22,7 +22,7 @@ def shim_spec(folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Se
     return ShimSpec(
         argv=[*wrapper, "/bin/sh", "-c", shell_line(spec.command)],
         cwd=str(folder.app),
-        env={**spec.env, **bare_environment(folder.home, folder.tmp), "PORT": str(port)},
+        env={**spec.env, **spec.secrets, **bare_environment(folder.home, folder.tmp), "PORT": str(port)},
         cookie=hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()[:32],
         log_path=str(folder.log),
         log_max_bytes=_LOG_BYTES,

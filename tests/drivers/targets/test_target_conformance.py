@@ -12,7 +12,7 @@ import pytest
 from domain.errors import CallerError, ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
-from drivers.shim import client
+from drivers.shim import client, proc
 from drivers.targets.base import InstancePhase
 from drivers.targets.process import ProcessTarget
 from tests.drivers.shim.helpers import DAEMON, marker, running, said, until, worker
@@ -41,6 +41,21 @@ async def test_the_environment_is_bare(service: Service, monkeypatch: pytest.Mon
     assert env["PORT"] == str(status.port)
     files = [path for path in (service.root / "r1-0").rglob("*") if path.is_file()]
     assert not any(b"secret-of-the-service" in path.read_bytes() for path in files)
+
+
+async def test_a_secret_is_in_the_services_environment_alone_also_when_it_was_started_again(service: Service) -> None:
+    status = await service.listening(service.spec(env={"TOKEN": "default"}, secrets={"TOKEN": "p1anted-for-service"}))
+    assert ask(status.port)["env"]["TOKEN"] == "p1anted-for-service"
+    os.kill(status.pid, signal.SIGKILL)
+    await service.seen("r1-0", "restarts", 1)
+    again = await service.seen("r1-0", "listening")
+    assert ask(again.port)["env"]["TOKEN"] == "p1anted-for-service"
+    files = [path for path in service.root.rglob("*") if path.is_file()]
+    assert not any(b"p1anted-for-service" in path.read_bytes() for path in files)
+    shim = client.status(service.root / "r1-0" / "shim").shim_pid
+    shown = [Path(f"/proc/{shim}/environ"), *(Path(f"/proc/{pid}/cmdline") for pid in (shim, *proc.descendants(shim)))]
+    assert len(shown) > 2
+    assert not any(b"p1anted-for-service" in path.read_bytes() for path in shown)
 
 
 async def test_starting_twice_is_starting_once(service: Service) -> None:

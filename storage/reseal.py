@@ -1,0 +1,106 @@
+"""`python -m storage.reseal`: seals every stored secret anew with the newest key of `DELIVERY_ENCRYPTION_KEYS`.
+
+Safe while everything runs, and to be stopped and run again at any moment: it works in small transactions and passes
+over what the newest key has sealed. Ends with 1 when a value could not be opened. `docs/operating.md` tells the order
+in which keys are changed.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from domain.errors import DeliveryError, DependencyError
+from runtime.sealing import Sealer, load_sealer
+from runtime.settings import get_settings
+from storage.engine import Sessions, create_engine, create_sessions, transaction
+from storage.repositories.sealed import SealedRepository
+from storage.sealed import SEALED, SealedColumn
+
+BATCH = 100
+
+
+@dataclass
+class Report:
+    """What was done: values sealed anew by place, values no key opens, and who has sealed what is stored now."""
+
+    resealed: Counter[str] = field(default_factory=Counter)
+    stuck: list[str] = field(default_factory=list)
+    in_use: Counter[str] = field(default_factory=Counter)
+
+
+async def reseal(sessions: Sessions, sealer: Sealer, places: Sequence[SealedColumn] = SEALED) -> Report:
+    """Seal everything with the newest key that is sealed with another one, and look at what is stored then."""
+    report = Report()
+    for place in places:
+        last = None
+        while True:
+            async with transaction(sessions) as session:
+                rows = await SealedRepository(session, place).batch(last, BATCH)
+                for row_id, sealed in rows:
+                    await _reseal_one(SealedRepository(session, place), sealer, place, (row_id, sealed), report)
+            if not rows:
+                break
+            last = rows[-1][0]
+    for place in places:
+        async with transaction(sessions) as session:
+            report.in_use.update(await SealedRepository(session, place).keys())
+    return report
+
+
+async def _reseal_one(
+    values: SealedRepository, sealer: Sealer, place: SealedColumn, row: tuple[object, bytes], report: Report
+) -> None:
+    row_id, sealed = row
+    if sealer.is_current(sealed):
+        return
+    context = place.context(row_id)
+    try:
+        plain = sealer.open(sealed, context)
+    except DependencyError as error:
+        report.stuck.append(f"{place.name} of {row_id}: {error.message}")
+        return
+    await values.put(row_id, sealer.seal(plain, context))
+    report.resealed[place.name] += 1
+
+
+def words(report: Report, sealer: Sealer) -> list[str]:
+    """The report in lines for people; keys are named by their ids, never shown."""
+    done = [f"{place}: {count} sealed anew" for place, count in sorted(report.resealed.items())]
+    keys = [
+        f"key {key_id}: {report.in_use[key_id]} values" if report.in_use[key_id] else f"key {key_id}: not in use"
+        for key_id in sealer.key_ids
+    ]
+    unused = [key_id for key_id in sealer.key_ids[1:] if not report.in_use[key_id]]
+    if unused:
+        keys.append(f"no longer in use, may be taken out of DELIVERY_ENCRYPTION_KEYS: {', '.join(unused)}")
+    unknown = sorted(set(report.in_use) - set(sealer.key_ids))
+    if unknown:
+        keys.append(f"in use, but not among DELIVERY_ENCRYPTION_KEYS: {', '.join(unknown)}; put them back")
+    return [*(done or ["nothing to seal anew"]), *keys, *report.stuck]
+
+
+async def _run() -> int:
+    settings = get_settings()
+    sealer = load_sealer(settings)
+    engine = create_engine(settings.database_url.get_secret_value(), application_name="reseal")
+    try:
+        report = await reseal(create_sessions(engine), sealer)
+    finally:
+        await engine.dispose()
+    print("\n".join(words(report, sealer)))  # noqa: T201 - a command's answer
+    return 1 if report.stuck else 0
+
+
+def main() -> int:
+    """Entry point."""
+    try:
+        return asyncio.run(_run())
+    except DeliveryError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201 - a command's answer
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Every column that holds sealed values: rotation of the keys goes through this list, and forgets what is not on it.
+
+A column is added in one line: the model, the column, and the context its values are sealed for, made from the row's id.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from storage.models import Secret
+
+
+@dataclass(frozen=True)
+class SealedColumn:
+    """Where sealed values are. `context` is given the row's primary key; the column may be null."""
+
+    model: Any
+    column: str
+    context: Callable[[Any], str]
+
+    @property
+    def name(self) -> str:
+        """`table.column`, for people."""
+        return f"{self.model.__tablename__}.{self.column}"
+
+
+def secret_context(secret_id: UUID) -> str:
+    """What the value of a project's secret is sealed for."""
+    return f"secret:{secret_id}"
+
+
+SEALED: tuple[SealedColumn, ...] = (SealedColumn(Secret, "sealed_value", secret_context),)

@@ -1,0 +1,57 @@
+"""OAuth clients: service accounts and registered applications."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import select
+
+from domain.errors import NotFoundError
+from storage.models import Client
+from storage.repositories.base import Page, PageRequest, Repository
+from storage.tenancy import PLATFORM
+
+
+class ClientKind(StrEnum):
+    """What a client is: it acts for itself, or for whoever logs in."""
+
+    SERVICE_ACCOUNT = "service_account"
+    APPLICATION = "application"
+
+
+class ClientRepository(Repository[Client]):
+    """Clients of one tenant. A deleted one is disabled and stays, for those who read old records."""
+
+    model = Client
+    noun = "client"
+
+    async def by_id(self, client_id: UUID) -> Client | None:
+        """A client of any tenant, also a disabled one: for authenticating it, before a tenant is known."""
+        return await self.session.scalar(
+            PLATFORM.filter(select(Client), Client.organization_id).where(Client.id == client_id)
+        )
+
+    async def of(self, organization_id: UUID, kind: ClientKind, client_id: UUID, *, lock: bool = False) -> Client:
+        """One of an organization.
+
+        Raises:
+            NotFoundError: it has none of that kind with this id.
+        """
+        statement = self.base().where(
+            Client.id == client_id, Client.organization_id == organization_id, Client.kind == kind
+        )
+        if lock:
+            statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+        row = await self.session.scalar(statement)
+        if row is None:
+            raise NotFoundError(f"{kind.replace('_', ' ')} {client_id} does not exist")
+        return row
+
+    async def search(
+        self, organization_id: UUID, kind: ClientKind, *, disabled: bool, text: str | None, request: PageRequest
+    ) -> Page[Client]:
+        """Those of an organization that are in use, or those that are not; by a part of their name."""
+        statement = self.base().where(Client.organization_id == organization_id, Client.kind == kind)
+        statement = statement.where(Client.disabled_at.is_not(None) if disabled else Client.disabled_at.is_(None))
+        if text:
+            statement = statement.where(Client.name.icontains(text, autoescape=True))
+        return await self.page(statement, request)

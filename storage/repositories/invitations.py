@@ -1,0 +1,75 @@
+"""Seats that are offered. An invitation is open until it is accepted, revoked or expired."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, select
+
+from storage.models import Invitation
+from storage.repositories.base import Page, PageRequest, Repository
+
+
+class InvitationStatus(StrEnum):
+    """What became of an invitation."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+class InvitationRepository(Repository[Invitation]):
+    """Invitations by organization, and by the hash of their token."""
+
+    model = Invitation
+    noun = "invitation"
+
+    async def by_token(self, token_hash: str, *, lock: bool = False) -> Invitation | None:
+        """The one whose token has this hash, whatever became of it."""
+        statement = self.base().where(Invitation.token_hash == token_hash)
+        if lock:
+            statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+        return await self.session.scalar(statement)
+
+    async def open_for(self, organization_id: UUID, email: str, at: datetime) -> Invitation | None:
+        """An open one for an address."""
+        mine = self.base().where(Invitation.organization_id == organization_id, Invitation.email == email)
+        return await self.session.scalar(mine.where(_is(InvitationStatus.OPEN, at)).limit(1))
+
+    async def count_open(self, organization_id: UUID, at: datetime) -> int:
+        """How many seats are offered and not taken."""
+        found = self.base().where(Invitation.organization_id == organization_id, _is(InvitationStatus.OPEN, at))
+        return await self.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
+    async def search(
+        self, organization_id: UUID, *, status: InvitationStatus | None, at: datetime, request: PageRequest
+    ) -> Page[Invitation]:
+        """Invitations of an organization by what became of them; None: all."""
+        statement = self.base().where(Invitation.organization_id == organization_id)
+        if status is not None:
+            statement = statement.where(_is(status, at))
+        return await self.page(statement, request)
+
+
+def status_of(invitation: Invitation, at: datetime) -> InvitationStatus:
+    """What became of an invitation until then."""
+    if invitation.accepted_at is not None:
+        return InvitationStatus.ACCEPTED
+    if invitation.revoked_at is not None:
+        return InvitationStatus.REVOKED
+    return InvitationStatus.OPEN if invitation.expires_at > at else InvitationStatus.EXPIRED
+
+
+def _is(status: InvitationStatus, at: datetime) -> ColumnElement[bool]:
+    """`status_of` as a condition."""
+    pending = and_(Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None))
+    conditions: dict[InvitationStatus, Any] = {
+        InvitationStatus.OPEN: and_(pending, Invitation.expires_at > at),
+        InvitationStatus.ACCEPTED: Invitation.accepted_at.is_not(None),
+        InvitationStatus.REVOKED: and_(Invitation.accepted_at.is_(None), Invitation.revoked_at.is_not(None)),
+        InvitationStatus.EXPIRED: and_(pending, Invitation.expires_at <= at),
+    }
+    condition: ColumnElement[bool] = conditions[status]
+    return condition

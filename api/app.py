@@ -1,20 +1,27 @@
 """The application: its parts, its routes, what stands around them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi import Depends, FastAPI
 
 from api import docs, errors
+from api.auth.keyring import Keyring
+from api.auth.outside import OutsideIssuer
 from api.auth.permissions import authenticate, documented_schemes
+from api.auth.refused import Refused
 from api.auth.tokens import TokenVerifier
+from api.auth.watch import TrustWatch
 from api.envelope import ErrorEnvelope
 from api.guards import AddressGuard, HeadAsGet, known_query
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
+from api.oauth import people, programs
+from api.oauth.keystore import KeyStore
+from api.oauth.parts import OAuthParts
+from api.oauth.throttle import StoredThrottle
 from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
@@ -40,9 +47,12 @@ from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
-from runtime.keys import load_public_keys
+from runtime.passwords import Passwords
+from runtime.sealing import load_sealer
 from runtime.settings import Settings
-from storage.engine import create_engine, create_sessions
+from storage.engine import Sessions, create_engine, create_sessions
+from storage.listen import Listener
+from storage.repositories.revocations import CHANNEL
 
 # What is polled comes first: routes are looked through in this order, at every request.
 ROUTERS = (
@@ -67,14 +77,12 @@ def create_app(
     settings: Settings,
     *,
     make_operations: Callable[[Settings], OperationsPort] = Operations,
-    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]] = load_public_keys,
 ) -> FastAPI:
     """The whole API.
 
     Args:
         settings: of this process.
         make_operations: how Temporal is reached; connected at first use.
-        load_keys: public keys that tokens may be signed with, by key id.
     """
     app = FastAPI(
         title=about.TITLE,
@@ -82,7 +90,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, make_operations, load_keys),
+        lifespan=_lifespan(settings, make_operations),
     )
     mark(*ROUTERS)
     guarded = [*documented_schemes, Depends(known_query)]
@@ -90,6 +98,8 @@ def create_app(
         app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    app.include_router(programs.router)
+    app.include_router(people.router)
     docs.install(app)
     served.install(app)
     errors.install(app, authenticate)
@@ -106,7 +116,6 @@ def create_app(
 def _lifespan(
     settings: Settings,
     make_operations: Callable[[Settings], OperationsPort],
-    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]],
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,6 +123,7 @@ def _lifespan(
         sessions = create_sessions(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(sessions))
+        oauth, watch = _trust(settings, sessions)
         app.state.parts = Parts(
             settings=settings,
             sessions=sessions,
@@ -121,12 +131,35 @@ def _lifespan(
             progress=progress,
             watch=Watch(sessions, progress),
             deployments=DeploymentReader(sessions),
-            verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
-            health=Health(settings, engine, reach),
+            verifier=oauth.verifier,
+            health=Health(settings, engine, reach, access_is_stale=lambda: watch.is_stale),
+            sealer=oauth.sealer,
+            passwords=oauth.passwords,
+            oauth=oauth,
         )
+        await watch.start()
         try:
             yield
         finally:
+            await watch.stop()
             await engine.dispose()
 
     return lifespan
+
+
+def _trust(settings: Settings, sessions: Sessions) -> tuple[OAuthParts, TrustWatch]:
+    """The OAuth server, and what keeps its keys and revocations fresh."""
+    keyring, refused, sealer = Keyring(settings), Refused(), load_sealer(settings)
+    outside = [OutsideIssuer(issuer) for issuer in settings.trusted_issuers]
+    oauth = OAuthParts(
+        settings=settings,
+        sessions=sessions,
+        keyring=keyring,
+        verifier=TokenVerifier(settings, keyring, refused, outside),
+        throttle=StoredThrottle(sessions),
+        sealer=sealer,
+        passwords=Passwords(),
+    )
+    bell = Listener(settings.database_url.get_secret_value(), CHANNEL)
+    store = KeyStore(sessions, sealer)
+    return oauth, TrustWatch(sessions, bell, store, keyring=keyring, refused=refused, outside=outside)

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import Error as PsycopgError
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 CHECK_LIMIT_S = 1.0
 SHARED_FOR_S = 1.0
-HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 
 Check = Callable[[], Awaitable[None]]
 
@@ -29,7 +29,15 @@ Check = Callable[[], Awaitable[None]]
 class Health:
     """The contract's four services, and whether the schema is the one this code knows."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, operations: OperationsPort) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: AsyncEngine,
+        operations: OperationsPort,
+        *,
+        access_is_stale: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._access_is_stale = access_is_stale
         self._settings = settings
         self._engine = engine
         self._operations = operations
@@ -45,6 +53,10 @@ class Health:
                 self._seen = await self._look()
                 self._seen_at = time.monotonic()
             return self._seen
+
+    def degraded(self) -> Sequence[str]:
+        """What serves with less than it should know: `access` with revocations of a while ago."""
+        return ["access"] if self._access_is_stale() else []
 
     async def schema(self) -> str | None:
         """Why the database cannot be used yet; None: it can."""

@@ -7,10 +7,13 @@ from fastapi import Depends, Request
 
 from api.auth.tokens import TokenVerifier
 from api.health import Health
+from api.oauth.parts import OAuthParts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.reading import DeploymentReader
 from api.watching import Watch
+from runtime.passwords import Passwords
+from runtime.sealing import Sealer
 from runtime.settings import Settings
 from storage.engine import Sessions
 
@@ -27,6 +30,9 @@ class Parts:
     deployments: DeploymentReader
     verifier: TokenVerifier
     health: Health
+    sealer: Sealer
+    passwords: Passwords
+    oauth: OAuthParts
 
 
 async def get_parts(request: Request) -> Parts:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.envelope import json_response
-from api.health import HEALTHY, UNHEALTHY
+from api.health import DEGRADED, HEALTHY, UNHEALTHY
 from api.parts import AppParts
 from api.schemas.base import Timestamp
 from api.version import RELEASE
@@ -56,6 +56,7 @@ async def health(parts: AppParts) -> Response:
     """What the service needs, and whether it is there."""
     seen = await parts.health.services()
     services = {name: HEALTHY if fault is None else UNHEALTHY for name, fault in seen.items()}
+    services |= dict.fromkeys(parts.health.degraded(), DEGRADED)
     errors = [fault for fault in seen.values() if fault is not None]
     if errors:
         body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)

@@ -16,6 +16,7 @@ from storage.models.delivery import (
 from storage.models.events import Event
 from storage.models.identity import Client, Invitation, Membership, Revocation, User
 from storage.models.lists import INDEXES
+from storage.models.oauth import Attempts, Grant, LoginSession, RefreshToken, SigningKey
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
@@ -23,6 +24,7 @@ from storage.models.quality import TestCase, TestResult
 __all__ = [
     "INDEXES",
     "Analysis",
+    "Attempts",
     "AuditEntry",
     "Base",
     "Build",
@@ -31,19 +33,23 @@ __all__ = [
     "Environment",
     "Event",
     "Feature",
+    "Grant",
     "IdempotencyKey",
     "Instance",
     "Invitation",
+    "LoginSession",
     "Membership",
     "Operation",
     "Organization",
     "OutboxEntry",
     "Project",
+    "RefreshToken",
     "Release",
     "Requirement",
     "Revocation",
     "Route",
     "RoutingGeneration",
+    "SigningKey",
     "TestCase",
     "TestResult",
     "User",

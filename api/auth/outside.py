@@ -44,7 +44,9 @@ class OutsideIssuer:
         self._wanted = asyncio.Event()
 
     def find(self, kid: object) -> VerifyingKey | None:
-        """The key of that id; asks for a fresh look when there is none."""
+        """The key of that id, or the only one (OpenID Connect Core, 10.1); asks for a fresh look when there is none."""
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
         found = self._keys.get(kid) if isinstance(kid, str) else None
         if found is None:
             self._wanted.set()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import Response
 
 from api.oauth.holders import Holder
-from domain.access import Scope, granted
+from domain.access import Scope, granted, in_words
 
 STYLE: Final = """
 :root{color-scheme:light dark;--line:#767676;--text:#1a1a1a;--back:#fff;--soft:#f4f5f7;--act:#0b5cad;--bad:#b00020}
@@ -36,15 +36,6 @@ ul{padding-left:1.25rem}li{overflow-wrap:anywhere}.quiet{font-size:.875rem}
 """
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 Headers = Mapping[str, str]
-WORDS: Final[Mapping[str, str]] = {
-    "read": "see",
-    "write": "change",
-    "delete": "delete",
-    "admin": "administer",
-    "execute": "run",
-    "approve": "approve",
-    "cancel": "cancel",
-}
 
 
 def login_page(
@@ -81,7 +72,7 @@ def consent_page(
     error: str = "",
 ) -> Response:
     """Asks whether an application may act for the user, and in which organization."""
-    may = "".join(f"<li>{escape(_in_words(scope))}</li>" for scope in scopes if _possible(scope, places))
+    may = "".join(f"<li>{escape(in_words(scope))} <span class="quiet">({escape(scope)})</span></li>" for scope in scopes if _possible(scope, places))
     body = f"""<h1>{escape(client)} asks for access</h1>
 {_summary(error, "place-0")}<p>You are logged in as <strong>{escape(email)}</strong>.</p>
 <p>It wants to, as far as your role allows it:</p>
@@ -199,8 +190,3 @@ def _role(place: Holder) -> str:
 
 def _possible(scope: Scope, places: Sequence[Holder]) -> bool:
     return any(granted(place.role, [scope]) for place in places)
-
-
-def _in_words(scope: Scope) -> str:
-    noun, _, verb = scope.partition(":")
-    return f"{WORDS.get(verb, verb)} {noun.replace('_', ' ')} ({scope})"

@@ -9,25 +9,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.models import Attempts
 
 _MAX_DOUBLINGS: Final = 20
-# One statement: the row's lock makes those who come at the same moment one after the other.
+# One statement: the row's lock makes those who come at the same moment one after the other. Each reads the clock when
+# it has the lock: `now()` would be when its transaction began.
 _TRY: Final = text(
     """
     INSERT INTO attempts AS a (key, count, blocked_until, expires_at)
-    VALUES (:key, 1, now(), now() + make_interval(secs => :window_s))
+    VALUES (:key, 1, clock_timestamp(), clock_timestamp() + make_interval(secs => :window_s))
     ON CONFLICT (key) DO UPDATE SET
-      count = CASE WHEN a.expires_at <= now() THEN 1 ELSE a.count + 1 END,
-      expires_at = CASE WHEN a.expires_at <= now() THEN excluded.expires_at ELSE a.expires_at END,
+      count = CASE WHEN a.expires_at <= clock_timestamp() THEN 1 ELSE a.count + 1 END,
+      expires_at = CASE WHEN a.expires_at <= clock_timestamp() THEN excluded.expires_at ELSE a.expires_at END,
       blocked_until = CASE
-        WHEN a.expires_at <= now() OR a.count + 1 < :free THEN now()
-        ELSE now() + make_interval(secs => LEAST(
+        WHEN a.expires_at <= clock_timestamp() OR a.count + 1 < :free THEN clock_timestamp()
+        ELSE clock_timestamp() + make_interval(secs => LEAST(
           :longest_s, :first_s * power(2, LEAST(a.count + 1 - :free, :doublings))::double precision))
       END
-    WHERE a.blocked_until <= now() OR a.expires_at <= now()
+    WHERE a.blocked_until <= clock_timestamp() OR a.expires_at <= clock_timestamp()
     RETURNING count
     """
 )
 _LEFT: Final = text(
-    "SELECT extract(epoch FROM LEAST(blocked_until, expires_at) - now()) FROM attempts WHERE key = :key"
+    "SELECT extract(epoch FROM LEAST(blocked_until, expires_at) - clock_timestamp()) FROM attempts WHERE key = :key"
 )
 
 

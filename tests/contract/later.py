@@ -27,7 +27,6 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
 
 
 LATER = (
-    Later("OAuth 2.0: authorization code, client credentials, refresh tokens", "6", _path("/oauth")),
     Later("API keys", "6", _path("/api-keys")),
     Later("members of an organization", "6", _path("/members")),
     Later("rate limits and their headers", "6", lambda _, headers: "x-ratelimit-limit" in headers),

@@ -72,7 +72,7 @@ def consent_page(
     error: str = "",
 ) -> Response:
     """Asks whether an application may act for the user, and in which organization."""
-    may = "".join(f"<li>{escape(in_words(scope))} <span class="quiet">({escape(scope)})</span></li>" for scope in scopes if _possible(scope, places))
+    may = "".join(_item(scope) for scope in scopes if _possible(scope, places))
     body = f"""<h1>{escape(client)} asks for access</h1>
 {_summary(error, "place-0")}<p>You are logged in as <strong>{escape(email)}</strong>.</p>
 <p>It wants to, as far as your role allows it:</p>
@@ -81,8 +81,8 @@ def consent_page(
 {_hidden(form_token)}{_choice(places)}
 <p class="quiet">You will be sent to <strong>{escape(_origin(redirect_uri))}</strong>.</p>
 <button class="main" name="action" value="allow">Allow</button>
-<button name="action" value="deny">Refuse</button>
-<button name="action" value="logout">Log out</button>
+<button name="action" value="deny" formnovalidate>Refuse</button>
+<button name="action" value="logout" formnovalidate>Log out</button>
 </form>"""
     return _page(f"Allow {client}?", body, error=bool(error), status=400 if error else 200, forms_to=redirect_uri)
 
@@ -186,6 +186,10 @@ def place_id(place: Holder) -> str:
 
 def _role(place: Holder) -> str:
     return place.role.replace("_", " ")
+
+
+def _item(scope: Scope) -> str:
+    return f'<li>{escape(in_words(scope))} <span class="quiet">({escape(scope)})</span></li>'
 
 
 def _possible(scope: Scope, places: Sequence[Holder]) -> bool:

@@ -13,8 +13,8 @@ Every answer is an envelope: `success`, `status`, `data` (or `error`) and `meta`
 `Accept: application/problem+json` errors come as RFC 9457 problems. Lists are paged. Every POST and PATCH takes an
 `Idempotency-Key`. Credentials are a Bearer token or an API key.
 
-Tokens come from the OAuth 2 server beside this API. Its endpoints speak RFC 6749 instead of the envelope and are no part
-of this document: its metadata (RFC 8414) are at `/.well-known/oauth-authorization-server`."""
+Tokens come from the OAuth 2 server beside this API. Its endpoints speak RFC 6749 instead of the envelope and are no
+part of this document: its metadata (RFC 8414) are at `/.well-known/oauth-authorization-server`."""
 CONTACT = {"name": "API Support", "email": "api-support@example.com"}
 LICENSE = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"}
 SERVERS: list[dict[str, Any]] = [
@@ -43,7 +43,11 @@ TAGS = {
     "Operations": "Long-running operations: look, wait, follow, cancel",
     "Monitoring": "Health of the system",
 }
-_FLOW = {"tokenUrl": "/oauth/token", "scopes": {str(scope): in_words(scope) for scope in Scope}}
+_FLOW = {
+    "tokenUrl": "/oauth/token",
+    "refreshUrl": "/oauth/token",
+    "scopes": {str(scope): in_words(scope) for scope in Scope},
+}
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "BearerAuth": {
         "type": "http",
@@ -59,9 +63,9 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     },
     "OAuth2": {
         "type": "oauth2",
-        "description": "Where the access tokens of BearerAuth come from. Authorization code needs PKCE (S256).",
+        "description": "Where access tokens of BearerAuth come from (checked as RFC8725 asks); PKCE with S256.",
         "flows": {
-            "authorizationCode": {**_FLOW, "authorizationUrl": "/oauth/authorize", "refreshUrl": "/oauth/token"},
+            "authorizationCode": {**_FLOW, "authorizationUrl": "/oauth/authorize"},
             "clientCredentials": _FLOW,
         },
     },

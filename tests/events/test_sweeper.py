@@ -10,7 +10,17 @@ from sqlalchemy import delete, func, select
 from events.sweeper import Sweeper
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
-from storage.models import IdempotencyKey, OutboxEntry
+from storage.models import (
+    Attempts,
+    Client,
+    Grant,
+    IdempotencyKey,
+    LoginSession,
+    OutboxEntry,
+    RefreshToken,
+    Revocation,
+    User,
+)
 from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
 
 

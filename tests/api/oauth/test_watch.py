@@ -8,7 +8,6 @@ from storage.engine import transaction
 from tests.api.oauth.conftest import eventually, post
 
 
-
 @pytest.fixture
 async def tokens(people, http) -> list[str]:
     machine = await people.machine(await people.organization())
@@ -18,7 +17,7 @@ async def tokens(people, http) -> list[str]:
     return made
 
 
-async def test_the_last_known_revocations_hold_and_health_says_so(http, tokens, use, rows, monkeypatch, app):
+async def test_the_last_known_revocations_hold_and_health_says_so(*, http, tokens, use, rows, monkeypatch, app):
     revoked, good = tokens
 
     async def access() -> str | None:

@@ -12,11 +12,21 @@ from api.envelope import JSON
 from domain.errors import DeliveryError, DependencyError
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+# Where Authlib says nothing.
+_DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "unsupported_grant_type": "grant_type must be authorization_code, client_credentials or refresh_token",
+    "invalid_grant": "the code or refresh token is wrong, used, expired or revoked, or of another client",
+    "invalid_request": "a parameter is missing or wrong",
+    "unsupported_token_type": "token_type_hint must be access_token or refresh_token",
+}
 Route = Callable[[Request], Awaitable[Response]]
 
 
 def json_answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that nobody keeps."""
+    """An answer that nobody keeps; an error always says what to do."""
+    error = body.get("error")
+    if error is not None and "error_description" not in body:
+        body = {**body, "error_description": _DESCRIPTIONS.get(str(error), "this cannot be done")}
     return Response(json.dumps(body), status, headers={**(headers or {}), **NO_STORE}, media_type=JSON)
 
 

@@ -1,10 +1,9 @@
 """The application: its parts, its routes, what stands around them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from fastapi import Depends, FastAPI
 
 from api import codec, docs, errors
@@ -12,8 +11,12 @@ from api.addresses import Addresses
 from api.auth.api_keys import KeyRing
 from api.auth.authentication import authenticate
 from api.auth.key_uses import KeyUses
+from api.auth.keyring import Keyring
+from api.auth.outside import OutsideIssuer
 from api.auth.permissions import documented_schemes
+from api.auth.refused import Refused
 from api.auth.tokens import TokenVerifier
+from api.auth.watch import TrustWatch
 from api.background import listen, running
 from api.envelope import ErrorEnvelope
 from api.guards import AddressGuard, HeadAsGet, known_query, plain_query
@@ -21,6 +24,10 @@ from api.headers import SecurityHeaders
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
+from api.oauth import people, programs
+from api.oauth.keystore import KeyStore
+from api.oauth.parts import OAuthParts
+from api.oauth.throttle import StoredThrottle
 from api.openapi import about, served
 from api.parts import Parts
 from api.ports import OperationsPort
@@ -58,14 +65,14 @@ from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
-from runtime.keys import load_public_keys
 from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
-from storage.engine import create_engine, create_sessions
+from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
-from storage.repositories.api_keys import CHANNEL
+from storage.repositories import api_keys as keys_of_organizations
+from storage.repositories import revocations
 
 # What is polled comes first: routes are looked through in this order, at every request.
 ROUTERS = (
@@ -101,14 +108,12 @@ def create_app(
     settings: Settings,
     *,
     make_operations: Callable[[Settings], OperationsPort] = Operations,
-    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]] = load_public_keys,
 ) -> FastAPI:
     """The whole API.
 
     Args:
         settings: of this process.
         make_operations: how Temporal is reached; connected at first use.
-        load_keys: public keys that tokens may be signed with, by key id.
     """
     app = FastAPI(
         title=about.TITLE,
@@ -116,7 +121,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, make_operations, load_keys),
+        lifespan=_lifespan(settings, make_operations),
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
     guarded = [*documented_schemes, Depends(known_query)]
@@ -127,6 +132,8 @@ def create_app(
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     app.include_router(codec.router, dependencies=[Depends(known_query)])
+    app.include_router(programs.router)
+    app.include_router(people.router)
     docs.install(app)
     served.install(app)
     errors.install(app, authenticate)
@@ -148,7 +155,6 @@ def create_app(
 def _lifespan(
     settings: Settings,
     make_operations: Callable[[Settings], OperationsPort],
-    load_keys: Callable[[Settings], Mapping[str, RSAPublicKey]],
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -158,7 +164,8 @@ def _lifespan(
         progress = ProgressReader(reach, Learned(sessions))
         keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
         addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
-        listener = Listener(settings.database_url.get_secret_value(), CHANNEL)
+        listener = Listener(settings.database_url.get_secret_value(), keys_of_organizations.CHANNEL)
+        oauth, watch = _trust(settings, sessions)
         app.state.parts = Parts(
             settings=settings,
             sessions=sessions,
@@ -166,21 +173,42 @@ def _lifespan(
             progress=progress,
             watch=Watch(sessions, progress),
             deployments=DeploymentReader(sessions),
-            verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
-            sealer=load_sealer(settings),
-            passwords=Passwords(),
             keys=keys,
             key_uses=key_uses,
             addresses=addresses,
             limiter=limiter,
             rates=Rates(settings, limiter, plans, addresses),
-            health=Health(settings, engine, reach, limiter),
+            verifier=oauth.verifier,
+            health=Health(settings, engine, reach, limiter, access_is_stale=lambda: watch.is_stale),
+            sealer=oauth.sealer,
+            passwords=oauth.passwords,
+            oauth=oauth,
         )
+        await watch.start()
         try:
             async with running(keys.watch(), key_uses.run(), listen(listener, keys.forget, plans.forget)):
                 yield
         finally:
             await limiter.close()
+            await watch.stop()
             await engine.dispose()
 
     return lifespan
+
+
+def _trust(settings: Settings, sessions: Sessions) -> tuple[OAuthParts, TrustWatch]:
+    """The OAuth server, and what keeps its keys and revocations fresh."""
+    keyring, refused, sealer = Keyring(settings), Refused(), load_sealer(settings)
+    outside = [OutsideIssuer(issuer) for issuer in settings.trusted_issuers]
+    oauth = OAuthParts(
+        settings=settings,
+        sessions=sessions,
+        keyring=keyring,
+        verifier=TokenVerifier(settings, keyring, refused, outside),
+        throttle=StoredThrottle(sessions),
+        sealer=sealer,
+        passwords=Passwords(),
+    )
+    bell = Listener(settings.database_url.get_secret_value(), revocations.CHANNEL)
+    store = KeyStore(sessions, sealer)
+    return oauth, TrustWatch(sessions, bell, store, keyring=keyring, refused=refused, outside=outside)

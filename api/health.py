@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import Error as PsycopgError
@@ -34,7 +34,16 @@ Check = Callable[[], Awaitable[None]]
 class Health:
     """The contract's four services, and whether the schema is the one this code knows."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, operations: OperationsPort, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: AsyncEngine,
+        operations: OperationsPort,
+        limiter: Limiter,
+        *,
+        access_is_stale: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._access_is_stale = access_is_stale
         self._settings = settings
         self._engine = engine
         self._operations = operations
@@ -51,6 +60,10 @@ class Health:
                 self._seen = await self._look()
                 self._seen_at = time.monotonic()
             return self._seen
+
+    def degraded(self) -> Sequence[str]:
+        """What serves with less than it should know: `access` with revocations of a while ago."""
+        return ["access"] if self._access_is_stale() else []
 
     async def schema(self) -> str | None:
         """Why the database cannot be used yet; None: it can."""

@@ -24,6 +24,7 @@ BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+FORMS = "/oauth/"
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -190,6 +191,8 @@ def _foreign(request: Request) -> str | None:
         if request.method not in allowed_methods(request):
             return None  # the router says so
         return f"{request.method} takes no body"
+    if request.url.path.startswith(FORMS):
+        return None  # these take forms, and refuse everything else in their own words
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     if kind.strip() != JSON:
         return f"send the body as {JSON}, not as {kind.strip()[:100] or 'nothing declared'}"

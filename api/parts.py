@@ -10,6 +10,7 @@ from api.auth.api_keys import KeyRing
 from api.auth.key_uses import KeyUses
 from api.auth.tokens import TokenVerifier
 from api.health import Health
+from api.oauth.parts import OAuthParts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.rate_limits.rates import Rates
@@ -41,6 +42,7 @@ class Parts:
     health: Health
     sealer: Sealer
     passwords: Passwords
+    oauth: OAuthParts
 
 
 async def get_parts(request: Request) -> Parts:

@@ -36,6 +36,23 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
 
 
+_VERBS: Mapping[str, str] = {
+    "read": "see",
+    "write": "create and change",
+    "delete": "delete",
+    "admin": "administer",
+    "execute": "run",
+    "approve": "approve",
+    "cancel": "cancel",
+}
+
+
+def in_words(scope: Scope) -> str:
+    """What a scope allows, for people."""
+    noun, _, verb = scope.partition(":")
+    return f"{_VERBS[verb]} {noun.replace('_', ' ').replace('api', 'API')}"
+
+
 class Role(StrEnum):
     """Roles of an organization, and the one that stands above all organizations."""
 

@@ -1,14 +1,14 @@
-"""Takes away what nobody needs any more: expired idempotency keys, outbox entries done long ago."""
+"""Takes away what nobody needs any more: expired idempotency keys, grants and logins, outbox entries done long ago."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import structlog
 
 from domain.errors import DeliveryError
 from storage.engine import Sessions, transaction
-from storage.repositories.sweeping import SweepingRepository
+from storage.repositories.sweeping import PASSING, SweepingRepository
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
+                await self.sweep_passed()
             except DeliveryError as error:
                 log.warning("sweeper.paused", reason=error.message)
             except Exception:
@@ -46,6 +47,15 @@ class Sweeper:
         if keys or entries:
             log.info("sweeper.swept", idempotency_keys=keys, outbox_entries=entries)
         return keys, entries
+
+    async def sweep_passed(self) -> Mapping[str, int]:
+        """One sweep of what ends by itself at a time of its own; returns how many rows of which kind went."""
+        gone: dict[str, int] = {}
+        for name in PASSING:
+            gone[name] = await self._all(lambda rows, name=name: rows.passed(name, limit=self._batch))  # type: ignore[misc]  # a default binds the name
+        if any(gone.values()):
+            log.info("sweeper.passed", **gone)
+        return gone
 
     async def _all(self, sweep: Callable[[SweepingRepository], Awaitable[int]]) -> int:
         """Batch after batch, each in a transaction of its own, until one is not full."""

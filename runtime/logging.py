@@ -49,6 +49,7 @@ def setup_logging(level: str = "INFO", *, service: str, path: Path | None = None
     root.setLevel(level.upper())
     for chatty in ("httpx2", "httpcore2", "httpx", "httpcore"):  # an INFO line for every probe
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("authlib").setLevel(logging.WARNING)  # it logs whole tokens at DEBUG
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -11,8 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
 from domain.emails import normal_email
+from runtime.trusted import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
+DEVELOPMENT_ISSUER = "http://delivery-engine.localhost"
+MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
 
 class Mode(StrEnum):
@@ -71,9 +74,15 @@ class Settings(BaseSettings):
     envoy_config_dir: Path | None = Field(default=None, description="folder of the xDS files")
     envoy_admin_socket: Path | None = None
 
-    jwt_issuer: str = "http://delivery-engine.localhost"
+    jwt_issuer: str = DEVELOPMENT_ISSUER
     jwt_audience: str = "delivery-engine"
     jwt_private_key_file: Path | None = Field(default=None, description="RS256 PEM, mode 0600")
+    jwt_hs256_secret: SecretStr = Field(
+        default=SecretStr(""), description="at least 32 bytes: sign and accept HS256 alone; embedded mode only"
+    )
+    trusted_issuers: tuple[TrustedIssuer, ...] = Field(
+        default=(), description="outside issuers of access tokens: a JSON list, see docs/authentication.md"
+    )
 
     admin_email: str = Field(
         default="admin@delivery.localhost", description="of the platform admin that the first start makes"
@@ -178,6 +187,30 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _secrets_fit_the_mode(self) -> Self:
+        secret = self.jwt_hs256_secret.get_secret_value()
+        if secret and self.mode is not Mode.EMBEDDED:
+            msg = "jwt_hs256_secret is for the embedded mode; others sign with RS256"
+            raise ValueError(msg)
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            msg = f"jwt_hs256_secret must have at least {MIN_SECRET_BYTES} bytes"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _issuers_can_be_told_apart(self) -> Self:
+        for issuer in self.trusted_issuers:
+            if not issuer.is_protected and not (issuer.is_here and self.mode is Mode.EMBEDDED):
+                msg = f"trusted_issuers: {issuer.jwks_url} must be https; http is for loopback in embedded mode"
+                raise ValueError(msg)
+        ours = [*self.accepted_issuers, *(issuer.issuer for issuer in self.trusted_issuers)]
+        names = [issuer.name for issuer in self.trusted_issuers]
+        if len(set(ours)) < len(ours) or len(set(names)) < len(names):
+            msg = "trusted_issuers: each needs an issuer and a name of its own, other than ours"
+            raise ValueError(msg)
+        return self
+
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""
         return self.mode is Mode.EMBEDDED if value is None else value
@@ -186,6 +219,16 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """Where clients reach the API, without a trailing slash."""
         return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
+
+    @property
+    def issuer(self) -> str:
+        """`iss` of the tokens that the OAuth server issues; its metadata are found below (RFC 8414)."""
+        return self.base_url if self.jwt_issuer == DEVELOPMENT_ISSUER else self.jwt_issuer
+
+    @property
+    def accepted_issuers(self) -> frozenset[str]:
+        """`iss` of tokens signed with our keys: development tokens do not know where the API listens."""
+        return frozenset({self.issuer, self.jwt_issuer})
 
     @property
     def sockets_dir(self) -> Path:

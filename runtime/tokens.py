@@ -1,4 +1,4 @@
-"""Issuing access tokens: RS256, `typ: at+jwt` (RFC 9068), the contract's claims."""
+"""Issuing access tokens: `typ: at+jwt` (RFC 9068), the contract's claims."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from typing import Final
 import jwt
 
 from runtime.ids import new_id, now
-from runtime.keys import key_id, load_private_key
+from runtime.keys import Signer, load_signer
 from runtime.settings import Settings
 
-ALGORITHM: Final = "RS256"
 TYPE: Final = "at+jwt"
 DEFAULT_TTL = timedelta(hours=1)
 MAX_TTL = timedelta(days=30)
@@ -23,6 +22,7 @@ class Subject:
 
     Args:
         organization: id of the organization, empty for platform admins without one.
+        family: id of the grant whose refresh tokens it goes with; empty: none.
         permissions: scopes, in the contract's spelling.
     """
 
@@ -32,10 +32,17 @@ class Subject:
     organization: str = ""
     email: str = ""
     client_id: str = "delivery-cli"
+    family: str = ""
+
+
+def sign(subject: Subject, signer: Signer, *, issuer: str, audience: str, ttl: timedelta = DEFAULT_TTL) -> str:
+    """A signed access token."""
+    claims = _claims(subject, ttl) | {"iss": issuer, "aud": audience}
+    return jwt.encode(claims, signer.key, algorithm=signer.algorithm, headers={"typ": TYPE, "kid": signer.kid})
 
 
 def issue_token(settings: Settings, subject: Subject, ttl: timedelta = DEFAULT_TTL) -> str:
-    """A signed access token.
+    """A development token, signed with the key of the settings.
 
     Raises:
         ValueError: the lifetime is not between a second and thirty days.
@@ -43,12 +50,11 @@ def issue_token(settings: Settings, subject: Subject, ttl: timedelta = DEFAULT_T
     """
     if not timedelta(seconds=1) <= ttl <= MAX_TTL:
         raise ValueError(f"a token lives between 1 second and {MAX_TTL.days} days")
-    key = load_private_key(settings)
-    headers = {"typ": TYPE, "kid": key_id(key.public_key())}
-    return jwt.encode(_claims(settings, subject, ttl), key, algorithm=ALGORITHM, headers=headers)
+    signer = load_signer(settings)
+    return sign(subject, signer, issuer=settings.jwt_issuer, audience=settings.jwt_audience, ttl=ttl)
 
 
-def _claims(settings: Settings, subject: Subject, ttl: timedelta) -> dict[str, object]:
+def _claims(subject: Subject, ttl: timedelta) -> dict[str, object]:
     permissions = sorted(subject.permissions)
     issued = int(now().timestamp())
     return {
@@ -61,7 +67,6 @@ def _claims(settings: Settings, subject: Subject, ttl: timedelta) -> dict[str, o
         "client_id": subject.client_id,
         "iat": issued,
         "exp": issued + int(ttl.total_seconds()),
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
         "jti": str(new_id()),
+        **({"family": subject.family} if subject.family else {}),
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.version import PREFIX
+from domain.access import Scope, in_words
 
 TITLE = "AI Agent System API"
 VERSION = "1.0.0"
@@ -10,7 +11,10 @@ DESCRIPTION = """Complete API for AI Agent System: plan, build and progressively
 
 Every answer is an envelope: `success`, `status`, `data` (or `error`) and `meta` with the request's id. With
 `Accept: application/problem+json` errors come as RFC 9457 problems. Lists are paged. Every POST and PATCH takes an
-`Idempotency-Key`. Credentials are a Bearer token or an API key."""
+`Idempotency-Key`. Credentials are a Bearer token or an API key.
+
+Tokens come from the OAuth 2 server beside this API. Its endpoints speak RFC 6749 instead of the envelope and are no
+part of this document: its metadata (RFC 8414) are at `/.well-known/oauth-authorization-server`."""
 CONTACT = {"name": "API Support", "email": "api-support@example.com"}
 LICENSE = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"}
 SERVERS: list[dict[str, Any]] = [
@@ -47,7 +51,12 @@ TAGS = {
     "Audit log": "Who changed what, when and from where",
     "Monitoring": "Health of the system",
 }
-SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+_FLOW = {
+    "tokenUrl": "/oauth/token",
+    "refreshUrl": "/oauth/token",
+    "scopes": {str(scope): in_words(scope) for scope in Scope},
+}
+SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "BearerAuth": {
         "type": "http",
         "scheme": "bearer",
@@ -59,5 +68,13 @@ SECURITY_SCHEMES: dict[str, dict[str, str]] = {
         "in": "header",
         "name": "X-API-Key",
         "description": "For service-to-service communication.",
+    },
+    "OAuth2": {
+        "type": "oauth2",
+        "description": "Where access tokens of BearerAuth come from (checked as RFC8725 asks); PKCE with S256.",
+        "flows": {
+            "authorizationCode": {**_FLOW, "authorizationUrl": "/oauth/authorize"},
+            "clientCredentials": _FLOW,
+        },
     },
 }

@@ -56,11 +56,12 @@ async def health(parts: AppParts) -> Response:
     """What the service needs, and whether it is there."""
     seen = await parts.health.services()
     services = {name: _state(name, fault) for name, fault in seen.items()}
+    services |= dict.fromkeys(parts.health.degraded(), DEGRADED)
     errors = [fault for fault in seen.values() if fault is not None]
     if UNHEALTHY in services.values():
         body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
         return json_response(body, 503, {"Retry-After": "2"})
-    status = DEGRADED if errors else HEALTHY
+    status = DEGRADED if DEGRADED in services.values() else HEALTHY
     return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE), 200)
 
 

@@ -17,6 +17,7 @@ from storage.models.delivery import (
 from storage.models.events import Event
 from storage.models.identity import Client, Invitation, Membership, Revocation, User
 from storage.models.lists import INDEXES
+from storage.models.oauth import Attempts, Grant, LoginSession, RefreshToken, SigningKey
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
@@ -26,6 +27,7 @@ __all__ = [
     "INDEXES",
     "Analysis",
     "ApiKey",
+    "Attempts",
     "AuditChain",
     "AuditEntry",
     "AuditLink",
@@ -36,20 +38,24 @@ __all__ = [
     "Environment",
     "Event",
     "Feature",
+    "Grant",
     "IdempotencyKey",
     "Instance",
     "Invitation",
+    "LoginSession",
     "Membership",
     "Operation",
     "Organization",
     "OutboxEntry",
     "Project",
+    "RefreshToken",
     "Release",
     "Requirement",
     "Revocation",
     "Route",
     "RoutingGeneration",
     "Secret",
+    "SigningKey",
     "TestCase",
     "TestResult",
     "User",

@@ -1,12 +1,21 @@
 """Rows whose time is over, taken away in batches so that nobody waits for a sweep."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Delete, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import IdempotencyKey, OutboxEntry
+from storage.models import Attempts, Grant, IdempotencyKey, LoginSession, OutboxEntry, Revocation
+
+# Everything that ends by itself at its `expires_at`; refresh tokens go with their grants.
+PASSING: Mapping[str, tuple[Any, Any]] = {
+    "grants": (Grant, Grant.id),
+    "logins": (LoginSession, LoginSession.id),
+    "attempts": (Attempts, Attempts.key),
+    "revocations": (Revocation, Revocation.id),
+}
 
 
 class SweepingRepository:
@@ -38,6 +47,12 @@ class SweepingRepository:
             .with_for_update(skip_locked=True)
         )
         return await self._count(delete(OutboxEntry).where(OutboxEntry.id.in_(ids)))
+
+    async def passed(self, name: str, *, limit: int) -> int:
+        """Delete what has ended by itself, of one of the tables in `PASSING`; returns how many."""
+        model, key = PASSING[name]
+        over = select(key).where(model.expires_at < func.now()).order_by(model.expires_at).limit(limit)
+        return await self._count(delete(model).where(key.in_(over.with_for_update(skip_locked=True))))
 
     async def _count(self, statement: Delete) -> int:
         done = await self._session.execute(statement, execution_options={"synchronize_session": False})

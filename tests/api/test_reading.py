@@ -154,7 +154,7 @@ async def test_the_documentation_needs_no_internet(anybody):
 async def test_the_openapi_document_is_valid_and_complete(anybody):
     document = (await anybody.get("/v1/openapi.json")).json()
     validate(document)
-    assert set(document["components"]["securitySchemes"]) == {"BearerAuth", "ApiKeyAuth"}
+    assert set(document["components"]["securitySchemes"]) == {"BearerAuth", "ApiKeyAuth", "OAuth2"}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation["summary"], (method, path)

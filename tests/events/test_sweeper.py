@@ -11,7 +11,17 @@ from events.sweeper import Sweeper
 from runtime.ids import new_id, now
 from runtime.sealing import Sealer
 from storage.engine import Sessions, transaction
-from storage.models import IdempotencyKey, OutboxEntry
+from storage.models import (
+    Attempts,
+    Client,
+    Grant,
+    IdempotencyKey,
+    LoginSession,
+    OutboxEntry,
+    RefreshToken,
+    Revocation,
+    User,
+)
 from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
 
 
@@ -76,3 +86,37 @@ async def test_a_key_in_use_is_left_alone(rows):
         assert await IdempotencyRepository(session, Sealer([bytes(32)])).claim(request) is None
         assert await asyncio.wait_for(Sweeper(rows).sweep(), 5) == (0, 0)
     assert await left(rows) == (1, 0)
+
+
+async def test_what_ends_by_itself_goes_with_all_that_hangs_on_it(sessions):
+    past, future = now() - timedelta(minutes=1), now() + timedelta(minutes=1)
+    user = User(id=new_id(), email="ada@example.com", name="Ada")
+    client = Client(id=new_id(), kind="application", name="Board", created_by="tests")
+    async with transaction(sessions) as session:
+        session.add_all([user, client])
+        await session.flush()
+        for number, at in enumerate((past, future)):
+            grant = Grant(
+                id=new_id(),
+                client_id=client.id,
+                user_id=user.id,
+                scopes=[],
+                redirect_uri="https://app.example.com/cb",
+                code_hash=f"code {number}",
+                code_challenge="",
+                expires_at=at,
+            )
+            session.add(grant)
+            await session.flush()
+            session.add_all(
+                [
+                    RefreshToken(id=new_id(), grant_id=grant.id, token_hash=f"token {number}"),
+                    LoginSession(id=new_id(), user_id=user.id, token_hash=f"login {number}", expires_at=at),
+                    Attempts(key=f"key {number}", count=1, blocked_until=at, expires_at=at),
+                    Revocation(id=new_id(), kind="token", value=str(number), expires_at=at),
+                ]
+            )
+    assert await Sweeper(sessions).sweep_passed() == {"grants": 1, "logins": 1, "attempts": 1, "revocations": 1}
+    async with transaction(sessions) as session:
+        assert list(await session.scalars(select(RefreshToken.token_hash))) == ["token 1"]
+    assert not any((await Sweeper(sessions).sweep_passed()).values())

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from domain.errors import DependencyError
-from runtime.keys import ensure_key, jwks, key_file, key_id, load_public_keys
+from runtime.keys import ensure_key, key_file, key_id, load_private_key, load_signer, published
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 
@@ -26,7 +26,7 @@ def settings(tmp_path_factory) -> Settings:
 def test_a_token_verifies_with_the_published_key(settings: Settings):
     token = issue_token(settings, SUBJECT)
     header = jwt.get_unverified_header(token)
-    key = load_public_keys(settings)[header["kid"]]
+    key = load_signer(settings).verifying
     claims = jwt.decode(token, key, algorithms=["RS256"], audience=settings.jwt_audience, issuer=settings.jwt_issuer)
     assert header["typ"] == "at+jwt"
     assert claims["permissions"] == ["builds:read", "projects:read"]
@@ -38,11 +38,11 @@ def test_a_token_verifies_with_the_published_key(settings: Settings):
 
 def test_the_jwk_set_verifies_it_too_and_holds_nothing_private(settings: Settings):
     token = issue_token(settings, SUBJECT)
-    published = jwks(settings)
-    keys = jwt.PyJWKSet.from_dict(published)
+    jwk = published(load_private_key(settings).public_key())
+    keys = jwt.PyJWKSet.from_dict({"keys": [jwk]})
     key = keys[jwt.get_unverified_header(token)["kid"]]
     jwt.decode(token, key, algorithms=["RS256"], audience=settings.jwt_audience)
-    assert set(published["keys"][0]) == {"kty", "n", "e", "kid", "use", "alg"}
+    assert set(jwk) == {"kty", "n", "e", "kid", "use", "alg"}
 
 
 def test_the_key_id_is_the_thumbprint_of_rfc_7638():
@@ -73,8 +73,8 @@ def test_a_lifetime_out_of_bounds_is_refused(settings: Settings, ttl: timedelta)
 
 def test_a_missing_or_broken_key_says_what_to_do(tmp_path):
     with pytest.raises(DependencyError, match="make up"):
-        load_public_keys(Settings(data_dir=tmp_path))
+        load_signer(Settings(data_dir=tmp_path))
     broken = tmp_path / "key.pem"
     broken.write_text("no key")
     with pytest.raises(DependencyError, match="not an unencrypted PEM"):
-        load_public_keys(Settings(data_dir=tmp_path, jwt_private_key_file=broken))
+        load_signer(Settings(data_dir=tmp_path, jwt_private_key_file=broken))

@@ -1,0 +1,95 @@
+"""From checked claims to who makes a request."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from api.auth.principal import Principal
+from domain.access import Role, granted, permissions_of
+from runtime.trusted import TrustedIssuer
+
+MAX_SUBJECT = 200
+MAX_EMAIL = 254
+Claims = Mapping[str, Any]
+
+
+def own_principal(claims: Claims) -> Principal:
+    """Whose token of ours it is.
+
+    Raises:
+        ValueError: a claim is not what we issue; also TypeError, KeyError.
+    """
+    role = Role(str(claims["role"]))
+    asked = claims["permissions"]
+    if not isinstance(asked, list):
+        raise TypeError("permissions is a list")
+    subject = _subject(str(claims["sub"]))
+    machine = subject == claims.get("client_id")
+    return Principal(
+        subject=subject,
+        organization_id=_organization(role, claims.get("org")),
+        role=role,
+        permissions=granted(role, (str(name) for name in asked)),
+        credential=f"client:{subject}" if machine else f"user:{subject}",
+        email=str(claims.get("email") or ""),
+    )
+
+
+def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
+    """Whose token of a trusted issuer it is, by the mapping of the settings.
+
+    Raises:
+        ValueError: no role, an organization that the issuer has no say in; also TypeError, KeyError.
+    """
+    role = _outside_role(claims.get(issuer.role_claim), issuer)
+    organization_id = _organization(role, issuer.organization or claims.get(issuer.organization_claim))
+    if organization_id is not None and issuer.organizations and organization_id not in issuer.organizations:
+        raise ValueError("the issuer has no say in this organization")
+    subject = _subject(f"{issuer.name}:{claims[issuer.subject_claim]}")
+    email = claims.get(issuer.email_claim)
+    return Principal(
+        subject=subject,
+        organization_id=organization_id,
+        role=role,
+        permissions=_outside_permissions(claims, role, issuer),
+        credential=f"user:{subject}",
+        email=email if isinstance(email, str) and len(email) <= MAX_EMAIL else "",
+    )
+
+
+def _outside_role(given: object, issuer: TrustedIssuer) -> Role:
+    """The highest of the given roles that we know."""
+    names = given if isinstance(given, list) else [given]
+    ours = [_role(name, issuer) for name in names if isinstance(name, str)]
+    found = [role for role in ours if role is not None]
+    if found:
+        return max(found, key=list(Role).index)
+    if issuer.role is None:
+        raise ValueError("no role that we know")
+    return issuer.role
+
+
+def _role(name: str, issuer: TrustedIssuer) -> Role | None:
+    if name in issuer.roles:
+        return issuer.roles[name]
+    return Role(name) if name in set(Role) - {Role.PLATFORM_ADMIN} else None
+
+
+def _outside_permissions(claims: Claims, role: Role, issuer: TrustedIssuer) -> frozenset[Any]:
+    if not issuer.scope_claim:
+        return permissions_of(role)
+    given = claims.get(issuer.scope_claim, "")
+    names: Iterable[object] = given.split() if isinstance(given, str) else given
+    return granted(role, (str(name) for name in names))
+
+
+def _subject(subject: str) -> str:
+    if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+        raise ValueError("subject too long, or with characters nobody can read")
+    return subject
+
+
+def _organization(role: Role, given: object) -> UUID | None:
+    if given is None and role is not Role.PLATFORM_ADMIN:
+        raise ValueError("no organization")
+    return None if given is None else UUID(str(given))

@@ -1,0 +1,117 @@
+"""Logging in with e-mail and password, and what keeps others from guessing them.
+
+Attempts are counted before the password is looked at, so that a hundred at the same moment are a hundred. An address
+that nobody has is counted and answered, in the same time, like one that somebody has. Whoever guesses slows down
+themselves: the account as a whole only becomes slow for browsers in which it was never used (OWASP's device cookies).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from api.oauth.browser import SESSION_FOR, Browser, Device
+from api.oauth.parts import OAuthParts
+from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN, network_of
+from domain.emails import normal_email
+from runtime.credentials import digest
+from runtime.ids import new_id, now
+from runtime.logging import get_logger
+from storage.engine import transaction
+from storage.models import LoginSession, User
+from storage.repositories.logins import LoginRepository
+from storage.repositories.users import UserRepository
+from storage.tenancy import PLATFORM
+
+log = get_logger(__name__)
+
+WRONG: Final = "The e-mail address or the password is wrong."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why nobody is logged in now. `wait_s`: seconds until another attempt is looked at; 0: at once."""
+
+    message: str
+    wait_s: float = 0.0
+
+
+async def log_in(parts: OAuthParts, browser: Browser, address: str, *, email: str, password: str) -> Refusal | None:
+    """Log a browser in; None: it is."""
+    account = _account(email)
+    device = browser.device()
+    known = device if device is not None and device.knows(account) else None
+    wait_s = await _attempt(parts, account, network_of(address), known)
+    if wait_s:
+        log.warning("oauth.login.slowed", account=account[:12], known_device=known is not None)
+        return Refusal(f"Too many attempts. Please wait {int(wait_s) + 1} seconds and try again.", wait_s)
+    user = await _user(parts, email)
+    stored = user.password_hash if user is not None and user.disabled_at is None else None
+    if not await parts.passwords.verify(stored, password) or user is None:
+        log.warning("oauth.login.failed", account=account[:12])
+        return Refusal(WRONG)
+    await _begin(parts, browser, user, password)
+    for key in _keys(account, network_of(address), known):
+        await parts.throttle.forget(key)
+    browser.mark(account)
+    log.info("oauth.login.succeeded", user_id=str(user.id))
+    return None
+
+
+async def logged_in(parts: OAuthParts, browser: Browser) -> User | None:
+    """Who uses this browser."""
+    async with transaction(parts.sessions) as session:
+        return await LoginRepository(session).user(digest(browser.session), now())
+
+
+async def log_out(parts: OAuthParts, browser: Browser) -> None:
+    """Nobody uses this browser any more."""
+    async with transaction(parts.sessions) as session:
+        await LoginRepository(session).end(digest(browser.session))
+    browser.renew()
+
+
+async def _attempt(parts: OAuthParts, account: str, address: str, known: Device | None) -> float:
+    if wait_s := await parts.throttle.attempt(f"login-address\n{address}", ADDRESS):
+        return wait_s
+    for key in _keys(account, address, known):
+        policy = ACCOUNT if key.startswith("login-account\n") else LOGIN
+        if wait_s := await parts.throttle.attempt(key, policy):
+            return wait_s
+    return 0.0
+
+
+def _keys(account: str, address: str, known: Device | None) -> list[str]:
+    """A known device counts for itself: what others do elsewhere does not slow it, and theirs is not slowed by it."""
+    if known is not None:
+        return [f"login-device\n{known.id}"]
+    return [f"login\n{account}\n{address}", f"login-account\n{account}"]
+
+
+async def _user(parts: OAuthParts, email: str) -> User | None:
+    try:
+        wanted = normal_email(email.strip())
+    except ValueError:
+        return None
+    async with transaction(parts.sessions) as session:
+        return await UserRepository(session, PLATFORM).by_email(wanted)
+
+
+async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> None:
+    outdated = not parts.passwords.is_current(user.password_hash or "")
+    fresh = await parts.passwords.hash(password) if outdated else None
+    async with transaction(parts.sessions) as session:
+        logins = LoginRepository(session)
+        await logins.end(digest(browser.session))
+        row = await UserRepository(session, PLATFORM).get(user.id, lock=True)
+        row.last_login_at = now()
+        # Somebody may have set another password meanwhile: that one stays.
+        if fresh is not None and row.password_hash == user.password_hash:
+            row.password_hash = fresh
+        token_hash = digest(browser.renew())
+        await logins.add(
+            LoginSession(id=new_id(), token_hash=token_hash, user_id=user.id, expires_at=now() + SESSION_FOR)
+        )
+
+
+def _account(email: str) -> str:
+    return hashlib.sha256(email.strip().lower().encode(errors="surrogatepass")).hexdigest()

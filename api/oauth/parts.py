@@ -1,0 +1,37 @@
+"""What the OAuth server is made of."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from api.auth.keyring import Keyring
+from api.auth.tokens import TokenVerifier
+from api.oauth.throttle import Throttle
+from runtime.passwords import Passwords
+from runtime.sealing import Sealer
+from runtime.settings import Settings
+from storage.engine import Sessions
+
+
+@dataclass(frozen=True)
+class OAuthParts:
+    """Made in the lifespan, gone with it."""
+
+    settings: Settings
+    sessions: Sessions
+    keyring: Keyring
+    verifier: TokenVerifier
+    throttle: Throttle
+    sealer: Sealer
+    passwords: Passwords
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach us over TLS."""
+        return self.settings.base_url.startswith("https://")
+
+
+def oauth_parts(request: Request) -> OAuthParts:
+    """The parts of the application a request came to."""
+    parts: OAuthParts = request.app.state.parts.oauth
+    return parts

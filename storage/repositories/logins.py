@@ -1,0 +1,31 @@
+"""Browsers in which somebody has logged in."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import LoginSession, User
+
+
+class LoginRepository:
+    """Login sessions by the hash of their cookie."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, login: LoginSession) -> None:
+        self._session.add(login)
+        await self._session.flush()
+
+    async def user(self, token_hash: str, at: datetime) -> User | None:
+        """Who is logged in, unless that is over or they were disabled."""
+        found = (
+            select(User)
+            .join(LoginSession, LoginSession.user_id == User.id)
+            .where(LoginSession.token_hash == token_hash, LoginSession.expires_at > at, User.disabled_at.is_(None))
+        )
+        return await self._session.scalar(found)
+
+    async def end(self, token_hash: str) -> None:
+        await self._session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash))

@@ -1,0 +1,130 @@
+"""Guessing passwords: who guesses is slowed down, whose account it is hardly, and nobody learns who has one."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle, network_of
+from domain.access import Role
+from storage.engine import transaction
+from storage.models import Attempts, User
+from storage.repositories.attempts import Policy
+from tests.api.oauth.conftest import PASSWORD
+
+ATTACKER = "203.0.113.9"
+
+
+@pytest.fixture
+async def application(people):
+    return await people.application(None)
+
+
+@pytest.fixture
+async def ada(people) -> User:
+    return await people.user((await people.organization(), Role.VIEWER))
+
+
+@pytest.fixture(autouse=True)
+async def nothing_counted(rows):
+    async with transaction(rows) as session:
+        await session.execute(Attempts.__table__.delete())
+
+
+async def guess(browser, user: User, times: int) -> list[int]:
+    return [(await browser.login(user, f"guess {number}")).status_code for number in range(times)]
+
+
+async def test_who_guesses_waits_longer_each_time(flow, application, ada, rows):
+    attacker = flow(application, address=ATTACKER)
+    assert await guess(attacker, ada, LOGIN.free) == [400] * LOGIN.free
+    waits = []
+    for _ in range(3):
+        slowed = await attacker.login(ada, PASSWORD)
+        assert slowed.status_code == 429  # also with the right one
+        waits.append(int(slowed.headers["retry-after"]))
+        async with transaction(rows) as session:
+            await session.execute(update(Attempts).values(blocked_until=Attempts.blocked_until - timedelta(minutes=5)))
+        assert await guess(attacker, ada, 1) == [400]
+    assert waits == [2, 4, 8]
+
+
+async def test_the_victim_logs_in_from_elsewhere_meanwhile(flow, application, ada):
+    await guess(flow(application, address=ATTACKER), ada, LOGIN.free + 1)
+    assert (await flow(application).login(ada)).status_code == 303
+
+
+async def test_a_known_device_is_not_slowed_by_a_thousand_others(flow, application, ada):
+    home = flow(application)
+    assert (await home.login(ada)).status_code == 303
+    await home.submit(home.address(), "logout")
+    for number in range(ACCOUNT.free):
+        await flow(application, address=f"192.0.2.{number}").login(ada, "guess")
+    stranger = flow(application, address="192.0.2.200")
+    assert (await stranger.login(ada)).status_code == 429
+    assert (await home.login(ada)).status_code == 303
+
+
+async def test_a_known_device_may_not_guess_for_ever_nor_for_others(people, flow, application, ada):
+    home = flow(application)
+    await home.login(ada)
+    await home.submit(home.address(), "logout")
+    assert await guess(home, ada, LOGIN.free + 1) == [400] * LOGIN.free + [429]
+    bob = await people.user()
+    for number in range(ACCOUNT.free):
+        await flow(application, address=f"192.0.2.{number}").login(bob, "guess")
+    assert (await home.login(bob, "guess")).status_code == 429
+
+
+async def test_a_device_mark_that_was_changed_is_none(flow, application, ada):
+    home = flow(application)
+    await home.login(ada)
+    await home.submit(home.address(), "logout")
+    mark = home.http.cookies["delivery_device"]
+    home.http.cookies.clear()
+    home.http.cookies["delivery_device"] = mark[:-6] + "AAAAA="
+    for number in range(ACCOUNT.free):
+        await flow(application, address=f"192.0.2.{number}").login(ada, "guess")
+    assert (await home.login(ada)).status_code == 429
+
+
+async def test_nobody_learns_whether_an_account_exists(flow, application, ada):
+    nobody = User(email="nobody@example.com")
+    real, unreal = flow(application, address=ATTACKER), flow(application, address="203.0.113.77")
+    for _ in range(LOGIN.free + 1):
+        answers = [await real.login(ada, "guess"), await unreal.login(nobody, "guess")]
+        assert answers[0].status_code == answers[1].status_code
+        shown = [_without_own(answer.text, user) for answer, user in zip(answers, (ada, nobody), strict=True)]
+        assert shown[0] == shown[1]
+
+
+def _without_own(page: str, user: User) -> str:
+    head, _, tail = page.replace(user.email, "").partition('name="form_token" value="')
+    return head + tail.partition('"')[2]
+
+
+async def test_a_hundred_guesses_at_the_same_moment_are_a_hundred(rows):
+    throttle = StoredThrottle(rows)
+    waits = await asyncio.gather(*(throttle.attempt("one", LOGIN) for _ in range(40)))
+    assert waits.count(0) == LOGIN.free
+    assert all(0 < wait <= LOGIN.first_s for wait in waits if wait)
+
+
+async def test_after_the_window_all_is_forgotten_and_a_success_forgets_at_once(rows):
+    throttle, policy = StoredThrottle(rows), Policy(free=2, window_s=60, first_s=30, longest_s=60)
+    assert [await throttle.attempt("two", policy) > 0 for _ in range(3)] == [False, False, True]
+    async with transaction(rows) as session:
+        await session.execute(update(Attempts).values(expires_at=Attempts.expires_at - timedelta(minutes=1)))
+    assert await throttle.attempt("two", policy) == 0
+    await throttle.attempt("two", policy)
+    await throttle.forget("two")
+    assert await throttle.attempt("two", policy) == 0
+    async with transaction(rows) as session:
+        assert "two" not in list(await session.scalars(select(Attempts.key)))
+
+
+def test_one_household_is_one_party():
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") != network_of("2001:db8:1:3::1")
+    assert network_of("192.0.2.1") != network_of("192.0.2.2")
+    assert network_of("testclient") == "testclient"

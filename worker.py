@@ -35,8 +35,10 @@ from activities.routing import RouteWriter
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
+from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
-from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
+from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
+from domain.addresses import parse_networks
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
@@ -45,18 +47,28 @@ from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
+from events.courier import Courier
+from events.dispatcher import Dispatcher
+from events.egress import Egress
+from events.handover import Handover
 from events.lost import LostSweep
 from events.relay import Relay
+from events.retries import Retries
+from events.sender import Sender
 from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from orchestration.webhooks import Webhooks
 from runtime.logging import setup_logging
+from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
+from storage.repositories import events as event_rows
 from storage.repositories.project_removal import CHANNEL
 from workflows.registry import WORKFLOWS, sandbox
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 log = structlog.get_logger("worker")
 
@@ -186,6 +198,20 @@ def build_worker(client: Client, queue: str, activities: Sequence[Any]) -> Worke
     )
 
 
+def webhook_worker(client: Client, activities: WebhookActivities) -> Worker:
+    """Retries of webhooks, on a queue of their own: strangers that do not answer must not delay a rollout."""
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        workflows=[WebhookDeliveryWorkflow],
+        activities=[activities.attempt],
+        workflow_runner=sandbox(),
+        max_concurrent_activities=100,
+        max_cached_workflows=200,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
 async def run(settings: Settings, role: str) -> None:
     """Run until SIGTERM or SIGINT; then finish what is under way, bounded by `GRACE`."""
     stopping = asyncio.Event()
@@ -231,7 +257,22 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     )
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
+    await _enter_webhooks(stack, settings, client, sessions)
     await stack.enter_async_context(control_worker(client, activities))
+
+
+async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Client, sessions: Sessions) -> None:
+    """First attempts by a loop of ours, further ones by workflows."""
+    sender = Sender(Egress(parse_networks(settings.egress_networks)))
+    stack.push_async_callback(sender.close)
+    courier = Courier(sender, load_sealer(settings))
+    listener = Listener(settings.database_url.get_secret_value(), event_rows.CHANNEL)
+    stack.push_async_callback(listener.close)
+    failed = asyncio.Event()
+    handover = Handover(sessions, Webhooks(Connection(settings)), failed)
+    for job in (Dispatcher(sessions, courier, listener, failed).run(), handover.run()):
+        stack.push_async_callback(_stop, asyncio.create_task(job))
+    await stack.enter_async_context(webhook_worker(client, WebhookActivities(Retries(sessions, courier))))
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> None:

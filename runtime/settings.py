@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.webhook_urls import parse_ports
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -60,6 +62,10 @@ class Settings(BaseSettings):
         description="private networks that repositories and webhooks may reach: CIDRs with commas between; empty: none",
     )
 
+    webhook_ports: str = Field(
+        default="80,443,8080,8443", description="ports that webhooks may have, with commas between; any: all of them"
+    )
+
     trusted_code: bool | None = Field(
         default=None,
         description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",
@@ -79,6 +85,12 @@ class Settings(BaseSettings):
 
     build_concurrency: int = Field(default=2, ge=1, le=64)
     log_level: str = "INFO"
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _are_ports(cls, text: str) -> str:
+        parse_ports(text)
+        return text
 
     @field_validator("prometheus_url")
     @classmethod

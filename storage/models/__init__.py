@@ -19,6 +19,7 @@ from storage.models.lists import INDEXES
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
+from storage.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "INDEXES",
@@ -47,4 +48,7 @@ __all__ = [
     "TestCase",
     "TestResult",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

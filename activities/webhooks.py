@@ -1,20 +1,16 @@
 """One more attempt of a webhook that failed before."""
 
 from collections import Counter
-from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
-
-from temporalio.exceptions import ApplicationError
 
 from activities.failures import reported
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOutcome
-from domain.errors import ErrorCode
+from domain.errors import DependencyError
 
 # Attempts under way to one endpoint: a dead one must not take all the places of the others.
 PER_ENDPOINT = 4
-AGAIN_AFTER = timedelta(seconds=5)
 
 
 class Retries(Protocol):
@@ -34,15 +30,16 @@ class WebhookActivities:
     @implements(ATTEMPT_WEBHOOK)
     @reported
     async def attempt(self, request: WebhookAttempt) -> WebhookOutcome:
+        return await self._attempt(request)
+
+    async def _attempt(self, request: WebhookAttempt) -> WebhookOutcome:
+        """Raises `DependencyError` when enough are under way: Temporal asks again, and the history does not grow."""
         if self._under_way[request.endpoint_id] >= PER_ENDPOINT:
-            raise ApplicationError(
-                "enough attempts to this endpoint are under way",
-                type=ErrorCode.SERVICE_UNAVAILABLE,
-                next_retry_delay=AGAIN_AFTER,
-            )
+            raise DependencyError("enough attempts to this endpoint are under way")
         self._under_way[request.endpoint_id] += 1
         try:
             return await self._retries.retry(request.delivery_id, request.number)
         finally:
             self._under_way[request.endpoint_id] -= 1
-            self._under_way += Counter()  # drops those with none
+            if not self._under_way[request.endpoint_id]:
+                del self._under_way[request.endpoint_id]

@@ -50,6 +50,7 @@ from drivers.targets.process import ProcessTarget
 from events.courier import Courier
 from events.dispatcher import Dispatcher
 from events.egress import Egress
+from events.event_sweep import EventSweep
 from events.handover import Handover
 from events.lost import LostSweep
 from events.relay import Relay
@@ -270,7 +271,8 @@ async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Cli
     stack.push_async_callback(listener.close)
     failed = asyncio.Event()
     handover = Handover(sessions, Webhooks(Connection(settings)), failed)
-    for job in (Dispatcher(sessions, courier, listener, failed).run(), handover.run()):
+    jobs = (Dispatcher(sessions, courier, listener, failed).run(), handover.run(), EventSweep(sessions).run())
+    for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
     await stack.enter_async_context(webhook_worker(client, WebhookActivities(Retries(sessions, courier))))
 

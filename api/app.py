@@ -35,12 +35,15 @@ from api.routes import (
     projects,
     requirements,
     tests,
+    webhook_deliveries,
+    webhooks,
 )
 from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
 from orchestration.operations import Operations
 from runtime.keys import load_public_keys
+from runtime.sealing import load_sealer
 from runtime.settings import Settings
 from storage.engine import create_engine, create_sessions
 
@@ -58,6 +61,8 @@ ROUTERS = (
     deliveries.router,
     decisions.router,
     environments.router,
+    webhooks.router,
+    webhook_deliveries.router,
 )
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}
@@ -123,6 +128,7 @@ def _lifespan(
             deployments=DeploymentReader(sessions),
             verifier=TokenVerifier(load_keys(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience),
             health=Health(settings, engine, reach),
+            sealer=load_sealer(settings),
         )
         try:
             yield

@@ -11,6 +11,7 @@ from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.reading import DeploymentReader
 from api.watching import Watch
+from runtime.sealing import Sealer
 from runtime.settings import Settings
 from storage.engine import Sessions
 
@@ -27,6 +28,7 @@ class Parts:
     deployments: DeploymentReader
     verifier: TokenVerifier
     health: Health
+    sealer: Sealer
 
 
 async def get_parts(request: Request) -> Parts:

@@ -43,26 +43,25 @@ class Trigger(StrEnum):
     PING = "ping"
 
 
-# Those keep the order of a resource's events; what a person asks for goes at once.
-ORDERED: Final = frozenset({Trigger.EVENT, Trigger.REPLAY})
+class WebhookEvent(StrEnum):
+    """What an endpoint can ask for; `*` is all of them, and those of later releases."""
 
-ANY_EVENT: Final = "*"
+    ANY = "*"
+    FEATURE_CREATED = "feature.created"
+    FEATURE_STATUS_CHANGED = "feature.status_changed"
+    TEST_COMPLETED = "test.completed"
+    BUILD_COMPLETED = "build.completed"
+    DEPLOYMENT_STARTED = "deployment.started"
+    DEPLOYMENT_COMPLETED = "deployment.completed"
+    DEPLOYMENT_APPROVAL_REQUESTED = "deployment.approval_requested"
+    OPERATION_COMPLETED = "operation.completed"
+    ENVIRONMENT_DEGRADED = "environment.degraded"
+    VULNERABILITY_DETECTED = "vulnerability.detected"
+    WEBHOOK_DISABLED = "webhook.disabled"
+
+
+# Sent to one endpoint when somebody asks for it.
 PING: Final = "ping"
-DISABLED: Final = "webhook.disabled"
-# What an endpoint can ask for.
-EVENTS: Final = (
-    "feature.created",
-    "feature.status_changed",
-    "test.completed",
-    "build.completed",
-    "deployment.started",
-    "deployment.completed",
-    "deployment.approval_requested",
-    "operation.completed",
-    "environment.degraded",
-    "vulnerability.detected",
-    DISABLED,
-)
 
 # Seconds from a failed attempt to the next one.
 RETRIES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)

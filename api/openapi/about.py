@@ -37,6 +37,7 @@ TAGS = {
     "Deployments": "Deployment operations",
     "Environments": "What runs where, whose turn it is, and when deploying is possible",
     "Operations": "Long-running operations: look, wait, follow, cancel",
+    "Webhooks": "Where events are sent, what was sent, and what came of it",
     "Monitoring": "Health of the system",
 }
 SECURITY_SCHEMES: dict[str, dict[str, str]] = {

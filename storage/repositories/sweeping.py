@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Delete, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import IdempotencyKey, OutboxEntry
+from storage.models import Event, IdempotencyKey, OutboxEntry
 
 
 class SweepingRepository:
@@ -38,6 +38,17 @@ class SweepingRepository:
             .with_for_update(skip_locked=True)
         )
         return await self._count(delete(OutboxEntry).where(OutboxEntry.id.in_(ids)))
+
+    async def old_events(self, *, older_than: timedelta, limit: int) -> int:
+        """Delete events that happened so long ago, with their deliveries and attempts; returns how many."""
+        ids = (
+            select(Event.id)
+            .where(Event.occurred_at < func.now() - older_than, Event.fanned_out_at.is_not(None))
+            .order_by(Event.occurred_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(delete(Event).where(Event.id.in_(ids)))
 
     async def _count(self, statement: Delete) -> int:
         done = await self._session.execute(statement, execution_options={"synchronize_session": False})

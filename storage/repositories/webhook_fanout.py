@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.webhooks import ANY_EVENT, DeliveryStatus, EndpointStatus, Trigger
+from domain.webhooks import DeliveryStatus, EndpointStatus, Trigger, WebhookEvent
 from runtime.ids import new_id
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
 
@@ -45,7 +45,7 @@ class WebhookFanOut:
 def wanted(trigger: Trigger) -> Select[*tuple[Any, ...]]:
     """The values of a delivery for every pair of an event and an enabled endpoint that asks for such events."""
     is_asked_for = or_(
-        WebhookEndpoint.events.contains([ANY_EVENT]),
+        WebhookEndpoint.events.contains([WebhookEvent.ANY]),
         WebhookEndpoint.events.contains(func.jsonb_build_array(Event.type)),
     )
     return (

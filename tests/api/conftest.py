@@ -21,6 +21,7 @@ from domain.lifecycle import OperationKind
 from domain.people import Action
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
+from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 from storage.engine import Sessions, create_engine, create_sessions, transaction
@@ -81,6 +82,7 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         data_dir=data, database_url=database_url, public_url=BASE_URL, ingress_port=8000, temporal_address="127.0.0.1:9"
     )
     ensure_key(key_file(settings))
+    ensure_encryption_key(encryption_key_file(settings))
     return settings
 
 

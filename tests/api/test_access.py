@@ -15,6 +15,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from domain.access import GRANTS, Role, Scope, granted
 from domain.people import Action
+from runtime.ids import now
 from runtime.keys import key_id, load_private_key
 from runtime.tokens import Subject, issue_token
 from tests.api.conftest import BASE_URL
@@ -177,6 +178,13 @@ async def test_everything_of_another_organization_is_404(*, app, world, other_wo
         assert mine["operation_id"] not in (await stranger.get(path)).text
 
 
+def _body(method: str, path: str):
+    if "/webhooks" in path:
+        wanted = {"webhooks": {"url": "https://example.com"}, "replay": {"since": f"{now():%FT%TZ}"}}
+        return {"description": "x"} if method == "patch" else wanted.get(path.rsplit("/", 1)[1], {})
+    return {"name": "One"} if method == "patch" else PROJECT
+
+
 async def test_organizations_paths_of_another_organization_are_403(app, caller, world, other_world):
     admin = caller(Role.ADMIN, world.org["id"])
     tried = 0
@@ -184,9 +192,8 @@ async def test_organizations_paths_of_another_organization_are_403(app, caller, 
         if "{org_id}" not in path:
             continue
         for method in methods:
-            url = path.format(org_id=other_world.org["id"])
-            body = {"name": "One"} if method == "patch" else PROJECT
-            options = {} if method == "get" else {"json": body}
+            url = re.sub(r"\{\w+_id\}", MISSING, path.replace("{org_id}", other_world.org["id"]))
+            options = {} if method in {"get", "delete"} else {"json": _body(method, path)}
             theirs = await admin.http.request(method.upper(), url, **options)
             assert (theirs.status_code, theirs.json()["error"]["code"]) == (403, "AUTHORIZATION_DENIED"), (method, path)
             tried += 1

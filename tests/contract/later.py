@@ -31,7 +31,6 @@ LATER = (
     Later("API keys", "6", _path("/api-keys")),
     Later("members of an organization", "6", _path("/members")),
     Later("rate limits and their headers", "6", lambda _, headers: "x-ratelimit-limit" in headers),
-    Later("webhooks: events, signatures", "7", _path("/webhooks")),
     Later("GET /metrics", "not filed yet: observability", _path("/metrics")),
     Later("DORA metrics", "not filed yet: observability", _path("/delivery-metrics")),
     Later("vulnerabilities", "not filed yet: security scans", _path("/vulnerabilities")),

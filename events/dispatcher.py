@@ -1,7 +1,7 @@
 """First attempts: from a committed event to the request, at once, by whichever worker is there.
 
-One loop writes down what came back, fans out what was committed, and claims what is due; each is one transaction for
-many rows. The requests run beside it. A worker that dies loses its claims when their leases end; others take over.
+One loop writes down what came back, fans out what was committed, and claims what is due, in one transaction for many
+rows. The requests run beside it. A worker that dies loses its claims when their leases end; others take over.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import DeliveryError
 from events.courier import Courier, record
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 FAN_OUT_BATCH = 500
 MOST_UNDER_WAY = 500
 # Under way at once to one endpoint; and while it does nothing but fail.
-PER_ENDPOINT = 16
+PER_ENDPOINT = 32
 PER_FAILING_ENDPOINT = 2
 SWEEP_EVERY_S = 1.0
 # What arrives within this time is handled together.
@@ -54,6 +55,7 @@ class Dispatcher:
         self._results: list[Recorded] = []
         self._wake = asyncio.Event()
         self._wake.set()
+        self._news = True
         self._swept_at = 0.0
 
     async def run(self) -> None:
@@ -73,8 +75,10 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        with suppress(DeliveryError):
-            await self._write_down()
+        if self._results:
+            with suppress(DeliveryError):
+                async with transaction(self._sessions) as session:
+                    await record(session, self._results)
 
     async def _turn(self) -> None:
         await self._woken()
@@ -83,10 +87,7 @@ class Dispatcher:
         self._swept_at = clock if sweep else self._swept_at
         self._wake.clear()
         try:
-            await self._write_down()
-            while await self._fan_out() == FAN_OUT_BATCH:
-                pass
-            await self._claim(window=None if sweep else WINDOW)
+            await self._work(sweep=sweep)
         except DeliveryError as error:
             log.warning("webhooks.paused", reason=error.message)
             await asyncio.sleep(PAUSE_AFTER_FAULT_S)
@@ -103,45 +104,42 @@ class Dispatcher:
     async def _listen(self) -> None:
         while True:
             if await self._listener.wait(SWEEP_EVERY_S):
+                self._news = True
                 self._wake.set()
 
-    async def _write_down(self) -> None:
-        results, self._results = self._results, []
-        if not results:
-            return
+    async def _work(self, *, sweep: bool) -> None:
+        """One transaction: what came back is written down, what is new is fanned out, what is due is claimed."""
+        results, news = list(self._results), self._news or sweep
+        self._news = False
         try:
             async with transaction(self._sessions) as session:
-                await record(session, results)
+                if results:
+                    await record(session, results)
+                if news and await WebhookFanOut(session).fan_out(limit=FAN_OUT_BATCH) == FAN_OUT_BATCH:
+                    self._news = True
+                    self._wake.set()
+                claims = await self._claim(session, window=None if sweep else WINDOW)
         except BaseException:
-            self._results = results + self._results
+            self._news = news
             raise
+        del self._results[: len(results)]
         if any(result.next_attempt_at for result in results):
             self._handover.set()
-
-    async def _fan_out(self) -> int:
-        async with transaction(self._sessions) as session:
-            return await WebhookFanOut(session).fan_out(limit=FAN_OUT_BATCH)
-
-    async def _claim(self, *, window: int | None) -> None:
-        free = MOST_UNDER_WAY - len(self._under_way)
-        if free <= 0:
-            return
-        async with transaction(self._sessions) as session:
-            claims = await WebhookClaims(session).claim(
-                Counter(self._under_way.values()),
-                most=PER_ENDPOINT,
-                few=PER_FAILING_ENDPOINT,
-                free=free,
-                window=window,
-            )
         for claim in claims:
             task = asyncio.create_task(self._attempt(claim))
             self._under_way[task] = claim.endpoint_id
             task.add_done_callback(self._ended)
 
+    async def _claim(self, session: AsyncSession, *, window: int | None) -> list[Claim]:
+        free = MOST_UNDER_WAY - len(self._under_way)
+        if free <= 0:
+            return []
+        return await WebhookClaims(session).claim(
+            Counter(self._under_way.values()), most=PER_ENDPOINT, few=PER_FAILING_ENDPOINT, free=free, window=window
+        )
+
     async def _attempt(self, claim: Claim) -> None:
-        result = await self._courier.attempt(claim)
-        self._results.append(result)  # looked up only now: meanwhile there may be another list
+        self._results.append(await self._courier.attempt(claim))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

@@ -9,14 +9,12 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from events.connections import Connections
 from events.egress import Egress, NoSuchHostError, RefusedError
 
 LIMIT_S = 15.0
 KEPT_BODY = 4096
 KEPT_HEADERS = 4096
-KEEP_ALIVE_S = 20.0
-# More than can be under way at once: whoever waits for a connection here is delayed by others.
-MAX_CONNECTIONS = 2000
 MAX_ERROR = 500
 _PRIVATE = frozenset({"set-cookie", "authorization", "www-authenticate", "proxy-authenticate"})
 
@@ -44,17 +42,11 @@ class Sender:
     def __init__(self, egress: Egress, *, tls: ssl.SSLContext | None = None, limit_s: float = LIMIT_S) -> None:
         self._egress = egress
         self._limit_s = limit_s
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS // 10,
-            keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=egress,
-        )
+        self._connections = Connections(egress, tls)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        await self._connections.close()
         self._egress.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -79,7 +71,7 @@ class Sender:
         kept = b""
         # An answer that is not read to its end closes its connection.
         given = {"Host": urlsplit(url).netloc, **headers}
-        async with self._pool.stream("POST", url, headers=list(given.items()), content=body) as response:
+        async with self._connections.post(url, given, body) as response:
             async for chunk in response.aiter_stream():
                 kept += chunk[: KEPT_BODY - len(kept)]
                 if len(kept) >= KEPT_BODY:

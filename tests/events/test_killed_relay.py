@@ -9,9 +9,9 @@ from tests.support.arrivals import ROOT, receivers
 from tests.support.waiting import until
 from tests.support.webhooks import Scene
 
-EVENTS = 300
-KILLS = 3
-LEASE_S = 2.5  # longer than an attempt may take there, and short enough for a test
+EVENTS = 160
+KILLS = 2
+LEASE_S = 2.2  # longer than an attempt may take there, and short enough for a test
 
 
 def start(database_url: str) -> subprocess.Popen[bytes]:

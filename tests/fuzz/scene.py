@@ -2,12 +2,15 @@
 
 import copy
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import update
 
 from api.openapi.walking import operations
 from storage.engine import transaction
 from storage.models import Project
+from storage.repositories.webhook_fanout import WebhookFanOut
+from tests.support.webhooks import Scene
 
 CASE = {
     "name": "OAuth Login Flow",
@@ -32,8 +35,20 @@ async def known_ids(world: Any, build_of: Any, rows: Any) -> dict[str, str]:
         "feature_id": world.feature["id"],
         "testcase_id": case["id"],
         "result_id": result["id"],
+        **await _webhook(rows, UUID(world.org["id"])),
         **built,
     }
+
+
+async def _webhook(rows: Any, organization_id: UUID) -> dict[str, str]:
+    """A webhook, and a delivery to it."""
+    scene = Scene(rows, organization_id)
+    endpoint = await scene.endpoint("https://hooks.example.com/")
+    await scene.event()
+    async with transaction(rows) as session:
+        await WebhookFanOut(session).fan_out(limit=100)
+    [delivery, *_] = await scene.deliveries(endpoint.id)
+    return {"webhook_id": str(endpoint.id), "delivery_id": str(delivery.id)}
 
 
 # What schemathesis cannot know how to make, or must not: a cursor comes from an answer and excludes `page`

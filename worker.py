@@ -39,8 +39,9 @@ from activities.secrets import ProjectSecrets
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
+from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
-from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
+from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
@@ -50,11 +51,19 @@ from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
+from events.courier import Courier
+from events.dispatcher import Dispatcher
+from events.egress import Egress
+from events.event_sweep import EventSweep
+from events.handover import Handover
 from events.lost import LostSweep
 from events.relay import Relay
+from events.retries import Retries
+from events.sender import Sender
 from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from orchestration.webhooks import Webhooks
 from runtime import guards
 from runtime.logging import setup_logging
 from runtime.sealing import load_sealer
@@ -63,8 +72,10 @@ from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import Rotation
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
+from storage.repositories import events as event_rows
 from storage.repositories.project_removal import CHANNEL
 from workflows.registry import WORKFLOWS, sandbox
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 log = structlog.get_logger("worker")
 
@@ -203,6 +214,20 @@ def build_worker(client: Client, queue: str, activities: Sequence[Any]) -> Worke
     )
 
 
+def webhook_worker(client: Client, activities: WebhookActivities) -> Worker:
+    """Retries of webhooks, on a queue of their own: strangers that do not answer must not delay a rollout."""
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        workflows=[WebhookDeliveryWorkflow],
+        activities=[activities.attempt],
+        workflow_runner=sandbox(),
+        max_concurrent_activities=100,
+        max_cached_workflows=200,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
 async def run(settings: Settings, role: str) -> None:
     """Run until SIGTERM or SIGINT; then finish what is under way, bounded by `GRACE`."""
     stopping = asyncio.Event()
@@ -213,7 +238,7 @@ async def run(settings: Settings, role: str) -> None:
         client = await connect_temporal(settings)
         workers: list[Worker] = []
         if role in ("control", "all"):
-            workers.append(await _enter_control(stack, settings, client))
+            workers.extend(await _enter_control(stack, settings, client))
         if role in ("build", "all"):
             workers.extend(await _enter_build(stack, settings, client))
         stack.push_async_callback(_stop, asyncio.create_task(rotation.run(partial(_hand_over, workers))))
@@ -231,7 +256,7 @@ def _hand_over(workers: Sequence[Worker], client: Client) -> None:
         worker.client = client
 
 
-async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> Worker:
+async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, application_name="worker")
     stack.push_async_callback(engine.dispose)
@@ -261,7 +286,25 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     )
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    return await stack.enter_async_context(control_worker(client, activities))
+    return [
+        await _enter_webhooks(stack, settings, client, sessions),
+        await stack.enter_async_context(control_worker(client, activities)),
+    ]
+
+
+async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Client, sessions: Sessions) -> Worker:
+    """First attempts by a loop of ours, further ones by workflows."""
+    sender = Sender(Egress(parse_networks(settings.egress_networks)))
+    stack.push_async_callback(sender.close)
+    courier = Courier(sender, load_sealer(settings))
+    listener = Listener(settings.database_url.get_secret_value(), event_rows.CHANNEL)
+    stack.push_async_callback(listener.close)
+    failed = asyncio.Event()
+    handover = Handover(sessions, Webhooks(Connection(settings)), failed)
+    jobs = (Dispatcher(sessions, courier, listener, failed).run(), handover.run(), EventSweep(sessions).run())
+    for job in jobs:
+        stack.push_async_callback(_stop, asyncio.create_task(job))
+    return await stack.enter_async_context(webhook_worker(client, WebhookActivities(Retries(sessions, courier))))
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:

@@ -60,6 +60,8 @@ from api.routes import (
     service_accounts,
     tests,
     users,
+    webhook_deliveries,
+    webhooks,
 )
 from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
@@ -97,6 +99,8 @@ ROUTERS = (
     api_keys.router,
     audit_log.router,
     secrets.router,
+    webhooks.router,
+    webhook_deliveries.router,
 )
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)

@@ -7,6 +7,7 @@ from temporalio.common import SearchAttributeKey
 
 CONTROL_QUEUE = "control"
 BUILD_QUEUE = "build"
+WEBHOOK_QUEUE = "webhooks"
 
 
 class WorkflowName(StrEnum):
@@ -16,6 +17,7 @@ class WorkflowName(StrEnum):
     DEPLOY = "Deploy"
     ROLLBACK = "Rollback"
     ENVIRONMENT = "Environment"
+    WEBHOOK_DELIVERY = "WebhookDelivery"
 
 
 class SignalName(StrEnum):
@@ -49,3 +51,8 @@ def operation_workflow_id(operation_id: UUID) -> str:
 def environment_workflow_id(environment_id: UUID) -> str:
     """The entity workflow that gives out an environment's turn."""
     return f"environment-{environment_id}"
+
+
+def webhook_delivery_workflow_id(delivery_id: UUID) -> str:
+    """The workflow that tries a failed delivery again."""
+    return f"webhook-delivery-{delivery_id}"

@@ -79,3 +79,6 @@ WORKSPACE_PICKUP = timedelta(seconds=60)
 
 # A projection of progress: best effort, the next one carries everything again.
 PROJECTION_LIMIT = timedelta(seconds=3)
+
+# One more attempt of a webhook: 15 s for the receiver and some for the records; tried until somebody records it.
+WEBHOOK_ATTEMPT = Policy(start_to_close=timedelta(seconds=40), schedule_to_close=None)

@@ -34,6 +34,7 @@ class EventType(StrEnum):
     OPERATION_COMPLETED = "operation.completed"
     ENVIRONMENT_DEGRADED = "environment.degraded"
     VULNERABILITY_DETECTED = "vulnerability.detected"
+    WEBHOOK_DISABLED = "webhook.disabled"
 
 
 FEATURE = (

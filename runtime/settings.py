@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
 from domain.emails import normal_email
+from domain.webhook_urls import parse_ports
 from runtime.trusted import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +112,10 @@ class Settings(BaseSettings):
     anonymous_limit: int = Field(default=100, ge=1, description="requests a minute and address without credentials")
     platform_limit: int = Field(default=60_000, ge=1, description="requests a minute of each platform admin")
 
+    webhook_ports: str = Field(
+        default="80,443,8080,8443", description="ports that webhooks may have, with commas between; any: all of them"
+    )
+
     trusted_code: bool | None = Field(
         default=None,
         description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",
@@ -135,6 +140,12 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_address(cls, email: str) -> str:
         return normal_email(email)
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _are_ports(cls, text: str) -> str:
+        parse_ports(text)
+        return text
 
     @field_validator("prometheus_url")
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from storage.models import Secret
+from storage.models import Secret, SigningKey, WebhookEndpoint
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,19 @@ def secret_context(secret_id: UUID) -> str:
     return f"secret:{secret_id}"
 
 
-SEALED: tuple[SealedColumn, ...] = (SealedColumn(Secret, "sealed_value", secret_context),)
+def signing_key_context(kid: str) -> str:
+    """What the private half of a signing key is sealed for."""
+    return f"signing-key:{kid}"
+
+
+def webhook_context(webhook_id: UUID) -> str:
+    """What the secrets of a webhook are sealed for."""
+    return f"webhook:{webhook_id}"
+
+
+SEALED: tuple[SealedColumn, ...] = (
+    SealedColumn(Secret, "sealed_value", secret_context),
+    SealedColumn(SigningKey, "private_key", signing_key_context),
+    SealedColumn(WebhookEndpoint, "secret", webhook_context),
+    SealedColumn(WebhookEndpoint, "previous_secret", webhook_context),
+)

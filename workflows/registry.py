@@ -8,8 +8,15 @@ from workflows.build_and_deploy import BuildAndDeployWorkflow
 from workflows.deploy import DeployWorkflow
 from workflows.environment import EnvironmentWorkflow
 from workflows.rollback import RollbackWorkflow
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
-WORKFLOWS: Sequence[type] = (BuildAndDeployWorkflow, DeployWorkflow, RollbackWorkflow, EnvironmentWorkflow)
+WORKFLOWS: Sequence[type] = (
+    BuildAndDeployWorkflow,
+    DeployWorkflow,
+    RollbackWorkflow,
+    EnvironmentWorkflow,
+    WebhookDeliveryWorkflow,
+)
 
 # Our own pure packages need no second import in the sandbox: 24 ms an instance become less than one (temporal.md).
 PURE = ("contracts", "domain", "pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml")

@@ -53,5 +53,7 @@ OperationsRead = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_READ, 
 OperationsCancel = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_CANCEL, Scope.DEPLOYMENTS_WRITE))]
 ApiKeysRead = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_READ))]
 ApiKeysWrite = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_WRITE))]
+WebhooksRead = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_READ))]
+WebhooksWrite = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_WRITE))]
 
 documented_schemes = [Security(bearer), Security(api_key)]

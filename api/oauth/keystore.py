@@ -18,6 +18,7 @@ from runtime.tokens import MAX_TTL
 from storage.engine import Sessions, transaction
 from storage.models import SigningKey
 from storage.repositories.signing_keys import SigningKeyRepository
+from storage.sealed import signing_key_context
 
 # As long as others may keep our JWK set without asking again: after that they know the next key.
 PUBLISHED_FOR: Final = timedelta(minutes=5)
@@ -114,7 +115,7 @@ class KeyStore:
             algorithm=RS256,
             state=state,
             public_key=public_pem(public),
-            private_key=self._sealer.seal(private_pem(key), _context(kid)),
+            private_key=self._sealer.seal(private_pem(key), signing_key_context(kid)),
             created_at=now(),
             activated_at=now() if state is State.ACTIVE else None,
         )
@@ -127,7 +128,7 @@ class KeyStore:
 
     def _open(self, row: SigningKey) -> RSAPrivateKey:
         if row.kid not in self._opened:
-            self._opened = {row.kid: read_private(self._sealer.open(row.private_key, _context(row.kid)))}
+            self._opened = {row.kid: read_private(self._sealer.open(row.private_key, signing_key_context(row.kid)))}
         return self._opened[row.kid]
 
 
@@ -144,7 +145,3 @@ async def _switch(session: AsyncSession, active: SigningKey, upcoming: SigningKe
 
 def _counts(row: SigningKey, at: datetime) -> bool:
     return row.retired_at is None or at < row.retired_at + KEPT_FOR
-
-
-def _context(kid: str) -> str:
-    return f"signing-key:{kid}"

@@ -49,6 +49,7 @@ TAGS = {
     "Operations": "Long-running operations: look, wait, follow, cancel",
     "API keys": "Credentials of services: made, rotated, revoked",
     "Audit log": "Who changed what, when and from where",
+    "Webhooks": "Where events are sent, what was sent, and what came of it",
     "Monitoring": "Health of the system",
 }
 _FLOW = {

@@ -22,6 +22,7 @@ from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
 from storage.models.secrets import Secret
+from storage.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "INDEXES",
@@ -59,4 +60,7 @@ __all__ = [
     "TestCase",
     "TestResult",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

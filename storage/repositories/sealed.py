@@ -3,27 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.sealed import SealedColumn
 
 
 class SealedRepository:
-    """The values of one column, in the order of their rows' ids."""
+    """The values of one column, in the order of their rows' primary keys."""
 
     def __init__(self, session: AsyncSession, place: SealedColumn) -> None:
         self._session = session
         self._model = place.model
+        self._id = getattr(place.model, inspect(place.model).primary_key[0].key)
         self._value = getattr(place.model, place.column)
 
     async def batch(self, after: Any, limit: int) -> Sequence[tuple[Any, bytes]]:
         """Ids and values behind an id (None: from the first), locked until the transaction ends."""
-        statement = select(self._model.id, self._value).where(self._value.is_not(None))
+        statement = select(self._id, self._value).where(self._value.is_not(None))
         if after is not None:
-            statement = statement.where(self._model.id > after)
+            statement = statement.where(self._id > after)
         # NO KEY: rows that merely refer to these can still be written meanwhile.
-        statement = statement.order_by(self._model.id).limit(limit).with_for_update(key_share=True)
+        statement = statement.order_by(self._id).limit(limit).with_for_update(key_share=True)
         return [(row[0], row[1]) for row in await self._session.execute(statement)]
 
     async def put(self, row_id: Any, sealed: bytes) -> None:
@@ -31,7 +32,7 @@ class SealedRepository:
         values: dict[Any, Any] = {self._value: sealed}
         if hasattr(self._model, "updated_at"):
             values[self._model.updated_at] = self._model.updated_at
-        await self._session.execute(update(self._model).where(self._model.id == row_id).values(values))
+        await self._session.execute(update(self._model).where(self._id == row_id).values(values))
 
     async def keys(self) -> Mapping[str, int]:
         """How many values each key has sealed, by its id in hexadecimal digits."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Delete, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import Attempts, Grant, IdempotencyKey, LoginSession, OutboxEntry, Revocation
+from storage.models import Attempts, Event, Grant, IdempotencyKey, LoginSession, OutboxEntry, Revocation
 
 # Everything that ends by itself at its `expires_at`; refresh tokens go with their grants.
 PASSING: Mapping[str, tuple[Any, Any]] = {
@@ -53,6 +53,17 @@ class SweepingRepository:
         model, key = PASSING[name]
         over = select(key).where(model.expires_at < func.now()).order_by(model.expires_at).limit(limit)
         return await self._count(delete(model).where(key.in_(over.with_for_update(skip_locked=True))))
+
+    async def old_events(self, *, older_than: timedelta, limit: int) -> int:
+        """Delete events that happened so long ago, with their deliveries and attempts; returns how many."""
+        ids = (
+            select(Event.id)
+            .where(Event.occurred_at < func.now() - older_than, Event.fanned_out_at.is_not(None))
+            .order_by(Event.occurred_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(delete(Event).where(Event.id.in_(ids)))
 
     async def _count(self, statement: Delete) -> int:
         done = await self._session.execute(statement, execution_options={"synchronize_session": False})

@@ -15,6 +15,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from domain.access import GRANTS, Role, Scope, granted
 from domain.people import Action
+from runtime.ids import now
 from runtime.keys import key_id, load_private_key
 from runtime.tokens import Subject, issue_token
 from tests.api.conftest import BASE_URL
@@ -206,6 +207,9 @@ async def test_organizations_paths_of_another_organization_are_403(app, caller, 
         "post rotate-secret": None,
         "post api-keys": {"name": "ci", "scopes": ["projects:read"]},
         "post rotate": {},
+        "post webhooks": {"url": "https://example.com"},
+        "patch {webhook_id}": {"description": "x"},
+        "post replay": {"since": f"{now():%FT%TZ}"},
     }
     for path, methods in app.openapi()["paths"].items():
         if "{org_id}" not in path:

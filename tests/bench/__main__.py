@@ -15,6 +15,7 @@ from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
+from tests.bench.webhooks import figures, lines
 
 
 def main() -> int:
@@ -37,6 +38,8 @@ def main() -> int:
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")
+    for line in lines(*figures()):
+        say(line)
     say("a change of routes alone under 1000 requests/s, ms until the first answer by the new weights:")
     say(f"  {summary(sorted(switch_times(30)))}")
     say("encryption of histories, microseconds a payload, in and out:")

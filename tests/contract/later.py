@@ -27,7 +27,6 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
 
 
 LATER = (
-    Later("webhooks: events, signatures", "7", _path("/webhooks")),
     Later("GET /metrics", "not filed yet: observability", _path("/metrics")),
     Later("DORA metrics", "not filed yet: observability", _path("/delivery-metrics")),
     Later("vulnerabilities", "not filed yet: security scans", _path("/vulnerabilities")),

@@ -2,6 +2,7 @@
 
 import copy
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import update
 
@@ -9,8 +10,10 @@ from api.openapi.walking import operations
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Project, Secret
+from storage.repositories.webhook_fanout import WebhookFanOut
 from tests.api.people import joined
 from tests.api.test_clients import APPLICATION
+from tests.support.webhooks import Scene
 
 CASE = {
     "name": "OAuth Login Flow",
@@ -58,8 +61,20 @@ async def known_ids(platform: Any, world: Any, build_of: Any, rows: Any) -> dict
         "feature_id": world.feature["id"],
         "testcase_id": case["id"],
         "result_id": result["id"],
+        **await _webhook(rows, UUID(world.org["id"])),
         **built,
     }
+
+
+async def _webhook(rows: Any, organization_id: UUID) -> dict[str, str]:
+    """A webhook, and a delivery to it."""
+    scene = Scene(rows, organization_id)
+    endpoint = await scene.endpoint("https://hooks.example.com/")
+    await scene.event()
+    async with transaction(rows) as session:
+        await WebhookFanOut(session).fan_out(limit=100)
+    [delivery, *_] = await scene.deliveries(endpoint.id)
+    return {"webhook_id": str(endpoint.id), "delivery_id": str(delivery.id)}
 
 
 # What schemathesis cannot know how to make, or must not: a cursor comes from an answer and excludes `page`

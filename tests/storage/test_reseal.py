@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import LargeBinary, select
 
 from runtime.ids import new_id
 from runtime.sealing import KEY_BYTES, Sealer
@@ -112,10 +112,17 @@ async def test_a_value_that_no_key_opens_is_named_and_holds_up_no_other(sessions
     assert "put them back" in "\n".join(words(report, sealer))
 
 
-def test_every_column_that_is_named_sealed_is_on_the_list():
+def test_every_column_of_bytes_is_on_the_list():
     """Whoever adds a table of sealed values is told here that rotation would pass it over."""
-    columns = {f"{table.name}.{column.name}" for table in Base.metadata.tables.values() for column in table.columns}
-    assert {name for name in columns if ".sealed_" in name} == {place.name for place in SEALED}
+    # Answers kept for an Idempotency-Key are sealed too, and gone after a day; hashes are no secrets.
+    others = {"idempotency_keys.body", "audit_chains.hash", "audit_links.hash"}
+    tables = Base.metadata.tables.values()
+    columns = {f"{table.name}.{column.name}" for table in tables for column in table.c if is_bytes(column)}
+    assert columns - others == {place.name for place in SEALED}
+
+
+def is_bytes(column) -> bool:
+    return isinstance(column.type, LargeBinary)
 
 
 async def test_the_command_says_what_it_did(database_url, stored, sessions):

@@ -12,9 +12,16 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer
 
-from contracts.names import ABORT_UPDATE, SignalName, environment_workflow_id
+from contracts.names import (
+    ABORT_UPDATE,
+    SignalName,
+    WorkflowName,
+    environment_workflow_id,
+    webhook_delivery_workflow_id,
+)
 from contracts.operations import AbortRequest, PersonRequest
 from contracts.rollouts import TurnSuperseded
+from contracts.webhooks import WebhookOutcome
 from domain.canary.verdict import Verdict
 from domain.lifecycle import Strategy
 from domain.people import Action
@@ -22,7 +29,7 @@ from runtime.codec import data_converter
 from runtime.settings import Settings
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.world import deploy, order, place, reported, rollback
+from tests.workflows.world import deploy, order, place, reported, rollback, webhook_order
 from workflows.registry import WORKFLOWS, sandbox
 
 FOLDER = Path(__file__).parent.parent / "histories"
@@ -143,6 +150,20 @@ async def superseded(bench: Bench) -> WorkflowHandle:
     return await _failing(handle)
 
 
+async def webhook_delivered(bench: Bench) -> WorkflowHandle:
+    wanted = webhook_order()
+    handle = await bench.client.start_workflow(
+        WorkflowName.WEBHOOK_DELIVERY,
+        wanted,
+        id=webhook_delivery_workflow_id(wanted.delivery_id),
+        task_queue=bench.queue,
+        result_type=WebhookOutcome,
+    )
+    assert (await handle.result()).status == "succeeded"
+    assert bench.world.done == ["attempt 2", "attempt 3"]
+    return handle
+
+
 async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -165,6 +186,7 @@ SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     made_elsewhere,
     taken_back,
     superseded,
+    webhook_delivered,
 ]
 
 

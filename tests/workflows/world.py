@@ -29,6 +29,7 @@ from contracts.operations import (
 )
 from contracts.payload import Nothing
 from contracts.stubs import implements
+from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
 from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
@@ -78,6 +79,18 @@ def reported(where: Place | None = None) -> DeployInput:
     return deploy(where).model_copy(update={"source": source})
 
 
+def webhook_order() -> WebhookOrder:
+    return WebhookOrder(
+        delivery_id=uuid4(),
+        endpoint_id=uuid4(),
+        event="deployment.completed",
+        host="https://example.com",
+        organization_slug="acme",
+        attempts=1,
+        next_attempt_at=now(),
+    )
+
+
 def rollback(where: Place) -> RollbackInput:
     return RollbackInput(place=where, reason="errors")
 
@@ -108,6 +121,7 @@ class World:
         self.delivered: list[str] = []  # last digits of the digests that were rolled out
         self.artifact_is_here = False  # of a build that was made elsewhere
         self.branch_is_gone = False
+        self.webhook_attempts = 3  # the last of them arrives
 
     @property
     def last(self) -> RecordProgress:
@@ -339,6 +353,13 @@ class World:
     async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:
         await self._do("verify")
         return r.TrafficReport(probes=3, requests=100, error_rate_percent=0.0, p95_response_time_ms=4.0)
+
+    @implements(ATTEMPT_WEBHOOK)
+    async def attempt_webhook(self, request: WebhookAttempt) -> WebhookOutcome:
+        await self._do(f"attempt {request.number}")
+        again = now() + timedelta(seconds=1) if request.number < self.webhook_attempts else None
+        status = "failed" if again else "succeeded"
+        return WebhookOutcome(status=status, attempts=request.number, next_attempt_at=again, answer=status)
 
     def _reach_router(self, words: str) -> None:
         if self.away.get(words):

@@ -1,0 +1,149 @@
+"""First attempts: from a committed event to the request, at once, by whichever worker is there.
+
+One loop writes down what came back, fans out what was committed, and claims what is due, in one transaction for many
+rows. The requests run beside it. A worker that dies loses its claims when their leases end; others take over.
+"""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import DeliveryError
+from events.courier import Courier, record
+from storage.engine import Sessions, transaction
+from storage.listen import Listener
+from storage.repositories.webhook_claims import Claim, Recorded, WebhookClaims
+from storage.repositories.webhook_fanout import WebhookFanOut
+
+log = structlog.get_logger(__name__)
+
+FAN_OUT_BATCH = 500
+MOST_UNDER_WAY = 500
+# Under way at once to one endpoint; and while it does nothing but fail.
+PER_ENDPOINT = 32
+PER_FAILING_ENDPOINT = 2
+SWEEP_EVERY_S = 1.0
+# What arrives within this time is handled together.
+GATHER_S = 0.01
+PAUSE_AFTER_FAULT_S = 1.0
+# How far into an endpoint's queue a wake looks; a sweep looks at all of it.
+WINDOW = 500
+# How long a worker that stops waits for answers.
+GRACE_S = 5.0
+
+
+class Dispatcher:
+    """Runs until cancelled.
+
+    Args:
+        sessions: where events and deliveries are.
+        courier: makes the attempts.
+        listener: on the channel of events.
+        handover: set whenever a delivery has failed, for whoever starts the workflows of retries.
+    """
+
+    def __init__(self, sessions: Sessions, courier: Courier, listener: Listener, handover: asyncio.Event) -> None:
+        self._sessions = sessions
+        self._courier = courier
+        self._listener = listener
+        self._handover = handover
+        self._under_way: dict[asyncio.Task[None], UUID] = {}
+        self._results: list[Recorded] = []
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._news = True
+        self._swept_at = 0.0
+
+    async def run(self) -> None:
+        """Work, wait for an event or an answer or the next sweep, and so on."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                await self._turn()
+        finally:
+            listening.cancel()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Let what is under way come to its end and write it down; what does not is attempted again by others."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._results:
+            with suppress(DeliveryError):
+                async with transaction(self._sessions) as session:
+                    await record(session, self._results)
+
+    async def _turn(self) -> None:
+        await self._woken()
+        clock = asyncio.get_running_loop().time()
+        sweep = clock - self._swept_at >= SWEEP_EVERY_S
+        self._swept_at = clock if sweep else self._swept_at
+        self._wake.clear()
+        try:
+            await self._work(sweep=sweep)
+        except DeliveryError as error:
+            log.warning("webhooks.paused", reason=error.message)
+            await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+        except Exception:
+            log.exception("webhooks.fault")
+            await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+
+    async def _woken(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SWEEP_EVERY_S):
+                await self._wake.wait()
+            await asyncio.sleep(GATHER_S)
+
+    async def _listen(self) -> None:
+        while True:
+            if await self._listener.wait(SWEEP_EVERY_S):
+                self._news = True
+                self._wake.set()
+
+    async def _work(self, *, sweep: bool) -> None:
+        """One transaction: what came back is written down, what is new is fanned out, what is due is claimed."""
+        results, news = list(self._results), self._news or sweep
+        self._news = False
+        try:
+            async with transaction(self._sessions) as session:
+                if results:
+                    await record(session, results)
+                if news and await WebhookFanOut(session).fan_out(limit=FAN_OUT_BATCH) == FAN_OUT_BATCH:
+                    self._news = True
+                    self._wake.set()
+                claims = await self._claim(session, window=None if sweep else WINDOW)
+        except BaseException:
+            self._news = news
+            raise
+        del self._results[: len(results)]
+        if any(result.next_attempt_at for result in results):
+            self._handover.set()
+        for claim in claims:
+            task = asyncio.create_task(self._attempt(claim))
+            self._under_way[task] = claim.endpoint_id
+            task.add_done_callback(self._ended)
+
+    async def _claim(self, session: AsyncSession, *, window: int | None) -> list[Claim]:
+        free = MOST_UNDER_WAY - len(self._under_way)
+        if free <= 0:
+            return []
+        return await WebhookClaims(session).claim(
+            Counter(self._under_way.values()), most=PER_ENDPOINT, few=PER_FAILING_ENDPOINT, free=free, window=window
+        )
+
+    async def _attempt(self, claim: Claim) -> None:
+        self._results.append(await self._courier.attempt(claim))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        if not task.cancelled() and (fault := task.exception()):
+            # Its lease ends, then it is attempted again.
+            log.error("webhooks.attempt_fault", exc_info=fault)
+        self._wake.set()

@@ -1,0 +1,52 @@
+"""Events and their deliveries are kept for a while, then taken away."""
+
+import asyncio
+
+import structlog
+
+from domain.errors import DeliveryError
+from domain.webhooks import KEPT
+from storage.engine import Sessions, transaction
+from storage.repositories.sweeping import SweepingRepository
+from storage.repositories.webhook_health import WebhookHealth
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 300.0
+BATCH = 500
+# What is left waits for the next sweep: 240,000 events an hour and worker, more than a day brings.
+MAX_BATCHES = 40
+
+
+class EventSweep:
+    """Several workers may sweep at once: they skip what the others hold."""
+
+    def __init__(self, sessions: Sessions, *, batch: int = BATCH) -> None:
+        self._sessions = sessions
+        self._batch = batch
+
+    async def run(self) -> None:
+        """Sweep now and every few minutes until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except DeliveryError as error:
+                log.warning("event_sweep.paused", reason=error.message)
+            except Exception:
+                log.exception("event_sweep.fault")
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def sweep(self) -> int:
+        """One sweep; returns how many events went."""
+        async with transaction(self._sessions) as session:
+            await WebhookHealth(session).give_up_strays(limit=self._batch)
+        total = 0
+        for _ in range(MAX_BATCHES):
+            async with transaction(self._sessions) as session:
+                gone = await SweepingRepository(session).old_events(older_than=KEPT, limit=self._batch)
+            total += gone
+            if gone < self._batch:
+                break
+        if total:
+            log.info("event_sweep.swept", events=total)
+        return total

@@ -1,0 +1,44 @@
+"""Further attempts, asked for by the workflow of a delivery."""
+
+from uuid import UUID
+
+from contracts.webhooks import WebhookOutcome
+from domain.errors import DependencyError
+from domain.webhooks import DeliveryStatus
+from events.courier import Courier, record
+from storage.engine import Sessions, transaction
+from storage.repositories.webhook_claims import WebhookClaims
+
+
+class Retries:
+    """Makes an attempt once, however often it is asked for, as far as anybody can know."""
+
+    def __init__(self, sessions: Sessions, courier: Courier) -> None:
+        self._sessions = sessions
+        self._courier = courier
+
+    async def retry(self, delivery_id: UUID, number: int) -> WebhookOutcome:
+        """Make attempt `number` of a delivery, unless it was made or is not wanted any more; tell where it stands.
+
+        Raises:
+            DependencyError: somebody else makes it just now, or died doing so; or the database does not answer.
+        """
+        async with transaction(self._sessions) as session:
+            claim = await WebhookClaims(session).retry(delivery_id, number)
+        if claim is not None:
+            result = await self._courier.attempt(claim)
+            async with transaction(self._sessions) as session:
+                await record(session, [result])
+        return await self._state(delivery_id, number)
+
+    async def _state(self, delivery_id: UUID, number: int) -> WebhookOutcome:
+        async with transaction(self._sessions) as session:
+            row = await WebhookClaims(session).look(delivery_id)
+        if row is None:
+            return WebhookOutcome(status="removed", attempts=number)
+        if row.status == DeliveryStatus.FAILED and row.attempts < number:
+            raise DependencyError("another worker is at this attempt, or died at it; it is looked at again")
+        answer = row.last_error or f"answered {row.last_status}"
+        return WebhookOutcome(
+            status=row.status, attempts=row.attempts, next_attempt_at=row.next_attempt_at, answer=answer
+        )

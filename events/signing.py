@@ -1,0 +1,39 @@
+"""How requests are signed: as the contract says, and as Standard Webhooks says."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from uuid import UUID
+
+PREFIX = "whsec_"
+
+
+def signatures(secrets: Sequence[str], event_id: UUID, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers that prove a request ours.
+
+    `X-Signature-256` has room for one signature only. During a rotation that is the old secret's, so that a receiver
+    that knows nothing of the rotation yet goes on unharmed; `webhook-signature` carries one of each.
+
+    Args:
+        secrets: `whsec_` and base64; the newest first, then the one that still counts.
+        event_id: signed with the rest, as Standard Webhooks asks.
+        timestamp: of this attempt, in Unix time.
+        body: exactly as it is sent.
+    """
+    signed = b"%b.%d.%b" % (str(event_id).encode(), timestamp, body)
+    standard = [base64.b64encode(_hmac(_key(secret), signed)).decode() for secret in secrets]
+    return {
+        "X-Signature-256": f"sha256={_hmac(secrets[-1].encode(), body).hex()}",
+        "webhook-id": str(event_id),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{one}" for one in standard),
+    }
+
+
+def _key(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(PREFIX))
+
+
+def _hmac(key: bytes, text: bytes) -> bytes:
+    return hmac.new(key, text, hashlib.sha256).digest()

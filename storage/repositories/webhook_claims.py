@@ -1,0 +1,260 @@
+"""Deliveries that are due, claimed by one worker at a time, and what came of their attempts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, Uuid, bindparam, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.webhooks import DeliveryStatus
+from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+
+# More than an attempt may take (15 s) and writing it down does: whoever holds a delivery longer is dead.
+LEASE = timedelta(seconds=25)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A delivery that is ours to attempt until `lease`; secrets are sealed."""
+
+    delivery_id: UUID
+    endpoint_id: UUID
+    organization_id: UUID
+    event_id: UUID
+    event: str
+    trigger: str
+    attempts: int
+    lease: datetime
+    url: str
+    secret: bytes
+    previous_secret: bytes | None
+    previous_secret_until: datetime | None
+    payload: dict[str, Any]
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One attempt, and where its delivery stands after it."""
+
+    claim: Claim
+    url: str
+    started_at: datetime
+    duration_ms: int
+    request_headers: dict[str, str]
+    response_status: int | None
+    response_headers: dict[str, str] | None
+    response_body: str | None
+    error: str | None
+    status: DeliveryStatus
+    next_attempt_at: datetime | None
+    completed_at: datetime | None
+
+    @property
+    def number(self) -> int:
+        """Which attempt of its delivery it is, from 1."""
+        return self.claim.attempts + 1
+
+
+# Endpoints with something pending, by jumps in the partial index; then the first few of each that nothing earlier of
+# their resource holds back. `room` is how many more an endpoint may have under way.
+_DUE = """
+WITH RECURSIVE busy(id) AS (
+    (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.endpoint_id FROM webhook_deliveries d
+            WHERE d.status = 'pending' AND d.endpoint_id > busy.id ORDER BY d.endpoint_id LIMIT 1)
+    FROM busy WHERE busy.id IS NOT NULL
+),
+wanted AS (
+    SELECT e.id, e.status,
+           (CASE WHEN e.first_failure_at IS NULL THEN :most ELSE :few END) - coalesce(taken.count, 0) AS room
+    FROM busy
+    JOIN webhook_endpoints e ON e.id = busy.id
+    LEFT JOIN unnest(:endpoints, CAST(:counts AS integer[])) AS taken(id, count) ON taken.id = e.id
+)
+SELECT due.id
+FROM wanted
+CROSS JOIN LATERAL (
+    SELECT d.id, d.sequence
+    FROM (
+        SELECT * FROM webhook_deliveries
+        WHERE endpoint_id = wanted.id AND status = 'pending' ORDER BY sequence LIMIT CAST(:window AS bigint)
+    ) d
+    WHERE (d.locked_until IS NULL OR d.locked_until < now())
+      AND (wanted.status = 'enabled' OR d.trigger = 'ping')
+      AND (NOT d.ordered OR NOT EXISTS (
+          SELECT 1 FROM webhook_deliveries f
+          WHERE f.endpoint_id = d.endpoint_id AND f.resource_id = d.resource_id AND f.sequence < d.sequence
+            AND f.ordered AND f.status IN ('pending', 'failed')
+      ))
+    ORDER BY d.sequence
+    LIMIT wanted.room
+) due
+WHERE wanted.room > 0
+ORDER BY due.sequence
+LIMIT :free
+"""
+_WHOLE = (
+    WebhookDelivery.id.label("delivery_id"),
+    WebhookDelivery.endpoint_id,
+    WebhookDelivery.organization_id,
+    WebhookDelivery.event_id,
+    WebhookDelivery.event,
+    WebhookDelivery.trigger,
+    WebhookDelivery.attempts,
+    WebhookDelivery.locked_until.label("lease"),
+    WebhookEndpoint.url,
+    WebhookEndpoint.secret,
+    WebhookEndpoint.previous_secret,
+    WebhookEndpoint.previous_secret_until,
+    Event.payload,
+    Event.occurred_at,
+)
+_RECORD = """
+UPDATE webhook_deliveries d
+SET status = r.status, attempts = d.attempts + 1, next_attempt_at = r.next_attempt_at, completed_at = r.completed_at,
+    last_status = r.response_status, last_error = r.error, locked_until = NULL
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    id uuid, lease timestamptz, status text, next_attempt_at timestamptz, completed_at timestamptz,
+    response_status integer, error text
+)
+WHERE d.id = r.id AND d.locked_until = r.lease AND d.status IN ('pending', 'failed')
+RETURNING d.id
+"""
+
+
+class WebhookClaims:
+    """Across all tenants, for the relay and for retries."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def claim(
+        self, taken: Mapping[UUID, int], *, most: int, few: int, free: int, window: int | None
+    ) -> list[Claim]:
+        """Take first attempts that are due, the oldest first.
+
+        Args:
+            taken: how many we have under way, by endpoint.
+            most: how many an endpoint may have under way with us.
+            few: the same for one whose last attempt failed.
+            free: how many at most.
+            window: how far to look into an endpoint's queue; None: to its end.
+        """
+        parameters = {
+            "endpoints": list(taken),
+            "counts": list(taken.values()),
+            "most": most,
+            "few": few,
+            "free": free,
+            "window": window,
+        }
+        statement = text(_DUE).bindparams(bindparam("endpoints", type_=ARRAY(Uuid)))
+        ids = list(await self._session.scalars(statement, parameters))
+        return await self._take(ids, DeliveryStatus.PENDING) if ids else []
+
+    async def retry(self, delivery_id: UUID, number: int) -> Claim | None:
+        """Take attempt `number` of a delivery that failed before; None when it is made, under way, or not wanted."""
+        found = await self._take([delivery_id], DeliveryStatus.FAILED, WebhookDelivery.attempts == number - 1)
+        return found[0] if found else None
+
+    async def look(self, delivery_id: UUID) -> WebhookDelivery | None:
+        """A delivery as it stands."""
+        return await self._session.get(WebhookDelivery, delivery_id, populate_existing=True)
+
+    async def record(self, results: Sequence[Recorded]) -> list[Recorded]:
+        """Write attempts down; returns those that counted. The others' leases were over, somebody else has them."""
+        rows = json.dumps([_row(result) for result in results])
+        counted = set(await self._session.scalars(text(_RECORD), {"rows": rows}))
+        ours = [result for result in results if result.claim.delivery_id in counted]
+        if ours:
+            await self._session.execute(insert(WebhookAttempt), [_attempt(result) for result in ours])
+        return ours
+
+    async def not_handed_over(self, *, limit: int, overdue: timedelta) -> Sequence[RowMapping]:
+        """Failed deliveries whose retries nobody has: no workflow was started, or it is silent for too long."""
+        silent = WebhookDelivery.workflow_started_at < func.now() - overdue
+        late = WebhookDelivery.next_attempt_at < func.now() - overdue
+        found = await self._session.execute(
+            select(
+                WebhookDelivery.id,
+                WebhookDelivery.endpoint_id,
+                WebhookDelivery.event,
+                WebhookDelivery.attempts,
+                WebhookDelivery.next_attempt_at,
+                WebhookEndpoint.url,
+                Organization.slug,
+            )
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .join(Organization, Organization.id == WebhookDelivery.organization_id)
+            .where(
+                WebhookDelivery.status == DeliveryStatus.FAILED,
+                WebhookDelivery.workflow_started_at.is_(None) | (silent & late),
+            )
+            .order_by(WebhookDelivery.next_attempt_at)
+            .limit(limit)
+        )
+        return found.mappings().all()
+
+    async def handed_over(self, ids: Sequence[UUID]) -> None:
+        """Workflows see to the retries of these from now on."""
+        await self._session.execute(
+            update(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).values(workflow_started_at=func.now())
+        )
+
+    async def _take(self, ids: Sequence[UUID], status: DeliveryStatus, *more: Any) -> list[Claim]:
+        """Lock what nobody else has taken meanwhile."""
+        is_free = WebhookDelivery.locked_until.is_(None) | (WebhookDelivery.locked_until < func.now())
+        free = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.id.in_(ids), WebhookDelivery.status == status, is_free, *more)
+            .with_for_update(skip_locked=True)
+        )
+        ours = update(WebhookDelivery).where(WebhookDelivery.id.in_(free)).values(locked_until=func.now() + LEASE)
+        taken = list(await self._session.scalars(ours.returning(WebhookDelivery.id)))
+        if not taken:
+            return []
+        found = await self._session.execute(
+            select(*_WHOLE)
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .join(Event, Event.id == WebhookDelivery.event_id)
+            .where(WebhookDelivery.id.in_(taken))
+            .order_by(WebhookDelivery.sequence)
+        )
+        return [Claim(**row) for row in found.mappings()]
+
+
+def _row(result: Recorded) -> dict[str, Any]:
+    def moment(value: datetime | None) -> str | None:
+        return value.isoformat() if value else None
+
+    return {
+        "id": str(result.claim.delivery_id),
+        "lease": result.claim.lease.isoformat(),
+        "status": result.status,
+        "next_attempt_at": moment(result.next_attempt_at),
+        "completed_at": moment(result.completed_at),
+        "response_status": result.response_status,
+        "error": result.error,
+    }
+
+
+def _attempt(result: Recorded) -> dict[str, Any]:
+    return {
+        "delivery_id": result.claim.delivery_id,
+        "number": result.number,
+        "url": result.url,
+        "started_at": result.started_at,
+        "duration_ms": result.duration_ms,
+        "request_headers": result.request_headers,
+        "response_status": result.response_status,
+        "response_headers": result.response_headers,
+        "response_body": result.response_body,
+        "error": result.error,
+    }

@@ -1,0 +1,112 @@
+"""How endpoints do: since when they fail, and what becomes of those that are given up."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.webhooks import UNFINISHED, DeliveryStatus, DisabledReason, EndpointStatus, WebhookEvent
+from runtime.ids import new_id
+from storage.models import Event, WebhookDelivery, WebhookEndpoint
+from storage.repositories.events import EventRepository
+
+ENDPOINT_DISABLED = "the webhook is disabled"
+
+
+class WebhookHealth:
+    """Across all tenants; for whoever has seen an endpoint answer."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def succeeded(self, endpoint_ids: Iterable[UUID]) -> None:
+        """They answered well: what failed before is forgotten."""
+        await self._session.execute(
+            update(WebhookEndpoint)
+            .where(WebhookEndpoint.id.in_(sorted(endpoint_ids)), WebhookEndpoint.first_failure_at.is_not(None))
+            .values(first_failure_at=None, updated_at=WebhookEndpoint.updated_at)
+        )
+
+    async def failed(self, endpoint_id: UUID, at: datetime) -> datetime | None:
+        """It failed; returns since when it does nothing else, or None when it is disabled or gone."""
+        statement = (
+            update(WebhookEndpoint)
+            .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.status == EndpointStatus.ENABLED)
+            .values(
+                first_failure_at=func.coalesce(WebhookEndpoint.first_failure_at, at),
+                updated_at=WebhookEndpoint.updated_at,
+            )
+            .returning(WebhookEndpoint.first_failure_at)
+        )
+        return await self._session.scalar(statement)
+
+    async def disable(self, endpoint_id: UUID, reason: DisabledReason) -> bool:
+        """Send it nothing any more, and tell the organization's other endpoints; False when it was disabled before."""
+        statement = (
+            update(WebhookEndpoint)
+            .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.status == EndpointStatus.ENABLED)
+            .values(status=EndpointStatus.DISABLED, disabled_reason=reason, disabled_at=func.now())
+            .returning(WebhookEndpoint)
+        )
+        endpoint = await self._session.scalar(statement, execution_options={"populate_existing": True})
+        if endpoint is None:
+            return False
+        await self.give_up(endpoint_id)
+        await EventRepository(self._session).add(disabled_event(endpoint))
+        return True
+
+    async def give_up(self, endpoint_id: UUID) -> None:
+        """Nothing of what waits for an endpoint is sent any more; a replay can bring it back."""
+        await self._session.execute(
+            update(WebhookDelivery)
+            .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status.in_(UNFINISHED))
+            .values(_GIVEN_UP)
+        )
+
+    async def give_up_strays(self, *, limit: int) -> int:
+        """The same for what was fanned out at the very moment when an endpoint was disabled; returns how many."""
+        strays = (
+            select(WebhookDelivery.id)
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .where(
+                WebhookEndpoint.status == EndpointStatus.DISABLED,
+                WebhookDelivery.ordered,
+                WebhookDelivery.status.in_(UNFINISHED),
+            )
+            .limit(limit)
+        )
+        ids = list(await self._session.scalars(strays))
+        await self._session.execute(update(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).values(_GIVEN_UP))
+        return len(ids)
+
+
+_GIVEN_UP = {
+    "status": DeliveryStatus.EXHAUSTED,
+    "next_attempt_at": None,
+    "locked_until": None,
+    "completed_at": func.now(),
+    "last_error": ENDPOINT_DISABLED,
+}
+
+
+def disabled_event(endpoint: WebhookEndpoint) -> Event:
+    """What the organization's other endpoints are told."""
+    moment = endpoint.disabled_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if endpoint.disabled_at else None
+    told = {
+        "id": str(endpoint.id),
+        "url": endpoint.url,
+        "status": endpoint.status,
+        "disabled_reason": endpoint.disabled_reason,
+        "disabled_at": moment,
+    }
+    return Event(
+        id=new_id(),
+        organization_id=endpoint.organization_id,
+        project_id=endpoint.project_id,
+        type=WebhookEvent.WEBHOOK_DISABLED,
+        resource_type="webhook",
+        resource_id=endpoint.id,
+        payload={"webhook": told},
+    )

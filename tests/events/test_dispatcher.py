@@ -1,0 +1,232 @@
+"""Events arrive: at once, at every endpoint that asks for them, in order per resource, whatever others do."""
+
+import asyncio
+import hmac
+from datetime import timedelta
+
+import pytest
+import standardwebhooks
+import svix
+
+from events.dispatcher import PER_FAILING_ENDPOINT
+from runtime.ids import new_id, now
+from storage.engine import Sessions, transaction
+from storage.models import Event, WebhookEndpoint
+from storage.repositories.webhook_claims import WebhookClaims
+from storage.repositories.webhook_fanout import WebhookFanOut
+from tests.support.receiver import Receiver, Reply
+from tests.support.waiting import until
+from tests.support.webhooks import SEALER, Scene, new_secret, relay
+
+
+@pytest.fixture
+async def scene(sessions: Sessions) -> Scene:
+    return await Scene.make(sessions)
+
+
+@pytest.fixture
+async def receiver():
+    async with Receiver() as receiver:
+        yield receiver
+
+
+async def test_an_event_arrives_as_the_contract_says(scene, database_url, receiver):
+    secret = new_secret()
+    endpoint = await scene.endpoint(receiver.url(), secret)
+    async with relay(scene.sessions, database_url):
+        event_id = await scene.event("deployment.completed", deployment={"id": "d", "status": "success"})
+        [delivery] = await scene.until(endpoint.id, "succeeded")
+    [request] = receiver.received
+    assert request.content | {"timestamp": ""} == {
+        "event": "deployment.completed",
+        "timestamp": "",
+        "event_id": str(event_id),
+        "retry_count": 0,
+        "data": {"deployment": {"id": "d", "status": "success"}},
+    }
+    assert request.content["timestamp"].endswith("Z")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["webhook-id"] == str(event_id)
+    for library in (standardwebhooks, svix):
+        library.Webhook(secret).verify(request.body, dict(request.headers))
+    signature = hmac.new(secret.encode(), request.body, "sha256").hexdigest()
+    assert request.headers["x-signature-256"] == f"sha256={signature}"
+    [attempt] = await scene.attempts(delivery.id)
+    assert (attempt.number, attempt.response_status, attempt.error) == (1, 204, None)
+    assert not {"webhook-signature", "x-signature-256"} & {name.lower() for name in attempt.request_headers}
+
+
+async def test_only_endpoints_that_ask_for_an_event_get_it(scene, database_url, receiver):
+    other = await Scene.make(scene.sessions)
+    asks = await scene.endpoint(receiver.url("/asks"), events=["feature.created", "build.completed"])
+    does_not = await scene.endpoint(receiver.url("/not"), events=["build.completed"])
+    disabled = await scene.endpoint(receiver.url("/disabled"), status="disabled")
+    stranger = await other.endpoint(receiver.url("/stranger"))
+    async with relay(scene.sessions, database_url):
+        await scene.event()
+        await scene.until(asks.id, "succeeded")
+    for one in (does_not, disabled, stranger):
+        assert await scene.deliveries(one.id) == []
+
+
+async def test_what_was_committed_while_no_relay_ran_is_sent_later(scene, database_url, receiver):
+    endpoint = await scene.endpoint(receiver.url())
+    resource = new_id()
+    sent = [str(await scene.event("feature.status_changed", resource)) for _ in range(20)]
+    async with relay(scene.sessions, database_url):
+        await scene.until(endpoint.id, *["succeeded"] * 20)
+    assert [request.content["event_id"] for request in receiver.received] == sent
+
+
+async def test_a_dead_endpoint_delays_nobody_and_holds_few_places(scene, database_url, receiver):
+    never = asyncio.Event()
+    receiver.answer = lambda request: Reply(hold=never if request.path == "/dead" else None)
+    await scene.endpoint(receiver.url("/dead"), first_failure_at=now())
+    good = await scene.endpoint(receiver.url("/good"))
+    async with relay(scene.sessions, database_url, limit_s=30):
+        for _ in range(30):
+            await scene.event()
+        await scene.until(good.id, *["succeeded"] * 30)
+        dead = [request for request in receiver.received if request.path == "/dead"]
+        assert len(dead) == PER_FAILING_ENDPOINT
+        never.set()
+
+
+async def test_a_later_event_of_the_same_resource_waits_for_the_earlier_one(scene, database_url, receiver):
+    receiver.answer = lambda request: Reply(500 if request.content["data"]["n"] == 1 else 200)
+    endpoint = await scene.endpoint(receiver.url())
+    resource = new_id()
+    async with relay(scene.sessions, database_url):
+        for number in (1, 2):
+            await scene.event(resource_id=resource, n=number)
+        await scene.event(n=3)
+        first, second, third = await scene.until(endpoint.id, "failed", "pending", "succeeded")
+        assert (first.attempts, second.attempts, third.attempts) == (1, 0, 1)
+        assert timedelta(seconds=3) < first.next_attempt_at - now() < timedelta(seconds=6)
+        async with transaction(scene.sessions) as session:
+            row = await session.merge(first)
+            row.status = "exhausted"
+        await scene.until(endpoint.id, "exhausted", "succeeded", "succeeded")
+
+
+async def test_workers_side_by_side_share_without_doubling(scene, database_url, receiver):
+    endpoint = await scene.endpoint(receiver.url())
+    resources = [new_id() for _ in range(5)]
+    async with relay(scene.sessions, database_url), relay(scene.sessions, database_url):
+        sent = [str(await scene.event(resource_id=resources[n % 5], n=n)) for n in range(60)]
+        await scene.until(endpoint.id, *["succeeded"] * 60)
+    assert sorted(request.content["event_id"] for request in receiver.received) == sorted(sent)
+    for resource in range(5):
+        numbers = [request.content["data"]["n"] for request in receiver.received]
+        of_one = [number for number in numbers if number % 5 == resource]
+        assert of_one == sorted(of_one)
+
+
+async def test_the_claims_of_a_dead_worker_are_taken_over(scene, database_url, receiver):
+    endpoint = await scene.endpoint(receiver.url())
+    await scene.event()
+    async with transaction(scene.sessions) as session:
+        await WebhookFanOut(session).fan_out(limit=10)
+        [claim] = await WebhookClaims(session).claim({}, most=1, few=1, free=10, window=None)
+    async with transaction(scene.sessions) as session:
+        assert await WebhookClaims(session).claim({}, most=1, few=1, free=10, window=None) == []
+        [row] = await scene.deliveries(endpoint.id)
+        assert timedelta(seconds=16) < row.locked_until - now() < timedelta(seconds=30)
+        row = await session.merge(row)
+        row.locked_until = now()
+    async with relay(scene.sessions, database_url):
+        await scene.until(endpoint.id, "succeeded")
+    assert claim.event_id == row.event_id
+
+
+async def test_a_fan_out_that_does_not_commit_leaves_nothing(scene, receiver):
+    endpoint = await scene.endpoint(receiver.url())
+    event_id = await scene.event()
+    async with scene.sessions() as session:
+        assert await WebhookFanOut(session).fan_out(limit=1000) >= 1
+        await session.rollback()
+    async with transaction(scene.sessions) as session:
+        assert (await session.get_one(Event, event_id)).fanned_out_at is None
+    assert await scene.deliveries(endpoint.id) == []
+
+
+async def test_during_a_rotation_both_secrets_verify(scene, database_url, receiver):
+    new, old = new_secret(), new_secret()
+    endpoint = await scene.endpoint(receiver.url(), new)
+    async with transaction(scene.sessions) as session:
+        row = await session.get_one(WebhookEndpoint, endpoint.id)
+        row.previous_secret = SEALER.seal(old.encode(), f"webhook:{row.id}")
+        row.previous_secret_until = now() + timedelta(hours=1)
+    async with relay(scene.sessions, database_url):
+        await scene.event()
+        await scene.until(endpoint.id, "succeeded")
+        async with transaction(scene.sessions) as session:
+            (await session.get_one(WebhookEndpoint, endpoint.id)).previous_secret_until = now()
+        await scene.event()
+        await scene.until(endpoint.id, "succeeded", "succeeded")
+    during, after = receiver.received
+    for library, error in (
+        (standardwebhooks, standardwebhooks.WebhookVerificationError),
+        (svix, svix.webhooks.WebhookVerificationError),
+    ):
+        for secret in (old, new):
+            library.Webhook(secret).verify(during.body, dict(during.headers))
+        library.Webhook(new).verify(after.body, dict(after.headers))
+        with pytest.raises(error):
+            library.Webhook(old).verify(after.body, dict(after.headers))
+
+
+async def test_410_disables_the_endpoint_and_tells_the_others(scene, database_url, receiver):
+    receiver.answer = lambda request: Reply(410 if request.path == "/gone" else 200)
+    gone = await scene.endpoint(receiver.url("/gone"), events=["feature.created"])
+    other = await scene.endpoint(receiver.url("/other"), events=["webhook.disabled"])
+    async with relay(scene.sessions, database_url):
+        await scene.event()
+        await scene.until(gone.id, "exhausted")
+        await scene.until(other.id, "succeeded")
+    row = await scene.reload(gone)
+    assert (row.status, row.disabled_reason) == ("disabled", "gone")
+    [told] = [request for request in receiver.received if request.path == "/other"]
+    assert told.content["data"]["webhook"]["id"] == str(gone.id)
+    assert told.content["data"]["webhook"]["disabled_reason"] == "gone"
+
+
+async def test_five_days_of_failures_disable_and_one_success_begins_anew(scene, database_url, receiver):
+    status = 500
+    receiver.answer = lambda _: Reply(status)
+    almost = await scene.endpoint(
+        receiver.url(), events=["feature.created"], first_failure_at=now() - timedelta(days=4, hours=23)
+    )
+    over = await scene.endpoint(receiver.url(), first_failure_at=now() - timedelta(days=5))
+    async with relay(scene.sessions, database_url):
+        await scene.event()
+        await scene.until(almost.id, "failed")
+        [given_up] = await scene.until(over.id, "exhausted")
+        status = 200
+        await scene.event()
+        await scene.until(almost.id, "failed", "succeeded")
+    assert given_up.last_error == "the webhook is disabled"
+    assert (await scene.reload(over)).disabled_reason == "failing"
+    healthy = await scene.reload(almost)
+    assert (healthy.status, healthy.first_failure_at) == ("enabled", None)
+
+
+async def test_retry_after_is_honoured(scene, database_url, receiver):
+    receiver.answer = lambda _: Reply(503, {"Retry-After": "120"})
+    endpoint = await scene.endpoint(receiver.url())
+    async with relay(scene.sessions, database_url):
+        await scene.event()
+        [row] = await scene.until(endpoint.id, "failed")
+    assert timedelta(seconds=110) < row.next_attempt_at - now() <= timedelta(seconds=120)
+
+
+async def test_a_stopping_relay_writes_down_what_came_back(scene, database_url, receiver):
+    hold = asyncio.Event()
+    receiver.answer = lambda _: Reply(hold=hold)
+    endpoint = await scene.endpoint(receiver.url())
+    async with relay(scene.sessions, database_url, limit_s=10):
+        await scene.event()
+        await until(lambda: len(receiver.received) == 1)
+        asyncio.get_running_loop().call_later(0.2, hold.set)
+    [row] = await scene.deliveries(endpoint.id)
+    assert (row.status, row.locked_until) == ("succeeded", None)

@@ -1,7 +1,7 @@
 """Everything that must be green: `make test`. Prints how long each check took; stops at the first stage that fails.
 
 The end-to-end tests wait most of their time, so they run beside the others; their output follows the others'.
-`JOBS=1 make test` runs one after the other, as CI does.
+`JOBS=1 make test` runs one after the other.
 """
 
 import os

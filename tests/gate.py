@@ -22,6 +22,7 @@ LINT: tuple[Command, ...] = (
     # through the interpreter: a console script's first line breaks in a path with a space
     (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"),
     (PYTHON, "-m", "tests.spectral"),
+    (PYTHON, "-m", "tests.compatibility"),
 )
 TESTS: tuple[Command, ...] = (
     (PYTHON, "-m", "pytest", "-q", "--ignore=tests/e2e"),

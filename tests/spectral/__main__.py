@@ -1,10 +1,12 @@
 """`python -m tests.spectral`: the documents in docs/ under Spectral, with its OpenAPI and OWASP rules; none may fail.
 
-Node comes with the Python packages; the linter comes from npm by `package-lock.json` (hashes, no addresses) into
-`.build/npm`, once, some ten seconds. A newer linter: change `package.json`, then `python -m tests.spectral --lock`.
+Node comes with the Python packages; the linter, and the comparer of `tests.compatibility`, come from npm by
+`package-lock.json` (hashes, no addresses) into `.build/npm`, once, some ten seconds. Newer ones: change `package.json`,
+then `python -m tests.spectral --lock`.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments == ["--lock"]:
         return _lock()
-    _install()
+    install()
     shutil.copy(HERE / "ruleset.yaml", HOME)  # it finds the rules it extends beside it
     with ThreadPoolExecutor() as pool:  # a document a core
         return max(pool.map(_lint, DOCUMENTS))
@@ -46,24 +48,28 @@ def main(arguments: list[str]) -> int:
 
 def _lint(document: str) -> int:
     options = ("--ruleset", HOME / "ruleset.yaml", "--fail-severity", "warn")
-    return _node(SPECTRAL, "lint", *options, document, cwd=ROOT, limit_s=LINT_LIMIT_S)
+    return node(SPECTRAL, "lint", *options, document, cwd=ROOT, limit_s=LINT_LIMIT_S)
 
 
-def _install() -> None:
+def install() -> None:
+    """Have the linter and the comparer in `HOME`; instant when they are there."""
     wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in MANIFESTS)).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted:
         return
     _clean()
-    if _node(NPM, "ci", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S):
-        sys.exit("npm could not install the linter; see above")
+    if node(NPM, "ci", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S):
+        sys.exit("npm could not install the linter and the comparer; see above")
     STAMP.write_text(wanted)
 
 
 def _lock() -> int:
     _clean()
     (HOME / MANIFESTS[1]).unlink()
-    code = _node(NPM, "install", "--package-lock-only", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S)
-    shutil.copy(HOME / MANIFESTS[1], HERE)
+    code = node(NPM, "install", "--package-lock-only", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S)
+    lock = json.loads((HOME / MANIFESTS[1]).read_text())
+    for package in lock["packages"].values():
+        package.pop("funding", None)  # addresses of sponsors
+    (HERE / MANIFESTS[1]).write_text(json.dumps(lock, indent=2) + "\n")
     return code
 
 
@@ -74,7 +80,8 @@ def _clean() -> None:
         shutil.copy(HERE / name, HOME)
 
 
-def _node(*command: str | Path, cwd: Path, limit_s: float) -> int:
+def node(*command: str | Path, cwd: Path, limit_s: float) -> int:
+    """Run a script under the Node of the Python packages; its exit code."""
     environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run([NODE, *command], cwd=cwd, env=environment, timeout=limit_s, check=False).returncode
 

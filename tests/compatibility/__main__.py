@@ -1,8 +1,9 @@
 """`python -m tests.compatibility`: no change of the API since the last release breaks a client.
 
 The promise is twelve months' compatibility. Compares `docs/openapi-3.0.json` with `docs/released/openapi-3.0.json` by
-api-smart-diff. What it calls breaking and is not goes into `docs/released/accepted.txt` with a reason; what is breaking needs a new version of the API.
-`--release` makes today's document the one that later changes are compared with: a release does that, and nothing else.
+api-smart-diff. What it calls breaking and is not goes into `docs/released/accepted.txt` with a reason; what is breaking
+needs a new version of the API. `--release` makes today's document the one that later changes are compared with: a
+release does that, and nothing else.
 """
 
 import shutil

@@ -36,7 +36,7 @@ async def issue(session: AsyncSession, principal: Principal, organization_id: UU
     """Write a key that acts for whoever asks for it: nobody gets to act for somebody else.
 
     Raises:
-        ForbiddenError: it could do what the caller cannot.
+        ForbiddenError: it could do what the caller cannot, or they have no place in the organization any more.
         UnprocessableError: it would have expired already, or would live too long.
     """
     scopes = sorted(wanted.scopes)
@@ -112,7 +112,10 @@ async def _creator(
         return CreatorKind.EXTERNAL, None
     if principal.is_platform_admin:
         return CreatorKind.PLATFORM, creator_id
-    return await ApiKeyRepository(session, principal.tenant).creator_kind(organization_id, creator_id), creator_id
+    kind = await ApiKeyRepository(session, principal.tenant).creator_kind(organization_id, creator_id)
+    if kind is None:  # with a token of a moment ago; a key of nobody's would never end
+        raise ForbiddenError("you are no member of this organization any more")
+    return kind, creator_id
 
 
 def _check_scopes(principal: Principal, scopes: list[Scope]) -> None:

@@ -52,6 +52,9 @@ class Health:
         self._lock = asyncio.Lock()
         self._seen: Mapping[str, str | None] = {}
         self._seen_at = float("-inf")
+        self._schema_lock = asyncio.Lock()
+        self._schema: str | None = None
+        self._schema_at = float("-inf")
 
     async def services(self) -> Mapping[str, str | None]:
         """What is wrong with each service; None: nothing."""
@@ -67,7 +70,12 @@ class Health:
 
     async def schema(self) -> str | None:
         """Why the database cannot be used yet; None: it can."""
-        return await _outcome(self._check_schema, "Database is not migrated or does not answer")
+        async with self._schema_lock:
+            if time.monotonic() - self._schema_at > SHARED_FOR_S:
+                message = "Database is not migrated or does not answer"
+                self._schema = await _outcome(self._check_schema, message)
+                self._schema_at = time.monotonic()
+            return self._schema
 
     async def _look(self) -> Mapping[str, str | None]:
         checks: Mapping[str, tuple[Check, str]] = {

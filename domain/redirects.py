@@ -16,13 +16,13 @@ def check_redirect(uri: str) -> str:
 
     Raises:
         ValueError: it is not absolute, not https (http to this very machine is good too: RFC 8252, 7.3), has a
-            fragment, a user or a wildcard.
+            fragment, a user, a wildcard or a zone (whose name may be any text: it would end up in a page's policy).
     """
     if not _ADDRESS.fullmatch(uri):
         raise ValueError("must be https://... (or http:// to a loopback address), without a fragment")
     parts = urlsplit(uri)
     host = parts.hostname or ""
-    if "@" in parts.netloc or not _is_host(host) or parts.netloc.endswith(":"):
+    if "@" in parts.netloc or "%" in parts.netloc or not _is_host(host) or parts.netloc.endswith(":"):
         raise ValueError("must name one host, without user, password or wildcard")
     if parts.port == 0:
         raise ValueError("must not have the port 0")

@@ -71,7 +71,15 @@ class OutsideIssuer:
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
                 keys = _usable(json.loads(await self._fetch()), self.trusted.algorithms)
-        except (httpx2.HTTPError, TimeoutError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            httpx2.HTTPError,
+            TimeoutError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             log.warning("outside_issuer.unanswered", issuer=self.trusted.issuer, cause=str(error)[:300])
             return
         self._keys = keys

@@ -73,10 +73,15 @@ async def log_out(parts: OAuthParts, browser: Browser) -> None:
 async def _attempt(parts: OAuthParts, account: str, address: str, known: Device | None) -> float:
     if wait_s := await parts.throttle.attempt(f"login-address\n{address}", ADDRESS):
         return wait_s
+    counted: list[str] = []
     for key in _keys(account, address, known):
         policy = ACCOUNT if key.startswith("login-account\n") else LOGIN
         if wait_s := await parts.throttle.attempt(key, policy):
+            # What others' guesses keep from being looked at is no guess: it must not add to one's own wait.
+            for one in counted:
+                await parts.throttle.give_back(one)
             return wait_s
+        counted.append(key)
     return 0.0
 
 

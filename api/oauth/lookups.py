@@ -88,8 +88,13 @@ class Introspecting(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has
     CLIENT_AUTH_METHODS = CONFIDENTIAL
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> Shown | None:
+        """A refresh token is as good as its user and its application are."""
         del token_type_hint
-        return find(self.server, token_string)
+        found = find(self.server, token_string)
+        return None if isinstance(found, HeldRefreshToken) and not self._is_of_use(found.row) else found
+
+    def _is_of_use(self, row: Grant) -> bool:
+        return self.server.query_client(str(row.client_id)) is not None and self.server.holder(row) is not None
 
     def check_permission(self, token: Shown, client: RegisteredClient, request: object) -> bool:
         del request

@@ -35,3 +35,9 @@ def oauth_parts(request: Request) -> OAuthParts:
     """The parts of the application a request came to."""
     parts: OAuthParts = request.app.state.parts.oauth
     return parts
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; behind proxies that the settings trust, whom they name."""
+    address: str = request.app.state.parts.addresses.of(request.scope)
+    return address

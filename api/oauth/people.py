@@ -12,7 +12,7 @@ from api.oauth.clients import RegisteredClient
 from api.oauth.holders import Holder, places_of
 from api.oauth.login import log_in, log_out, logged_in
 from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id
-from api.oauth.parts import OAuthParts, oauth_parts
+from api.oauth.parts import OAuthParts, address_of, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_values, query_request
 from api.oauth.server import SEE_OTHER, Server, in_greenlet
 from domain.access import Scope
@@ -113,15 +113,27 @@ async def _visit(request: Request) -> Visit | Response:
         try:
             await in_greenlet(lambda: server.get_consent_grant(asked))
         except OAuth2Error as error:
-            if not error.redirect_uri:
+            # Never by a link alone (RFC 9700, 4.11.2): whoever registers an application would have, in our name, a
+            # redirect to anywhere. Its own users are sent back to it, and nobody else.
+            client = await in_greenlet(lambda: server.query_client(asked.payload.client_id or ""))
+            if not error.redirect_uri or not await _is_user(request, parts, client):
                 raise
             return server.refuse(asked, error)
     return Visit(request, parts, asked)
 
 
+async def _is_user(request: Request, parts: OAuthParts, client: RegisteredClient | None) -> bool:
+    """Whether somebody is logged in in this browser for whom an application could act."""
+    user = await logged_in(parts, Browser(request, parts))
+    if user is None or client is None:
+        return False
+    async with transaction(parts.sessions) as session:
+        return bool(await places_of(session, user, client.row))
+
+
 async def _log_in(visit: Visit, form: Mapping[str, str]) -> Response:
     email = form.get("email", "")
-    address = visit.request.client.host if visit.request.client else ""
+    address = address_of(visit.request)
     refusal = await log_in(visit.parts, visit.browser, address, email=email, password=form.get("password", ""))
     if refusal is None:
         return visit.again()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from api.oauth.answers import json_answer, plain_errors, too_often
 from api.oauth.keystore import PUBLISHED_FOR
 from api.oauth.lookups import Introspecting, Revoking
-from api.oauth.parts import OAuthParts, oauth_parts
+from api.oauth.parts import OAuthParts, address_of, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_request
 from api.oauth.server import Server, in_greenlet
 from api.oauth.throttle import LOOKUPS, TOKENS, network_of
@@ -77,8 +77,7 @@ def _caller(request: Request, asked: ProtocolRequest) -> str:
         named, _ = extract_basic_authorization(asked.headers)
     except ValueError:
         named = None
-    address = request.client.host if request.client else ""
-    return f"{network_of(address)}\n{(named or asked.payload.client_id or '')[:64]}"
+    return f"{network_of(address_of(request))}\n{(named or asked.payload.client_id or '')[:64]}"
 
 
 def _kept(answer: Response) -> Response:

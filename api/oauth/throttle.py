@@ -29,6 +29,10 @@ class Throttle(Protocol):
         """0 when it is allowed now (and is counted); else the seconds until one is."""
         ...
 
+    async def give_back(self, key: str) -> None:
+        """The attempt that was just allowed was not made: it does not count."""
+        ...
+
     async def forget(self, key: str) -> None:
         """The attempts were rightful: begin anew."""
         ...
@@ -43,6 +47,10 @@ class StoredThrottle:
     async def attempt(self, key: str, policy: Policy) -> float:
         async with transaction(self._sessions) as session:
             return await AttemptRepository(session).attempt(_digest(key), policy)
+
+    async def give_back(self, key: str) -> None:
+        async with transaction(self._sessions) as session:
+            await AttemptRepository(session).give_back(_digest(key))
 
     async def forget(self, key: str) -> None:
         async with transaction(self._sessions) as session:

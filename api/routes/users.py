@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auth.authentication import KEY_CREDENTIAL
 from api.auth.permissions import Authenticated
 from api.commands import Idempotent
 from api.envelope import Envelope, reply
@@ -10,6 +11,7 @@ from api.etags import Precondition
 from api.me import Me
 from api.parts import AppParts
 from api.schemas.users import MePatch, MeView
+from domain.errors import ForbiddenError
 from storage.engine import transaction
 
 router = APIRouter(tags=["Users"])
@@ -33,7 +35,12 @@ async def change_me(
     precondition: Precondition,
     body: MePatch,
 ) -> Response:
-    """Name and password. A new password ends all of your tokens, these credentials too: log in again."""
+    """Name and password. A new password ends all of your tokens, these credentials too: log in again.
+
+    An API key changes nothing here: it is for what its scopes name.
+    """
+    if principal.credential.startswith(KEY_CREDENTIAL):
+        raise ForbiddenError("an API key cannot change who made it; log in, and send an access token")
 
     async def carry_out(session: AsyncSession) -> Response:
         return reply(request, await Me(session, principal).change(body, precondition, parts.passwords))

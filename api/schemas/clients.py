@@ -46,7 +46,7 @@ class ServiceAccountCreate(Body):
 
     name: Name
     role: MemberRole
-    scopes: Scopes | None = None
+    scopes: Annotated[Scopes, Field(min_length=1)] | None = None
 
 
 class ServiceAccountPatch(Patch):
@@ -54,7 +54,7 @@ class ServiceAccountPatch(Patch):
 
     name: Name = ""
     role: MemberRole = MemberRole.VIEWER
-    scopes: Scopes = Field(default_factory=list)
+    scopes: Annotated[Scopes, Field(min_length=1)] = Field(default_factory=list)
 
 
 class ApplicationCreate(Body):

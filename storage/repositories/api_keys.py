@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import ApiKey, Client, Membership
+from storage.models import ApiKey, Client, Membership, User
 from storage.repositories.base import Page, PageRequest, Repository
 
 # Wakes every API process: it reads keys, and what organizations may do, anew.
@@ -56,8 +56,8 @@ class ApiKeyRepository(Repository[ApiKey]):
             statement = statement.where(*_conditions(status, at))
         return await self.page(statement, request)
 
-    async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind:
-        """Whom of an organization an id stands for, platform admins apart."""
+    async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind | None:
+        """Whom of an organization an id stands for; None: a user who has no place there (any more)."""
         if creator_id is None:
             return CreatorKind.EXTERNAL
         seats = select(Membership.id).where(
@@ -66,6 +66,9 @@ class ApiKeyRepository(Repository[ApiKey]):
         member = await self.session.scalar(seats)
         if member is not None:
             return CreatorKind.MEMBER
+        user = await self.session.get(User, creator_id)
+        if user is not None:
+            return CreatorKind.PLATFORM if user.is_platform_admin else None
         client = await self.session.get(Client, creator_id)
         return CreatorKind.EXTERNAL if client is None else CreatorKind.SERVICE_ACCOUNT
 

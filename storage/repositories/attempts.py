@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Attempts
@@ -69,6 +69,11 @@ class AttemptRepository:
             return 0.0
         left = await self._session.scalar(_LEFT, {"key": key})
         return max(0.001, float(left or 0))
+
+    async def give_back(self, key: str) -> None:
+        """As if the attempt that was just allowed had not been made; when it was allowed nothing was blocked."""
+        less = update(Attempts).where(Attempts.key == key, Attempts.count > 0)
+        await self._session.execute(less.values(count=Attempts.count - 1, blocked_until=func.clock_timestamp()))
 
     async def forget(self, key: str) -> None:
         await self._session.execute(delete(Attempts).where(Attempts.key == key))

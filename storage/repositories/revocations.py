@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Delete, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Revocation
@@ -19,7 +19,12 @@ class RevocationRepository:
         self._session = session
 
     async def add(self, revocation: Revocation) -> None:
-        """Write one, and wake those who listen when the transaction is committed."""
+        """Write one, and wake those who listen when the transaction is committed.
+
+        Earlier ones of the same subject say nothing more and go: every process reads all of them every second.
+        """
+        if revocation.issued_before is not None:
+            await self._session.execute(_said_by(revocation))
         self._session.add(revocation)
         await self._session.flush()
         await self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
@@ -50,3 +55,14 @@ class RevocationRepository:
     async def in_force(self, at: datetime) -> Sequence[Revocation]:
         """All that still matter."""
         return (await self._session.scalars(select(Revocation).where(Revocation.expires_at > at))).all()
+
+
+def _said_by(later: Revocation) -> Delete:
+    """Those that a later revocation of everything before it makes needless."""
+    return delete(Revocation).where(
+        Revocation.kind == later.kind,
+        Revocation.value == later.value,
+        Revocation.organization_id.is_not_distinct_from(later.organization_id),
+        Revocation.issued_before <= later.issued_before,
+        Revocation.expires_at <= later.expires_at,
+    )

@@ -319,7 +319,7 @@ async def test_a_key_ends_when_its_creator_is_disabled(*, app, settings, rows, w
         creator = new_id()
         async with transaction(rows) as session:
             account = Client(id=creator, organization_id=UUID(org), kind="service_account", name="ci", created_by="x")
-            account.role = Role.ADMIN
+            account.role, account.scopes = Role.ADMIN, READ
             session.add(account)
     async with signed_in(app, settings, str(creator), Role.ADMIN, org) as client:
         made = await made_by(client, path)
@@ -334,11 +334,43 @@ async def test_a_key_of_a_platform_admin_ends_when_they_are_none_any_more(app, s
     async with transaction(rows) as session:
         session.add(User(id=admin, email=f"{admin}@example.com", is_platform_admin=True))
     async with signed_in(app, settings, str(admin), Role.PLATFORM_ADMIN, None) as client:
-        made = await made_by(client, path)
-    assert await shown(made["key"]) == 200
+        made = await made_by(client, path, scopes=[*READ, "api_keys:write"])
+    async with client_of(app, **{"X-API-Key": made["key"]}) as client:
+        further = await made_by(client, path)
+    assert await shown(made["key"]) == await shown(further["key"]) == 200
     async with transaction(rows) as session:
         await session.execute(update(User).where(User.id == admin).values(is_platform_admin=False))
-    await eventually(shown, made["key"], 401)
+    for key in (made["key"], further["key"]):
+        await eventually(shown, key, 401)
+
+
+async def test_who_was_a_member_a_moment_ago_makes_no_key(app, settings, rows, world, path):
+    gone = await person(rows, Role.ADMIN, world.org["id"])
+    async with transaction(rows) as session:
+        await session.execute(Membership.__table__.delete().where(Membership.user_id == gone))
+    async with signed_in(app, settings, str(gone), Role.ADMIN, world.org["id"]) as client:
+        answer = await client.post(path, json={"name": "k", "scopes": READ})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "AUTHORIZATION_DENIED")
+
+
+async def test_a_service_account_that_may_do_less_has_keys_that_may(*, app, settings, rows, world, path, shown):
+    org, account = world.org["id"], new_id()
+    scopes = ["projects:read", "organizations:read"]
+    async with transaction(rows) as session:
+        row = Client(id=account, organization_id=UUID(org), kind="service_account", name="ci", created_by="x")
+        row.role, row.scopes = Role.ADMIN, scopes
+        session.add(row)
+    async with signed_in(app, settings, str(account), Role.ADMIN, org) as client:
+        made = await made_by(client, path)
+    assert await shown(made["key"], f"/organizations/{org}/projects") == 200
+    async with transaction(rows) as session:
+        await session.execute(update(Client).where(Client.id == account).values(scopes=["organizations:read"]))
+
+    async def projects(key: str) -> int:
+        return await shown(key, f"/organizations/{org}/projects")
+
+    await eventually(projects, made["key"], 403)
+    assert await shown(made["key"]) == 200
 
 
 async def test_four_eyes_count_persons_not_their_keys(app, admin, issued):

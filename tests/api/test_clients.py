@@ -73,6 +73,7 @@ BAD = (
     "https://example.com:0/",
     "https://example.com:99999/",
     "https://[::1",
+    "https://[::1%x;sandbox]/",
     "https://[not-an-address]/",
     "http://127.0.0.1.example.com/",
     "http://localhost.example.com/",

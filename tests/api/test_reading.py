@@ -1,12 +1,15 @@
 """Builds, their logs, environments, health, documentation."""
 
+import asyncio
 from uuid import UUID
 
 import httpx2
 import pytest
 from openapi_spec_validator import validate
+from sqlalchemy import Connection
 
 from domain.errors import DependencyError
+from storage import migrations
 from storage.engine import transaction
 from storage.models import Environment
 from tests.api.conftest import BASE_URL
@@ -140,6 +143,21 @@ async def test_health_is_as_in_the_contract(anybody, app, operations, monkeypatc
     assert set(healthy.json()) == {"status", "timestamp", "services", "version"}
     for path in ("/livez", "/readyz", "/v1/livez", "/v1/readyz"):
         assert (await anybody.get(path)).status_code == 200
+
+
+async def test_a_crowd_of_probes_takes_one_connection(anybody, app, monkeypatch):
+    looked: list[object] = []
+    current = migrations.current
+
+    def counted(connection: Connection) -> str | None:
+        looked.append(connection)
+        return current(connection)
+
+    monkeypatch.setattr(migrations, "current", counted)
+    monkeypatch.setattr(app.state.parts.health, "_schema_at", float("-inf"))
+    answers = await asyncio.gather(*(anybody.get("/readyz") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= len(looked) < 5  # one a second, whoever asks: nobody counts these requests
 
 
 async def test_the_documentation_needs_no_internet(anybody):

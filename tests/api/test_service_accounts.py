@@ -75,7 +75,15 @@ async def test_scopes_that_the_role_does_not_grant_are_422(platform, path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"role": "platform_admin"}, {"scopes": ["everything"]}, {"name": ""}, {"name": "a\x00"}, {"more": 1}]
+    "changed",
+    [
+        {"role": "platform_admin"},
+        {"scopes": ["everything"]},
+        {"scopes": []},  # not: all that the role grants
+        {"name": ""},
+        {"name": "a\x00"},
+        {"more": 1},
+    ],
 )
 async def test_what_is_no_service_account_is_400(platform, path, changed):
     check_error(await platform.post(path, {"name": "x", "role": "viewer", **changed}), 400, "VALIDATION_ERROR")
@@ -90,6 +98,7 @@ async def test_only_what_takes_something_away_ends_tokens(*, platform, rows, org
     assert (changed["name"], changed["scopes"]) == ("renamed", ["features:read", "features:write"])
     assert await revoked(rows) == before
     check_error(await platform.patch(one, {"name": "z"}, headers={"If-Match": seen}), 412, "PRECONDITION_FAILED")
+    check_error(await platform.patch(one, {"scopes": []}), 400, "VALIDATION_ERROR")
     await platform.patch(one, {"scopes": ["features:read"]})
     assert await revoked(rows) == [*before, (account["id"], org)]
 
@@ -127,3 +136,10 @@ async def test_they_are_found_in_their_organization_only(platform, other_world, 
         check_error(await platform.post(f"{elsewhere}/rotate-secret"), 404, "RESOURCE_NOT_FOUND")
     nowhere = "/organizations/00000000-0000-7000-8000-000000000000/service-accounts"
     check_error(await platform.post(nowhere, {"name": "x", "role": "viewer"}), 404, "RESOURCE_NOT_FOUND")
+
+
+async def test_of_what_ends_the_tokens_of_one_the_last_is_kept(platform, rows, org, path):
+    account = await platform.made(path, {"name": "x", "role": "developer"})
+    for scopes in (["features:read", "features:write"], ["features:read"], ["projects:read"]):
+        assert (await platform.patch(f"{path}/{account['id']}", {"scopes": scopes})).status_code == 200
+    assert (await revoked(rows)).count((account["id"], org)) == 1

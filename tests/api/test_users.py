@@ -49,6 +49,15 @@ async def test_a_user_changes_their_name(platform, caller, rows, org):
     assert await revoked(rows) == before
 
 
+async def test_an_api_key_changes_nobody(*, platform, caller, org):
+    me = as_member(caller, await joined(platform, org, "keyed@example.com", "admin"))
+    key = (await me.made(f"/organizations/{org}/api-keys", {"name": "k", "scopes": ["projects:read"]}))["key"]
+    me.http.headers.pop("Authorization")
+    me.http.headers["X-API-Key"] = key
+    check_error(await me.patch("/users/me", {"name": "Mallory"}), 403, "AUTHORIZATION_DENIED")
+    assert (await me.get("/users/me")).json()["data"]["user"]["name"] == "Ada Lovelace"
+
+
 async def test_a_new_password_needs_the_old_one_and_ends_all_tokens(*, app, platform, caller, rows, org):
     member = await joined(platform, org, "password@example.com")
     me = as_member(caller, member)

@@ -17,7 +17,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from domain.access import Role
+from domain.access import Role, permissions_of
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from runtime.ids import new_id
 from runtime.passwords import Passwords
@@ -75,6 +75,7 @@ class People:
     async def machine(
         self, organization_id: UUID, role: Role = Role.DEVELOPER, *, scopes: tuple[str, ...] = ()
     ) -> Known:
+        scopes = scopes or tuple(sorted(permissions_of(role)))
         return await self._client("service_account", organization_id, role=role, scopes=scopes)
 
     async def change(self, model: Any, row_id: UUID, **values: Any) -> None:

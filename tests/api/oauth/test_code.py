@@ -88,11 +88,18 @@ async def test_nobody_is_sent_to_an_address_that_the_client_did_not_register(peo
         ({"scope": "root:everything"}, "invalid_scope"),
     ],
 )
-async def test_the_application_is_told_of_its_own_faults(people, flow, place, wrong, error):
+async def test_the_application_is_told_of_its_own_faults_by_its_users_only(*, people, flow, place, wrong, error):
     browser = flow(await people.application(place))
+    stranger = flow(await people.application(await people.organization()))
+    for one in (browser, stranger):
+        assert (await one.login(await people.user((place, Role.VIEWER)))).status_code == 303
     answer = await browser.http.get(browser.address(**wrong))
     assert answer.status_code == 303
     assert (returned(answer)["error"], returned(answer)["state"]) == (error, "xyz & 1")
+    for nobody in (flow(browser.client), stranger):
+        page = await nobody.http.get(nobody.address(**wrong))
+        assert (page.status_code, page.headers.get("location")) == (400, None)
+        assert "This cannot go on" in page.text
 
 
 async def test_parameters_given_twice_are_refused(people, flow, place):
@@ -101,12 +108,15 @@ async def test_parameters_given_twice_are_refused(people, flow, place):
     assert (answer.status_code, "location" in answer.headers) == (400, False)
 
 
-async def test_disabled_clients_and_service_accounts_have_no_pages(people, flow, place):
+async def test_disabled_clients_and_service_accounts_have_no_pages(people, flow, place, ada):
     disabled, machine = await people.application(place), await people.machine(place)
     await people.change(Client, UUID(disabled.id), disabled_at=now())
     await people.change(Client, UUID(machine.id), redirect_uris=[REDIRECT])
     assert (await flow(disabled).http.get(flow(disabled).address())).status_code == 400
-    answer = await flow(machine).http.get(flow(machine).address())
+    browser = flow(await people.application(place))
+    await browser.login(ada)
+    browser.client = machine
+    answer = await browser.http.get(browser.address())
     assert returned(answer)["error"] == "unauthorized_client"
 
 

@@ -1,17 +1,23 @@
 """Guessing passwords: who guesses is slowed down, whose account it is hardly, and nobody learns who has one."""
 
 import asyncio
+import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
+import httpx2
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
+from api.app import create_app
+from api.oauth.login import _account
 from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle, network_of
 from domain.access import Role
 from storage.engine import transaction
 from storage.models import Attempts, User
 from storage.repositories.attempts import Policy
-from tests.api.oauth.conftest import PASSWORD
+from tests.api.conftest import BASE_URL
+from tests.api.oauth.conftest import PASSWORD, QUICK, Flow
 
 ATTACKER = "203.0.113.9"
 
@@ -53,6 +59,34 @@ async def test_who_guesses_waits_longer_each_time(flow, application, ada, rows):
 async def test_the_victim_logs_in_from_elsewhere_meanwhile(flow, application, ada):
     await guess(flow(application, address=ATTACKER), ada, LOGIN.free + 1)
     assert (await flow(application).login(ada)).status_code == 303
+
+
+async def test_trying_again_while_others_guess_adds_nothing_to_the_victims_own_wait(flow, application, ada, rows):
+    for number in range(ACCOUNT.free):
+        await flow(application, address=f"192.0.2.{number}").login(ada, "guess")
+    victim = flow(application, address="192.0.2.200")
+    assert [(await victim.login(ada)).status_code for _ in range(LOGIN.free + 1)] == [429] * (LOGIN.free + 1)
+    async with transaction(rows) as session:
+        account = Attempts.key == hashlib.sha256(f"login-account\n{_account(ada.email)}".encode()).hexdigest()
+        await session.execute(update(Attempts).where(account).values(blocked_until=func.now()))
+    assert (await victim.login(ada)).status_code == 303
+
+
+async def test_behind_a_proxy_everybody_is_somebody_else(*, people, settings, recorder, application, ada):
+    proxied = settings.model_copy(update={"trusted_proxies": "10.0.0.1"})
+    app = create_app(proxied, make_operations=lambda _: recorder)
+
+    def behind(address: str) -> httpx2.AsyncClient:
+        proxy = httpx2.ASGITransport(app=app, client=("10.0.0.1", 50000))
+        headers = {"X-Forwarded-For": f"198.51.100.7, {address}"}
+        return httpx2.AsyncClient(transport=proxy, base_url=BASE_URL, headers=headers, timeout=30)
+
+    async with app.router.lifespan_context(app), behind(ATTACKER) as theirs, behind("192.0.2.1") as hers:
+        parts = app.state.parts
+        app.state.parts = replace(parts, oauth=replace(parts.oauth, passwords=QUICK))
+        await guess(Flow(theirs, application), ada, LOGIN.free)
+        assert (await Flow(theirs, application).login(ada)).status_code == 429
+        assert (await Flow(hers, application).login(ada)).status_code == 303
 
 
 async def test_a_known_device_is_not_slowed_by_a_thousand_others(flow, application, ada):

@@ -9,7 +9,7 @@ import pytest
 from api.oauth.throttle import TOKENS
 from domain.access import Role
 from runtime.ids import now
-from storage.models import Client
+from storage.models import Client, User
 from tests.api.oauth.conftest import post
 
 GRANT = {"grant_type": "client_credentials"}
@@ -122,6 +122,21 @@ async def test_a_refresh_token_is_looked_up_too(http, flow, people, place, machi
     assert (found["active"], found["sub"], found["client_id"]) == (True, str(user.id), browser.client.id)
     await browser.refresh(token)
     assert (await post(http, "introspect", {"token": token, **machine.form})).json() == {"active": False}
+
+
+@pytest.mark.parametrize("model", [User, Client])
+async def test_a_refresh_token_that_would_not_be_honoured_is_not_active(*, http, flow, people, place, machine, model):
+    user = await people.user((place, Role.VIEWER))
+    browser = flow(await people.application(place))
+    token = (await browser.tokens(user))["refresh_token"]
+    await people.change(model, user.id if model is User else UUID(browser.client.id), disabled_at=now())
+    assert (await post(http, "introspect", {"token": token, **machine.form})).json() == {"active": False}
+
+
+async def test_a_service_account_without_scopes_may_do_nothing(http, people, machine):
+    await people.change(Client, UUID(machine.id), scopes=[])
+    answer = await post(http, "token", {**GRANT, **machine.form})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 
 
 async def test_a_revoked_token_is_not_active(http, machine):

@@ -172,7 +172,9 @@ async def test_keys_that_cannot_be_used_safely_are_left_out(settings, keys, sign
         verifier.verify(token(SECRET, "secret", "HS256"))
 
 
-@pytest.mark.parametrize("body", [b"no json", b"[]", b'{"keys": 1}', b'{"keys": ["a"]}', b"x" * (MAX_BYTES + 1)])
+@pytest.mark.parametrize(
+    "body", [b"no json", b"[]", b'{"keys": 1}', b'{"keys": ["a"]}', b"[" * 100_000, b"x" * (MAX_BYTES + 1)]
+)
 async def test_an_answer_that_makes_no_sense_changes_nothing(settings, keys, signing, body):
     issuer = OutsideIssuer(trusting(keys.url))
     keys.publish(jwk(signing, "one"))

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
-from api.granting import require_may_give
+from api.granting import require_holds, require_may_give
 from api.members import check_seat
 from api.schemas.invitations import InvitationCreate
+from domain.access import Role, permissions_of
 from domain.errors import ConflictError, ErrorCode
 from runtime.credentials import digest
 from runtime.ids import new_id
@@ -40,6 +41,7 @@ async def invite(
     """
     organization = await OrganizationRepository(session, principal.tenant).get(organization_id, lock=True)
     require_may_give(principal, body.role)
+    require_holds(principal, permissions_of(Role(body.role)))
     members = MembershipRepository(session, principal.tenant)
     invitations = InvitationRepository(session, principal.tenant)
     user = await UserRepository(session, principal.tenant).by_email(body.email)

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auth.principal import Principal
 from api.etags import Condition
-from api.granting import end_tokens, require_may_give
+from api.granting import end_tokens, require_holds, require_may_give
 from api.schemas.members import MemberView
-from domain.access import MemberRole, Role, is_less
+from domain.access import MemberRole, Role, is_less, may_give, permissions_of
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from storage.models import Membership, Organization, User
 from storage.repositories.memberships import MembershipRepository
@@ -36,6 +36,8 @@ class Members:
         """
         membership, user = await self._held(user_id, precondition)
         require_may_give(self._principal, role)
+        if not may_give(Role(membership.role), role):  # more than before: nobody gives what their token does not carry
+            require_holds(self._principal, permissions_of(Role(role)))
         if is_less(role, Role(membership.role)):
             await self._check_not_last(membership)
             await end_tokens(self._session, str(user_id), self._organization_id)

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from domain.access import Role
+from domain.access import Role, Scope
 from runtime.credentials import digest
 from runtime.ids import new_id
 from storage.engine import transaction
@@ -203,3 +203,15 @@ async def test_seats_are_not_given_twice_however_many_ask_at_once(platform, stra
     both = await asyncio.gather(*(stranger.post(ACCEPT, json=acceptance(token)) for token in (made[1]["token"], late)))
     assert sorted(answer.status_code for answer in both) == [200, 403]
     assert UUID(next(answer for answer in both if answer.status_code == 200).json()["data"]["id"])
+
+
+async def test_nobody_invites_or_raises_to_a_role_that_holds_more_than_their_token(platform, caller, org):
+    narrow = caller(Role.ADMIN, org, cut={str(scope) for scope in Scope} - {"organizations:admin"})
+    body = {"email": "helper@example.com", "role": "admin"}
+    refused = check_error(await narrow.post(f"/organizations/{org}/invitations", body), 403, "AUTHORIZATION_DENIED")
+    assert "projects:write" in refused["details"]["missing_permission"]
+    member = await joined(platform, org, "raised@example.com", role="viewer")
+    path = f"/organizations/{org}/members/{member['id']}"
+    check_error(await narrow.patch(path, {"role": "admin"}), 403, "AUTHORIZATION_DENIED")
+    assert (await platform.patch(path, {"role": "developer"})).status_code == 200
+    assert (await narrow.patch(path, {"role": "viewer"})).status_code == 200

@@ -131,7 +131,9 @@ class Dispatcher:
             task.add_done_callback(self._ended)
 
     async def _claim(self, session: AsyncSession, *, window: int | None) -> list[Claim]:
-        free = MOST_UNDER_WAY - len(self._under_way)
+        # Half of what is left, for everybody together and for each organization: however many endpoints are slow,
+        # there is room for those of others.
+        free = (MOST_UNDER_WAY - len(self._under_way)) // 2
         if free <= 0:
             return []
         return await WebhookClaims(session).claim(

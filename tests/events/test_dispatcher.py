@@ -2,16 +2,18 @@
 
 import asyncio
 import hmac
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 import standardwebhooks
 import svix
+from sqlalchemy import update
 
 from events.dispatcher import PER_FAILING_ENDPOINT
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
-from storage.models import Event, WebhookEndpoint
+from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.webhook_claims import WebhookClaims
 from storage.repositories.webhook_fanout import WebhookFanOut
 from tests.support.receiver import Receiver, Reply
@@ -90,6 +92,26 @@ async def test_a_dead_endpoint_delays_nobody_and_holds_few_places(scene, databas
         dead = [request for request in receiver.received if request.path == "/dead"]
         assert len(dead) == PER_FAILING_ENDPOINT
         never.set()
+
+
+async def test_an_organization_with_many_slow_endpoints_leaves_room_for_others(scene, receiver):
+    """Endpoints that answer well, but slowly, are not failing: each may have many requests under way."""
+    other = await Scene.make(scene.sessions)
+    slow = [(await scene.endpoint(receiver.url())).id for _ in range(3)]
+    good = (await other.endpoint(receiver.url())).id
+    for _ in range(10):
+        await scene.event()
+    for _ in range(3):
+        await other.event()
+    async with scene.sessions() as session:
+        await WebhookFanOut(session).fan_out(limit=500)
+        for under_way, wanted in ({}, 27), ({slow[0]: 10}, 20), ({slow[0]: 10, slow[1]: 10}, 10), ({good: 30}, 30):
+            claims = await WebhookClaims(session).claim(under_way, most=30, few=2, free=30, window=500)
+            taken = Counter(claim.organization_id for claim in claims)
+            others = 0 if good in under_way else 3
+            assert (taken[other.organization_id], taken[scene.organization_id]) == (others, wanted)
+            await session.execute(update(WebhookDelivery).values(locked_until=None))
+        await session.rollback()
 
 
 async def test_a_later_event_of_the_same_resource_waits_for_the_earlier_one(scene, database_url, receiver):

@@ -92,8 +92,16 @@ def own_queue(settings: Settings) -> str:
 
 
 def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
-    """Folders that other people's code must not see: our data, sockets and secrets."""
-    return tuple(path.resolve() for path in (settings.data_dir, settings.sockets_dir) if path.exists())
+    """What other people's code, which runs as our user, must not see: our data, sockets and keys, wherever they are."""
+    ours = (
+        settings.data_dir,
+        settings.sockets_dir,
+        settings.jwt_private_key_file,
+        settings.temporal_tls_key_file,
+        settings.envoy_config_dir,
+        settings.envoy_admin_socket,
+    )
+    return tuple(path.resolve() for path in ours if path is not None and path.exists())
 
 
 def control_side(

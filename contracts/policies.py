@@ -80,5 +80,12 @@ WORKSPACE_PICKUP = timedelta(seconds=60)
 # A projection of progress: best effort, the next one carries everything again.
 PROJECTION_LIMIT = timedelta(seconds=3)
 
-# One more attempt of a webhook: 15 s for the receiver and some for the records; tried until somebody records it.
-WEBHOOK_ATTEMPT = Policy(start_to_close=timedelta(seconds=40), schedule_to_close=None)
+# One more attempt of a webhook: 15 s for the receiver and some for the records; tried until somebody records it. Those
+# of one endpoint wait for each other by trying again; thousands, each every ten seconds, would be all Temporal can do.
+WEBHOOK_ATTEMPT = Policy(
+    start_to_close=timedelta(seconds=40),
+    schedule_to_close=None,
+    retry=RetryPolicy(
+        initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=5)
+    ),
+)

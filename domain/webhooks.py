@@ -102,7 +102,7 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(value))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year or an hour of very many digits
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

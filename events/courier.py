@@ -100,8 +100,10 @@ def judge(claim: Claim, answer: Answer, moment: datetime) -> tuple[DeliveryStatu
 
 async def record(session: AsyncSession, results: Sequence[Recorded]) -> None:
     """Write attempts down, and what they say of their endpoints."""
-    counted = [one for one in await WebhookClaims(session).record(results) if one.claim.trigger != Trigger.PING]
     health = WebhookHealth(session)
+    bad = {one.claim.endpoint_id for one in results if one.status is not DeliveryStatus.SUCCEEDED}
+    await health.lock({one.claim.endpoint_id for one in results}, bad)
+    counted = [one for one in await WebhookClaims(session).record(results) if one.claim.trigger != Trigger.PING]
     good = {one.claim.endpoint_id for one in counted if one.status is DeliveryStatus.SUCCEEDED}
     if good:
         await health.succeeded(good)

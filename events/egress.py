@@ -6,8 +6,10 @@ a name that leads elsewhere a moment later changes nothing. TLS still speaks to 
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpcore2
 
@@ -17,6 +19,9 @@ from domain.webhook_urls import Networks
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 # A resolver that does not answer keeps a thread for seconds; names of other endpoints must not wait for it.
 RESOLVERS = 64
+# Of one answer, head and all. What is kept of it is far less; an endless one (interim responses, chunks of a byte with
+# kilobytes of extensions) would keep our only thread busy parsing.
+MAX_ANSWER = 128 * 1024
 
 
 class RefusedError(httpcore2.ConnectError):
@@ -25,6 +30,40 @@ class RefusedError(httpcore2.ConnectError):
 
 class NoSuchHostError(httpcore2.ConnectError):
     """A name that leads nowhere."""
+
+
+class BoundedStream(httpcore2.AsyncNetworkStream):
+    """A connection that breaks when an answer is larger than `MAX_ANSWER`; what is sent begins a new one."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._left = MAX_ANSWER
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore2's name
+        """Raises `httpcore2.ReadError` beyond the limit."""
+        data = await self._stream.read(max_bytes, timeout)
+        self._left -= len(data)
+        if self._left < 0:
+            raise httpcore2.ReadError(f"the answer is larger than {MAX_ANSWER // 1024} KiB")
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's name
+        self._left = MAX_ANSWER
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's name
+    ) -> httpcore2.AsyncNetworkStream:
+        return BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class Egress(httpcore2.AsyncNetworkBackend):
@@ -39,6 +78,7 @@ class Egress(httpcore2.AsyncNetworkBackend):
         self._networks = networks
         self._plain = httpcore2.AnyIOBackend()
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
+        self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
         self._resolve = resolve or self._ask_system
 
     async def connect_tcp(
@@ -65,7 +105,8 @@ class Egress(httpcore2.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in dict.fromkeys(addresses):
             try:
-                return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+                stream = await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+                return BoundedStream(stream)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise httpcore2.ConnectError(f"{host} does not accept connections on port {port}") from failure
@@ -79,11 +120,25 @@ class Egress(httpcore2.AsyncNetworkBackend):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_system(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(
-                self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
+            # Whoever gives up leaves the question to the others: its thread is taken until there is an answer anyway.
+            found = await asyncio.shield(self._answer(host, port))
         except (OSError, UnicodeError) as error:
             raise NoSuchHostError(f"the name {host} leads to no address") from error
         return [str(entry[4][0]) for entry in found]
+
+    def _answer(self, host: str, port: int) -> asyncio.Future[list[Any]]:
+        """One question for all who ask at once: one name that is never answered takes one thread, not all of them."""
+        asked = self._asked.get((host, port))
+        if asked is None:
+            asked = asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            )
+            self._asked[host, port] = asked
+            asked.add_done_callback(lambda answered: self._forget(host, port, answered))
+        return asked
+
+    def _forget(self, host: str, port: int, answered: asyncio.Future[list[Any]]) -> None:
+        del self._asked[host, port]
+        if not answered.cancelled():
+            answered.exception()  # looked at, also when nobody waits for it any more

@@ -62,7 +62,8 @@ class Recorded:
 
 
 # Endpoints with something pending, by jumps in the partial index; then the first few of each that nothing earlier of
-# their resource holds back. `room` is how many more an endpoint may have under way.
+# their resource holds back. `room` is how many more an endpoint may have under way. `turn`: the how manieth under way
+# of its organization it would be; organizations that have few come first, and none takes all there is.
 _DUE = """
 WITH RECURSIVE busy(id) AS (
     (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
@@ -71,14 +72,23 @@ WITH RECURSIVE busy(id) AS (
             WHERE d.status = 'pending' AND d.endpoint_id > busy.id ORDER BY d.endpoint_id LIMIT 1)
     FROM busy WHERE busy.id IS NOT NULL
 ),
+taken AS (
+    SELECT e.id, e.organization_id, given.count
+    FROM unnest(:endpoints, CAST(:counts AS integer[])) AS given(id, count)
+    JOIN webhook_endpoints e ON e.id = given.id
+),
 wanted AS (
-    SELECT e.id, e.status,
+    SELECT e.id, e.status, e.organization_id,
            (CASE WHEN e.first_failure_at IS NULL THEN :most ELSE :few END) - coalesce(taken.count, 0) AS room
     FROM busy
     JOIN webhook_endpoints e ON e.id = busy.id
-    LEFT JOIN unnest(:endpoints, CAST(:counts AS integer[])) AS taken(id, count) ON taken.id = e.id
+    LEFT JOIN taken ON taken.id = e.id
 )
-SELECT due.id
+SELECT fair.id
+FROM (
+SELECT due.id, due.sequence,
+       coalesce((SELECT sum(count) FROM taken WHERE taken.organization_id = wanted.organization_id), 0)
+           + row_number() OVER (PARTITION BY wanted.organization_id ORDER BY due.sequence) AS turn
 FROM wanted
 CROSS JOIN LATERAL (
     SELECT d.id, d.sequence
@@ -97,7 +107,9 @@ CROSS JOIN LATERAL (
     LIMIT wanted.room
 ) due
 WHERE wanted.room > 0
-ORDER BY due.sequence
+) fair
+WHERE fair.turn <= :free
+ORDER BY fair.turn, fair.sequence
 LIMIT :free
 """
 _WHOLE = (
@@ -138,13 +150,13 @@ class WebhookClaims:
     async def claim(
         self, taken: Mapping[UUID, int], *, most: int, few: int, free: int, window: int | None
     ) -> list[Claim]:
-        """Take first attempts that are due, the oldest first.
+        """Take first attempts that are due: fairly among organizations, of each the oldest first.
 
         Args:
             taken: how many we have under way, by endpoint.
             most: how many an endpoint may have under way with us.
             few: the same for one whose last attempt failed.
-            free: how many at most.
+            free: how many at most, and what an organization may have under way with us.
             window: how far to look into an endpoint's queue; None: to its end.
         """
         parameters = {

@@ -32,10 +32,10 @@ class WebhookFanOut:
         waiting = select(Event.id).where(Event.fanned_out_at.is_(None)).order_by(Event.sequence).limit(limit)
         ids = (await self._session.scalars(waiting)).all()
         if ids:
-            rows = [
-                dict(row)
-                for row in (await self._session.execute(wanted(Trigger.EVENT).where(Event.id.in_(ids)))).mappings()
-            ]
+            # Locked, so that whoever deletes an endpoint comes before this or after it, and not between.
+            asking = wanted(Trigger.EVENT).with_for_update(read=True, key_share=True, of=WebhookEndpoint)
+            found = await self._session.execute(asking.where(Event.id.in_(ids)))
+            rows = [dict(row) for row in found.mappings()]
             if rows:
                 await self._session.execute(insert(WebhookDelivery), [{"id": new_id(), **row} for row in rows])
             await self._session.execute(update(Event).where(Event.id.in_(ids)).values(fanned_out_at=func.now()))

@@ -21,6 +21,17 @@ class WebhookHealth:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
+    async def lock(self, endpoint_ids: Iterable[UUID], failed: Iterable[UUID]) -> None:
+        """Before their deliveries are written: whoever disables or deletes one locks it before those, too.
+
+        In another order the two would wait for each other. `failed`: those among them that are written to for sure.
+        """
+        mine = select(WebhookEndpoint.id).order_by(WebhookEndpoint.id)
+        written = WebhookEndpoint.first_failure_at.is_not(None) | WebhookEndpoint.id.in_(sorted(failed))
+        here = mine.where(WebhookEndpoint.id.in_(sorted(endpoint_ids)))
+        await self._session.execute(here.where(written).with_for_update(key_share=True))
+        await self._session.execute(here.with_for_update(read=True, key_share=True))
+
     async def succeeded(self, endpoint_ids: Iterable[UUID]) -> None:
         """They answered well: what failed before is forgotten."""
         await self._session.execute(

@@ -48,6 +48,8 @@ def test_a_pause_is_near_the_schedule_and_never_less_than_asked(attempts, chance
         ("soon", None),
         ("-5", None),
         ("99999999999999999999", None),
+        ("Fri, 02 Jan 99999999999999999999 03:05:05 GMT", None),
+        ("Fri, 02 Jan 2026 03:05:05 +99999999999999999999", None),
         ("", None),
     ],
 )

@@ -2,21 +2,27 @@
 
 import asyncio
 import hmac
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 import standardwebhooks
 import svix
+from sqlalchemy import select, text, update
 
+from events.courier import Courier, record
 from events.dispatcher import PER_FAILING_ENDPOINT
+from events.egress import Egress
+from events.sender import Sender
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
-from storage.models import Event, WebhookEndpoint
+from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.webhook_claims import WebhookClaims
 from storage.repositories.webhook_fanout import WebhookFanOut
+from storage.repositories.webhook_health import WebhookHealth
 from tests.support.receiver import Receiver, Reply
 from tests.support.waiting import until
-from tests.support.webhooks import SEALER, Scene, new_secret, relay
+from tests.support.webhooks import LOOPBACK, SEALER, Scene, new_secret, relay
 
 
 @pytest.fixture
@@ -90,6 +96,27 @@ async def test_a_dead_endpoint_delays_nobody_and_holds_few_places(scene, databas
         dead = [request for request in receiver.received if request.path == "/dead"]
         assert len(dead) == PER_FAILING_ENDPOINT
         never.set()
+
+
+async def test_an_organization_with_many_slow_endpoints_leaves_room_for_others(scene, receiver):
+    """Endpoints that answer well, but slowly, are not failing: each may have many requests under way."""
+    other = await Scene.make(scene.sessions)
+    slow = [(await scene.endpoint(receiver.url())).id for _ in range(3)]
+    good = (await other.endpoint(receiver.url())).id
+    for _ in range(10):
+        await scene.event()
+    for _ in range(3):
+        await other.event()
+    async with scene.sessions() as session:
+        await session.execute(update(WebhookDelivery).values(status="exhausted"))  # what other tests have left
+        await WebhookFanOut(session).fan_out(limit=500)
+        for under_way, wanted in ({}, 27), ({slow[0]: 10}, 20), ({slow[0]: 10, slow[1]: 10}, 10), ({good: 30}, 30):
+            claims = await WebhookClaims(session).claim(under_way, most=30, few=2, free=30, window=500)
+            taken = Counter(claim.organization_id for claim in claims)
+            others = 0 if good in under_way else 3
+            assert (taken[other.organization_id], taken[scene.organization_id]) == (others, wanted)
+            await session.execute(update(WebhookDelivery).values(locked_until=None))
+        await session.rollback()
 
 
 async def test_a_later_event_of_the_same_resource_waits_for_the_earlier_one(scene, database_url, receiver):
@@ -174,6 +201,64 @@ async def test_during_a_rotation_both_secrets_verify(scene, database_url, receiv
         library.Webhook(new).verify(after.body, dict(after.headers))
         with pytest.raises(error):
             library.Webhook(old).verify(after.body, dict(after.headers))
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_endpoint_is_disabled_while_answers_are_written_down(scene, database_url, receiver, status):
+    """Both lock the endpoint before its deliveries; in another order they would wait for each other."""
+    receiver.answer = lambda _: Reply(status)
+    endpoint = await scene.endpoint(receiver.url(), first_failure_at=now())
+    await scene.event()
+    async with relay(scene.sessions, database_url):
+        await scene.until(endpoint.id, "succeeded" if status == 200 else "failed")
+    async with transaction(scene.sessions) as session:
+        again = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id)
+        await session.execute(again.values(status="failed", attempts=1))
+        [row] = await session.scalars(select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id))
+    async with transaction(scene.sessions) as session:
+        claim = await WebhookClaims(session).retry(row.id, 2)
+    sender = Sender(Egress(LOOPBACK))
+    result = await Courier(sender, SEALER).attempt(claim)
+    await sender.close()
+
+    async def written() -> None:
+        async with transaction(scene.sessions) as session:
+            await record(session, [result])
+
+    async with transaction(scene.sessions) as session:
+        await session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True)
+        writing = asyncio.create_task(written())
+        await waiting_for_a_lock(scene.sessions)
+        await WebhookHealth(session).give_up(endpoint.id)
+    await writing
+    [row] = await scene.deliveries(endpoint.id)
+    assert (row.status, row.attempts) == ("exhausted", 1)
+
+
+async def test_an_endpoint_deleted_at_that_moment_does_not_hold_up_the_fan_out(scene, receiver):
+    gone, other = [await scene.endpoint(receiver.url()) for _ in range(2)]
+    await scene.event()
+
+    async def fan_out() -> None:
+        async with transaction(scene.sessions) as session:
+            await WebhookFanOut(session).fan_out(limit=500)
+
+    async with transaction(scene.sessions) as session:
+        row = await session.get_one(WebhookEndpoint, gone.id, with_for_update=True)
+        working = asyncio.create_task(fan_out())
+        await waiting_for_a_lock(scene.sessions)
+        await session.delete(row)
+    await working
+    assert len(await scene.deliveries(other.id)) == 1
+
+
+async def waiting_for_a_lock(sessions):
+    waits = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10), sessions() as session:
+        while not await session.scalar(waits):
+            await session.rollback()
 
 
 async def test_410_disables_the_endpoint_and_tells_the_others(scene, database_url, receiver):

@@ -2,7 +2,10 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
 
@@ -12,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
-from events.egress import Egress
+from events.egress import RESOLVERS, Egress
 from events.sender import Sender
 from runtime.ids import now
 from tests.support.receiver import Receiver, Reply
@@ -116,6 +119,43 @@ async def test_only_the_beginning_of_an_answer_is_read_and_nothing_is_unpacked(s
     answer = await senders().post(receiver.url(), {}, b"{}")
     assert answer.status == 200
     assert len(answer.body) <= 4096
+
+
+@pytest.mark.parametrize("part", [b"HTTP/1.1 100 Continue\r\n\r\n", b"1;" + b"x" * 9000 + b"\r\na\r\n"])
+async def test_an_answer_that_never_ends_is_not_read_for_long(senders, part):
+    async def flood(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"" if part.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(part * (65536 // len(part)))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        answer = await senders().post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {}, b"{}")
+    assert answer.error == "the connection broke: the answer is larger than 128 KiB"
+
+
+async def test_names_that_nobody_answers_for_leave_threads_for_other_names(senders, receiver, monkeypatch):
+    answered = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def resolver(host, *rest, **options):
+        if host == "never.test":
+            answered.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return look_up("127.0.0.1", *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    sender = senders()
+    stuck = [asyncio.create_task(sender.post("http://never.test/", {}, b"{}")) for _ in range(RESOLVERS)]
+    await asyncio.sleep(0)  # they have asked
+    answer = await sender.post(f"http://good.test:{receiver.port}/", {}, b"{}")
+    assert answer.status == 204
+    answered.set()
+    assert {"leads to no address" in (await one).error for one in stuck} == {True}
 
 
 async def test_private_answers_are_left_out_and_text_is_storable(senders, receiver):

@@ -16,7 +16,7 @@ from api.labels import unique_suffix
 from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
-from api.projects import refuse_deleted
+from api.projects import refuse_deleted, refuse_inactive
 from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
 from domain.errors import DeliveryError
 from domain.repository_url import parse_repository_url
@@ -72,6 +72,7 @@ async def create_project(
 
     async def create(session: AsyncSession) -> Response:
         organization = await OrganizationRepository(session, principal.tenant).get(org_id, lock=True)
+        refuse_inactive(organization)
         values = {
             "id": new_id(),
             "organization_id": org_id,

@@ -84,6 +84,8 @@ async def test_in_a_suspended_organization_nothing_goes_live(platform, caller):
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "INVALID_STATE"
     assert "suspended" in refused.json()["error"]["message"]
+    project = {"name": "More", "slug": "more", "repository_url": "https://git.example.com/acme/more"}
+    assert (await stopped.developer.post(f"/organizations/{stopped.org['id']}/projects", project)).status_code == 400
 
 
 async def test_temporal_being_away_does_not_break_the_promise(world, path, operations):

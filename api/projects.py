@@ -48,7 +48,8 @@ def refuse_inactive(organization: Organization) -> None:
     """Raise `ConflictError(INVALID_STATE)` for an organization that is suspended or inactive: nothing new goes live."""
     if organization.status != OrganizationStatus.ACTIVE:
         raise ConflictError(
-            f"the organization is {organization.status}; only active ones make projects, build and deploy: ask the platform's admin",
+            f"the organization is {organization.status}; only active ones make projects, build and deploy: "
+            "ask the platform's admin",
             code=ErrorCode.INVALID_STATE,
             details={"state": organization.status, "organization_id": str(organization.id)},
         )

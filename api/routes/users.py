@@ -17,7 +17,7 @@ router = APIRouter(tags=["Users"])
 
 @router.get("/users/me", summary="Who am I", response_model=Envelope[MeView])
 async def get_me(request: Request, parts: AppParts, principal: Authenticated) -> Response:
-    """The user of these credentials, their organizations, and what the credentials carry."""
+    """The user of these credentials, their organizations (of an API key: its own), and what the credentials carry."""
     async with transaction(parts.sessions) as session:
         view = await Me(session, principal).view()
     return reply(request, view)
@@ -33,7 +33,7 @@ async def change_me(
     precondition: Precondition,
     body: MePatch,
 ) -> Response:
-    """Name and password. A new password ends all of your tokens, these credentials too: log in again."""
+    """Name and password, not with an API key. A new password ends all of your tokens, these too: log in again."""
 
     async def carry_out(session: AsyncSession) -> Response:
         return reply(request, await Me(session, principal).change(body, precondition, parts.passwords))

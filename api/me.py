@@ -37,9 +37,11 @@ class Me:
         """Another name, another password. All tokens that were issued before a new password are refused.
 
         Raises:
-            ForbiddenError: it is no user of ours.
+            ForbiddenError: it is no user of ours, or an API key: other organizations would see what one's key changed.
             InvalidRequestError: the present password is missing or another one.
         """
+        if self._principal.is_key:
+            raise ForbiddenError("an API key does not change whoever made it; use an access token")
         user = await self._user(lock=True)
         if user is None:
             raise ForbiddenError("only users can change themselves here; these credentials are not those of one")
@@ -60,6 +62,8 @@ class Me:
 
     async def _view(self, user: User | None) -> MeView:
         memberships = [] if user is None else await MembershipRepository(self._session, PLATFORM).of_user(user.id)
+        if self._principal.is_key:  # it is handed to others of its organization, whom other memberships do not concern
+            memberships = [one for one in memberships if one.organization_id == self._principal.organization_id]
         ids = [membership.organization_id for membership in memberships]
         organizations = await OrganizationRepository(self._session, PLATFORM).several(ids) if ids else []
         by_id = {organization.id: organization for organization in organizations}

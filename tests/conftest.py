@@ -57,7 +57,13 @@ def postgres(short_dir: Path) -> Iterator[Postgres]:
         short_dir,
         short_dir,
         log,
-        configuration={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
+        configuration={
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            # Whose connecting was cancelled keeps a socket until it is collected; no database is dropped meanwhile.
+            "authentication_timeout": "10s",
+        },
     )
     server.prepare()
     server.clear()

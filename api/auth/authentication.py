@@ -8,13 +8,11 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
 from api import actors
-from api.auth.principal import Principal
+from api.auth.principal import KEY_CREDENTIAL, Principal
 from api.errors import UnauthenticatedError
 from api.parts import AppParts, Parts
 from domain.api_keys import lower
 from domain.errors import DeliveryError
-
-KEY_CREDENTIAL = "key:"
 
 
 @dataclass(frozen=True)

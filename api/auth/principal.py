@@ -7,6 +7,8 @@ from domain.access import Role, Scope
 from domain.errors import ForbiddenError
 from storage.tenancy import PLATFORM, Tenant
 
+KEY_CREDENTIAL = "key:"
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -32,6 +34,11 @@ class Principal:
     def is_platform_admin(self) -> bool:
         """Above all organizations."""
         return self.role is Role.PLATFORM_ADMIN
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it showed an API key: that is one organization's, whoever made it."""
+        return self.credential.startswith(KEY_CREDENTIAL)
 
     @property
     def tenant(self) -> Tenant:

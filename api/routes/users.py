@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.authentication import KEY_CREDENTIAL
 from api.auth.permissions import Authenticated
 from api.commands import Idempotent
 from api.envelope import Envelope, reply
@@ -11,7 +10,6 @@ from api.etags import Precondition
 from api.me import Me
 from api.parts import AppParts
 from api.schemas.users import MePatch, MeView
-from domain.errors import ForbiddenError
 from storage.engine import transaction
 
 router = APIRouter(tags=["Users"])
@@ -19,7 +17,7 @@ router = APIRouter(tags=["Users"])
 
 @router.get("/users/me", summary="Who am I", response_model=Envelope[MeView])
 async def get_me(request: Request, parts: AppParts, principal: Authenticated) -> Response:
-    """The user of these credentials, their organizations, and what the credentials carry."""
+    """The user of these credentials, their organizations (of an API key: its own), and what the credentials carry."""
     async with transaction(parts.sessions) as session:
         view = await Me(session, principal).view()
     return reply(request, view)
@@ -35,12 +33,7 @@ async def change_me(
     precondition: Precondition,
     body: MePatch,
 ) -> Response:
-    """Name and password. A new password ends all of your tokens, these credentials too: log in again.
-
-    An API key changes nothing here: it is for what its scopes name.
-    """
-    if principal.credential.startswith(KEY_CREDENTIAL):
-        raise ForbiddenError("an API key cannot change who made it; log in, and send an access token")
+    """Name and password, not with an API key. A new password ends all of your tokens, these too: log in again."""
 
     async def carry_out(session: AsyncSession) -> Response:
         return reply(request, await Me(session, principal).change(body, precondition, parts.passwords))

@@ -5,13 +5,18 @@ An id in the body of a new route needs one in `REFERENCES`.
 """
 
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from domain.access import Scope
+from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import Caller, World
+from tests.api.people import joined
 
 Filler = Callable[["Owner"], Awaitable[str]]
+READ = Scope.PROJECTS_READ.value
 
 
 @dataclass
@@ -68,15 +73,11 @@ async def _feature(owner: Owner) -> str:
 
 
 async def _test_case(owner: Owner) -> str:
-    steps = [{"step_number": 1, "action": "look", "expected_result": "seen"}]
-    body = {"name": "It holds", "description": "d", "steps": steps, "expected_result": "seen"}
-    return await owner.create(f"/features/{await owner.own('feature_id')}/tests", body)
+    return await owner.create(f"/features/{await owner.own('feature_id')}/tests", CASE)
 
 
 async def _test_result(owner: Owner) -> str:
-    counts = {"assertions_run": 1, "assertions_passed": 1, "assertions_failed": 0}
-    body = {"status": "passed", "duration_ms": 1, **counts}
-    return await owner.create(f"/testcases/{await owner.own('testcase_id')}/results", body)
+    return await owner.create(f"/testcases/{await owner.own('testcase_id')}/results", RESULT)
 
 
 async def _organization(owner: Owner) -> str:
@@ -86,6 +87,23 @@ async def _organization(owner: Owner) -> str:
 async def _environment(owner: Owner) -> str:
     await owner.own("build_id")
     return "dev"
+
+
+async def _member(owner: Owner) -> str:
+    org, number = await owner.own("org_id"), owner.number()
+    return str((await joined(owner.admin, org, f"member-{number}-of-{org}@example.com"))["id"])
+
+
+def _inside(path: str, body: Mapping[str, Any] | None = None) -> Filler:
+    """Something that is made at a path below those of its parents; a `#` in the body becomes a new number."""
+
+    async def make(owner: Owner) -> str:
+        parents = {name: await owner.own(name) for name in re.findall(r"{(\w+)}", path)}
+        number = str(owner.number())
+        values = {name: v.replace("#", number) if isinstance(v, str) else v for name, v in (body or {}).items()}
+        return await owner.create(path.format(**parents), values if body else None)
+
+    return make
 
 
 def _delivered(part: str) -> Filler:
@@ -110,6 +128,17 @@ FILLERS: Mapping[str, Filler] = {
     "deployment_id": _delivered("deployment_id"),
     "operation_id": _delivered("operation_id"),
     "name": _environment,
+    "user_id": _member,
+    "invitation_id": _inside("/organizations/{org_id}/invitations", {"email": "#@example.com", "role": "viewer"}),
+    "service_account_id": _inside("/organizations/{org_id}/service-accounts", {"name": "CI #", "role": "developer"}),
+    "client_id": _inside(
+        "/organizations/{org_id}/clients",
+        {"name": "Board #", "type": "confidential", "redirect_uris": ["https://b.example.com/"], "scopes": [READ]},
+    ),
+    "key_id": _inside("/organizations/{org_id}/api-keys", {"name": "ci #", "scopes": [READ]}),
+    "secret_id": _inside("/projects/{project_id}/secrets", {"name": "TOKEN_#", "value": "not for others"}),
+    "webhook_id": _inside("/organizations/{org_id}/webhooks", {"url": "https://hooks.example.com/#"}),
+    "delivery_id": _inside("/organizations/{org_id}/webhooks/{webhook_id}/ping"),
 }
 
 # Parameters that name something inside of their parent: another organization's word is one of one's own.
@@ -118,4 +147,5 @@ SCOPED = frozenset({"name"})
 # Fields of bodies that name a row: what they name (a path parameter), or why nothing is looked up by them.
 REFERENCES: Mapping[str, str] = {
     "developer_id": "free: any person's id, shown and never looked up",
+    "project_id": "project_id",
 }

@@ -3,10 +3,16 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
+
+from runtime.ids import now
+
+# Bodies with moments that must not be long ago.
+DATED: Mapping[str, Any] = {"replay_events": {"since": f"{now() - timedelta(hours=1):%FT%TZ}"}}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,11 @@ class Route:
         return not self.operation.get("security")
 
     @property
+    def permissions(self) -> list[str]:
+        """Those of which it asks for any one."""
+        return list(self.operation.get("x-permissions", ()))
+
+    @property
     def is_list(self) -> bool:
         """Whether it answers pages."""
         return "cursor" in self.queries
@@ -45,7 +56,9 @@ class Route:
 
     @cached_property
     def body(self) -> Any:
-        """The document's own example of its body; None: it takes none."""
+        """The document's own example of its body, unless time has made it a wrong one; None: it takes none."""
+        if self.name in DATED:
+            return DATED[self.name]
         content = self.operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content is None:
             return None

@@ -14,8 +14,8 @@ from domain.audit import MAX_CHANGES, MAX_VALUE, difference, is_secret, noun_of
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, AuditLink, Client, IdempotencyKey
+from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import make_world
-from tests.api.test_access import CASE, RESULT
 
 API = Path(__file__).resolve().parents[2] / "api"
 

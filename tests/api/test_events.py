@@ -14,8 +14,8 @@ from storage.engine import transaction
 from storage.models import Build, Deployment, Event, Feature, Operation
 from storage.models.base import columns_of
 from storage.repositories.event_writer import EventWriter
+from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import make_world
-from tests.api.test_access import CASE, RESULT
 
 REPORT = {"version_tag": "8.0.0", "git_branch": "main", "git_commit_hash": "abc123d", "tests_passed": 4}
 

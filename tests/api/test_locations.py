@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import BASE_URL
-from tests.api.test_access import CASE, RESULT
 from tests.api.test_clients import APPLICATION
 
 WISH = {"title": "More", "description": "d", "acceptance_criteria": ["a"]}

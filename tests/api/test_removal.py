@@ -12,8 +12,8 @@ from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Environment, Operation, Release, Route, RoutingGeneration
 from storage.repositories.routing import RoutingRepository
+from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import Caller, World, make_world
-from tests.api.test_access import CASE, RESULT
 
 BODY = {"version_tag": "9.0.0", "git_branch": "main", "environment": "dev"}
 REPORT = {"version_tag": "9.0.1", "git_branch": "main", "git_commit_hash": "abc123d"}

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from tests.api.test_access import CASE, RESULT
+from tests.api.bodies import CASE, RESULT
 from tests.api.test_clients import APPLICATION
 
 ROWS = 4

@@ -8,15 +8,21 @@ from domain.access import GRANTS, MemberRole, Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import IdempotencyKey, User
+from tests.api.callers import by_key
+from tests.api.oauth.conftest import eventually
 from tests.api.people import PASSWORD, as_member, joined, organization, revoked, stored
 from tests.api.test_errors import check_error
 
 NEW = "a better battery staple"
 
 
+async def _is_refused(somebody) -> bool:
+    return (await somebody.get("/users/me")).status_code == 401
+
+
 @pytest.fixture(scope="module")
 async def org(platform):
-    return await organization(platform, "selves")
+    return await organization(platform, "selves", max_users=50)
 
 
 async def test_a_user_sees_who_they_are_and_what_their_token_carries(platform, caller, org, other_world):
@@ -37,6 +43,18 @@ async def test_who_is_no_user_of_ours_is_told_what_the_token_says(caller, org):
     me = (await robot.get("/users/me")).json()["data"]
     assert (me["subject"], me["user"], me["memberships"]) == (robot.subject, None, [])
     check_error(await robot.patch("/users/me", {"name": "x"}), 403, "AUTHORIZATION_DENIED")
+
+
+async def test_a_key_tells_of_its_own_organization_and_changes_nobody(app, platform, caller, org, other_world):
+    """It is handed to others of its organization, whom the maker's places elsewhere do not concern."""
+    member = await joined(platform, org, "maker@example.com", "admin")
+    await joined(platform, other_world.org["id"], "maker@example.com", "viewer")
+    key = await by_key(app, as_member(caller, member), org)
+    me = (await key.http.get("/users/me")).json()["data"]
+    assert (me["subject"], me["user"]["id"]) == (member["id"], member["id"])
+    assert [place["organization_id"] for place in me["memberships"]] == [org]
+    check_error(await key.http.patch("/users/me", json={"name": "x"}), 403, "AUTHORIZATION_DENIED")
+    assert (await as_member(caller, member).get("/users/me")).json()["data"]["user"]["name"] == "Ada Lovelace"
 
 
 async def test_a_user_changes_their_name(platform, caller, rows, org):
@@ -70,7 +88,8 @@ async def test_a_new_password_needs_the_old_one_and_ends_all_tokens(*, app, plat
     changed = await me.patch("/users/me", body, headers=key)
     assert changed.status_code == 200, changed.text
     assert (member["id"], None) in await revoked(rows)
-    again = await me.patch("/users/me", body, headers=key)
+    await eventually(lambda: _is_refused(me))
+    again = await as_member(caller, member).patch("/users/me", body, headers=key)
     assert again.headers["idempotent-replayed"] == "true"
     async with transaction(rows) as session:
         stored_hash = await session.scalar(select(User.password_hash).where(User.email == "password@example.com"))

@@ -13,7 +13,7 @@ from api.auth.authentication import authenticate
 from api.auth.key_uses import KeyUses
 from api.auth.keyring import Keyring
 from api.auth.outside import OutsideIssuer
-from api.auth.permissions import documented_schemes
+from api.auth.permissions import asks_who
 from api.auth.refused import Refused
 from api.auth.tokens import TokenVerifier
 from api.auth.watch import TrustWatch
@@ -126,11 +126,12 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations),
+        # Spans are made by the worker (runtime/telemetry.py); FastAPI would look for a provider at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
-    guarded = [*documented_schemes, Depends(known_query)]
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
+        app.include_router(router, prefix=PREFIX, dependencies=[Depends(known_query)], responses=ERRORS)
     for router in OPEN_ROUTERS:
         app.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
     app.include_router(health.router)
@@ -140,7 +141,7 @@ def create_app(
     app.include_router(people.router)
     docs.install(app)
     served.install(app)
-    errors.install(app, authenticate)
+    errors.install(app, authenticate, asks_who)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)
     app.add_middleware(AddressGuard)

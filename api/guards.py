@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth.permissions import Authenticated
+from api.auth.authentication import authenticate
 from api.envelope import Fault
 from api.errors import InvalidRequestError, error_response
 from domain.errors import ErrorCode, NotFoundError
@@ -59,8 +59,9 @@ class HeadAsGet:
         await self.app({**scope, "method": "GET"}, gone_when_ended, send_head)
 
 
-async def known_query(request: Request, _: Authenticated) -> None:
+async def known_query(request: Request) -> None:
     """As `plain_query`, for those whom we know; strangers hear of their credentials first."""
+    await authenticate(request, request.app.state.parts)
     await plain_query(request)
 
 

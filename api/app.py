@@ -63,6 +63,7 @@ from api.routes import (
     webhook_deliveries,
     webhooks,
 )
+from api.shortcuts import shortcuts
 from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
@@ -71,7 +72,7 @@ from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
-from storage.engine import Sessions, create_engine, create_sessions
+from storage.engine import Sessions, create_engine, create_reads, create_sessions
 from storage.listen import Listener
 from storage.repositories import api_keys as keys_of_organizations
 from storage.repositories import revocations
@@ -102,6 +103,8 @@ ROUTERS = (
     webhooks.router,
     webhook_deliveries.router,
 )
+# These have a shorter way (see `api.shortcuts`).
+POLLED = (operations.get_operation, deployments.get_deployment)
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
@@ -130,6 +133,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
+    app.router.routes.extend(shortcuts(POLLED, ROUTERS, PREFIX))
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX, dependencies=[Depends(known_query)], responses=ERRORS)
     for router in OPEN_ROUTERS:
@@ -164,7 +168,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
-        sessions = create_sessions(engine)
+        sessions, reads = create_sessions(engine), create_reads(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(sessions))
         keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
@@ -176,8 +180,8 @@ def _lifespan(
             sessions=sessions,
             operations=reach,
             progress=progress,
-            watch=Watch(sessions, progress),
-            deployments=DeploymentReader(sessions),
+            watch=Watch(reads, progress),
+            deployments=DeploymentReader(reads),
             keys=keys,
             key_uses=key_uses,
             addresses=addresses,

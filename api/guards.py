@@ -117,7 +117,7 @@ def _refusal(scope: Scope) -> Response | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         message = f"the headers are larger than {MAX_HEADERS} bytes together"
         return error_response(Request(scope), 431, ErrorCode.PAYLOAD_TOO_LARGE, message)
-    if (name := _unreadable(query)) is not None:
+    if query and (name := _unreadable(query)) is not None:
         fault = Fault(field=name, message="must be UTF-8 without NUL", pointer=None, code="encoding_invalid")
         message = "Invalid request parameters"
         return error_response(Request(scope), 400, ErrorCode.VALIDATION_ERROR, message, details=[fault])

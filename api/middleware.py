@@ -15,7 +15,7 @@ from api.addresses import Addresses
 from api.envelope import JSON
 from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
-from runtime.ids import new_id
+from runtime.ids import new_id_text
 from runtime.log_lines import LineLog
 from runtime.logging import get_logger
 
@@ -27,6 +27,7 @@ BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+ANNOUNCING = frozenset({b"content-length", b"transfer-encoding"})
 FORMS = "/oauth/"
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
@@ -85,8 +86,12 @@ class BodyGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        bodiless = scope["method"] not in WITH_BODY
+        if bodiless and not any(name in ANNOUNCING for name, _ in scope["headers"]):  # cheap, as most requests are that
+            await self.app(scope, receive, send)
+            return
         request = Request(scope, receive)
-        if scope["method"] not in WITH_BODY and not _announces_body(request):
+        if bodiless and not _announces_body(request):
             await self.app(scope, receive, send)
             return
         try:
@@ -128,7 +133,7 @@ class Overload:
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """The first one given, if it is fit for one; else one of ours."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"").decode("latin-1")
-    return given if _ID.fullmatch(given) else f"req-{new_id()}"
+    return given if _ID.fullmatch(given) else f"req-{new_id_text()}"
 
 
 def _declared(request: Request) -> int:

@@ -2,8 +2,8 @@
 
 FastAPI looks through routers twice, and walks the tree of dependencies and parameters at every request; that takes
 longer than everything else about such a request. What a shortcut needs is known at the start: it calls the very same
-dependencies and the very same function, in the same order; who asks is checked by the dependency that grants. A request with more to it (a query, a header that the route
-reads, an id that is spelled otherwise) goes the long way.
+dependencies and the very same function. A request with more to it (a query, a header that the route reads, an id in
+capitals) goes the long way.
 """
 
 import re

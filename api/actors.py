@@ -3,10 +3,8 @@
 A context variable and not an argument: every route of the API changes rows, and what none passes on none can forget.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from api.auth.principal import Principal
 
@@ -14,7 +12,7 @@ MAX_WORD = 255
 MAX_ADDRESS = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something, as the audit log tells it.
 
@@ -39,18 +37,22 @@ def current() -> Actor:
     return _acting.get()
 
 
-@contextmanager
-def acting(address: str | None, request_id: str) -> Iterator[None]:
+class acting:  # noqa: N801 - a context manager, spelled as its callers read it
     """Around a request: nobody known acts, until `identify`."""
-    actor = Actor("anonymous", address=address and address[:MAX_ADDRESS], request_id=request_id[:MAX_WORD])
-    token = _acting.set(actor)
-    try:
-        yield
-    finally:
-        _acting.reset(token)
+
+    def __init__(self, address: str | None, request_id: str) -> None:
+        self._actor = Actor("anonymous", None, address and address[:MAX_ADDRESS], request_id[:MAX_WORD])
+
+    def __enter__(self) -> None:
+        self._token = _acting.set(self._actor)
+
+    def __exit__(self, *_: object) -> None:
+        _acting.reset(self._token)
 
 
 def identify(principal: Principal) -> None:
     """From here on this request is the principal's."""
+    known = _acting.get()
     subject, credential = principal.subject[:MAX_WORD], principal.credential[:MAX_WORD] or None
-    _acting.set(replace(_acting.get(), subject=subject, credential=credential))
+    if (known.subject, known.credential) != (subject, credential):  # asked for more than once in a request
+        _acting.set(Actor(subject, credential, known.address, known.request_id))

@@ -13,7 +13,7 @@ from api.auth.authentication import authenticate
 from api.auth.key_uses import KeyUses
 from api.auth.keyring import Keyring
 from api.auth.outside import OutsideIssuer
-from api.auth.permissions import documented_schemes
+from api.auth.permissions import asks_who
 from api.auth.refused import Refused
 from api.auth.tokens import TokenVerifier
 from api.auth.watch import TrustWatch
@@ -63,6 +63,7 @@ from api.routes import (
     webhook_deliveries,
     webhooks,
 )
+from api.shortcuts import shortcuts
 from api.version import PREFIX
 from api.versioning import DeprecationHeaders, mark
 from api.watching import Watch
@@ -71,7 +72,7 @@ from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
-from storage.engine import Sessions, create_engine, create_sessions
+from storage.engine import Sessions, create_engine, create_reads, create_sessions
 from storage.listen import Listener
 from storage.repositories import api_keys as keys_of_organizations
 from storage.repositories import revocations
@@ -102,6 +103,8 @@ ROUTERS = (
     webhooks.router,
     webhook_deliveries.router,
 )
+# These have a shorter way (see `api.shortcuts`).
+POLLED = (operations.get_operation, deployments.get_deployment)
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)
 # Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
@@ -126,11 +129,13 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations),
+        # Spans are made by the worker (runtime/telemetry.py); FastAPI would look for a provider at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
-    guarded = [*documented_schemes, Depends(known_query)]
+    app.router.routes.extend(shortcuts(POLLED, ROUTERS, PREFIX))
     for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=guarded, responses=ERRORS)
+        app.include_router(router, prefix=PREFIX, dependencies=[Depends(known_query)], responses=ERRORS)
     for router in OPEN_ROUTERS:
         app.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
     app.include_router(health.router)
@@ -140,7 +145,7 @@ def create_app(
     app.include_router(people.router)
     docs.install(app)
     served.install(app)
-    errors.install(app, authenticate)
+    errors.install(app, authenticate, asks_who)
     app.add_middleware(BodyGuard)
     app.add_middleware(Overload)
     app.add_middleware(AddressGuard)
@@ -163,7 +168,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
-        sessions = create_sessions(engine)
+        sessions, reads = create_sessions(engine), create_reads(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(sessions))
         keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
@@ -175,8 +180,8 @@ def _lifespan(
             sessions=sessions,
             operations=reach,
             progress=progress,
-            watch=Watch(sessions, progress),
-            deployments=DeploymentReader(sessions),
+            watch=Watch(reads, progress),
+            deployments=DeploymentReader(reads),
             keys=keys,
             key_uses=key_uses,
             addresses=addresses,

@@ -72,12 +72,17 @@ class UnauthenticatedError(CallerError):
         self.challenge = 'Bearer realm="delivery-engine"' + (', error="invalid_token"' if token_was_given else "")
 
 
-def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[object]]) -> None:
+def install(
+    app: FastAPI,
+    authenticate: Callable[[Request, Any], Awaitable[object]],
+    asks_who: Callable[[Dependant], bool],
+) -> None:
     """Teach an application to answer every error in the envelope.
 
     Args:
         app: the application.
         authenticate: who makes a request; FastAPI reads the body first, but strangers hear nothing about theirs.
+        asks_who: whether a route is for those only whom we know.
     """
 
     async def on_schema_fault(request: Request, error: Exception) -> Response:
@@ -90,7 +95,8 @@ def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[objec
         return (await stranger(request) if broken else None) or await _on_http_exception(request, error)
 
     async def stranger(request: Request) -> Response | None:
-        if not _asks_who(request, authenticate):
+        dependant = getattr(request.scope.get("route"), "dependant", None)
+        if dependant is not None and not asks_who(dependant):  # an address that is no route of ours asks, too
             return None
         try:
             await authenticate(request, request.app.state.parts)
@@ -101,16 +107,6 @@ def install(app: FastAPI, authenticate: Callable[[Request, Any], Awaitable[objec
     app.add_exception_handler(DeliveryError, _on_delivery_error)
     app.add_exception_handler(RequestValidationError, on_schema_fault)
     app.add_exception_handler(HTTPException, on_http_exception)
-
-
-def _asks_who(request: Request, authenticate: Callable[..., object]) -> bool:
-    """Whether the route of a request is for those only whom we know; what is no route of ours is."""
-    dependant = getattr(request.scope.get("route"), "dependant", None)
-    return dependant is None or _depends_on(dependant, authenticate)
-
-
-def _depends_on(dependant: Dependant, call: Callable[..., object]) -> bool:
-    return any(below.call is call or _depends_on(below, call) for below in dependant.dependencies)
 
 
 def error_response(

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth.permissions import Authenticated
+from api.auth.authentication import authenticate
 from api.envelope import Fault
 from api.errors import InvalidRequestError, error_response
 from domain.errors import ErrorCode, NotFoundError
@@ -59,8 +59,9 @@ class HeadAsGet:
         await self.app({**scope, "method": "GET"}, gone_when_ended, send_head)
 
 
-async def known_query(request: Request, _: Authenticated) -> None:
+async def known_query(request: Request) -> None:
     """As `plain_query`, for those whom we know; strangers hear of their credentials first."""
+    await authenticate(request, request.app.state.parts)
     await plain_query(request)
 
 
@@ -116,7 +117,7 @@ def _refusal(scope: Scope) -> Response | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         message = f"the headers are larger than {MAX_HEADERS} bytes together"
         return error_response(Request(scope), 431, ErrorCode.PAYLOAD_TOO_LARGE, message)
-    if (name := _unreadable(query)) is not None:
+    if query and (name := _unreadable(query)) is not None:
         fault = Fault(field=name, message="must be UTF-8 without NUL", pointer=None, code="encoding_invalid")
         message = "Invalid request parameters"
         return error_response(Request(scope), 400, ErrorCode.VALIDATION_ERROR, message, details=[fault])

@@ -40,6 +40,7 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
         self._always = (*ALWAYS, *((HSTS,) if https else ()))
+        self._names = {name for name, _ in self._always} | {_CSP, _CACHE}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,6 +56,8 @@ class SecurityHeaders:
 
     def _guarded(self, given: Sequence[Raw]) -> list[Raw]:
         names = {name for name, _ in given}
+        if names.isdisjoint(self._names):  # as most answers: they say nothing of all this themselves
+            return [*given, *self._always, DATA_POLICY, REVALIDATE if b"etag" in names else NO_STORE]
         headers = [*given, *(header for header in self._always if header[0] not in names)]
         if _CSP not in names:
             headers.append(DATA_POLICY)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 
 import structlog
 from fastapi import Request, Response
@@ -14,16 +15,19 @@ from api.addresses import Addresses
 from api.envelope import JSON
 from api.errors import allowed_methods, error_response, unexpected
 from domain.errors import ErrorCode
-from runtime.ids import new_id
+from runtime.ids import new_id_text
+from runtime.log_lines import LineLog
 from runtime.logging import get_logger
 
 log = get_logger(__name__)
+requests = LineLog(__name__)
 
 MAX_BODY = 1024 * 1024
 BODY_LIMIT_S = 30.0
 MAX_REQUESTS = 2000
 ALWAYS = frozenset({"/livez", "/v1/livez"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+ANNOUNCING = frozenset({b"content-length", b"transfer-encoding"})
 FORMS = "/oauth/"
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*\"?([^\";\s]*)")
@@ -41,30 +45,35 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
-        request_id = _request_id(request.headers.get("x-request-id"))
-        request.state.request_id = request_id
-        started, seen = time.perf_counter(), _Seen()
+        started, status = time.perf_counter(), 0
+        request_id = _request_id(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                seen.status = message["status"]
+                status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        came_from = self._addresses.of(scope)
-        with structlog.contextvars.bound_contextvars(request_id=request_id), acting(came_from, request_id):
-            try:
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            with acting(self._addresses.of(scope), request_id):
                 await self.app(scope, receive, send_with_id)
-            except Exception:
-                log.exception("http.unexpected")
-                if seen.status == 0:
-                    await unexpected(request)(scope, receive, send_with_id)
-            finally:
-                spent_ms = round((time.perf_counter() - started) * 1000, 1)
-                log.info(
-                    "http.request", method=request.method, path=scope["path"], status=seen.status, duration_ms=spent_ms
-                )
+        except Exception:
+            log.exception("http.unexpected")
+            if status == 0:
+                await unexpected(Request(scope))(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
+            requests.info(
+                "http.request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                request_id=request_id,
+            )
 
 
 class BodyGuard:
@@ -77,8 +86,12 @@ class BodyGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        bodiless = scope["method"] not in WITH_BODY
+        if bodiless and not any(name in ANNOUNCING for name, _ in scope["headers"]):  # cheap, as most requests are that
+            await self.app(scope, receive, send)
+            return
         request = Request(scope, receive)
-        if scope["method"] not in WITH_BODY and not _announces_body(request):
+        if bodiless and not _announces_body(request):
             await self.app(scope, receive, send)
             return
         try:
@@ -117,14 +130,10 @@ class Overload:
             self._running -= 1
 
 
-class _Seen:
-    """The status of the answer; 0 before it began."""
-
-    status = 0
-
-
-def _request_id(given: str | None) -> str:
-    return given if given and _ID.fullmatch(given) else f"req-{new_id()}"
+def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The first one given, if it is fit for one; else one of ours."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"").decode("latin-1")
+    return given if _ID.fullmatch(given) else f"req-{new_id_text()}"
 
 
 def _declared(request: Request) -> int:

@@ -13,7 +13,6 @@ A field warns when a client sends it, or when it is answered; never for its defa
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -116,22 +115,23 @@ class DeprecationHeaders:
             return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._tell(scope, MutableHeaders(scope=message))
+            if message["type"] == "http.response.start" and (found := found_in(scope)):
+                self._tell(found, scope, MutableHeaders(scope=message))
             await send(message)
 
-        with _noticing():
+        token = _noticed.set({})
+        try:
             await self.app(scope, receive, send_with_headers)
+        finally:
+            _noticed.reset(token)
 
-    def _tell(self, scope: Scope, headers: MutableHeaders) -> None:
-        for name, value in header_values(found_in(scope), scope.get("path_params", {}), self._settings):
+    def _tell(self, found: list[Deprecation], scope: Scope, headers: MutableHeaders) -> None:
+        for name, value in header_values(found, scope.get("path_params", {}), self._settings):
             headers.append(name, value)
 
 
 def header_values(found: list[Deprecation], path: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
     """`Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link`: the earliest dates of what was found."""
-    if not found:
-        return
     since = _midnight(min(one.since for one in found))
     ends = [one.sunset for one in found if one.sunset]
     contract = settings.contract_deprecation_headers
@@ -145,15 +145,6 @@ def header_values(found: list[Deprecation], path: Mapping[str, Any], settings: S
                 {name: quote(str(value), safe="") for name, value in path.items()}
             )
             yield "Link", f'<{address}>; rel="successor-version"'
-
-
-@contextmanager
-def _noticing() -> Iterator[None]:
-    token = _noticed.set({})
-    try:
-        yield
-    finally:
-        _noticed.reset(token)
 
 
 def _midnight(day: date) -> datetime:

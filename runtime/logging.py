@@ -4,8 +4,9 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -42,14 +43,31 @@ def setup_logging(level: str = "INFO", *, service: str, path: Path | None = None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(shared, terminal=path is None and sys.stderr.isatty()))
+    terminal = path is None and sys.stderr.isatty()
+    stream = path.open("a", encoding="utf-8") if path else sys.stderr
+    handler = logging.StreamHandler(stream) if terminal else JsonLines(stream, service)
+    handler.setFormatter(_formatter(shared, terminal=terminal))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for chatty in ("httpx2", "httpcore2", "httpx", "httpcore"):  # an INFO line for every probe
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("authlib").setLevel(logging.WARNING)  # it logs whole tokens at DEBUG
+
+
+class JsonLines(logging.StreamHandler[TextIO]):
+    """Where lines of JSON go; `write` takes one that is ready (see `runtime.log_lines`)."""
+
+    def __init__(self, stream: TextIO, service: str) -> None:
+        super().__init__(stream)
+        self.service = service
+
+    def write(self, line: str) -> None:
+        """Write a line, at once. As with every handler, what goes wrong here disturbs nobody."""
+        # The disk is full, nobody reads any more, or it is closed already.
+        with self.lock or nullcontext(), suppress(OSError, ValueError):
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -63,11 +81,16 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     return {key: _clean(key, value, _MAX_DEPTH) for key, value in event.items()}
 
 
+def clean_text(text: str) -> str:
+    """A text without the passwords in its URLs."""
+    return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", text) if "://" in text else text
+
+
 def _clean(key: object, value: Any, depth: int) -> Any:
     if isinstance(key, str) and _SECRET.search(key):
         return REDACTED
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", value)
+        return clean_text(value)
     if depth and isinstance(value, dict):
         return {inner: _clean(inner, item, depth - 1) for inner, item in value.items()}
     if depth and isinstance(value, list | tuple):

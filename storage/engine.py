@@ -42,6 +42,11 @@ def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False, autoflush=True)
 
 
+def create_reads(engine: AsyncEngine) -> Sessions:
+    """Sessions for a single statement that reads: without BEGIN and COMMIT, two round trips of the database's four."""
+    return create_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+
 @asynccontextmanager
 async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     """One transaction: commit at the end, roll back on any exception.

@@ -1,22 +1,18 @@
 """Dependencies named after what they grant: a route that takes one has been checked for it.
 
-All are coroutines: FastAPI sends plain functions through a thread pool, which costs more than they do.
+All are coroutines: FastAPI sends plain functions through a thread pool, which costs more than they do. None depends on
+another: FastAPI walks what a dependency depends on at every request, for longer than the dependency itself takes.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 
 from api.auth.authentication import authenticate
 from api.auth.principal import Principal
 from domain.access import Scope
-
-# Declared for the OpenAPI document; what they find is judged below, in the envelope.
-bearer = HTTPBearer(scheme_name="BearerAuth", bearerFormat="JWT", auto_error=False)
-api_key = APIKeyHeader(name="X-API-Key", scheme_name="ApiKeyAuth", auto_error=False)
-
 
 Authenticated = Annotated[Principal, Depends(authenticate)]
 
@@ -24,8 +20,16 @@ Authenticated = Annotated[Principal, Depends(authenticate)]
 GRANTED: dict[Callable[..., object], tuple[Scope, ...]] = {}
 
 
-def _permitted(*any_of: Scope) -> Callable[[Principal], Awaitable[Principal]]:
-    async def check(principal: Authenticated) -> Principal:
+def asks_who(dependant: Dependant) -> bool:
+    """Whether what depends on this is for those only whom we know."""
+    return any(
+        below.call is authenticate or below.call in GRANTED or asks_who(below) for below in dependant.dependencies
+    )
+
+
+def _permitted(*any_of: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    async def check(request: Request) -> Principal:
+        principal = await authenticate(request, request.app.state.parts)
         principal.require(*any_of)
         return principal
 
@@ -55,5 +59,3 @@ ApiKeysRead = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_READ))]
 ApiKeysWrite = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_WRITE))]
 WebhooksRead = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_READ))]
 WebhooksWrite = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_WRITE))]
-
-documented_schemes = [Security(bearer), Security(api_key)]

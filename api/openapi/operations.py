@@ -1,10 +1,12 @@
 """Operations: their names, their parameters in words, what they need."""
 
+from typing import Final
+
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
-from api.auth.permissions import GRANTED
+from api.auth.permissions import GRANTED, asks_who
 from api.openapi.walking import Json, operations
 from api.version import PREFIX
 from domain.access import Scope
@@ -29,6 +31,10 @@ DESCRIPTIONS = {
 }
 
 
+# Either of these; the routes themselves do not say so, as FastAPI would look for both at every request.
+CREDENTIALS: Final[list[Json]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}]
+
+
 def describe_operations(document: Json, app: FastAPI) -> None:
     """Say of every operation how it is called, what it needs and what its parameters mean."""
     routes = {
@@ -39,6 +45,7 @@ def describe_operations(document: Json, app: FastAPI) -> None:
     for path, method, operation in operations(document):
         route = routes.get((PREFIX + path, method)) or routes[path, method]
         operation["operationId"] = route.name
+        operation["security"] = [dict(one) for one in CREDENTIALS] if asks_who(route.dependant) else []
         _tell_permission(operation, route)
         for parameter in operation.get("parameters", []):
             _describe(parameter)
@@ -47,7 +54,6 @@ def describe_operations(document: Json, app: FastAPI) -> None:
 def _tell_permission(operation: Json, route: RouteContext) -> None:
     scopes = _scopes(route.dependant)
     if not scopes:
-        operation.setdefault("security", [])
         return
     operation["x-permissions"] = [str(scope) for scope in scopes]
     names = " or ".join(f"`{scope}`" for scope in scopes)

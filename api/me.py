@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
+from api.ending import end_logins
 from api.errors import InvalidRequestError
 from api.etags import Condition
-from api.granting import end_tokens
 from api.schemas.users import MePatch, MeView
 from domain.errors import ForbiddenError, NotFoundError
 from runtime.passwords import Passwords
@@ -34,7 +34,7 @@ class Me:
         return await self._view(await self._user())
 
     async def change(self, body: MePatch, precondition: Condition, passwords: Passwords) -> MeView:
-        """Another name, another password. All tokens that were issued before a new password are refused.
+        """Another name, another password. With a new password whoever is logged in has to do it again, everywhere.
 
         Raises:
             ForbiddenError: it is no user of ours.
@@ -47,7 +47,7 @@ class Me:
         values = {"name": body.name} if "name" in body.model_fields_set else {}
         if _BOTH & body.model_fields_set:
             values["password_hash"] = await self._new_password(user, body, passwords)
-            await end_tokens(self._session, str(user.id), None)
+            await end_logins(self._session, user.id)
         await changes.change(self._session, user, values)
         return await self._view(user)
 

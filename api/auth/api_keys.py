@@ -154,11 +154,14 @@ def _principal(found: CheckedKey) -> Principal:
     """Its creator, cut down to what the key is for, and to what the creator may do now."""
     key, role = found.key, Role(found.key.role)
     role = lower(role, found.creator_role or role)
+    scopes = frozenset(str(scope) for scope in key.scopes)
+    if found.creator_scopes is not None:
+        scopes &= found.creator_scopes
     return Principal(
         subject=key.created_by,
         organization_id=key.organization_id,
         role=role,
-        permissions=key_permissions((str(scope) for scope in key.scopes), role),
+        permissions=key_permissions(scopes, role),
         credential=f"key:{key.id}",
         email=found.email,
         requests_per_minute=key.requests_per_minute,

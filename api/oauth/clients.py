@@ -44,8 +44,10 @@ class RegisteredClient(ClientMixin):  # type: ignore[misc]  # Authlib has no typ
         return " ".join(self.allowed((scope or "").split())) or None
 
     def allowed(self, asked: Iterable[str]) -> list[Scope]:
-        """As `get_allowed_scope`. Clients without scopes of their own are cut down by the role alone."""
-        own = [Scope(name) for name in self.row.scopes] or list(Scope)
+        """As `get_allowed_scope`. Applications without scopes of their own are cut down by the user's role alone."""
+        own = [Scope(name) for name in self.row.scopes]
+        if self.is_application and not own:
+            own = list(Scope)
         wanted = set(asked)
         return [scope for scope in own if not wanted or scope in wanted]
 

@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from api.oauth.browser import SESSION_FOR, Browser, Device
 from api.oauth.parts import OAuthParts
 from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN, network_of
@@ -49,7 +51,8 @@ async def log_in(parts: OAuthParts, browser: Browser, address: str, *, email: st
     if not await parts.passwords.verify(stored, password) or user is None:
         log.warning("oauth.login.failed", account=account[:12])
         return Refusal(WRONG)
-    await _begin(parts, browser, user, password)
+    if not await _begin(parts, browser, user, password):
+        return Refusal(WRONG)
     for key in _keys(account, network_of(address), known):
         await parts.throttle.forget(key)
     browser.mark(account)
@@ -61,6 +64,13 @@ async def logged_in(parts: OAuthParts, browser: Browser) -> User | None:
     """Who uses this browser."""
     async with transaction(parts.sessions) as session:
         return await LoginRepository(session).user(digest(browser.session), now())
+
+
+async def still_logged_in(session: AsyncSession, browser: Browser, user: User) -> bool:
+    """Whether it is this user who uses this browser, until the transaction ends."""
+    await UserRepository(session, PLATFORM).get(user.id, lock=True)
+    found = await LoginRepository(session).user(digest(browser.session), now())
+    return found is not None and found.id == user.id
 
 
 async def log_out(parts: OAuthParts, browser: Browser) -> None:
@@ -96,21 +106,27 @@ async def _user(parts: OAuthParts, email: str) -> User | None:
         return await UserRepository(session, PLATFORM).by_email(wanted)
 
 
-async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> None:
+async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> bool:
+    """Log them in, unless the password was changed or the user disabled since it was looked at."""
     outdated = not parts.passwords.is_current(user.password_hash or "")
     fresh = await parts.passwords.hash(password) if outdated else None
     async with transaction(parts.sessions) as session:
-        logins = LoginRepository(session)
-        await logins.end(digest(browser.session))
         row = await UserRepository(session, PLATFORM).get(user.id, lock=True)
+        if row.password_hash != user.password_hash and not await parts.passwords.verify(row.password_hash, password):
+            return False
+        if row.disabled_at is not None:
+            return False
         row.last_login_at = now()
-        # Somebody may have set another password meanwhile: that one stays.
+        # Somebody may have set another one meanwhile: that one stays.
         if fresh is not None and row.password_hash == user.password_hash:
             row.password_hash = fresh
+        logins = LoginRepository(session)
+        await logins.end(digest(browser.session))
         token_hash = digest(browser.renew())
         await logins.add(
             LoginSession(id=new_id(), token_hash=token_hash, user_id=user.id, expires_at=now() + SESSION_FOR)
         )
+    return True
 
 
 def _account(email: str) -> str:

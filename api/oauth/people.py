@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from api.oauth.browser import Browser
 from api.oauth.clients import RegisteredClient
 from api.oauth.holders import Holder, places_of
-from api.oauth.login import log_in, log_out, logged_in
+from api.oauth.login import log_in, log_out, logged_in, still_logged_in
 from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id
 from api.oauth.parts import OAuthParts, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_values, query_request
@@ -148,21 +148,23 @@ async def _allow(visit: Visit, form: Mapping[str, str]) -> Response:
     chosen = next((place for place in await visit.places(user) if place_id(place) == form.get("place")), None)
     if chosen is None:
         return await visit.show(error="Choose where the application may act.")
-    return await _answer(visit, chosen)
+    return await _answer(visit, user, chosen)
 
 
 async def _deny(visit: Visit, _: Mapping[str, str]) -> Response:
-    return await _answer(visit, None)
+    return await _answer(visit, None, None)
 
 
 async def _unknown(visit: Visit, _: Mapping[str, str]) -> Response:
     return await visit.show(error="Use one of the buttons of this page.")
 
 
-async def _answer(visit: Visit, chosen: Holder | None) -> Response:
-    """Back to the application, with a code or a refusal."""
+async def _answer(visit: Visit, user: User | None, chosen: Holder | None) -> Response:
+    """Back to the application, with a code or a refusal. A user who is logged out at this moment allows nothing."""
     parts = visit.parts
     async with transaction(parts.sessions) as session:
+        if user is not None and not await still_logged_in(session, visit.browser, user):
+            chosen = None
         server = Server(parts, session)
 
         def respond() -> Any:

@@ -64,7 +64,7 @@ async def _answered(request: Request, policy: Policy, ask: Any) -> Response:
     if wait_s := await parts.throttle.attempt(f"{request.url.path}\n{_caller(request, asked)}", policy):
         return too_often(wait_s)
     async with transaction(parts.sessions) as session:
-        server = Server(parts, session)
+        server = Server(parts, session, holding=True)
         server.register_endpoint(Revoking)
         server.register_endpoint(Introspecting)
         answer: Response = await in_greenlet(lambda: ask(server, asked))

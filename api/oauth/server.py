@@ -46,10 +46,17 @@ async def in_greenlet(work: Callable[[], T]) -> T:
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
-    """What Authlib asks of an application, answered from our tables."""
+    """What Authlib asks of an application, answered from our tables.
 
-    def __init__(self, parts: OAuthParts, session: AsyncSession) -> None:
+    Args:
+        parts: of the OAuth server.
+        session: the request's transaction.
+        holding: whether clients stay as they are until its end: what they are given is not given to disabled ones.
+    """
+
+    def __init__(self, parts: OAuthParts, session: AsyncSession, *, holding: bool = False) -> None:
         super().__init__(scopes_supported=[str(scope) for scope in Scope])
+        self.holding = holding
         self.parts = parts
         self.session = session
         self.grants = GrantRepository(session)
@@ -62,7 +69,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
             parsed = UUID(client_id)
         except ValueError:
             return None
-        row = await_only(ClientRepository(self.session, PLATFORM).by_id(parsed))
+        row = await_only(ClientRepository(self.session, PLATFORM).by_id(parsed, hold=self.holding))
         return None if row is None or row.disabled_at is not None else RegisteredClient(row)
 
     def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> RegisteredClient:
@@ -102,7 +109,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return answer
 
     def holder(self, row: Grant) -> Holder | None:
-        """Whom a grant speaks for, in the role of this moment."""
+        """Whom a grant speaks for, in the role of this moment, which stays theirs until the token is written."""
         return await_only(holder_of(self.session, row.user_id, row.organization_id))
 
     def access(

@@ -15,12 +15,16 @@ from storage.repositories.api_keys import CreatorKind
 
 @dataclass(frozen=True)
 class CheckedKey:
-    """A key, and its creator now: gone or not, of which role (None: we keep no record of it), with which address."""
+    """A key, and its creator now: gone or not, of which role (None: we keep no record of it), with which address.
+
+    `creator_scopes`: to which a service account is cut down; None: its role alone counts.
+    """
 
     key: ApiKey
     creator_gone: bool
     creator_role: Role | None
     email: str
+    creator_scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,5 +84,6 @@ def _checked(key: ApiKey, seat: str | None, user: User | None, client: Client | 
         return CheckedKey(key, gone, None, email)
     if key.creator_kind == CreatorKind.SERVICE_ACCOUNT:
         gone = client is None or client.disabled_at is not None
-        return CheckedKey(key, gone, Role(client.role) if client and client.role else None, email)
+        role, scopes = (client.role, client.scopes) if client else (None, [])
+        return CheckedKey(key, gone, Role(role) if role else None, email, frozenset(scopes))
     return CheckedKey(key, creator_gone=False, creator_role=None, email=email)

@@ -319,7 +319,7 @@ async def test_a_key_ends_when_its_creator_is_disabled(*, app, settings, rows, w
         creator = new_id()
         async with transaction(rows) as session:
             account = Client(id=creator, organization_id=UUID(org), kind="service_account", name="ci", created_by="x")
-            account.role = Role.ADMIN
+            account.role, account.scopes = Role.ADMIN, READ
             session.add(account)
     async with signed_in(app, settings, str(creator), Role.ADMIN, org) as client:
         made = await made_by(client, path)

@@ -17,7 +17,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from domain.access import Role
+from domain.access import Role, permissions_of
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from runtime.ids import new_id
 from runtime.passwords import Passwords
@@ -75,7 +75,8 @@ class People:
     async def machine(
         self, organization_id: UUID, role: Role = Role.DEVELOPER, *, scopes: tuple[str, ...] = ()
     ) -> Known:
-        return await self._client("service_account", organization_id, role=role, scopes=scopes)
+        granted = scopes or tuple(sorted(permissions_of(role)))
+        return await self._client("service_account", organization_id, role=role, scopes=granted)
 
     async def change(self, model: Any, row_id: UUID, **values: Any) -> None:
         async with transaction(self.rows) as session:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.oauth.browser import SESSION_FOR, Browser, Device
 from api.oauth.parts import OAuthParts
-from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN, network_of
+from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN
 from domain.emails import normal_email
 from runtime.credentials import digest
 from runtime.ids import new_id, now
@@ -37,12 +37,12 @@ class Refusal:
     wait_s: float = 0.0
 
 
-async def log_in(parts: OAuthParts, browser: Browser, address: str, *, email: str, password: str) -> Refusal | None:
-    """Log a browser in; None: it is."""
+async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: str, password: str) -> Refusal | None:
+    """Log a browser of a network in; None: it is."""
     account = _account(email)
     device = browser.device()
     known = device if device is not None and device.knows(account) else None
-    wait_s = await _attempt(parts, account, network_of(address), known)
+    wait_s = await _attempt(parts, account, network, known)
     if wait_s:
         log.warning("oauth.login.slowed", account=account[:12], known_device=known is not None)
         return Refusal(f"Too many attempts. Please wait {int(wait_s) + 1} seconds and try again.", wait_s)
@@ -53,7 +53,7 @@ async def log_in(parts: OAuthParts, browser: Browser, address: str, *, email: st
         return Refusal(WRONG)
     if not await _begin(parts, browser, user, password):
         return Refusal(WRONG)
-    for key in _keys(account, network_of(address), known):
+    for key in _keys(account, network, known):
         await parts.throttle.forget(key)
     browser.mark(account)
     log.info("oauth.login.succeeded", user_id=str(user.id))

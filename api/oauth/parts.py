@@ -7,6 +7,7 @@ from fastapi import Request
 from api.auth.keyring import Keyring
 from api.auth.tokens import TokenVerifier
 from api.oauth.throttle import Throttle
+from api.rate_limits.own import OwnLimits
 from runtime.passwords import Passwords
 from runtime.sealing import Sealer
 from runtime.settings import Settings
@@ -22,6 +23,7 @@ class OAuthParts:
     keyring: Keyring
     verifier: TokenVerifier
     throttle: Throttle
+    limits: OwnLimits
     sealer: Sealer
     passwords: Passwords
 

@@ -11,10 +11,11 @@ from api.oauth.browser import Browser
 from api.oauth.clients import RegisteredClient
 from api.oauth.holders import Holder, places_of
 from api.oauth.login import log_in, log_out, logged_in, still_logged_in
-from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id
+from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id, too_often_page
 from api.oauth.parts import OAuthParts, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_values, query_request
 from api.oauth.server import SEE_OTHER, Server, in_greenlet
+from api.rate_limits.own import FORMS
 from domain.access import Scope
 from domain.errors import DeliveryError, DependencyError
 from storage.engine import transaction
@@ -95,6 +96,8 @@ async def authorize(request: Request) -> Response:
 @shown_errors
 async def decide(request: Request) -> Response:
     """What was filled in on one of our pages; the authorization request stays in the address."""
+    if wait_s := await oauth_parts(request).limits.wait_s(FORMS, request.scope):
+        return too_often_page(wait_s)
     visit = await _visit(request)
     if isinstance(visit, Response):
         return visit
@@ -121,8 +124,8 @@ async def _visit(request: Request) -> Visit | Response:
 
 async def _log_in(visit: Visit, form: Mapping[str, str]) -> Response:
     email = form.get("email", "")
-    address = visit.request.client.host if visit.request.client else ""
-    refusal = await log_in(visit.parts, visit.browser, address, email=email, password=form.get("password", ""))
+    network = visit.parts.limits.network(visit.request.scope)
+    refusal = await log_in(visit.parts, visit.browser, network, email=email, password=form.get("password", ""))
     if refusal is None:
         return visit.again()
     wait = {"Retry-After": str(int(refusal.wait_s) + 1)} if refusal.wait_s else {}

@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle, network_of
+from api.addresses import network_of
+from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle
+from api.rate_limits.own import FORMS
 from domain.access import Role
 from storage.engine import transaction
 from storage.models import Attempts, User
 from storage.repositories.attempts import Policy
-from tests.api.oauth.conftest import PASSWORD
+from tests.api.oauth.conftest import FORM, PASSWORD
 
 ATTACKER = "203.0.113.9"
 
@@ -128,3 +130,15 @@ def test_one_household_is_one_party():
     assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") != network_of("2001:db8:1:3::1")
     assert network_of("192.0.2.1") != network_of("192.0.2.2")
     assert network_of("testclient") == "testclient"
+
+
+async def test_one_address_sends_so_many_forms_and_the_others_go_on(flow, application, ada):
+    [window] = FORMS.windows
+    busy = flow(application, address="203.0.113.200")
+    answers = [await busy.http.post(busy.address(), content="action=x", headers=FORM) for _ in range(window.limit + 1)]
+    assert {answer.status_code for answer in answers[:-1]} == {400}
+    assert answers[-1].status_code == 429
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= window.seconds
+    assert answers[-1].headers["content-type"].startswith("text/html")
+    assert (await busy.http.get(busy.address())).status_code == 200
+    assert (await flow(application, address="203.0.113.201").login(ada)).status_code == 303

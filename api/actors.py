@@ -52,5 +52,9 @@ def acting(address: str | None, request_id: str) -> Iterator[None]:
 
 def identify(principal: Principal) -> None:
     """From here on this request is the principal's."""
-    subject, credential = principal.subject[:MAX_WORD], principal.credential[:MAX_WORD] or None
-    _acting.set(replace(_acting.get(), subject=subject, credential=credential))
+    act_as(principal.subject, principal.credential)
+
+
+def act_as(subject: str, credential: str) -> None:
+    """From here on this request is somebody's who showed something else than a token or a key."""
+    _acting.set(replace(_acting.get(), subject=subject[:MAX_WORD], credential=credential[:MAX_WORD] or None))

@@ -42,7 +42,7 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
         admin = User(
             id=new_id(), email=email, name="Platform admin", password_hash=password_hash, is_platform_admin=True
         )
-        await changes.add(session, admin)
+        await changes.add(session, admin, reason="the first platform admin")
     return password
 
 

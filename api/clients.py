@@ -61,13 +61,13 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
-        await changes.change(self.session, row, {"secret_hash": digest(secret)})
+        await changes.change(self.session, row, {"secret_hash": digest(secret)}, action="secret_rotated")
         return secret
 
     async def disable(self, row: Client, at: datetime) -> None:
         """Delete one: it stays in the records, and neither it nor its tokens are accepted from the commit on."""
         if row.disabled_at is None:
-            await changes.change(self.session, row, {"disabled_at": at})
+            await changes.change(self.session, row, {"disabled_at": at}, action="deleted")
             await end_client(self.session, row)
 
     async def change(self, row: Client, values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import record
 from api.oauth.browser import SESSION_FOR, Browser, Device
 from api.oauth.parts import OAuthParts
 from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN
@@ -45,13 +46,16 @@ async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: st
     wait_s = await _attempt(parts, account, network, known)
     if wait_s:
         log.warning("oauth.login.slowed", account=account[:12], known_device=known is not None)
+        await _tell_refused(parts, network, email, "too many attempts")
         return Refusal(f"Too many attempts. Please wait {int(wait_s) + 1} seconds and try again.", wait_s)
     user = await _user(parts, email)
     stored = user.password_hash if user is not None and user.disabled_at is None else None
     if not await parts.passwords.verify(stored, password) or user is None:
         log.warning("oauth.login.failed", account=account[:12])
+        await _tell_refused(parts, network, email, "wrong password" if stored else "no such account, or disabled")
         return Refusal(WRONG)
     if not await _begin(parts, browser, user, password):
+        await _tell_refused(parts, network, email, "changed or disabled at this moment")
         return Refusal(WRONG)
     for key in _keys(account, network, known):
         await parts.throttle.forget(key)
@@ -76,8 +80,24 @@ async def still_logged_in(session: AsyncSession, browser: Browser, user: User) -
 async def log_out(parts: OAuthParts, browser: Browser) -> None:
     """Nobody uses this browser any more."""
     async with transaction(parts.sessions) as session:
-        await LoginRepository(session).end(digest(browser.session))
+        logins, mine = LoginRepository(session), digest(browser.session)
+        user = await logins.user(mine, now())
+        await logins.end(mine)
+        if user is not None:
+            await record(session, "login.ended", resource_type="user", resource_id=user.id, actor=str(user.id))
     browser.renew()
+
+
+async def _tell_refused(parts: OAuthParts, network: str, email: str, reason: str) -> None:
+    """In the audit log, unless it is told of too many already. What was typed is not: it may be a password."""
+    if not await parts.limits.tells(network):
+        return
+    user = await _user(parts, email)
+    async with transaction(parts.sessions) as session:
+        whose, account = user.id if user else None, _account(email)[:12]
+        await record(
+            session, "login.refused", resource_type="user", resource_id=whose, reason=reason, account_digest=account
+        )
 
 
 async def _attempt(parts: OAuthParts, account: str, address: str, known: Device | None) -> float:
@@ -122,6 +142,7 @@ async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str)
             row.password_hash = fresh
         logins = LoginRepository(session)
         await logins.end(digest(browser.session))
+        await record(session, "login.succeeded", resource_type="user", resource_id=user.id, actor=str(user.id))
         token_hash = digest(browser.renew())
         await logins.add(
             LoginSession(id=new_id(), token_hash=token_hash, user_id=user.id, expires_at=now() + SESSION_FOR)

@@ -16,6 +16,7 @@ from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from api.auditing import record
 from api.envelope import JSON
 from api.oauth.answers import NO_STORE, json_answer
 from api.oauth.clients import RegisteredClient
@@ -132,10 +133,28 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         lifetime = int(DEFAULT_TTL.total_seconds())
         return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime, "scope": scope}
 
-    def revoke_family(self, grant_id: UUID) -> None:
+    def note(self, action: str, row: Grant, actor: str, *, reason: str | None = None, **details: object) -> None:
+        """What became of a grant, in the audit log of its organization."""
+        entry = record(
+            self.session,
+            action,
+            resource_type="grant",
+            resource_id=row.id,
+            organization_id=row.organization_id,
+            actor=actor,
+            reason=reason,
+            client_id=str(row.client_id),
+            user_id=str(row.user_id),
+            **details,
+        )
+        await_only(entry)
+
+    def revoke_family(self, row: Grant, client: RegisteredClient, *, reason: str) -> None:
         """No refresh token of the family is good any more, and no access token that came with one."""
-        await_only(self.grants.revoke(grant_id, now()))
-        self._revoke("family", str(grant_id), now() + DEFAULT_TTL + MARGIN)
+        if row.revoked_at is None:
+            self.note("grant.revoked", row, client.get_client_id(), reason=reason)
+        await_only(self.grants.revoke(row.id, now()))
+        self._revoke("family", str(row.id), now() + DEFAULT_TTL + MARGIN)
 
     def revoke_access(self, token_id: str, expires_s: float) -> None:
         """One access token is not good any more."""

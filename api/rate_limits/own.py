@@ -32,6 +32,9 @@ CLIENT_LOOKUPS: Final = Limit("introspect-client", [Window("minute", 1200, MINUT
 LOOKUPS: Final = Limit("introspect", [Window("minute", 3000, MINUTE_S)])
 # Forms that people send from the pages; passwords have limits beside this (api/oauth/throttle.py).
 FORMS: Final = Limit("authorize", [Window("minute", 60, MINUTE_S)])
+# Refused logins that the audit log tells of, from one address and from all: a flood of them fills no disk.
+TOLD: Final = Limit("login-told", [Window("minute", 10, MINUTE_S)])
+TOLD_OF_ALL: Final = Limit("login-told-of-all", [Window("minute", 300, MINUTE_S)])
 # Each may cost the hash of a password.
 INVITATIONS: Final = Limit("invitation", [Window("minute", 60, MINUTE_S), Window("hour", 300, HOUR_S)])
 
@@ -59,3 +62,8 @@ class OwnLimits:
         if more:  # what somebody sent: of any length, with any characters
             key += f"/{hashlib.sha256(more.encode(errors='surrogatepass')).hexdigest()[:32]}"
         return (await self._limiter.hit(limit.name, key, limit.windows)).retry_after_s
+
+    async def tells(self, network: str) -> bool:
+        """Count a refused login; whether the audit log is to tell of it."""
+        mine = await self._limiter.hit(TOLD.name, network, TOLD.windows)
+        return mine.allowed and (await self._limiter.hit(TOLD_OF_ALL.name, "all", TOLD_OF_ALL.windows)).allowed

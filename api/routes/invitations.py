@@ -113,7 +113,7 @@ async def revoke_invitation(
         if row.accepted_at is not None:
             raise ConflictError("the invitation is accepted; remove the member", code=ErrorCode.INVALID_STATE)
         if row.revoked_at is None:
-            await changes.change(session, row, {"revoked_at": now()})
+            await changes.change(session, row, {"revoked_at": now()}, action="revoked")
     return Response(status_code=204)
 
 

@@ -52,7 +52,12 @@ class acting:  # noqa: N801 - a context manager, spelled as its callers read it
 
 def identify(principal: Principal) -> None:
     """From here on this request is the principal's."""
+    act_as(principal.subject, principal.credential)
+
+
+def act_as(subject: str, credential: str) -> None:
+    """From here on this request is somebody's, also who showed something else than a token or a key."""
     known = _acting.get()
-    subject, credential = principal.subject[:MAX_WORD], principal.credential[:MAX_WORD] or None
-    if (known.subject, known.credential) != (subject, credential):  # asked for more than once in a request
-        _acting.set(Actor(subject, credential, known.address, known.request_id))
+    subject, shown = subject[:MAX_WORD], credential[:MAX_WORD] or None
+    if (known.subject, known.credential) != (subject, shown):  # asked for more than once in a request
+        _acting.set(Actor(subject, shown, known.address, known.request_id))

@@ -85,7 +85,7 @@ async def rotate(
         replaces=old.id,
     )
     issued = await issue(session, principal, old.organization_id, wanted)
-    await changes.change(session, old, {"overlap_ends_at": at + overlap})
+    await changes.change(session, old, {"overlap_ends_at": at + overlap}, action="rotated")
     await notify(session)
     return issued
 
@@ -93,7 +93,7 @@ async def rotate(
 async def revoke(session: AsyncSession, key: ApiKey) -> None:
     """End a locked key now, in every process; once is enough, twice does no harm."""
     if key.revoked_at is None:
-        await changes.change(session, key, {"revoked_at": now()})
+        await changes.change(session, key, {"revoked_at": now()}, action="revoked")
     await notify(session)
 
 

@@ -33,6 +33,7 @@ from api.parts import Parts
 from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.rate_limits.middleware import RateLimits
+from api.rate_limits.own import OwnLimits
 from api.rate_limits.plans import Plans
 from api.rate_limits.rates import Rates
 from api.reading import DeploymentReader
@@ -174,7 +175,7 @@ def _lifespan(
         keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
         addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
         listener = Listener(settings.database_url.get_secret_value(), keys_of_organizations.CHANNEL)
-        oauth, watch = _trust(settings, sessions)
+        oauth, watch = _trust(settings, sessions, OwnLimits(limiter, addresses))
         app.state.parts = Parts(
             settings=settings,
             sessions=sessions,
@@ -205,7 +206,7 @@ def _lifespan(
     return lifespan
 
 
-def _trust(settings: Settings, sessions: Sessions) -> tuple[OAuthParts, TrustWatch]:
+def _trust(settings: Settings, sessions: Sessions, limits: OwnLimits) -> tuple[OAuthParts, TrustWatch]:
     """The OAuth server, and what keeps its keys and revocations fresh."""
     keyring, refused, sealer = Keyring(settings), Refused(), load_sealer(settings)
     outside = [OutsideIssuer(issuer) for issuer in settings.trusted_issuers]
@@ -215,6 +216,7 @@ def _trust(settings: Settings, sessions: Sessions) -> tuple[OAuthParts, TrustWat
         keyring=keyring,
         verifier=TokenVerifier(settings, keyring, refused, outside),
         throttle=StoredThrottle(sessions),
+        limits=limits,
         sealer=sealer,
         passwords=Passwords(),
     )

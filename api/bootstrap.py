@@ -8,10 +8,9 @@ import argparse
 import asyncio
 import sys
 
-from api import changes
-from api.granting import end_tokens
+from api import accounts, changes
 from domain.emails import normal_email
-from domain.errors import ConflictError, DeliveryError, NotFoundError
+from domain.errors import ConflictError, DeliveryError
 from runtime.ids import new_id
 from runtime.logging import setup_logging
 from runtime.passwords import Passwords, new_password
@@ -43,27 +42,17 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
         admin = User(
             id=new_id(), email=email, name="Platform admin", password_hash=password_hash, is_platform_admin=True
         )
-        await changes.add(session, admin)
+        await changes.add(session, admin, reason="the first platform admin")
     return password
 
 
 async def reset_password(sessions: Sessions, email: str) -> str:
-    """A new password for a platform admin, who can log in with it; all tokens of theirs are refused from now on.
+    """A new password for a platform admin, who can log in with it; whoever is logged in as them is no more.
 
     Raises:
         NotFoundError: nobody of this address is a platform admin.
     """
-    async with transaction(sessions) as session:
-        users = UserRepository(session, PLATFORM)
-        found = await users.by_email(email)
-        if found is None or not found.is_platform_admin:
-            raise NotFoundError(f"{email} is not a platform admin; name one with --email")
-        admin = await users.get(found.id, lock=True)
-        password = new_password()
-        changed = {"password_hash": await Passwords().hash(password), "disabled_at": None}
-        await changes.change(session, admin, changed)
-        await end_tokens(session, str(admin.id), None)
-    return password
+    return await accounts.reset_password(sessions, email, only_admin=True, disabled_at=None)
 
 
 async def _run(url: str, email: str, *, reset: bool) -> str | None:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
-from api.granting import end_tokens, require_holds, require_may_give
+from api.ending import end_client, end_client_tokens, end_tokens
+from api.granting import require_holds, require_may_give
 from domain.access import MemberRole, Role, Scope, granted, permissions_of
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
@@ -60,26 +61,28 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
-        await changes.change(self.session, row, {"secret_hash": digest(secret)})
+        await changes.change(self.session, row, {"secret_hash": digest(secret)}, action="secret_rotated")
         return secret
 
     async def disable(self, row: Client, at: datetime) -> None:
         """Delete one: it stays in the records, and neither it nor its tokens are accepted from the commit on."""
         if row.disabled_at is None:
-            await changes.change(self.session, row, {"disabled_at": at})
-            await end_tokens(self.session, str(row.id), self.organization_id, at=at)
+            await changes.change(self.session, row, {"disabled_at": at}, action="deleted")
+            await end_client(self.session, row)
 
     async def change(self, row: Client, values: dict[str, Any]) -> None:
-        """Other values; a service account that may do less than before has to fetch new tokens.
+        """Other values; a client that may do less than before has to fetch new tokens.
 
         Raises:
             ConflictError: INVALID_STATE, it is deleted.
         """
         refuse_disabled(row)
-        before = _powers(row)
+        powers, scopes = _powers(row), set(row.scopes)
         await changes.change(self.session, row, values)
-        if before - _powers(row):
+        if powers - _powers(row):
             await end_tokens(self.session, str(row.id), self.organization_id)
+        elif scopes - set(row.scopes):  # of an application, whose tokens speak for others
+            await end_client_tokens(self.session, row.id)
 
 
 def scopes_of(principal: Principal, role: MemberRole, scopes: list[Scope] | None) -> list[Scope]:

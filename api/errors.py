@@ -1,6 +1,7 @@
 """Errors to HTTP, once: the domain's tree, schema faults, the router's refusals, and what nobody expected."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -9,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.envelope import ErrorBody, ErrorEnvelope, Fault, json_response, meta_of
+from api.envelope import ErrorBody, ErrorEnvelope, Fault, LimitedEnvelope, LimitedMeta, json_response, meta_of
 from api.problems import PROBLEM, problem, wants_problem
 from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode
 from runtime.logging import get_logger
@@ -72,6 +73,20 @@ class UnauthenticatedError(CallerError):
         self.challenge = 'Bearer realm="delivery-engine"' + (', error="invalid_token"' if token_was_given else "")
 
 
+class TooOftenError(CallerError):
+    """Something that has limits of its own was tried too often: 429.
+
+    Args:
+        retry_after_s: whole seconds until it is looked at again.
+    """
+
+    default_code = ErrorCode.RATE_LIMIT_EXCEEDED
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("tried too often")
+        self.retry_after_s = retry_after_s
+
+
 def install(
     app: FastAPI,
     authenticate: Callable[[Request, Any], Awaitable[object]],
@@ -128,6 +143,20 @@ def error_response(
     return json_response(ErrorEnvelope(success=False, status=status, error=error, meta=meta), status, told)
 
 
+def limited_response(request: Request, retry_after_s: int) -> Response:
+    """The contract's answer to what is too much."""
+    told = {"Retry-After": str(retry_after_s), "Vary": "Accept"}
+    status, code = STATUS[ErrorCode.RATE_LIMIT_EXCEEDED], ErrorCode.RATE_LIMIT_EXCEEDED
+    message = f"You have exceeded the rate limit. Please retry after {retry_after_s} seconds."
+    if wants_problem(request):
+        return error_response(request, status, code, message, headers=told)
+    meta = meta_of(request)
+    resets_at = (meta.timestamp + timedelta(seconds=retry_after_s)).replace(microsecond=0)
+    limited = LimitedMeta(**meta.model_dump(), retry_after=retry_after_s, limit_resets_at=resets_at)
+    error = ErrorBody(code=code, message=message)
+    return json_response(LimitedEnvelope(success=False, status=status, error=error, meta=limited), status, told)
+
+
 def unexpected(request: Request) -> Response:
     """The answer to a fault of ours: its cause is in the log under the request's id, nowhere else."""
     return error_response(
@@ -152,6 +181,8 @@ def status_of(error: DeliveryError) -> int:
 async def _on_delivery_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DeliveryError):
         raise error
+    if isinstance(error, TooOftenError):
+        return limited_response(request, error.retry_after_s)
     status = status_of(error)
     if status == STATUS[ErrorCode.INTERNAL_ERROR]:
         log.error("http.unexpected", exc_info=error)

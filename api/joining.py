@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
+from api import actors, changes
 from api.errors import InvalidRequestError, UnauthenticatedError
 from api.members import check_seat
 from api.parts import Parts
@@ -55,16 +55,17 @@ class Joining:
         else:
             await self._count_try(seen)
             await self._check_password(user)
+            _act_as(user, seen)
         organization = await OrganizationRepository(self._session, PLATFORM).get(seen.organization_id, lock=True)
         invitation = await self._invitation(lock=True)
         if user is None:
-            user = await self._user_of(invitation.email, password_hash)
+            user = await self._user_of(invitation, password_hash)
         membership = await self._members.of(user.id, organization.id)
         if membership is None:
             membership = await self._take(invitation, organization, user)
         await self._invitations.forget_tries(invitation.id)
         if invitation.accepted_at is None:
-            await changes.change(self._session, invitation, {"accepted_at": self._at})
+            await changes.change(self._session, invitation, {"accepted_at": self._at}, action="accepted")
         return MemberView.of(membership, user)
 
     async def _invitation(self, *, lock: bool = False) -> Invitation:
@@ -94,14 +95,17 @@ class Joining:
         except ValueError as error:
             raise InvalidRequestError("password", str(error), code="password_invalid") from error
 
-    async def _user_of(self, email: str, password_hash: str) -> User:
+    async def _user_of(self, invitation: Invitation, password_hash: str) -> User:
         """A new user, unless the same person did this with another click meanwhile."""
+        email = invitation.email
         await self._users.hold_email(email)
         user = await self._users.by_email(email)
         if user is not None:
             await self._check_password(user)
+            _act_as(user, invitation)
             return user
         user = User(id=new_id(), email=email, name=self._body.name or "", password_hash=password_hash)
+        _act_as(user, invitation)
         await changes.add(self._session, user)
         return user
 
@@ -113,6 +117,11 @@ class Joining:
         membership = Membership(id=new_id(), organization_id=organization.id, user_id=user.id, role=invitation.role)
         await changes.add(self._session, membership)
         return membership
+
+
+def _act_as(user: User, invitation: Invitation) -> None:
+    """What follows is the user's own doing, as far as the audit log is concerned."""
+    actors.act_as(str(user.id), f"invitation:{invitation.id}")
 
 
 def _gone() -> NotFoundError:

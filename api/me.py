@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
+from api.ending import end_logins
 from api.errors import InvalidRequestError
 from api.etags import Condition
-from api.granting import end_tokens
 from api.schemas.users import MePatch, MeView
+from api.tries import Tries
 from domain.errors import ForbiddenError, NotFoundError
 from runtime.passwords import Passwords
 from storage.models import User
@@ -33,12 +34,13 @@ class Me:
         """Who it is, their organizations, what their credentials carry."""
         return await self._view(await self._user())
 
-    async def change(self, body: MePatch, precondition: Condition, passwords: Passwords) -> MeView:
-        """Another name, another password. All tokens that were issued before a new password are refused.
+    async def change(self, body: MePatch, precondition: Condition, passwords: Passwords, tries: Tries) -> MeView:
+        """Another name, another password. With a new password whoever is logged in has to do it again, everywhere.
 
         Raises:
             ForbiddenError: it is no user of ours, or an API key: other organizations would see what one's key changed.
             InvalidRequestError: the present password is missing or another one.
+            TooOftenError: it was guessed too often from there.
         """
         if self._principal.is_key:
             raise ForbiddenError("an API key does not change whoever made it; use an access token")
@@ -48,16 +50,18 @@ class Me:
         precondition.check(await self._view(user))
         values = {"name": body.name} if "name" in body.model_fields_set else {}
         if _BOTH & body.model_fields_set:
-            values["password_hash"] = await self._new_password(user, body, passwords)
-            await end_tokens(self._session, str(user.id), None)
+            values["password_hash"] = await self._new_password(user, body, passwords, tries)
+            await end_logins(self._session, user.id)
         await changes.change(self._session, user, values)
         return await self._view(user)
 
-    async def _new_password(self, user: User, body: MePatch, passwords: Passwords) -> str:
+    async def _new_password(self, user: User, body: MePatch, passwords: Passwords, tries: Tries) -> str:
         for field in _BOTH - body.model_fields_set:
             raise InvalidRequestError(field, "a new password needs both: password and current_password", code="missing")
+        await tries.count()
         if not await passwords.verify(user.password_hash, body.current_password.get_secret_value()):
             raise InvalidRequestError("current_password", "is not your present password", code="password_wrong")
+        await tries.forget()
         return await passwords.hash(body.password.get_secret_value())
 
     async def _view(self, user: User | None) -> MeView:

@@ -1,4 +1,4 @@
-"""What is done to a member: another role, or out. Both end the tokens that said more."""
+"""What is done to a member: another role, or out. Both end the tokens that said more; what is refreshed says less."""
 
 from uuid import UUID
 
@@ -6,8 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
+from api.ending import end_grants, end_membership, end_tokens
 from api.etags import Condition
-from api.granting import end_tokens, require_holds, require_may_give
+from api.granting import require_holds, require_may_give
 from api.schemas.members import MemberView
 from domain.access import MemberRole, Role, is_less, may_give, permissions_of
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
@@ -45,16 +46,17 @@ class Members:
         return MemberView.of(membership, user)
 
     async def remove(self, user_id: UUID, precondition: Condition) -> None:
-        """Out, and all tokens refused from the commit on. The user, and their other memberships, stay.
+        """Out, and their tokens, grants and keys refused from the commit on. The user and other memberships stay.
 
         Raises:
             NotFoundError: not a member.
             ConflictError: it is the last admin.
         """
+        await end_grants(self._session, user_id, self._organization_id)
         membership, _ = await self._held(user_id, precondition)
         await self._check_not_last(membership)
         await changes.remove(self._session, membership)
-        await end_tokens(self._session, str(user_id), self._organization_id)
+        await end_membership(self._session, user_id, self._organization_id)
 
     async def _held(self, user_id: UUID, precondition: Condition) -> tuple[Membership, User]:
         """The organization before its members: of two who take the last two admins away, one is refused."""

@@ -58,7 +58,7 @@ class Sealer:
                 was changed.
         """
         key = sealed[1 : 1 + _ID]
-        if sealed[:1] != _VERSION or key not in self._ciphers:
+        if not self.knows(sealed):
             raise DependencyError(
                 "a stored secret is sealed with a key that is not among DELIVERY_ENCRYPTION_KEYS; put that key back"
             )
@@ -75,6 +75,10 @@ class Sealer:
         """
         text = context.encode() + b"\0" + plain
         return [hmac.new(mark, text, hashlib.sha256).hexdigest() for mark in self._marks]
+
+    def knows(self, sealed: bytes) -> bool:
+        """Whether one of the keys sealed it."""
+        return sealed[:1] == _VERSION and sealed[1 : 1 + _ID] in self._ciphers
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the newest key sealed it; if not, rotation seals it anew."""

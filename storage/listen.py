@@ -42,8 +42,20 @@ class Listener:
 
     async def _connect(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S, application_name="relay"
-            )
+            self._connection = await self._opened()
             await self._connection.execute(f"LISTEN {self._channel}")
         return self._connection
+
+    async def _opened(self) -> psycopg.AsyncConnection:
+        """A new connection. Whoever is cancelled meanwhile waits for it and closes it: psycopg would leave it open."""
+        opening = asyncio.ensure_future(
+            psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S, application_name="relay"
+            )
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(psycopg.Error, OSError):
+                await (await opening).close()
+            raise

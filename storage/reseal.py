@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from domain.errors import DeliveryError, DependencyError
+from runtime.ids import new_id
 from runtime.sealing import Sealer, load_sealer
 from runtime.settings import get_settings
 from storage.engine import Sessions, create_engine, create_sessions, transaction
+from storage.models import AuditEntry
+from storage.repositories.audit import AuditRepository
 from storage.repositories.sealed import SealedRepository
 from storage.sealed import SEALED, SealedColumn
+from storage.tenancy import PLATFORM
 
 BATCH = 100
 
@@ -46,7 +50,18 @@ async def reseal(sessions: Sessions, sealer: Sealer, places: Sequence[SealedColu
     for place in places:
         async with transaction(sessions) as session:
             report.in_use.update(await SealedRepository(session, place).keys())
+    if report.resealed:
+        await _note(sessions, sealer, report)
     return report
+
+
+async def _note(sessions: Sessions, sealer: Sealer, report: Report) -> None:
+    """That it was done, in the platform's audit log."""
+    details = {"resealed": dict(report.resealed), "with_key": sealer.key_ids[0], "stuck": len(report.stuck)}
+    entry = AuditEntry(id=new_id(), actor="system", action="secrets.resealed", resource_type="secret", details=details)
+    entry.changes = {}
+    async with transaction(sessions) as session:
+        await AuditRepository(session, PLATFORM).write(entry)
 
 
 async def _reseal_one(

@@ -26,6 +26,7 @@ class Traits:
     subject: str
     organization_id: UUID | None
     issued_s: float
+    client: str = ""
 
 
 class Refused:
@@ -35,22 +36,29 @@ class Refused:
         self._tokens: frozenset[str] = frozenset()
         self._families: frozenset[str] = frozenset()
         self._subjects: Mapping[str, list[tuple[UUID | None, float]]] = {}
+        self._clients: Mapping[str, float] = {}
 
     def replace(self, revocations: Iterable[Revocation]) -> None:
         """Take these for all that are in force."""
         tokens: set[str] = set()
         families: set[str] = set()
         subjects: dict[str, list[tuple[UUID | None, float]]] = defaultdict(list)
+        clients: dict[str, float] = {}
         for row in revocations:
             if row.kind == "subject":
                 subjects[row.value].append((row.organization_id, _seconds(row.issued_before)))
+            elif row.kind == "client":
+                clients[row.value] = max(clients.get(row.value, 0.0), _seconds(row.issued_before))
             else:
                 (tokens if row.kind == "token" else families).add(row.value)
         self._tokens, self._families, self._subjects = frozenset(tokens), frozenset(families), dict(subjects)
+        self._clients = clients
 
     def holds(self, token: Traits) -> bool:
         """Whether a token is refused."""
         if token.token in self._tokens or token.family in self._families:
+            return True
+        if token.issued_s < self._clients.get(token.client, 0.0):
             return True
         return any(
             organization_id in (None, token.organization_id) and token.issued_s < before

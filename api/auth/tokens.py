@@ -160,6 +160,7 @@ def _good(claims: Claims, principal: Principal, *, is_ours: bool) -> Checked:
         subject=principal.subject,
         organization_id=principal.organization_id,
         issued_s=issued_s(token_id, float(claims["iat"])),
+        client=str(claims.get("client_id", "")) if is_ours else "",
     )
     return Checked(principal, traits, float(claims["exp"]), claims, is_ours)
 

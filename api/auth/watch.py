@@ -23,6 +23,7 @@ log = get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
 FIRST_LOOK_LIMIT_S = 2.0
+LAST_LOOK_LIMIT_S = 2.0
 STALE_AFTER_S = 5.0
 
 
@@ -49,6 +50,7 @@ class TrustWatch:
         self._failing = False
         self._known: Sequence[StoredKey] = ()
         self._tasks: list[asyncio.Task[None]] = []
+        self._looking = asyncio.Lock()
 
     async def start(self) -> None:
         """Look once, for a bounded time, then keep looking in the background."""
@@ -58,7 +60,10 @@ class TrustWatch:
         self._tasks = [asyncio.create_task(self._run()), *(asyncio.create_task(one.run()) for one in self._outside)]
 
     async def stop(self) -> None:
-        """End the background work."""
+        """End the background work, but not amid a look: SQLAlchemy loses a connection whose opening is cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_LIMIT_S):
+                await self._looking.acquire()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -86,7 +91,8 @@ class TrustWatch:
     async def _run(self) -> None:
         while True:
             await self._bell.wait(LOOK_EVERY_S)
-            await self.look()
+            async with self._looking:
+                await self.look()
 
     async def _read(self) -> None:
         async with transaction(self._sessions) as session:

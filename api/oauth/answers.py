@@ -35,9 +35,8 @@ def error_answer(error: str, description: str, status: int = 400, headers: Mappi
     return json_answer({"error": error, "error_description": description}, status, headers)
 
 
-def too_often(wait_s: float) -> Response:
+def too_often(seconds: int) -> Response:
     """429; the protocol has no code of its own for it."""
-    seconds = int(wait_s) + 1
     return error_answer(
         "temporarily_unavailable", f"too many requests; wait {seconds} s", 429, {"Retry-After": str(seconds)}
     )

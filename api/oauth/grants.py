@@ -97,6 +97,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no
             expires_at=now() + CODE_FOR,
         )
         await_only(self.server.grants.add(row))
+        self.server.note("grant.created", row, chosen.subject, scopes=row.scopes)
 
     def query_authorization_code(self, code: str, client: RegisteredClient) -> HeldGrant | None:
         """Whoever uses a code twice was robbed, or is the thief: neither keeps anything."""
@@ -105,7 +106,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no
             return None
         if row.code_used_at is not None:
             log.warning("oauth.code.used_twice", grant_id=str(row.id), client_id=str(client.id))
-            self.server.revoke_family(row.id)
+            self.server.revoke_family(row, client, reason="its code was used twice")
             return None
         return None if row.expires_at <= now() or row.revoked_at else HeldGrant(row)
 
@@ -136,7 +137,7 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # Authlib has no t
             return None
         if token.used_at is not None:
             log.warning("oauth.refresh.used_twice", grant_id=str(row.id), client_id=str(row.client_id))
-            self.server.revoke_family(row.id)
+            self.server.revoke_family(row, self.request.client, reason="a refresh token of it was used twice")
             return None
         self._shown = token
         return HeldGrant(row)

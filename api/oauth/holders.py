@@ -49,7 +49,7 @@ async def places_of(session: AsyncSession, user: User, client: Client) -> Sequen
 
 
 async def holder_of(session: AsyncSession, user_id: UUID, organization_id: UUID | None) -> Holder | None:
-    """A user in one place, now; None: they are not there any more."""
+    """A user in one place, now and until the transaction ends; None: they are not there any more."""
     try:
         user = await UserRepository(session, PLATFORM).get(user_id)
     except NotFoundError:
@@ -58,7 +58,7 @@ async def holder_of(session: AsyncSession, user_id: UUID, organization_id: UUID 
         return None
     if organization_id is None:
         return Holder(str(user.id), Role.PLATFORM_ADMIN, None, user.email) if user.is_platform_admin else None
-    membership = await MembershipRepository(session, PLATFORM).of(user_id, organization_id)
+    membership = await MembershipRepository(session, PLATFORM).of(user_id, organization_id, lock=True)
     if membership is None:
         return None
     return Holder(str(user.id), Role(membership.role), organization_id, user.email)

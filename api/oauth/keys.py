@@ -10,11 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from api.oauth.keystore import KeyStore
-from domain.errors import DeliveryError, DependencyError
+from domain.errors import DeliveryError
 from runtime.sealing import load_sealer
-from runtime.settings import Mode, Settings, get_settings
-from runtime.stack.composition import Composition
-from runtime.stack.layout import Layout
+from runtime.settings import Settings, get_settings
+from runtime.stack.database import database_url
 from storage.engine import create_engine, create_sessions
 
 
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(settings: Settings, chosen: argparse.Namespace) -> str:
-    engine = create_engine(_database_url(settings), application_name="keys", pool_size=1)
+    engine = create_engine(database_url(settings), application_name="keys", pool_size=1)
     store = KeyStore(create_sessions(engine), load_sealer(settings))
     try:
         if chosen.command == "drop":
@@ -44,14 +43,6 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> str:
         return await (_rotate(store, at_once=chosen.now) if chosen.command == "rotate" else _list(store))
     finally:
         await engine.dispose()
-
-
-def _database_url(settings: Settings) -> str:
-    """That of the settings; without one, that of the stack on the data folder."""
-    given = settings.database_url.get_secret_value()
-    if given or settings.mode is Mode.EMBEDDED:
-        return given or Composition(settings, Layout.make(settings), {}).postgres.url()
-    raise DependencyError("DELIVERY_DATABASE_URL is not set: it names the database whose keys these are")
 
 
 async def _list(store: KeyStore) -> str:

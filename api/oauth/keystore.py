@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.auditing import record
 from api.auth.keyring import StoredKey
 from domain.errors import CallerError, ConflictError
 from runtime.ids import new_id, now
@@ -84,10 +85,12 @@ class KeyStore:
                 raise ConflictError("there are no signing keys yet; start the API once, it makes the first one")
             wait = upcoming.created_at + PUBLISHED_FOR - now()
             if wait > timedelta(0) and not at_once:
+                await _note(session, "published", upcoming)
                 await keys.tell()
                 return Rotation(active.kid, upcoming.kid, wait)
             await _switch(session, active, upcoming)
             after = await self._add(keys, new_private_key(), State.NEXT)
+            await _note(session, "rotated", upcoming, before=active.kid, at_once=at_once)
             await keys.tell()
         return Rotation(upcoming.kid, after.kid)
 
@@ -104,6 +107,7 @@ class KeyStore:
             if found is None or found.state != State.RETIRED:
                 raise CallerError(f"{kid[:64]} is no retired key; rotate first: `rotate --now`")
             await keys.remove(found)
+            await _note(session, "dropped", found)
             await keys.tell()
 
     async def _add(self, keys: SigningKeyRepository, key: RSAPrivateKey, state: State) -> SigningKey:
@@ -130,6 +134,11 @@ class KeyStore:
         if row.kid not in self._opened:
             self._opened = {row.kid: read_private(self._sealer.open(row.private_key, signing_key_context(row.kid)))}
         return self._opened[row.kid]
+
+
+async def _note(session: AsyncSession, verb: str, row: SigningKey, **details: Any) -> None:
+    action = f"signing_key.{verb}"
+    await record(session, action, resource_type="signing_key", resource_id=row.id, kid=row.kid, **details)
 
 
 async def _find(keys: SigningKeyRepository, state: State) -> SigningKey | None:

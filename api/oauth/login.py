@@ -9,9 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auditing import record
 from api.oauth.browser import SESSION_FOR, Browser, Device
 from api.oauth.parts import OAuthParts
-from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN, network_of
+from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN
 from domain.emails import normal_email
 from runtime.credentials import digest
 from runtime.ids import new_id, now
@@ -35,22 +38,26 @@ class Refusal:
     wait_s: float = 0.0
 
 
-async def log_in(parts: OAuthParts, browser: Browser, address: str, *, email: str, password: str) -> Refusal | None:
-    """Log a browser in; None: it is."""
+async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: str, password: str) -> Refusal | None:
+    """Log a browser of a network in; None: it is."""
     account = _account(email)
     device = browser.device()
     known = device if device is not None and device.knows(account) else None
-    wait_s = await _attempt(parts, account, network_of(address), known)
+    wait_s = await _attempt(parts, account, network, known)
     if wait_s:
         log.warning("oauth.login.slowed", account=account[:12], known_device=known is not None)
+        await _tell_refused(parts, network, email, "too many attempts")
         return Refusal(f"Too many attempts. Please wait {int(wait_s) + 1} seconds and try again.", wait_s)
     user = await _user(parts, email)
     stored = user.password_hash if user is not None and user.disabled_at is None else None
     if not await parts.passwords.verify(stored, password) or user is None:
         log.warning("oauth.login.failed", account=account[:12])
+        await _tell_refused(parts, network, email, "wrong password" if stored else "no such account, or disabled")
         return Refusal(WRONG)
-    await _begin(parts, browser, user, password)
-    for key in _keys(account, network_of(address), known):
+    if not await _begin(parts, browser, user, password):
+        await _tell_refused(parts, network, email, "changed or disabled at this moment")
+        return Refusal(WRONG)
+    for key in _keys(account, network, known):
         await parts.throttle.forget(key)
     browser.mark(account)
     log.info("oauth.login.succeeded", user_id=str(user.id))
@@ -63,11 +70,34 @@ async def logged_in(parts: OAuthParts, browser: Browser) -> User | None:
         return await LoginRepository(session).user(digest(browser.session), now())
 
 
+async def still_logged_in(session: AsyncSession, browser: Browser, user: User) -> bool:
+    """Whether it is this user who uses this browser, until the transaction ends."""
+    await UserRepository(session, PLATFORM).get(user.id, lock=True)
+    found = await LoginRepository(session).user(digest(browser.session), now())
+    return found is not None and found.id == user.id
+
+
 async def log_out(parts: OAuthParts, browser: Browser) -> None:
     """Nobody uses this browser any more."""
     async with transaction(parts.sessions) as session:
-        await LoginRepository(session).end(digest(browser.session))
+        logins, mine = LoginRepository(session), digest(browser.session)
+        user = await logins.user(mine, now())
+        await logins.end(mine)
+        if user is not None:
+            await record(session, "login.ended", resource_type="user", resource_id=user.id, actor=str(user.id))
     browser.renew()
+
+
+async def _tell_refused(parts: OAuthParts, network: str, email: str, reason: str) -> None:
+    """In the audit log, unless it is told of too many already. What was typed is not: it may be a password."""
+    if not await parts.limits.tells(network):
+        return
+    user = await _user(parts, email)
+    async with transaction(parts.sessions) as session:
+        whose, account = user.id if user else None, _account(email)[:12]
+        await record(
+            session, "login.refused", resource_type="user", resource_id=whose, reason=reason, account_digest=account
+        )
 
 
 async def _attempt(parts: OAuthParts, account: str, address: str, known: Device | None) -> float:
@@ -101,21 +131,28 @@ async def _user(parts: OAuthParts, email: str) -> User | None:
         return await UserRepository(session, PLATFORM).by_email(wanted)
 
 
-async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> None:
+async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> bool:
+    """Log them in, unless the password was changed or the user disabled since it was looked at."""
     outdated = not parts.passwords.is_current(user.password_hash or "")
     fresh = await parts.passwords.hash(password) if outdated else None
     async with transaction(parts.sessions) as session:
-        logins = LoginRepository(session)
-        await logins.end(digest(browser.session))
         row = await UserRepository(session, PLATFORM).get(user.id, lock=True)
+        if row.password_hash != user.password_hash and not await parts.passwords.verify(row.password_hash, password):
+            return False
+        if row.disabled_at is not None:
+            return False
         row.last_login_at = now()
-        # Somebody may have set another password meanwhile: that one stays.
+        # Somebody may have set another one meanwhile: that one stays.
         if fresh is not None and row.password_hash == user.password_hash:
             row.password_hash = fresh
+        logins = LoginRepository(session)
+        await logins.end(digest(browser.session))
+        await record(session, "login.succeeded", resource_type="user", resource_id=user.id, actor=str(user.id))
         token_hash = digest(browser.renew())
         await logins.add(
             LoginSession(id=new_id(), token_hash=token_hash, user_id=user.id, expires_at=now() + SESSION_FOR)
         )
+    return True
 
 
 def _account(email: str) -> str:

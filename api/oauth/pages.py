@@ -103,6 +103,12 @@ def error_page(message: str, *, status: int = 400, headers: Headers | None = Non
     return _page("Error", body, error=True, status=status, headers=headers)
 
 
+def too_often_page(seconds: int) -> Response:
+    """So much has come from this address that nothing is looked at for a while."""
+    message = f"Too many requests came from your address. Please wait {seconds} seconds."
+    return error_page(message, status=429, headers={"Retry-After": str(seconds)})
+
+
 def _page(
     title: str, body: str, *, error: bool = False, status: int = 200, forms_to: str = "", headers: Headers | None = None
 ) -> Response:

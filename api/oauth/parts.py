@@ -7,6 +7,7 @@ from fastapi import Request
 from api.auth.keyring import Keyring
 from api.auth.tokens import TokenVerifier
 from api.oauth.throttle import Throttle
+from api.rate_limits.own import OwnLimits
 from runtime.passwords import Passwords
 from runtime.sealing import Sealer
 from runtime.settings import Settings
@@ -22,6 +23,7 @@ class OAuthParts:
     keyring: Keyring
     verifier: TokenVerifier
     throttle: Throttle
+    limits: OwnLimits
     sealer: Sealer
     passwords: Passwords
 
@@ -35,9 +37,3 @@ def oauth_parts(request: Request) -> OAuthParts:
     """The parts of the application a request came to."""
     parts: OAuthParts = request.app.state.parts.oauth
     return parts
-
-
-def address_of(request: Request) -> str:
-    """Where a request comes from; behind proxies that the settings trust, whom they name."""
-    address: str = request.app.state.parts.addresses.of(request.scope)
-    return address

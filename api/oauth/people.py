@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request, Response
 from api.oauth.browser import Browser
 from api.oauth.clients import RegisteredClient
 from api.oauth.holders import Holder, places_of
-from api.oauth.login import log_in, log_out, logged_in
-from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id
-from api.oauth.parts import OAuthParts, address_of, oauth_parts
+from api.oauth.login import log_in, log_out, logged_in, still_logged_in
+from api.oauth.pages import consent_page, error_page, login_page, nowhere_page, place_id, too_often_page
+from api.oauth.parts import OAuthParts, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_values, query_request
 from api.oauth.server import SEE_OTHER, Server, in_greenlet
+from api.rate_limits.own import FORMS
 from domain.access import Scope
 from domain.errors import DeliveryError, DependencyError
 from storage.engine import transaction
@@ -95,6 +96,8 @@ async def authorize(request: Request) -> Response:
 @shown_errors
 async def decide(request: Request) -> Response:
     """What was filled in on one of our pages; the authorization request stays in the address."""
+    if wait_s := await oauth_parts(request).limits.wait_s(FORMS, request.scope):
+        return too_often_page(wait_s)
     visit = await _visit(request)
     if isinstance(visit, Response):
         return visit
@@ -133,8 +136,8 @@ async def _is_user(request: Request, parts: OAuthParts, client: RegisteredClient
 
 async def _log_in(visit: Visit, form: Mapping[str, str]) -> Response:
     email = form.get("email", "")
-    address = address_of(visit.request)
-    refusal = await log_in(visit.parts, visit.browser, address, email=email, password=form.get("password", ""))
+    network = visit.parts.limits.network(visit.request.scope)
+    refusal = await log_in(visit.parts, visit.browser, network, email=email, password=form.get("password", ""))
     if refusal is None:
         return visit.again()
     wait = {"Retry-After": str(int(refusal.wait_s) + 1)} if refusal.wait_s else {}
@@ -160,21 +163,23 @@ async def _allow(visit: Visit, form: Mapping[str, str]) -> Response:
     chosen = next((place for place in await visit.places(user) if place_id(place) == form.get("place")), None)
     if chosen is None:
         return await visit.show(error="Choose where the application may act.")
-    return await _answer(visit, chosen)
+    return await _answer(visit, user, chosen)
 
 
 async def _deny(visit: Visit, _: Mapping[str, str]) -> Response:
-    return await _answer(visit, None)
+    return await _answer(visit, None, None)
 
 
 async def _unknown(visit: Visit, _: Mapping[str, str]) -> Response:
     return await visit.show(error="Use one of the buttons of this page.")
 
 
-async def _answer(visit: Visit, chosen: Holder | None) -> Response:
-    """Back to the application, with a code or a refusal."""
+async def _answer(visit: Visit, user: User | None, chosen: Holder | None) -> Response:
+    """Back to the application, with a code or a refusal. A user who is logged out at this moment allows nothing."""
     parts = visit.parts
     async with transaction(parts.sessions) as session:
+        if user is not None and not await still_logged_in(session, visit.browser, user):
+            chosen = None
         server = Server(parts, session)
 
         def respond() -> Any:

@@ -8,31 +8,35 @@ from fastapi import APIRouter, Request, Response
 from api.oauth.answers import json_answer, plain_errors, too_often
 from api.oauth.keystore import PUBLISHED_FOR
 from api.oauth.lookups import Introspecting, Revoking
-from api.oauth.parts import OAuthParts, address_of, oauth_parts
+from api.oauth.parts import OAuthParts, oauth_parts
 from api.oauth.requests import ProtocolRequest, form_request
 from api.oauth.server import Server, in_greenlet
-from api.oauth.throttle import LOOKUPS, TOKENS, network_of
+from api.rate_limits.own import CLIENT_LOOKUPS, CLIENT_TOKENS, LOOKUPS, TOKENS, Limit
 from domain.access import Scope
 from storage.engine import transaction
-from storage.repositories.attempts import Policy
 
 # Outside of /v1 and of its document: their shape is the protocol's, and clients find them by the metadata.
 router = APIRouter(include_in_schema=False)
 _KEPT_S = int(PUBLISHED_FOR.total_seconds())
+# Of all clients at one address, and of each of them.
+_FOR_TOKENS = (TOKENS, CLIENT_TOKENS)
+_FOR_LOOKUPS = (LOOKUPS, CLIENT_LOOKUPS)
 
 
 @router.post("/oauth/token")
 @plain_errors
 async def token(request: Request) -> Response:
     """RFC 6749, 3.2."""
-    return await _answered(request, TOKENS, lambda server, asked: server.create_token_response(asked))
+    return await _answered(request, _FOR_TOKENS, lambda server, asked: server.create_token_response(asked))
 
 
 @router.post("/oauth/revoke")
 @plain_errors
 async def revoke(request: Request) -> Response:
     """RFC 7009."""
-    return await _answered(request, TOKENS, lambda server, asked: server.create_endpoint_response("revocation", asked))
+    return await _answered(
+        request, _FOR_TOKENS, lambda server, asked: server.create_endpoint_response("revocation", asked)
+    )
 
 
 @router.post("/oauth/introspect")
@@ -40,7 +44,7 @@ async def revoke(request: Request) -> Response:
 async def introspect(request: Request) -> Response:
     """RFC 7662."""
     return await _answered(
-        request, LOOKUPS, lambda server, asked: server.create_endpoint_response("introspection", asked)
+        request, _FOR_LOOKUPS, lambda server, asked: server.create_endpoint_response("introspection", asked)
     )
 
 
@@ -59,25 +63,28 @@ async def metadata(request: Request) -> Response:
     return _kept(json_answer(_metadata(oauth_parts(request))))
 
 
-async def _answered(request: Request, policy: Policy, ask: Any) -> Response:
-    parts, asked = oauth_parts(request), await form_request(request)
-    if wait_s := await parts.throttle.attempt(f"{request.url.path}\n{_caller(request, asked)}", policy):
+async def _answered(request: Request, limits: tuple[Limit, Limit], ask: Any) -> Response:
+    parts, of_all, of_one = oauth_parts(request), *limits
+    if wait_s := await parts.limits.wait_s(of_all, request.scope):
+        return too_often(wait_s)
+    asked = await form_request(request)
+    if wait_s := await parts.limits.wait_s(of_one, request.scope, f"client {_client_id(asked)}"):
         return too_often(wait_s)
     async with transaction(parts.sessions) as session:
-        server = Server(parts, session)
+        server = Server(parts, session, holding=True)
         server.register_endpoint(Revoking)
         server.register_endpoint(Introspecting)
         answer: Response = await in_greenlet(lambda: ask(server, asked))
     return answer
 
 
-def _caller(request: Request, asked: ProtocolRequest) -> str:
-    """A client at an address: nobody uses up what is another's by naming it."""
+def _client_id(asked: ProtocolRequest) -> str:
+    """Which client it says it is."""
     try:
         named, _ = extract_basic_authorization(asked.headers)
     except ValueError:
         named = None
-    return f"{network_of(address_of(request))}\n{(named or asked.payload.client_id or '')[:64]}"
+    return named or asked.payload.client_id or ""
 
 
 def _kept(answer: Response) -> Response:

@@ -16,6 +16,7 @@ from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from api.auditing import record
 from api.envelope import JSON
 from api.oauth.answers import NO_STORE, json_answer
 from api.oauth.clients import RegisteredClient
@@ -46,10 +47,17 @@ async def in_greenlet(work: Callable[[], T]) -> T:
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
-    """What Authlib asks of an application, answered from our tables."""
+    """What Authlib asks of an application, answered from our tables.
 
-    def __init__(self, parts: OAuthParts, session: AsyncSession) -> None:
+    Args:
+        parts: of the OAuth server.
+        session: the request's transaction.
+        holding: whether clients stay as they are until its end: what they are given is not given to disabled ones.
+    """
+
+    def __init__(self, parts: OAuthParts, session: AsyncSession, *, holding: bool = False) -> None:
         super().__init__(scopes_supported=[str(scope) for scope in Scope])
+        self.holding = holding
         self.parts = parts
         self.session = session
         self.grants = GrantRepository(session)
@@ -62,7 +70,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
             parsed = UUID(client_id)
         except ValueError:
             return None
-        row = await_only(ClientRepository(self.session, PLATFORM).by_id(parsed))
+        row = await_only(ClientRepository(self.session, PLATFORM).by_id(parsed, hold=self.holding))
         return None if row is None or row.disabled_at is not None else RegisteredClient(row)
 
     def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> RegisteredClient:
@@ -102,7 +110,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return answer
 
     def holder(self, row: Grant) -> Holder | None:
-        """Whom a grant speaks for, in the role of this moment."""
+        """Whom a grant speaks for, in the role of this moment, which stays theirs until the token is written."""
         return await_only(holder_of(self.session, row.user_id, row.organization_id))
 
     def access(
@@ -125,10 +133,28 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         lifetime = int(DEFAULT_TTL.total_seconds())
         return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime, "scope": scope}
 
-    def revoke_family(self, grant_id: UUID) -> None:
+    def note(self, action: str, row: Grant, actor: str, *, reason: str | None = None, **details: object) -> None:
+        """What became of a grant, in the audit log of its organization."""
+        entry = record(
+            self.session,
+            action,
+            resource_type="grant",
+            resource_id=row.id,
+            organization_id=row.organization_id,
+            actor=actor,
+            reason=reason,
+            client_id=str(row.client_id),
+            user_id=str(row.user_id),
+            **details,
+        )
+        await_only(entry)
+
+    def revoke_family(self, row: Grant, client: RegisteredClient, *, reason: str) -> None:
         """No refresh token of the family is good any more, and no access token that came with one."""
-        await_only(self.grants.revoke(grant_id, now()))
-        self._revoke("family", str(grant_id), now() + DEFAULT_TTL + MARGIN)
+        if row.revoked_at is None:
+            self.note("grant.revoked", row, client.get_client_id(), reason=reason)
+        await_only(self.grants.revoke(row.id, now()))
+        self._revoke("family", str(row.id), now() + DEFAULT_TTL + MARGIN)
 
     def revoke_access(self, token_id: str, expires_s: float) -> None:
         """One access token is not good any more."""

@@ -1,7 +1,6 @@
-"""How often something may be tried: logins, and the endpoints of programs. A port, so that the store can change."""
+"""How often passwords may be tried: a port, so that the store can change. See also `api/rate_limits/own.py`."""
 
 import hashlib
-from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
 from storage.engine import Sessions, transaction
@@ -15,11 +14,6 @@ LOGIN: Final = Policy(free=5, window_s=HOUR_S, first_s=2, longest_s=900)
 ACCOUNT: Final = Policy(free=20, window_s=HOUR_S, first_s=1, longest_s=30)
 # All logins from one address, whatever the accounts.
 ADDRESS: Final = Policy(free=60, window_s=MINUTE_S, first_s=1, longest_s=MINUTE_S)
-# One client from one address; a program needs one token an hour.
-TOKENS: Final = Policy(free=120, window_s=MINUTE_S, first_s=1, longest_s=MINUTE_S)
-LOOKUPS: Final = Policy(free=1200, window_s=MINUTE_S, first_s=1, longest_s=MINUTE_S)
-
-_V6_NETWORK: Final = 64  # bits that a provider gives to one household
 
 
 class Throttle(Protocol):
@@ -55,17 +49,6 @@ class StoredThrottle:
     async def forget(self, key: str) -> None:
         async with transaction(self._sessions) as session:
             await AttemptRepository(session).forget(_digest(key))
-
-
-def network_of(address: str) -> str:
-    """An address as one party: of IPv6 its network, since one party has all of that."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return f"{int(parsed) >> _V6_NETWORK:x}/{_V6_NETWORK}"
-    return str(parsed)
 
 
 def _digest(key: str) -> str:

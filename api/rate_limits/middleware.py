@@ -1,23 +1,21 @@
 """Around every request but those about health and documents: it is counted, and its answer says what is left."""
 
-from datetime import timedelta
-
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.authentication import identify
-from api.envelope import ErrorBody, LimitedEnvelope, LimitedMeta, json_response, meta_of
-from api.errors import error_response
-from api.problems import wants_problem
+from api.errors import limited_response
+from api.oauth.answers import too_often
+from api.oauth.pages import too_often_page
 from api.rate_limits.headers import limit_headers
 from api.version import PREFIX
-from domain.errors import ErrorCode
 from domain.limits import Decision
 
-STATUS = 429
 _OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/openapi-3.0.json")
-UNLIMITED = frozenset({*_OPEN, *(PREFIX + path for path in _OPEN)})
+# Introspection has limits of its own, which are not harder than those for strangers: clients show their secret there.
+UNLIMITED = frozenset({*_OPEN, *(PREFIX + path for path in _OPEN), "/oauth/introspect"})
 ASSETS = "/docs-assets/"
+OAUTH, AUTHORIZE = "/oauth/", "/oauth/authorize"
 
 
 def is_unlimited(path: str) -> bool:
@@ -55,15 +53,8 @@ class RateLimits:
 
 
 def _too_many(request: Request, decision: Decision) -> Response:
-    """The contract's answer."""
-    seconds = decision.retry_after_s
-    told = {"Retry-After": str(seconds), "Vary": "Accept"}
-    message = f"You have exceeded the rate limit. Please retry after {seconds} seconds."
-    if wants_problem(request):
-        return error_response(request, STATUS, ErrorCode.RATE_LIMIT_EXCEEDED, message, headers=told)
-    meta = meta_of(request)
-    resets_at = (meta.timestamp + timedelta(seconds=seconds)).replace(microsecond=0)
-    limited = LimitedMeta(**meta.model_dump(), retry_after=seconds, limit_resets_at=resets_at)
-    error = ErrorBody(code=ErrorCode.RATE_LIMIT_EXCEEDED, message=message)
-    envelope = LimitedEnvelope(success=False, status=STATUS, error=error, meta=limited)
-    return json_response(envelope, STATUS, told)
+    """In the words of whom was asked: the OAuth server has pages for people, and RFC 6749 for programs."""
+    path, seconds = request.scope["path"], decision.retry_after_s
+    if path == AUTHORIZE:
+        return too_often_page(seconds)
+    return too_often(seconds) if path.startswith(OAUTH) else limited_response(request, seconds)

@@ -1,4 +1,4 @@
-"""The audit log of an organization: look through it, take it away."""
+"""The audit log of an organization, and that of the platform itself: look through it, take it away."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,17 +9,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BeforeValidator
 
 from api.auth.permissions import AuditRead
+from api.auth.principal import Principal
 from api.envelope import PageEnvelope, reply_page
 from api.paging import PageCursor, PageNumber, PageSize, positioned
 from api.parts import AppParts, Parts
-from api.schemas.audit import AuditEntryView, audit_entry_view
+from api.schemas.audit import AuditEntryView, PlatformEntryView, audit_entry_view
 from api.schemas.base import MAX_LINE, Storable
 from api.streams import LineStream
+from domain.errors import ForbiddenError
 from storage.engine import transaction
 from storage.repositories.audit import AuditFilter, AuditRepository
 from storage.repositories.base import PageRequest
 from storage.repositories.organizations import OrganizationRepository
-from storage.tenancy import Tenant
+from storage.tenancy import PLATFORM, Tenant
 
 router = APIRouter(tags=["Audit log"])
 
@@ -83,13 +85,8 @@ async def list_audit_entries(
     *, request: Request, parts: AppParts, principal: AuditRead, org_id: UUID, wanted: Wanted, page: AuditPage
 ) -> Response:
     """Newest first. `since` is the first moment that is wanted, `until` the first one that is not."""
-    principal.require_organization(org_id)
-    async with transaction(parts.sessions) as session:
-        await OrganizationRepository(session, principal.tenant).get(org_id)
-        audit = AuditRepository(session, principal.tenant)
-        found = await audit.search(org_id, wanted, page)
-        links = await audit.links(found.rows)
-    return reply_page(request, found, [audit_entry_view(row, links[row.id]) for row in found.rows])
+    await _check_organization(parts, principal, org_id)
+    return await _listed(request, parts=parts, tenant=principal.tenant, org_id=org_id, wanted=wanted, page=page)
 
 
 @router.get(
@@ -103,16 +100,63 @@ async def export_audit_entries(parts: AppParts, principal: AuditRead, org_id: UU
 
     An answer that breaks off before its end is not whole: go on with `since`.
     """
+    await _check_organization(parts, principal, org_id)
+    return await _exported(parts, principal.tenant, org_id, wanted)
+
+
+@router.get("/audit-log", summary="List the platform's audit entries", response_model=PageEnvelope[PlatformEntryView])
+async def list_platform_audit_entries(
+    *, request: Request, parts: AppParts, principal: AuditRead, wanted: Wanted, page: AuditPage
+) -> Response:
+    """For platform admins: what belongs to no organization, such as logins, accounts and signing keys."""
+    _check_platform(principal)
+    return await _listed(request, parts=parts, tenant=PLATFORM, org_id=None, wanted=wanted, page=page)
+
+
+@router.get(
+    "/audit-log/export",
+    summary="Export the platform's audit entries",
+    response_class=LineStream,
+    responses=NDJSON,
+)
+async def export_platform_audit_entries(parts: AppParts, principal: AuditRead, wanted: Wanted) -> Response:
+    """For platform admins; as the export of an organization's."""
+    _check_platform(principal)
+    return await _exported(parts, PLATFORM, None, wanted)
+
+
+def _check_platform(principal: Principal) -> None:
+    if not principal.is_platform_admin:
+        raise ForbiddenError("the platform's own audit log is for platform admins; yours is your organization's")
+
+
+async def _check_organization(parts: Parts, principal: Principal, org_id: UUID) -> None:
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await OrganizationRepository(session, principal.tenant).get(org_id)
-        until = await AuditRepository(session, principal.tenant).length(org_id)
-    name = f'attachment; filename="audit-log-{org_id}.ndjson"'
-    lines = _lines(parts, principal.tenant, org_id, wanted, until)
+
+
+async def _listed(
+    request: Request, *, parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, page: PageRequest
+) -> Response:
+    async with transaction(parts.sessions) as session:
+        audit = AuditRepository(session, tenant)
+        found = await audit.search(org_id, wanted, page)
+        links = await audit.links(found.rows)
+    return reply_page(request, found, [audit_entry_view(row, links[row.id]) for row in found.rows])
+
+
+async def _exported(parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter) -> Response:
+    async with transaction(parts.sessions) as session:
+        until = await AuditRepository(session, tenant).length(org_id)
+    name = f'attachment; filename="audit-log-{org_id or "platform"}.ndjson"'
+    lines = _lines(parts, tenant, org_id, wanted, until)
     return LineStream(lines, headers={"Content-Disposition": name, "Cache-Control": "no-store"})
 
 
-async def _lines(parts: Parts, tenant: Tenant, org_id: UUID, wanted: AuditFilter, until: int) -> AsyncIterator[str]:
+async def _lines(
+    parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, until: int
+) -> AsyncIterator[str]:
     """Batch after batch, each in a transaction of its own: a slow reader holds no connection to the database."""
     last = 0
     while last < until:

@@ -9,12 +9,14 @@ from api import changes
 from api.auth.permissions import OrganizationsAdmin
 from api.commands import Idempotent, IdempotentOf
 from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
+from api.errors import TooOftenError
 from api.etags import Precondition
 from api.invitations import invite
 from api.joining import Joining
 from api.links import location
 from api.paging import WantedPage
 from api.parts import AppParts
+from api.rate_limits.own import INVITATIONS
 from api.schemas.invitations import InvitationAccept, InvitationCreate, InvitationMade, InvitationView
 from api.schemas.members import MemberView
 from api.version import PREFIX
@@ -111,7 +113,7 @@ async def revoke_invitation(
         if row.accepted_at is not None:
             raise ConflictError("the invitation is accepted; remove the member", code=ErrorCode.INVALID_STATE)
         if row.revoked_at is None:
-            await changes.change(session, row, {"revoked_at": now()})
+            await changes.change(session, row, {"revoked_at": now()}, action="revoked")
     return Response(status_code=204)
 
 
@@ -123,6 +125,8 @@ async def accept_invitation(
 
     A user that exists already has to be shown to be yours by its password.
     """
+    if wait_s := await parts.oauth.limits.wait_s(INVITATIONS, request.scope):
+        raise TooOftenError(wait_s)
     command = await command_of(f"invitation/{digest(body.token.get_secret_value())}")
 
     async def carry_out(session: AsyncSession) -> Response:

@@ -10,6 +10,7 @@ from api.etags import Precondition
 from api.me import Me
 from api.parts import AppParts
 from api.schemas.users import MePatch, MeView
+from api.tries import Tries
 from storage.engine import transaction
 
 router = APIRouter(tags=["Users"])
@@ -34,8 +35,10 @@ async def change_me(
     body: MePatch,
 ) -> Response:
     """Name and password, not with an API key. A new password ends all of your tokens, these too: log in again."""
+    oauth = parts.oauth
+    tries = Tries(oauth.throttle, principal.subject, oauth.limits.network(request.scope))
 
     async def carry_out(session: AsyncSession) -> Response:
-        return reply(request, await Me(session, principal).change(body, precondition, parts.passwords))
+        return reply(request, await Me(session, principal).change(body, precondition, parts.passwords, tries))
 
     return await command.run(carry_out)

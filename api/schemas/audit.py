@@ -7,14 +7,13 @@ from api.schemas.base import Timestamp, View
 from storage.models import AuditEntry, AuditLink
 
 
-class AuditEntryView(View):
-    """One deed. `changes`: by field, from what to what.
+class PlatformEntryView(View):
+    """One deed that belongs to no organization. `changes`: by field, from what to what.
 
-    `sequence` is its place in the organization's chain, and `hash` (SHA-256, hex) covers it and all before it.
+    `sequence` is its place in its chain, and `hash` (SHA-256, hex) covers it and all before it.
     """
 
     id: UUID
-    organization_id: UUID
     occurred_at: Timestamp
     actor: str
     credential: str | None
@@ -30,7 +29,14 @@ class AuditEntryView(View):
     hash: str
 
 
-def audit_entry_view(entry: AuditEntry, link: AuditLink) -> AuditEntryView:
-    """An entry with its place in the chain."""
-    columns = {name: getattr(entry, name, None) for name in AuditEntryView.model_fields}
-    return AuditEntryView.model_validate({**columns, "sequence": link.sequence, "hash": link.hash.hex()})
+class AuditEntryView(PlatformEntryView):
+    """One deed in an organization; see `PlatformEntryView`."""
+
+    organization_id: UUID
+
+
+def audit_entry_view(entry: AuditEntry, link: AuditLink) -> PlatformEntryView:
+    """An entry with its place in its chain."""
+    view = PlatformEntryView if entry.organization_id is None else AuditEntryView
+    columns = {name: getattr(entry, name, None) for name in view.model_fields}
+    return view.model_validate({**columns, "sequence": link.sequence, "hash": link.hash.hex()})

@@ -83,8 +83,8 @@ class Revocation(Identified, Base):
     """What no process accepts any more, until `expires_at` (when the last token of its kind has expired by itself).
 
     `kind`: "token" (value: jti), "family" (value: id of a refresh family), "subject" (value: `sub`, of one organization
-    or, with null, of all). Of a "subject" tokens issued before `issued_before` are refused. Every insert notifies the
-    channel `revocations`.
+    or, with null, of all), "client" (value: `client_id`). Of the last two, tokens issued before `issued_before` are
+    refused. Every insert notifies the channel `revocations`.
     """
 
     __tablename__ = "revocations"

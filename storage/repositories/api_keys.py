@@ -1,5 +1,6 @@
 """API keys as people manage them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -55,6 +56,12 @@ class ApiKeyRepository(Repository[ApiKey]):
         if status is not None:
             statement = statement.where(*_conditions(status, at))
         return await self.page(statement, request)
+
+    async def made_by(self, organization_id: UUID, creator_id: UUID, *, at: datetime) -> Sequence[ApiKey]:
+        """The keys of an organization that somebody made and that still work, locked."""
+        statement = self.base().where(ApiKey.organization_id == organization_id, ApiKey.creator_id == creator_id)
+        working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
+        return (await self.session.scalars(working.with_for_update(key_share=True))).all()
 
     async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind | None:
         """Whom of an organization an id stands for; None: a user who has no place there (any more)."""

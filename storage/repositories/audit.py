@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.models import AuditChain, AuditEntry, AuditLink
+from storage.models.audit import PLATFORM_CHAIN
 from storage.models.base import given
 from storage.repositories.base import Page, PageRequest, Repository
 
@@ -64,8 +65,8 @@ class AuditRepository(Repository[AuditEntry]):
         statement = self.base().where(AuditEntry.resource_id == resource_id)
         return (await self.session.scalars(statement.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
 
-    async def search(self, organization_id: UUID, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
-        """Entries of an organization."""
+    async def search(self, organization_id: UUID | None, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
+        """Entries of an organization; None: of the platform itself."""
         mine = self.base().where(AuditEntry.organization_id == organization_id)
         return await self.page(mine.where(*wanted.conditions), request)
 
@@ -75,13 +76,17 @@ class AuditRepository(Repository[AuditEntry]):
         return {link.entry_id: link for link in await self.session.scalars(found)}
 
     async def along(
-        self, organization_id: UUID, wanted: AuditFilter, *, after: int, until: int, limit: int
+        self, organization_id: UUID | None, wanted: AuditFilter, *, after: int, until: int, limit: int
     ) -> Sequence[tuple[AuditEntry, AuditLink]]:
         """Entries of an organization in the order of its chain, behind one sequence number and up to another."""
         statement = (
             select(AuditEntry, AuditLink)
             .join(AuditLink, AuditLink.entry_id == AuditEntry.id)
-            .where(AuditLink.chain == organization_id, AuditLink.sequence > after, AuditLink.sequence <= until)
+            .where(
+                AuditLink.chain == (organization_id or PLATFORM_CHAIN),
+                AuditLink.sequence > after,
+                AuditLink.sequence <= until,
+            )
             .where(*wanted.conditions)
             .order_by(AuditLink.sequence)
             .limit(limit)
@@ -89,7 +94,7 @@ class AuditRepository(Repository[AuditEntry]):
         rows = await self.session.execute(self.tenant.filter(statement, AuditEntry.organization_id))
         return [(entry, link) for entry, link in rows]
 
-    async def length(self, organization_id: UUID) -> int:
+    async def length(self, organization_id: UUID | None) -> int:
         """How many entries an organization's chain has."""
-        statement = select(func.max(AuditChain.sequence)).where(AuditChain.chain == organization_id)
+        statement = select(func.max(AuditChain.sequence)).where(AuditChain.chain == (organization_id or PLATFORM_CHAIN))
         return await self.session.scalar(statement) or 0

@@ -24,11 +24,17 @@ class ClientRepository(Repository[Client]):
     model = Client
     noun = "client"
 
-    async def by_id(self, client_id: UUID) -> Client | None:
-        """A client of any tenant, also a disabled one: for authenticating it, before a tenant is known."""
-        return await self.session.scalar(
-            PLATFORM.filter(select(Client), Client.organization_id).where(Client.id == client_id)
-        )
+    async def by_id(self, client_id: UUID, *, hold: bool = False) -> Client | None:
+        """A client of any tenant, also a disabled one: for authenticating it, before a tenant is known.
+
+        Args:
+            client_id: its id.
+            hold: nobody changes it until the transaction ends; others may hold it too.
+        """
+        statement = PLATFORM.filter(select(Client), Client.organization_id).where(Client.id == client_id)
+        if hold:
+            statement = statement.with_for_update(read=True).execution_options(populate_existing=True)
+        return await self.session.scalar(statement)
 
     async def of(self, organization_id: UUID, kind: ClientKind, client_id: UUID, *, lock: bool = False) -> Client:
         """One of an organization.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Grant, RefreshToken
@@ -44,6 +44,24 @@ class GrantRepository:
         if grant is not None and grant.revoked_at is None:
             grant.revoked_at = at
             await self._session.flush()
+
+    async def revoke_of_user(self, user_id: UUID, organization_id: UUID | None, at: datetime) -> None:
+        """Nothing is good any more of what a user allowed in an organization (None: in all places)."""
+        mine = [Grant.user_id == user_id]
+        await self._revoke_all(
+            mine if organization_id is None else [*mine, Grant.organization_id == organization_id], at
+        )
+
+    async def revoke_of_client(self, client_id: UUID, at: datetime) -> None:
+        """Nothing is good any more of what anybody allowed an application."""
+        await self._revoke_all([Grant.client_id == client_id], at)
+
+    async def _revoke_all(self, conditions: list[ColumnElement[bool]], at: datetime) -> None:
+        """Held in the order of their ids first: two who revoke the same ones come one after the other."""
+        wanted = select(Grant.id).where(Grant.revoked_at.is_(None), *conditions).order_by(Grant.id)
+        ids = (await self._session.scalars(wanted.with_for_update(key_share=True))).all()
+        if ids:
+            await self._session.execute(update(Grant).where(Grant.id.in_(ids)).values(revoked_at=at))
 
     async def _held(self, statement: Select[Grant]) -> Grant | None:
         locked = statement.with_for_update(key_share=True).execution_options(populate_existing=True)

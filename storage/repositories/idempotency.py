@@ -70,6 +70,8 @@ class IdempotencyRepository:
 
         Raises:
             ConflictError: IDEMPOTENCY_IN_PROGRESS, the first request with the key has not been answered yet.
+            ConflictError: CONFLICT, the answer was sealed with a key that is not in the settings any more: the request
+                was carried out, so it is not done again.
             UnprocessableError: IDEMPOTENCY_KEY_REUSED, the key belongs to another request.
         """
         if not await self._session.scalar(select(func.pg_try_advisory_xact_lock(request.lock))):
@@ -84,6 +86,12 @@ class IdempotencyRepository:
         if known is None:
             await self._insert(request)
             return None
+        if not self._sealer.knows(known.body):
+            # Nor can the fingerprint be compared: it was made with the key that is gone.
+            raise ConflictError(
+                "a request with this Idempotency-Key was carried out, but its answer cannot be read any more: its "
+                "encryption key was taken out. See what became of it, and take a new key for a new request"
+            )
         if known.request_hash not in self._sealer.fingerprints(request.text, request.context):
             raise UnprocessableError(
                 "this Idempotency-Key was used for another request; take a new key for a new request",

@@ -1,6 +1,7 @@
 """Browsers in which somebody has logged in."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +27,10 @@ class LoginRepository:
             .where(LoginSession.token_hash == token_hash, LoginSession.expires_at > at, User.disabled_at.is_(None))
         )
         return await self._session.scalar(found)
+
+    async def end_of(self, user_id: UUID) -> None:
+        """Nobody is logged in as this user any more, in whichever browser."""
+        await self._session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
 
     async def end(self, token_hash: str) -> None:
         await self._session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash))

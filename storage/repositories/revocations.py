@@ -1,4 +1,4 @@
-"""What is refused from now on by every process: tokens, families of refresh tokens, everything of a subject."""
+"""What is refused from now on by every process: tokens, families of refresh tokens, all of a subject or a client."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -41,16 +41,14 @@ class RevocationRepository:
             at: tokens issued before are refused; usually now.
             until: when the longest-lived of them has expired by itself.
         """
-        await self.add(
-            Revocation(
-                id=revocation_id,
-                kind="subject",
-                value=subject,
-                organization_id=organization_id,
-                issued_before=at,
-                expires_at=until,
-            )
-        )
+        row = Revocation(id=revocation_id, kind="subject", value=subject, organization_id=organization_id)
+        row.issued_before, row.expires_at = at, until
+        await self.add(row)
+
+    async def revoke_client(self, revocation_id: UUID, client_id: str, *, at: datetime, until: datetime) -> None:
+        """Refuse every token that was issued through a client before `at`, whomever it speaks for."""
+        row = Revocation(id=revocation_id, kind="client", value=client_id, issued_before=at, expires_at=until)
+        await self.add(row)
 
     async def in_force(self, at: datetime) -> Sequence[Revocation]:
         """All that still matter."""

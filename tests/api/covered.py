@@ -22,6 +22,11 @@ ANYBODY = {
     "change_me": "users change themselves",
     "list_roles": "published in the documentation too",
 }
+# Routes for platform admins alone, and why.
+OF_PLATFORM = {
+    "list_platform_audit_entries": "what was done to no organization",
+    "export_platform_audit_entries": "the same",
+}
 # Served, and in no document: pages and documents about the API, Temporal's own protocol (tests/api/test_codec.py), and
 # the OAuth server, which knows no ids but those of its clients and tokens (tests/api/oauth).
 HIDDEN = ("/docs", "/redoc", "/docs-assets", "/openapi", "/temporal/codec", "/oauth/", "/.well-known/")

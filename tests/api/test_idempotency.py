@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fastapi.routing import APIRoute
@@ -9,6 +10,8 @@ from sqlalchemy import select
 
 from api.app import OPEN_ROUTERS, ROUTERS
 from api.commands import _command, _open_command
+from runtime.key_text import KEY_BYTES
+from runtime.sealing import Sealer
 from storage.engine import transaction
 from storage.models import IdempotencyKey as KeptAnswer
 from tests.api.test_errors import check_error
@@ -79,3 +82,21 @@ async def test_what_is_kept_of_an_answer_cannot_be_read_in_the_database(platform
     assert b"Sealed Corp" not in row.body
     again = await platform.post("/organizations", body, headers=headers)
     assert again.json()["data"]["name"] == "Sealed Corp"
+
+
+async def test_an_answer_whose_key_was_taken_out_is_a_conflict_and_nothing_is_done_twice(app, settings, platform):
+    headers, body = {"Idempotency-Key": "rotated-away"}, {"name": "Sealed", "slug": "rotated-away"}
+    assert (await platform.post("/organizations", body, headers=headers)).status_code == 201
+    parts = app.state.parts
+    app.state.parts = replace(parts, sealer=Sealer([b"n" * KEY_BYTES]))
+    try:
+        answer = await platform.post("/organizations", body, headers=headers)
+        assert "take a new key" in check_error(answer, 409, "CONFLICT")["message"]
+        other = await platform.post(
+            "/organizations", {**body, "slug": "rotated-later"}, headers={"Idempotency-Key": "rotated-new"}
+        )
+        assert other.status_code == 201
+    finally:
+        app.state.parts = parts
+    again = await platform.post("/organizations", body, headers=headers)
+    assert again.headers["idempotent-replayed"] == "true"

@@ -16,7 +16,7 @@ from runtime.ids import new_id
 from tests.api.belongings import REFERENCES, SCOPED, Owner
 from tests.api.callers import Person, by_key, by_token, person, service_account
 from tests.api.conftest import make_world
-from tests.api.covered import PUBLIC, faults_of
+from tests.api.covered import OF_PLATFORM, PUBLIC, faults_of
 from tests.api.document import Route, routes_of
 from tests.api.footprint import footprint
 from tests.api.people import as_member, joined
@@ -139,7 +139,8 @@ async def test_real_ids_are_walked(platform, mine: Owner, routes: list[Route]):
     for route in reads(routes):
         for who in (mine.admin, platform):
             response = await ask(route, who, filled(route, mine.made))
-            assert response.status_code == 200, (route.path, response.text[:300])
+            wanted = 403 if route.name in OF_PLATFORM and who is mine.admin else 200
+            assert response.status_code == wanted, (route.path, response.text[:300])
 
 
 async def test_strangers_get_nowhere_with_real_ids(untouched, operations, strangers, mine, routes):
@@ -222,7 +223,7 @@ async def test_filters_by_what_is_others_find_nothing(stranger: Owner, mine: Own
     values = {**mine.made, "actor": mine.admin.subject, "search": mine.world.org["slug"]}
     values["resource_id"] = mine.made["feature_id"]
     tried = 0
-    for route in reads(routes):
+    for route in (route for route in reads(routes) if route.name not in OF_PLATFORM):
         for query in (name for name in route.queries if name.endswith("_id") or name in WORDS):
             response = await ask(route, stranger.admin, filled(route, stranger.made), params={query: values[query]})
             assert response.status_code in {200, 404}, (route.path, response.text[:300])
@@ -235,7 +236,7 @@ async def test_filters_by_what_is_others_find_nothing(stranger: Owner, mine: Own
 
 async def test_cursors_of_others_show_nothing_of_them(stranger: Owner, mine: Owner, routes: list[Route]):
     tried = 0
-    for route in (route for route in reads(routes) if route.is_list):
+    for route in (route for route in reads(routes) if route.is_list and route.name not in OF_PLATFORM):
         first = await ask(route, mine.admin, filled(route, mine.made), params={"page_size": 1})
         cursor = first.json()["pagination"]["next_cursor"]
         if cursor is not None:

@@ -12,8 +12,10 @@ import httpx2
 import pytest
 
 from api.app import create_app
+from api.rate_limits.own import INVITATIONS
 from domain.access import Role
 from tests.api.conftest import BASE_URL, Caller
+from tests.api.oauth.conftest import FORM
 from tests.support.redis_server import RedisServer
 
 # A list of strings with integer parameters (RFC 9651), as the draft has it.
@@ -213,3 +215,30 @@ async def test_two_processes_count_together_in_redis_and_serve_on_without_it(ser
             assert seen.json()["services"]["cache"] == "degraded"
     finally:
         redis.stop()
+
+
+async def test_invitations_are_tried_so_often_from_one_address(fresh):
+    window = INVITATIONS.windows[0]
+    body = {"token": "inv-" + "x" * 43, "name": "x", "password": "correct horse"}
+
+    async def tried(http: httpx2.AsyncClient) -> httpx2.Response:
+        return await http.post("/v1/invitations/accept", json=body)
+
+    async with stranger(fresh) as busy, stranger(fresh, ("203.0.113.8", 1)) as other:
+        answers = [await tried(busy) for _ in range(window.limit + 1)]
+        assert {answer.status_code for answer in answers[:-1]} == {404}
+        refused = answers[-1].json()
+        assert (refused["status"], refused["error"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+        assert 1 <= int(answers[-1].headers["retry-after"]) == refused["meta"]["retry_after"] <= window.seconds
+        assert (await tried(other)).status_code == 404
+
+
+async def test_what_is_too_much_is_told_in_the_words_of_whom_was_asked(serving):
+    async with serving(anonymous_limit=1) as app, stranger(app) as http:
+        await http.get("/nowhere")
+        token = await http.post("/oauth/token", content="grant_type=x", headers=FORM)
+        assert (token.status_code, token.json()["error"]) == (429, "temporarily_unavailable")
+        page = await http.get("/oauth/authorize")
+        assert (page.status_code, page.headers["content-type"].split(";")[0]) == (429, "text/html")
+        assert int(page.headers["retry-after"]) >= 1
+        assert (await http.post("/oauth/introspect", content="token=x", headers=FORM)).status_code == 401

@@ -1,14 +1,17 @@
 """Who am I, and what do I change about myself; the published roles."""
 
+import httpx2
 import pytest
 from sqlalchemy import select
 
 from api import roles
+from api.oauth.throttle import LOGIN
 from domain.access import GRANTS, MemberRole, Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import IdempotencyKey, User
 from tests.api.callers import by_key
+from tests.api.conftest import BASE_URL
 from tests.api.oauth.conftest import eventually
 from tests.api.people import PASSWORD, as_member, joined, organization, revoked, stored
 from tests.api.test_errors import check_error
@@ -127,3 +130,21 @@ async def test_the_table_of_roles_is_published(caller, org):
 
 def test_the_page_of_roles_is_what_the_tables_and_routes_say():
     assert roles.PAGE.read_text() == roles.page(), "docs/roles.md is out of date: run `python -m api.roles`, commit it"
+
+
+async def test_guessing_the_present_password_slows_the_guesser_alone(app, platform, caller, org):
+    member = await joined(platform, org, "guessed@example.com")
+    me = as_member(caller, member)
+    answers = [
+        await me.patch("/users/me", {"password": NEW, "current_password": f"guess {number}"})
+        for number in range(LOGIN.free)
+    ]
+    assert [answer.status_code for answer in answers] == [400] * LOGIN.free
+    right = {"password": NEW, "current_password": PASSWORD}
+    slowed = await me.patch("/users/me", right)
+    check_error(slowed, 429, "RATE_LIMIT_EXCEEDED")
+    assert 1 <= int(slowed.headers["retry-after"]) <= LOGIN.first_s + 1
+    headers = {"Authorization": f"Bearer {me.token}"}
+    home = httpx2.ASGITransport(app=app, client=("203.0.113.50", 1))
+    async with httpx2.AsyncClient(transport=home, base_url=BASE_URL, headers=headers) as elsewhere:
+        assert (await elsewhere.patch("/v1/users/me", json=right)).status_code == 200

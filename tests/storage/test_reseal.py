@@ -14,7 +14,7 @@ from runtime.ids import new_id
 from runtime.sealing import KEY_BYTES, Sealer
 from storage import reseal as command
 from storage.engine import transaction
-from storage.models import Base, Organization, Project, Secret
+from storage.models import AuditEntry, Base, Organization, Project, Secret
 from storage.reseal import reseal, words
 from storage.sealed import SEALED, secret_context
 
@@ -66,6 +66,10 @@ async def test_everything_is_sealed_anew_and_nothing_else_changes(sessions, stor
     assert {key: Sealer([NEW]).open(row.sealed_value, secret_context(key)) for key, row in after.items()} == stored
     assert {row.updated_at for row in before.values()} == {row.updated_at for row in after.values()}
     assert {row.version for row in after.values()} == {1}
+    async with transaction(sessions) as session:
+        [entry] = await session.scalars(select(AuditEntry).where(AuditEntry.action == "secrets.resealed"))
+    told = {"resealed": {"secrets.sealed_value": 4}, "with_key": sealer.key_ids[0], "stuck": 0}
+    assert (entry.actor, entry.details) == ("system", told)
     assert "nothing" not in words(report, sealer)[0]
     new, old = sealer.key_ids
     assert f"key {new}: 5 values" in words(report, sealer)

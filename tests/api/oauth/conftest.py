@@ -75,8 +75,8 @@ class People:
     async def machine(
         self, organization_id: UUID, role: Role = Role.DEVELOPER, *, scopes: tuple[str, ...] = ()
     ) -> Known:
-        scopes = scopes or tuple(sorted(permissions_of(role)))
-        return await self._client("service_account", organization_id, role=role, scopes=scopes)
+        granted = scopes or tuple(sorted(permissions_of(role)))
+        return await self._client("service_account", organization_id, role=role, scopes=granted)
 
     async def change(self, model: Any, row_id: UUID, **values: Any) -> None:
         async with transaction(self.rows) as session:

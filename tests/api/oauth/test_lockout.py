@@ -9,15 +9,17 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
+from api.addresses import network_of
 from api.app import create_app
 from api.oauth.login import _account
-from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle, network_of
+from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle
+from api.rate_limits.own import FORMS
 from domain.access import Role
 from storage.engine import transaction
 from storage.models import Attempts, User
 from storage.repositories.attempts import Policy
 from tests.api.conftest import BASE_URL
-from tests.api.oauth.conftest import PASSWORD, QUICK, Flow
+from tests.api.oauth.conftest import FORM, PASSWORD, QUICK, Flow
 
 ATTACKER = "203.0.113.9"
 
@@ -162,3 +164,15 @@ def test_one_household_is_one_party():
     assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1") != network_of("2001:db8:1:3::1")
     assert network_of("192.0.2.1") != network_of("192.0.2.2")
     assert network_of("testclient") == "testclient"
+
+
+async def test_one_address_sends_so_many_forms_and_the_others_go_on(flow, application, ada):
+    [window] = FORMS.windows
+    busy = flow(application, address="203.0.113.200")
+    answers = [await busy.http.post(busy.address(), content="action=x", headers=FORM) for _ in range(window.limit + 1)]
+    assert {answer.status_code for answer in answers[:-1]} == {400}
+    assert answers[-1].status_code == 429
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= window.seconds
+    assert answers[-1].headers["content-type"].startswith("text/html")
+    assert (await busy.http.get(busy.address())).status_code == 200
+    assert (await flow(application, address="203.0.113.201").login(ada)).status_code == 303

@@ -6,7 +6,7 @@ from uuid import UUID
 import jwt
 import pytest
 
-from api.oauth.throttle import TOKENS
+from api.rate_limits.own import CLIENT_TOKENS, TOKENS
 from domain.access import Role
 from runtime.ids import now
 from storage.models import Client, User
@@ -160,13 +160,26 @@ async def test_metadata_and_keys_are_where_clients_look(http):
     assert all(key.keys() == {"kty", "n", "e", "kid", "use", "alg"} for key in keys.json()["keys"])
 
 
-async def test_too_many_requests_of_one_client_are_429(http, people, place, machine):
+@pytest.mark.parametrize("what", ["token", "revoke"])
+async def test_too_many_requests_of_one_client_or_address_are_429(flow, people, place, machine, what):
     busy = await people.machine(place)
-    form = {**GRANT, "client_id": busy.id, "client_secret": "cs-guess"}
-    statuses = [(await post(http, "token", form)).status_code for _ in range(TOKENS.free)]
-    assert set(statuses) == {401}
-    slowed = await post(http, "token", form)
-    assert slowed.status_code == 429
-    assert int(slowed.headers["retry-after"]) >= 1
-    assert slowed.json()["error"] == "temporarily_unavailable"
-    assert (await post(http, "token", {**GRANT, **machine.form})).status_code == 200
+    form = {**GRANT, "token": "t", "client_id": busy.id, "client_secret": "cs-guess"}
+    there = flow(machine, address=f"203.0.113.{len(what)}").http
+    [of_client], [of_all] = CLIENT_TOKENS.windows, TOKENS.windows
+    assert {(await post(there, what, form)).status_code for _ in range(of_client.limit)} == {401}
+    check_slowed(await post(there, what, form))
+    mine = {**GRANT, "token": "t", **machine.form}
+    assert (await post(there, what, mine)).status_code == 200
+    for number in range(of_all.limit - of_client.limit - 2):
+        made_up = {"client_id": f"made up {number}", "client_secret": "guess"}
+        assert (await post(there, what, {**form, **made_up})).status_code == 401
+    check_slowed(await post(there, what, mine))
+    elsewhere = flow(machine, address="203.0.113.99").http
+    assert (await post(elsewhere, what, mine)).status_code == 200
+
+
+def check_slowed(answer) -> None:
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert answer.json()["error"] == "temporarily_unavailable"
+    assert "wait" in answer.json()["error_description"]

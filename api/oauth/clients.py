@@ -44,7 +44,10 @@ class RegisteredClient(ClientMixin):  # type: ignore[misc]  # Authlib has no typ
         return " ".join(self.allowed((scope or "").split())) or None
 
     def allowed(self, asked: Iterable[str]) -> list[Scope]:
-        """As `get_allowed_scope`. Applications without scopes of their own are cut down by the user's role alone."""
+        """As `get_allowed_scope`. The platform's applications have no scopes of their own: the role alone cuts down.
+
+        A service account without any may do nothing: an empty list must never say more than a short one.
+        """
         own = [Scope(name) for name in self.row.scopes]
         if self.is_application and not own:
             own = list(Scope)

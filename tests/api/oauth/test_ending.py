@@ -270,7 +270,8 @@ async def test_four_eyes_see_one_person_behind_a_token_and_a_key(*, platform, ht
     made = await platform.made(f"/organizations/{place}/projects", project)
     wish = {"title": "Sell", "description": "...", "acceptance_criteria": ["It sells"]}
     requirement = await platform.made(f"/projects/{made['id']}/requirements", wish)
-    feature = await platform.made(f"/requirements/{requirement['id']}/features", {"name": "Basket", "description": "Holds things"})
+    thing = {"name": "Basket", "description": "Holds things"}
+    feature = await platform.made(f"/requirements/{requirement['id']}/features", thing)
     scopes = ["deployments:read", "deployments:write", "deployments:approve"]
     _, _, machine, _ = robot
     for number, access in enumerate((ada.access, machine)):

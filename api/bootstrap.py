@@ -1,5 +1,7 @@
 """`python -m api.bootstrap [reset]`: the first platform admin, or a new password for a platform admin.
 
+Also the platform's own application, through which people log in on a command line before there is any other one.
+
 Prints a password at most once, on standard output; nothing else ever shows it. Run twice, also at the same moment, it
 makes one admin.
 """
@@ -7,6 +9,9 @@ makes one admin.
 import argparse
 import asyncio
 import sys
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import accounts, changes
 from domain.emails import normal_email
@@ -16,9 +21,14 @@ from runtime.logging import setup_logging
 from runtime.passwords import Passwords, new_password
 from runtime.settings import get_settings
 from storage.engine import Sessions, create_engine, create_sessions, transaction
-from storage.models import User
+from storage.models import Client, User
+from storage.repositories.clients import ClientKind, ClientRepository
 from storage.repositories.users import UserRepository
 from storage.tenancy import PLATFORM
+
+# Known to everybody, as the application of a command line is: it has no secret, and PKCE says who began.
+COMMAND_LINE = UUID("0193b5a0-0000-7000-8000-00000000c11e")
+LOOPBACK = "http://127.0.0.1:8976/callback"
 
 
 async def first_admin(sessions: Sessions, email: str) -> str | None:
@@ -30,6 +40,7 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
     async with transaction(sessions) as session:
         users = UserRepository(session, PLATFORM)
         await users.hold_bootstrap()
+        await _add_command_line(session)
         if await users.platform_admins():
             return None
         await users.hold_email(email)
@@ -44,6 +55,14 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
         )
         await changes.add(session, admin, reason="the first platform admin")
     return password
+
+
+async def _add_command_line(session: AsyncSession) -> None:
+    """It acts for whoever logs in, in whichever of their organizations; without scopes of its own."""
+    if await ClientRepository(session, PLATFORM).by_id(COMMAND_LINE) is None:
+        row = Client(id=COMMAND_LINE, kind=ClientKind.APPLICATION, name="Delivery command line", created_by="system")
+        row.scopes, row.redirect_uris = [], [LOOPBACK]
+        await changes.add(session, row)
 
 
 async def reset_password(sessions: Sessions, email: str) -> str:

@@ -154,7 +154,7 @@ def _principal(found: CheckedKey) -> Principal:
     """Its creator, cut down to what the key is for, and to what the creator may do now."""
     key, role = found.key, Role(found.key.role)
     role = lower(role, found.creator_role or role)
-    scopes = frozenset(str(scope) for scope in key.scopes)
+    scopes = {str(scope) for scope in key.scopes}
     if found.creator_scopes is not None:
         scopes &= found.creator_scopes
     return Principal(

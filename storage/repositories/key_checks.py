@@ -84,6 +84,6 @@ def _checked(key: ApiKey, seat: str | None, user: User | None, client: Client | 
         return CheckedKey(key, gone, None, email)
     if key.creator_kind == CreatorKind.SERVICE_ACCOUNT:
         gone = client is None or client.disabled_at is not None
-        role, scopes = (client.role, client.scopes) if client else (None, [])
-        return CheckedKey(key, gone, Role(role) if role else None, email, frozenset(scopes))
+        role = Role(client.role) if client and client.role else None
+        return CheckedKey(key, gone, role, email, frozenset(client.scopes if client else ()))
     return CheckedKey(key, creator_gone=False, creator_role=None, email=email)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import httpx2
+import jwt
 import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
@@ -75,8 +76,8 @@ class People:
     async def machine(
         self, organization_id: UUID, role: Role = Role.DEVELOPER, *, scopes: tuple[str, ...] = ()
     ) -> Known:
-        granted = scopes or tuple(sorted(permissions_of(role)))
-        return await self._client("service_account", organization_id, role=role, scopes=granted)
+        scopes = scopes or tuple(sorted(permissions_of(role)))
+        return await self._client("service_account", organization_id, role=role, scopes=scopes)
 
     async def change(self, model: Any, row_id: UUID, **values: Any) -> None:
         async with transaction(self.rows) as session:
@@ -201,6 +202,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = 
 def returned(answer: httpx2.Response) -> dict[str, str]:
     """The parameters that an application is sent back with."""
     return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What an access token says, unchecked."""
+    return jwt.decode(token, options={"verify_signature": False})
 
 
 def text_of(page: httpx2.Response) -> str:

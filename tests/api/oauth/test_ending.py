@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-import jwt
 import pytest
 
 from api import accounts
@@ -15,8 +14,10 @@ from api.app import create_app
 from api.bootstrap import reset_password
 from api.ending import end_tokens
 from api.oauth.holders import holder_of
+from contracts.operations import BuildAndDeployInput
 from domain.access import Role
-from domain.errors import NotFoundError
+from domain.errors import ForbiddenError, NotFoundError
+from domain.people import check_approver
 from runtime.ids import new_id, now
 from runtime.keys import load_signer
 from runtime.tokens import Subject, sign
@@ -25,7 +26,7 @@ from storage.models import User
 from storage.repositories.memberships import MembershipRepository
 from storage.tenancy import PLATFORM
 from tests.api.conftest import BASE_URL
-from tests.api.oauth.conftest import PASSWORD, Flow, eventually, post
+from tests.api.oauth.conftest import PASSWORD, Flow, claims_of, eventually, post
 from tests.api.people import PASSWORD as INVITED
 from tests.api.people import joined
 
@@ -246,7 +247,7 @@ async def test_with_a_service_account_go_its_tokens_and_keys(*, platform, http, 
 
 
 async def test_a_service_accounts_key_may_no_more_than_the_account(*, platform, http, place, robot):
-    account, _, _, key = robot
+    account, form, _, key = robot
     path = f"/organizations/{place}/service-accounts/{account['id']}"
     cut = await platform.patch(path, {"scopes": ["organizations:read"]})
     assert cut.status_code == 200
@@ -260,6 +261,35 @@ async def test_a_service_accounts_key_may_no_more_than_the_account(*, platform, 
     await eventually(less, 1)
     assert await status("") == 200
     assert (await platform.patch(path, {"scopes": []})).status_code == 400
+    assert (await post(http, "token", form)).json()["scope"] == "organizations:read"
+
+
+async def test_four_eyes_see_one_person_behind_a_token_and_a_key(*, platform, http, member, place, robot, operations):
+    """Of a person and of a service account: what the workflow compares is the same, whatever they showed."""
+    ada = await member("admin")
+    project = {"name": "Shop", "slug": "shop", "repository_url": "https://git.example.com/acme/shop"}
+    made = await platform.made(f"/organizations/{place}/projects", project)
+    wish = {"title": "Sell", "description": "...", "acceptance_criteria": ["It sells"]}
+    requirement = await platform.made(f"/projects/{made['id']}/requirements", wish)
+    thing = {"name": "Basket", "description": "Holds things"}
+    feature = await platform.made(f"/requirements/{requirement['id']}/features", thing)
+    scopes = ["deployments:read", "deployments:write", "deployments:approve"]
+    _, _, machine, _ = robot
+    for number, access in enumerate((ada.access, machine)):
+        token = {"Authorization": f"Bearer {access}"}
+        body = {"name": "mine", "scopes": scopes}
+        created = await http.post(f"/v1/organizations/{place}/api-keys", json=body, headers=token)
+        key = {"X-API-Key": created.json()["data"]["key"]}
+        asked = {"version_tag": f"1.{number}.0", "git_branch": "main", "environment": "production"}
+        path = f"/v1/features/{feature['id']}/build-and-deploy"
+        begun = await http.post(path, json={**asked, "request_approval": True}, headers=token)
+        assert begun.status_code == 202, begun.text
+        order = BuildAndDeployInput.model_validate(operations.started[-1][1])
+        path = f"/v1/deployments/{begun.json()['data']['resource_id']}/approve"
+        assert (await http.post(path, json={}, headers=key)).status_code == 200
+        approver = operations.decided[-1][2].actor
+        with pytest.raises(ForbiddenError, match="four eyes"):
+            check_approver(order.approval, requested_by=order.place.requested_by, approved_by=[], actor=approver)
 
 
 async def test_no_token_of_the_same_moment_outlives_a_removal(people, place, rows):
@@ -293,10 +323,6 @@ async def test_refreshing_and_removing_at_once_leave_nothing_that_works(*, platf
         await asker.token_ended(one.access)
         if answer.status_code == 200:
             await asker.token_ended(answer.json()["access_token"])
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    return jwt.decode(token, options={"verify_signature": False})
 
 
 async def test_a_token_of_the_same_second_is_good_after_a_revocation_and_bad_before(settings, rows, place, asker):

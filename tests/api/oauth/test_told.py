@@ -1,9 +1,7 @@
 """What the audit log tells of logins, grants, accounts and signing keys; and that nobody floods it."""
 
-from typing import Any
 from uuid import UUID
 
-import jwt
 import pytest
 from sqlalchemy import delete, select
 
@@ -14,7 +12,7 @@ from api.rate_limits.own import TOLD
 from domain.access import Role
 from storage.engine import transaction
 from storage.models import Attempts, AuditEntry, User
-from tests.api.oauth.conftest import PASSWORD, post
+from tests.api.oauth.conftest import PASSWORD, claims_of, post
 from tests.api.people import PASSWORD as INVITED
 from tests.api.people import acceptance, invited, joined
 
@@ -104,10 +102,6 @@ async def test_a_grant_is_told_in_its_organization_and_so_is_its_end(flow, appli
     assert (asked.action, asked.reason) == ("grant.revoked", "asked for by its client")
 
 
-def claims_of(token: str) -> dict[str, Any]:
-    return jwt.decode(token, options={"verify_signature": False})
-
-
 async def test_a_code_that_is_used_twice_is_told(flow, application, ada, told):
     browser = flow(application)
     code = await browser.code(ada)
@@ -147,7 +141,7 @@ async def test_accounts_and_signing_keys_are_told_in_the_platforms_log(
     await store.rotate(at_once=True)
     log = (await platform.get("/audit-log")).json()["data"]
     actions = [one["action"] for one in log]
-    expected = ["signing_key.rotated", "signing_key.published", "user.created", "user.password_reset", "user.enabled"]
+    expected = ["signing_key.rotated", "signing_key.published", "user.created", "client.created"]
     assert actions[: len(expected)] == expected
     assert log[2]["reason"] == "the first platform admin"
     assert "organization_id" not in log[0]

@@ -73,7 +73,7 @@ from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
-from storage.engine import Sessions, create_engine, create_reads, create_sessions
+from storage.engine import Sessions, autocommitting, create_engine, create_sessions
 from storage.listen import Listener
 from storage.repositories import api_keys as keys_of_organizations
 from storage.repositories import revocations
@@ -169,9 +169,9 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
-        sessions, reads = create_sessions(engine), create_reads(engine)
+        sessions, reads = create_sessions(engine), autocommitting(engine)
         reach = make_operations(settings)
-        progress = ProgressReader(reach, Learned(sessions))
+        progress = ProgressReader(reach, Learned(create_sessions(reads)))
         keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
         addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
         listener = Listener(settings.database_url.get_secret_value(), keys_of_organizations.CHANNEL)
@@ -181,7 +181,7 @@ def _lifespan(
             sessions=sessions,
             operations=reach,
             progress=progress,
-            watch=Watch(reads, progress),
+            watch=Watch(create_sessions(reads), progress),
             deployments=DeploymentReader(reads),
             keys=keys,
             key_uses=key_uses,

@@ -1,7 +1,7 @@
 """Many who ask for one row each at the same moment are answered by one statement."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -19,17 +19,17 @@ class Batched(Generic[K, V]):
 
     def __init__(self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         self._load = load
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._work: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
         """The value of a key; None when there is none. Raises what `load` raised."""
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        # Each has a future of its own: one that goes away must not take the answer from the others.
+        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(answer)
         if self._work is None:
             self._work = asyncio.create_task(self._answer_all())
-        return await asyncio.shield(answer)  # one that goes away must not take the answer from the others
+        return await answer
 
     async def _answer_all(self) -> None:
         try:
@@ -39,15 +39,20 @@ class Batched(Generic[K, V]):
         finally:
             self._work = None
 
-    async def _answer(self, batch: Mapping[K, asyncio.Future[V | None]]) -> None:
+    async def _answer(self, batch: Mapping[K, list[asyncio.Future[V | None]]]) -> None:
         try:
             found = await self._load(list(batch))
         except BaseException as error:
-            for answer in batch.values():
+            for answer in _waited_for(batch.values()):
                 answer.set_exception(error)
                 answer.exception()  # seen: everybody who asked may be gone
             if not isinstance(error, Exception):
                 raise
             return
-        for key, answer in batch.items():
-            answer.set_result(found.get(key))
+        for key, answers in batch.items():
+            for answer in _waited_for([answers]):
+                answer.set_result(found.get(key))
+
+
+def _waited_for(lists: Iterable[list[asyncio.Future[V | None]]]) -> Iterator[asyncio.Future[V | None]]:
+    return (answer for answers in lists for answer in answers if not answer.done())

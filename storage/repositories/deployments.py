@@ -1,13 +1,27 @@
 """Deployments as clients read and ask for them; `projections.py` writes their progress."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.lifecycle import FINISHED_DEPLOYMENTS
 from storage.models import Deployment, Release
 from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.releases import releases_before
+from storage.tenancy import Tenant
+
+_WRITTEN_BY = cast(
+    literal_column("deployments.xmin"), Text
+)  # a column of PostgreSQL's own, with no type of SQLAlchemy's
+
+
+async def versions(connection: AsyncConnection, tenant: Tenant, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Of those deployments that a tenant may see: which transaction wrote the row as it is now (its `xmin`)."""
+    statement = tenant.filter(select(Deployment.id, _WRITTEN_BY), Deployment.organization_id)
+    found = await connection.execute(statement.where(Deployment.id.in_(ids)))
+    return {row_id: int(written_by) for row_id, written_by in found}
 
 
 class DeploymentRepository(Repository[Deployment]):

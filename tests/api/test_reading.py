@@ -6,12 +6,12 @@ from uuid import UUID
 import httpx2
 import pytest
 from openapi_spec_validator import validate
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 from domain.errors import DependencyError
 from storage import migrations
 from storage.engine import transaction
-from storage.models import Environment
+from storage.models import Deployment, Environment
 from tests.api.conftest import BASE_URL
 
 
@@ -177,3 +177,23 @@ async def test_the_openapi_document_is_valid_and_complete(anybody):
         for method, operation in methods.items():
             assert operation["summary"], (method, path)
             assert operation["tags"], (method, path)
+
+
+async def test_a_deployment_that_is_known_already_is_told_as_it_is_now(world, other_world, build_of, end):
+    made = await build_of(world, "2.9.0", live=False)
+    path = f"/deployments/{made['deployment_id']}"
+    before = [(await world.manager.get(path)).json()["data"]["status"] for _ in range(2)]
+    await end(made["deployment_id"], "failed")
+    after = (await world.manager.get(path)).json()["data"]["status"]
+    assert (set(before), after) == ({before[0]}, "failed")
+    assert before[0] != after
+    assert (await other_world.manager.get(path)).status_code == 404
+
+
+async def test_a_deployment_that_was_deleted_is_not_remembered(world, build_of, rows):
+    made = await build_of(world, "2.9.1", live=False)
+    path = f"/deployments/{made['deployment_id']}"
+    assert (await world.manager.get(path)).status_code == 200
+    async with transaction(rows) as session:
+        await session.execute(delete(Deployment).where(Deployment.id == UUID(made["deployment_id"])))
+    assert (await world.manager.get(path)).status_code == 404

@@ -111,12 +111,14 @@ class LimitedEnvelope(ErrorEnvelope):
 
 def meta_of(request: Request) -> Meta:
     """The meta part of the answer to a request."""
-    return Meta(
-        timestamp=now(),
-        request_id=request.state.request_id,
-        version=API_VERSION,
-        warnings=versioning.warnings(request.scope),
-    )
+    return Meta(**_meta_values(request))
+
+
+def _meta_values(request: Request) -> dict[str, Any]:
+    """The values alone, as `Meta` would be answered: nothing in them needs to be checked."""
+    values = {"timestamp": now(), "request_id": request.state.request_id, "version": API_VERSION}
+    warnings = versioning.warnings(request.scope)
+    return {**values, "warnings": warnings} if warnings else values
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def reply(
         if request.method == "GET" and unchanged(request, told["ETag"]):
             return Response(status_code=304, headers=told)
     # Put together by hand: the resource is made into JSON once, for its tag and for the answer.
-    meta = to_json(meta_of(request))
+    meta = to_json(_meta_values(request))
     body = b'{"success":true,"status":%d,"data":%b,"meta":%b}' % (status, content, meta)
     return Response(body, status_code=status, headers=told, media_type=JSON)
 

@@ -34,7 +34,8 @@ def tag_of_json(data: bytes) -> str:
 
 def unchanged(request: Request, etag: str) -> bool:
     """Whether `If-None-Match` names this tag: weak comparison (RFC 9110, 13.1.2); a malformed one is ignored."""
-    given = parse_tags(request.headers.getlist("if-none-match"))
+    lines = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"if-none-match"]
+    given = parse_tags(lines) if lines else None
     return given is not None and (ANY in given or etag in {tag.removeprefix("W/") for tag in given})
 
 

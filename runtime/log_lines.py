@@ -6,10 +6,12 @@ That walk takes 60 us, a quarter of what a cheap request costs altogether; this 
 import json
 import logging
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 
 from runtime.logging import JsonLines, clean_text, get_logger
 
 Plain = str | int | float
+NUMBERS = (int, float)
 
 
 class LineLog:
@@ -34,7 +36,13 @@ class LineLog:
             handler.write(self._line(event, handler.service, values))
 
     def _line(self, event: str, service: str, values: dict[str, Plain]) -> str:
-        shown = {name: clean_text(value) if isinstance(value, str) else value for name, value in values.items()}
         moment = datetime.now(UTC).replace(tzinfo=None).isoformat()
         common = {"event": event, "level": "info", "logger": self._name, "timestamp": f"{moment}Z", "service": service}
-        return json.dumps({**shown, **common})
+        return "{" + ", ".join([f'"{name}": {_json(value)}' for name, value in (values | common).items()]) + "}"
+
+
+def _json(value: Plain) -> str:
+    """As `json.dumps`, which takes longer to begin than this does for a whole line."""
+    if isinstance(value, str):
+        return encode_basestring_ascii(clean_text(value))
+    return repr(value) if type(value) in NUMBERS else json.dumps(value)

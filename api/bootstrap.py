@@ -90,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m api.bootstrap", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["reset"], help="a new password for a platform admin")
     parser.add_argument("--email", default=settings.admin_email, help="of the admin; default DELIVERY_ADMIN_EMAIL")
+    parser.add_argument("--untold", action="store_true", help="do not print the password: the output is kept somewhere")
     options = parser.parse_args(arguments)
     url = settings.database_url.get_secret_value()
     if not url:
@@ -101,7 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DeliveryError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if password:
+    if password and options.untold:
+        sys.stdout.write(f"platform admin {email} made; `make admin-password` prints a password for it\n")
+    elif password:
         sys.stdout.write(f"platform admin {email} with the password {password}\n")
         sys.stdout.write("It is shown this once: keep it, or make another one with `make admin-password`.\n")
     return 0

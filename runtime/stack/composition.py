@@ -64,9 +64,10 @@ class Composition:
         """Brings the database to the present tables; ends by itself."""
         return module("storage.migrations", env=self.environment(), log=self.layout.log("migrations"))
 
-    def bootstrap(self) -> Command:
-        """Makes the platform admin at the first start and prints the password; ends by itself."""
-        return module("api.bootstrap", env=self.environment(), log=self.layout.log("bootstrap"))
+    def bootstrap(self, *, told: bool) -> Command:
+        """Makes the platform admin at the first start; ends by itself. `told`: prints the password, to a person."""
+        options = () if told else ("--untold",)
+        return module("api.bootstrap", *options, env=self.environment(), log=self.layout.log("bootstrap"))
 
     def admin_password(self) -> Command:
         """Gives the platform admin a new password and prints it; ends by itself."""

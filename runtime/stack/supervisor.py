@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -68,7 +69,9 @@ class Supervisor:
         if self._wants("migrations"):
             self._run_once("migrations", composition.migrations(), _MIGRATIONS_LIMIT_S)
         if self._wants("bootstrap"):
-            self._run_once("bootstrap", composition.bootstrap(), _MIGRATIONS_LIMIT_S, tell=True)
+            # Output that goes into a file or a pipe is kept by somebody, and a password must not be.
+            command = composition.bootstrap(told=sys.stdout.isatty())
+            self._run_once("bootstrap", command, _MIGRATIONS_LIMIT_S, tell=True)
         if not self._wave(composition.services):
             return False
         self._say(f"ready after {time.monotonic() - started:.1f} s")

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from domain.errors import DeliveryError
+from domain.errors import DeliveryError, DependencyError
 from runtime.logging import get_logger, setup_logging
 from runtime.settings import Settings
 from runtime.stack import leftovers, ports
@@ -71,7 +71,7 @@ def down(settings: Settings) -> int:
     while time.monotonic() < deadline:
         try:
             with Lock(layout.run / "supervisor.lock"):
-                ended = leftovers.end_leftovers(layout)
+                ended = _end_leftovers(settings, layout)
                 pause_services(layout)
                 layout.drop_sockets()
         except HeldError as error:
@@ -147,6 +147,14 @@ def _announce(settings: Settings, supervisor: Supervisor, ready_file: Path | Non
         partial = ready_file.with_name(f".{ready_file.name}.partial")
         partial.write_text(text)
         partial.replace(ready_file)
+
+
+def _end_leftovers(settings: Settings, layout: Layout) -> list[str]:
+    """What a killed supervisor left, and what a killed PostgreSQL left."""
+    ended = leftovers.end_leftovers(layout)
+    with suppress(DependencyError):  # its programs are not installed
+        Composition(settings, layout, {}).postgres.clear()
+    return ended
 
 
 def _ended(asked: int | None, ended: Collection[str], data: Path) -> str:

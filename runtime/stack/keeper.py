@@ -25,9 +25,11 @@ class PartFailedError(Exception):
 class Keeper:
     """One part and its process."""
 
-    def __init__(self, part: Part, record: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, part: Part, record: Path, clock: Callable[[], float] = time.monotonic, *, mark: str = ""
+    ) -> None:
         self.part = part
-        self.process = Process(part.command(), record)
+        self.process = Process(part.command(), record, mark=mark)
         self.adopted = False
         self.ready_after_s: float | None = None
         self._clock = clock
@@ -96,9 +98,14 @@ class Keeper:
         log.warning("part.died", part=self.part.name, how=died, restart_in_s=round(delay, 1))
 
     def stop(self) -> None:
-        """End it, however far it came."""
+        """End it, however far it came, and what does not end with it."""
         self._start_at = None
         self.process.stop()
+        try:
+            self.process.end_remains()
+            self.part.clear()
+        except (OSError, DeliveryError) as error:
+            log.warning("part.remains", part=self.part.name, error=str(error))
 
     def _restart(self) -> None:
         self._start_at = None
@@ -111,6 +118,7 @@ class Keeper:
         log.info("part.restarted", part=self.part.name, pid=self.process.pid)
 
     def _start(self) -> None:
+        self.process.end_remains()
         self.part.clear()
         self._started_at = self._clock()
         self.process.start()

@@ -73,6 +73,11 @@ class Layout:
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
+    def mark(self, name: str) -> str:
+        """Names a part among all processes of the machine; a folder keeps its marks when moved, a copy has others."""
+        found = self.data.stat()
+        return f"{name}@{found.st_dev:x}.{found.st_ino:x}"
+
     def record(self, name: str) -> Path:
         """Where the pid of a part is written down."""
         return self.run / "parts" / f"{name}.json"

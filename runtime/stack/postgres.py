@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import LiteralString
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
 from domain.errors import DependencyError
+from runtime.stack import remains
 from runtime.stack.identity import Identity
 from runtime.stack.process import Command, end
 from runtime.stack.secrets import password
@@ -77,10 +79,18 @@ class Postgres:
             self._create()
 
     def clear(self) -> None:
-        """Before a start: end a server without a record, remove lock files (their pids may be others' by now)."""
+        """Before a start: end a server without a record and what is left of a dead one, remove lock files.
+
+        The pids in these may be others' by now. A backend that is left keeps the server's shared memory, and no new
+        server starts beside that.
+
+        Raises:
+            DependencyError: a process of the dead server survives SIGKILL.
+        """
         running = self.running()
         if running is not None:  # never two servers on one data folder
             end(running, STOPS)
+        remains.end(NAME, self._works_here)
         for leftover in (self.data / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
             leftover.unlink(missing_ok=True)
 
@@ -93,6 +103,15 @@ class Postgres:
         except (OSError, ValueError):
             pass
         return None
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        """Whether it is a server process on our data folder.
+
+        Each of them leads a session of its own and has written its title over its environment, so the program
+        and the working directory tell: nobody else's `postgres` works in there.
+        """
+        program = Path(process.exe().removesuffix(" (deleted)")).name
+        return program == "postgres" and Path(process.cwd()) == self.data.resolve()
 
     def command(self) -> Command:
         """The server with its configuration; stopped by a fast, then an immediate shutdown."""

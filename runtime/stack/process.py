@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.stack import remains
 from runtime.stack.identity import Identity
 
 _POLL_S = 0.02
@@ -47,11 +48,18 @@ class Command:
 
 
 class Process:
-    """One running process, ours by birth or by adoption."""
+    """One running process, ours by birth or by adoption.
 
-    def __init__(self, command: Command, record: Path) -> None:
+    Args:
+        command: how it is run.
+        record: file of its identity.
+        mark: names it in its environment and its children's, so that these are found after its death; empty: nothing.
+    """
+
+    def __init__(self, command: Command, record: Path, *, mark: str = "") -> None:
         self.command = command
         self.record = record
+        self._mark = mark
         self.identity: Identity | None = None
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +77,7 @@ class Process:
         with self.command.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self.command.argv,
-                env=dict(self.command.env),
+                env={**self.command.env, **({remains.MARK: self._mark} if self._mark else {})},
                 cwd=self.command.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -99,6 +107,15 @@ class Process:
         if self.identity is not None and self.identity.alive():
             return None
         return "gone"
+
+    def end_remains(self) -> None:
+        """Kill what is left of one that died: its children, or itself when its record was lost.
+
+        Raises:
+            DependencyError: something survives SIGKILL.
+        """
+        if self._mark:
+            remains.end(self.record.stem, remains.marked(self._mark))
 
     def stop(self) -> None:
         """End it and its process group, within the limits of its command; its record goes too."""

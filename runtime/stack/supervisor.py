@@ -1,7 +1,6 @@
 """The supervisor: brings the parts up in order, keeps them up, takes them down in reverse."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -15,7 +14,8 @@ from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.stack import logfile, ports
 from runtime.stack.composition import PORTS_OF, Composition
-from runtime.stack.keeper import Keeper, PartFailedError
+from runtime.stack.errand import Errand
+from runtime.stack.keeper import Keeper
 from runtime.stack.layout import Layout
 from runtime.stack.leftovers import end_leftovers
 from runtime.stack.part import Part
@@ -66,16 +66,22 @@ class Supervisor:
         composition = self._compose()
         if not self._wave(composition.servers):
             return False
-        if self._wants("migrations"):
-            self._run_once("migrations", composition.migrations(), _MIGRATIONS_LIMIT_S)
-        if self._wants("bootstrap"):
-            # Output that goes into a file or a pipe is kept by somebody, and a password must not be.
-            command = composition.bootstrap(told=sys.stdout.isatty())
-            self._run_once("bootstrap", command, _MIGRATIONS_LIMIT_S, tell=True)
+        if not self._run_errands(composition):
+            return False
         if not self._wave(composition.services):
             return False
         self._say(f"ready after {time.monotonic() - started:.1f} s")
         return True
+
+    def _run_errands(self, composition: Composition) -> bool:
+        """Tables, and the first admin; False when asked to stop meanwhile."""
+        if self._wants("migrations") and not self._run_once("migrations", composition.migrations()):
+            return False
+        if not self._wants("bootstrap"):
+            return True
+        # Output that goes into a file or a pipe is kept by somebody, and a password must not be.
+        told = sys.stdout.isatty()
+        return self._run_once("bootstrap", composition.bootstrap(told=told), tell=True)
 
     def keep(self) -> None:
         """Tend the parts until asked to stop."""
@@ -122,11 +128,14 @@ class Supervisor:
         return Composition(self._settings, self._layout, self.ports)
 
     def _stays(self, part: Part) -> bool:
-        return Keeper(part, self._layout.record(part.name)).try_adopt()
+        return self._keeper(part).try_adopt()
+
+    def _keeper(self, part: Part) -> Keeper:
+        return Keeper(part, self._layout.record(part.name), mark=self._layout.mark(part.name))
 
     def _wave(self, parts: list[Part]) -> bool:
         """Start parts together and wait until all are ready."""
-        wave = [Keeper(part, self._layout.record(part.name)) for part in parts if self._wants(part.name)]
+        wave = [self._keeper(part) for part in parts if self._wants(part.name)]
         for keeper in wave:
             self._keepers.append(keeper)
             self._say(f"{keeper.part.name:<10} starting")
@@ -144,41 +153,17 @@ class Supervisor:
         self._say(f"{keeper.part.name:<10} {how}")
         return True
 
-    def _run_once(self, name: str, command: Command, limit_s: float, *, tell: bool = False) -> None:
-        """Run a command to its end.
-
-        Args:
-            name: of what it does.
-            command: its errors go into its log.
-            limit_s: seconds it may take.
-            tell: its output is for people, and stands in no log; else it goes there too.
-        """
+    def _run_once(self, name: str, command: Command, *, tell: bool = False) -> bool:
+        """Run a command to its end; False when asked to stop meanwhile. `tell`: its output is for people."""
         began = time.monotonic()
-        code: int | None
-        said: bytes | None = None
         self._say(f"{name:<10} running")
-        with command.log.open("ab") as output:
-            try:
-                done = subprocess.run(
-                    command.argv,
-                    env=dict(command.env),
-                    cwd=command.cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if tell else output,
-                    stderr=output,
-                    timeout=limit_s,
-                    check=False,
-                    start_new_session=True,
-                )
-                code, said = done.returncode, done.stdout
-            except subprocess.TimeoutExpired:
-                code = None
-        if code != 0:
-            why = f"took longer than {limit_s:.0f} s" if code is None else f"exited with code {code}"
-            raise PartFailedError(f"{name} failed: {why}\nThe end of {command.log}:\n{logfile.tail(command.log)}")
-        for line in (said or b"").decode().splitlines():
+        errand = Errand(name, command, mark=self._layout.mark(name), limit_s=_MIGRATIONS_LIMIT_S, tell=tell)
+        lines = errand.run(lambda: self._stopping)
+        for line in lines or ():
             self._say(line)
-        self._say(f"{name:<10} done in {time.monotonic() - began:.1f} s")
+        if lines is not None:
+            self._say(f"{name:<10} done in {time.monotonic() - began:.1f} s")
+        return lines is not None
 
 
 def rotate_logs(folder: Path) -> None:

@@ -7,12 +7,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
 from domain.errors import DependencyError
 from runtime.settings import Settings
-from runtime.stack import binaries, logfile, ports
+from runtime.stack import binaries, logfile, ports, remains
 from runtime.stack.identity import Identity
 from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
@@ -80,6 +81,36 @@ def test_a_stubborn_process_and_its_group_are_killed(tmp_path: Path):
     assert not alive(pid)
     until(lambda: not alive(child), 5)
     assert not process.record.exists()
+
+
+def test_what_is_left_of_a_dead_process_is_found_by_its_mark_wherever_it_went(tmp_path: Path):
+    """Its child has left the session and is frozen; a process of another folder's part is somebody else's."""
+    log = tmp_path / "log"
+    command = Command(("/bin/sh", "-c", "setsid sleep 600 & echo $!; sleep 600"), {}, tmp_path, log)
+    process, other = (Process(command, tmp_path / f"{n}.json", mark=f"{n}@{tmp_path}") for n in ("one", "other"))
+    process.start()
+    other.start()
+    try:
+        until(lambda: len(log.read_text().split()) == 2, 10)
+        children = [int(word) for word in log.read_text().split()]
+        mine = next(pid for pid in children if f"one@{tmp_path}" in Path(f"/proc/{pid}/environ").read_text())
+        os.kill(mine, signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGKILL)
+        process.end_remains()
+        assert not alive(mine)
+        assert [alive(pid) for pid in children].count(True) == 1
+        assert alive(other.pid)
+    finally:
+        for each in (process, other):
+            each.stop()
+            each.end_remains()
+
+
+def test_what_survives_sigkill_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remains, "_LIMIT_S", 0.1)
+    monkeypatch.setattr(psutil.Process, "kill", lambda _: None)
+    with pytest.raises(DependencyError, match=f"{os.getpid()}.*do not end"):
+        remains.end("api", lambda process: process.pid == os.getpid())
 
 
 def test_only_the_same_command_is_adopted(tmp_path: Path):

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -68,6 +69,85 @@ def test_a_killed_part_is_started_again(stack: StackProcess, name: str):
     if name == "postgres":
         until(lambda: reachable(stack), 15)
     assert "part.died" in (stack.data / "logs" / "supervisor.log").read_text()
+
+
+@contextmanager
+def frozen_backend(stack: StackProcess) -> Iterator[int]:
+    """A process of the server that serves a connection, and notices nothing any more."""
+    with connect(stack) as connection:
+        pid = connection.info.backend_pid if in_our_namespace(connection) else 0
+        assert pid, "the backend's pid is not one of this machine"
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            connection.close()
+
+
+def in_our_namespace(connection: psycopg.Connection) -> bool:
+    return Path(f"/proc/{connection.info.backend_pid}/comm").read_text().strip() == "postgres"
+
+
+def test_postgres_comes_back_beside_a_frozen_child_of_the_dead_server(stack: StackProcess):
+    """It keeps the shared memory of the dead server, beside which PostgreSQL refuses to start."""
+    stack.up(only="postgres")
+    before = stack.pids()["postgres"]
+    with frozen_backend(stack) as backend:
+        os.kill(before, signal.SIGKILL)
+        until(lambda: stack.pids().get("postgres", before) != before and reachable(stack), 30)
+        assert not alive(backend)
+    assert "part.remains.ended" in (stack.data / "logs" / "supervisor.log").read_text()
+
+
+def test_a_start_ends_the_frozen_child_of_a_server_that_died_with_its_supervisor(stack: StackProcess):
+    stack.up(only="postgres")
+    before = stack.pids()["postgres"]
+    with frozen_backend(stack) as backend:
+        stack.end(signal.SIGKILL)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: not alive(before), 10)
+        assert alive(backend)
+        stack.up(only="postgres")
+        assert not alive(backend)
+    assert reachable(stack)
+
+
+def test_down_ends_the_frozen_child_of_a_dead_server(stack: StackProcess):
+    stack.up(only="postgres")
+    before = stack.pids()["postgres"]
+    with frozen_backend(stack) as backend:
+        stack.end(signal.SIGKILL)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: not alive(before), 10)
+        assert stack.run("down").returncode == 0
+        assert not alive(backend)
+
+
+def test_an_orderly_stop_ends_a_frozen_child_too(stack: StackProcess):
+    stack.up(only="postgres")
+    with frozen_backend(stack) as backend:
+        assert stack.end(signal.SIGTERM) == 0
+        assert not alive(backend)
+
+
+def test_another_postgres_of_this_machine_is_left_alone(stack: StackProcess, postgres: Postgres):
+    stack.up(only="postgres")
+    os.kill(stack.pids()["postgres"], signal.SIGKILL)
+    until(lambda: reachable(stack), 30)
+    with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), connect_timeout=3) as other:
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_part_that_nobody_recorded_is_ended(stack: StackProcess):
+    """A supervisor that died between the start and the record of it."""
+    stack.up(only="temporal")
+    before = stack.pids()["temporal"]
+    stack.end(signal.SIGKILL)
+    (stack.data / "run" / "parts" / "temporal.json").unlink()
+    stack.up(only="temporal")
+    assert not alive(before)
 
 
 def reachable(stack: StackProcess) -> bool:

@@ -70,9 +70,11 @@ class AnalysisActivities:
         else:
             stable = sides.get(str(request.stable_id)) if request.stable_id else None
             canary = sides[str(request.release_id)]
+            state = state.resumed(request.held_seconds, stable=stable, canary=canary)
             if state.canary.seen is None:
                 # Counting starts now: what the stable release did before is not what it does beside the canary.
-                state = JudgeState.begin(state.started_at or now(), stable=stable, canary=canary)
+                begun = JudgeState.begin(state.started_at or now(), stable=stable, canary=canary)
+                state = begun.model_copy(update={"held_s": state.held_s})
             look = Look(*judge(request.policy, state, stable, canary, now()))
         await self._keep(request, look)
         return look

@@ -21,6 +21,7 @@ class AnalyseRelease(Payload):
     stable_id: UUID | None
     key: str
     policy: AnalysisPolicy
+    held_seconds: float = 0.0  # how long people held this analysis so far: that is no time of watching
     weight: int | None = None  # percent of the traffic that the release has meanwhile, for people to see
 
 

@@ -19,7 +19,7 @@ from domain.lifecycle import (
     StepStatus,
     Strategy,
 )
-from domain.people import ApprovalPolicy
+from domain.people import ApprovalPolicy, Person
 
 
 class Place(Payload):
@@ -50,6 +50,7 @@ class BuildAndDeployInput(Payload):
     canary_percentage: int | None = None
     approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
     approved_by: tuple[str, ...] = ()  # who said yes with the request itself
+    requester: Person | None = None  # who asked, with the humans behind; None: known by `place.requested_by` only
     skip_analysis: bool = False
     override_freeze: bool = False
 
@@ -72,6 +73,7 @@ class DeployInput(Payload):
     canary_percentage: int | None = None
     approval: ApprovalPolicy | None = None
     approved_by: tuple[str, ...] = ()
+    requester: Person | None = None
     skip_analysis: bool = False
     override_freeze: bool = False
     source: BuildSource | None = None
@@ -151,10 +153,22 @@ class OperationResult(Payload):
 
 
 class PersonRequest(Payload):
-    """Somebody decides something about a deployment under way."""
+    """Somebody decides something about a deployment under way.
+
+    `humans` and `vouched_by`: who is behind the actor (`domain.people.Person`). `rule`: what the environment demands at
+    the time of an approval; the stricter of it and of what was demanded at the request decides.
+    """
 
     actor: str
     reason: BoundedText = ""
+    humans: tuple[str, ...] = ()
+    vouched_by: tuple[str, ...] = ()
+    rule: ApprovalPolicy | None = None
+
+    @property
+    def person(self) -> Person:
+        """Who it is, for counting."""
+        return Person(actor=self.actor, humans=self.humans, vouched_by=self.vouched_by)
 
 
 class AbortRequest(Payload):

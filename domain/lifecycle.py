@@ -136,7 +136,10 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
     _D.IN_PROGRESS: frozenset(
         {_D.PAUSED, _D.ROLLING_BACK, _D.SUCCESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED, _D.ROLLED_BACK}
     ),
-    _D.PAUSED: frozenset({_D.IN_PROGRESS, _D.ROLLING_BACK, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED}),
+    # Also ends that come without the state in between: a record on the way may be lost, the last one is not.
+    _D.PAUSED: frozenset(
+        {_D.IN_PROGRESS, _D.ROLLING_BACK, _D.SUCCESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED, _D.ROLLED_BACK}
+    ),
     _D.ROLLING_BACK: frozenset({_D.ROLLED_BACK, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED, _D.SUCCESS}),
     # A successful deployment can still be rolled back by hand; the other ends are final.
     _D.SUCCESS: frozenset({_D.ROLLING_BACK, _D.ROLLED_BACK}),

@@ -1,4 +1,7 @@
-"""What people may do to a rollout, and when: one table, read by validators, the API and the docs."""
+"""What people may do to a rollout, and when: one table, read by validators, the API and the docs.
+
+And whose yes counts: approvals are counted by the human behind whoever says it, not by what they show.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -52,6 +55,17 @@ ALLOWED: Mapping[Phase, frozenset[Action]] = {
     Phase.REPLACED: frozenset({_A.RETRY}),
 }
 
+# What clients call a phase: the status of the deployment meanwhile.
+STATES: Mapping[Phase, str] = {
+    Phase.PREPARING: str(_D.PENDING),
+    Phase.AWAITING_APPROVAL: str(_D.AWAITING_APPROVAL),
+    Phase.QUEUED: str(_D.QUEUED),
+    Phase.ROLLING_OUT: str(_D.IN_PROGRESS),
+    Phase.PAUSED: str(_D.PAUSED),
+    Phase.STOPPING: str(_D.ROLLING_BACK),
+    Phase.FINISHING: str(_D.IN_PROGRESS),
+}
+
 # What the record of a deployment tells of its phase.
 PHASES: Mapping[DeploymentStatus, Phase] = {
     _D.PENDING: Phase.PREPARING,
@@ -81,16 +95,16 @@ def check_action(phase: Phase, action: Action, *, state: str | None = None) -> N
     Args:
         phase: where the deployment is.
         action: what is asked of it.
-        state: what clients call the phase, where they have another word for it.
+        state: the deployment's status, where it is known better than from the phase.
     """
     allowed = sorted(ALLOWED[phase])
     if action in ALLOWED[phase]:
         return
     hint = _WHY_NOTHING.get(phase) or f"allowed now: {', '.join(allowed)}"
     raise ConflictError(
-        f"cannot {action} while it is {state or phase}: {hint}",
+        f"cannot {action} while it is {state or STATES.get(phase, phase)}: {hint}",
         code=ErrorCode.INVALID_STATE,
-        details={"state": state or str(phase), "action": str(action), "allowed": allowed},
+        details={"state": state or STATES.get(phase, str(phase)), "action": str(action), "allowed": allowed},
     )
 
 
@@ -107,22 +121,84 @@ class ApprovalPolicy(BaseModel):
     min_approvals: int = Field(default=1, ge=1, le=10)
     four_eyes: bool = True
 
-
-def check_approver(policy: ApprovalPolicy, *, requested_by: str, approved_by: Sequence[str], actor: str) -> None:
-    """Whether this person's approval counts.
-
-    Raises:
-        ForbiddenError: four eyes, and it is the requester.
-        ConflictError: this person approved already.
-    """
-    if policy.four_eyes and actor == requested_by:
-        raise ForbiddenError("whoever asked for a deployment cannot approve it; ask somebody else (four eyes)")
-    if actor in approved_by:
-        raise ConflictError(
-            f"{actor} approved it already; {policy.min_approvals} different people must", code=ErrorCode.INVALID_STATE
+    def stricter(self, other: "ApprovalPolicy | None") -> "ApprovalPolicy":
+        """What both of them demand."""
+        if other is None:
+            return self
+        return ApprovalPolicy(
+            min_approvals=max(self.min_approvals, other.min_approvals), four_eyes=self.four_eyes or other.four_eyes
         )
 
 
-def is_approved(policy: ApprovalPolicy, approved_by: Sequence[str]) -> bool:
-    """Whether enough different people said yes."""
-    return len(set(approved_by)) >= policy.min_approvals
+class Person(BaseModel):
+    """Somebody who asks or says yes, and the humans behind.
+
+    Attributes:
+        actor: the user or service account, as the audit log names it.
+        humans: who is responsible for it: of a user themselves, of a service account whoever made it and whoever holds
+            its secret. Names of any kind; two persons who share one are the same human. None given: the actor.
+        vouched_by: who made a user's account without proof that the user is somebody else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    actor: str
+    humans: tuple[str, ...] = ()
+    vouched_by: tuple[str, ...] = ()
+
+    @property
+    def behind(self) -> frozenset[str]:
+        """The humans, at least the actor."""
+        return frozenset(self.humans) or frozenset({self.actor})
+
+    def made_by(self, other: "Person") -> bool:
+        """Whether the other one may be who acts here: the same human, or who made this account."""
+        return not (self.behind | frozenset(self.vouched_by)).isdisjoint(other.behind)
+
+
+def same_human(one: Person, other: Person) -> bool:
+    """Whether two persons may be one human, for all that is known."""
+    return one.made_by(other) or other.made_by(one)
+
+
+def check_approver(
+    policy: ApprovalPolicy, *, requested_by: Person, approved_by: Sequence[Person], approver: Person
+) -> None:
+    """Whether this person's approval counts.
+
+    Raises:
+        ForbiddenError: four eyes, and it is the requester, or somebody of theirs.
+        ConflictError: this human approved already.
+    """
+    if policy.four_eyes and approver.made_by(requested_by):
+        if approver.actor == requested_by.actor:
+            raise ForbiddenError("whoever asked for a deployment cannot approve it; ask somebody else (four eyes)")
+        raise ForbiddenError(
+            f"{approver.actor} stands for the same person as {requested_by.actor}, who asked for it; ask somebody else "
+            "(four eyes count the people behind accounts and keys)"
+        )
+    known = next((one for one in approved_by if same_human(approver, one)), None)
+    if known is None:
+        return
+    whose = approver.actor if known.actor == approver.actor else f"{known.actor}, for the same person,"
+    raise ConflictError(
+        f"{whose} approved it already; {policy.min_approvals} different people must", code=ErrorCode.INVALID_STATE
+    )
+
+
+def is_approved(policy: ApprovalPolicy, approved_by: Sequence[Person], *, requested_by: Person | None = None) -> bool:
+    """Whether enough different humans said yes; with four eyes none of them the requester."""
+    counting = approved_by
+    if policy.four_eyes and requested_by is not None:
+        counting = [one for one in approved_by if not one.made_by(requested_by)]
+    return count_humans(counting) >= policy.min_approvals
+
+
+def count_humans(people: Sequence[Person]) -> int:
+    """How many different humans there are at least: whoever may be the same one counts once."""
+    groups: list[list[Person]] = []
+    for person in people:
+        same = [group for group in groups if any(same_human(person, one) for one in group)]
+        groups = [group for group in groups if group not in same]
+        groups.append([person, *(one for group in same for one in group)])
+    return len(groups)

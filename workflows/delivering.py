@@ -7,6 +7,7 @@ from contracts.operations import BuildAndDeployInput, DeployInput, PersonRequest
 from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from domain.delivery import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
+from domain.people import Person
 from domain.rollout import RolloutPlan, plan_delivery
 from workflows.calls import call, to_the_end
 from workflows.ledger import Ledger
@@ -23,8 +24,10 @@ class DeliveringWorkflow(OperationWorkflow):
         self._terms = order
         self.purpose = order.version_tag
         place = order.place
-        self._prepare(place, Ledger(place.operation_id, kind, steps), order.approval)
-        self._approvals = [PersonRequest(actor=actor) for actor in order.approved_by]
+        requester = order.requester or Person(actor=place.requested_by)
+        self._prepare(place, Ledger(place.operation_id, kind, steps), order.approval, requester)
+        humans = {requester.actor: requester.humans}
+        self._approvals = [PersonRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]
         self._override_freeze = order.override_freeze
         if order.skip_analysis:
             self._promoted = PersonRequest(actor=place.requested_by, reason="analysis skipped on request")

@@ -35,11 +35,11 @@ from contracts.rollouts import (
 from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
-from domain.people import Action, ApprovalPolicy, Phase
+from domain.people import Action, ApprovalPolicy, Person, Phase, count_humans
 from workflows.calls import call, explain, to_the_end, was_cancelled
 from workflows.details import operation_details, queue_words, superseded_words
 from workflows.ledger import Ledger
-from workflows.people import Decisions
+from workflows.people import TOLD_AT_ONCE, Decisions
 from workflows.turns import turn_request, turn_return
 
 T = TypeVar("T")
@@ -57,8 +57,14 @@ class OperationWorkflow(Decisions):
     ledger: Ledger
     purpose = ""  # for people who look at the environment's queue
 
-    def _prepare(self, place: Place, ledger: Ledger, approval: ApprovalPolicy | None = None) -> None:
-        self._prepare_decisions(place.requested_by, approval)
+    def _prepare(
+        self,
+        place: Place,
+        ledger: Ledger,
+        approval: ApprovalPolicy | None = None,
+        requester: Person | None = None,
+    ) -> None:
+        self._prepare_decisions(requester or Person(actor=place.requested_by), approval)
         self.place = place
         self.ledger = ledger
         self._answer = ledger.view()
@@ -66,6 +72,8 @@ class OperationWorkflow(Decisions):
         self.retired: list[RetiredRelease] = []
         self._stop: AbortRequest | None = None
         self._stoppable = True
+        self.only_watches = False  # whether the step under way waits and looks only, so that a pause ends it at once
+        self.moved = False  # whether the new version has, or had, traffic
         # What the deployment is when this operation fails; None: failed or cancelled like the operation itself.
         self._status_if_failed: DeploymentStatus | None = None
         self._turn_granted = False
@@ -108,6 +116,8 @@ class OperationWorkflow(Decisions):
     async def abort(self, request: AbortRequest) -> None:
         """Stop: before traffic moved everything is cleaned away, after it the traffic goes back."""
         self._stop_for(request)
+        if workflow.patched(TOLD_AT_ONCE):
+            await self._tell_stop(request)
 
     @abort.validator
     def _may_abort(self, request: AbortRequest) -> None:
@@ -119,6 +129,8 @@ class OperationWorkflow(Decisions):
     async def reject(self, request: AbortRequest) -> None:
         """Somebody says no: it ends before anything was touched."""
         self._stop_for(request.model_copy(update={"reason": bounded(f"rejected: {request.reason}")}))
+        if workflow.patched(TOLD_AT_ONCE):
+            await self._tell_stop(request)
 
     @reject.validator
     def _may_reject(self, request: AbortRequest) -> None:
@@ -140,6 +152,14 @@ class OperationWorkflow(Decisions):
         self.ledger.stopping()
         if self._work:
             self._work.cancel()
+
+    async def _tell_stop(self, request: AbortRequest) -> None:
+        """What is being stopped is not paused any more, and on its way back if users met it."""
+        if self.moved and self.deployment.status in (DeploymentStatus.IN_PROGRESS, DeploymentStatus.PAUSED):
+            self.tell(DeploymentStatus.ROLLING_BACK)
+        elif self.deployment.status is DeploymentStatus.PAUSED:
+            self.tell(DeploymentStatus.IN_PROGRESS)
+        await self.say(bounded(f"Stopping for {request.actor}: {request.reason}", 1024), fraction=0)
 
     async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
         """Run the body; whatever happens, the records end truthful and the turn is given back."""
@@ -318,13 +338,26 @@ class OperationWorkflow(Decisions):
             return
         self._where = Phase.AWAITING_APPROVAL
         self.tell(DeploymentStatus.AWAITING_APPROVAL)
-        wanted = self._approval.min_approvals if self._approval else 0
         told = -1
         while not self.approved():
             if told != len(self._approvals):
                 told = len(self._approvals)
-                await self.say(f"Waiting for approval: {told} of {wanted} so far", fraction=0)
+                await self.say(self._approvals_so_far(), fraction=0)
             await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023 - over before told changes
+
+    def _approvals_so_far(self) -> str:
+        wanted = self._approval.min_approvals if self._approval else 0
+        people = count_humans([one.person for one in self._approvals])
+        return f"Waiting for approval: {people} of {wanted} so far"
+
+    async def tell_approval(self, request: PersonRequest) -> None:
+        """One more yes; with the last one it waits for its turn."""
+        if not self.approved():
+            await self.say(self._approvals_so_far(), fraction=0)
+            return
+        self._where = Phase.QUEUED
+        self.tell(DeploymentStatus.QUEUED)
+        await self.say(f"Approved by {request.actor}: asking for its turn", fraction=0)
 
     async def gate(self, *, fraction: float) -> None:
         """Between two steps: wait here while somebody has paused it."""
@@ -334,8 +367,7 @@ class OperationWorkflow(Decisions):
             return
         self.tell(DeploymentStatus.PAUSED)
         self.ledger.begin_wait(workflow.now())
-        why = f": {self._paused.reason}" if self._paused.reason else ""
-        await self.say(f"Paused by {self._paused.actor}{why}", fraction=fraction)
+        await self.say(_paused_words(self._paused), fraction=fraction)
         await workflow.wait_condition(lambda: self._paused is None)
         self.ledger.end_wait(workflow.now())
         self.tell(DeploymentStatus.IN_PROGRESS)
@@ -347,9 +379,20 @@ class OperationWorkflow(Decisions):
         await self.gate(fraction=fraction)
 
     async def tell_pause(self, request: PersonRequest) -> None:
-        """Told at once, and again by `gate` when it holds."""
+        """Told at once, and again by `gate` when it holds: what changes the world comes to its end first."""
         step = self.ledger.view().current_step or ""
-        await self.say(f"{step}; {request.actor} paused it: it holds before the next step", fraction=0)
+        if not self.held():
+            await self.say(f"{step}; {request.actor} paused it: it holds before the next step", fraction=0)
+            return
+        self.tell(DeploymentStatus.PAUSED)
+        first = "" if self.only_watches else f" (first ends what is under way: {step})"
+        await self.say(bounded(f"{_paused_words(request)}{first}", 1024), fraction=0)
+
+    async def tell_going_on(self, request: PersonRequest, what: str) -> None:
+        """No pause any more."""
+        if self.deployment.status is DeploymentStatus.PAUSED:
+            self.tell(DeploymentStatus.IN_PROGRESS)
+        await self.say(f"{what} by {request.actor}", fraction=0)
 
     def promoted(self) -> bool:
         """Whether somebody asked to go to the end without pauses and analysis."""
@@ -395,3 +438,7 @@ class OperationWorkflow(Decisions):
         self._turn_wanted = False
         back = turn_return(self.place, self.retired)
         await call(RETURN_TURN, back, summary=f"give back the turn of {self.place.environment}")
+
+
+def _paused_words(request: PersonRequest) -> str:
+    return f"Paused by {request.actor}{f': {request.reason}' if request.reason else ''}"

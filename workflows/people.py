@@ -1,6 +1,7 @@
 """What people decide about a rollout: updates whose validators refuse what the present phase does not allow.
 
-A refused update writes nothing to the history; an accepted one stands there with actor and reason.
+A refused update writes nothing to the history; an accepted one stands there with actor and reason. It is answered when
+the rows tell what came of it, so that whoever decided reads the state after the decision and not the one before.
 """
 
 from typing import NoReturn
@@ -10,17 +11,21 @@ from temporalio.exceptions import ApplicationError
 
 from contracts.operations import PersonRequest
 from domain.errors import DeliveryError
-from domain.people import Action, ApprovalPolicy, Phase, check_action, check_approver, is_approved
+from domain.people import Action, ApprovalPolicy, Person, Phase, check_action, check_approver, is_approved
+
+# Histories from before it: a pause held at the next step only, and answers came before the rows told of a decision.
+TOLD_AT_ONCE = "decisions-are-told-at-once"
 
 
 class Decisions:
     """Base of workflows that people steer. What was decided is plain state; the workflow waits on it."""
 
-    def _prepare_decisions(self, requested_by: str, approval: ApprovalPolicy | None) -> None:
-        self._requested_by = requested_by
+    def _prepare_decisions(self, requester: Person, approval: ApprovalPolicy | None) -> None:
+        self._requester = requester
         self._approval = approval
         self._approvals: list[PersonRequest] = []
         self._paused: PersonRequest | None = None
+        self._pauses_at_once = False
         self._promoted: PersonRequest | None = None
         self._where = Phase.PREPARING
 
@@ -32,34 +37,45 @@ class Decisions:
 
     def approved(self) -> bool:
         """Whether nobody has to say yes any more."""
-        return self._approval is None or is_approved(self._approval, [a.actor for a in self._approvals])
+        if self._approval is None:
+            return True
+        return is_approved(self._approval, [a.person for a in self._approvals], requested_by=self._requester)
+
+    def held(self) -> bool:
+        """Whether somebody paused it, so that what only waits and looks stops in the middle."""
+        return self._pauses_at_once and self._paused is not None
 
     @workflow.update(name=Action.APPROVE)
-    def approve(self, request: PersonRequest) -> None:
+    async def approve(self, request: PersonRequest) -> None:
         """One more person says yes."""
+        self._approval = self._rule(request)
         self._approvals.append(request)
+        if workflow.patched(TOLD_AT_ONCE):
+            await self.tell_approval(request)
 
     @approve.validator
     def _may_approve(self, request: PersonRequest) -> None:
         self._may(Action.APPROVE)
         try:
             check_approver(
-                self._approval or ApprovalPolicy(),
-                requested_by=self._requested_by,
-                approved_by=[a.actor for a in self._approvals],
-                actor=request.actor,
+                self._rule(request) or ApprovalPolicy(),
+                requested_by=self._requester,
+                approved_by=[a.person for a in self._approvals],
+                approver=request.person,
             )
         except DeliveryError as error:
             refuse(error)
 
+    def _rule(self, request: PersonRequest) -> ApprovalPolicy | None:
+        """What is demanded: at the request, and by the environment now. Nobody is freed of what held at the request."""
+        return self._approval.stricter(request.rule) if self._approval else None
+
     @workflow.update(name=Action.PAUSE)
     async def pause(self, request: PersonRequest) -> None:
-        """Hold before the next step; the traffic stays as it is."""
+        """Hold here, or before the next step; the traffic stays as it is."""
+        self._pauses_at_once = workflow.patched(TOLD_AT_ONCE)
         self._paused = request
         await self.tell_pause(request)
-
-    async def tell_pause(self, request: PersonRequest) -> None:
-        """Have people see that it will hold, while the step under way goes on."""
 
     @pause.validator
     def _may_pause(self, request: PersonRequest) -> None:
@@ -67,10 +83,11 @@ class Decisions:
         self._may(Action.PAUSE)
 
     @workflow.update(name=Action.RESUME)
-    def resume(self, request: PersonRequest) -> None:
+    async def resume(self, request: PersonRequest) -> None:
         """Go on where it was held."""
-        del request
         self._paused = None
+        if workflow.patched(TOLD_AT_ONCE):
+            await self.tell_going_on(request, "Resumed")
 
     @resume.validator
     def _may_resume(self, request: PersonRequest) -> None:
@@ -78,15 +95,26 @@ class Decisions:
         self._may(Action.RESUME)
 
     @workflow.update(name=Action.PROMOTE)
-    def promote(self, request: PersonRequest) -> None:
+    async def promote(self, request: PersonRequest) -> None:
         """Go to the end without further pauses or analysis."""
         self._promoted = request
         self._paused = None
+        if workflow.patched(TOLD_AT_ONCE):
+            await self.tell_going_on(request, "Promoted")
 
     @promote.validator
     def _may_promote(self, request: PersonRequest) -> None:
         del request
         self._may(Action.PROMOTE)
+
+    async def tell_approval(self, request: PersonRequest) -> None:
+        """Have the rows tell of one more yes."""
+
+    async def tell_pause(self, request: PersonRequest) -> None:
+        """Have the rows tell that it holds."""
+
+    async def tell_going_on(self, request: PersonRequest, what: str) -> None:
+        """Have the rows tell that it goes on; `what` happened."""
 
     def _may(self, action: Action) -> None:
         try:

@@ -1,7 +1,8 @@
 """Carrying out a rollout plan, and undoing it: traffic to the stable side first, then the new side goes."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
@@ -103,6 +104,8 @@ class Rollout:
                 await self._pause(step, fraction)
             elif step.kind is StepKind.ANALYSE:
                 await self._analyse(index, step.seconds or self._spec.analysis.duration, fraction)
+            elif step.kind is StepKind.VERIFY:
+                await self._watch(step, fraction)
             else:
                 await self._within_deadline(step)
         # Whoever paused during the last step holds the final switch.
@@ -113,8 +116,46 @@ class Rollout:
         if step.seconds is None:
             await self._flow.pause_for_people("the plan holds here until somebody resumes it", fraction=fraction)
             return
-        with suppress(TimeoutError):
-            await workflow.wait_condition(self._flow.promoted, timeout=step.seconds, timeout_summary=step.describe())
+        left = step.seconds
+        while left > 0 and not self._flow.promoted():
+            begun = workflow.now()
+            with self._only_watching(), suppress(TimeoutError):
+                await workflow.wait_condition(self._interrupted, timeout=left, timeout_summary=step.describe())
+            if not self._flow.held():
+                return
+            left -= (workflow.now() - begun).total_seconds()
+            await self._hold(fraction)
+
+    async def _watch(self, step: PlanStep, fraction: float) -> None:
+        """Whoever pauses it holds here; watching begins anew afterwards."""
+        while True:
+            with self._only_watching():
+                watched = await unless(self._flow.held, self._in_time(step))
+            if watched:
+                return
+            await self._hold(fraction)
+
+    async def _in_time(self, step: PlanStep) -> bool:
+        await self._within_deadline(step)
+        return True
+
+    @contextmanager
+    def _only_watching(self) -> Iterator[None]:
+        """Around what a pause ends at once."""
+        self._flow.only_watches = True
+        try:
+            yield
+        finally:
+            self._flow.only_watches = False
+
+    def _interrupted(self) -> bool:
+        return self._flow.promoted() or self._flow.held()
+
+    async def _hold(self, fraction: float) -> float:
+        """Until somebody lets it go on; for how many seconds."""
+        begun = workflow.now()
+        await self._flow.gate(fraction=fraction)
+        return (workflow.now() - begun).total_seconds()
 
     async def _within_deadline(self, step: PlanStep) -> None:
         limit = self._spec.rollout.progress_deadline + (step.seconds or 0)
@@ -151,7 +192,7 @@ class Rollout:
         attempt = 0
         while not self._flow.promoted():
             attempt += 1
-            report = await self._judge(policy, f"step-{index}-{attempt}")
+            report = await self._judge(policy, f"step-{index}-{attempt}", fraction)
             if report is None or report.verdict is Verdict.PASS:
                 return
             if report.verdict is Verdict.FAIL or policy.on_inconclusive == "fail":
@@ -165,8 +206,19 @@ class Rollout:
                 return
             await self._flow.pause_for_people(f"analysis inconclusive: {'; '.join(report.reasons)}", fraction=fraction)
 
-    async def _judge(self, policy: AnalysisPolicy, key: str) -> AnalysisReport | None:
-        """One analysis; None when somebody promoted the release meanwhile."""
+    async def _judge(self, policy: AnalysisPolicy, key: str, fraction: float) -> AnalysisReport | None:
+        """One analysis; None when somebody promoted the release meanwhile. A pause is no part of it."""
+        held = 0.0
+        while True:
+            with self._only_watching():
+                report = await unless(self._interrupted, self._analysis(policy, key, held))
+            if report is not None or not self._flow.held():
+                return report
+            held += await self._hold(fraction)
+            if self._flow.promoted():
+                return None
+
+    async def _analysis(self, policy: AnalysisPolicy, key: str, held: float) -> AnalysisReport:
         request = AnalyseRelease(
             deployment_id=self._flow.place.deployment_id,
             release_id=self._new.release_id,
@@ -174,12 +226,12 @@ class Rollout:
             stable_id=self._stable.release_id if self._stable and self._weight < FULL else None,
             key=key,
             policy=policy,
+            held_seconds=held,
             weight=self._weight,
         )
-        work = self._flow.call(
+        return await self._flow.call(
             ANALYSE_RELEASE, request, summary=f"judge for at most {policy.duration:g} s", only_looks=True
         )
-        return await unless(self._flow.promoted, work)
 
     async def _start(self, release: ReleaseRef, count: int) -> None:
         words = f"{count} instance{'s' if count != 1 else ''}"
@@ -195,6 +247,7 @@ class Rollout:
     async def _shift(self, weight: int) -> None:
         # Set before the call: should it fail half-way, the undo must assume that traffic has moved.
         self._weight = weight
+        self._flow.moved = self._flow.moved or weight > 0
         self._opened = True
         await self._flow.call(SHIFT_TRAFFIC, self._route(weight), summary=f"{weight} % to the new version")
 

@@ -1,6 +1,6 @@
 """What the judge carries from look to look. It goes through JSON unchanged, so that an activity can store it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +35,10 @@ class SideState(BaseModel):
         update = {"seen": seen, "total": self.total.plus(new), "pending": self.pending.plus(new)}
         return self.model_copy(update=update), False
 
+    def from_here(self, now: SideCounts) -> Self:
+        """Counting goes on at this reading; what came since the last one, or waits to be compared, is left out."""
+        return self.model_copy(update={"seen": _without_samples(now, now.errors)}).compared()
+
     def compared(self) -> Self:
         """With nothing pending any more."""
         return self.model_copy(update={"pending": WindowCounts()})
@@ -60,6 +64,28 @@ class JudgeState(BaseModel):
     failed: int = 0
     unmeasured: int = 0
     harm: tuple[str, ...] = Field(default=(), description="reasons of the last failed look")
+    held_s: float = Field(default=0.0, description="how long people held the analysis so far, left out of its time")
+
+    def resumed(self, held_s: float, *, stable: SideCounts | None, canary: SideCounts) -> Self:
+        """After a pause: its time and its requests are left out, counting goes on from the readings given here.
+
+        Args:
+            held_s: how long the analysis was held altogether; once told, telling it again changes nothing.
+            stable: cumulative counters now.
+            canary: the same of the new release.
+        """
+        if held_s <= self.held_s:
+            return self
+        if self.started_at is None:  # nothing was counted before the pause
+            return self.model_copy(update={"held_s": held_s})
+        update: dict[str, object] = {
+            "held_s": held_s,
+            "started_at": self.started_at + timedelta(seconds=held_s - self.held_s),
+            "canary": self.canary.from_here(canary),
+        }
+        if stable is not None:
+            update["stable"] = self.stable.from_here(stable)
+        return self.model_copy(update=update)
 
     @classmethod
     def begin(

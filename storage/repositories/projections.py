@@ -55,7 +55,9 @@ class ProjectionRepository:
             return
         before, after = DeploymentStatus(row.status), DeploymentStatus(values.pop("status", None) or row.status)
         if after != before:
-            if after not in DEPLOYMENT_TRANSITIONS[before]:
+            # An end is told by who decides it; that states on the way were not recorded must not keep it away.
+            ends = after in FINISHED_DEPLOYMENTS and before not in FINISHED_DEPLOYMENTS
+            if not ends and after not in DEPLOYMENT_TRANSITIONS[before]:
                 return
             row.status = after
             self._stamp(row, after)

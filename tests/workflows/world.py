@@ -121,6 +121,8 @@ class World:
         self.delivered: list[str] = []  # last digits of the digests that were rolled out
         self.artifact_is_here = False  # of a build that was made elsewhere
         self.branch_is_gone = False
+        self.analyses: list[AnalyseRelease] = []  # that were asked for
+        self.cancelled: list[str] = []  # held activities that were cancelled
         self.webhook_attempts = 3  # the last of them arrives
 
     @property
@@ -149,7 +151,11 @@ class World:
             raise ApplicationError(f"{name} failed", {}, type=self.faults[name], non_retryable=True)
         if name in self.holds:
             self.reached[name].set()
-            await self._wait(self.holds[name], deaf=name in self.deaf)
+            try:
+                await self._wait(self.holds[name], deaf=name in self.deaf)
+            except asyncio.CancelledError:
+                self.cancelled.append(name)
+                raise
         self.done.append(words)
 
     @staticmethod
@@ -345,6 +351,7 @@ class World:
 
     @implements(ANALYSE_RELEASE)
     async def judge(self, request: AnalyseRelease) -> AnalysisReport:
+        self.analyses.append(request)
         await self._do(f"judge {request.key}")
         verdict = self.verdicts.pop(0) if self.verdicts else Verdict.PASS
         return AnalysisReport(verdict=verdict, reasons=(f"it is {verdict}",))

@@ -88,7 +88,7 @@ class EnvironmentActivities:
     async def _settings(self, environment_id: UUID) -> EnvironmentSettings:
         async with transaction(self._sessions) as session:
             row = await ReleaseRepository(session).environment(environment_id)
-        return EnvironmentSettings.model_validate(row.settings)
+        return EnvironmentSettings.stored(row.settings)
 
     @staticmethod
     async def _serving(session: AsyncSession, environment_id: UUID) -> dict[str, ReleaseName]:

@@ -43,7 +43,7 @@ def environment_host(settings: Settings, organization: Organization, project: Pr
 
 def settings_of(row: Environment | None) -> EnvironmentSettings:
     """What is set for an environment; the defaults for one that was not made yet."""
-    return EnvironmentSettings.model_validate(row.settings if row else {})
+    return EnvironmentSettings.stored(row.settings if row else {})
 
 
 def approval_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:

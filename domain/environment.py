@@ -1,18 +1,18 @@
 """Settings of an environment: who waits for whom, who must say yes, when deploying is possible."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.types import FailFast
 
 from domain.people import ApprovalPolicy
 from domain.turns import TurnPolicy
-from domain.windows import Window, check_names
+from domain.windows import STORED, Window, check_together
 
 MAX_WINDOWS = 50
 
-# The first bad one ends the check: to find that a rule never occurs takes a while.
+# The first bad one ends the check: nobody needs fifty times the same words.
 Windows = Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS), FailFast()]
 
 
@@ -41,9 +41,15 @@ class EnvironmentSettings(BaseModel):
 
     @field_validator("windows")
     @classmethod
-    def _different_names(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
-        check_names(windows)
+    def _go_together(cls, windows: tuple[Window, ...], info: ValidationInfo) -> tuple[Window, ...]:
+        if info.context != STORED:
+            check_together(windows)
         return windows
+
+    @classmethod
+    def stored(cls, settings: Mapping[str, Any]) -> Self:
+        """Settings as a row has them: what was accepted once is read, also where the rules are stricter by now."""
+        return cls.model_validate(settings, context=STORED)
 
     def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
         """These settings with some fields replaced, as a whole each."""

@@ -1,24 +1,21 @@
-"""Recurrence rules (RFC 5545, RRULE) in local time, by dateutil; with limits, so that no rule runs away."""
+"""Recurrence rules (RFC 5545, RRULE) as values: the text is checked part by part. When they occur: `occurrences.py`."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
 from zoneinfo import ZoneInfo
-
-from dateutil.rrule import rrulestr
 
 MAX_RULE = 500
 MAX_COUNT = 10_000
 MAX_INTERVAL = 1_000
 WEEKDAYS_OF = {"MONTHLY": 5, "YEARLY": 53}  # how often a weekday can occur in one period, as in BYDAY=-1FR
-MAX_MINUTES = 4  # values of BYMINUTE: with 24 hours at most 96 occurrences a day
+MAX_MINUTES = 4  # values of BYMINUTE
+HOURS = 24
 
-STEPS: Mapping[str, timedelta] = {
-    "HOURLY": timedelta(hours=1),
-    "DAILY": timedelta(days=1),
-    "WEEKLY": timedelta(weeks=1),
-}
-FREQUENCIES = (*STEPS, "MONTHLY", "YEARLY")
+FREQUENCIES = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 RANGES: Mapping[str, tuple[int, int]] = {
     "BYMINUTE": (0, 59),
     "BYHOUR": (0, 23),
@@ -32,9 +29,70 @@ RANGES: Mapping[str, tuple[int, int]] = {
 }
 _DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 
-# dateutil looks for the next occurrence of a rule that never matches (30 February) until the year 9999, for seconds.
-# The Gregorian calendar repeats itself every 400 years, weekdays and all: rules are looked up close to the end of time.
-_SHIFT_YEARS = 19 * 400
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule's parts; an empty one does not restrict, or takes what the start has.
+
+    `days`: (number, weekday from 0 for Monday), the number 0 for every one of them.
+    """
+
+    frequency: str
+    interval: int = 1
+    count: int | None = None
+    until: tuple[datetime, bool] | None = None
+    months: frozenset[int] = frozenset()
+    month_days: frozenset[int] = frozenset()
+    year_days: frozenset[int] = frozenset()
+    weeks: frozenset[int] = frozenset()
+    days: frozenset[tuple[int, int]] = frozenset()
+    positions: frozenset[int] = frozenset()
+    hours: frozenset[int] = frozenset()
+    minutes: frozenset[int] = frozenset()
+    week_start: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `ValueError` saying what is wrong."""
+        parts = parse_rule(text)
+
+        def numbers(name: str) -> frozenset[int]:
+            return frozenset(map(int, parts[name].split(","))) if name in parts else frozenset()
+
+        return cls(
+            frequency=parts["FREQ"],
+            interval=int(parts.get("INTERVAL", "1")),
+            count=int(parts["COUNT"]) if "COUNT" in parts else None,
+            until=_parse_until(parts["UNTIL"]) if "UNTIL" in parts else None,
+            months=numbers("BYMONTH"),
+            month_days=numbers("BYMONTHDAY"),
+            year_days=numbers("BYYEARDAY"),
+            weeks=numbers("BYWEEKNO"),
+            days=frozenset(_day(day) for day in parts["BYDAY"].split(",")) if "BYDAY" in parts else frozenset(),
+            positions=numbers("BYSETPOS"),
+            hours=numbers("BYHOUR"),
+            minutes=numbers("BYMINUTE"),
+            week_start=WEEKDAYS.index(parts.get("WKST", "MO")),
+        )
+
+    def last(self, zone: ZoneInfo) -> datetime | None:
+        """The local time after which it does not occur because of UNTIL."""
+        if self.until is None:
+            return None
+        moment, is_utc = self.until
+        return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if is_utc else moment
+
+    @property
+    def times_a_day(self) -> int:
+        """How often it can occur on one day at most."""
+        hours = len(self.hours) or 1
+        if self.frequency == "HOURLY":
+            hours = min(len(self.hours) or HOURS, -(-HOURS // self.interval))
+        return hours * (len(self.minutes) or 1)
+
+
+def _day(text: str) -> tuple[int, int]:
+    return int(text[:-2] or "0"), WEEKDAYS.index(text[-2:])
 
 
 def parse_rule(text: str) -> dict[str, str]:
@@ -88,9 +146,9 @@ def _check_whole(parts: Mapping[str, str]) -> None:
     if "BYSETPOS" in parts and frequency in ("HOURLY", "DAILY"):
         raise ValueError(f"BYSETPOS makes no sense with FREQ={frequency}")
     _check_numbered_days(frequency, parts.get("BYDAY", ""))
-    for name in ("INTERVAL", "COUNT"):
+    for name, what in (("INTERVAL", "number"), ("COUNT", "number"), ("WKST", "day")):
         if "," in parts.get(name, ""):
-            raise ValueError(f"{name} must be one number")
+            raise ValueError(f"{name} must be one {what}")
 
 
 def _check_numbered_days(frequency: str, days: str) -> None:
@@ -112,37 +170,3 @@ def _parse_until(value: str) -> tuple[datetime, bool]:
     if match is None or moment is None:
         raise ValueError("UNTIL must be a date such as 20261231, 20261231T180000 (local) or 20261231T170000Z (UTC)")
     return moment, bool(match[3])
-
-
-def occurrences(text: str, start: datetime, zone: ZoneInfo, *, since: datetime, until: datetime) -> Iterator[datetime]:
-    """The local times at which a rule that begins at `start` occurs, in order, from `since` to `until` (all local).
-
-    Raises:
-        ValueError: the rule makes no sense; with one that parsed before, at the first value at the earliest.
-    """
-    parts = parse_rule(text)
-    last = min(until, _until(parts, zone) or until)
-    first = start if "COUNT" in parts else _advanced(parts, start, since)
-    rest = ";".join(f"{name}={value}" for name, value in parts.items() if name != "UNTIL")
-    for found in rrulestr(rest, dtstart=first.replace(year=first.year + _SHIFT_YEARS)):
-        occurrence = found.replace(year=found.year - _SHIFT_YEARS)
-        if occurrence > last:
-            return
-        if occurrence >= since:
-            yield occurrence
-
-
-def _until(parts: Mapping[str, str], zone: ZoneInfo) -> datetime | None:
-    if "UNTIL" not in parts:
-        return None
-    moment, is_utc = _parse_until(parts["UNTIL"])
-    return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) if is_utc else moment
-
-
-def _advanced(parts: Mapping[str, str], start: datetime, since: datetime) -> datetime:
-    """A later start with the same occurrences from `since` on, so that years of hours need not be counted."""
-    step = STEPS.get(parts["FREQ"])
-    if step is None or since <= start:
-        return start
-    step *= int(parts.get("INTERVAL", "1"))
-    return start + step * ((since - start) // step)

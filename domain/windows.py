@@ -8,20 +8,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cache
-from itertools import groupby
+from functools import cache, lru_cache
+from itertools import count, groupby
 from operator import itemgetter
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints, ValidationInfo, field_validator
 
-from domain.recurrence import MAX_RULE, occurrences
+from domain.occurrences import occurrences
+from domain.recurrence import MAX_RULE, Rule
 
 MAX_DURATION = timedelta(days=31)
 HORIZON = timedelta(days=731)
-MAX_EDGES = 50_000
 YEARS = (2000, 2100)
+
+# What a rule may cost is said when it is set (`check_cost`); what is judged is bounded too, for rules set before that.
+MAX_TIMES_A_DAY = 24
+MAX_TIMES_TOGETHER = 240
+MAX_OFTEN = timedelta(days=1)
+MAX_BEFORE = 10_000  # occurrences before the moment that is judged, as many as may still cover it
+MAX_EDGES = 4_000  # beginnings and ends from then on
+STORED = {"stored": True}
+"""The context in which windows are validated that were accepted once: they are read as they are."""
 
 # How far the order of local times can differ from the order of instants: a zone may skip a whole day.
 SLACK = timedelta(days=1)
@@ -89,14 +98,28 @@ class Window(BaseModel):
     @field_validator("rrule")
     @classmethod
     def _occurs(cls, rule: str | None, info: ValidationInfo) -> str | None:
-        if rule is None or not {"start", "time_zone"} <= info.data.keys():
+        if info.context == STORED or rule is None or not {"start", "time_zone", "duration"} <= info.data.keys():
             return rule
-        start: datetime = info.data["start"]
-        zone = ZoneInfo(info.data["time_zone"])
-        first = next(occurrences(rule, start, zone, since=start, until=start.replace(year=YEARS[1], day=1)), None)
-        if first is None:
+        parsed, start, zone = Rule.parse(rule), info.data["start"], ZoneInfo(info.data["time_zone"])
+        end = datetime(YEARS[1], 1, 1)  # noqa: DTZ001 - local
+        if next(occurrences(parsed, start, zone, since=start, until=end), None) is None:
             raise ValueError("never occurs after its start")
+        _check_frequency(parsed, info.data["duration"])
         return rule
+
+
+def _check_frequency(rule: Rule, duration: timedelta) -> None:
+    if rule.times_a_day > MAX_TIMES_A_DAY:
+        raise ValueError(
+            f"may occur at most {MAX_TIMES_A_DAY} times a day, this one does up to {rule.times_a_day} times; "
+            "let it occur less often and give it a longer duration"
+        )
+    if rule.times_a_day > 1 and duration > MAX_OFTEN:
+        raise ValueError("occurs several times a day, then its duration may be at most a day (P1D)")
+
+
+class _CannotJudgeError(Exception):
+    """A window that was set before there were limits; the message says which, as the object of "held by"."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +127,7 @@ class WindowState:
     """Whether deploying is possible at a moment; else why not.
 
     `next_open`: the earliest moment from then on at which it is (the moment itself, when open), `next_close`: when that
-    ends. None: not within two years.
+    ends. None: not within two years, nor within the next `MAX_EDGES` beginnings and ends.
     """
 
     open: bool
@@ -114,8 +137,17 @@ class WindowState:
 
 
 def window_state(windows: Sequence[Window], now: datetime) -> WindowState:
-    """Whether deploying is possible at `now` (with a time zone), and when that changes. Times are UTC."""
-    now = now.astimezone(UTC)
+    """Whether deploying is possible at `now` (with a time zone), and when that changes. Times are UTC.
+
+    It never raises for windows that were accepted once: what cannot be judged now holds deployments, and says so.
+    """
+    try:
+        return _judged(windows, now.astimezone(UTC))
+    except _CannotJudgeError as error:
+        return WindowState(open=False, reason=str(error), next_open=None, next_close=None)
+
+
+def _judged(windows: Sequence[Window], now: datetime) -> WindowState:
     reason: str | None = None
     opened: datetime | None = None
     closed: datetime | None = None
@@ -146,28 +178,39 @@ def _why_closed(windows: Sequence[Window], on: Sequence[int]) -> str | None:
 
 
 def _timeline(windows: Sequence[Window], now: datetime) -> Iterator[tuple[datetime, list[int]]]:
-    """The moments from `now` on at which something begins or ends, and how often each window covers the time after."""
+    """The moments from `now` on at which something begins or ends, and how often each window covers the time after.
+
+    Raises:
+        _CannotJudgeError: before the first value.
+    """
     until = now + HORIZON
     on = [0] * len(windows)
     at = now
     seen = 0
-    edges = heapq.merge(*(_edges(window, number, now, until) for number, window in enumerate(windows)))
+    passed = count(1)
+    edges = heapq.merge(*(_edges(window, number, now, until, passed) for number, window in enumerate(windows)))
     for moment, together in groupby(edges, key=itemgetter(0)):
         if moment > at:
             yield at, on
             at = moment
         for _, number, change in together:
             on[number] += change
-            seen += 1
+            seen += moment > now
         if at > until or seen > MAX_EDGES:
             return
     yield at, on
 
 
-def _edges(window: Window, number: int, since: datetime, until: datetime) -> Iterator[Edge]:
-    """When a window begins (+1) and ends (-1), in order, from early enough to know whether it covers `since`."""
+def _edges(window: Window, number: int, since: datetime, until: datetime, passed: Iterator[int]) -> Iterator[Edge]:
+    """When it begins (+1) and ends (-1), in order, if it ends after `since`; `passed` counts what began till then."""
     ahead: list[Edge] = []
     for begin, end in _spans(window, since, until):
+        if begin <= since and next(passed) > MAX_BEFORE:
+            raise _CannotJudgeError(
+                f"the windows '{window.name}' and others: they occur too often to be judged; set fewer occurrences"
+            )
+        if end <= since:
+            continue
         while ahead and ahead[0][0] < begin - SLACK:
             yield heapq.heappop(ahead)
         heapq.heappush(ahead, (begin, number, 1))
@@ -187,9 +230,21 @@ def _spans(window: Window, since: datetime, until: datetime) -> Iterator[tuple[d
 def _starts(window: Window, zone: ZoneInfo, since: datetime, until: datetime) -> Iterator[datetime]:
     first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (since, until))
     if window.rrule is not None:
-        yield from occurrences(window.rrule, window.start, zone, since=first, until=last)
+        yield from occurrences(_rule(window), window.start, zone, since=first, until=last)
     elif first <= window.start <= last:
         yield window.start
+
+
+def _rule(window: Window) -> Rule:
+    try:
+        return _parsed(window.rrule or "")
+    except ValueError as error:
+        raise _CannotJudgeError(
+            f"the window '{window.name}': its rule cannot be judged any more ({error}); set it anew"
+        ) from None
+
+
+_parsed = lru_cache(maxsize=1024)(Rule.parse)
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:
@@ -200,6 +255,14 @@ def _instant(local: datetime, zone: ZoneInfo) -> datetime:
 def _end(local: datetime, duration: timedelta, zone: ZoneInfo) -> datetime:
     days = timedelta(days=duration.days)
     return _instant(local + days, zone) + (duration - days)
+
+
+def check_together(windows: Sequence[Window]) -> None:
+    """Raise `ValueError` for windows that have one name, or together occur too often to be judged in no time."""
+    check_names(windows)
+    times = sum(_parsed(window.rrule).times_a_day if window.rrule else 1 for window in windows)
+    if times > MAX_TIMES_TOGETHER:
+        raise ValueError(f"occur up to {times} times a day together; at most {MAX_TIMES_TOGETHER} times are looked at")
 
 
 def check_names(windows: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ from api.schemas.patches import Patch
 from domain.environment import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
 from domain.turns import TurnPolicy
-from domain.windows import Window, check_names
+from domain.windows import Window, check_together
 
 
 class EnvironmentPatch(Patch):
@@ -22,8 +22,8 @@ class EnvironmentPatch(Patch):
 
     @field_validator("windows")
     @classmethod
-    def _different_names(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
-        check_names(windows)
+    def _go_together(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        check_together(windows)
         return windows
 
     def changes(self) -> dict[str, Any]:

@@ -119,6 +119,12 @@ BAD = [
     ({"windows": [WEEKEND, {**WEEKEND, "name": "x", "rrule": "every saturday"}]}, "windows.1.rrule"),
     ({"windows": [{**WEEKEND, "rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}]}, "windows.0.rrule"),
     ({"windows": [{**WEEKEND, "rrule": "FREQ=DAILY;INTERVAL=0"}]}, "windows.0.rrule"),
+    ({"windows": [{**WEEKEND, "rrule": "FREQ=HOURLY;COUNT=10000;BYMINUTE=0,15,30,45"}]}, "windows.0.rrule"),
+    ({"windows": [{**WEEKEND, "rrule": "FREQ=YEARLY;BYDAY=53MO;BYMONTH=2;BYSETPOS=366"}]}, "windows.0.rrule"),
+    (
+        {"windows": [{**WEEKEND, "name": str(n), "rrule": "FREQ=HOURLY", "duration": "PT1M"} for n in range(11)]},
+        "windows",
+    ),
     ({"windows": [{**WEEKEND, "time_zone": "Mars/Olympus"}]}, "windows.0.time_zone"),
     ({"windows": [{**WEEKEND, "time_zone": "../etc/passwd"}]}, "windows.0.time_zone"),
     ({"windows": [{**WEEKEND, "duration": "PT0S"}]}, "windows.0.duration"),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
+from activities.idle_watch import IdleWatch
 from activities.probes import Probe, Prober
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets, masked
@@ -137,13 +138,16 @@ class InstanceActivities:
             wanted = [i for i in known.instances if i.index < request.count]
             waits = [asyncio.create_task(self._await_one(known, i.id)) for i in wanted]
             try:
-                await asyncio.gather(*waits)
+                closes = await asyncio.gather(*waits)
             finally:
                 for wait in waits:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
         async with transaction(self._sessions) as session:
-            if await InstanceRepository(session).rotate(request.release_id, below=request.count):
+            instances = InstanceRepository(session)
+            closing = {one.id for one, is_closing in zip(wanted, closes, strict=True) if is_closing}
+            noted = await instances.close_idle(request.release_id, closing)
+            if await instances.rotate(request.release_id, below=request.count) or noted:
                 await RoutingRepository(session).touch()
         return HealthReport(count=request.count, seconds=round(time.monotonic() - began, 3))
 
@@ -163,8 +167,17 @@ class InstanceActivities:
         tail = await self._target.log_tail(name, 2 * MAX_TAIL)  # so that none is cut in two by what is shown
         return masked(tail, (await self._variables(known)).values())[-MAX_TAIL:]
 
-    async def _await_one(self, known: Known, name: str) -> None:
-        """Until healthy `healthy_after` times in a row and listening itself; the error says what was seen last."""
+    async def _await_one(self, known: Known, name: str) -> bool:
+        """Until healthy `healthy_after` times in a row and listening itself; the error says what was seen last.
+
+        Returns:
+            Whether it closes idle connections without saying so.
+        """
+        async with IdleWatch() as idle:
+            await self._until_healthy(known, name, idle)
+            return await idle.closed()
+
+    async def _until_healthy(self, known: Known, name: str, idle: IdleWatch) -> None:
         health = known.service.health
         end = time.monotonic() + health.startup_timeout
         good, last = 0, Probe(healthy=False, words="it was not probed yet: nothing listens on its port")
@@ -172,8 +185,12 @@ class InstanceActivities:
             status = await self._target.inspect(name)
             await self._check_alive(known, name, status)
             if status.listening:
-                last = await self._prober.instance(status.address, status.port, health.path, health.timeout)
+                last = await self._prober.instance(
+                    status.address, status.port, health.path, health.timeout, host=health.host
+                )
             good = good + 1 if status.listening and last.healthy else 0
+            if good == 1:
+                idle.begin(status.address, status.port, health)
             if good < health.healthy_after:
                 if time.monotonic() >= end:
                     raise await self._unhealthy(known, name, status, last)

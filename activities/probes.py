@@ -12,11 +12,12 @@ MAX_QUOTE = 300
 
 @dataclass(frozen=True)
 class Probe:
-    """One answer: any 2xx or 3xx is healthy. `release_id` is who answered, if the router told."""
+    """One answer: any 2xx or 3xx is healthy. `release_id` is who answered, if the router told; `status`: its code."""
 
     healthy: bool
     words: str
     release_id: str | None = None
+    status: int | None = None
 
 
 class Prober:
@@ -28,11 +29,11 @@ class Prober:
         limits = httpx2.Limits(max_keepalive_connections=0)
         self._client = httpx2.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
 
-    async def instance(self, address: str, port: int, path: str, timeout_s: float) -> Probe:
-        """Ask one instance."""
+    async def instance(self, address: str, port: int, path: str, timeout_s: float, *, host: str | None = None) -> Probe:
+        """Ask one instance, under the name `host` if there is one."""
         url = f"http://{address}:{port}{path}"
         try:
-            return await self._ask(url, timeout_s, {})
+            return await self._ask(url, timeout_s, {"host": host} if host else {})
         except httpx2.ConnectError as error:
             return _broken(url, error)
 
@@ -66,6 +67,7 @@ class Prober:
             healthy=answer.status_code < httpx2.codes.BAD_REQUEST,
             words=words,
             release_id=answer.headers.get("x-delivery-release"),
+            status=answer.status_code,
         )
 
     @staticmethod

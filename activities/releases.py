@@ -131,13 +131,17 @@ class ReleaseActivities:
 
 
 def _new_release(request: OpenRelease, secrets: Sequence[dict[str, Any]]) -> NewRelease:
+    """Its health checks come under the environment's host: many frameworks answer 400 to a host they do not know."""
+    service = request.service
+    if service.health.host is None:
+        service = service.model_copy(update={"health": service.health.model_copy(update={"host": request.place.host})})
     return NewRelease(
         release_id=request.place.deployment_id,
         organization_id=request.place.organization_id,
         environment_id=request.place.environment_id,
         build_id=request.build_id,
         artifact_digest=request.artifact_digest,
-        service=request.service.model_dump(mode="json"),
+        service=service.model_dump(mode="json"),
         replicas=request.service.replicas,
         secrets=secrets,
     )

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from uuid import UUID
 
 from temporalio import activity
 
 from activities.failures import reported
 from activities.heartbeats import beating
-from activities.probes import Prober
+from activities.probes import Probe, Prober
 from activities.routing import RouteWriter
 from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
@@ -104,7 +105,7 @@ class TrafficActivities:
         """One path must answer well within `unhealthy_after` attempts."""
         for attempt in range(1, health.unhealthy_after + 1):
             probe = await self._prober.through_router(request.host, path, health.timeout, preview=token)
-            if probe.healthy and probe.release_id == str(request.release_id):
+            if _is_good(probe, health, request.host) and probe.release_id == str(request.release_id):
                 return
             if attempt == health.unhealthy_after:
                 raise TerminalError(
@@ -133,7 +134,7 @@ class TrafficActivities:
         while probes == 0 or time.monotonic() < end or bad:
             probe = await self._prober.through_router(host, health.path, health.timeout)
             probes += 1
-            ok = probe.healthy and probe.release_id == release_id
+            ok = _is_good(probe, health, host) and probe.release_id == release_id
             bad = 0 if ok else bad + 1
             if bad >= health.unhealthy_after:
                 raise TerminalError(
@@ -143,6 +144,16 @@ class TrafficActivities:
                 )
             await asyncio.sleep(min(PROBE_EVERY_S, health.interval))
         return probes
+
+
+def _is_good(probe: Probe, health: HealthSpec, host: str) -> bool:
+    """A service that is probed under a name of its own may refuse the environment's: then an answer of it is enough.
+
+    Its health is known from the router's checks, which use that name.
+    """
+    own_name = health.host not in (None, host)
+    refused = probe.status is not None and HTTPStatus.BAD_REQUEST <= probe.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return probe.healthy or (own_name and refused)
 
 
 def _report(

@@ -32,6 +32,9 @@ def _inside(path: str) -> str:
 
 
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside)]
+HostName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=260)
+]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=512)]
 
@@ -97,6 +100,7 @@ class HealthSpec(SpecModel):
     """How an instance says that it can take traffic: HTTP GET, any 2xx or 3xx is healthy."""
 
     path: str = Field(default="/", pattern=r"^/", max_length=512, description="path that is asked for")
+    host: HostName | None = Field(default=None, description="Host of the probes; unset: the environment's own host")
     interval: float = Field(default=0.5, ge=0.05, le=60, description="seconds between probes")
     timeout: float = Field(default=2, ge=0.05, le=60, description="seconds a probe may take")
     healthy_after: int = Field(default=2, ge=1, le=20, description="successes in a row")
@@ -114,6 +118,12 @@ class ServiceSpec(SpecModel):
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
+    timeout: float | None = Field(
+        default=None, gt=0, le=86400, description="seconds an answer may take as a whole; unset: as long as it likes"
+    )
+    idle_timeout: float = Field(
+        default=300, ge=1, le=86400, description="seconds in which neither side sends anything, then an answer is cut"
+    )
     stop_timeout: float = Field(default=5, ge=0, le=600, description="seconds from SIGTERM to SIGKILL")
 
     @field_validator("env")

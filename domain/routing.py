@@ -18,11 +18,18 @@ class DesiredEndpoint:
 
 @dataclass(frozen=True)
 class DesiredRelease:
-    """A release that is routed to or has instances in rotation, with the health check of its service section."""
+    """A release that is routed to or has instances in rotation, with what its service section says of both.
+
+    `timeout`, `idle_timeout`: seconds, as in `ServiceSpec`. `closes_idle`: an instance of it closes connections
+    shortly after an answer without saying so.
+    """
 
     release_id: str
     endpoints: tuple[DesiredEndpoint, ...]
     health: HealthSpec
+    timeout: float | None = None
+    idle_timeout: float = 300
+    closes_idle: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,13 @@ class Settings(BaseSettings):
 
     ingress_host: str = "127.0.0.1"
     ingress_port: int = Field(default=8000, ge=0, le=65535)
+    ingress_trusted_proxies: str = Field(
+        default="127.0.0.0/8,::1/128",
+        description="proxies before the ingress whose X-Forwarded-* services are told: CIDRs with commas between",
+    )
+    ingress_trusted_hops: int = Field(
+        default=1, ge=1, le=10, description="how many trusted proxies stand one behind the other before the ingress"
+    )
     host_suffix: str = Field(default="localhost", description="service hosts end on it")
     envoy_config_dir: Path | None = Field(default=None, description="folder of the xDS files")
     envoy_admin_socket: Path | None = None
@@ -173,7 +180,7 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         return given
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "ingress_trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str) -> str:
         parse_networks(text)

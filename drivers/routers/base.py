@@ -7,6 +7,9 @@ from typing import Protocol
 from domain.errors import DependencyError
 from domain.routing import StickyCookie
 
+DEFAULT_HEALTH_HOST = "localhost"
+IDLE_TIMEOUT_S = 300.0
+
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
@@ -18,7 +21,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class ReleaseCluster:
-    """The instances of one release that may receive traffic, with its health check."""
+    """The instances of one release that may receive traffic, with its health check.
+
+    `reuse_connections`: requests may share a connection, one after the other. Not with instances that close a
+    connection shortly after an answer without saying so: a request that meets the closing is lost.
+    """
 
     release_id: str
     endpoints: tuple[Endpoint, ...]
@@ -27,6 +34,8 @@ class ReleaseCluster:
     health_timeout_s: float = 2.0
     healthy_after: int = 1
     unhealthy_after: int = 3
+    health_host: str = DEFAULT_HEALTH_HOST
+    reuse_connections: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class HostRoute:
     wrong token included, goes by weight. With `sticky`, a client that keeps its cookie keeps its place in the order of
     the targets: while weights stand still it always meets the same release, and clients of the first target stay with
     it while its weight grows.
+
+    `timeout_s`: seconds from the end of a request to the end of its answer, None for ever. `idle_timeout_s`: seconds
+    in which nothing is sent either way. An answer that takes longer is cut, or 504 where it has not begun.
     """
 
     host: str
@@ -60,6 +72,8 @@ class HostRoute:
     targets: tuple[WeightedRelease, ...]
     previews: tuple[Preview, ...] = ()
     sticky: StickyCookie | None = None
+    timeout_s: float | None = None
+    idle_timeout_s: float = IDLE_TIMEOUT_S
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -94,7 +108,8 @@ class EndpointHealth:
 class TrafficCounters:
     """Counters of one release since the router started (`epoch`: changes when counters begin anew).
 
-    `latency_buckets` are cumulative counts by upper bound in milliseconds.
+    Requests and errors are counted as clients met them; `resets` are broken connections, those of a request that was
+    tried again included. `latency_buckets` are cumulative counts by upper bound in milliseconds.
     """
 
     release_id: str

@@ -109,4 +109,6 @@ class Composition:
             port=self.ports["ingress"],
             log=layout.log("envoy"),
             access_log=layout.log("ingress"),
+            trusted_proxies=self.settings.ingress_trusted_proxies,
+            trusted_hops=self.settings.ingress_trusted_hops,
         )

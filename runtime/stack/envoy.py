@@ -29,6 +29,8 @@ class Envoy:
         port: port of the listener.
         log: file its output goes to.
         access_log: file of JSON lines, one a request.
+        trusted_proxies: CIDRs whose `X-Forwarded-*` is passed on to services.
+        trusted_hops: how many of them stand one behind the other.
     """
 
     binary: Path
@@ -39,6 +41,8 @@ class Envoy:
     port: int
     log: Path
     access_log: Path
+    trusted_proxies: str
+    trusted_hops: int
     name: str = NAME
     adoptable: bool = True
 
@@ -48,6 +52,7 @@ class Envoy:
             *(self.python, "-m", "drivers.routers.envoy", "--render", "--config-dir", str(self.config_dir)),
             *("--admin-socket", str(self.admin_socket), "--host", self.host, "--port", str(self.port)),
             *("--access-log", str(self.access_log)),
+            *("--trusted-proxies", self.trusted_proxies, "--trusted-hops", str(self.trusted_hops)),
         ]
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_RENDER_LIMIT_S)
         if done.returncode != 0:

@@ -174,7 +174,10 @@ class Release(Identified, Timestamped, Base):
 
 
 class Instance(Timestamped, Base):
-    """One instance of a release; id is `{release_id}-{index}`. `in_rotation`: the router may send it traffic."""
+    """One instance of a release; id is `{release_id}-{index}`. `in_rotation`: the router may send it traffic.
+
+    `closes_idle`: it closes connections shortly after an answer without saying so.
+    """
 
     __tablename__ = "instances"
     __table_args__ = (UniqueConstraint("release_id", "index"),)
@@ -185,6 +188,7 @@ class Instance(Timestamped, Base):
     address: Mapped[str] = mapped_column(String(255))
     port: Mapped[int]
     in_rotation: Mapped[bool] = mapped_column(default=False)
+    closes_idle: Mapped[bool] = mapped_column(default=False)
 
 
 class Route(Timestamped, Base):

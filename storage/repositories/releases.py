@@ -1,7 +1,7 @@
 """Releases and their instances, as the worker sees them (all tenants)."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -212,6 +212,16 @@ class InstanceRepository:
             wanted = instance.index < below
             changed = changed or instance.in_rotation != wanted
             instance.in_rotation = wanted
+        await self._session.flush()
+        return changed
+
+    async def close_idle(self, release_id: UUID, closing: Collection[str]) -> bool:
+        """Remember which instances close idle connections; tells whether that changed anything."""
+        changed = False
+        for instance in await self.of(release_id):
+            found = instance.id in closing
+            changed = changed or instance.closes_idle != found
+            instance.closes_idle = found
         await self._session.flush()
         return changed
 

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.delivery import HealthSpec, StickySpec
+from domain.delivery import HealthSpec, ServiceSpec, StickySpec
 from domain.errors import ConflictError
 from domain.routing import DesiredEndpoint, DesiredPreview, DesiredRelease, DesiredRoute, RoutingSnapshot, StickyCookie
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
@@ -124,24 +124,29 @@ class RoutingRepository:
 
     async def _releases(self, routed: set[UUID]) -> tuple[tuple[DesiredRelease, ...], dict[str, str]]:
         """Routed releases, with or without instances, and all others that have some in rotation; and their tokens."""
-        endpoints = await self._endpoints()
+        endpoints, closing = await self._endpoints()
         statement = select(Release.id, Release.service, Release.preview_token)
         found = await self._session.execute(
             statement.where(Release.id.in_(routed | endpoints.keys())).order_by(Release.id)
         )
         rows = found.all()
         releases = tuple(
-            DesiredRelease(str(release_id), tuple(endpoints.get(release_id, ())), _health(service))
+            _release(str(release_id), service, endpoints.get(release_id, ()), closes_idle=release_id in closing)
             for release_id, service, _ in rows
         )
         return releases, {str(release_id): token for release_id, _, token in rows if token}
 
-    async def _endpoints(self) -> dict[UUID, list[DesiredEndpoint]]:
-        statement = select(Instance.release_id, Instance.address, Instance.port).where(Instance.in_rotation)
+    async def _endpoints(self) -> tuple[dict[UUID, list[DesiredEndpoint]], set[UUID]]:
+        """Where the instances in rotation listen, by release; and the releases that close idle connections."""
+        columns = select(Instance.release_id, Instance.address, Instance.port, Instance.closes_idle)
         out: dict[UUID, list[DesiredEndpoint]] = {}
-        for release_id, address, port in await self._session.execute(statement.order_by(Instance.id)):
+        closing: set[UUID] = set()
+        statement = columns.where(Instance.in_rotation).order_by(Instance.id)
+        for release_id, address, port, closes_idle in await self._session.execute(statement):
             out.setdefault(release_id, []).append(DesiredEndpoint(address, port))
-        return out
+            if closes_idle:
+                closing.add(release_id)
+        return out, closing
 
 
 def _entries(targets: Sequence[tuple[UUID, int]], previews: Sequence[UUID]) -> list[dict[str, Any]]:
@@ -165,5 +170,15 @@ def _desired(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]], token
     )
 
 
-def _health(service: dict[str, object]) -> HealthSpec:
-    return HealthSpec.model_validate(service.get("health") or {})
+def _release(
+    release_id: str, service: Mapping[str, Any], endpoints: Sequence[DesiredEndpoint], *, closes_idle: bool
+) -> DesiredRelease:
+    defaults = ServiceSpec()
+    return DesiredRelease(
+        release_id=release_id,
+        endpoints=tuple(endpoints),
+        health=HealthSpec.model_validate(service.get("health") or {}),
+        timeout=service.get("timeout"),
+        idle_timeout=service.get("idle_timeout", defaults.idle_timeout),
+        closes_idle=closes_idle,
+    )

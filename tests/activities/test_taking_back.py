@@ -13,7 +13,7 @@ from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from activities.taking_back import TakeBackActivity
 from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
-from domain.delivery import ServiceSpec
+from domain.delivery import HealthSpec, ServiceSpec
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTable, TrafficCounters
 from runtime.ids import new_id
@@ -173,6 +173,12 @@ def open_release(sessions):
     return run
 
 
+def _as_opened(found) -> dict[str, object]:
+    """The service section as the release holds it: probes come under the environment's host."""
+    health = HealthSpec(host=found.place(found.releases[0]).host)
+    return ServiceSpec(command="serve", replicas=2, health=health).model_dump(mode="json")
+
+
 async def _deployment_of(sessions, found, build_id: UUID) -> UUID:
     """One more deployment, of a build that was deployed before."""
     async with transaction(sessions) as session:
@@ -185,7 +191,7 @@ async def _deployment_of(sessions, found, build_id: UUID) -> UUID:
 
 async def test_a_kept_release_of_the_same_build_returns(history, open_release, sessions, row):
     found = await history(2)
-    service = ServiceSpec(command="serve", replicas=2).model_dump(mode="json")
+    service = _as_opened(found)
     async with transaction(sessions) as session:
         (await session.get_one(Release, found.releases[0])).service = service
     again = await _deployment_of(sessions, found, found.builds[0])
@@ -202,7 +208,7 @@ async def _kept(sessions, found) -> UUID:
     """The first release is one that a deployment of its build takes back into service."""
     async with transaction(sessions) as session:
         release = await session.get_one(Release, found.releases[0])
-        release.service = ServiceSpec(command="serve", replicas=2).model_dump(mode="json")
+        release.service = _as_opened(found)
     return await _deployment_of(sessions, found, found.builds[0])
 
 
@@ -290,7 +296,7 @@ async def test_a_rollback_that_is_lost_ends_by_what_it_did(history, take_back, s
 @pytest.mark.parametrize("change", ["another service", "its time is over"])
 async def test_otherwise_it_is_a_new_release(history, open_release, sessions, change):
     found = await history(2)
-    service = ServiceSpec(command="serve", replicas=2).model_dump(mode="json")
+    service = _as_opened(found)
     async with transaction(sessions) as session:
         kept = await session.get_one(Release, found.releases[0])
         kept.service = {**service, "command": "other"} if change == "another service" else service

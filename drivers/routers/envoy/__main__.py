@@ -6,14 +6,23 @@ Then: `envoy -c D/bootstrap.json --use-dynamic-base-id`.
 import argparse
 from pathlib import Path
 
-from drivers.routers.envoy.bootstrap import render_bootstrap
+from drivers.routers.envoy.bootstrap import LOOPBACK, render_bootstrap
 from drivers.routers.envoy.files import ConfigFolder, to_json, write_atomically
 from drivers.routers.envoy.render import empty_clusters, empty_routes
 
 MAX_SOCKET_PATH = 107
 
 
-def prepare(config_dir: Path, *, admin_socket: Path, host: str, port: int, access_log: Path | None = None) -> Path:
+def prepare(
+    config_dir: Path,
+    *,
+    admin_socket: Path,
+    host: str,
+    port: int,
+    access_log: Path | None = None,
+    trusted_proxies: str = LOOPBACK,
+    trusted_hops: int = 1,
+) -> Path:
     """Write the bootstrap, and empty clusters and routes where none are yet.
 
     Returns:
@@ -27,7 +36,15 @@ def prepare(config_dir: Path, *, admin_socket: Path, host: str, port: int, acces
     socket = _checked(admin_socket)
     socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = access_log.resolve() if access_log else None
-    document = render_bootstrap(folder, admin_socket=socket, host=host, port=port, access_log=log)
+    document = render_bootstrap(
+        folder,
+        admin_socket=socket,
+        host=host,
+        port=port,
+        access_log=log,
+        trusted_proxies=trusted_proxies,
+        trusted_hops=trusted_hops,
+    )
     if not folder.clusters.exists():
         write_atomically(folder.clusters, empty_clusters())
     if not folder.routes.exists():
@@ -51,6 +68,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--access-log", type=Path, help="file for JSON lines, one a request")
+    parser.add_argument("--trusted-proxies", default=LOOPBACK, help="CIDRs whose X-Forwarded-* is passed on")
+    parser.add_argument("--trusted-hops", type=int, default=1, help="trusted proxies one behind the other")
     parser.add_argument("--render", action="store_true", required=True, help="write the files and exit")
     args = parser.parse_args()
     try:
@@ -60,6 +79,8 @@ def main() -> None:
             host=args.host,
             port=args.port,
             access_log=args.access_log,
+            trusted_proxies=args.trusted_proxies,
+            trusted_hops=args.trusted_hops,
         )
     except (OSError, ValueError) as error:
         parser.exit(1, f"cannot prepare Envoy: {error}\n")

@@ -3,11 +3,17 @@
 Limits follow Envoy's "configuring Envoy as an edge proxy" page. All durations are seconds, sizes bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from domain.addresses import parse_networks
 from drivers.routers.envoy.files import ConfigFolder
+from drivers.routers.envoy.replies import local_replies
+
+Network = IPv4Network | IPv6Network
 
 TYPE = "type.googleapis.com/"
 ROUTE_CONFIG = "services"
@@ -16,6 +22,22 @@ SERVER_NAME = "delivery-engine"
 ADMIN_SOCKET_MODE = 0o700
 INTERNAL_HEADER_PREFIXES = ("x-delivery-", "x-envoy-")
 """Clients may not send these: the first are ours, the second would let them change timeouts and retries."""
+PROXY_HEADERS = (
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-server",
+    "x-original-host",
+    "x-real-ip",
+    "true-client-ip",
+    "front-end-https",
+)
+"""What only a trusted proxy may say of the request. `x-forwarded-for` and `-proto` are set by Envoy itself."""
+LOOPBACK = "127.0.0.0/8,::1/128"
+"""A TLS proxy on the same machine is trusted without further ado."""
 
 # Upper bounds in ms: exact up to 10, then 10 % apart up to a minute; p95 is read from them.
 LATENCY_BUCKETS_MS: tuple[float, ...] = (
@@ -23,14 +45,6 @@ LATENCY_BUCKETS_MS: tuple[float, ...] = (
     *(float(round(10 * 1.1**step)) for step in range(1, 92)),
     60000.0,
 )
-
-NOT_FOUND_REPLY = {
-    "error": {
-        "code": "RESOURCE_NOT_FOUND",
-        "message": "nothing is deployed under this host; the environment resource's url names the right one",
-    }
-}
-OTHER_REPLY = {"error": {"code": "SERVICE_UNAVAILABLE", "message": "%LOCAL_REPLY_BODY%"}}
 
 ACCESS_LOG_FIELDS = {
     "start_ms": "%START_TIME(%s%3f)%",
@@ -68,6 +82,8 @@ def render_bootstrap(
     port: int,
     access_log: Path | None = None,
     limits: Limits | None = None,
+    trusted_proxies: str = LOOPBACK,
+    trusted_hops: int = 1,
 ) -> dict[str, Any]:
     """The whole bootstrap document.
 
@@ -78,13 +94,21 @@ def render_bootstrap(
         port: port to listen on.
         access_log: JSON lines, one a request; None: no access log.
         limits: of the listener.
+        trusted_proxies: networks whose word on the client's address and protocol (`X-Forwarded-*`) is passed on.
+        trusted_hops: how many trusted proxies stand one behind the other.
+
+    Raises:
+        ValueError: `trusted_proxies` is no list of networks.
     """
     limits = limits or Limits()
+    chains = _filter_chains(
+        _connection_manager(folder, access_log, limits), parse_networks(trusted_proxies), trusted_hops
+    )
     return {
         "node": {"id": SERVER_NAME, "cluster": SERVER_NAME},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": ADMIN_SOCKET_MODE}}},
         "dynamic_resources": {"cds_config": _watched(folder.clusters)},
-        "static_resources": {"listeners": [_listener(folder, host, port, access_log, limits)]},
+        "static_resources": {"listeners": [_listener(host, port, limits, chains)]},
         "stats_flush_interval": "1s",
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
         "overload_manager": _overload(limits),
@@ -109,16 +133,32 @@ def _overload(limits: Limits) -> dict[str, Any]:
     return {"resource_monitors": [{"name": monitor, "typed_config": config}]}
 
 
-def _listener(folder: ConfigFolder, host: str, port: int, access_log: Path | None, limits: Limits) -> dict[str, Any]:
-    manager = _connection_manager(folder, access_log, limits)
+def _listener(host: str, port: int, limits: Limits, chains: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": "ingress",
         "address": {"socket_address": {"address": host, "port_value": port}},
         "per_connection_buffer_limit_bytes": limits.buffer_bytes,
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
+        "filter_chains": chains,
     }
+
+
+def _filter_chains(manager: dict[str, Any], networks: Sequence[Network], hops: int) -> list[dict[str, Any]]:
+    """One chain for connections of trusted proxies, one for everybody else's; both have the same routes."""
+    everybody = {"filters": [_network_filter({**manager, "http_filters": _http_filters(trusted=False)})]}
+    if not networks:
+        return [everybody]
+    ranges = [{"address_prefix": str(n.network_address), "prefix_len": n.prefixlen} for n in networks]
+    trusting = {**manager, "http_filters": _http_filters(trusted=True), "xff_num_trusted_hops": hops}
+    proxies = {
+        "name": "proxies",
+        "filter_chain_match": {"source_prefix_ranges": ranges},
+        "filters": [_network_filter(trusting)],
+    }
+    return [proxies, {"name": "everybody", **everybody}]
+
+
+def _network_filter(manager: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
 def _connection_manager(folder: ConfigFolder, access_log: Path | None, limits: Limits) -> dict[str, Any]:
@@ -128,9 +168,8 @@ def _connection_manager(folder: ConfigFolder, access_log: Path | None, limits: L
         "stat_prefix": STAT_PREFIX,
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTE_CONFIG, "config_source": _watched(folder.routes)},
-        "http_filters": _http_filters(),
         "access_log": _access_log(access_log),
-        "local_reply_config": _local_replies(),
+        "local_reply_config": local_replies(),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         **_request_rules(limits),
     }
@@ -140,9 +179,11 @@ def _request_rules(limits: Limits) -> dict[str, Any]:
     return {
         "server_name": SERVER_NAME,
         "use_remote_address": True,
-        "normalize_path": True,
-        "merge_slashes": True,
-        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        # Services get paths as they were sent. No route of ours looks at one, so nothing can be got around.
+        "normalize_path": False,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "http_protocol_options": {"accept_http_10": True},
         "request_headers_timeout": f"{limits.headers_timeout_s:g}s",
         "stream_idle_timeout": f"{limits.stream_idle_s:g}s",
         "max_request_headers_kb": limits.max_header_kb,
@@ -158,14 +199,14 @@ def _request_rules(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _http_filters() -> list[dict[str, Any]]:
+def _http_filters(*, trusted: bool) -> list[dict[str, Any]]:
     mutation = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
     router = "envoy.extensions.filters.http.router.v3.Router"
-    strip = [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in INTERNAL_HEADER_PREFIXES]
+    changes = _removals() if trusted else [*_removals(), *_without_hearsay()]
     return [
         {
             "name": "envoy.filters.http.header_mutation",
-            "typed_config": {"@type": TYPE + mutation, "mutations": {"request_mutations": strip}},
+            "typed_config": {"@type": TYPE + mutation, "mutations": {"request_mutations": changes}},
         },
         {
             "name": "envoy.filters.http.router",
@@ -174,22 +215,20 @@ def _http_filters() -> list[dict[str, Any]]:
     ]
 
 
+def _removals() -> list[dict[str, Any]]:
+    return [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in INTERNAL_HEADER_PREFIXES]
+
+
+def _without_hearsay() -> list[dict[str, Any]]:
+    """Nothing that an untrusted client says of itself; the address is the connection's."""
+    client = {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    own = {"append": {"header": client, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    return [*({"remove": name} for name in PROXY_HEADERS), own]
+
+
 def _access_log(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         return []
     kind = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
     config = {"@type": TYPE + kind, "path": str(path), "log_format": {"json_format": ACCESS_LOG_FIELDS}}
     return [{"name": "envoy.access_loggers.file", "typed_config": config}]
-
-
-def _local_replies() -> dict[str, Any]:
-    """Envoy's own answers as JSON; `NR` (no route) is the unknown host."""
-    return {
-        "mappers": [
-            {
-                "filter": {"response_flag_filter": {"flags": ["NR"]}},
-                "body_format_override": {"json_format": NOT_FOUND_REPLY},
-            }
-        ],
-        "body_format": {"json_format": OTHER_REPLY},
-    }

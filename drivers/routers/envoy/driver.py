@@ -27,7 +27,7 @@ from drivers.routers.envoy.files import ConfigFolder, age_s
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.readiness import Look, hold_back
-from drivers.routers.envoy.render import ROUTE_TIMEOUT_S, cluster_name, generation_of
+from drivers.routers.envoy.render import cluster_name, generation_of
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
@@ -43,14 +43,12 @@ class EnvoyRouter:
     Args:
         config_dir: the folder Envoy watches, prepared by `python -m drivers.routers.envoy --render`.
         admin_socket: Envoy's admin interface.
-        route_timeout_s: from the end of a request to the end of its answer; Envoy answers 504 after it. WebSockets
-            are not bound by it. Longer answers (server-sent events, long downloads) need a higher one.
     """
 
-    def __init__(self, config_dir: Path, admin_socket: Path, *, route_timeout_s: float = ROUTE_TIMEOUT_S) -> None:
+    def __init__(self, config_dir: Path, admin_socket: Path) -> None:
         self._folder = ConfigFolder(config_dir.resolve())
         self._admin = Admin(admin_socket)
-        self._publisher = Publisher(self._folder, self._admin, route_timeout_s)
+        self._publisher = Publisher(self._folder, self._admin)
         self._lock = WriterLock(self._folder)
         self._departure = Departure(self._folder, self._admin, self._publisher, self._lock)
 

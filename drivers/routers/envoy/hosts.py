@@ -16,17 +16,30 @@ from drivers.routers.envoy.bootstrap import TYPE
 RELEASE_HEADER = "x-delivery-release"
 REQUEST_ID = "x-request-id"
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
+RETRY_SAFE_ON = f"{RETRY_ON},reset"
+"""Safe methods (RFC 9110, 9.2.1) are tried again also when the connection broke after they were sent."""
+SAFE = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE"}}}
 ANYTHING = {"prefix": "/"}
 
 
-def virtual_host(route: HostRoute, names: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+def virtual_host(route: HostRoute, names: Mapping[str, str]) -> dict[str, Any]:
     """The host's resource. `names`: of the releases' clusters."""
-    common = {"timeout": f"{timeout_s:g}s", "retry_policy": _retries()}
+    limits = {"timeout": f"{route.timeout_s or 0:g}s", "idle_timeout": f"{route.idle_timeout_s:g}s"}
+    common = {**limits, "retry_policy": _retries(RETRY_ON)}
+    routes = [*(_preview(p, names, common) for p in route.previews), *_by_weight(route, names, common)]
+    safe = [_for_safe_methods(each) for each in routes]
     return {
         "name": route.environment_id,
         "domains": [route.host],
-        "routes": [*(_preview(p, names, common) for p in route.previews), *_by_weight(route, names, common)],
+        "routes": [one for pair in zip(safe, routes, strict=True) for one in pair],
     }
+
+
+def _for_safe_methods(route: Mapping[str, Any]) -> dict[str, Any]:
+    """The same route for requests that may be sent twice."""
+    headers = [*route["match"].get("headers", ()), SAFE]
+    action = {**route["route"], "retry_policy": _retries(RETRY_SAFE_ON)}
+    return {**route, "match": {**route["match"], "headers": headers}, "route": action}
 
 
 def _preview(preview: Preview, names: Mapping[str, str], common: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,11 +82,11 @@ def _weight(release_id: str, name: str, weight: int) -> dict[str, Any]:
     return {"name": name, "weight": weight, "response_headers_to_add": [header]}
 
 
-def _retries() -> dict[str, Any]:
+def _retries(on: str) -> dict[str, Any]:
     predicate = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     other_host = {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {"@type": TYPE + predicate}}
     return {
-        "retry_on": RETRY_ON,
+        "retry_on": on,
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
         "retry_host_predicate": [other_host],

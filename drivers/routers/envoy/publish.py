@@ -19,10 +19,9 @@ SILENCE_S = 0.1
 class Publisher:
     """Puts files in front of Envoy. The generation goes into their versions."""
 
-    def __init__(self, folder: ConfigFolder, admin: Admin, route_timeout_s: float) -> None:
+    def __init__(self, folder: ConfigFolder, admin: Admin) -> None:
         self._folder = folder
         self._admin = admin
-        self._route_timeout_s = route_timeout_s
 
     def write_clusters(self, generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
         """Write the clusters without waiting."""
@@ -45,13 +44,13 @@ class Publisher:
 
     def write_routes(self, table: RoutingTable) -> Rendered:
         """Write the routes without waiting."""
-        rendered = render_routes(table, self._route_timeout_s)
+        rendered = render_routes(table)
         write_atomically(self._folder.routes, rendered.text, sync=False)
         return rendered
 
     async def publish_routes(self, table: RoutingTable, deadline: Deadline, running: str = "") -> None:
         """Write, and return once Envoy runs exactly these routes; as for clusters, what is live is not written."""
-        rendered = render_routes(table, self._route_timeout_s)
+        rendered = render_routes(table)
         if self._is_live(self._folder.routes, running) and running == rendered.version:
             return
         write_atomically(self._folder.routes, rendered.text, sync=False)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from drivers.routers.base import ReleaseCluster, RoutingTable
+from drivers.routers.base import DEFAULT_HEALTH_HOST, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
 from drivers.routers.envoy.hosts import virtual_host
 
-ROUTE_TIMEOUT_S = 60.0
 KEPT = 4096
 """Clusters whose texts are kept: they never change, and a table of hundreds takes 10 ms to render."""
 VERSION = re.compile(r'\{"version_info":"([0-9]+\.[0-9a-f]+)"')
@@ -44,6 +43,8 @@ def cluster_name(cluster: ReleaseCluster) -> str:
             [[e.address, e.port] for e in sorted(cluster.endpoints)],
             [cluster.health_path, float(cluster.health_interval_s), float(cluster.health_timeout_s)],
             [cluster.healthy_after, cluster.unhealthy_after],
+            *([[cluster.health_host]] if cluster.health_host != DEFAULT_HEALTH_HOST else []),
+            *([["single"]] if not cluster.reuse_connections else []),
         ]
     )
     return f"{cluster.release_id}~{hashlib.sha256(content.encode()).hexdigest()[:12]}"
@@ -60,7 +61,7 @@ def render_clusters(generation: int, clusters: Iterable[ReleaseCluster]) -> Rend
     return _response(generation, [_cluster_text(c) for _, c in sorted(by_name.items())])
 
 
-def render_routes(table: RoutingTable, timeout_s: float = ROUTE_TIMEOUT_S) -> Rendered:
+def render_routes(table: RoutingTable) -> Rendered:
     """The routes. A host where nothing is reached is left out, so it answers like an unknown one."""
     names = {c.release_id: cluster_name(c) for c in table.clusters}
     live = sorted((r for r in table.routes if r.reached), key=lambda r: r.host)
@@ -68,7 +69,7 @@ def render_routes(table: RoutingTable, timeout_s: float = ROUTE_TIMEOUT_S) -> Re
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
         "ignore_port_in_host_matching": True,
-        "virtual_hosts": [virtual_host(route, names, timeout_s) for route in live],
+        "virtual_hosts": [virtual_host(route, names) for route in live],
     }
     return _response(table.generation, [to_json(resource)])
 
@@ -126,7 +127,7 @@ def _cluster(name: str, cluster: ReleaseCluster) -> dict[str, Any]:
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [_health_check(cluster)],
         "circuit_breakers": {"thresholds": [_thresholds()]},
-        "typed_extension_protocol_options": _http_options(),
+        "typed_extension_protocol_options": _http_options(cluster),
     }
 
 
@@ -140,12 +141,13 @@ def _thresholds() -> dict[str, Any]:
     return {"max_connections": 2048, "max_pending_requests": 4096, "max_requests": 8192, "retry_budget": retries}
 
 
-def _http_options() -> dict[str, Any]:
+def _http_options(cluster: ReleaseCluster) -> dict[str, Any]:
     name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    single = {} if cluster.reuse_connections else {"max_requests_per_connection": 1}
     options = {
         "@type": TYPE + name,
         "explicit_http_config": {"http_protocol_options": {}},
-        "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S:g}s"},
+        "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S:g}s", **single},
     }
     return {name: options}
 
@@ -159,7 +161,7 @@ def _health_check(cluster: ReleaseCluster) -> dict[str, Any]:
         "healthy_threshold": cluster.healthy_after,
         "unhealthy_threshold": cluster.unhealthy_after,
         "http_health_check": {
-            "host": "localhost",
+            "host": cluster.health_host,
             "path": cluster.health_path,
             "expected_statuses": [{"start": 200, "end": 400}],
             # Without these a single 500 takes the endpoint out at once, whatever unhealthy_threshold says.

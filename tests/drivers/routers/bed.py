@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from drivers.routers.envoy.driver import EnvoyRouter
 from tests.drivers.routers.upstreams import Upstream
 
 HOST = "dev.shop.acme.localhost"
+PROXY = "127.0.0.9"
+"""Connections from here are a trusted proxy's; from 127.0.0.1 they are anybody's."""
 
 
 def cluster(release_id: str, *upstreams: Upstream, health_path: str = "/health") -> ReleaseCluster:
@@ -63,7 +66,14 @@ class Bed:
     process: asyncio.subprocess.Process | None = None
 
     def __post_init__(self) -> None:
-        prepare(self.config, admin_socket=self.socket, host="127.0.0.1", port=self.port, access_log=self.access_log)
+        prepare(
+            self.config,
+            admin_socket=self.socket,
+            host="127.0.0.1",
+            port=self.port,
+            access_log=self.access_log,
+            trusted_proxies=f"{PROXY}/32",
+        )
         self.router = self.new_router()
 
     @property
@@ -123,6 +133,10 @@ class Bed:
         await self.router.apply(table)
         return table
 
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether it comes true within the patience of a busy machine."""
+        return await Deadline(30).until(holds)
+
     async def quiet(self) -> None:
         """Wait until no driver has anything left to do."""
 
@@ -153,6 +167,19 @@ class Bed:
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False, verify=False)
+
+    def proxy(self) -> httpx2.AsyncClient:
+        """A client that is a trusted proxy."""
+        through = httpx2.AsyncHTTPTransport(verify=False, local_address=PROXY)
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, transport=through)
+
+    async def raw(self, text: str) -> str:
+        """What comes back for these bytes, until the connection is closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(text.encode())
+        answer = (await asyncio.wait_for(reader.read(), 20)).decode()
+        writer.close()
+        return answer
 
     async def get(self, path: str = "/", host: str = HOST, **headers: str) -> httpx2.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}

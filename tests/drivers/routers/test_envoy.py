@@ -195,16 +195,6 @@ async def test_the_access_log_tells_when_which_release_was_asked(bed: Bed) -> No
     assert int(line["start_ms"]) > 1_600_000_000_000
 
 
-async def test_paths_are_normalised_before_routing(bed: Bed) -> None:
-    blue = await bed.upstream("blue")
-    await bed.apply([cluster("blue", blue)], route(blue=100))
-    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
-    writer.write(f"GET /a//b/../c HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode())
-    answer = (await asyncio.wait_for(reader.read(), 5)).decode()
-    writer.close()
-    assert '"path": "/a/c"' in answer
-
-
 async def test_cleartext_http2_and_websockets_pass(bed: Bed) -> None:
     blue = await bed.upstream("blue")
     await bed.apply([cluster("blue", blue)], route(blue=100))

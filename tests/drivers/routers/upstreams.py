@@ -5,18 +5,25 @@ import json
 from contextlib import suppress
 
 MAX_HEAD = 65536
+CLOSES_AFTER_S = 0.01
+TICK_S = 0.1
 
 
 class Upstream:
     """Listens on a free port of 127.0.0.1.
 
     `/slow` answers once `release` is set, `/fail` with 500, `/reset` breaks the connection, a WebSocket echoes 4 bytes,
-    everything else answers 200 with name, path and headers. `/health` says 503 while `healthy` is False.
+    `/ticks?n` sends n lines a tenth of a second apart, `/garbage` no HTTP; everything else answers 200 with name, path
+    and headers. `/health` says 503 while `healthy` is False, and 400 to a Host other than `only_host`.
+    With `closes_idle` it closes each connection 10 ms after its answer and does not say so.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.healthy = True
+        self.only_host = ""
+        self.closes_idle = False
+        self.health_hosts: set[str] = set()
         self.answered = 0
         self.port = 0
         self.release = asyncio.Event()
@@ -60,11 +67,32 @@ class Upstream:
             writer.write(b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
             writer.write(await reader.readexactly(4))
             return False
+        if path == "/garbage":
+            writer.write(b"NOT HTTP\r\n\r\n")
+            return False
+        if path.startswith("/ticks?"):
+            return await _tick(writer, int(path.partition("?")[2]))
         status = 500 if path == "/fail" else 503 if path == "/health" and not self.healthy else 200
+        if path == "/health":
+            self.health_hosts.add(headers["host"])
+            status = 400 if self.only_host not in ("", headers["host"]) else status
         self.answered += path != "/health"
         body = json.dumps({"name": self.name, "path": path, "headers": headers}).encode()
+        await reader.readexactly(int(headers.get("content-length", 0)))
         writer.write(
             f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nx-delivery-release: forged\r\n\r\n".encode() + body
         )
         await writer.drain()
-        return True
+        if self.closes_idle:
+            await asyncio.sleep(CLOSES_AFTER_S)
+        return not self.closes_idle
+
+
+async def _tick(writer: asyncio.StreamWriter, count: int) -> bool:
+    writer.write(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(count):
+        writer.write(b"5\r\ntick\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(TICK_S)
+    writer.write(b"0\r\n\r\n")
+    return True

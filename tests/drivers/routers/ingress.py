@@ -1,0 +1,146 @@
+"""What clients and services may expect of the ingress. Part of what every router driver must do."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.drivers.routers.bed import HOST, PROXY, Bed, cluster, route
+from tests.drivers.routers.upstreams import CLOSES_AFTER_S
+
+CLIENT = "203.0.113.7"
+HEARSAY = {"forwarded": f"for={CLIENT}", "x-real-ip": CLIENT, "x-forwarded-host": "evil.example"}
+RANDOM_PAUSES = [CLOSES_AFTER_S * step / 7 for step in range(14)]
+
+
+class IngressConformance:
+    @pytest.mark.parametrize("host", [HOST, f"{HOST}:8000"])
+    async def test_an_http_1_0_client_gets_the_answer(self, bed: Bed, host: str) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        answer = await bed.raw(f"GET /x HTTP/1.0\r\nHost: {host}\r\n\r\n")
+        head, _, body = answer.partition("\r\n\r\n")
+        assert " 200 " in head.splitlines()[0]
+        assert json.loads(body)["path"] == "/x"
+        ticks = await bed.raw(f"GET /ticks?2 HTTP/1.0\r\nHost: {host}\r\n\r\n")
+        assert ticks.partition("\r\n\r\n")[2] == "tick\ntick\n"  # HTTP/1.0 knows no chunks
+
+    async def test_a_request_without_a_host_is_told_so(self, bed: Bed) -> None:
+        for version in ("1.0", "1.1"):
+            answer = await bed.raw(f"GET / HTTP/{version}\r\nConnection: close\r\n\r\n")
+            assert answer.partition("\r\n\r\n")[0].split(" ")[1] in ("400", "404")
+            assert json.loads(answer.partition("\r\n\r\n")[2])["error"]["message"]
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/@acme%2fweb",
+            "/api/projects/acme%2Fweb/x",
+            "/api/queues/%2F/q",
+            "/proxy/http://a.example//b",
+            "//",
+            "/a%5cb",
+            "/a/./b/../c%2e%2E/d",
+            "/%7Euser/%20%41?a=%2F//&b=../",
+        ],
+    )
+    async def test_paths_reach_the_service_as_they_were_sent(self, bed: Bed, path: str) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        for method in ("GET", "POST"):
+            sent = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            head, _, body = (await bed.raw(sent)).partition("\r\n\r\n")
+            assert " 200 " in head.splitlines()[0]
+            assert json.loads(body)["path"] == path
+
+    async def test_a_trusted_proxy_says_who_the_client_is_and_how_it_came(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        said = {"host": HOST, "x-forwarded-proto": "https", "x-forwarded-for": CLIENT, **HEARSAY}
+        async with bed.proxy() as proxy:
+            got = (await proxy.get("/", headers=said)).json()["headers"]
+        assert got["x-forwarded-proto"] == "https"
+        assert [one.strip() for one in got["x-forwarded-for"].split(",")] == [CLIENT, PROXY]
+        assert {name: got[name] for name in HEARSAY} == HEARSAY
+
+    async def test_anybody_else_cannot_say_so(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        said = {"x_forwarded_proto": "https", "x_forwarded_for": CLIENT, **HEARSAY}
+        got = (await bed.get("/", **said)).json()["headers"]
+        assert (got["x-forwarded-proto"], got["x-forwarded-for"]) == ("http", "127.0.0.1")
+        assert not [name for name in HEARSAY if name in got]
+
+    async def test_a_long_answer_arrives_whole_as_long_as_something_is_sent(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        patient = replace(route(blue=100), idle_timeout_s=30)
+        await bed.apply([cluster("blue", blue)], patient)
+        assert (await bed.get("/ticks?12")).text == "tick\n" * 12
+
+    async def test_an_answer_that_may_not_take_so_long_is_cut_or_504(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], replace(route(blue=100), timeout_s=0.5))
+        late = await bed.get("/slow")
+        assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT")
+        assert "service.timeout" in late.json()["error"]["message"]
+        answer = await bed.raw(f"GET /ticks?100 HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")
+        assert "\r\n0\r\n" not in answer
+        blue.release.set()
+
+    async def test_a_silent_answer_ends_with_the_idle_timeout(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], replace(route(blue=100), idle_timeout_s=0.5))
+        late = await bed.get("/slow")
+        assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT")
+        assert "service.idle_timeout" in late.json()["error"]["message"]
+        blue.release.set()
+
+    async def test_its_own_errors_have_a_code_and_words(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        broken = await bed.get("/reset")
+        assert (broken.status_code, broken.json()["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
+        garbage = await bed.get("/garbage")
+        assert (garbage.status_code, garbage.json()["error"]["code"]) == (502, "SERVICE_UNAVAILABLE")
+        large = await bed.get("/", x_large="x" * 100_000)
+        assert (large.status_code, large.json()["error"]["code"]) == (431, "PAYLOAD_TOO_LARGE")
+        await blue.stop()
+
+        async def down() -> bool:
+            return not any(h.healthy for h in await bed.router.endpoint_health("blue"))
+
+        assert await bed.until(down)
+        away = await bed.get("/")
+        assert (away.status_code, away.json()["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
+        for answer in (broken, garbage, large, away):
+            assert answer.json()["error"]["message"]
+        await blue.start()
+
+    async def test_reading_is_tried_again_when_the_server_closes_idle_connections(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        blue.closes_idle = True
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        async with bed.client() as client:
+            for pause in RANDOM_PAUSES:
+                assert (await client.get("/", headers={"host": HOST})).status_code == 200
+                await asyncio.sleep(pause)
+
+    async def test_no_request_is_lost_where_connections_are_not_reused(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        blue.closes_idle = True
+        await bed.apply([replace(cluster("blue", blue), reuse_connections=False)], route(blue=100))
+
+        async def one(number: int) -> int:
+            async with bed.client() as client:
+                await asyncio.sleep(RANDOM_PAUSES[number % len(RANDOM_PAUSES)] * (number // len(RANDOM_PAUSES)))
+                return (await client.post("/", headers={"host": HOST}, content=b"{}")).status_code
+
+        assert set(await asyncio.gather(*map(one, range(60)))) == {200}
+
+    async def test_health_checks_name_the_host_they_are_told(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        blue.only_host = "shop.example"
+        await bed.apply([replace(cluster("blue", blue), health_host="shop.example")], route(blue=100))
+        assert (await bed.get()).status_code == 200
+        assert blue.health_hosts == {"shop.example"}

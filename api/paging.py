@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from api.errors import InvalidRequestError
-from api.schemas.base import Storable
+from api.schemas.base import Searched
 from storage.cursors import MAX_TOKEN, Cursor
 from storage.repositories.base import PageRequest
 
@@ -35,7 +35,7 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
 PageCursor = Annotated[
     str | None, Query(max_length=MAX_TOKEN, description="`next_cursor` of the page before, instead of a number")
 ]
-Search = Annotated[str | None, Query(max_length=255, description="part of a name"), Storable]
+Search = Annotated[str | None, Query(max_length=255, description="part of a name"), Searched]
 
 
 async def _page(

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from api.auth.principal import Principal
 from domain.access import Role, granted, permissions_of
+from domain.emails import normal_email
+from domain.texts import name_of
 from runtime.trusted import TrustedIssuer
 
 MAX_SUBJECT = 200
-MAX_EMAIL = 254
 Claims = Mapping[str, Any]
 
 
@@ -53,7 +54,7 @@ def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
         role=role,
         permissions=_outside_permissions(claims, role, issuer),
         credential=f"user:{subject}",
-        email=email if isinstance(email, str) and len(email) <= MAX_EMAIL else "",
+        email=_email(email),
     )
 
 
@@ -86,7 +87,16 @@ def _outside_permissions(claims: Claims, role: Role, issuer: TrustedIssuer) -> f
 def _subject(subject: str) -> str:
     if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise ValueError("subject too long, or with characters nobody can read")
+    name_of(subject)  # it is shown; as an identifier it stays as the issuer spells it
     return subject
+
+
+def _email(given: object) -> str:
+    """An address that another issuer tells, for showing; what is none is not shown."""
+    try:
+        return normal_email(given) if isinstance(given, str) else ""
+    except ValueError:
+        return ""
 
 
 def _organization(role: Role, given: object) -> UUID | None:

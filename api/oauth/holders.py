@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.access import Role
 from domain.errors import NotFoundError
+from domain.texts import shown
 from storage.models import Client, User
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository
@@ -39,7 +40,7 @@ async def places_of(session: AsyncSession, user: User, client: Client) -> Sequen
     memberships = await MembershipRepository(session, PLATFORM).of_user(user.id)
     wanted = [row for row in memberships if client.organization_id in (None, row.organization_id)]
     rows = await OrganizationRepository(session, PLATFORM).several([row.organization_id for row in wanted])
-    names = {row.id: row.name for row in rows}
+    names = {row.id: shown(row.name) for row in rows}
     found += [
         Holder(str(user.id), Role(row.role), row.organization_id, user.email, names[row.organization_id])
         for row in wanted

@@ -18,6 +18,7 @@ from api.oauth.server import SEE_OTHER, Server, in_greenlet
 from api.rate_limits.own import FORMS
 from domain.access import Scope
 from domain.errors import DeliveryError, DependencyError
+from domain.texts import shown
 from storage.engine import transaction
 from storage.models import User
 
@@ -51,7 +52,7 @@ class Visit:
         self.asked = asked
         self.browser = Browser(request, parts)
         self.client: RegisteredClient = asked.client
-        self.name: str = self.client.row.name
+        self.name: str = shown(self.client.row.name)
 
     async def show(self, *, error: str = "") -> Response:
         """The page that is next: log in, or allow."""

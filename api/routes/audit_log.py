@@ -14,7 +14,7 @@ from api.envelope import PageEnvelope, reply_page
 from api.paging import PageCursor, PageNumber, PageSize, positioned
 from api.parts import AppParts, Parts
 from api.schemas.audit import AuditEntryView, PlatformEntryView, audit_entry_view
-from api.schemas.base import MAX_LINE, Storable
+from api.schemas.base import MAX_LINE, Searched
 from api.streams import LineStream
 from domain.errors import ForbiddenError
 from storage.engine import transaction
@@ -26,7 +26,7 @@ from storage.tenancy import PLATFORM, Tenant
 router = APIRouter(tags=["Audit log"])
 
 BATCH = 500
-Exactly = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this one"), Storable]
+Exactly = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this one"), Searched]
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 

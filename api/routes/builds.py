@@ -14,7 +14,7 @@ from api.links import location
 from api.logs import LOGGED, LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts
-from api.schemas.base import MAX_LINE, Storable
+from api.schemas.base import MAX_LINE, Searched
 from api.schemas.builds import BuildReport, BuildView, LogListing
 from api.views import build_view
 from domain.errors import NotFoundError
@@ -26,7 +26,7 @@ from storage.repositories.projects import ProjectRepository
 
 router = APIRouter(tags=["Builds"])
 
-Version = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this version"), Storable]
+Version = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this version"), Searched]
 
 
 @router.get("/builds/{build_id}", summary="Get build details", response_model=Envelope[BuildView])

@@ -13,7 +13,7 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import location
 from api.paging import WantedPage
 from api.parts import AppParts
-from api.schemas.base import Storable
+from api.schemas.base import Searched
 from api.schemas.webhooks import DeliveryDetailView, DeliveryView
 from domain.webhooks import DeliveryStatus
 from storage.engine import transaction
@@ -21,7 +21,7 @@ from storage.repositories.webhooks import WebhookDeliveryRepository, WebhookRepo
 
 router = APIRouter(tags=["Webhooks"], prefix="/organizations/{org_id}/webhooks/{webhook_id}/deliveries")
 
-EventName = Annotated[str | None, Query(max_length=64, description="only deliveries of this event"), Storable]
+EventName = Annotated[str | None, Query(max_length=64, description="only deliveries of this event"), Searched]
 
 
 @router.get("", summary="List deliveries", response_model=PageEnvelope[DeliveryView])

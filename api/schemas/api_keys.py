@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from api.schemas.base import MAX_INT, MAX_LINE, Body, NotBlank, Storable, Timestamp, View, Whole
+from api.schemas.base import MAX_INT, MAX_LINE, Body, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
 from domain.access import Scope
 from domain.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP
@@ -18,7 +18,7 @@ def _once_each(scopes: list[Scope]) -> list[Scope]:
     return scopes
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_line(1)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(Scope)), AfterValidator(_once_each)]
 OwnLimit = (
     Annotated[

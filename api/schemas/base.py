@@ -1,9 +1,13 @@
 """Types that several wire models share. Input is strict and bounded; output always says UTC."""
 
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from domain.texts import name_of, text_of
 
 MAX_LINE = 255
 # Lists are sorted by names: in UTF-8 one has to fit into an index, and into a cursor.
@@ -16,22 +20,45 @@ MAX_INT = 2**31 - 1
 T = TypeVar("T")
 
 
+def _fitting(normal: Callable[[str], str], shortest: int, longest: int) -> AfterValidator:
+    """Normalised, and still as long as the schema asks for: spaces go, and some characters become several."""
+
+    def check(text: str) -> str:
+        text = normal(text)
+        if len(text.strip()) < shortest:
+            raise ValueError("must not be blank" if shortest == 1 else f"must have at least {shortest} characters")
+        if len(text) > longest:
+            raise ValueError(f"must have at most {longest} characters in Unicode's normal form C")
+        return text
+
+    return AfterValidator(check)
+
+
+def one_line(shortest: int = 0, longest: int = MAX_LINE) -> AfterValidator:
+    """Of a name, or anything else that people are shown on one line: see `domain.texts.name_of`."""
+    return _fitting(name_of, shortest, longest)
+
+
+def many_lines(shortest: int = 0, longest: int = MAX_TEXT) -> AfterValidator:
+    """Of a text: see `domain.texts.text_of`."""
+    return _fitting(text_of, shortest, longest)
+
+
+def _searched(text: str) -> str:
+    """As names are kept, so that they are found; what cannot be in one is refused."""
+    return unicodedata.normalize("NFC", _storable(text))
+
+
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-Storable = AfterValidator(_storable)
-NotBlank = AfterValidator(_not_blank)
-Line = Annotated[str, StringConstraints(max_length=MAX_LINE), Storable]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable]
+# Of what is compared with what is kept, never kept itself.
+Searched = AfterValidator(_searched)
+Line = Annotated[str, StringConstraints(max_length=MAX_LINE), one_line()]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines()]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=MAX_LINE)]
 Texts = Annotated[list[Text], Field(max_length=MAX_LIST)]
 Lines = Annotated[list[Line], Field(max_length=MAX_LIST)]

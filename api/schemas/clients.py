@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from api.schemas.base import MAX_LINE, MAX_URL, Body, NotBlank, Storable, Timestamp, View
+from api.schemas.base import MAX_LINE, MAX_URL, Body, Timestamp, View, one_line
 from api.schemas.patches import Patch
 from api.schemas.people import Scopes
 from domain.access import MemberRole, Scope
@@ -36,7 +36,7 @@ def _each_once(uris: list[str]) -> list[str]:
     return uris
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_line(1)]
 RedirectUri = Annotated[str, StringConstraints(pattern=PATTERN, max_length=MAX_URL), AfterValidator(check_redirect)]
 RedirectUris = Annotated[list[RedirectUri], Field(min_length=1, max_length=MAX_REDIRECTS), AfterValidator(_each_once)]
 

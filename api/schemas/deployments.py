@@ -6,11 +6,12 @@ from uuid import UUID
 import semver
 from pydantic import AfterValidator, Field, StringConstraints
 
-from api.schemas.base import MAX_LINE, Body, NotBlank, Storable, Text, Timestamp, View, Whole
+from api.schemas.base import MAX_LINE, Body, Text, Timestamp, View, Whole, many_lines
 from contracts.payload import MAX_TEXT
 from domain.errors import DeliveryError
 from domain.lifecycle import DeploymentStatus, EnvironmentName, HealthStatus, Strategy
 from domain.repository_url import check_branch, check_commit
+from domain.texts import name_of
 
 
 def _semver(text: str) -> str:
@@ -21,9 +22,11 @@ def _semver(text: str) -> str:
 
 def _branch(text: str) -> str:
     try:
-        return check_branch(text)
+        branch = check_branch(text)
     except DeliveryError as error:
         raise ValueError(error.message) from error
+    name_of(branch)  # it is shown, and is asked for as it was given: git's names are bytes
+    return branch
 
 
 def _commit(text: str) -> str:
@@ -33,7 +36,7 @@ def _commit(text: str) -> str:
         raise ValueError(error.message) from error
 
 
-VersionTag = Annotated[str, StringConstraints(max_length=MAX_LINE), Storable, AfterValidator(_semver)]
+VersionTag = Annotated[str, StringConstraints(max_length=MAX_LINE), AfterValidator(_semver)]
 Branch = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), AfterValidator(_branch)]
 Commit = Annotated[str, StringConstraints(max_length=64), AfterValidator(_commit)]
 Percentage = Annotated[Whole, Field(ge=0, le=100)]
@@ -67,7 +70,7 @@ class DeployRequest(DeliveryRequest):
 class RollbackRequest(Body):
     """Why a deployment goes back."""
 
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), Storable, NotBlank]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), many_lines(1, MAX_TEXT)]
 
 
 class ReasonRequest(RollbackRequest):
@@ -77,7 +80,7 @@ class ReasonRequest(RollbackRequest):
 class DecisionRequest(Body):
     """A decision about a rollout; the reason stands in the audit log."""
 
-    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
 
 
 class RetryRequest(ReasonRequest):

@@ -9,6 +9,7 @@ from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
 from domain.environment import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
+from domain.texts import name_of
 from domain.turns import TurnPolicy
 from domain.windows import Window, check_together
 
@@ -23,8 +24,9 @@ class EnvironmentPatch(Patch):
     @field_validator("windows")
     @classmethod
     def _go_together(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
-        check_together(windows)
-        return windows
+        kept = tuple(window.model_copy(update={"name": name_of(window.name)}) for window in windows)
+        check_together(kept)
+        return kept
 
     def changes(self) -> dict[str, Any]:
         """The fields that were given."""

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.base import MAX_NAME, Body, NotBlank, Storable, Text, Timestamp, View, Whole
+from api.schemas.base import MAX_NAME, Body, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
 from domain.planning import FeatureStatus
 
-Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_NAME), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_NAME), one_line(2, MAX_NAME)]
 
 
 class FeatureCreate(Body):

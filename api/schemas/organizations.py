@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeAdapter
 
-from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, NotBlank, Slug, Storable, Text, Timestamp, View, Whole
+from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, Slug, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
 from domain.limits import Plan
 
@@ -34,9 +34,9 @@ def _web_address(text: str) -> str:
     return text
 
 
-Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), one_line(2)]
 RateLimit = Annotated[Whole, Field(ge=1, le=MAX_INT, description="on the plan enterprise; null: the plan's")] | None
-WebAddress = Annotated[str, StringConstraints(max_length=MAX_URL), Storable, AfterValidator(_web_address)]
+WebAddress = Annotated[str, StringConstraints(max_length=MAX_URL), one_line(0, MAX_URL), AfterValidator(_web_address)]
 
 
 class OrganizationCreate(Body):

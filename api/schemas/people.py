@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
-from api.schemas.base import MAX_LINE, NotBlank, Storable
+from api.schemas.base import MAX_LINE, one_line
 from domain.access import Scope
 from domain.emails import MAX_EMAIL, PATTERN, normal_email
 from runtime.passwords import MAX_BYTES, MIN_CHARACTERS, check_password
@@ -16,7 +16,7 @@ def _settable(password: SecretStr) -> SecretStr:
 
 
 Email = Annotated[str, StringConstraints(pattern=PATTERN, max_length=MAX_EMAIL), AfterValidator(normal_email)]
-PersonName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), Storable, NotBlank]
+PersonName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_line(1)]
 # In words of the schema, which counts characters; bytes are counted by `check_password`.
 _LENGTHS = StringConstraints(min_length=MIN_CHARACTERS, max_length=MAX_BYTES)
 NewPassword = Annotated[SecretStr, _LENGTHS, AfterValidator(_settable)]

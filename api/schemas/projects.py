@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, NotBlank, Slug, Storable, Text, Timestamp, View
+from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
 
 
@@ -49,8 +49,8 @@ class KeptStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), Storable, NotBlank]
-RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Storable]
+Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), one_line(2)]
+RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), one_line(1, MAX_URL)]
 
 
 class ProjectCreate(Body):

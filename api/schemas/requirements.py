@@ -12,13 +12,12 @@ from api.schemas.base import (
     MAX_NAME,
     Body,
     Lines,
-    NotBlank,
-    Storable,
     Text,
     Texts,
     Timestamp,
     View,
     Whole,
+    one_line,
 )
 from api.schemas.patches import Patch
 from domain.planning import RequirementStatus
@@ -41,7 +40,7 @@ class UserStory(Body):
     acceptance_criteria: Texts = Field(default_factory=list)
 
 
-Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), Storable, NotBlank]
+Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), one_line(3, MAX_NAME)]
 UserStories = Annotated[list[UserStory], Field(max_length=MAX_LIST)]
 Criteria = Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST)]
 

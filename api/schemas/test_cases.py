@@ -15,12 +15,11 @@ from api.schemas.base import (
     MAX_URL,
     Body,
     Line,
-    NotBlank,
-    Storable,
     Text,
     Timestamp,
     View,
     Whole,
+    one_line,
 )
 from api.schemas.patches import Patch
 from api.schemas.requirements import Priority
@@ -55,8 +54,8 @@ def _entry(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), Storable, NotBlank]
-Path = Annotated[str, StringConstraints(max_length=MAX_URL), Storable]
+Name = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), one_line(3, MAX_NAME)]
+Path = Annotated[str, StringConstraints(max_length=MAX_URL), one_line(0, MAX_URL)]
 Count = Annotated[Whole, Field(ge=0, le=MAX_INT)]
 Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_inf_nan=False)]
 Logs = Annotated[list[Annotated[dict[str, Any], AfterValidator(_entry)]], Field(max_length=MAX_LOG_ENTRIES)]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from api.schemas.base import MAX_INT, Body, Line, Storable, Timestamp, View, Whole
+from api.schemas.base import MAX_INT, Body, Line, Timestamp, View, Whole
 from api.schemas.patches import Patch
 from domain.webhook_urls import MAX_URL
 from domain.webhooks import (
@@ -24,7 +24,7 @@ def _once(events: list[Any]) -> list[Any]:
     return list(dict.fromkeys(events))
 
 
-Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL, pattern=r"^https?://[!-~]+$"), Storable]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL, pattern=r"^https?://[!-~]+$")]
 Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=50), AfterValidator(_once)]
 
 

@@ -361,7 +361,7 @@ async def test_a_patch_is_carried_out_once_for_one_key_and_only_on_what_was_seen
         assert (await caller.get(path)).json()["data"].items() >= second.items()
 
 
-@pytest.mark.parametrize("letter", ["\U0001f642", "\x01", "ü"])
+@pytest.mark.parametrize("letter", ["\U0001f642", "ü"])
 async def test_the_longest_names_can_be_stored_sorted_and_walked(world, letter):
     requirements = f"/projects/{world.project['id']}/requirements"
     longest = [number + letter * 399 for number in "123"]

@@ -1,0 +1,120 @@
+"""What people write, before it is kept and shown to others: names of one line, and texts of many lines."""
+
+import re
+import unicodedata
+from typing import Final
+
+# Marks after one letter: more than any script in use needs, far less than it takes to paint over other lines.
+MAX_MARKS: Final = 4
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+_MARKS: Final = frozenset({"Mn", "Me"})
+_LINE_ENDS: Final = re.compile("\r\n|\r|\u2028|\u2029")
+_SPACES: Final = re.compile(" {2,}")
+_VIRAMA: Final = 9  # canonical combining class of what joins letters of Indic scripts
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+_SELECTORS: Final = frozenset(map(chr, range(0xFE00, 0xFE10))) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
+# Letters, marks and symbols that show nothing: Default_Ignorable_Code_Point beside format characters, braille's blank.
+_INVISIBLE: Final = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0))
+)
+# These turn what follows around (Trojan Source, CVE-2021-42574): in no text either.
+_BIDI: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+_TEXT_CONTROLS: Final = frozenset("\n\t")
+_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef]")
+_NONCHARACTER: Final = 0xFFFE
+_SELECTED: Final = frozenset({"So", "Sm", "Po", "Nd", "Lo"})
+
+
+def name_of(text: str) -> str:
+    """A name as it is kept: NFC, without spaces at its ends, one space where there were several or unusual ones.
+
+    Raises:
+        ValueError: it has a character that nobody sees, or that changes how others are shown; the message names it.
+    """
+    text = unicodedata.normalize("NFC", _checked(text))
+    text = _SPACES.sub(" ", "".join(" " if unicodedata.category(one) == "Zs" else one for one in text)).strip(" ")
+    marks = 0
+    for place, one in enumerate(text):
+        _check_named(text, place)
+        marks = marks + 1 if unicodedata.category(one) in _MARKS and one not in _SELECTORS else 0
+        if marks > MAX_MARKS:
+            raise ValueError(f"must not have more than {MAX_MARKS} combining marks on one character")
+    if text and unicodedata.category(text[0]) in _MARKS:
+        raise ValueError(f"must not begin with {_called(text[0])}: it would change what stands before the name")
+    return text
+
+
+def text_of(text: str) -> str:
+    """A text of many lines as it is kept: NFC, lines end with a line feed.
+
+    Raises:
+        ValueError: it has a control character other than line feed and tab, or one that turns the text around.
+    """
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", _checked(text)))
+    for one in text:
+        if one in _BIDI or (unicodedata.category(one) == "Cc" and one not in _TEXT_CONTROLS):
+            raise ValueError(f"must not contain {_called(one)}")
+    return text
+
+
+def shown(text: str) -> str:
+    """Whatever text as one line that is safe to show: what `name_of` refuses becomes a replacement character.
+
+    For what was kept before there were rules, and for what others wrote: git, other issuers.
+    """
+    text = unicodedata.normalize("NFC", "".join(REPLACEMENT if _is_broken(one) else one for one in text))
+    out: list[str] = []
+    marks = 0
+    for place, one in enumerate(text):
+        marks = marks + 1 if unicodedata.category(one) in _MARKS else 0
+        good = marks <= MAX_MARKS and _is_named(text, place)
+        out.append(" " if unicodedata.category(one) == "Zs" else one if good else REPLACEMENT)
+    return "".join(out)
+
+
+def _checked(text: str) -> str:
+    for one in text:
+        if _is_broken(one):
+            raise ValueError(f"must not contain {_called(one)}")
+    return text
+
+
+def _is_broken(one: str) -> bool:
+    """No text at all: NUL, halves of surrogate pairs, noncharacters."""
+    return bool(_NO_TEXT.match(one)) or ord(one) & _NONCHARACTER == _NONCHARACTER
+
+
+def _check_named(text: str, place: int) -> None:
+    if not _is_named(text, place):
+        raise ValueError(f"must not contain {_called(text[place])}")
+
+
+def _is_named(text: str, place: int) -> bool:
+    """Whether a character may stand in a name, at this place."""
+    one = text[place]
+    if one == " " or (one.isascii() and one.isprintable()):
+        return True
+    before = text[place - 1] if place else ""
+    if one in (_JOINER, _NON_JOINER):
+        return _joins(text, place, before)
+    if one in _SELECTORS:
+        return bool(before) and before not in _SELECTORS and unicodedata.category(before) in _SELECTED
+    return one not in _INVISIBLE and unicodedata.category(one) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _joins(text: str, place: int, before: str) -> bool:
+    """Where a joiner changes what is seen (RFC 5892, A.1 and A.2), and inside of pictures made of several."""
+    after = text[place + 1] if place + 1 < len(text) else ""
+    if not before or not after:
+        return False
+    if unicodedata.combining(before) == _VIRAMA:
+        return True
+    if text[place] == _NON_JOINER:  # between letters of Arabic script
+        return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"
+    is_picture = unicodedata.category(before) in {"So", "Sk"} or before in _SELECTORS
+    return is_picture and unicodedata.category(after) in {"So", "Sm"}
+
+
+def _called(one: str) -> str:
+    return f"U+{ord(one):04X} ({unicodedata.name(one, 'a control character')})"

@@ -38,6 +38,11 @@ class Addresses:
             found = further
         return str(peer) if found is None else str(found)
 
+    def is_proxy(self, address: str) -> bool:
+        """Whether many clients stand behind an address."""
+        found = _parse(address)
+        return found is not None and self._trusts(found)
+
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
 

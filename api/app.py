@@ -30,6 +30,7 @@ from api.oauth.parts import OAuthParts
 from api.oauth.throttle import StoredThrottle
 from api.openapi import about, served
 from api.parts import Parts
+from api.places import AllPlaces
 from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.rate_limits.middleware import RateLimits
@@ -147,8 +148,14 @@ def create_app(
     docs.install(app)
     served.install(app)
     errors.install(app, authenticate, asks_who)
-    app.add_middleware(BodyGuard)
-    app.add_middleware(Overload)
+    addresses = Addresses(settings.trusted_proxies)
+    app.add_middleware(BodyGuard, addresses=addresses, per_caller=settings.bodies_per_caller)
+    app.add_middleware(
+        Overload,
+        addresses=addresses,
+        per_caller=settings.requests_per_caller,
+        per_organization=settings.requests_per_organization,
+    )
     app.add_middleware(AddressGuard)
     app.add_middleware(RetiredVersions)
     if settings.rate_limits:
@@ -157,7 +164,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     if origins := settings.temporal_codec_origins.replace(",", " ").split():
         app.add_middleware(codec.CodecCors, origins=origins)
-    app.add_middleware(RequestContext, addresses=Addresses(settings.trusted_proxies))
+    app.add_middleware(RequestContext, addresses=addresses)
     app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
     return app
 
@@ -188,6 +195,7 @@ def _lifespan(
             addresses=addresses,
             limiter=limiter,
             rates=Rates(settings, limiter, plans, addresses),
+            places=AllPlaces(settings),
             verifier=oauth.verifier,
             health=Health(settings, engine, reach, limiter, access_is_stale=lambda: watch.is_stale),
             sealer=oauth.sealer,

@@ -78,13 +78,15 @@ class TooOftenError(CallerError):
 
     Args:
         retry_after_s: whole seconds until it is looked at again.
+        message: what is too much, and what to do; empty: in the words of the rate limits.
     """
 
     default_code = ErrorCode.RATE_LIMIT_EXCEEDED
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("tried too often")
+    def __init__(self, retry_after_s: int, message: str = "") -> None:
+        super().__init__(message or "tried too often")
         self.retry_after_s = retry_after_s
+        self.told = message
 
 
 def install(
@@ -143,11 +145,11 @@ def error_response(
     return json_response(ErrorEnvelope(success=False, status=status, error=error, meta=meta), status, told)
 
 
-def limited_response(request: Request, retry_after_s: int) -> Response:
+def limited_response(request: Request, retry_after_s: int, message: str = "") -> Response:
     """The contract's answer to what is too much."""
     told = {"Retry-After": str(retry_after_s), "Vary": "Accept"}
     status, code = STATUS[ErrorCode.RATE_LIMIT_EXCEEDED], ErrorCode.RATE_LIMIT_EXCEEDED
-    message = f"You have exceeded the rate limit. Please retry after {retry_after_s} seconds."
+    message = message or f"You have exceeded the rate limit. Please retry after {retry_after_s} seconds."
     if wants_problem(request):
         return error_response(request, status, code, message, headers=told)
     meta = meta_of(request)
@@ -182,7 +184,7 @@ async def _on_delivery_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DeliveryError):
         raise error
     if isinstance(error, TooOftenError):
-        return limited_response(request, error.retry_after_s)
+        return limited_response(request, error.retry_after_s, error.told)
     status = status_of(error)
     if status == STATUS[ErrorCode.INTERNAL_ERROR]:
         log.error("http.unexpected", exc_info=error)

@@ -11,6 +11,7 @@ from api.auth.key_uses import KeyUses
 from api.auth.tokens import TokenVerifier
 from api.health import Health
 from api.oauth.parts import OAuthParts
+from api.places import AllPlaces
 from api.ports import OperationsPort
 from api.progress import ProgressReader
 from api.rate_limits.rates import Rates
@@ -39,6 +40,7 @@ class Parts:
     addresses: Addresses
     limiter: Limiter
     rates: Rates
+    places: AllPlaces
     health: Health
     sealer: Sealer
     passwords: Passwords

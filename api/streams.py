@@ -1,13 +1,16 @@
 """Answers that take their time: event streams, and waiting no longer than somebody is there to be answered."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from api.places import Held
+from domain.errors import DeliveryError
 from runtime.logging import get_logger
 
 log = get_logger(__name__)
@@ -15,10 +18,29 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 SEND_LIMIT_S = 30.0
+LOOK_EVERY_S = 1.0
 
 
 class PatientStream(StreamingResponse):
-    """The next piece is made when the last one is sent; a reader that takes nothing is left."""
+    """The next piece is made when the last one is sent; a reader that takes nothing is left.
+
+    Args:
+        content: the pieces.
+        held: a place that is given back when the answer ends, however that is.
+        options: starlette's.
+    """
+
+    def __init__(self, content: Any, *, held: Held | None = None, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._held is not None:
+                self._held.release()
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces; starlette ends this when the client goes."""
@@ -43,6 +65,42 @@ class LineStream(PatientStream):
     """Newline-delimited JSON."""
 
     media_type = "application/x-ndjson"
+
+
+async def while_allowed(
+    pieces: AsyncGenerator[str, None],
+    fault: Callable[[], Awaitable[DeliveryError | None]],
+    farewell: Callable[[DeliveryError], str],
+) -> AsyncGenerator[str, None]:
+    """The pieces for as long as their reader may have them; then a last one that says why no more come.
+
+    Args:
+        pieces: what is told.
+        fault: why the reader may not read on; asked before each piece, and every second while none comes.
+        farewell: the last piece.
+    """
+    coming: asyncio.Future[str] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(pieces))
+            done, _ = await asyncio.wait({coming}, timeout=LOOK_EVERY_S)
+            if (refusal := await fault()) is not None:
+                log.info("stream.ended", reason=refusal.code)
+                yield farewell(refusal)
+                return
+            if done:
+                try:
+                    piece = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = None
+                yield piece
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await coming
+        await pieces.aclose()
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:

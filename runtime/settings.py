@@ -119,6 +119,39 @@ class Settings(BaseSettings):
     anonymous_limit: int = Field(default=100, ge=1, description="requests a minute and address without credentials")
     platform_limit: int = Field(default=60_000, ge=1, description="requests a minute of each platform admin")
 
+    connections_per_address: int = Field(
+        default=1000, ge=8, description="connections that the API keeps open with one address; proxies have no limit"
+    )
+    bodies_per_caller: int = Field(
+        default=16, ge=1, description="bodies that arrive slowly, at once of one caller, or of one unknown address"
+    )
+    requests_per_caller: int = Field(
+        default=300, ge=1, description="requests worked on at once of one caller, or of one unknown address"
+    )
+    requests_per_organization: int = Field(
+        default=500, ge=1, description="requests worked on at once of one organization; of platform admins together"
+    )
+    long_answers: int = Field(default=1000, ge=1, description="event streams, and waiting requests, at once of all")
+    streams_per_caller: int = Field(default=20, ge=1, description="event streams that one caller follows at once")
+    streams_per_organization: int = Field(default=200, ge=1, description="event streams of one organization at once")
+    waits_per_caller: int = Field(default=50, ge=1, description="requests with `wait` of one caller at once")
+    waits_per_organization: int = Field(default=300, ge=1, description="requests with `wait` of one organization")
+    exports_per_caller: int = Field(default=2, ge=1, description="exports of the audit log of one caller at once")
+    exports_per_organization: int = Field(default=4, ge=1, description="exports of one organization at once")
+    organizations_per_user: int = Field(
+        default=10, ge=0, description="organizations that one user may have made; platform admins make any number"
+    )
+    operations_per_organization: int = Field(
+        default=200, ge=1, description="operations of one organization that are not finished; a rollback never waits"
+    )
+    api_keys_per_organization: int = Field(default=200, ge=1, description="API keys that work, of one organization")
+    clients_per_organization: int = Field(
+        default=100, ge=1, description="service accounts of one organization, and as many applications"
+    )
+    requested_deliveries_per_organization: int = Field(
+        default=10_000, ge=1, description="redeliveries, replays and pings of webhooks that wait, of one organization"
+    )
+
     webhook_ports: str = Field(
         default="80,443,8080,8443", description="ports that webhooks may have, with commas between; any: all of them"
     )

@@ -51,14 +51,20 @@ async def identify(request: HTTPConnection, parts: Parts) -> Identity:
     found = getattr(request.state, "identity", None)
     if not isinstance(found, Identity):
         try:
-            found = Identity(await _principal(request, parts))
+            found = Identity(await principal_of(request, parts))
         except DeliveryError as error:
             found = Identity(None, error)
         request.state.identity = found
     return found
 
 
-async def _principal(request: HTTPConnection, parts: Parts) -> Principal:
+async def principal_of(request: HTTPConnection, parts: Parts) -> Principal:
+    """Whose credentials a request carries, as things are now.
+
+    Raises:
+        UnauthenticatedError: nobody's, or nobody's we know.
+        DependencyError: nobody can tell now.
+    """
     tokens, keys = request.headers.getlist("authorization"), request.headers.getlist("x-api-key")
     if not tokens and not keys:
         raise _nobody()

@@ -1,7 +1,8 @@
 """The audit log of an organization, and that of the platform itself: look through it, take it away."""
 
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,13 +11,15 @@ from pydantic import AwareDatetime, BeforeValidator
 
 from api.auth.permissions import AuditRead
 from api.auth.principal import Principal
+from api.auth.readers import Reader
 from api.envelope import PageEnvelope, reply_page
 from api.paging import PageCursor, PageNumber, PageSize, positioned
 from api.parts import AppParts, Parts
 from api.schemas.audit import AuditEntryView, PlatformEntryView, audit_entry_view
 from api.schemas.base import MAX_LINE, Searched
-from api.streams import LineStream
-from domain.errors import ForbiddenError
+from api.streams import LineStream, while_allowed
+from domain.access import Scope
+from domain.errors import DeliveryError, ForbiddenError
 from storage.engine import transaction
 from storage.repositories.audit import AuditFilter, AuditRepository
 from storage.repositories.base import PageRequest
@@ -95,13 +98,16 @@ async def list_audit_entries(
     response_class=LineStream,
     responses=NDJSON,
 )
-async def export_audit_entries(parts: AppParts, principal: AuditRead, org_id: UUID, wanted: Wanted) -> Response:
+async def export_audit_entries(
+    request: Request, parts: AppParts, principal: AuditRead, org_id: UUID, wanted: Wanted
+) -> Response:
     """As newline-delimited JSON, oldest first, whatever their number: with what was written when it began.
 
-    An answer that breaks off before its end is not whole: go on with `since`.
+    An answer that breaks off before its end is not whole: go on with `since`. Nor is one whose last line is
+    `{"error": ...}`: whoever reads it may not do so any more.
     """
     await _check_organization(parts, principal, org_id)
-    return await _exported(parts, principal.tenant, org_id, wanted)
+    return await _exported(request, parts, principal, org_id, wanted)
 
 
 @router.get("/audit-log", summary="List the platform's audit entries", response_model=PageEnvelope[PlatformEntryView])
@@ -119,10 +125,12 @@ async def list_platform_audit_entries(
     response_class=LineStream,
     responses=NDJSON,
 )
-async def export_platform_audit_entries(parts: AppParts, principal: AuditRead, wanted: Wanted) -> Response:
+async def export_platform_audit_entries(
+    request: Request, parts: AppParts, principal: AuditRead, wanted: Wanted
+) -> Response:
     """For platform admins; as the export of an organization's."""
     _check_platform(principal)
-    return await _exported(parts, PLATFORM, None, wanted)
+    return await _exported(request, parts, principal, None, wanted)
 
 
 def _check_platform(principal: Principal) -> None:
@@ -146,17 +154,26 @@ async def _listed(
     return reply_page(request, found, [audit_entry_view(row, links[row.id]) for row in found.rows])
 
 
-async def _exported(parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter) -> Response:
+async def _exported(
+    request: Request, parts: Parts, principal: Principal, org_id: UUID | None, wanted: AuditFilter
+) -> Response:
+    tenant = principal.tenant
     async with transaction(parts.sessions) as session:
         until = await AuditRepository(session, tenant).length(org_id)
     name = f'attachment; filename="audit-log-{org_id or "platform"}.ndjson"'
-    lines = _lines(parts, tenant, org_id, wanted, until)
-    return LineStream(lines, headers={"Content-Disposition": name, "Cache-Control": "no-store"})
+    held = parts.places.exports.take(principal)
+    reader = Reader(request, parts, principal, Scope.AUDIT_READ)
+    lines = while_allowed(_lines(parts, tenant, org_id, wanted, until), reader.fault, _broken_off)
+    return LineStream(lines, held=held, headers={"Content-Disposition": name, "Cache-Control": "no-store"})
+
+
+def _broken_off(fault: DeliveryError) -> str:
+    return json.dumps({"error": {"code": fault.code, "message": fault.message}}) + "\n"
 
 
 async def _lines(
     parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, until: int
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Batch after batch, each in a transaction of its own: a slow reader holds no connection to the database."""
     last = 0
     while last < until:

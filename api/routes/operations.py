@@ -1,7 +1,8 @@
 """Operations: get (and wait), list, cancel, follow, logs."""
 
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auditing import audited, deployment_entry
 from api.auth.permissions import OperationsCancel, OperationsRead
 from api.auth.principal import Principal
+from api.auth.readers import Reader
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import accepted_headers
@@ -22,10 +24,12 @@ from api.progress import Snapshot, stored_snapshot
 from api.rollbacks import ensure_started, invalid_state
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
-from api.streams import EventStream, unless_gone
+from api.streams import EventStream, unless_gone, while_allowed
 from api.views import operation_answer, operation_view
 from contracts.operations import AbortRequest
 from contracts.payload import bounded
+from domain.access import Scope
+from domain.errors import DeliveryError
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
 from storage.engine import transaction
 from storage.models import Operation
@@ -35,6 +39,8 @@ from storage.repositories.operations import OperationRepository
 router = APIRouter(tags=["Operations"])
 
 MAX_WAIT_S = 60
+# What `OperationsRead` asks for.
+GRANTED_TO_READ = (Scope.OPERATIONS_READ, Scope.DEPLOYMENTS_READ)
 FOLLOW_LIMIT_S = 900.0
 RECONNECT_MS = 2000
 # Each event, as OpenAPI before 3.2 describes a stream.
@@ -46,7 +52,7 @@ FOLLOWED: dict[str, Any] = {
                 "required": ["id", "event", "data"],
                 "properties": {
                     "id": {"type": "string", "pattern": "^[0-9]+$", "maxLength": 20},
-                    "event": {"const": "progress"},
+                    "event": {"enum": ["progress", "closed"]},
                     "data": {"type": "string", "description": "the operation, as JSON", "maxLength": 1_000_000},
                 },
             },
@@ -92,7 +98,9 @@ async def get_operation(
     preferred = _PREFERENCE.search(prefer) if prefer and wait is None else None
     seconds = min(int(preferred[1]), MAX_WAIT_S) if preferred else wait or 0
     if seconds:
-        snapshot = await unless_gone(request, parts.watch.until_changed(snapshot, seconds)) or snapshot
+        with parts.places.waits.held(principal):
+            changed = _reader(request, parts, principal).while_allowed(parts.watch.until_changed(snapshot, seconds))
+            snapshot = await unless_gone(request, changed) or snapshot
     headers = {"Preference-Applied": f"wait={seconds}"} if preferred else {}
     return reply(request, operation_answer(snapshot), headers=headers)
 
@@ -151,19 +159,25 @@ async def cancel_operation(
     responses={200: FOLLOWED, 204: {"description": "Last-Event-ID names the final event: there is nothing to come"}},
 )
 async def follow_operation(
+    request: Request,
     parts: AppParts,
     principal: OperationsRead,
     operation_id: UUID,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> Response:
-    """An event for every change; its id is the operation's version. Ends with the operation."""
+    """An event for every change; its id is the operation's version. Ends with the operation.
+
+    Who may not read it any more gets a last event `closed`, whose data is `{"code": ..., "message": ...}`.
+    """
     snapshot = await parts.watch.now(operation_id, principal.tenant)
     known = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
     if snapshot.done and known >= snapshot.progress.version:
         # EventSource connects again after every end; this is how it is told to stop.
         return Response(status_code=204)
+    held = parts.places.streams.take(principal)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventStream(_events(parts, snapshot, known), headers=headers)
+    events = while_allowed(_events(parts, snapshot, known), _reader(request, parts, principal).fault, _closed)
+    return EventStream(events, held=held, headers=headers)
 
 
 @router.get(
@@ -185,7 +199,15 @@ async def _row(parts: Parts, principal: Principal, operation_id: UUID) -> Operat
         return await OperationRepository(session, principal.tenant).get(operation_id)
 
 
-async def _events(parts: Parts, first: Snapshot, known_version: int) -> AsyncIterator[str]:
+def _reader(request: Request, parts: Parts, principal: Principal) -> Reader:
+    return Reader(request, parts, principal, *GRANTED_TO_READ)
+
+
+def _closed(fault: DeliveryError) -> str:
+    return f"event: closed\ndata: {json.dumps({'code': fault.code, 'message': fault.message})}\n\n"
+
+
+async def _events(parts: Parts, first: Snapshot, known_version: int) -> AsyncGenerator[str, None]:
     yield f"retry: {RECONNECT_MS}\n\n"
     async for change in parts.watch.changes(first, known_version=known_version, limit_s=FOLLOW_LIMIT_S):
         if change is None:

@@ -231,13 +231,12 @@ async def test_one_address_does_not_hold_all_connections():
         held += [crowded, alive]
         held += [await line(port, "GET /") for _ in range(2)]
         refused(await held[-1].rest())  # far beyond: nobody waits for its head
-        await held[0].close()
+        await asyncio.gather(*(one.close() for one in held[:3]))
         async with asyncio.timeout(PATIENCE_S):
-            while (
-                b" 200 OK"
-                not in await (again := await line(port, "GET / HTTP/1.1\nHost: a\nConnection: close\n")).rest()
-            ):
-                held.append(again)
+            while True:
+                held.append(await line(port, "GET / HTTP/1.1\nHost: a\nConnection: close\n"))
+                if b" 200 OK" in await held[-1].rest():
+                    return
                 await asyncio.sleep(0.1)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
@@ -24,15 +24,15 @@ LOOK_EVERY_S = 1.0
 class PatientStream(StreamingResponse):
     """The next piece is made when the last one is sent; a reader that takes nothing is left.
 
-    Args:
-        content: the pieces.
-        held: a place that is given back when the answer ends, however that is.
-        options: starlette's.
+    A place that it holds (`held_by`) is given back when the answer ends, however that is.
     """
 
-    def __init__(self, content: Any, *, held: Held | None = None, **options: Any) -> None:
-        super().__init__(content, **options)
+    _held: Held | None = None
+
+    def held_by(self, held: Held) -> Self:
+        """The same answer, with a place."""
         self._held = held
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""

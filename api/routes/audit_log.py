@@ -164,7 +164,7 @@ async def _exported(
     held = parts.places.exports.take(principal)
     reader = Reader(request, parts, principal, Scope.AUDIT_READ)
     lines = while_allowed(_lines(parts, tenant, org_id, wanted, until), reader.fault, _broken_off)
-    return LineStream(lines, held=held, headers={"Content-Disposition": name, "Cache-Control": "no-store"})
+    return LineStream(lines, headers={"Content-Disposition": name, "Cache-Control": "no-store"}).held_by(held)
 
 
 def _broken_off(fault: DeliveryError) -> str:

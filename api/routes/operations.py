@@ -177,7 +177,7 @@ async def follow_operation(
     held = parts.places.streams.take(principal)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     events = while_allowed(_events(parts, snapshot, known), _reader(request, parts, principal).fault, _closed)
-    return EventStream(events, held=held, headers=headers)
+    return EventStream(events, headers=headers).held_by(held)
 
 
 @router.get(

@@ -175,7 +175,7 @@ def _end_leftovers(state_dir: Path) -> None:
         return
     try:
         facts = record.load(str(state_dir / names.PID))
-        if facts:
+        if facts and not leftovers.is_settled(facts, record.load(str(state_dir / names.EXIT))):
             _end_marked(facts["cookie"], facts)
     finally:
         os.close(descriptor)

@@ -11,6 +11,15 @@ from drivers.shim.spec import COOKIE
 _DEADLINE_S = 10.0
 
 
+def is_settled(record: dict[str, Any] | None, ended: dict[str, Any] | None) -> bool:
+    """Whether nothing of an earlier shim can be there: it told its end, behind that of its tree, or was before a boot.
+
+    To look through all processes of the machine takes longer than to start one, and at a start of the stack every
+    instance would do so.
+    """
+    return record is not None and (ended is not None or record.get("boot_id") != proc.boot_id())
+
+
 def end(cookie: str, record: dict[str, Any] | None) -> None:
     """Kills every process that carries the cookie or belongs to the recorded session, and waits until they are gone.
 

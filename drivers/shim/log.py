@@ -1,7 +1,12 @@
 """The log of a shim's process: capped, and never the reason that a service dies."""
 
+from __future__ import annotations
+
 import os
-from pathlib import Path
+
+TYPE_CHECKING = False  # pathlib is slow to load, and the shim has no use for it
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class CappedLog:

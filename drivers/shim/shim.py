@@ -15,7 +15,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from drivers.shim import leftovers, lock, record
 from drivers.shim.keeper import Keeper
-from drivers.shim.spec import ALREADY_RUNNING, DISK_FULL, FAILED, LOCK, PID, STARTED, ShimSpec
+from drivers.shim.spec import ALREADY_RUNNING, DISK_FULL, EXIT, FAILED, LOCK, PID, STARTED, ShimSpec
 
 
 def main() -> int:
@@ -25,7 +25,9 @@ def main() -> int:
     if lock.take(os.path.join(state_dir, LOCK)) is None:
         return ALREADY_RUNNING
     try:
-        leftovers.end(spec.cookie, record.load(os.path.join(state_dir, PID)))
+        known = record.load(os.path.join(state_dir, PID))
+        if not leftovers.is_settled(known, record.load(os.path.join(state_dir, EXIT))):
+            leftovers.end(spec.cookie, known)
         return _in_background(state_dir, spec)
     except OSError as error:
         return _complain(error)

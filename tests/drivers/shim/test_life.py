@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DependencyError
-from drivers.shim import client, lock, proc
+from drivers.shim import client, leftovers, lock, proc
 from drivers.shim.spec import LOCK
 from tests.drivers.shim.helpers import DAEMON, marker, run, running, said, shell, started, until, worker
 
@@ -104,8 +104,27 @@ async def test_a_stranger_who_got_the_recorded_number_lives(state: Path) -> None
     with worker("input()") as stranger:
         facts |= {"child_pid": stranger.pid, "pgid": stranger.pid, "child_start_time": 1}
         (state / "pid.json").write_text(json.dumps(facts))
+        (state / "exit.json").unlink()  # as if the shim had been killed
         await client.end_leftovers(state)
         assert stranger.poll() is None
+
+
+async def test_after_a_shim_that_told_its_end_nobody_looks_through_all_processes(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its whole tree had ended; a hundred services coming back would look at each other's processes."""
+    looked: list[str] = []
+    monkeypatch.setattr(leftovers, "end", lambda cookie, _: looked.append(cookie))
+    await run(state, "exit 0")
+    await client.end_leftovers(state)
+    assert looked == []
+    (state / "exit.json").unlink()
+    await client.end_leftovers(state)
+    assert len(looked) == 1
+    facts = json.loads((state / "pid.json").read_text())
+    (state / "pid.json").write_text(json.dumps({**facts, "boot_id": "before the last boot"}))
+    await client.end_leftovers(state)
+    assert len(looked) == 1
 
 
 async def test_stop_asks_first_and_waits_for_the_answer(state: Path) -> None:

@@ -19,6 +19,7 @@ from runtime.stack.composition import Composition
 from runtime.stack.keeper import PartFailedError
 from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
+from runtime.stack.open_files import raise_open_files
 from runtime.stack.pausing import pause_services
 from runtime.stack.supervisor import Supervisor
 
@@ -49,7 +50,9 @@ def complain(line: str) -> None:
 def up(settings: Settings, *, only: Collection[str] = (), ready_file: Path | None = None) -> int:
     """Run the stack until asked to stop: 0 after a clean stop, 1 when it did not come up."""
     layout = Layout.make(settings)
+    layout.check_writable()
     _log_to_file(settings, layout)
+    raise_open_files(complain)
     try:
         with Lock(layout.run / "supervisor.lock"):
             return _run(settings, layout, only, ready_file)

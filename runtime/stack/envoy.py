@@ -9,6 +9,7 @@ from pathlib import Path
 from domain.errors import DependencyError
 from runtime.settings import ROOT
 from runtime.stack import probes
+from runtime.stack.layout import private_folder
 from runtime.stack.process import Command
 
 NAME = "envoy"
@@ -46,6 +47,14 @@ class Envoy:
     name: str = NAME
     adoptable: bool = True
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        return (self.admin_socket,)
+
     def prepare(self) -> None:
         """Let the router driver write the bootstrap; a program of its own, for `runtime` may not import drivers."""
         argv = [
@@ -60,6 +69,8 @@ class Envoy:
 
     def clear(self) -> None:
         self.admin_socket.unlink(missing_ok=True)
+        for folder in (self.admin_socket.parent.parent, self.admin_socket.parent):
+            private_folder(folder)
 
     def command(self) -> Command:
         return Command(

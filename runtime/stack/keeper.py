@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from domain.errors import DeliveryError
+from domain.errors import DeliveryError, DependencyError
 from runtime.logging import get_logger
-from runtime.stack import logfile
+from runtime.stack import logfile, ports
 from runtime.stack.part import Part
 from runtime.stack.process import Process
 
 log = get_logger(__name__)
 
-READY_LIMIT_S = 30.0
+READY_LIMIT_S = 90.0  # a machine that is busy with services coming back is slow
 _STARTS = 3  # attempts to become ready during `up`
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 10.0
+_RETRY_S = 2.0  # when it could not be started at all
 _STEADY_S = 30.0  # having lived so long, a part starts with a clean record of failures
 
 
@@ -37,6 +38,9 @@ class Keeper:
         self._started_at = 0.0
         self._start_at: float | None = None
         self._launched_at = clock()
+        self._reached = False
+        self.trouble: str | None = None
+        """Why it could not be started again when that was last tried; for people."""
 
     def launch(self) -> None:
         """Adopt the one that is still there, or start one."""
@@ -74,6 +78,7 @@ class Keeper:
         if why_not is None:
             self.part.settle()
             self.ready_after_s = waited
+            self._reached = True
             self._failures = 0
             return True
         if waited > READY_LIMIT_S:
@@ -89,6 +94,7 @@ class Keeper:
             return
         died = self.process.exit_reason()
         if died is None:
+            self._mind_sockets()
             return
         if now - self._started_at > _STEADY_S:
             self._failures = 0
@@ -107,20 +113,44 @@ class Keeper:
         except (OSError, DeliveryError) as error:
             log.warning("part.remains", part=self.part.name, error=str(error))
 
+    def _mind_sockets(self) -> None:
+        """End a part whose sockets somebody removed (/tmp was cleared); it is started again as one that died."""
+        if all(path.exists() for path in self.part.sockets):
+            self._reached = True
+        elif self._reached:
+            self._reached = False
+            log.warning("part.sockets.lost", part=self.part.name, sockets=[str(path) for path in self.part.sockets])
+            self.process.stop()
+
     def _restart(self) -> None:
         self._start_at = None
         try:
+            self._check_ports()
             self._start()
         except (OSError, DeliveryError) as error:
-            self._start_at = self._clock() + _LONGEST_DELAY_S
-            log.warning("part.restart.failed", part=self.part.name, error=str(error))
+            self._start_at = self._clock() + _RETRY_S
+            if self.trouble != str(error):
+                log.exception("part.restart.failed", part=self.part.name)
+            self.trouble = str(error)
             return
+        self.trouble = None
         log.info("part.restarted", part=self.part.name, pid=self.process.pid)
+
+    def _check_ports(self) -> None:
+        """The others know its ports by heart, so it gets no others before the next start of the whole stack."""
+        self.process.end_remains()
+        for port in self.part.ports:
+            if not ports.is_free(port):
+                raise DependencyError(
+                    f"cannot start again: {ports.holder(port)} has taken its port {port}. End that, or stop and start "
+                    "the stack, which then takes other ports"
+                )
 
     def _start(self) -> None:
         self.process.end_remains()
         self.part.clear()
         self._started_at = self._clock()
+        self._reached = False
         self.process.start()
 
     def _failed(self, why: str) -> PartFailedError:

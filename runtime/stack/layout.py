@@ -6,11 +6,18 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from domain.errors import DependencyError
 from runtime.settings import Settings
+from runtime.stack import writable
+
+WRITTEN = ("artifacts", "envoy", "instances", "postgres", "workspaces")
+"""Folders of the parts; each is made by whom it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,14 @@ class Layout:
         """Make what is missing.
 
         Raises:
-            OSError: a folder cannot be made.
+            DependencyError: the data folder, or one for sockets, cannot be used; the message says what to do.
         """
         data = settings.data_dir.absolute()
+        with writable.explained(data):
+            return cls._make(settings, data)
+
+    @classmethod
+    def _make(cls, settings: Settings, data: Path) -> Self:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = data.resolve()
         for folder in (data / "logs", data / "run", data / "secrets"):
@@ -43,8 +55,13 @@ class Layout:
             home.unlink(missing_ok=True)
         (data / "run" / "parts").mkdir(mode=0o700, exist_ok=True)
         sockets = _sockets(settings, data, home)
-        home.write_text(json.dumps({"data": str(data), "sockets": str(sockets)}))
+        _remember(home, {"data": str(data), "sockets": str(sockets)})
         return cls(data, sockets)
+
+    def check_writable(self) -> None:
+        """Raises `DependencyError` when something of the data folder cannot be written; its message says what to do."""
+        ours = (self.logs, self.run, self.secrets, *(self.data / name for name in WRITTEN))
+        writable.check(self.data, *(folder for folder in ours if folder.is_dir()))
 
     @property
     def logs(self) -> Path:
@@ -83,7 +100,32 @@ class Layout:
         return self.run / "parts" / f"{name}.json"
 
 
+def private_folder(folder: Path) -> Path:
+    """Make a folder of sockets, again if need be: it is in a shared folder that somebody may clear while we run.
+
+    Raises:
+        DependencyError: somebody else made it meanwhile.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise DependencyError(f"{folder} belongs to somebody else now: stop the stack, remove it, start the stack")
+    return folder
+
+
 def _sockets(settings: Settings, data: Path, home: Path) -> Path:
+    """Raises `DependencyError` when there can be none."""
+    try:
+        return _sockets_folder(settings, data, home)
+    except OSError as error:
+        raise DependencyError(
+            f"no folder for unix sockets can be made: {error}; set DELIVERY_RUNTIME_DIR to a short folder that this "
+            "user may write"
+        ) from error
+
+
+def _sockets_folder(settings: Settings, data: Path, home: Path) -> Path:
     """The folder of the setting, the remembered one, or a new one named after the data folder."""
     if settings.runtime_dir is not None:
         settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,6 +136,14 @@ def _sockets(settings: Settings, data: Path, home: Path) -> Path:
     if _private(wanted):
         return wanted
     return Path(tempfile.mkdtemp(prefix=f"{name}-"))  # somebody else took the name in the shared folder
+
+
+def _remember(home: Path, facts: Mapping[str, str]) -> None:
+    """Whole or not at all: whoever reads half a file takes the folder for a copy, and forgets what runs there."""
+    if _remembered(home) != facts:
+        partial = home.with_name(f"{home.name}.{os.getpid()}")
+        partial.write_text(json.dumps(facts))
+        partial.replace(home)
 
 
 def _private(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the supervisor asks of a part."""
 
+from pathlib import Path
 from typing import Protocol
 
 from runtime.stack.process import Command
@@ -16,11 +17,19 @@ class Part(Protocol):
     def adoptable(self) -> bool:
         """Whether one that outlived its supervisor may simply go on."""
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP ports it listens on."""
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """Unix sockets it is reached through; when one is removed under it, nothing but a new start brings it back."""
+
     def prepare(self) -> None:
         """Once before the first start: make folders and files."""
 
     def clear(self) -> None:
-        """Before each start: remove what an unclean death left."""
+        """Before each start, and after each stop: remove what an unclean death left."""
 
     def command(self) -> Command:
         """How to start it."""

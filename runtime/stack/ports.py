@@ -4,7 +4,10 @@ import json
 import random
 import socket
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from domain.errors import DependencyError
 
@@ -57,6 +60,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def holder(port: int) -> str:
+    """Who listens there, for people."""
+    with suppress(psutil.Error, OSError):
+        for found in psutil.net_connections(kind="tcp"):
+            if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid:
+                return f"process {found.pid} ({psutil.Process(found.pid).name()})"
+    return "another program"
 
 
 def _free(preferred: int | None, taken: Collection[int]) -> int:

@@ -16,6 +16,7 @@ from psycopg import sql
 from domain.errors import DependencyError
 from runtime.stack import remains
 from runtime.stack.identity import Identity
+from runtime.stack.layout import private_folder
 from runtime.stack.process import Command, end
 from runtime.stack.secrets import password
 from runtime.stack.unroot import Unroot
@@ -52,6 +53,7 @@ class Postgres:
 
     name = NAME
     adoptable = True
+    ports: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -71,6 +73,10 @@ class Postgres:
         self._secrets = secrets
         self._log = log
         self._configuration = {**_CONFIGURATION, **(configuration or {})}
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        return (self._sockets / f".s.PGSQL.{PORT}",)
 
     def prepare(self) -> None:
         """Make the data folder at first start."""
@@ -93,6 +99,9 @@ class Postgres:
         remains.end(NAME, self._works_here)
         for leftover in (self.data / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
             leftover.unlink(missing_ok=True)
+        if self._unroot.home is None:
+            private_folder(self._sockets.parent)
+        self._unroot.own(self._sockets)
 
     def running(self) -> Identity | None:
         """The server working on our data folder, whoever started it."""

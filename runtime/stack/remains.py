@@ -37,14 +37,14 @@ def end(name: str, belongs: Belongs) -> list[int]:
     """
     ended: set[int] = set()
     deadline = time.monotonic() + _LIMIT_S
-    while found := _find(belongs):
+    while left := found(belongs):
         if time.monotonic() > deadline:
-            pids = ", ".join(str(process.pid) for process in found)
+            pids = ", ".join(str(process.pid) for process in left)
             raise DependencyError(
                 f"processes {pids} are left of an earlier {name} and do not end: they hang in the kernel, or belong to "
                 "another user. End them, or restart the machine"
             )
-        for process in found:
+        for process in left:
             ended.add(process.pid)
             with suppress(psutil.Error):
                 process.kill()
@@ -54,7 +54,8 @@ def end(name: str, belongs: Belongs) -> list[int]:
     return sorted(ended)
 
 
-def _find(belongs: Belongs) -> list[psutil.Process]:
+def found(belongs: Belongs) -> list[psutil.Process]:
+    """All processes of that kind that run now."""
     return [process for process in psutil.process_iter() if _alive(process) and _is(process, belongs)]
 
 

@@ -22,6 +22,11 @@ class Api:
     host: str = "127.0.0.1"
     name: str = "api"
     adoptable: bool = False  # the code may have changed since
+    sockets: tuple[Path, ...] = ()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
 
     def prepare(self) -> None:
         """Nothing to make."""
@@ -49,6 +54,8 @@ class Worker:
     log: Path
     name: str = "worker"
     adoptable: bool = False  # the code may have changed since
+    sockets: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
 
     def prepare(self) -> None:
         """Nothing to make."""

@@ -89,10 +89,16 @@ class Supervisor:
         while not self._stopping:
             time.sleep(_POLL_S)
             for keeper in self._keepers:
-                keeper.tend()
+                self._tend(keeper)
             if time.monotonic() - rotated > _ROTATE_EVERY_S:
                 rotated = time.monotonic()
                 rotate_logs(self._layout.logs)
+
+    def _tend(self, keeper: Keeper) -> None:
+        before = keeper.trouble
+        keeper.tend()
+        if keeper.trouble != before:
+            self._say(f"{keeper.part.name:<10} {keeper.trouble or 'started again'}")
 
     def down(self) -> None:
         """Stop every part in reverse order, each within the limits of its command."""

@@ -51,6 +51,11 @@ class Temporal:
 
     name = NAME
     adoptable = True
+    sockets: tuple[Path, ...] = ()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self._ports.frontend, self._ports.ui, self._ports.http, self._ports.metrics)
 
     def __init__(self, binary: Path, database: Path, log: Path, ports: TemporalPorts) -> None:
         self._binary = binary

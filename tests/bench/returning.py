@@ -1,7 +1,7 @@
 """How long services need to serve again after `make up`: `python -m tests.bench.returning FOLDER --services 40`.
 
-The folder keeps the stack between runs, so that two versions of the code can be compared on the same services. Prints when
-the stack said ready, when how many of the hosts answered, and what processor time all of it took.
+The folder keeps the stack between runs, so that two versions of the code can be compared on the same services. It prints
+when the stack said ready, when how many of the hosts answered, and what processor time all of it took.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def _make(folder: Path, count: int, hosts_file: Path) -> None:
 
 def _ship(app: App) -> None:
     shipped = app.ship_good(spec=SPEC)
-    print("shipped", shipped.deployment["id"], flush=True)
+    _say(f"shipped {shipped.deployment['id']}")
 
 
 def _measure(folder: Path, hosts: list[str]) -> None:
@@ -75,13 +75,13 @@ def _measure(folder: Path, hosts: list[str]) -> None:
         while not ready_file.exists():
             assert stack.poll() is None, (folder / "up.txt").read_text()
             time.sleep(0.05)
-        print(f"ready after {time.monotonic() - began:.1f} s")
+        _say(f"ready after {time.monotonic() - began:.1f} s")
         ingress = urlsplit(json.loads(ready_file.read_text())["ingress"])
         _until_all(hosts, ingress.port or 80, began)
         ended.set()
         after = psutil.cpu_times()
         spent = (after.user - before.user) + (after.system - before.system)
-        print(f"processor time of the machine: {spent:.1f} s; most busy second {max(usage, default=0):.0f} %")
+        _say(f"processor time of the machine: {spent:.1f} s; most busy second {max(usage, default=0):.0f} %")
     finally:
         ended.set()
         stack.terminate()
@@ -105,7 +105,7 @@ def _until_all(hosts: list[str], port: int, began: float) -> None:
         done = len(hosts) - len(waiting)
         if done > told:
             told = done
-            print(f"  {time.monotonic() - began:5.1f} s: {done} of {len(hosts)} serve", flush=True)
+            _say(f"  {time.monotonic() - began:5.1f} s: {done} of {len(hosts)} serve")
         assert time.monotonic() - began < LIMIT_S, waiting
         time.sleep(0.2)
 
@@ -119,6 +119,11 @@ def _serves(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

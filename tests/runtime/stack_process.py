@@ -23,9 +23,18 @@ class StackProcess:
         self.output = data.parent / "output.txt"
         self._env = {**os.environ, "DELIVERY_DATA_DIR": str(data), **environment}
         self._running: subprocess.Popen[bytes] | None = None
+        self.limit: tuple[int, int] | None = None
+        """Open files that the programs may have: soft and hard."""
 
     def up(self, only: str = "postgres,temporal") -> dict[str, str]:
         """Start and wait until ready; the addresses."""
+        self.begin(only)
+        until(lambda: self.ready.exists() or self._running.poll() is not None, 60)
+        assert self.ready.exists(), self.output.read_text()
+        return json.loads(self.ready.read_text())
+
+    def begin(self, only: str = "postgres,temporal") -> None:
+        """Start, and do not wait."""
         self.ready.unlink(missing_ok=True)
         with self.output.open("wb") as output:
             self._running = subprocess.Popen(
@@ -35,20 +44,31 @@ class StackProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        until(lambda: self.ready.exists() or self._running.poll() is not None, 30)
-        assert self.ready.exists(), self.output.read_text()
-        return json.loads(self.ready.read_text())
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
         return subprocess.run(
-            self._argv(*arguments), cwd=ROOT, env=self._env, capture_output=True, text=True, check=False, timeout=60
+            self._argv(*arguments),
+            cwd=ROOT,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
 
     def end(self, signum: signal.Signals) -> int:
         """Signal the supervisor and wait for it; its exit code."""
+        self.signal(signum)
+        return self.wait()
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Signal the supervisor."""
         self._running.send_signal(signum)
-        return self._running.wait(timeout=60)
+
+    def wait(self) -> int:
+        """The supervisor's exit code."""
+        return self._running.wait(timeout=90)
 
     def close(self) -> None:
         """Stop whatever still runs."""
@@ -61,7 +81,8 @@ class StackProcess:
         return leftovers.running(Layout.make(Settings(data_dir=self.data)))
 
     def _argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "runtime.stack", *arguments]
+        lowered = [] if self.limit is None else ["prlimit", f"--nofile={self.limit[0]}:{self.limit[1]}"]
+        return [*lowered, sys.executable, "-m", "runtime.stack", *arguments]
 
 
 def until(condition: Callable[[], object], limit_s: float) -> None:

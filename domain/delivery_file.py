@@ -33,6 +33,17 @@ service:
 """
 _ADDED = re.compile(r"\[key\]|constrained-float|literal\[.*\]")
 _PROCESS = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
+_NO_MAPPING = "must hold keys and values"
+_NO_NUMBER = "must be a plain number such as 90 or 0.5; text like 1:30 or 5m is none"
+_WORDS: Mapping[str, str] = {
+    "extra_forbidden": "unknown key; look for a typing mistake, or see docs/delivery.md for the keys there are",
+    "model_type": _NO_MAPPING,
+    "model_attributes_type": _NO_MAPPING,
+    "dict_type": _NO_MAPPING,
+    "tuple_type": "must be a list, each item on its own line after `- `",
+    "int_parsing": _NO_NUMBER,
+    "float_parsing": _NO_NUMBER,
+}
 
 
 def parse_delivery(text: str, *, filename: str = "delivery.yaml") -> DeliverySpec:
@@ -80,7 +91,8 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
         return DeliverySpec.model_validate(value), document
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_context=False):
-            document.fault(_path(problem), _wording(problem))
+            path = _path(problem)
+            document.fault(path, _wording(problem, document.sources.get(path)))
         _refuse(document.faults, filename)
 
 
@@ -89,18 +101,13 @@ def _path(problem: ErrorDetails) -> Path:
     return tuple(part for part in problem["loc"] if not _ADDED.fullmatch(str(part)))
 
 
-def _wording(problem: ErrorDetails) -> str:
-    """Pydantic's words, made sense of for people who write YAML."""
-    given = problem["input"]
+def _wording(problem: ErrorDetails, source: str | None = None) -> str:
+    """Pydantic's words, made sense of for people who write YAML; `source`: a value that is no text, as written."""
     match problem["type"]:
-        case "extra_forbidden":
-            return "unknown key; look for a typing mistake, or see docs/delivery.md for the keys there are"
-        case "string_type" if isinstance(given, bool | int | float):
-            return f"must be text; put {json.dumps(given)} into quotes"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return "must hold keys and values"
-        case "tuple_type":
-            return "must be a list, each item on its own line after `- `"
+        case "string_type" if source is not None:
+            return f"must be text; {f'put {source} into quotes' if source else 'write'}: {json.dumps(source)}"
+        case kind if kind in _WORDS:
+            return _WORDS[kind]
         case _:
             return problem["msg"].removeprefix("Value error, ")
 

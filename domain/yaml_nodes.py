@@ -1,9 +1,13 @@
 """YAML text as plain values that remember where they stood, so that a fault can name line and column.
 
-Reads a plain subset: no tags of one's own, no merge keys, one document. Size, depth and number of nodes (aliases
-counted as often as they are used) are bounded, so that a hostile file costs nothing.
+Reads a plain subset of YAML 1.2's core schema: `yes`, `12:30` and `2026-01-31` are text, `0755` is a decimal number. No
+tags of one's own, no merge keys, no directives, one document. Size, depth, number of nodes (aliases counted as often as
+they are used), and the length of keys and numbers are bounded, so that a hostile file costs little. What the parser
+itself costs is bounded from outside: `runtime/limited.py`.
 """
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +17,37 @@ import yaml
 MAX_TEXT = 256 * 1024
 MAX_DEPTH = 20
 MAX_NODES = 20_000
+MAX_KEY = 256
+MAX_NUMBER = 64
+MAX_SHOWN = 200
+MAX_INTEGER = 2**53 - 1  # what every reader of JSON can hold
 _PREFIX = "tag:yaml.org,2002:"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
+
+# YAML 1.2.2, 10.3.2: how plain text is told from numbers and the like.
+_CORE: Mapping[str, tuple[str, str]] = {
+    "null": (r"null|Null|NULL|~|", "nN~"),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+_PATTERNS = {kind: re.compile(pattern) for kind, (pattern, _) in _CORE.items()}
+_BASES = {"0o": 8, "0x": 16}
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # which of the two is seen at run time
+    """Resolves by the core schema alone; PyYAML's own tables are YAML 1.1's."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's name for its table
+
+
+for _kind, (_pattern, _first) in _CORE.items():
+    _Loader.add_implicit_resolver(
+        _PREFIX + _kind, re.compile(rf"(?:{_pattern})\Z"), [*_first, *([""] * (_kind == "null"))]
+    )
 
 Path = tuple[str | int, ...]
 
@@ -31,9 +64,13 @@ class Fault:
 
 @dataclass
 class YamlDocument:
-    """Values, where each key (for list items and the document: each value) stands, and what is wrong with them."""
+    """Values, where each key (for list items and the document: each value) stands, and what is wrong with them.
+
+    `sources`: how a value that is no text was written.
+    """
 
     value: Any = None
+    sources: dict[Path, str] = field(default_factory=dict)
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
@@ -50,8 +87,10 @@ def dotted(path: Path) -> str:
     """A path as people write it: `build.steps[2]`."""
     out = ""
     for part in path:
+        if len(out) > MAX_SHOWN:
+            break
         out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
-    return out[:200]
+    return out[:MAX_SHOWN]
 
 
 def read_yaml(text: str) -> YamlDocument:
@@ -60,9 +99,15 @@ def read_yaml(text: str) -> YamlDocument:
     if len(text.encode("utf-8", errors="replace")) > MAX_TEXT:
         document.fault((), f"the file is larger than {MAX_TEXT // 1024} KiB")
         return document
+    if directive := _DIRECTIVE.search(text):
+        line = text.count("\n", 0, directive.start()) + 1
+        document.faults.append(
+            Fault(line, 1, "", "directives (lines that begin with %) are not supported; leave it out")
+        )
+        return document
     try:
         _check_shape(text)
-        root = yaml.compose(text, Loader=_LOADER)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -84,7 +129,7 @@ def read_yaml(text: str) -> YamlDocument:
 def _check_shape(text: str) -> None:
     """Walk the events, which costs no recursion, before anything recursive touches the text."""
     depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -103,7 +148,6 @@ class _Builder:
 
     def __init__(self, document: YamlDocument) -> None:
         self._document = document
-        self._scalars = yaml.constructor.SafeConstructor()
         self._left = MAX_NODES
 
     def build(self, node: yaml.Node, path: Path) -> Any:
@@ -123,7 +167,9 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> Mapping[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = self._key(key_node, path)
+            if key is None:
+                continue
             below = (*path, key)
             if key in values:
                 first = self._document.places[below][0]
@@ -132,24 +178,55 @@ class _Builder:
                 )
                 continue
             self._document.places[below] = _place(key_node)
-            if key_node.tag == f"{_PREFIX}merge":
+            if key == "<<" and not key_node.style:  # plain
                 self._document.fault(below, "merge keys (<<) are not supported; write the values out")
                 continue
             values[key] = self.build(value_node, below)
         return values
 
+    def _key(self, node: yaml.Node, path: Path) -> str | None:
+        """A key as text; None: it is none, and that is noted."""
+        if isinstance(node, yaml.ScalarNode) and len(node.value) <= MAX_KEY:
+            return str(node.value)
+        why = f"a key is text of at most {MAX_KEY} characters"
+        self._document.faults.append(Fault(*_place(node), dotted((*path, "?")), why))
+        return None
+
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         kind = node.tag.removeprefix(_PREFIX)
-        if kind in {"str", "timestamp", "value"}:
+        if kind == "str":
             return node.value
-        if kind not in {"int", "float", "bool", "null"}:
+        if kind not in _CORE:
             self._document.fault(path, f"tags like {node.tag[:50]} are not supported")
             return None
+        self._document.sources[path] = node.value[:MAX_NUMBER]
         try:
-            return self._scalars.construct_object(node)
-        except ValueError:
-            self._document.fault(path, f"{node.value[:50]!r} is no {kind}; put it into quotes to mean text")
+            return _read_scalar(kind, node.value)
+        except ValueError as error:
+            self._document.fault(path, f"{node.value[:50]!r} {error}; put it into quotes to mean text")
             return None
+
+
+def _read_scalar(kind: str, text: str) -> int | float | bool | None:
+    """A value by the core schema; raises `ValueError` saying what is wrong with it."""
+    if len(text) > MAX_NUMBER:
+        raise ValueError("... is too long for a number")
+    if not _PATTERNS[kind].fullmatch(text):
+        raise ValueError(f"is no {kind}")
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            base = _BASES.get(text[:2], 10)
+            number = int(text[2:] if base != 10 else text, base)  # noqa: PLR2004 - decimal
+            if abs(number) > MAX_INTEGER:
+                raise ValueError("is too large a number")
+            return number
+    if not math.isfinite(value := float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))):
+        raise ValueError("is no number that anything can be set to")
+    return value
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:

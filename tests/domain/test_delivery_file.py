@@ -85,7 +85,7 @@ def test_the_examples_are_valid(example):
         ("a: \x00\n", [(1, 1, "")]),
         ("version: 1\nbuild:\n  timeout: 0x_\n", [(3, 3, "build.timeout")]),
         ("build:\n  timeout: .nan\n", [(2, 3, "build.timeout")]),
-        ("a.b: 1\n? [x]\n: 1\n", [(1, 1, "a.b"), (2, 3, "?")]),
+        ("a.b: 1\n? [x]\n: 1\n", [(2, 3, "?")]),
     ],
 )
 def test_each_fault_says_where_it_is(text, expected):
@@ -95,7 +95,92 @@ def test_each_fault_says_where_it_is(text, expected):
 def test_words_are_for_strangers():
     with pytest.raises(TerminalError) as caught:
         parse_delivery("service:\n  env:\n    DEBUG: true\n")
-    assert caught.value.message == "delivery.yaml:3:5: service.env.DEBUG: must be text; put true into quotes"
+    expected = 'delivery.yaml:3:5: service.env.DEBUG: must be text; put true into quotes: "true"'
+    assert caught.value.message == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["True", "FALSE", "1.10", "0755", "1e3", "0x1F", "0o17", "+5", "-0", "007", ".5", "1.", "null", "~", "1.0e+10"],
+)
+def test_advice_about_quotes_shows_what_stands_there(source):
+    """`yaml-advice-is-wrong`: who did as told got another value."""
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery(f"service:\n  env:\n    A: {source}\n")
+    assert caught.value.message.endswith(f'service.env.A: must be text; put {source} into quotes: "{source}"')
+    assert parse_delivery(f'service:\n  env:\n    A: "{source}"\n').service.env["A"] == source
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NO", "yes", "off", "y", "12:30:00", "1_000", "190:20:30.15", "2026-01-31", "2026-01-31T10:00:00Z", "0b1", "=",
+     "-0x1", "0o9", "1e", ".", "+", "08:00", "!x!y", "<<", "tRue", "nUll", ".Nan"],
+)  # fmt: skip
+def test_what_is_text_in_yaml_1_2_is_text(text):
+    written = f"'{text}'" if text.startswith("!") else text
+    assert parse_delivery(f"service:\n  env:\n    A: {written}\n").service.env == {"A": text}
+
+
+def test_numbers_and_switches_are_read_by_the_core_schema():
+    spec = parse_delivery(
+        "build: {memory_mb: 0755, timeout: 1e2}\nservice: {memory_mb: 0x100, replicas: 0o11}\n"
+        "rollout: {blue_green: {manual: yes}}\n"
+    )
+    assert (spec.build.memory_mb, spec.build.timeout) == (755, 100)
+    assert (spec.service.memory_mb, spec.service.replicas) == (256, 9)
+    assert spec.rollout.blue_green.manual
+
+
+COSTLY = {
+    "base 60": ":".join(["1"] * 100_000),
+    "base 60 float": ":".join(["1"] * 100_000) + ".5",
+    "digits": "9" * 200_000,
+    "fraction": "1." + "9" * 200_000,
+    "exponent": "1e" + "9" * 200_000,
+    "hexadecimal": "0x" + "f" * 200_000,
+    "octal": "0o" + "7" * 200_000,
+    "just too large": str(2**53),
+    "tagged": "!!int " + "1:" * 100_000 + "1",
+    "tagged bool": "!!bool yes",
+    "tagged float": "!!float 1:1",
+    "binary": "!!binary " + "A" * 200_000,
+    "timestamp": "!!timestamp 9999-99-99",
+    "infinite": ".inf",
+    "minus infinite": "-.INF",
+    "no number": ".NaN",
+    "overflow": "1e999",
+    "words": "5m",
+}
+
+
+@pytest.mark.parametrize("value", COSTLY.values(), ids=COSTLY)
+def test_odd_numbers_are_refused_where_they_stand(value):
+    text = f"service:\n  command: x\nbuild:\n  timeout: {value}\n"
+    assert faults(text) == [(4, 3, "build.timeout")]
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery(text)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("%TAG !a! tag:x,2026:\n" * 10_000 + "---\nversion: 1\n", 1),
+        ("version: 1\n? " + "k" * 5_000 + "\n: 1\n", 2),
+        ("service:\n  env:\n" + "".join(f"    K{n}: 1\n" for n in range(8_000)), 3),
+        ("service:\n  ? " + "k" * 100_000 + "\n  :\n" + "".join(f"    K{n}: 1\n" for n in range(8_000)), 2),
+        ("build: {steps: [" + "1, " * 9_000 + "]}\n", 1),
+        ("".join(f"k{n}: &a{n} x\n" for n in range(9_000)), 1),
+        ("version: 1\n" * 9_000, 2),
+        ("build:\n  timeout: !!python/object/apply:os.system [x]\n", 2),
+        ("a: !<" + "x" * 100_000 + "> y\n", 1),
+    ],
+    ids=["directives", "key", "env", "below a long key", "list", "anchors", "twice", "python", "tag"],
+)
+def test_odd_files_are_refused_in_few_words(text, line):
+    found = faults(text)
+    assert found[0][0] == line
+    assert len(found) <= 50
 
 
 @pytest.mark.parametrize(

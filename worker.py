@@ -65,6 +65,7 @@ from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
 from runtime import guards
+from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
@@ -181,12 +182,13 @@ def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
         known_hosts=settings.ssh_known_hosts,
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
-    builds = BuildActivities(select, folders, settings.build_concurrency)
+    limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
+    builds = BuildActivities(select, folders, settings.build_concurrency, limited)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders)
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(source, folders, secrets).fetch,
+        SourceActivities(source, folders, secrets, limited).fetch,
         builds.build,
         builds.test,
         artifacts.package,

@@ -2,16 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TypeVar
 
 from activities.failures import reported
 from activities.heartbeats import beating
+from activities.reports import read_cobertura, read_junit
 from activities.workspaces import BuildFolders
 from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
 from contracts.stubs import implements
 from domain.errors import ErrorCode, TerminalError
-from domain.test_reports import MAX_REPORT, TestSummary, parse_cobertura, parse_junit
+from domain.test_reports import TestSummary
 from drivers.builders.base import Builder, Limits, RunRequest, RunResult
+from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
+
+REPORT_LIMITS = CostLimits(cpu_s=10, wall_s=60, memory_mb=512)
+
+T = TypeVar("T")
 
 REASONS: Mapping[str, tuple[ErrorCode, str]] = {
     "timeout": (ErrorCode.BUILD_TIMEOUT, "took longer than its timeout of {timeout:g} s and was ended"),
@@ -24,9 +30,12 @@ REASONS: Mapping[str, tuple[ErrorCode, str]] = {
 class BuildActivities:
     """Drives a builder; at most `concurrency` runs at a time, the others wait their turn with a heartbeat."""
 
-    def __init__(self, select: Callable[[str], Builder], folders: BuildFolders, concurrency: int) -> None:
+    def __init__(
+        self, select: Callable[[str], Builder], folders: BuildFolders, concurrency: int, limited: LimitedProcesses
+    ) -> None:
         self._select = select
         self._folders = folders
+        self._limited = limited
         # Waiting here and not in the task queue: there a wait would look like a worker that is gone.
         self._slots = asyncio.Semaphore(concurrency)
 
@@ -53,7 +62,9 @@ class BuildActivities:
         result = await self._run(self._select("auto"), order)
         if result.reason != "exited":
             raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
-        summary, coverage = await asyncio.to_thread(self._read_reports, request)
+        async with beating():
+            summary = await self._report(read_junit, request, spec.report)
+            coverage = await self._report(read_cobertura, request, spec.coverage)
         _check_tests(result, order, summary)
         return TestOutcome(
             duration_ms=result.duration_ms,
@@ -78,21 +89,17 @@ class BuildActivities:
         async with beating(), self._slots:
             return await builder.run(order)
 
-    def _read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:
-        junit = self._read(request, request.spec.report)
-        cobertura = self._read(request, request.spec.coverage)
-        return parse_junit(junit) if junit else None, parse_cobertura(cobertura) if cobertura else None
-
-    def _read(self, request: RunTests, name: str | None) -> str | None:
-        """A report's text. Missing: None, since a test command that fails early writes none."""
+    async def _report(self, read: Callable[[str], T | None], request: RunTests, name: str | None) -> T | None:
         if name is None:
             return None
-        path: Path = self._folders.inside(request.operation_id, request.source_path, name)
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            data = file.read(MAX_REPORT + 1)
-        return data.decode("utf-8", errors="replace")
+        path = await asyncio.to_thread(self._folders.inside, request.operation_id, request.source_path, name)
+        try:
+            return await self._limited.call(read, str(path), limits=REPORT_LIMITS)
+        except CostLimitError as error:
+            raise TerminalError(
+                f"the report {name} cannot be read: {error}; look at `test` in delivery.yaml",
+                code=ErrorCode.TEST_REPORT_INVALID,
+            ) from None
 
 
 def _which(result: RunResult, steps: tuple[str, ...]) -> str:

@@ -1,6 +1,9 @@
 """JUnit and Cobertura reports in the shapes that their writers give them."""
 
+import tracemalloc
+
 import pytest
+from defusedxml.ElementTree import fromstring
 
 from domain.errors import ErrorCode, TerminalError
 from domain.test_reports import MAX_FAILURE, TestSummary, parse_cobertura, parse_junit
@@ -111,3 +114,54 @@ def test_cobertura(text, percent):
 def test_cobertura_without_a_rate(text):
     with pytest.raises(TerminalError):
         parse_cobertura(text)
+
+
+MANY = 5_000
+HUGE = {
+    "sum of times": ("<testsuites>" + "<testsuite time='1e308'/>" * 20 + "</testsuites>", 2**53),
+    "times of cases": ("<testsuite>" + "<testcase time='1e308'/>" * 20 + "</testsuite>", 2**53),
+    "digits": (f"<testsuite time='{'9' * 100_000}' tests='{'9' * 100_000}'/>", 0),
+}
+
+
+@pytest.mark.parametrize(("text", "duration"), HUGE.values(), ids=HUGE)
+def test_numbers_without_end_are_no_internal_error(text, duration):
+    found = parse_junit(text)
+    assert found.duration_ms == duration
+    assert found.total <= 2**53
+
+
+def test_elements_nested_without_end_are_refused():
+    for name in ("testsuite", "testcase", "failure"):
+        text = f"<testsuite>{f'<{name}>' * MANY}{f'</{name}>' * MANY}</testsuite>"
+        with pytest.raises(TerminalError, match="nested deeper than 100") as caught:
+            parse_junit(text)
+        assert caught.value.code is ErrorCode.TEST_REPORT_INVALID
+
+
+def peak_of(function) -> int:
+    """Bytes that Python held at most during a call."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_report_is_counted_without_keeping_it():
+    case = "<testcase name='x' time='0.001'><failure message='m'>text</failure><system-out>o</system-out></testcase>"
+    text = f"<testsuite>{case * MANY}</testsuite>"
+    assert parse_junit(text) == summary(MANY, (MANY, 0, 0), 5000, "x: m")
+    assert peak_of(lambda: parse_junit(text)) < 3 * len(text)
+    assert peak_of(lambda: fromstring(text)) > 5 * len(text), "a tree would be as cheap"
+
+
+def test_long_texts_and_attributes_are_cut():
+    long = "y" * 1_000_000
+    text = f"<testsuite><testcase name='{long}' classname='{long}'><error>{long}</error></testcase></testsuite>"
+    first = parse_junit(text).first_failure
+    assert first is not None
+    assert len(first) == MAX_FAILURE
+    spread = f"<testsuite><testcase name='x'><error>{'<!-- -->z ' * MANY}</error></testcase></testsuite>"
+    assert (parse_junit(spread).first_failure or "").startswith("x: z z z")

@@ -1,0 +1,173 @@
+"""Work on what strangers wrote, in a process of its own with limits: never on an event loop, never without a bound.
+
+For parsers and the like: pure functions whose cost a stranger's input decides. The kernel holds the limits on computing,
+time and memory, whatever the function or the C code below it does.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import socket
+import subprocess
+import sys
+import typing
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from domain import errors
+from domain.errors import DependencyError
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+MAX_ANSWER = 1024 * 1024
+START_S = 60.0
+CONCURRENCY = 4
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class CostLimits:
+    """What one call may cost: seconds of computing, seconds altogether, MiB besides what the interpreter has."""
+
+    cpu_s: int
+    wall_s: float
+    memory_mb: int
+
+    def __str__(self) -> str:
+        return f"{self.cpu_s} s of computing or {self.memory_mb} MiB of memory"
+
+
+class CostLimitError(Exception):
+    """The call was ended by a limit; the message goes on after the name of what was read."""
+
+
+class LimitedProcesses:
+    """Calls functions in processes with limits; a process lives for one call.
+
+    Args:
+        modules: where the functions are; imported once, by the server that forks.
+        concurrency: calls at a time, the others wait their turn. Each ends by its limits, so nobody waits for long.
+    """
+
+    def __init__(self, modules: Sequence[str], concurrency: int = CONCURRENCY) -> None:
+        self._modules = tuple(modules)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._starting = asyncio.Lock()
+        self._control: socket.socket | None = None
+
+    async def call(self, function: Callable[..., T], *arguments: Any, limits: CostLimits) -> T:
+        """The function's result. Arguments and result pass as JSON; the result is read by the annotation.
+
+        Raises:
+            CostLimitError: it took more than it may.
+            DeliveryError: as the function raises it.
+            DependencyError: no process could be had.
+            RuntimeError: the function has a fault.
+        """
+        order = {
+            "function": f"{function.__module__}:{function.__name__}",
+            "cpu_s": limits.cpu_s,
+            "wall_s": limits.wall_s,
+            "memory_mb": limits.memory_mb,
+        }
+        async with self._slots:
+            answer = await self._ask(json.dumps(order).encode(), to_json(arguments), limits)
+        return _told(function, answer)
+
+    async def _ask(self, order: bytes, arguments: bytes, limits: CostLimits) -> bytes:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                await self._send(order, theirs.fileno())
+            try:
+                async with asyncio.timeout(limits.wall_s + START_S):
+                    answer = await _exchange(ours, arguments)
+            except TimeoutError:
+                raise DependencyError("no process for reading files could be started in time") from None
+            except ConnectionError:
+                answer = b""
+        if not answer:
+            raise CostLimitError(f"it takes more than {limits}")
+        return answer
+
+    async def _send(self, order: bytes, handle: int) -> None:
+        for attempt in range(2):
+            control = await self._server()
+            try:
+                socket.send_fds(control, [order], [handle])
+            except OSError as error:  # it was killed; the next one is as good
+                self._control = None
+                if attempt:
+                    raise DependencyError("no process for reading files can be started") from error
+            else:
+                return
+
+    async def _server(self) -> socket.socket:
+        async with self._starting:
+            if self._control is None:
+                self._control, process = await asyncio.to_thread(_start, self._modules)
+                weakref.finalize(self, _stop, self._control, process)
+            return self._control
+
+
+def _start(modules: Sequence[str]) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """A server with nothing of our environment: no address and no password of ours is there to be found."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)  # noqa: FBT003
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-E", "-s", "-m", "runtime.limited_server", *modules],
+            cwd=ROOT,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return ours, process
+
+
+def _stop(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    control.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+
+
+async def _exchange(line: socket.socket, arguments: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(sock=line.dup())
+    try:
+        writer.write(arguments)
+        writer.write_eof()
+        answer = bytearray()
+        while chunk := await reader.read(_CHUNK):
+            answer += chunk
+            if len(answer) > MAX_ANSWER:
+                raise CostLimitError(f"what it says is larger than {MAX_ANSWER >> 20} MiB")
+        return bytes(answer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def _told(function: Callable[..., T], answer: bytes) -> T:
+    try:
+        told = json.loads(answer)
+    except ValueError:  # it was ended while it spoke
+        raise CostLimitError("it was ended by a limit while it answered") from None
+    if "error" in told:
+        known = told["error"]
+        family = getattr(errors, known["family"], errors.TerminalError)
+        raise family(known["message"], code=errors.ErrorCode(known["code"]), details=known["details"])
+    if "fault" in told:
+        raise RuntimeError(f"{function.__name__} ended with {told['fault']}")
+    adapter: TypeAdapter[T] = TypeAdapter(typing.get_type_hints(inspect.unwrap(function))["return"])
+    return adapter.validate_python(told["result"])

@@ -63,8 +63,7 @@ class BuildActivities:
         if result.reason != "exited":
             raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
         async with beating():
-            summary = await self._report(read_junit, request, spec.report)
-            coverage = await self._report(read_cobertura, request, spec.coverage)
+            summary, coverage = await self.read_reports(request)
         _check_tests(result, order, summary)
         return TestOutcome(
             duration_ms=result.duration_ms,
@@ -88,6 +87,11 @@ class BuildActivities:
     async def _run(self, builder: Builder, order: RunRequest) -> RunResult:
         async with beating(), self._slots:
             return await builder.run(order)
+
+    async def read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:
+        """What the reports say that the spec names, in processes with limits; None: not there."""
+        summary = await self._report(read_junit, request, request.spec.report)
+        return summary, await self._report(read_cobertura, request, request.spec.coverage)
 
     async def _report(self, read: Callable[[str], T | None], request: RunTests, name: str | None) -> T | None:
         if name is None:

@@ -1,4 +1,4 @@
-"""Reports that a test command wrote, read in a process with limits. A missing one is None: who fails early writes none."""
+"""Reports of a test command, for a process with limits. A missing one is None: who fails early writes none."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Work on what strangers wrote, in a process of its own with limits: never on an event loop, never without a bound.
 
-For parsers and the like: pure functions whose cost a stranger's input decides. The kernel holds the limits on computing,
-time and memory, whatever the function or the C code below it does.
+For parsers and the like: pure functions whose cost a stranger's input decides. The kernel holds the limits on
+computing, time and memory, whatever the function or the C code below it does.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 MAX_ANSWER = 1024 * 1024
 START_S = 60.0
+STARTED = b" "  # said at once, and of no meaning before JSON
 CONCURRENCY = 4
 _CHUNK = 1 << 16
 
@@ -95,6 +96,8 @@ class LimitedProcesses:
             except ConnectionError:
                 answer = b""
         if not answer:
+            raise DependencyError("the process for reading files ended before it began; it is tried again")
+        if answer == STARTED:
             raise CostLimitError(f"it takes more than {limits}")
         return answer
 
@@ -112,22 +115,24 @@ class LimitedProcesses:
 
     async def _server(self) -> socket.socket:
         async with self._starting:
-            if self._control is None:
-                self._control, process = await asyncio.to_thread(_start, self._modules)
-                weakref.finalize(self, _stop, self._control, process)
-            return self._control
+            if self._control is not None:
+                return self._control
+            control, process = await asyncio.to_thread(_start, self._modules)
+            weakref.finalize(self, _stop, control, process)
+            self._control = control
+            return control
 
 
 def _start(modules: Sequence[str]) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
     """A server with nothing of our environment: no address and no password of ours is there to be found."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)  # noqa: FBT003
+    ours.setblocking(False)
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-E", "-s", "-m", "runtime.limited_server", *modules],
             cwd=ROOT,
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -1,8 +1,8 @@
 """`python -m runtime.limited_server MODULE...`: forks a process with limits for each call that `limited.py` asks for.
 
 It imports the modules once and then does nothing but fork, so a call costs milliseconds and finds nothing of another
-one. Standard input is a socket of messages: what to call and how much it may cost, with a socket for arguments and answer.
-It ends when the other side does.
+one. Standard input is a socket of messages: what to call and how much it may cost, with a socket for arguments and
+answer. It ends when the other side does.
 """
 
 import gc
@@ -48,8 +48,9 @@ def main(modules: list[str]) -> int:
 def _work(line: socket.socket, order: dict[str, Any]) -> None:
     """Make the call of an order. The kernel ends this process when it costs too much: then there is no answer."""
     try:
-        _limit(order["cpu_s"], order["wall_s"], order["memory_mb"])
         given = b"".join(iter(lambda: line.recv(_CHUNK), b""))
+        line.sendall(b" ")  # whatever ends this process from here on is the call's fault
+        _limit(order["cpu_s"], order["wall_s"], order["memory_mb"])
         line.sendall(_answer(order["function"], json.loads(given)))
     except BaseException:  # noqa: BLE001 - whatever it is: this process must not go on as a server
         os._exit(1)

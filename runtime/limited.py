@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_ANSWER = 1024 * 1024
 START_S = 60.0
 STARTED = b" "  # said at once, and of no meaning before JSON
-CONCURRENCY = 4
+CONCURRENCY = 8
 _CHUNK = 1 << 16
 
 

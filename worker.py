@@ -34,7 +34,7 @@ from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
-from activities.routing import RouteWriter
+from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
@@ -113,7 +113,7 @@ def control_side(
     prometheus: PrometheusMetrics,
     bell: Listener,
     secrets: ProjectSecrets,
-) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch], list[Any]]:
+) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch, RouteKeeper], list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
@@ -134,7 +134,12 @@ def control_side(
     traffic = TrafficActivities(sessions, router, writer, prober)
     environments = EnvironmentActivities(sessions)
     records = BuildRecordActivities(sessions)
-    keepers = (keeper, ProjectRemover(sessions, stopper, writer, bell), DegradationWatch(sessions, router))
+    keepers = (
+        keeper,
+        ProjectRemover(sessions, stopper, writer, bell),
+        DegradationWatch(sessions, router),
+        RouteKeeper(sessions, router, writer),
+    )
     return keepers, [
         ProjectionActivities(sessions).record_progress,
         records.record,

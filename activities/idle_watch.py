@@ -57,7 +57,7 @@ async def _closes(address: str, port: int, health: HealthSpec) -> bool:
                 return await _keeps_quiet(reader, writer, health)
             finally:
                 writer.close()
-    except (OSError, TimeoutError, h11.RemoteProtocolError):
+    except (OSError, TimeoutError, h11.ProtocolError):
         return False
 
 

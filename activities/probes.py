@@ -60,7 +60,7 @@ class Prober:
             return Probe(healthy=False, words=f"GET {url} did not answer within {timeout_s:g} s")
         except httpx2.ConnectError:
             raise
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return _broken(url, error)
         words = f"GET {url} answered {answer.status_code}: {quote}"
         return Probe(
@@ -77,5 +77,5 @@ class Prober:
         return "(empty body)"
 
 
-def _broken(url: str, error: httpx2.HTTPError) -> Probe:
+def _broken(url: str, error: Exception) -> Probe:
     return Probe(healthy=False, words=f"GET {url} failed: {type(error).__name__} {error}"[:MAX_QUOTE])

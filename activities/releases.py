@@ -26,8 +26,8 @@ from contracts.rollouts import (
     StopRelease,
 )
 from contracts.stubs import implements
-from domain.delivery import ServiceSpec
-from domain.errors import ConflictError, ErrorCode
+from domain.delivery import ServiceSpec, faults_of
+from domain.errors import ConflictError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
 from runtime.ids import now
 from storage.engine import Sessions, transaction
@@ -46,6 +46,7 @@ class ReleaseActivities:
     @reported
     async def open(self, request: OpenRelease) -> OpenedRelease:
         place = request.place
+        _check_service(request.service)
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
             # Its lock first: somebody may be taking the stable release back at this very moment, without a turn.
@@ -128,6 +129,16 @@ class ReleaseActivities:
                 return False
             await releases.move(release.id, ended)
             return True
+
+
+def _check_service(service: ServiceSpec) -> None:
+    """A build may be older than a rule of today."""
+    if faults := faults_of(service):
+        raise TerminalError(
+            f"{'; '.join(faults)}. Mend delivery.yaml and build the version again",
+            code=ErrorCode.SPEC_INVALID,
+            details={"faults": list(faults)},
+        )
 
 
 def _new_release(request: OpenRelease, secrets: Sequence[dict[str, Any]]) -> NewRelease:

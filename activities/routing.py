@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import structlog
 
+from domain.errors import DeliveryError, ErrorCode, TerminalError
+from domain.routing import Rejection, rejection_of
 from drivers.routers.base import HeldBackError, Readiness, Router
 from drivers.routers.mapping import routing_table
 from storage.engine import Sessions, transaction
@@ -18,6 +20,8 @@ PATIENCE_FOR_ALL_S = 4.0
 PATIENCE_S = 10.0
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.5
+LOOK_EVERY_S = 2.0
+MOST_LOGGED = 20
 
 log = structlog.get_logger(__name__)
 
@@ -28,31 +32,37 @@ class RouteWriter:
     One task of a process waits for the database's writer lock at a time: a hundred rollouts shifting at once must not
     sit on a hundred connections, which everything else needs. And nobody sits on the lock while instances get healthy:
     whoever needs one that is not ready yet waits outside and tries again, so that everybody else's routes, a rollback
-    most of all, are live in milliseconds.
+    most of all, are live in milliseconds. A row that is at fault is left out: its owner is told, nobody else notices.
     """
 
     def __init__(self, sessions: Sessions, router: Router) -> None:
         self._sessions = sessions
         self._router = router
         self._turn = asyncio.Lock()
+        self._reads = 0
+        self._read_applied = 0
         self._applied = 0
         self._held_back: frozenset[str] = frozenset()
+        self._rejected: tuple[Rejection, ...] = ()
 
-    async def apply(self, generation: int | None = None, *, needing: Collection[str] = ()) -> int:
-        """Bring the newest table, which has `generation` at least, into the router and return its generation.
+    async def apply(self, *, needing: Collection[str] = ()) -> int:
+        """Bring the newest table, with all that was committed before this call, into the router.
 
         Args:
-            generation: of the caller's committed change; None: look in any case.
             needing: releases that must be able to take traffic; they are waited for, `PATIENCE_S` at most.
 
+        Returns:
+            The generation of the table.
+
         Raises:
+            TerminalError: ROUTE_REJECTED, what the caller needs makes no sense to the router.
             HeldBackError: one of the releases that the caller needs cannot take traffic; other people's do not count.
         """
-        began, pause = time.monotonic(), FIRST_PAUSE_S
+        began, pause, read = time.monotonic(), FIRST_PAUSE_S, self._reads
         while True:
             waited = time.monotonic() - began
             readiness = WHOLE if waited < PATIENCE_FOR_ALL_S else SOME
-            applied, missing = await self._in_turn(generation, needing, readiness)
+            applied, missing = await self._in_turn(read, needing, readiness)
             if not missing:
                 return applied
             if waited >= PATIENCE_S:
@@ -60,25 +70,89 @@ class RouteWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _in_turn(
-        self, generation: int | None, needing: Collection[str], readiness: Readiness
-    ) -> tuple[int, frozenset[str]]:
-        """What is applied then, and which needed releases are held back."""
+    async def _in_turn(self, read: int, needing: Collection[str], readiness: Readiness) -> tuple[int, frozenset[str]]:
+        """What is applied then, and which needed releases are held back.
+
+        Args:
+            read: how often the table had been read when the caller came: what was read later has the caller's change.
+                Generations do not tell: those of a restored database begin again at a lower one.
+            needing: as for `apply`.
+            readiness: as for the router.
+        """
         async with self._turn:
             # One that was held back may be able to take traffic by now: for those that need it, try again.
-            if generation is None or self._applied < generation or self._held_back.intersection(needing):
+            if self._read_applied <= read or self._held_back.intersection(needing):
                 self._applied = await self._apply_newest(readiness)
+            rejection = rejection_of(self._rejected, needing)
+            if rejection is not None:
+                raise TerminalError(rejection.message, code=ErrorCode.ROUTE_REJECTED)
             return self._applied, self._held_back.intersection(needing)
 
     async def _apply_newest(self, readiness: Readiness) -> int:
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
             await routes.writer_lock()
+            over = await self._router.mark()  # before the record is read: somebody may overtake us from here on
+            self._reads += 1
             snapshot = await routes.table()
             try:
-                await self._router.apply(routing_table(snapshot), readiness=readiness)
+                rejected = await self._router.apply(routing_table(snapshot), readiness=readiness, over=over)
                 self._held_back = frozenset()  # not before: with the router away everything is as it was
             except HeldBackError as error:
                 self._held_back = error.release_ids
+                rejected = error.rejected
                 log.info("routes.held_back", release_ids=sorted(error.release_ids))
+            self._note(rejected)
+            self._read_applied = self._reads
             return snapshot.generation
+
+    def _note(self, rejected: Sequence[Rejection]) -> None:
+        """Each is logged when it is new, and not again with every table."""
+        news = [one for one in rejected if one not in self._rejected]
+        self._rejected = tuple(rejected)
+        for one in news[:MOST_LOGGED]:
+            log.error("routes.rejected", release_ids=sorted(one.release_ids), host=one.host, reason=one.message)
+        if len(news) > MOST_LOGGED:
+            log.error("routes.rejected_more", rows=len(news) - MOST_LOGGED)
+
+
+class RouteKeeper:
+    """Keeps the router at the record: its files may get lost, and either of the two may be restored from a backup.
+
+    Several workers may look at once.
+    """
+
+    def __init__(self, sessions: Sessions, router: Router, writer: RouteWriter) -> None:
+        self._sessions = sessions
+        self._router = router
+        self._writer = writer
+        self._sure = False
+        self._trouble: str | None = None
+
+    async def run(self) -> None:
+        """Look now and every few seconds until cancelled."""
+        while True:
+            try:
+                await self.look()
+                self._trouble = None
+            except DeliveryError as error:
+                # Once: the router may be away for long, and what the reason says differs from look to look.
+                if self._trouble is None:
+                    log.warning("routes.keeper_paused", reason=error.message)
+                self._trouble = error.message
+            except Exception:
+                log.exception("routes.keeper_fault")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> bool:
+        """Apply the record unless it is applied; whether that was needed.
+
+        The first look applies in any case: a restored record may have the generation of another one.
+        """
+        async with transaction(self._sessions) as session:
+            generation = await RoutingRepository(session).generation()
+        if self._sure and await self._router.is_settled(generation):
+            return False
+        await self._writer.apply()
+        self._sure = True
+        return True

@@ -43,7 +43,7 @@ class TakeBackActivity:
         swap = await self._swap(request)
         if swap is None:
             return TakenBack()
-        await self._writer.apply(swap.generation, needing=[str(swap.target.id)])
+        await self._writer.apply(needing=[str(swap.target.id)])
         return TakenBack(release=release_ref(swap.target), bad_release_id=UUID(str(swap.bad.id)))
 
     async def _swap(self, request: TakeBack) -> Swap | None:

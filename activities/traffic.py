@@ -51,14 +51,14 @@ class TrafficActivities:
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
             if shares or request.previews:
-                generation = await routes.set_route(
+                await routes.set_route(
                     request.environment_id, request.host, shares, previews=request.previews, sticky=request.sticky
                 )
             else:
-                generation = await routes.remove_route(request.environment_id)
+                await routes.remove_route(request.environment_id)
         try:
             needing = [str(release) for release in (*(release for release, _ in shares), *request.previews)]
-            return AppliedRoute(generation=await self._writer.apply(generation, needing=needing))
+            return AppliedRoute(generation=await self._writer.apply(needing=needing))
         except HeldBackError as error:
             await self._give_up_on_new(request, error)
             raise

@@ -4,23 +4,60 @@ Every section has a sound default. Durations are seconds, sizes are mebibytes. T
 and key of a fault is `domain/delivery_file.py`.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from domain.canary.policy import AnalysisPolicy
 from domain.lifecycle import EnvironmentName
 from domain.secrets import SecretName, is_reserved
+from domain.wire import (
+    AUTHORITY,
+    COOKIE_NAME,
+    LEAST_SECONDS,
+    MAX_AUTHORITY,
+    MAX_PATH,
+    URL_PATH,
+    file_fault,
+    path_fault,
+    text_fault,
+)
 
 MAX_STEPS = 20
 MAX_COMMAND = 4096
 RESERVED_ENV = frozenset({"PORT", "PATH", "HOME", "TMPDIR"})
 
-Command = Annotated[str, Field(min_length=1, max_length=MAX_COMMAND)]
+ENTRY: Final = "entry"
+"""The context in which a new spec is validated. What is stored may be older than a rule of `domain.wire`: it must stay
+readable, so that it can be stopped and rolled back; the exits check it themselves."""
+
+
+def _at_entry(rule: Callable[[str], str | None]) -> AfterValidator:
+    """A rule that new texts must keep."""
+
+    def check(text: str, info: ValidationInfo) -> str:
+        if info.context == ENTRY and (fault := rule(text)):
+            raise ValueError(fault)
+        return text
+
+    return AfterValidator(check)
+
+
+Command = Annotated[str, Field(min_length=1, max_length=MAX_COMMAND), _at_entry(text_fault)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
-EnvValue = Annotated[str, Field(max_length=8192)]
+EnvValue = Annotated[str, Field(max_length=8192), _at_entry(text_fault)]
 
 
 def _inside(path: str) -> str:
@@ -31,12 +68,12 @@ def _inside(path: str) -> str:
     return path
 
 
-InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside)]
-HostName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=260)
-]
+InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside), _at_entry(file_fault)]
+HostName = Annotated[str, Field(pattern=AUTHORITY, max_length=MAX_AUTHORITY)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-UrlPath = Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=512)]
+UrlPath = Annotated[
+    str, Field(pattern=r"^/", max_length=MAX_PATH, json_schema_extra={"pattern": URL_PATH}), _at_entry(path_fault)
+]
 
 
 def _settable(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,7 +136,7 @@ class ScanSpec(SpecModel):
 class HealthSpec(SpecModel):
     """How an instance says that it can take traffic: HTTP GET, any 2xx or 3xx is healthy."""
 
-    path: str = Field(default="/", pattern=r"^/", max_length=512, description="path that is asked for")
+    path: UrlPath = Field(default="/", description="path that is asked for")
     host: HostName | None = Field(default=None, description="Host of the probes; unset: the environment's own host")
     interval: float = Field(default=0.5, ge=0.05, le=60, description="seconds between probes")
     timeout: float = Field(default=2, ge=0.05, le=60, description="seconds a probe may take")
@@ -119,7 +156,10 @@ class ServiceSpec(SpecModel):
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
     timeout: float | None = Field(
-        default=None, gt=0, le=86400, description="seconds an answer may take as a whole; unset: as long as it likes"
+        default=None,
+        ge=LEAST_SECONDS,
+        le=86400,
+        description="seconds an answer may take as a whole; unset: as long as it likes",
     )
     idle_timeout: float = Field(
         default=300, ge=1, le=86400, description="seconds in which neither side sends anything, then an answer is cut"
@@ -190,7 +230,7 @@ class BlueGreenSpec(SpecModel):
 class StickySpec(SpecModel):
     """Who met the new version keeps meeting it: a cookie without a name of a version, hashed to a bucket."""
 
-    cookie: str = Field(default="delivery-affinity", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="its name")
+    cookie: str = Field(default="delivery-affinity", pattern=COOKIE_NAME, description="its name")
     ttl: float = Field(default=3600, ge=1, le=31_536_000, description="seconds the cookie lives")
     requests_per_user: float = Field(
         default=10, ge=1, le=10_000, description="how much wider the judge's limits get, as users are not independent"
@@ -263,3 +303,16 @@ class DeliverySpec(SpecModel):
                 "secrets": tuple(dict.fromkeys((*self.service.secrets, *over.secrets))),
             }
         )
+
+
+def faults_of(service: ServiceSpec) -> tuple[str, ...]:
+    """What a stored service section says that a new one may not, as `key: fault`; it may be older than the rule."""
+    try:
+        ServiceSpec.model_validate(service.model_dump(exclude_unset=True), context=ENTRY)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        return tuple(
+            f"{'.'.join(('service', *map(str, one['loc'])))}: {one['msg'].removeprefix('Value error, ')}"
+            for one in found
+        )
+    return ()

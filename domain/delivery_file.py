@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from domain.delivery import DeliverySpec
+from domain.delivery import ENTRY, DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.yaml_nodes import MAX_TEXT, Fault, Path, YamlDocument, read_yaml
 
@@ -88,7 +88,7 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
     if document.faults:
         _refuse(document.faults, filename)
     try:
-        return DeliverySpec.model_validate(value), document
+        return DeliverySpec.model_validate(value, context=ENTRY), document
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_context=False):
             path = _path(problem)
@@ -125,7 +125,7 @@ def _with_command(spec: DeliverySpec, web: tuple[int, str]) -> DeliverySpec:
     line, command = web
     service = {**spec.service.model_dump(exclude_unset=True), "command": command}
     try:
-        return DeliverySpec.model_validate({**spec.model_dump(exclude_unset=True), "service": service})
+        return DeliverySpec.model_validate({**spec.model_dump(exclude_unset=True), "service": service}, context=ENTRY)
     except ValidationError as error:
         _refuse([Fault(line, 1, "web", _wording(problem)) for problem in error.errors()], PROCFILE)
 

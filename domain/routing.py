@@ -1,5 +1,6 @@
 """The desired traffic, as it stands in the database at one moment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from domain.delivery import HealthSpec
@@ -63,9 +64,34 @@ class DesiredRoute:
 
 
 @dataclass(frozen=True)
+class Rejection:
+    """A row that is left out, so that everybody else's are applied.
+
+    Attributes:
+        message: why, for the row's owner; it names nothing of anybody else.
+        release_ids: the releases whose traffic stays where it is.
+        host: whose routes stay as they are; None: a release that no route leads to.
+    """
+
+    message: str
+    release_ids: frozenset[str]
+    host: str | None = None
+
+
+def rejection_of(rejections: Iterable[Rejection], release_ids: Iterable[str]) -> Rejection | None:
+    """The first that concerns one of these releases."""
+    wanted = frozenset(release_ids)
+    return next((one for one in rejections if one.release_ids & wanted), None)
+
+
+@dataclass(frozen=True)
 class RoutingSnapshot:
-    """All of it, consistent: every change of routes or rotation makes a new generation."""
+    """All of it, consistent: every change of routes or rotation makes a new generation.
+
+    `unreadable` rows make no sense to this version of the engine; they are in neither of the others.
+    """
 
     generation: int
     releases: tuple[DesiredRelease, ...]
     routes: tuple[DesiredRoute, ...]
+    unreadable: tuple[Rejection, ...] = ()

@@ -11,7 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
 from domain.emails import normal_email
+from domain.labels import MAX_LABEL
 from domain.webhook_urls import parse_ports
+from domain.wire import host_fault
 from runtime.trusted import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,6 +182,15 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_address(cls, email: str) -> str:
         return normal_email(email)
+
+    @field_validator("host_suffix")
+    @classmethod
+    def _ends_hosts(cls, suffix: str) -> str:
+        # What stands before it: the environment's name and two labels (`api/environments.py`).
+        if host_fault(f"production.{'p' * MAX_LABEL}.{'o' * MAX_LABEL}.{suffix}"):
+            msg = f"{suffix[:MAX_LABEL]!r} is no ending of host names: labels of a-z, 0-9 and inner -, not too long"
+            raise ValueError(msg)
+        return suffix
 
     @field_validator("webhook_ports")
     @classmethod

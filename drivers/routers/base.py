@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.errors import DependencyError
-from domain.routing import StickyCookie
+from domain.routing import Rejection, StickyCookie
 
 DEFAULT_HEALTH_HOST = "localhost"
 IDLE_TIMEOUT_S = 300.0
@@ -88,11 +88,15 @@ class HostRoute:
 
 @dataclass(frozen=True)
 class RoutingTable:
-    """Everything the router shall do, whole. `generation` grows with every change."""
+    """Everything the router shall do, whole. `generation` grows with every change.
+
+    `unreadable` rows are rejected already; the routes of their hosts stay as they are.
+    """
 
     generation: int
     clusters: tuple[ReleaseCluster, ...]
     routes: tuple[HostRoute, ...]
+    unreadable: tuple[Rejection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,23 +136,30 @@ class Readiness:
 
 
 class HeldBackError(DependencyError):
-    """Some releases cannot take the traffic they are to have; everything else of the table was applied."""
+    """Some releases cannot take the traffic they are to have; everything else of the table was applied.
 
-    def __init__(self, release_ids: Sequence[str]) -> None:
+    `rejected`: what was left out besides, as `Router.apply` returns it.
+    """
+
+    def __init__(self, release_ids: Sequence[str], rejected: Sequence[Rejection] = ()) -> None:
         super().__init__(
             f"no traffic was moved: release {', '.join(release_ids[:5])} has no instance that passes the router's "
             "health check",
             details={"release_ids": list(release_ids[:100])},
         )
         self.release_ids = frozenset(release_ids)
+        self.rejected = tuple(rejected)
 
 
 class Router(Protocol):
     """The one writer is whoever holds the caller's lock; the driver itself only applies whole tables.
 
     `apply` returns when the router has confirmed the table: clusters first, warm and healthy, then routes. It raises
-    `TerminalError(ROUTE_REJECTED)` and leaves the last good table working when the router refuses it, and
-    `DependencyError` when the router does not answer in time. Applying the same or an older generation changes nothing.
+    `DependencyError` when the router does not answer in time; the last good table goes on working then.
+    A row that makes no sense, or that the router refuses, is left out and returned: the routes of its host stay as they
+    are, all others are applied. Applying the same generation again makes good what is missing of it, else changes
+    nothing. An older one is applied only `over` the very mark that the caller read before it read the record: so a
+    record that was restored is applied, and a writer that was overtaken changes nothing.
     A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
     applied, and `HeldBackError` names it; the same table may then be applied again. Without `readiness` it waits for
     all instances as long as is sensible within `timeout_s`, and then for one of each release.
@@ -158,12 +169,29 @@ class Router(Protocol):
     """
 
     async def apply(
-        self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None
-    ) -> None: ...
+        self,
+        table: RoutingTable,
+        *,
+        timeout_s: float = 15,
+        readiness: Readiness | None = None,
+        over: str | None = None,
+    ) -> Sequence[Rejection]: ...
+
+    async def mark(self) -> str:
+        """What is applied, as a text that changes with it; costs next to nothing."""
+        ...
+
+    async def is_settled(self, generation: int) -> bool:
+        """Whether the router runs what was applied last, that is this generation, and would after a restart."""
+        ...
 
     async def applied_generation(self) -> int | None: ...
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]: ...
+
+    async def all_health(self) -> Mapping[str, Sequence[EndpointHealth]]:
+        """The same of every release at once: one look, however many there are."""
+        ...
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]: ...
 

@@ -22,6 +22,7 @@ def routing_table(snapshot: RoutingSnapshot) -> RoutingTable:
         generation=snapshot.generation,
         clusters=tuple(_cluster(release) for release in snapshot.releases),
         routes=tuple(_route(route, by_id) for route in snapshot.routes),
+        unreadable=snapshot.unreadable,
     )
 
 

@@ -1,5 +1,6 @@
 """Envoy: the one listener all deployed services are reached through. Its files are the router driver's."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from runtime.stack.process import Command
 NAME = "envoy"
 STOPS = ((signal.SIGTERM, 5.0),)
 _RENDER_LIMIT_S = 20
+_FILES = ("bootstrap.json", "cds.json", "rds.json")
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,19 @@ class Envoy:
             raise DependencyError(f"Envoy's configuration cannot be written: {done.stderr[-1500:].strip()}")
 
     def clear(self) -> None:
+        """Also before a restart: without one of its files it would end at once, again and again."""
         self.admin_socket.unlink(missing_ok=True)
         for folder in (self.admin_socket.parent.parent, self.admin_socket.parent):
             private_folder(folder)
+        if not self._is_whole():
+            self.prepare()
+
+    def _is_whole(self) -> bool:
+        try:
+            json.loads((self.config_dir / _FILES[0]).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return all((self.config_dir / name).exists() for name in _FILES)
 
     def command(self) -> Command:
         return Command(

@@ -1,21 +1,50 @@
 """The desired routes, their generation, and the lock of whoever brings them into the router."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.delivery import HealthSpec, ServiceSpec, StickySpec
+from domain.delivery import ServiceSpec, StickySpec
 from domain.errors import ConflictError
-from domain.routing import DesiredEndpoint, DesiredPreview, DesiredRelease, DesiredRoute, RoutingSnapshot, StickyCookie
+from domain.routing import (
+    DesiredEndpoint,
+    DesiredPreview,
+    DesiredRelease,
+    DesiredRoute,
+    Rejection,
+    RoutingSnapshot,
+    StickyCookie,
+)
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
 
 ONLY_ROW = 1
 WRITER_LOCK = 0x526F757465  # "Route" in ASCII: the advisory lock's number
 LOOKS = 50
+ROUTED = ("health", "timeout", "idle_timeout")
+
+
+@dataclass(frozen=True)
+class _ReadRoute:
+    """A row, and what it says; `route` is None when that cannot be read. `releases`: those it names, where known."""
+
+    host: str
+    releases: tuple[UUID, ...]
+    previewed: frozenset[str] = frozenset()
+    route: DesiredRoute | None = None
+
+
+@dataclass(frozen=True)
+class _ReadRelease:
+    release_id: str
+    token: str | None
+    fault: str | None = None
+    release: DesiredRelease | None = None
 
 
 class RoutingRepository:
@@ -101,40 +130,37 @@ class RoutingRepository:
     async def table(self) -> RoutingSnapshot:
         """Everything desired, of one moment: read again when a change was committed in between.
 
+        A row that cannot be read (another version wrote it, or a hand) is told apart, and hides no other.
+
         Raises:
             ConflictError: changes came faster than they could be read.
         """
-        before = await self._generation()
+        before = await self.generation()
         for _ in range(LOOKS):
-            rows = await self._routes()
-            releases, tokens = await self._releases({UUID(t["release_id"]) for row in rows for t in row.targets})
-            after = await self._generation()
+            routes = [_parsed(row) for row in await self._routes()]
+            releases = await self._releases({name for route in routes for name in route.releases})
+            after = await self.generation()
             if before == after:
-                routes = tuple(_desired(row, tokens) for row in rows)
-                return RoutingSnapshot(generation=after, releases=releases, routes=routes)
+                return _snapshot(after, routes, releases)
             before = after
         raise ConflictError("the routes change faster than they can be read; try again shortly")
 
-    async def _generation(self) -> int:
+    async def generation(self) -> int:
+        """Of the last change; 0 before the first."""
         return await self._session.scalar(select(RoutingGeneration.generation)) or 0
 
     async def _routes(self) -> Sequence[Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]]:
         statement = select(Route.environment_id, Route.host, Route.targets, Route.sticky).order_by(Route.host)
         return (await self._session.execute(statement)).all()
 
-    async def _releases(self, routed: set[UUID]) -> tuple[tuple[DesiredRelease, ...], dict[str, str]]:
-        """Routed releases, with or without instances, and all others that have some in rotation; and their tokens."""
+    async def _releases(self, routed: set[UUID]) -> Sequence[_ReadRelease]:
+        """Routed releases, with or without instances, and all others that have some in rotation."""
         endpoints, closing = await self._endpoints()
         statement = select(Release.id, Release.service, Release.preview_token)
         found = await self._session.execute(
             statement.where(Release.id.in_(routed | endpoints.keys())).order_by(Release.id)
         )
-        rows = found.all()
-        releases = tuple(
-            _release(str(release_id), service, endpoints.get(release_id, ()), closes_idle=release_id in closing)
-            for release_id, service, _ in rows
-        )
-        return releases, {str(release_id): token for release_id, _, token in rows if token}
+        return [_read(row, endpoints, closing) for row in found]
 
     async def _endpoints(self) -> tuple[dict[UUID, list[DesiredEndpoint]], set[UUID]]:
         """Where the instances in rotation listen, by release; and the releases that close idle connections."""
@@ -159,26 +185,73 @@ def _entries(targets: Sequence[tuple[UUID, int]], previews: Sequence[UUID]) -> l
     ]
 
 
-def _desired(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]], tokens: Mapping[str, str]) -> DesiredRoute:
-    previewed = [t["release_id"] for t in row.targets if t.get("preview")]
-    return DesiredRoute(
-        environment_id=str(row.environment_id),
-        host=row.host,
-        shares=tuple((t["release_id"], t["weight"]) for t in row.targets),
-        previews=tuple(DesiredPreview(r, tokens[r]) for r in previewed if r in tokens),
-        sticky=StickyCookie(row.sticky["cookie"], row.sticky["ttl"]) if row.sticky else None,
-    )
+def _snapshot(generation: int, routes: Sequence[_ReadRoute], releases: Sequence[_ReadRelease]) -> RoutingSnapshot:
+    faults = {one.release_id: one.fault for one in releases if one.fault is not None}
+    tokens = {one.release_id: one.token for one in releases if one.token}
+    sound: list[DesiredRoute] = []
+    unreadable: list[Rejection] = []
+    for one in routes:
+        named = [str(release_id) for release_id in one.releases]
+        fault = next((faults[name] for name in named if name in faults), None)
+        if one.route is None:
+            fault = f"the routes of {one.host!r} cannot be read"
+        if fault is not None:
+            unreadable.append(Rejection(fault, frozenset(named), one.host))
+        elif one.route is not None:
+            previews = tuple(DesiredPreview(r, tokens[r]) for r in named if r in one.previewed and r in tokens)
+            sound.append(replace(one.route, previews=previews))
+    told = {name for one in unreadable for name in one.release_ids}
+    unreadable += [Rejection(why, frozenset({name})) for name, why in faults.items() if name not in told]
+    found = tuple(one.release for one in releases if one.release is not None)
+    return RoutingSnapshot(generation, found, tuple(sound), tuple(unreadable))
+
+
+def _parsed(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]) -> _ReadRoute:
+    try:
+        releases = tuple(UUID(t["release_id"]) for t in row.targets)
+        route = DesiredRoute(
+            environment_id=str(row.environment_id),
+            host=row.host,
+            shares=tuple((t["release_id"], int(t["weight"])) for t in row.targets),
+            sticky=StickyCookie(str(row.sticky["cookie"]), float(row.sticky["ttl"])) if row.sticky else None,
+        )
+        previewed = frozenset(t["release_id"] for t in row.targets if t.get("preview"))
+        return _ReadRoute(row.host, releases, previewed, route)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return _ReadRoute(row.host, ())
+
+
+def _read(
+    row: Row[tuple[UUID, dict[str, Any], str | None]],
+    endpoints: Mapping[UUID, Sequence[DesiredEndpoint]],
+    closing: Collection[UUID],
+) -> _ReadRelease:
+    release_id, service, token = row.id, row.service, row.preview_token
+    name = str(release_id)
+    try:
+        return _ReadRelease(
+            name, token, None, _release(name, service, endpoints.get(release_id, ()), closes_idle=release_id in closing)
+        )
+    except (ValidationError, AttributeError, TypeError) as error:
+        keys = ", ".join(_keys(error)) if isinstance(error, ValidationError) else "it is no section of a service"
+        return _ReadRelease(name, token, f"the stored service of release {name} makes no sense: {keys}")
 
 
 def _release(
     release_id: str, service: Mapping[str, Any], endpoints: Sequence[DesiredEndpoint], *, closes_idle: bool
 ) -> DesiredRelease:
-    defaults = ServiceSpec()
+    """Of what the router needs; the rest of the section is not looked at."""
+    found = ServiceSpec.model_validate({key: service[key] for key in ROUTED if service.get(key) is not None})
     return DesiredRelease(
         release_id=release_id,
         endpoints=tuple(endpoints),
-        health=HealthSpec.model_validate(service.get("health") or {}),
-        timeout=service.get("timeout"),
-        idle_timeout=service.get("idle_timeout", defaults.idle_timeout),
+        health=found.health,
+        timeout=found.timeout,
+        idle_timeout=found.idle_timeout,
         closes_idle=closes_idle,
     )
+
+
+def _keys(error: ValidationError) -> list[str]:
+    """Where the faults are, in words that quote nothing."""
+    return sorted({".".join(("service", *map(str, one["loc"]))) for one in error.errors(include_url=False)})

@@ -30,11 +30,15 @@ class World:
         self.busy = 0
         self.faults: list[Exception] = []
 
-    async def apply(self, table: RoutingTable, *, readiness: object = None) -> None:
+    async def apply(self, table: RoutingTable, *, readiness: object, over: str) -> tuple[()]:
         if self.faults:
             raise self.faults.pop()
         self.done.append("apply")
         self.hosts = {route.host for route in table.routes}
+        return ()
+
+    async def mark(self) -> str:
+        return ""
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
         return [EndpointHealth(Endpoint("127.0.0.1", 9000), True, self.busy)]

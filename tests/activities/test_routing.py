@@ -1,12 +1,13 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from activities import routing
-from activities.routing import RouteWriter
-from domain.errors import DependencyError
+from activities.routing import RouteKeeper, RouteWriter
+from domain.errors import DependencyError, ErrorCode, TerminalError
+from domain.routing import Rejection
 from drivers.routers.base import EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
 from storage.engine import Sessions, transaction
 from storage.models import RoutingGeneration
@@ -23,10 +24,20 @@ class PartlyReadyRouter:
         self.asked: list[Readiness] = []
         self.busy = False
         self.fault: Exception | None = None
+        self.rejects: tuple[Rejection, ...] = ()
+        self.settled = True
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
+    async def apply(
+        self,
+        table: RoutingTable,
+        *,
+        timeout_s: float = 15,
+        readiness: Readiness | None = None,
+        over: str | None = None,
+    ) -> Sequence[Rejection]:
         assert timeout_s
         assert readiness
+        assert over == await self.mark()
         if self.fault:
             raise self.fault
         assert not self.busy, "two writers at once"
@@ -36,13 +47,23 @@ class PartlyReadyRouter:
         self.tables.append(table)
         self.asked.append(readiness)
         if self.bad:
-            raise HeldBackError(sorted(self.bad))
+            raise HeldBackError(sorted(self.bad), self.rejects)
+        return self.rejects
+
+    async def mark(self) -> str:
+        return str(len(self.tables))
+
+    async def is_settled(self, generation: int) -> bool:
+        return self.settled and await self.applied_generation() == generation
 
     async def applied_generation(self) -> int | None:
         return self.tables[-1].generation if self.tables else None
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
         raise NotImplementedError(release_id)
+
+    async def all_health(self) -> Mapping[str, Sequence[EndpointHealth]]:
+        raise NotImplementedError
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
         raise NotImplementedError(release_ids)
@@ -67,10 +88,10 @@ async def _change(sessions: Sessions) -> int:
 async def test_who_waits_for_a_release_holds_up_nobody_else(sessions: Sessions, generation: int) -> None:
     router = PartlyReadyRouter("warming")
     writer = RouteWriter(sessions, router)
-    waiting = asyncio.create_task(writer.apply(generation, needing=["warming"]))
+    waiting = asyncio.create_task(writer.apply(needing=["warming"]))
     for _ in range(3):
         change = await _change(sessions)
-        assert await writer.apply(change, needing=["other"]) == change
+        assert await writer.apply(needing=["other"]) == change
         assert router.tables[-1].generation == change
     assert not waiting.done()
     router.bad.clear()
@@ -85,17 +106,17 @@ async def test_a_release_that_stays_bad_fails_those_who_need_it(
     router = PartlyReadyRouter("broken", "worse")
     writer = RouteWriter(sessions, router)
     with pytest.raises(HeldBackError) as caught:
-        await writer.apply(generation, needing=["broken", "fine"])
+        await writer.apply(needing=["broken", "fine"])
     assert caught.value.release_ids == {"broken"}
     assert (router.asked[0].every_endpoint, router.asked[-1].every_endpoint) == (True, False)
-    assert await writer.apply(generation, needing=["fine"]) == generation
+    assert await writer.apply(needing=["fine"]) == generation
 
 
 async def test_many_callers_share_one_application(sessions: Sessions, generation: int) -> None:
     router = PartlyReadyRouter()
     writer = RouteWriter(sessions, router)
     changes = [generation, *[await _change(sessions) for _ in range(9)]]
-    assert set(await asyncio.gather(*(writer.apply(change) for change in changes))) == {max(changes)}
+    assert set(await asyncio.gather(*(writer.apply() for _ in changes))) == {max(changes)}
     assert [table.generation for table in router.tables] == [max(changes)]
     await writer.apply()
     assert len(router.tables) == 2
@@ -107,10 +128,61 @@ async def test_what_is_held_back_is_not_forgotten_when_the_router_goes_away(
     """Somebody else finds the router away; who waits for a release must not take that for its being live."""
     router = PartlyReadyRouter("warming")
     writer = RouteWriter(sessions, router)
-    waiting = asyncio.create_task(writer.apply(generation, needing=["warming"]))
+    waiting = asyncio.create_task(writer.apply(needing=["warming"]))
     await until(lambda: bool(router.tables))
     router.fault = DependencyError("the router is away")
     with pytest.raises(DependencyError):
         await writer.apply()
     with pytest.raises(DependencyError):
         await waiting
+
+
+async def test_a_rejected_row_fails_those_who_need_it_and_nobody_else(sessions: Sessions, generation: int) -> None:
+    router = PartlyReadyRouter()
+    router.rejects = (Rejection("the health path is no path", frozenset({"poison"}), "p.localhost"),)
+    writer = RouteWriter(sessions, router)
+    assert await writer.apply(needing=["other"]) == generation
+    with pytest.raises(TerminalError, match="the health path is no path") as caught:
+        await writer.apply(needing=["poison"])
+    assert caught.value.code is ErrorCode.ROUTE_REJECTED
+    router.bad.add("warming")
+    with pytest.raises(TerminalError):
+        await writer.apply(needing=["poison"])
+    router.bad.clear()
+    router.rejects = ()
+    assert await writer.apply(needing=["poison"]) == generation
+
+
+async def test_a_restored_database_with_a_lower_generation_is_applied(sessions: Sessions, generation: int) -> None:
+    """By the change that comes next, and by the keeper without one."""
+    router = PartlyReadyRouter()
+    writer = RouteWriter(sessions, router)
+    for _ in range(3):
+        await _change(sessions)
+    await writer.apply()
+    async with transaction(sessions) as session:
+        await session.execute(update(RoutingGeneration).values(generation=1))
+    assert await writer.apply(needing=["other"]) == 1
+    keeper = RouteKeeper(sessions, router, writer)
+    await keeper.look()
+    async with transaction(sessions) as session:
+        await session.execute(delete(RoutingGeneration))
+    assert await keeper.look()
+    assert router.tables[-1].generation == 0
+
+
+async def test_the_keeper_applies_at_its_start_and_then_only_what_is_not_applied(
+    sessions: Sessions, generation: int
+) -> None:
+    router = PartlyReadyRouter()
+    keeper = RouteKeeper(sessions, router, RouteWriter(sessions, router))
+    assert [await keeper.look() for _ in range(3)] == [True, False, False]
+    router.settled = False  # its files are gone
+    assert await keeper.look()
+    router.settled = True
+    await _change(sessions)
+    assert [await keeper.look() for _ in range(2)] == [True, False]
+    router.fault = DependencyError("the router is away")
+    router.settled = False
+    with pytest.raises(DependencyError):
+        await keeper.look()

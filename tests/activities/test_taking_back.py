@@ -34,10 +34,14 @@ class WrittenDown:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def apply(self, table: RoutingTable, *, readiness: Readiness) -> None:
+    async def apply(self, table: RoutingTable, *, readiness: Readiness, over: str) -> tuple[()]:
         if self.fault:
             raise self.fault
         self.tables.append(table)
+        return ()
+
+    async def mark(self) -> str:
+        return ""
 
     async def applied_generation(self) -> int | None:
         return self.tables[-1].generation if self.tables else None

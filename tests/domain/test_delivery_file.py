@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import wire
+from domain.delivery import ENTRY, DeliverySpec, ServiceSpec, faults_of
 from domain.delivery_file import SCHEMA_FILE, SPEC_FILES, delivery_schema, parse_delivery, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import EnvironmentName
@@ -86,6 +88,12 @@ def test_the_examples_are_valid(example):
         ("version: 1\nbuild:\n  timeout: 0x_\n", [(3, 3, "build.timeout")]),
         ("build:\n  timeout: .nan\n", [(2, 3, "build.timeout")]),
         ("a.b: 1\n? [x]\n: 1\n", [(2, 3, "?")]),
+        ('service:\n  command: "a\\0b"\n', [(2, 3, "service.command")]),
+        ('build:\n  steps: ["a\\0b"]\n', [(2, 11, "build.steps[0]")]),
+        ('service:\n  env: {A: "x\\0"}\n', [(2, 9, "service.env.A")]),
+        ('environments:\n  dev:\n    env: {A: "\\0"}\n', [(3, 11, "environments.dev.env.A")]),
+        (f"build:\n  output: {'a' * 300}\n", [(2, 3, "build.output")]),
+        ('rollout:\n  blue_green:\n    checks: ["/a b"]\n', [(3, 14, "rollout.blue_green.checks[0]")]),
     ],
 )
 def test_each_fault_says_where_it_is(text, expected):
@@ -297,3 +305,55 @@ def test_the_reference_names_every_key():
 def test_a_pause_that_is_none_is_named_by_its_own_key():
     text = "service:\n  command: ./run\nrollout:\n  canary:\n    steps:\n      - {weight: 10, pause: forever}\n"
     assert {key for _, _, key in faults(text)} == {"rollout.canary.steps[0].pause"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health check",
+        "/a\u00a0b",
+        "/a\u200bb",
+        "/\u00fc",
+        "/a#b",
+        "/a\\0b",
+        "/a\\tb",
+        "/a\\nb",
+        "/a\\n",
+        "/a\\x7f",
+        "/a\u2028b",
+        "/\u202eb",
+        "x",
+        "",
+        " /a",
+        "http://a/",
+        "/" + "a" * 600,
+    ],
+)
+def test_a_health_path_that_the_router_would_refuse_is_refused_in_the_file(path):
+    """The rule is one for both (domain/wire.py); the message shows nothing that moves a terminal's cursor."""
+    text = f'service:\n  health:\n    path: "{path}"\n'
+    assert faults(text) == [(3, 5, "service.health.path")]
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery(text)
+    assert caught.value.message.isprintable()
+
+
+def test_a_health_path_in_a_block_text_ends_with_a_newline_and_is_refused():
+    assert faults("service:\n  health:\n    path: |\n      /healthz\n") == [(3, 5, "service.health.path")]
+
+
+VISIBLE = ("/", "/up?full=1&of[]=2", "/%20", "//x", "/a/../b", "/~a!$'()*+,;=:@", '/{"a"}|\\^`<>')
+
+
+@pytest.mark.parametrize("path", VISIBLE)
+def test_visible_ascii_is_a_health_path(path):
+    assert wire.path_fault(path) is None
+    spec = DeliverySpec.model_validate({"service": {"health": {"path": path}}}, context=ENTRY)
+    assert spec.service.health.path == path
+
+
+def test_what_was_stored_before_a_rule_stays_readable_and_its_faults_can_be_told():
+    """Or a release that is poisoned could neither be stopped nor be rolled back."""
+    service = ServiceSpec.model_validate({"command": "a\0b", "health": {"path": "/health check"}})
+    assert [fault.partition(":")[0] for fault in faults_of(service)] == ["service.command", "service.health.path"]
+    assert faults_of(ServiceSpec(command="serve")) == ()

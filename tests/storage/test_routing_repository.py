@@ -254,3 +254,41 @@ async def test_routes_can_be_changed_while_a_writer_is_busy_and_waiting_for_it_h
         with pytest.raises(DependencyError):
             async with transaction(sessions) as session:
                 await RoutingRepository(session).writer_lock(wait_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("service", "targets"),
+    [
+        ({"health": {"path": "/up", "interval": 0}}, None),
+        ({"health": {"path": "up"}}, None),
+        ({"health": ["/up"]}, None),
+        ({"health": {"path": "/up", "unheard": 1}}, None),
+        ({}, [{"weight": 100}]),
+        ({}, [{"release_id": "no id", "weight": 100}]),
+        ({}, [{"release_id": "00000000-0000-0000-0000-000000000000", "weight": None}]),
+        ({}, ["text"]),
+    ],
+)
+async def test_a_poisoned_row_put_directly_in_the_database_hides_no_other(
+    sessions: Sessions, service: dict[str, object], targets: list[object] | None
+) -> None:
+    poisoned, sound, bad, good = (new_id() for _ in range(4))
+    async with transaction(sessions) as session:
+        for environment_id, release_id in ((poisoned, bad), (sound, good)):
+            for row in _world(environment_id, release_id):
+                session.add(row)
+                await session.flush()
+            host = f"{environment_id}.localhost"
+            await RoutingRepository(session).set_route(environment_id, host, [(release_id, 100)])
+        await session.execute(update(Release).where(Release.id == bad).values(service=service))
+        if targets is not None:
+            await session.execute(update(Route).where(Route.environment_id == poisoned).values(targets=targets))
+    async with transaction(sessions) as session:
+        snapshot = await RoutingRepository(session).table()
+        await session.execute(delete(Route))
+    assert [route.host for route in snapshot.routes] == [f"{sound}.localhost"]
+    (rejection,) = snapshot.unreadable
+    assert rejection.host == f"{poisoned}.localhost"
+    assert str(sound) not in rejection.message
+    assert str(good) not in rejection.message
+    assert routing_table(snapshot).unreadable == snapshot.unreadable

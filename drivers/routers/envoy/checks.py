@@ -1,81 +1,175 @@
-"""What a table must be before any file is written: faults Envoy would only report in its log, or not at all."""
+"""What a row must be before any file is written: faults Envoy would only report in its log, or not at all.
+
+A table is never refused as a whole. A row that is at fault is left out, its host keeps the routes it has, and its owner
+is told; no message names anything of anybody else.
+"""
 
 import ipaddress
-import re
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
-from domain.errors import ErrorCode, TerminalError
+from domain import wire
+from domain.routing import Rejection
 from drivers.routers.base import HostRoute, Preview, ReleaseCluster, RoutingTable
+from drivers.routers.envoy.readiness import keep_hosts
 
-COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-RELEASE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
-ENVIRONMENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-MAX_HOST = 253
-MAX_PORT = 65535
 FULL = 100
+Refused = Mapping[str, str]
+"""Why rows were refused: by the release of a cluster, or by the host of a route."""
 
 
-def check_table(table: RoutingTable) -> None:
-    """Raise `TerminalError(ROUTE_REJECTED)` naming the first fault."""
-    for cluster in table.clusters:
-        _check_cluster(cluster)
-    known = Counter(c.release_id for c in table.clusters)
-    _unique("release", known)
-    _unique("host", Counter(r.host for r in table.routes))
-    _unique("environment", Counter(r.environment_id for r in table.routes))
-    for route in table.routes:
-        _check_route(route, known.keys())
+def sift(old: RoutingTable, new: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
+    """The new table without the rows that make no sense, and what was left out."""
+    clusters = _first_faults((c.release_id, _cluster_fault(c)) for c in new.clusters)
+    twice = {release_id for release_id, count in Counter(c.release_id for c in new.clusters).items() if count > 1}
+    clusters |= {release_id: f"release {release_id} is in the routing table twice" for release_id in twice}
+    known = {c.release_id for c in new.clusters} - clusters.keys()
+    hosts: dict[str, str] = {}
+    routes: list[HostRoute] = []
+    names: set[str] = set()
+    # Older environments first: who had a host first keeps it.
+    for route in sorted(new.routes, key=lambda r: (r.host, r.environment_id)):
+        fault = _route_fault(route, known, clusters) or _taken(route, names)
+        if fault:
+            hosts.setdefault(route.host, fault)
+        else:
+            names |= {route.host, route.environment_id}
+            routes.append(route)
+    return leave_out(old, new, clusters=clusters, hosts=hosts, accepted=routes)
 
 
-def _check_cluster(cluster: ReleaseCluster) -> None:
-    if not RELEASE_ID.fullmatch(cluster.release_id):
-        raise _rejected(f"release id {cluster.release_id[:80]!r} may have letters, digits, - and _ only, at most 64")
-    if not cluster.health_path.startswith("/") or not cluster.health_path.isprintable() or " " in cluster.health_path:
-        raise _rejected(f"health path {cluster.health_path[:80]!r} of release {cluster.release_id} is not a path")
-    for endpoint in cluster.endpoints:
-        try:
-            ipaddress.ip_address(endpoint.address)
-        except ValueError as error:
-            raise _rejected(f"{endpoint.address[:80]!r} is not an IP address; endpoints need one") from error
-        if not 0 < endpoint.port <= MAX_PORT:
-            raise _rejected(f"port {endpoint.port} of release {cluster.release_id} is not between 1 and {MAX_PORT}")
+def leave_out(
+    old: RoutingTable,
+    new: RoutingTable,
+    *,
+    clusters: Refused,
+    hosts: Refused,
+    accepted: Sequence[HostRoute] | None = None,
+) -> tuple[RoutingTable, tuple[Rejection, ...]]:
+    """The new table without these rows; hosts that lose theirs, or name one of the releases, keep what they have."""
+    if accepted is None:
+        hosts = {**_naming(new.routes, clusters), **hosts}
+        accepted = [r for r in new.routes if r.host not in hosts]
+    # Compared by identity: two rows of one host may differ in nothing but whose they are.
+    chosen = set(map(id, accepted))
+    faulty = tuple(route for route in new.routes if id(route) not in chosen)
+    rejections = [*new.unreadable, *_of_routes(faulty, hosts, clusters)]
+    told = {release_id for one in rejections for release_id in one.release_ids}
+    rejections += [Rejection(why, frozenset({r})) for r, why in clusters.items() if r not in told]
+    if not rejections:
+        return new, ()
+    left = tuple(c for c in new.clusters if c.release_id not in clusters)
+    table = RoutingTable(new.generation, left, tuple(sorted(accepted, key=lambda r: r.host)))
+    lost = {one.host for one in rejections if one.host is not None}
+    keeping = {route.host for route in _free(old, table) if route.host in lost}
+    here = {c.release_id for c in left}
+    return keep_hosts(old, table, keeping, here, generation=new.generation), tuple(rejections)
 
 
-def _check_route(route: HostRoute, known: Container[str]) -> None:
-    if len(route.host) > MAX_HOST or not HOST.fullmatch(route.host):
-        raise _rejected(f"{route.host[:80]!r} is not an exact host name in lower case; wildcards are not routed")
-    if not ENVIRONMENT_ID.fullmatch(route.environment_id):
-        raise _rejected(f"environment id {route.environment_id[:80]!r} has unusual characters")
-    _unique(f"target of {route.host}", Counter(t.release_id for t in route.targets))
-    _check_previews(route.host, route.previews)
-    unknown = [release_id for release_id in route.named if release_id not in known]
-    if unknown:
-        raise _rejected(f"{route.host} is routed to release {unknown[0]}, which has no cluster in the table")
-    if route.sticky and not COOKIE.fullmatch(route.sticky.name):
-        raise _rejected(f"the cookie name {route.sticky.name[:80]!r} of {route.host} has unusual characters")
+def _free(old: RoutingTable, table: RoutingTable) -> Iterator[HostRoute]:
+    """Old routes that can stand beside those of the table: neither host nor environment is another's by now."""
+    taken = {name for route in table.routes for name in (route.host, route.environment_id)}
+    known = {c.release_id for c in (*old.clusters, *table.clusters)}
+    for route in old.routes:
+        if not taken & {route.host, route.environment_id} and known.issuperset(route.named):
+            yield route
+
+
+def _naming(routes: Sequence[HostRoute], clusters: Refused) -> dict[str, str]:
+    """Hosts that name a faulty release, and what is wrong with that."""
+    return {r.host: clusters[name] for r in routes for name in r.named if name in clusters}
+
+
+def _of_routes(routes: Sequence[HostRoute], hosts: Refused, clusters: Refused) -> Iterator[Rejection]:
+    for route in routes:
+        fault = next((clusters[name] for name in route.named if name in clusters), None) or hosts[route.host]
+        yield Rejection(fault, frozenset(route.named), route.host)
+
+
+def _first_faults(faults: Iterator[tuple[str, str | None]]) -> dict[str, str]:
+    return {name: fault for name, fault in faults if fault is not None}
+
+
+def _cluster_fault(cluster: ReleaseCluster) -> str | None:
+    name = cluster.release_id
+    if fault := wire.release_fault(name):
+        return fault
+    if fault := wire.path_fault(cluster.health_path):
+        return f"the health path of release {name} {fault}"
+    if fault := wire.authority_fault(cluster.health_host):
+        return f"the health host of release {name} {fault}"
+    for what, seconds in (("interval", cluster.health_interval_s), ("timeout", cluster.health_timeout_s)):
+        if fault := wire.seconds_fault(seconds):
+            return f"the health {what} of release {name} {fault}"
+    if cluster.healthy_after < 1 or cluster.unhealthy_after < 1:
+        return f"the health check of release {name} must ask for at least one answer"
+    return next(filter(None, (_endpoint_fault(name, e.address, e.port) for e in cluster.endpoints)), None)
+
+
+def _endpoint_fault(release_id: str, address: str, port: int) -> str | None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return f"{wire.shown(address)} of release {release_id} is not an IP address; endpoints need one"
+    if not 0 < port <= wire.MAX_PORT:
+        return f"port {port} of release {release_id} is not between 1 and {wire.MAX_PORT}"
+    return None
+
+
+def _route_fault(route: HostRoute, known: Container[str], clusters: Refused) -> str | None:
+    if fault := wire.host_fault(route.host) or wire.environment_fault(route.environment_id):
+        return fault
+    if fault := _twice(f"target of {route.host}", [t.release_id for t in route.targets]):
+        return fault
+    if fault := _preview_fault(route.host, route.previews):
+        return fault
+    unknown = next((release_id for release_id in route.named if release_id not in known), None)
+    if unknown is not None:
+        return clusters.get(unknown) or (
+            f"{route.host} is routed to release {wire.shown(unknown)}, which has no cluster in the table"
+        )
+    return _sticky_fault(route) or _limits_fault(route) or _weights_fault(route)
+
+
+def _sticky_fault(route: HostRoute) -> str | None:
+    if route.sticky is None:
+        return None
+    fault = wire.cookie_fault(route.sticky.name) or wire.seconds_fault(route.sticky.ttl_s)
+    return f"the sticky cookie of {route.host}: {fault}" if fault else None
+
+
+def _limits_fault(route: HostRoute) -> str | None:
+    for what, seconds in (("timeout", route.timeout_s), ("idle_timeout", route.idle_timeout_s)):
+        if seconds is not None and (fault := wire.seconds_fault(seconds)):
+            return f"the {what} of {route.host} {fault}"
+    return None
+
+
+def _weights_fault(route: HostRoute) -> str | None:
     weights = [t.weight for t in route.targets]
     if min(weights, default=0) < 0 or sum(weights) not in (0, FULL):
-        raise _rejected(f"the weights of {route.host} must add up to {FULL} (or all be 0), they are {weights}")
+        return f"the weights of {route.host} must add up to {FULL} (or all be 0), they are {weights}"
+    return None
 
 
-def _check_previews(host: str, previews: Sequence[Preview]) -> None:
+def _preview_fault(host: str, previews: Sequence[Preview]) -> str | None:
     """A token is a secret: no message shows one."""
-    _unique(f"preview of {host}", Counter(p.release_id for p in previews))
-    faulty = [p.release_id for p in previews if not TOKEN.fullmatch(p.token)]
+    if fault := _twice(f"preview of {host}", [p.release_id for p in previews]):
+        return fault
+    faulty = [p.release_id for p in previews if not wire.is_token(p.token)]
     if faulty:
-        raise _rejected(f"the preview token of release {faulty[0]} must be 8 to 64 letters, digits, - and _")
+        return f"the preview token of release {wire.shown(faulty[0])} must be 8 to 64 letters, digits, - and _"
     if len({p.token for p in previews}) < len(previews):
-        raise _rejected(f"two previews of {host} have the same token")
+        return f"two previews of {host} have the same token"
+    return None
 
 
-def _unique(noun: str, counts: Counter[str]) -> None:
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise _rejected(f"{noun} {twice[0][:80]} is in the routing table twice")
+def _taken(route: HostRoute, names: Collection[str]) -> str | None:
+    if route.host in names or route.environment_id in names:
+        return f"{route.host} is in the routing table twice"
+    return None
 
 
-def _rejected(message: str) -> TerminalError:
-    return TerminalError(message, code=ErrorCode.ROUTE_REJECTED)
+def _twice(noun: str, names: Sequence[str]) -> str | None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return f"{noun} {wire.shown(twice[0])} is in the routing table twice" if twice else None

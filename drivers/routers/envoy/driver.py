@@ -5,29 +5,33 @@
 
 Clusters that Envoy has already are not written again, so a change of routes alone is one file and three questions.
 
-Every arrow may be where a process dies: the next `apply` finds `State.pending` and goes on from there.
+Every arrow may be where a process dies: the next `apply` finds `State.pending` and goes on from there. The files are
+derived: whatever is missing of them, or is another table than the record's, is written again.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from domain.errors import DeliveryError, DependencyError
+from domain.routing import Rejection
 from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
-from drivers.routers.envoy.admin import Admin, ReleaseStats, Versions
-from drivers.routers.envoy.checks import check_table
+from drivers.routers.envoy.admin import Admin, HostSeen, ReleaseStats, Versions
+from drivers.routers.envoy.admission import Admission, same_rows, without_refused
+from drivers.routers.envoy.checks import sift
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.departure import QUIET_S, Departure
-from drivers.routers.envoy.files import ConfigFolder, age_s
+from drivers.routers.envoy.files import ConfigFolder, age_s, read_head
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.readiness import Look, hold_back
-from drivers.routers.envoy.render import cluster_name, generation_of
+from drivers.routers.envoy.refusals import RefusedError
+from drivers.routers.envoy.render import cluster_name, generation_of, release_of, version_in
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
@@ -52,14 +56,37 @@ class EnvoyRouter:
         self._lock = WriterLock(self._folder)
         self._departure = Departure(self._folder, self._admin, self._publisher, self._lock)
 
-    async def apply(self, table: RoutingTable, *, timeout_s: float = 15, readiness: Readiness | None = None) -> None:
-        check_table(table)
+    async def apply(
+        self,
+        table: RoutingTable,
+        *,
+        timeout_s: float = 15,
+        readiness: Readiness | None = None,
+        over: str | None = None,
+    ) -> Sequence[Rejection]:
         deadline = Deadline(timeout_s)
         try:
             async with self._lock.held(deadline):
-                await self._apply(table, deadline, readiness)
+                return await self._apply(
+                    table, deadline, readiness, may_go_back=over is not None and over == self._mark()
+                )
         except OSError as error:
             raise DependencyError(f"cannot write the router's files in {self._folder.root}: {error}") from error
+
+    async def mark(self) -> str:
+        return self._mark()
+
+    def _mark(self) -> str:
+        """The version of the routes' file; empty without one."""
+        return version_in(read_head(self._folder.routes))
+
+    async def is_settled(self, generation: int) -> bool:
+        running, state = await self._admin.versions(), memory.load(self._folder)
+        return (
+            state.pending is None
+            and state.applied.generation == generation == generation_of(running.routes)
+            and self._publisher.is_live(running, memory.present(state))
+        )
 
     async def applied_generation(self) -> int | None:
         return generation_of((await self._admin.versions()).routes)
@@ -74,12 +101,15 @@ class EnvoyRouter:
         if _unreached(state, release_id) and (wait_s := QUIET_S - age_s(self._folder.state)) > 0:
             await asyncio.sleep(min(wait_s, QUIET_S))
         current = {cluster_name(c) for c in state.applied.clusters}
-        healthy: set[Endpoint] = set()
-        active: Counter[Endpoint] = Counter()
-        for name, hosts in (await self._admin.hosts(release_id=release_id)).items():
-            healthy |= {h.endpoint for h in hosts if h.healthy and name in current}
-            active.update({h.endpoint: h.active_requests for h in hosts})
-        return [EndpointHealth(e, e in healthy, active[e]) for e in sorted(active)]
+        return _health(current, await self._admin.hosts(release_id=release_id))
+
+    async def all_health(self) -> Mapping[str, Sequence[EndpointHealth]]:
+        state = memory.load(self._folder)
+        by_release: dict[str, dict[str, list[HostSeen]]] = {}
+        for name, hosts in (await self._admin.hosts()).items():
+            by_release.setdefault(release_of(name), {})[name] = hosts
+        current = {cluster_name(c) for c in state.applied.clusters}
+        return {release_id: _health(current, clusters) for release_id, clusters in by_release.items()}
 
     async def close(self) -> None:
         await self._departure.close()
@@ -97,69 +127,117 @@ class EnvoyRouter:
         since = memory.load(self._folder).since
         return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
 
-    async def _apply(self, table: RoutingTable, deadline: Deadline, readiness: Readiness | None) -> None:
+    async def _apply(
+        self, table: RoutingTable, deadline: Deadline, readiness: Readiness | None, *, may_go_back: bool
+    ) -> Sequence[Rejection]:
         found = memory.load(self._folder)
-        look = Look(self._admin, found, table, readiness)
+        wanted, rejected = _sifted(found, table)
+        look = Look(self._admin, found, wanted, readiness)
         # Raises with Envoy away, before anything is written.
         running, _ = await asyncio.gather(self._admin.versions(), look.refresh())
-        generation = generation_of(running.routes)
-        state = self._settled(found, generation)
+        state = self._settled(found, running)
         if state.departing:
             self._departure.later()
-        if table.generation < state.applied.generation:
-            return
-        if table.generation == state.applied.generation:
-            if generation == table.generation:
-                return
-            table = state.applied
-        if state is not found or table is state.applied:
-            look = Look(self._admin, state, table, readiness)
-        await self._carry_out(state, table, running, look, deadline)
-
-    def _settled(self, found: State, running: int | None) -> State:
-        """What was remembered; if a writer died after Envoy took its table, that is made good."""
-        state = memory.settled(found, running)
         if state is not found:
-            memory.save(self._folder, state)
+            wanted, rejected = _sifted(state, table)
+        if not may_go_back:
+            if table.generation < state.applied.generation:
+                return rejected
+            if table.generation == state.applied.generation:
+                wanted = state.applied
+        # After a death it may be a part of the table only that Envoy runs.
+        if self._is_done(state, wanted, running) and (
+            state is found or running.routes == self._publisher.version_of(wanted)
+        ):
+            return rejected
+        if state is not found or wanted is state.applied:
+            look = Look(self._admin, state, wanted, readiness)
+        return await self._carry_out(state, wanted, running, look, deadline, rejected)
+
+    def _is_done(self, state: State, wanted: RoutingTable, running: Versions) -> bool:
+        """Whether exactly this is applied, and Envoy runs it."""
+        return (
+            wanted.generation == state.applied.generation == generation_of(running.routes)
+            and same_rows(wanted, state.applied)
+            and self._publisher.is_live(running, memory.present(state))
+        )
+
+    def _settled(self, found: State, running: Versions) -> State:
+        """What was remembered; if a writer died after Envoy took its table, that is made good."""
+        if found.pending is None:
+            return found
+        running_generation = generation_of(running.routes)
+        took_pending = running.routes == self._publisher.version_of(found.pending) or (
+            # An engine of another version may have rendered it.
+            running_generation == found.pending.generation != found.applied.generation
+        )
+        state = memory.settled(found, took_pending=took_pending)
+        memory.save(self._folder, state)
         return state
 
-    async def _carry_out(
-        self, state: State, table: RoutingTable, running: Versions, look: Look, deadline: Deadline
-    ) -> None:
+    async def _carry_out(  # noqa: PLR0917 - one story, told once
+        self,
+        state: State,
+        table: RoutingTable,
+        running: Versions,
+        look: Look,
+        deadline: Deadline,
+        rejected: Sequence[Rejection],
+    ) -> Sequence[Rejection]:
         memory.save(self._folder, replace(state, pending=table))
         wanted = table
+        admission = Admission(self._publisher, state, running, deadline)
         try:
-            await self._bring_up(state, table, running, deadline)
+            table = await admission.bring_up(table)
+            if admission.rejected:
+                look = look.at(table)
             dead = await look.until_ready(deadline)
             if dead:
                 table = hold_back(state.applied, table, dead)
                 memory.save(self._folder, replace(state, pending=table))
-            await self._publisher.publish_routes(table, deadline, running.routes)
+            table = await admission.publish_routes(table)
         except BaseException as error:
             log.warning("router.apply.failed", generation=table.generation, error=str(error))
-            await self._restore(state)
+            await self._restore(replace(state, refused=admission.refused))
+            if isinstance(error, RefusedError):
+                raise DependencyError("the router takes no routes at all; its log says why") from error
             raise
+        state = replace(state, refused=admission.refused)
         memory.save(self._folder, memory.held_back(memory.confirmed(state, table), wanted, dead))
         self._departure.later()
+        rejected = (*rejected, *admission.rejected)
         if dead:
-            raise HeldBackError(sorted(dead))
-
-    async def _bring_up(self, state: State, table: RoutingTable, running: Versions, deadline: Deadline) -> None:
-        """Old and new clusters side by side."""
-        clusters = (*memory.present(state), *table.clusters)
-        await self._publisher.publish_clusters(table.generation, clusters, deadline, running.clusters)
+            raise HeldBackError(sorted(dead), rejected)
+        return rejected
 
     async def _restore(self, state: State) -> None:
         """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""
         good = state.applied
         try:
             await self._publisher.publish_routes(good, Deadline(RESTORE_S))
-        except DeliveryError as error:
+        except (DeliveryError, RefusedError) as error:
             log.warning("router.restore.unconfirmed", generation=good.generation, error=str(error))
             self._publisher.write_routes(good)
         state = replace(state, pending=None)
         self._publisher.write_clusters(good.generation, memory.present(state))
         memory.save(self._folder, state)
+
+
+def _sifted(state: State, table: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
+    """Without the rows that make no sense, and those that Envoy refused before."""
+    sound, rejected = sift(state.applied, table)
+    taken, refused = without_refused(state, sound)
+    return taken, (*rejected, *refused)
+
+
+def _health(current: set[str], clusters: Mapping[str, Sequence[HostSeen]]) -> list[EndpointHealth]:
+    """Of one release, from all clusters it has in Envoy; `current`: names of those that are no leaving ones."""
+    healthy: set[Endpoint] = set()
+    active: Counter[Endpoint] = Counter()
+    for name, hosts in clusters.items():
+        healthy |= {h.endpoint for h in hosts if h.healthy and name in current}
+        active.update({h.endpoint: h.active_requests for h in hosts})
+    return [EndpointHealth(e, e in healthy, active[e]) for e in sorted(active)]
 
 
 def _unreached(state: State, release_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Why Envoy refused a file. The admin interface only counts refusals; the words come from Envoy's own validation."""
+"""Why Envoy refused a row. The admin interface only counts refusals; the words come from Envoy's own validation."""
 
 import asyncio
 import json
@@ -13,12 +13,11 @@ MAX_WORDS = 1000
 UNKNOWN = "Envoy's log says why"
 
 
-async def explain(file: Path) -> str:
-    """Envoy's words on the clusters or routes in `file`, bounded; a hint where to look when it cannot be asked."""
+async def explain(text: str) -> str:
+    """Envoy's words on the clusters or routes in the text of a file, bounded; a hint when it cannot be asked."""
     binary = _binary()
     if binary is None:
         return UNKNOWN
-    text = await asyncio.to_thread(file.read_text, encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="envoy-explain-") as folder:
         bootstrap = Path(folder) / "bootstrap.json"
         bootstrap.write_text(json.dumps(_bootstrap(json.loads(text)["resources"])))

@@ -24,7 +24,7 @@ ANYTHING = {"prefix": "/"}
 
 def virtual_host(route: HostRoute, names: Mapping[str, str]) -> dict[str, Any]:
     """The host's resource. `names`: of the releases' clusters."""
-    limits = {"timeout": f"{route.timeout_s or 0:g}s", "idle_timeout": f"{route.idle_timeout_s:g}s"}
+    limits = {"timeout": f"{route.timeout_s or 0:.3f}s", "idle_timeout": f"{route.idle_timeout_s:.3f}s"}
     common = {**limits, "retry_policy": _retries(RETRY_ON)}
     routes = [*(_preview(p, names, common) for p in route.previews), *_by_weight(route, names, common)]
     safe = [_for_safe_methods(each) for each in routes]

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from domain.errors import DependencyError, ErrorCode, TerminalError
+from domain.errors import DependencyError
 from drivers.routers.base import ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import CDS, RDS, Admin, Versions
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.explain import explain
 from drivers.routers.envoy.files import ConfigFolder, read_head, write_atomically
+from drivers.routers.envoy.refusals import RefusedError
 from drivers.routers.envoy.render import Rendered, render_clusters, render_routes, same_content, version_in
 
 SILENCE_S = 0.1
@@ -35,6 +35,10 @@ class Publisher:
         """Write, and return once Envoy has taken the clusters; new ones may still be warming up.
 
         Nothing is done when exactly these are in the file already, and in Envoy, which runs the version `running`.
+
+        Raises:
+            RefusedError: Envoy does not take them.
+            DependencyError: it does not say so in time.
         """
         rendered = render_clusters(generation, clusters)
         if self._is_live(self._folder.clusters, running) and same_content(running, rendered.version):
@@ -56,6 +60,17 @@ class Publisher:
         write_atomically(self._folder.routes, rendered.text, sync=False)
         await self._taken(RDS, "routes", self._folder.routes, rendered, deadline)
 
+    def version_of(self, table: RoutingTable) -> str:
+        """The version of the table's routes."""
+        return render_routes(table).version
+
+    def is_live(self, running: Versions, clusters: Iterable[ReleaseCluster]) -> bool:
+        """Whether Envoy runs these clusters and some routes, and the files say the same, for a restart."""
+        files = ((self._folder.clusters, running.clusters), (self._folder.routes, running.routes))
+        return all(self._is_live(file, version) for file, version in files) and same_content(
+            running.clusters, render_clusters(0, clusters).version
+        )
+
     @staticmethod
     def _is_live(file: Path, running: str) -> bool:
         return running != "" and running == version_in(read_head(file))
@@ -67,8 +82,7 @@ class Publisher:
         if await Deadline(min(SILENCE_S, deadline.left_s)).until(runs):
             return
         if await self._refused_again(stat, file, rendered, deadline):
-            words = await explain(file)
-            raise TerminalError(f"the router refused the new {noun}: {words}", code=ErrorCode.ROUTE_REJECTED)
+            raise RefusedError(noun)
         if not await deadline.until(runs):
             raise DependencyError(f"the router did not take the new {noun} (version {rendered.version}) in time")
 

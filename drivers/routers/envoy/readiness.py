@@ -41,11 +41,18 @@ class Look:
 
     def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: Readiness | None = None) -> None:
         self._admin = admin
+        self._old = old
         self._wanted = {cluster_name(c): c for c in must_be_healthy(old.applied, new)}
         self._known = frozenset(map(cluster_name, old.applied.clusters))
         self._held = frozenset(old.held)
         self._readiness = readiness
         self._usable: set[tuple[str, Endpoint]] = set()
+
+    def at(self, table: RoutingTable) -> "Look":
+        """The same for another table, with what was seen so far."""
+        look = Look(self._admin, self._old, table, self._readiness)
+        look._usable = self._usable
+        return look
 
     async def refresh(self) -> None:
         """Ask, when there is something to ask for."""
@@ -103,15 +110,26 @@ def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> Ro
     Its generation stays below the new table's, so that this can be applied again.
     """
     hosts = {route.host for route in new.routes if route.reached.intersection(dead)}
-    kept = tuple(route for route in old.routes if route.host in hosts)
     # Reached in both and able to take it: then where it is now counts, whatever holds the others back.
     able = {release_id for route in new.routes if route.host in hosts for release_id in route.reached}.difference(dead)
-    needed = {release_id for route in kept for release_id in route.named} - able
+    return keep_hosts(old, new, hosts, able, generation=new.generation - 1)
+
+
+def keep_hosts(
+    old: RoutingTable, new: RoutingTable, hosts: Collection[str], able: Collection[str], *, generation: int
+) -> RoutingTable:
+    """The new table with the routes of these hosts as they are in the old one.
+
+    Where the new one has no cluster for them, or not one of those that are `able` to take traffic, the old one's is
+    taken.
+    """
+    kept = tuple(route for route in old.routes if route.host in hosts)
+    needed = {release_id for route in kept for release_id in route.named}.difference(able)
     clusters = {c.release_id: c for c in new.clusters} | {
         c.release_id: c for c in old.clusters if c.release_id in needed
     }
     routes = (*(route for route in new.routes if route.host not in hosts), *kept)
-    return RoutingTable(new.generation - 1, tuple(clusters.values()), routes)
+    return RoutingTable(generation, tuple(clusters.values()), routes)
 
 
 def _weights(table: RoutingTable) -> dict[tuple[str, str], int]:

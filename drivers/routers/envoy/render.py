@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from drivers.routers.base import DEFAULT_HEALTH_HOST, ReleaseCluster, RoutingTable
+from drivers.routers.base import DEFAULT_HEALTH_HOST, HostRoute, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
 from drivers.routers.envoy.hosts import virtual_host
@@ -72,6 +72,21 @@ def render_routes(table: RoutingTable) -> Rendered:
         "virtual_hosts": [virtual_host(route, names) for route in live],
     }
     return _response(table.generation, [to_json(resource)])
+
+
+def cluster_print(cluster: ReleaseCluster) -> str:
+    """Stands for exactly what Envoy is given for this cluster."""
+    return _print(_cluster_text(cluster))
+
+
+def route_print(table: RoutingTable, route: HostRoute) -> str:
+    """The same for a route of the table."""
+    names = {c.release_id: cluster_name(c) for c in table.clusters if c.release_id in route.named}
+    return _print(to_json(virtual_host(route, names)))
+
+
+def _print(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def empty_clusters() -> str:

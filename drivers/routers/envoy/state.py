@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from drivers.routers.base import ReleaseCluster, RoutingTable
-from drivers.routers.envoy.files import ConfigFolder, read_text, write_atomically
+from drivers.routers.envoy.files import ConfigFolder, read_text, stamp, write_atomically
 from drivers.routers.envoy.render import cluster_name
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ class State:
         since: per release, the generation since which it is known without a break: its counters' age.
         held: releases that could not take the traffic they should have had; nobody waits for them again.
         awaited: names of those leaving clusters that are to come once they are healthy: they are not taken down.
+        refused: why Envoy refused rows, by their fingerprints: they are not put before it again.
     """
 
     applied: RoutingTable = NOTHING
@@ -33,6 +35,7 @@ class State:
     since: Mapping[str, int] = field(default_factory=dict)
     held: tuple[str, ...] = ()
     awaited: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def departing(self) -> tuple[ReleaseCluster, ...]:
@@ -43,8 +46,23 @@ class State:
 _ADAPTER = TypeAdapter(State)
 
 
+# The last text of each folder as it was read: it holds all tenants' routes, and is asked for many times a second.
+_known: dict[Path, tuple[tuple[int, int, int], State]] = {}
+
+
 def load(folder: ConfigFolder) -> State:
-    """The remembered state; a fresh one when there is none or it cannot be read."""
+    """The remembered state; a fresh one when there is none or it cannot be read. Read anew only when it has changed."""
+    mark = stamp(folder.state)  # before the text: should it change in between, it is read once more than needed
+    known = _known.get(folder.state)
+    if mark is not None and known is not None and known[0] == mark:
+        return known[1]
+    state = _read(folder)
+    if mark is not None:
+        _known[folder.state] = (mark, state)
+    return state
+
+
+def _read(folder: ConfigFolder) -> State:
     text = read_text(folder.state)
     if text is None:
         return State()
@@ -60,16 +78,14 @@ def save(folder: ConfigFolder, state: State) -> None:
     write_atomically(folder.state, _ADAPTER.dump_json(state).decode(), sync=False)
 
 
-def settled(state: State, running: int | None) -> State:
-    """After a writer's death: did Envoy, which runs this generation, still take the table it was writing?
+def settled(state: State, *, took_pending: bool) -> State:
+    """After a writer's death: did Envoy still take the table it was writing?
 
     If not (yet), that table's clusters count as leaving: routes to them may be live for a moment.
     """
     if state.pending is None:
         return state
-    if running == state.pending.generation > state.applied.generation:
-        return confirmed(state, state.pending)
-    return confirmed(state, state.applied)
+    return confirmed(state, state.pending if took_pending else state.applied)
 
 
 def confirmed(state: State, table: RoutingTable) -> State:
@@ -78,7 +94,7 @@ def confirmed(state: State, table: RoutingTable) -> State:
     leaving = tuple(c for c in present(state) if cluster_name(c) not in wanted)
     known = {c.release_id for c in (*table.clusters, *leaving)}
     since = {r: state.since.get(r, table.generation) for r in sorted(known)}
-    return State(applied=table, leaving=leaving, since=since)
+    return State(applied=table, leaving=leaving, since=since, refused=state.refused)
 
 
 def held_back(state: State, wanted: RoutingTable, dead: Collection[str]) -> State:

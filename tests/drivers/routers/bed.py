@@ -66,6 +66,11 @@ class Bed:
     process: asyncio.subprocess.Process | None = None
 
     def __post_init__(self) -> None:
+        self.prepare()
+        self.router = self.new_router()
+
+    def prepare(self) -> None:
+        """What happens before every start."""
         prepare(
             self.config,
             admin_socket=self.socket,
@@ -74,7 +79,11 @@ class Bed:
             access_log=self.access_log,
             trusted_proxies=f"{PROXY}/32",
         )
-        self.router = self.new_router()
+
+    def lose(self, name: str) -> None:
+        """A file of the router's folder, or `everything` in it."""
+        for path in list(self.config.iterdir()) if name == "everything" else [self.config / name]:
+            path.unlink()
 
     @property
     def config(self) -> Path:
@@ -128,9 +137,15 @@ class Bed:
     def table(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:
         return RoutingTable(next(self.generations), tuple(clusters), routes)
 
+    def far_on(self, steps: int) -> int:
+        """A generation so many after the last one; the next table gets a later one."""
+        generation: int = next(self.generations) + steps
+        self.generations = itertools.count(generation + 1)
+        return generation
+
     async def apply(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:
         table = self.table(clusters, *routes)
-        await self.router.apply(table)
+        assert await self.router.apply(table) == ()
         return table
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> bool:

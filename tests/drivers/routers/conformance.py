@@ -1,16 +1,18 @@
 """What every router driver must do. A driver's test module subclasses this and gives a fixture `bed`."""
 
 import asyncio
+import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.routers.base import HeldBackError, Readiness
+from domain.errors import DependencyError
+from domain.routing import Rejection
+from drivers.routers.base import HeldBackError, HostRoute, Readiness, RoutingTable
 from drivers.routers.envoy.deadline import Deadline
 from tests.drivers.routers.audience import AudienceConformance
-from tests.drivers.routers.bed import HOST, Bed, cluster, route
+from tests.drivers.routers.bed import HOST, Bed, cluster, previewed, route, sticky
 from tests.drivers.routers.ingress import IngressConformance
 from tests.support.loadgen import LoadPlan, run_load
 
@@ -145,18 +147,157 @@ class RouterConformance(AudienceConformance, IngressConformance):
         assert (await bed.get()).json()["name"] == "blue"
         assert await bed.router.applied_generation() == new.generation
 
-    async def test_a_table_that_makes_no_sense_is_rejected_before_anything_moves(self, bed: Bed) -> None:
+    @pytest.mark.parametrize(
+        ("faulty", "words"),
+        [
+            (route(good=90), "add up to 100"),
+            (route(unknown=100), "no cluster"),
+            (route("*.localhost", good=100), "wildcards"),
+            (route("Dev.localhost", good=100), "lower case"),
+            (route("x y.localhost", good=100), "host name"),
+            (route(poison=100), "health path"),
+            (route(nbsp=100), "health path"),
+            (route(hosted=100), "health host"),
+            (replace(route(good=100), timeout_s=-1), "timeout"),
+            (replace(route(good=100), timeout_s=1e-9), "timeout"),
+            (replace(route(good=100), idle_timeout_s=float("nan")), "idle_timeout"),
+            (route(good=100, poison=0), "health path"),
+            (previewed(route(good=100), "poison"), "health path"),
+            (sticky(route(good=100), "a;b"), "cookie"),
+            (replace(route(good=100), environment_id="a\nb"), "environment id"),
+            (replace(route(good=100), environment_id="env-b.localhost"), "twice"),
+        ],
+    )
+    async def test_a_row_that_makes_no_sense_is_left_out_and_all_others_are_applied(
+        self, bed: Bed, faulty: HostRoute, words: str
+    ) -> None:
+        """Its own host keeps what it has, and nobody else's name is told."""
+        before, good, other = [await bed.upstream(name) for name in ("before", "good", "neighbour")]
+        await bed.apply([cluster("before", before)], route(before=100))
+        poison = [cluster("poison", good, health_path="/health check"), cluster("nbsp", good, health_path="/a\u00a0b")]
+        poison.append(replace(cluster("hosted", good), health_host="a b"))
+        mine = [cluster("before", before), cluster("good", good), *poison]
+        table = bed.table([*mine, cluster("neighbour", other)], faulty, route("b.localhost", neighbour=100))
+        rejected = await bed.router.apply(table)
+        of_host = next(one for one in rejected if one.host is not None)
+        assert re.search(words, of_host.message), of_host
+        assert (of_host.host, of_host.release_ids) == (faulty.host, set(faulty.named))
+        assert not [one for one in rejected if "b.localhost" in one.message or "neighbour" in one.message]
+        assert await bed.router.applied_generation() == table.generation
+        assert (await bed.get(host="b.localhost")).json()["name"] == "neighbour"
+        if faulty.host == HOST:
+            assert (await bed.get()).json()["name"] == "before"
+        assert await bed.router.apply(table) == rejected
+        green = await bed.upstream("green")
+        rest = bed.table([*mine, cluster("green", green)], faulty, route("b.localhost", green=100))
+        await bed.router.apply(rest)
+        assert (await bed.get(host="b.localhost")).json()["name"] == "green"
+        await bed.apply([*mine[:2], cluster("green", green)], route("b.localhost", green=100))
+
+    @pytest.mark.parametrize("seconds", [0.001, 0.0015, 86400.0, 12345.678])
+    async def test_what_the_spec_allows_the_router_takes(self, bed: Bed, seconds: float) -> None:
         blue = await bed.upstream("blue")
-        good = await bed.apply([cluster("blue", blue)], route(blue=100))
-        for faulty, words in (
-            (route(blue=90), "add up to 100"),
-            (route(green=100), "no cluster"),
-            (route("*.localhost", blue=100), "wildcards"),
-        ):
-            with pytest.raises(TerminalError, match=words) as caught:
-                await bed.router.apply(bed.table([cluster("blue", blue)], faulty))
-            assert caught.value.code is ErrorCode.ROUTE_REJECTED
-        assert await bed.router.applied_generation() == good.generation
+        patient = replace(route(blue=100), timeout_s=seconds, idle_timeout_s=max(seconds, 1))
+        await bed.apply([cluster("blue", blue)], sticky(patient))
+        assert (await bed.get()).status_code in (200, 504)
+
+    async def test_a_release_nobody_is_routed_to_may_be_left_out(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        table = bed.table([cluster("blue", blue), cluster("poison", blue, health_path="/a b")], route(blue=100))
+        (rejection,) = await bed.router.apply(table)
+        assert (rejection.release_ids, rejection.host) == ({"poison"}, None)
+        assert (await bed.get()).json()["name"] == "blue"
+
+    async def test_of_two_rows_with_one_host_the_older_environments_stays(self, bed: Bed) -> None:
+        mine, theirs = await bed.upstream("mine"), await bed.upstream("theirs")
+        clusters = [cluster("mine", mine), cluster("theirs", theirs)]
+        rows = [replace(route(theirs=100), environment_id="b"), replace(route(mine=100), environment_id="a")]
+        (rejection,) = await bed.router.apply(bed.table(clusters, *rows))
+        assert rejection.release_ids == {"theirs"}
+        assert "mine" not in rejection.message
+        assert (await bed.get()).json()["name"] == "mine"
+
+    async def test_what_the_caller_could_not_read_stays_as_it_is(self, bed: Bed) -> None:
+        blue, other = await bed.upstream("blue"), await bed.upstream("other")
+        both = [cluster("blue", blue), cluster("other", other)]
+        await bed.apply(both, route(blue=100), route("b.localhost", other=100))
+        unreadable = Rejection("it cannot be read", frozenset({"blue"}), HOST)
+        table = replace(bed.table([cluster("other", other)], route("c.localhost", other=100)), unreadable=(unreadable,))
+        assert await bed.router.apply(table) == (unreadable,)
+        assert (await bed.get()).json()["name"] == "blue"
+        assert (await bed.get(host="b.localhost")).status_code == 404
+        assert (await bed.get(host="c.localhost")).json()["name"] == "other"
+
+    @pytest.mark.parametrize("running", [True, False])
+    @pytest.mark.parametrize("missing", ["cds.json", "rds.json", "state.json", "everything"])
+    async def test_missing_files_are_rebuilt_from_the_same_record(
+        self, *, bed: Bed, missing: str, running: bool
+    ) -> None:
+        blue = await bed.upstream("blue")
+        table = await bed.apply([cluster("blue", blue)], route(blue=100))
+        await bed.quiet()
+        assert await bed.router.is_settled(table.generation)
+        if not running:
+            await bed.kill()
+        bed.lose(missing)
+        if not running:
+            bed.prepare()
+            await bed.start()
+        assert not await bed.router.is_settled(table.generation)
+        await bed.router.apply(table, over=await bed.router.mark())
+        assert await bed.router.is_settled(table.generation)
+        assert (await bed.get()).json()["name"] == "blue"
+        await bed.quiet()
+        await bed.kill()
+        bed.prepare()
+        await bed.start()
+        assert (await bed.get()).json()["name"] == "blue"
+
+    @pytest.mark.parametrize("fewer", [1, 2, 50])
+    async def test_a_restored_record_with_a_lower_generation_is_applied(self, bed: Bed, fewer: int) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        both = (cluster("blue", blue), cluster("green", green))
+        newest = bed.far_on(100)
+        await bed.router.apply(RoutingTable(newest, both, (route(green=100), route("gone.localhost", green=100))))
+        lower = newest - fewer
+        restored = RoutingTable(lower, both, (route(blue=100),))
+        assert not await bed.router.is_settled(lower)
+        await bed.router.apply(restored, over=await bed.router.mark())
+        assert (await bed.get()).json()["name"] == "blue"
+        assert (await bed.get(host="gone.localhost")).status_code == 404
+        assert await bed.router.is_settled(lower)
+        await bed.router.apply(RoutingTable(lower + 1, both, (route(green=100),)))
+        assert (await bed.get()).json()["name"] == "green"
+
+    async def test_a_restored_record_with_the_same_generation_and_other_rows_is_applied(self, bed: Bed) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        both = (cluster("blue", blue), cluster("green", green))
+        generation = bed.far_on(1)
+        await bed.router.apply(RoutingTable(generation, both, (route(green=100),)))
+        await bed.router.apply(RoutingTable(generation, both, (route(blue=100),)), over=await bed.router.mark())
+        assert (await bed.get()).json()["name"] == "blue"
+
+    async def test_a_writer_that_was_overtaken_changes_nothing(self, bed: Bed) -> None:
+        """It read its table, lost its lock, and somebody else applied a newer one before it went on."""
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        both = [cluster("blue", blue), cluster("green", green)]
+        await bed.apply(both, route(blue=100))
+        mark, stale = await bed.router.mark(), bed.table(both, route(blue=100))
+        await bed.apply(both, route(green=100))
+        await bed.new_router().apply(stale, over=mark)
+        assert (await bed.get()).json()["name"] == "green"
+
+    async def test_the_health_of_all_is_what_the_health_of_each_is(self, bed: Bed) -> None:
+        blue, green = await bed.upstream("blue"), await bed.upstream("green")
+        both = [cluster("blue", blue), cluster("green", green)]
+        await bed.apply(both, route(blue=100, green=0))
+
+        async def same() -> bool:
+            seen = await bed.router.all_health()
+            each = {name: await bed.router.endpoint_health(name) for name in ("blue", "green")}
+            return seen == each and all(h.healthy for hosts in each.values() for h in hosts)
+
+        assert await Deadline(10).until(same)
 
     async def test_two_writers_at_once_end_with_the_newest(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")

@@ -1,0 +1,139 @@
+"""The two files of a table put before Envoy; rows that it refuses are found, left out and remembered."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from domain.routing import Rejection
+from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
+from drivers.routers.envoy import state as memory
+from drivers.routers.envoy.admin import Versions
+from drivers.routers.envoy.checks import leave_out
+from drivers.routers.envoy.deadline import Deadline
+from drivers.routers.envoy.explain import UNKNOWN, explain
+from drivers.routers.envoy.publish import Publisher
+from drivers.routers.envoy.refusals import RefusedError, admit
+from drivers.routers.envoy.render import (
+    cluster_name,
+    cluster_print,
+    generation_of,
+    render_clusters,
+    render_routes,
+    route_print,
+)
+from drivers.routers.envoy.state import NOTHING, State
+
+MOST_EXPLAINED = 3
+"""In one application; every explanation starts an Envoy."""
+
+log = structlog.get_logger(__name__)
+
+
+class Admission:
+    """One application of a table.
+
+    `rejected`: what Envoy refused of it. `refused`: why, by fingerprint, to be remembered.
+    """
+
+    def __init__(self, publisher: Publisher, state: State, running: Versions, deadline: Deadline) -> None:
+        self._publisher = publisher
+        self._state = state
+        self._running = running
+        self._deadline = deadline
+        self._explained = 0
+        self.rejected: tuple[Rejection, ...] = ()
+        self.refused: Mapping[str, str] = state.refused
+
+    async def bring_up(self, table: RoutingTable) -> RoutingTable:
+        """Old and new clusters side by side; the table that is left to be routed."""
+        # An Envoy that runs none of ours may have become another one, which refuses what the last one took.
+        runs = bool(generation_of(self._running.clusters))
+        asked = (*memory.present(self._state), *table.clusters)
+        try:
+            refused = await self._admit_clusters(table.generation, self._state.applied.clusters if runs else (), asked)
+        except RefusedError:
+            refused = await self._admit_clusters(table.generation, (), asked)
+        words = {cluster_name(c): await self._why(c.release_id, render_clusters(0, [c]).text) for c in refused}
+        self._remember({cluster_print(c): words[cluster_name(c)] for c in refused})
+        faulty = {c.release_id: words[n] for c in table.clusters if (n := cluster_name(c)) in words}
+        return self._without(table, faulty, {})
+
+    async def _admit_clusters(
+        self, generation: int, good: Sequence[ReleaseCluster], asked: Sequence[ReleaseCluster]
+    ) -> list[ReleaseCluster]:
+        """Those of the asked ones that Envoy refuses beside the good ones, which it has."""
+        known = set(map(cluster_name, good))
+        new = {cluster_name(c): c for c in asked if cluster_name(c) not in known}
+
+        async def put(clusters: Sequence[ReleaseCluster]) -> None:
+            everything = (*good, *clusters)
+            await self._publisher.publish_clusters(generation, everything, self._deadline, self._running.clusters)
+
+        return await admit(list(new.values()), put)
+
+    async def publish_routes(self, table: RoutingTable) -> RoutingTable:
+        """The routes, confirmed; the table that is live then."""
+        try:
+            refused = await self._admit_routes(self._old, table)
+        except RefusedError:
+            refused = await self._admit_routes(NOTHING, table)
+        words = {r.host: await self._why(r.host, render_routes(_alone(table, r)).text) for r in refused}
+        self._remember({route_print(table, r): words[r.host] for r in refused})
+        return self._without(table, {}, words)
+
+    async def _admit_routes(self, old: RoutingTable, table: RoutingTable) -> list[HostRoute]:
+        """Those that Envoy refuses; meanwhile a host without a decision has its old route."""
+        standing = set(old.routes)
+        changed = [route for route in table.routes if route not in standing]
+
+        async def put(routes: Sequence[HostRoute]) -> None:
+            chosen = {route.host for route in routes}
+            undecided = {route.host: "" for route in changed if route.host not in chosen}
+            part, _ = leave_out(old, table, clusters={}, hosts=undecided)
+            await self._publisher.publish_routes(part, self._deadline, self._running.routes)
+
+        return await admit(changed, put)
+
+    @property
+    def _old(self) -> RoutingTable:
+        """What Envoy serves now, and so takes again."""
+        return self._state.applied if generation_of(self._running.routes) else NOTHING
+
+    def _without(self, table: RoutingTable, clusters: Mapping[str, str], hosts: Mapping[str, str]) -> RoutingTable:
+        if not clusters and not hosts:
+            return table
+        left, rejected = leave_out(self._old, table, clusters=clusters, hosts=hosts)
+        self.rejected += rejected
+        return left
+
+    def _remember(self, refused: Mapping[str, str]) -> None:
+        self.refused = {**self.refused, **refused}
+
+    async def _why(self, name: str, text: str) -> str:
+        self._explained += 1
+        words = await explain(text) if self._explained <= MOST_EXPLAINED else UNKNOWN
+        log.warning("router.row.refused", row=name, reason=words)
+        return f"the router refused what is asked for {name}: {words}"
+
+
+def without_refused(state: State, table: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
+    """The table without what Envoy has refused before, which is not put before it again."""
+    if not state.refused:
+        return table, ()
+    found = {c.release_id: state.refused.get(cluster_print(c)) for c in table.clusters}
+    clusters = {release_id: words for release_id, words in found.items() if words is not None}
+    seen = {r.host: state.refused.get(route_print(table, r)) for r in table.routes}
+    hosts = {host: words for host, words in seen.items() if words is not None}
+    return leave_out(state.applied, table, clusters=clusters, hosts=hosts)
+
+
+def same_rows(one: RoutingTable, other: RoutingTable) -> bool:
+    """Whether two tables, whatever their generations, ask for the same."""
+    return set(one.routes) == set(other.routes) and (
+        {cluster_name(c) for c in one.clusters} == {cluster_name(c) for c in other.clusters}
+    )
+
+
+def _alone(table: RoutingTable, route: HostRoute) -> RoutingTable:
+    clusters = tuple(c for c in table.clusters if c.release_id in route.named)
+    return RoutingTable(0, clusters, (route,))

@@ -65,7 +65,10 @@ class Envoy:
             *("--access-log", str(self.access_log)),
             *("--trusted-proxies", self.trusted_proxies, "--trusted-hops", str(self.trusted_hops)),
         ]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_RENDER_LIMIT_S)
+        try:
+            done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_RENDER_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise DependencyError("writing Envoy's configuration takes too long") from error
         if done.returncode != 0:
             raise DependencyError(f"Envoy's configuration cannot be written: {done.stderr[-1500:].strip()}")
 

@@ -20,7 +20,7 @@ def envoy(tmp_path: Path, short_dir: Path):
         binary=tmp_path / "envoy",
         python=sys.executable,
         config_dir=tmp_path / "envoy config",
-        admin_socket=short_dir / "files-admin.sock",
+        admin_socket=short_dir / "files" / "s" / "admin.sock",
         host="127.0.0.1",
         port=1,
         log=tmp_path / "envoy.log",

@@ -1,7 +1,7 @@
 """How long services need to serve again after `make up`: `python -m tests.bench.returning FOLDER --services 40`.
 
-The folder keeps the stack between runs, so that two versions of the code can be compared on the same services. It prints
-when the stack said ready, when how many of the hosts answered, and what processor time all of it took.
+The folder keeps the stack between runs, so that two versions of the code are compared on the same services. Prints when
+the stack said ready, when how many of the hosts answered, and what processor time all of it took.
 """
 
 import argparse

@@ -15,6 +15,7 @@ from api.ports import OperationsPort
 from domain.errors import DeliveryError
 from runtime.limiting.limiter import Limiter
 from runtime.logging import get_logger
+from runtime.returning import NAME, Returning
 from runtime.settings import Settings
 from storage import migrations
 
@@ -65,8 +66,13 @@ class Health:
             return self._seen
 
     def degraded(self) -> Sequence[str]:
-        """What serves with less than it should know: `access` with revocations of a while ago."""
-        return ["access"] if self._access_is_stale() else []
+        """What serves with less than it should: `access` knows revocations of a while ago; `deployments` come back.
+
+        The latter is told by a worker that shares our data folder, as in the embedded stack.
+        """
+        told = Returning.load(self._settings.data_dir / "run" / NAME)
+        stale = ["access"] if self._access_is_stale() else []
+        return [*stale, "deployments"] if told and told.is_under_way else stale
 
     async def schema(self) -> str | None:
         """Why the database cannot be used yet; None: it can."""

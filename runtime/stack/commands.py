@@ -12,6 +12,7 @@ from pathlib import Path
 
 from domain.errors import DeliveryError, DependencyError
 from runtime.logging import get_logger, setup_logging
+from runtime.returning import Returning
 from runtime.settings import Settings
 from runtime.stack import leftovers, ports
 from runtime.stack.addresses import addresses
@@ -114,9 +115,14 @@ def admin_password(settings: Settings) -> int:
 
 
 def status(settings: Settings) -> int:
-    """Print each running part's pid as JSON; 3 when none runs (as `systemctl status` does)."""
-    running = leftovers.running(Layout.make(settings))
-    say(json.dumps(running, indent=2))
+    """Print each running part's pid as JSON, and the services; 3 when none runs (as `systemctl status` does)."""
+    layout = Layout.make(settings)
+    running = leftovers.running(layout)
+    told = Returning.load(layout.services) if "worker" in running else None
+    shown: dict[str, object] = {**running}
+    if told is not None:
+        shown["services"] = {"total": told.total, "serving": told.serving, "coming_back": told.is_under_way}
+    say(json.dumps(shown, indent=2))
     return 0 if running else 3
 
 

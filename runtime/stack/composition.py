@@ -1,7 +1,7 @@
 """Which parts make a stack, and the settings they share."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +31,8 @@ class Composition:
     settings: Settings
     layout: Layout
     ports: Mapping[str, int]
+    tell: Callable[[str], None] = lambda _: None
+    """Gets a line for people."""
 
     @property
     def servers(self) -> list[Part]:
@@ -96,7 +98,8 @@ class Composition:
     def _temporal(self) -> Temporal:
         ports = TemporalPorts(*(self.ports[name] for name in PORTS_OF["temporal"]))
         layout = self.layout
-        return Temporal(binaries.temporal(self.settings), layout.data / "temporal.db", layout.log("temporal"), ports)
+        database = layout.data / "temporal.db"
+        return Temporal(binaries.temporal(self.settings), database, layout.log("temporal"), ports, self.tell)
 
     def _envoy(self) -> Envoy:
         layout = self.layout

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from domain.errors import DependencyError
+from runtime import returning
 from runtime.settings import Settings
 from runtime.stack import writable
 
@@ -89,6 +90,11 @@ class Layout:
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
+
+    @property
+    def services(self) -> Path:
+        """Where the worker tells how many services serve."""
+        return self.run / returning.NAME
 
     def mark(self, name: str) -> str:
         """Names a part among all processes of the machine; a folder keeps its marks when moved, a copy has others."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime import returning
 from runtime.settings import ROOT
 from runtime.stack import probes
 from runtime.stack.process import Command
@@ -61,7 +62,8 @@ class Worker:
         """Nothing to make."""
 
     def clear(self) -> None:
-        self.ready_file.unlink(missing_ok=True)
+        for told in (self.ready_file, self.ready_file.with_name(returning.NAME)):
+            told.unlink(missing_ok=True)
 
     def command(self) -> Command:
         """A worker gets time to hand its running activities back to Temporal."""

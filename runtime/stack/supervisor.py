@@ -20,12 +20,14 @@ from runtime.stack.layout import Layout
 from runtime.stack.leftovers import end_leftovers
 from runtime.stack.part import Part
 from runtime.stack.process import Command
+from runtime.stack.telling import ReturnTeller
 
 log = get_logger(__name__)
 
 _POLL_S = 0.1
 _ROTATE_EVERY_S = 5.0
 _MIGRATIONS_LIMIT_S = 120.0
+_TOLD_WITHIN_S = 0.0  # the worker does not tell it yet
 Say = Callable[[str], None]
 
 
@@ -44,6 +46,7 @@ class Supervisor:
         self._say = say
         self._keepers: list[Keeper] = []
         self._signal: int | None = None
+        self._return = ReturnTeller(layout.services, say)
         self.ports: dict[str, int] = {}
 
     def listen(self) -> None:
@@ -70,8 +73,12 @@ class Supervisor:
             return False
         if not self._wave(composition.services):
             return False
-        self._say(f"ready after {time.monotonic() - started:.1f} s")
+        self._say(f"ready after {time.monotonic() - started:.1f} s{self._return.first(self._told_within_s)}")
         return True
+
+    @property
+    def _told_within_s(self) -> float:
+        return _TOLD_WITHIN_S if self._wants("worker") else 0.0
 
     def _run_errands(self, composition: Composition) -> bool:
         """Tables, and the first admin; False when asked to stop meanwhile."""
@@ -90,6 +97,7 @@ class Supervisor:
             time.sleep(_POLL_S)
             for keeper in self._keepers:
                 self._tend(keeper)
+            self._return.tell()
             if time.monotonic() - rotated > _ROTATE_EVERY_S:
                 rotated = time.monotonic()
                 rotate_logs(self._layout.logs)
@@ -126,12 +134,12 @@ class Supervisor:
         remembered = ports.remembered(path)
         staying: set[str] = set()
         if remembered:
-            composition = Composition(self._settings, self._layout, remembered)
+            composition = Composition(self._settings, self._layout, remembered, self._say)
             staying = {part.name for part in composition.servers if self._wants(part.name) and self._stays(part)}
         end_leftovers(self._layout, keep=staying)
         held = [port for name in staying for port in PORTS_OF.get(name, ())]
         self.ports = ports.choose(path, _fixed(self._settings), held)
-        return Composition(self._settings, self._layout, self.ports)
+        return Composition(self._settings, self._layout, self.ports, self._say)
 
     def _stays(self, part: Part) -> bool:
         return self._keeper(part).try_adopt()

@@ -3,11 +3,15 @@
 import http.client
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.stack import probes
+from runtime.logging import get_logger
+from runtime.stack import probes, sqlite_file
 from runtime.stack.process import Command
+
+log = get_logger(__name__)
 
 NAME = "temporal"
 RETENTION_DAYS = 7
@@ -47,6 +51,7 @@ class Temporal:
         binary: the Temporal CLI.
         database: SQLite file of its state.
         log: file its output goes to.
+        tell: gets a line for people.
     """
 
     name = NAME
@@ -57,7 +62,15 @@ class Temporal:
     def ports(self) -> tuple[int, ...]:
         return (self._ports.frontend, self._ports.ui, self._ports.http, self._ports.metrics)
 
-    def __init__(self, binary: Path, database: Path, log: Path, ports: TemporalPorts) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        database: Path,
+        log: Path,
+        ports: TemporalPorts,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._tell = tell
         self._binary = binary
         self._database = database
         self._log = log
@@ -67,7 +80,16 @@ class Temporal:
         """Nothing: the server makes its file itself."""
 
     def clear(self) -> None:
-        """Nothing is left behind."""
+        """A file that cannot be read is set aside: the record is in PostgreSQL, and without a server nothing goes on."""
+        fault = sqlite_file.fault(self._database)
+        if fault is None:
+            return
+        aside = sqlite_file.set_aside(self._database)
+        log.error("temporal.database.set_aside", fault=fault, aside=str(aside))
+        self._tell(
+            f"Temporal's file {self._database} was damaged ({fault}) and is now {aside.name}: operations that were "
+            "under way end as failed with ORCHESTRATION_LOST, what served serves on, finished work is all there"
+        )
 
     def command(self) -> Command:
         ports = self._ports

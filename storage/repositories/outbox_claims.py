@@ -11,6 +11,8 @@ from storage.models import Operation, OutboxEntry
 
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(seconds=10)
+# Nothing is put off for so long: a row that is due later was written before the clock was set back.
+NEVER_SO_FAR = timedelta(seconds=60)
 MAX_ERROR = 500
 
 
@@ -22,9 +24,10 @@ class OutboxClaims:
 
     async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
         """Due rows, oldest first, that no other worker holds."""
+        is_due = (OutboxEntry.due_at <= func.now()) | (OutboxEntry.due_at > func.now() + NEVER_SO_FAR)
         found = await self._session.scalars(
             select(OutboxEntry)
-            .where(OutboxEntry.done_at.is_(None), OutboxEntry.due_at <= func.now(), OutboxEntry.kind.in_(kinds))
+            .where(OutboxEntry.done_at.is_(None), is_due, OutboxEntry.kind.in_(kinds))
             .order_by(OutboxEntry.due_at, OutboxEntry.id)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -16,6 +16,8 @@ from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery,
 
 # More than an attempt may take (15 s) and writing it down does: whoever holds a delivery longer is dead.
 LEASE = timedelta(seconds=25)
+# Nobody holds one for so long: such a lease was written before the clock was set back.
+NEVER_SO_FAR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ CROSS JOIN LATERAL (
         SELECT * FROM webhook_deliveries
         WHERE endpoint_id = wanted.id AND status = 'pending' ORDER BY sequence LIMIT CAST(:window AS bigint)
     ) d
-    WHERE (d.locked_until IS NULL OR d.locked_until < now())
+    WHERE (d.locked_until IS NULL OR d.locked_until < now() OR d.locked_until > now() + :never_so_far)
       AND (wanted.status = 'enabled' OR d.trigger = 'ping')
       AND (NOT d.ordered OR NOT EXISTS (
           SELECT 1 FROM webhook_deliveries f
@@ -165,6 +167,7 @@ class WebhookClaims:
             "most": most,
             "few": few,
             "free": free,
+            "never_so_far": NEVER_SO_FAR,
             "window": window,
         }
         statement = text(_DUE).bindparams(bindparam("endpoints", type_=ARRAY(Uuid)))
@@ -222,7 +225,8 @@ class WebhookClaims:
 
     async def _take(self, ids: Sequence[UUID], status: DeliveryStatus, *more: Any) -> list[Claim]:
         """Lock what nobody else has taken meanwhile."""
-        is_free = WebhookDelivery.locked_until.is_(None) | (WebhookDelivery.locked_until < func.now())
+        lease = WebhookDelivery.locked_until
+        is_free = lease.is_(None) | (lease < func.now()) | (lease > func.now() + NEVER_SO_FAR)
         free = (
             select(WebhookDelivery.id)
             .where(WebhookDelivery.id.in_(ids), WebhookDelivery.status == status, is_free, *more)

@@ -89,3 +89,33 @@ def test_a_lost_file_of_temporal(records, app):
                 path.unlink()
             os.kill(leftovers.running(records.layout)["temporal"], signal.SIGKILL)
         check_lost(app, records, operation_id, version, load)
+
+
+def removed(path):
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
+def overwritten(path):
+    removed(path)
+    path.write_bytes(b"not a database " * 10_000)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("damage", [removed, overwritten])
+def test_temporals_file_is_lost_while_the_stack_is_down(platform, records, app, damage):
+    """The engine comes up without it, what was under way ends truthfully, what served serves, the next is shipped."""
+    version = app.service.version()
+    operation_id = begun(app, records, "build", LONG)
+    platform.close_connections()
+    platform.stack.down()
+    records.close()
+    damage(records.layout.data / "temporal.db")
+    platform.start()
+    until(lambda: app.service.get("/version").status_code == 200, "serving again", 60)
+    row = await_end(records, operation_id, FOUND_SECONDS + 30)
+    assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
+    assert settled(records, app.project["id"]) == []
+    assert app.service.version() == version
+    again = app.ship_good()
+    assert app.service.version() == again.version

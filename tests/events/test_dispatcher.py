@@ -149,7 +149,8 @@ async def test_workers_side_by_side_share_without_doubling(scene, database_url, 
         assert of_one == sorted(of_one)
 
 
-async def test_the_claims_of_a_dead_worker_are_taken_over(scene, database_url, receiver):
+@pytest.mark.parametrize("ahead_h", [0, 1], ids=["over", "written before the clock was set back"])
+async def test_the_claims_of_a_dead_worker_are_taken_over(scene, database_url, receiver, ahead_h):
     endpoint = await scene.endpoint(receiver.url())
     await scene.event()
     async with transaction(scene.sessions) as session:
@@ -160,7 +161,7 @@ async def test_the_claims_of_a_dead_worker_are_taken_over(scene, database_url, r
         [row] = await scene.deliveries(endpoint.id)
         assert timedelta(seconds=16) < row.locked_until - now() < timedelta(seconds=30)
         row = await session.merge(row)
-        row.locked_until = now()
+        row.locked_until = now() + timedelta(hours=ahead_h)
     async with relay(scene.sessions, database_url):
         await scene.until(endpoint.id, "succeeded")
     assert claim.event_id == row.event_id

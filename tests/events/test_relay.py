@@ -1,6 +1,7 @@
 """What the outbox says to workflows is said in the end, in the order in which it was committed."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -73,3 +74,21 @@ async def test_with_temporal_away_they_are_told_later(relay, sessions, environme
     environments.away = False
     await relay._drain_batch()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, changed)]
+
+
+async def test_what_is_due_in_an_hour_because_the_clock_was_set_back_is_told_now(relay, sessions, environments):
+    changed = await change(sessions)
+    async with transaction(sessions) as session:
+        ours = update(OutboxEntry).where(OutboxEntry.resource_id == changed)
+        await session.execute(ours.values(due_at=now() + timedelta(hours=1)))
+    await relay._drain_batch()
+    assert environments.told == [(SignalName.SETTINGS_CHANGED, changed)]
+
+
+async def test_what_was_put_off_for_seconds_waits(relay, sessions, environments):
+    changed = await change(sessions)
+    async with transaction(sessions) as session:
+        ours = update(OutboxEntry).where(OutboxEntry.resource_id == changed)
+        await session.execute(ours.values(due_at=now() + timedelta(seconds=30)))
+    await relay._drain_batch()
+    assert environments.told == []

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -274,3 +274,42 @@ def _writes(stack: StackProcess) -> bool:
     except psycopg.Error:
         return False
     return True
+
+
+def _overwritten(path: Path) -> None:
+    path.write_bytes(b"not a database " * 10_000)
+
+
+def _torn(path: Path) -> None:
+    """Its first page is whole, the others are not."""
+    content = bytearray(path.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    path.write_bytes(content)
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_overwritten, _torn, _emptied])
+def test_a_damaged_file_of_temporal_is_set_aside_and_told(stack: StackProcess, damage: Callable[[Path], None]):
+    stack.up(only="temporal")
+    assert stack.end(signal.SIGTERM) == 0
+    database = stack.data / "temporal.db"
+    for journal in stack.data.glob("temporal.db-*"):
+        journal.unlink()
+    damage(database)
+    damaged = database.read_bytes()
+    stack.up(only="temporal")
+    assert "was damaged" in stack.output.read_text()
+    assert "ORCHESTRATION_LOST" in stack.output.read_text()
+    [aside] = [path for path in stack.data.glob("temporal.db.broken-*") if not path.name.endswith(("-wal", "-shm"))]
+    assert aside.read_bytes() == damaged
+
+
+def test_a_sound_file_of_temporal_stays(stack: StackProcess):
+    stack.up(only="temporal")
+    assert stack.end(signal.SIGKILL) == -signal.SIGKILL
+    os.kill(stack.pids()["temporal"], signal.SIGKILL)
+    stack.up(only="temporal")
+    assert list(stack.data.glob("temporal.db.broken-*")) == []

@@ -32,6 +32,7 @@ from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
+from activities.recovery import InstanceRecovery
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
 from activities.routing import RouteKeeper, RouteWriter
@@ -57,6 +58,7 @@ from events.egress import Egress
 from events.event_sweep import EventSweep
 from events.handover import Handover
 from events.lost import LostSweep
+from events.orphans import OrphanSweep
 from events.relay import Relay
 from events.retries import Retries
 from events.sender import Sender
@@ -127,11 +129,14 @@ def control_side(
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
-    keeper = InstanceKeeper(sessions=sessions, secrets=secrets, target=target, stopper=stopper, writer=writer)
-    instances = InstanceActivities(sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper)
+    recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
+    keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
+    instances = InstanceActivities(
+        sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper, recovery=recovery
+    )
     releases = ReleaseActivities(sessions, stopper)
-    analysis = AnalysisActivities(sessions, metric_providers(router, prometheus))
-    traffic = TrafficActivities(sessions, router, writer, prober)
+    analysis = AnalysisActivities(sessions, metric_providers(router, prometheus), recovery)
+    traffic = TrafficActivities(sessions=sessions, router=router, writer=writer, prober=prober, recovery=recovery)
     environments = EnvironmentActivities(sessions)
     records = BuildRecordActivities(sessions)
     keepers = (
@@ -296,6 +301,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     jobs = (
         Relay(sessions, operations, listener).run(),
         LostSweep(sessions, operations).run(),
+        OrphanSweep(sessions, operations).run(),
         Sweeper(sessions).run(),
         *(keeper.run() for keeper in keepers),
     )

@@ -5,10 +5,13 @@ another machine never computes floating point again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
+from activities.recovery import InstanceRecovery
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
 from contracts.stubs import implements
@@ -23,6 +26,10 @@ from storage.repositories.analyses import AnalysisRepository
 
 LOOK_EVERY_S = 1.0
 RETRY_EVERY_S = 10.0
+# Without a look for so many seconds nobody was there to look.
+AWAY_S = 5.0
+# Looks of one attempt that are not counted because instances come back; a service that never does is judged.
+MAX_EXCUSED = 120
 MAX_REASONS = 20
 
 
@@ -34,23 +41,48 @@ class Look:
     state: JudgeState
 
 
+class Excuses:
+    """Whether errors tell nothing about a version: instances went with their machine and are being started again."""
+
+    def __init__(self, recovery: InstanceRecovery | None, release_ids: Sequence[UUID]) -> None:
+        self._recovery = recovery
+        self._release_ids = release_ids
+        self._left = MAX_EXCUSED
+
+    async def hold(self) -> bool:
+        """To be asked only when there are errors: it looks at processes."""
+        if self._recovery is None or self._left <= 0 or not await self._recovery.coming_back(self._release_ids):
+            return False
+        self._left -= 1
+        return True
+
+
 class AnalysisActivities:
     """Drives the metric provider that a policy names, and the judge."""
 
-    def __init__(self, sessions: Sessions, providers: MetricProviders, *, retry_every_s: float = RETRY_EVERY_S) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        providers: MetricProviders,
+        recovery: InstanceRecovery | None = None,
+        *,
+        retry_every_s: float = RETRY_EVERY_S,
+    ) -> None:
         self._sessions = sessions
         self._providers = providers
+        self._recovery = recovery
         self._retry_every_s = retry_every_s
 
     @implements(ANALYSE_RELEASE)
     @reported
     async def analyse(self, request: AnalyseRelease) -> AnalysisReport:
         async with beating():
-            look = await self._look(request, await self._known_state(request))
+            excuses = Excuses(self._recovery, [each for each in (request.release_id, request.stable_id) if each])
+            look = await self._look(request, await self._known_state(request), excuses)
             while not look.judgement.final:
                 # While the metrics cannot be read, asking every second helps nobody.
                 await asyncio.sleep(self._retry_every_s if look.judgement.unmeasured else LOOK_EVERY_S)
-                look = await self._look(request, look.state)
+                look = await self._look(request, look.state, excuses)
         reasons = tuple(bounded(reason, 1024) for reason in look.judgement.reasons[:MAX_REASONS])
         return AnalysisReport(verdict=look.judgement.verdict, reasons=reasons)
 
@@ -58,9 +90,14 @@ class AnalysisActivities:
         """Where an attempt before this one was; else the beginning."""
         async with transaction(self._sessions) as session:
             known = await AnalysisRepository(session).get(request.deployment_id, request.key)
-        return JudgeState.model_validate(known.state) if known else JudgeState()
+        if known is None:
+            return JudgeState()
+        state = JudgeState.model_validate(known.state)
+        # What nobody watched, because everything was off, is watched afterwards; so is, by itself, what people held.
+        away_s = (now() - known.updated_at).total_seconds() - max(0.0, request.held_seconds - state.held_s)
+        return state.prolonged(away_s) if away_s > AWAY_S else state
 
-    async def _look(self, request: AnalyseRelease, state: JudgeState) -> Look:
+    async def _look(self, request: AnalyseRelease, state: JudgeState, excuses: "Excuses") -> Look:
         try:
             sides = await self._providers[request.policy.provider].read(self._releases(request), request.policy)
         except DependencyError as error:
@@ -75,6 +112,8 @@ class AnalysisActivities:
                 # Counting starts now: what the stable release did before is not what it does beside the canary.
                 begun = JudgeState.begin(state.started_at or now(), stable=stable, canary=canary)
                 state = begun.model_copy(update={"held_s": state.held_s})
+            elif state.has_new_errors(stable, canary) and await excuses.hold():
+                state = state.passed_over(stable, canary).prolonged(LOOK_EVERY_S)
             look = Look(*judge(request.policy, state, stable, canary, now()))
         await self._keep(request, look)
         return look

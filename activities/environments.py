@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import reported
+from activities.records import operation_of
 from contracts.names import (
     CONTROL_QUEUE,
     ENVIRONMENT,
@@ -41,6 +42,7 @@ from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.releases import ReleaseRepository
+from storage.repositories.standing import StandingRepository
 from storage.tenancy import PLATFORM
 
 
@@ -77,6 +79,8 @@ class EnvironmentActivities:
     @implements(CHECK_HOLDER)
     @reported
     async def check_holder(self, request: HolderCheck) -> HolderState:
+        if not await self._is_open(request.workflow_id):
+            return HolderState(running=False)
         try:
             seen = await activity.client().get_workflow_handle(request.workflow_id).describe()
         except RPCError as error:
@@ -84,6 +88,14 @@ class EnvironmentActivities:
                 return HolderState(running=False)
             raise
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
+
+    async def _is_open(self, workflow_id: str) -> bool:
+        """The record wins: whoever holds the turn for an operation that is finished or not there holds it for nobody."""
+        operation_id = operation_of(workflow_id)
+        if operation_id is None:
+            return True
+        async with transaction(self._sessions) as session:
+            return bool(await StandingRepository(session).open_operations([operation_id]))
 
     async def _settings(self, environment_id: UUID) -> EnvironmentSettings:
         async with transaction(self._sessions) as session:

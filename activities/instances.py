@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +11,8 @@ from activities.failures import reported
 from activities.heartbeats import beating
 from activities.idle_watch import IdleWatch
 from activities.probes import Probe, Prober
+from activities.records import refuse_if_over
+from activities.recovery import MAX_RESTARTS, InstanceRecovery, instance_spec
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets, masked
 from contracts.payload import Nothing, bounded
@@ -25,22 +27,17 @@ from contracts.rollouts import (
 )
 from contracts.stubs import implements
 from domain.delivery import ServiceSpec
-from domain.errors import DependencyError, ErrorCode, TerminalError
+from domain.errors import ConflictError, DependencyError, ErrorCode, TerminalError
 from drivers.routers.base import Endpoint, Router
-from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus, Target
+from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
+from storage.repositories.keeping import ENDED
 from storage.repositories.releases import InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
 DRAIN_LOOK_EVERY_S = 0.05
-MAX_RESTARTS_WHILE_STARTING = 3
 MAX_TAIL = 3000
-
-
-def instance_id(release_id: UUID, index: int) -> str:
-    """The id of an instance: it is also its idempotency key."""
-    return f"{release_id}-{index}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,34 @@ class Known:
     release: Release
     service: ServiceSpec
     instances: Sequence[Instance]
+
+
+class Lives:
+    """How often an instance began anew because its keeper was ended (a reboot), and how long the newest one may take.
+
+    That is not the version's doing, so each life has the whole time to get healthy; a version that ends its own keeper
+    again and again is given up.
+    """
+
+    def __init__(self, startup_timeout_s: float) -> None:
+        self._limit_s = startup_timeout_s
+        self._end = time.monotonic() + startup_timeout_s
+        self._begun: set[int] = set()
+
+    def see(self, status: InstanceStatus) -> None:
+        """What the target says now."""
+        if status.pid is None or status.restarts or status.pid in self._begun:
+            return
+        self._begun.add(status.pid)
+        self._end = max(self._end, time.monotonic() - (status.running_s or 0) + self._limit_s)
+
+    @property
+    def too_many(self) -> bool:
+        return len(self._begun) > MAX_RESTARTS + 1
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self._end
 
 
 async def read_release(sessions: Sessions, release_id: UUID) -> Known:
@@ -85,7 +110,11 @@ class InstanceStopper:
             await self._drain(release_id, leaving, known.service.drain_timeout)
         await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
         async with transaction(self._sessions) as session:
+            await ReleaseRepository(session).get(release_id, lock=True)
             await InstanceRepository(session).remove(release_id, from_index=keep)
+        if keep:
+            # The release goes on, so that up to here the keeper may have brought one back; without a row it does not.
+            await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
 
     async def _drain(self, release_id: UUID, leaving: Sequence[Instance], limit_s: float) -> None:
         """Wait until the router has no request in flight there, at most `limit_s` seconds."""
@@ -103,13 +132,21 @@ class InstanceActivities:
     """Drives a target."""
 
     def __init__(
-        self, *, sessions: Sessions, secrets: ProjectSecrets, target: Target, prober: Prober, stopper: InstanceStopper
+        self,
+        *,
+        sessions: Sessions,
+        secrets: ProjectSecrets,
+        target: Target,
+        prober: Prober,
+        stopper: InstanceStopper,
+        recovery: InstanceRecovery,
     ) -> None:
         self._sessions = sessions
         self._secrets = secrets
         self._target = target
         self._prober = prober
         self._stopper = stopper
+        self._recovery = recovery
 
     @implements(START_INSTANCES)
     @reported
@@ -118,16 +155,27 @@ class InstanceActivities:
         secrets = await self._variables(known)
         async with beating():
             for index in range(request.count):
-                status = await self._target.start(instance_spec(known, index, secrets))
-                async with transaction(self._sessions) as session:
-                    await InstanceRepository(session).put(
-                        instance_id=status.instance_id,
-                        release_id=request.release_id,
-                        index=index,
-                        address=status.address,
-                        port=status.port,
-                    )
+                await refuse_if_over(self._sessions)
+                status = await self._target.start(instance_spec(known.release, known.service, index, secrets))
+                if not await self._put(request.release_id, index, status):
+                    await self._target.stop(status.instance_id)
+                    raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
         return Nothing()
+
+    async def _put(self, release_id: UUID, index: int, status: InstanceStatus) -> bool:
+        """Write down where it listens; False: its release is over. A worker may sleep for hours between two lines."""
+        async with transaction(self._sessions) as session:
+            release = await ReleaseRepository(session).get(release_id, lock=True)
+            if release.state in ENDED:
+                return False
+            await InstanceRepository(session).put(
+                instance_id=status.instance_id,
+                release_id=release_id,
+                index=index,
+                address=status.address,
+                port=status.port,
+            )
+            return True
 
     @implements(AWAIT_HEALTHY)
     @reported
@@ -154,6 +202,7 @@ class InstanceActivities:
     @implements(SHRINK_RELEASE)
     @reported
     async def shrink(self, request: ShrinkRelease) -> Nothing:
+        await refuse_if_over(self._sessions)
         async with beating():
             await self._stopper.stop(request.release_id, keep=request.keep)
         return Nothing()
@@ -179,27 +228,26 @@ class InstanceActivities:
 
     async def _until_healthy(self, known: Known, name: str, idle: IdleWatch) -> None:
         health = known.service.health
-        end = time.monotonic() + health.startup_timeout
+        lives = Lives(health.startup_timeout)
         good, last = 0, Probe(healthy=False, words="it was not probed yet: nothing listens on its port")
         while good < health.healthy_after:
             status = await self._target.inspect(name)
-            await self._check_alive(known, name, status)
-            if status.listening:
+            lives.see(status)
+            if lives.too_many or status.restarts >= MAX_RESTARTS:
+                raise await self._exited(known, name, status)
+            if status.gone or status.port_taken:
+                await self._recovery.recover(name)
+            elif status.listening:
                 last = await self._prober.instance(
                     status.address, status.port, health.path, health.timeout, host=health.host
                 )
-            good = good + 1 if status.listening and last.healthy else 0
+            good = good + 1 if status.listening and not status.port_taken and last.healthy else 0
             if good == 1:
                 idle.begin(status.address, status.port, health)
             if good < health.healthy_after:
-                if time.monotonic() >= end:
+                if lives.over:
                     raise await self._unhealthy(known, name, status, last)
                 await asyncio.sleep(health.interval)
-
-    async def _check_alive(self, known: Known, name: str, status: InstanceStatus) -> None:
-        gone = status.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
-        if gone or status.restarts >= MAX_RESTARTS_WHILE_STARTING:
-            raise await self._exited(known, name, status)
 
     async def _exited(self, known: Known, name: str, status: InstanceStatus) -> TerminalError:
         tail = await self._tail(known, name)
@@ -236,20 +284,3 @@ class InstanceActivities:
             code=ErrorCode.INSTANCE_UNHEALTHY,
             details=details,
         )
-
-
-def instance_spec(known: Known, index: int, secrets: Mapping[str, str]) -> InstanceSpec:
-    """What instance `index` of a release runs, with the values of its secrets."""
-    service = known.service
-    if service.command is None:
-        raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
-    return InstanceSpec(
-        instance_id=instance_id(known.release.id, index),
-        release_id=str(known.release.id),
-        artifact_digest=known.release.artifact_digest,
-        command=service.command,
-        env={**service.env, "DELIVERY_RELEASE": str(known.release.id)},
-        secrets=secrets,
-        memory_mb=service.memory_mb,
-        stop_timeout_s=service.stop_timeout,
-    )

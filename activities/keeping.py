@@ -6,14 +6,15 @@ from uuid import UUID
 
 import structlog
 
-from activities.instances import InstanceStopper, Known, instance_spec
+from activities.instances import InstanceStopper
+from activities.pauses import Pauses
+from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
-from activities.secrets import ProjectSecrets
 from activities.tidying import EnvironmentTidier
-from domain.delivery import ServiceSpec
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
-from drivers.targets.base import InstancePhase, InstanceStatus, Target
+from drivers.routers.base import HeldBackError
+from drivers.targets.base import InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Environment, Instance, Release
 from storage.repositories.keeping import KeepingRepository
@@ -23,7 +24,9 @@ from storage.repositories.routing import RoutingRepository
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 5.0
-DEAD = (InstancePhase.STOPPED, InstancePhase.ABSENT)
+# An instance that has lived so long is no more one that does not stay.
+STAYED_S = 60.0
+AT_ONCE = 4
 
 
 class InstanceKeeper:
@@ -33,17 +36,20 @@ class InstanceKeeper:
         self,
         *,
         sessions: Sessions,
-        secrets: ProjectSecrets,
         target: Target,
         stopper: InstanceStopper,
         writer: RouteWriter,
+        recovery: InstanceRecovery,
     ) -> None:
         self._sessions = sessions
-        self._secrets = secrets
         self._target = target
         self._stopper = stopper
         self._writer = writer
+        self._recovery = recovery
         self._tidier = EnvironmentTidier(sessions, stopper)
+        self._pauses = Pauses()
+        self._moved: set[UUID] = set()  # releases whose new addresses do not all get traffic yet
+        self._bringing_in: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Look now and then every few seconds until cancelled."""
@@ -57,7 +63,7 @@ class InstanceKeeper:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Bring back what died with its keeper, undo what was abandoned, end what leaked."""
+        """Bring back what died with its keeper or sits beside a stranger, undo what was abandoned, end what leaked."""
         seen = {status.instance_id: status for status in await self._target.list_instances()}
         await self._bring_back(seen)
         await self._undo_abandoned()
@@ -67,40 +73,54 @@ class InstanceKeeper:
     async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
         async with transaction(self._sessions) as session:
             wanted = await KeepingRepository(session).instances_to_run()
-        for instance in wanted:
-            status = seen.get(instance.id)
-            if status is None or status.phase in DEAD:
-                await self._try_restart(instance)
+        self._pauses.keep({instance.id for instance in wanted})
+        places = asyncio.Semaphore(AT_ONCE)
 
-    async def _try_restart(self, instance: Instance) -> None:
+        async def look_after(instance: Instance) -> None:
+            async with places:
+                await self._try_recover(instance, seen.get(instance.id))
+
+        await asyncio.gather(*(look_after(each) for each in wanted if self._is_amiss(each, seen.get(each.id))))
+        self._bring_in()
+
+    def _is_amiss(self, instance: Instance, status: InstanceStatus | None) -> bool:
+        """Gone, beside a stranger, or not where the record says."""
+        if status is None or status.gone:
+            return self._pauses.is_over(instance.id)
+        if (status.running_s or 0) > STAYED_S:
+            self._pauses.forget(instance.id)
+        return status.port_taken or (status.address, status.port) != (instance.address, instance.port)
+
+    async def _try_recover(self, instance: Instance, status: InstanceStatus | None) -> None:
         """One that cannot be started must not keep the others down."""
+        if status is None or status.gone:
+            self._pauses.begin(instance.id)
         try:
-            await self._restart(instance)
+            after = await self._recovery.recover(instance.id)
         except DeliveryError as error:
             log.warning("keeper.not_restarted", instance_id=instance.id, reason=error.message)
+        except Exception:
+            log.exception("keeper.fault", instance_id=instance.id)
+        else:
+            if after and (after.address, after.port) != (instance.address, instance.port):
+                self._moved.add(instance.release_id)
 
-    async def _restart(self, instance: Instance) -> None:
-        """Start it under the lock of its release, so that nobody stops the release at the same moment."""
-        async with transaction(self._sessions) as session:
-            release = await KeepingRepository(session).claim_serving(instance.release_id)
-            if release is None:
-                return
-            known = Known(release, ServiceSpec.model_validate(release.service), [instance])
-            secrets = await self._secrets.of_release(session, release)
-            status = await self._target.start(instance_spec(known, instance.index, secrets))
-            moved = (status.address, status.port) != (instance.address, instance.port)
-            if moved:
-                await self._tell_new_place(InstanceRepository(session), RoutingRepository(session), instance, status)
-        log.info("keeper.restarted", instance_id=instance.id, port=status.port)
-        if moved:
-            await self._writer.apply()
+    def _bring_in(self) -> None:
+        """New addresses get traffic when they are healthy, which may take longer than until the next look."""
+        if self._moved and (self._bringing_in is None or self._bringing_in.done()):
+            self._bringing_in = asyncio.create_task(self._apply_moved(frozenset(self._moved)))
 
-    @staticmethod
-    async def _tell_new_place(
-        instances: InstanceRepository, routes: RoutingRepository, instance: Instance, status: InstanceStatus
-    ) -> None:
-        await instances.move(instance.id, address=status.address, port=status.port)
-        await routes.touch()
+    async def _apply_moved(self, moved: frozenset[UUID]) -> None:
+        try:
+            await self._writer.apply(needing=[str(release_id) for release_id in moved])
+        except HeldBackError as error:
+            self._moved -= {each for each in moved if str(each) not in error.release_ids}
+        except DeliveryError as error:
+            log.warning("keeper.paused", reason=error.message)
+        except Exception:
+            log.exception("keeper.fault")
+        else:
+            self._moved -= moved
 
     async def _undo_abandoned(self) -> None:
         async with transaction(self._sessions) as session:

@@ -8,6 +8,7 @@ from uuid import UUID
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.instances import InstanceStopper
+from activities.records import refuse_if_over
 from activities.secrets import secret_references
 from contracts.payload import Nothing
 from contracts.rollouts import (
@@ -27,7 +28,7 @@ from contracts.rollouts import (
 )
 from contracts.stubs import implements
 from domain.delivery import ServiceSpec, faults_of
-from domain.errors import ConflictError, ErrorCode, TerminalError
+from domain.errors import ConflictError, ErrorCode, NotFoundError, TerminalError
 from domain.lifecycle import ReleaseState
 from runtime.ids import now
 from storage.engine import Sessions, transaction
@@ -45,6 +46,7 @@ class ReleaseActivities:
     @implements(OPEN_RELEASE)
     @reported
     async def open(self, request: OpenRelease) -> OpenedRelease:
+        await refuse_if_over(self._sessions)
         place = request.place
         _check_service(request.service)
         async with transaction(self._sessions) as session:
@@ -77,6 +79,7 @@ class ReleaseActivities:
     @implements(REOPEN_RELEASE)
     @reported
     async def reopen(self, request: ReopenRelease) -> OpenedRelease:
+        await refuse_if_over(self._sessions)
         place = request.place
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
@@ -96,6 +99,7 @@ class ReleaseActivities:
     @implements(PROMOTE_RELEASE)
     @reported
     async def promote(self, request: PromoteRelease) -> Nothing:
+        await refuse_if_over(self._sessions)
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).make_current(
                 request.environment_id, request.release_id, request.deployment_id
@@ -105,6 +109,7 @@ class ReleaseActivities:
     @implements(RETIRE_RELEASE)
     @reported
     async def retire(self, request: RetireRelease) -> RetiredRelease:
+        await refuse_if_over(self._sessions)
         stop_after = now() + timedelta(seconds=request.keep_seconds)
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).move(request.release_id, ReleaseState.RETIRED, stop_after=stop_after)
@@ -113,6 +118,7 @@ class ReleaseActivities:
     @implements(STOP_RELEASE)
     @reported
     async def stop(self, request: StopRelease) -> Nothing:
+        await refuse_if_over(self._sessions)
         ended = ReleaseState.FAILED if request.failed else ReleaseState.STOPPED
         if not await self._claim(request, ended):
             return Nothing()
@@ -121,10 +127,16 @@ class ReleaseActivities:
         return Nothing()
 
     async def _claim(self, request: StopRelease, ended: ReleaseState) -> bool:
-        """Decide under the row's lock whether it is ours to stop; a crash after it is repeated by the retry."""
+        """Decide under the row's lock whether it is ours to stop; a crash after it is repeated by the retry.
+
+        One without a row (a backup was restored) is nobody's: the keeper ends what still runs of it.
+        """
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
-            release = await releases.get(request.release_id, lock=True)
+            try:
+                release = await releases.get(request.release_id, lock=True)
+            except NotFoundError:
+                return False
             if request.only_if_retired and release.state not in (ReleaseState.RETIRED, ReleaseState.STOPPED):
                 return False
             await releases.move(release.id, ended)

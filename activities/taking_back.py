@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from activities.failures import reported
+from activities.records import refuse_if_over
 from activities.releases import nothing_before, release_ref, serves_no_more
 from activities.routing import RouteWriter
 from contracts.rollouts import TAKE_BACK, TakeBack, TakenBack
@@ -40,6 +41,7 @@ class TakeBackActivity:
     @implements(TAKE_BACK)
     @reported
     async def take_back(self, request: TakeBack) -> TakenBack:
+        await refuse_if_over(self._sessions)
         swap = await self._swap(request)
         if swap is None:
             return TakenBack()

@@ -11,6 +11,8 @@ from temporalio import activity
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.probes import Probe, Prober
+from activities.records import refuse_if_over
+from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
 from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
@@ -38,15 +40,19 @@ MAX_HELD_BACK = 4
 class TrafficActivities:
     """Writes the desired route, has it applied, and looks at the release through the router as a client would."""
 
-    def __init__(self, sessions: Sessions, router: Router, writer: RouteWriter, prober: Prober) -> None:
+    def __init__(
+        self, *, sessions: Sessions, router: Router, writer: RouteWriter, prober: Prober, recovery: InstanceRecovery
+    ) -> None:
         self._sessions = sessions
         self._router = router
         self._writer = writer
         self._prober = prober
+        self._recovery = recovery
 
     @implements(SHIFT_TRAFFIC)
     @reported
     async def shift(self, request: ShiftTraffic) -> AppliedRoute:
+        await refuse_if_over(self._sessions)
         shares = [(share.release_id, share.weight) for share in request.shares]
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
@@ -57,7 +63,7 @@ class TrafficActivities:
             else:
                 await routes.remove_route(request.environment_id)
         try:
-            needing = [str(release) for release in (*(release for release, _ in shares), *request.previews)]
+            needing = [str(release) for release in _named(request)]
             return AppliedRoute(generation=await self._writer.apply(needing=needing))
         except HeldBackError as error:
             await self._give_up_on_new(request, error)
@@ -66,9 +72,11 @@ class TrafficActivities:
     async def _give_up_on_new(self, request: ShiftTraffic, error: HeldBackError) -> None:
         """A new version that stays bad has failed; so has the way back to a stable one that cannot take the traffic.
 
-        With neither of them healthy, the way back is tried on and on.
+        Not one whose instances went with their machine and are being started again. With neither of them healthy, the
+        way back is tried on and on.
         """
-        if activity.info().attempt < MAX_HELD_BACK:
+        held = {release for release in _named(request) if str(release) in error.release_ids}
+        if await self._recovery.coming_back(held) or activity.info().attempt < MAX_HELD_BACK:
             return
         async with transaction(self._sessions) as session:
             serving = await RoutingRepository(session).serving(request.environment_id)
@@ -102,12 +110,14 @@ class TrafficActivities:
         return Nothing()
 
     async def _check_path(self, request: CheckPreview, token: str | None, path: str, health: HealthSpec) -> None:
-        """One path must answer well within `unhealthy_after` attempts."""
-        for attempt in range(1, health.unhealthy_after + 1):
+        """One path must answer well within `unhealthy_after` attempts; none counts while instances come back."""
+        bad = 0
+        while True:
             probe = await self._prober.through_router(request.host, path, health.timeout, preview=token)
             if _is_good(probe, health, request.host) and probe.release_id == str(request.release_id):
                 return
-            if attempt == health.unhealthy_after:
+            bad = 0 if await self._recovery.coming_back([request.release_id]) else bad + 1
+            if bad >= health.unhealthy_after:
                 raise TerminalError(
                     bounded(f"the new version failed its check before the switch: {probe.words}", 1024),
                     code=ErrorCode.PREVIEW_FAILED,
@@ -125,22 +135,28 @@ class TrafficActivities:
         async with beating():
             before = await self._router.counters([release_id])
             began = time.monotonic()
-            probes = await self._watch(request.host, release_id, health, request.seconds)
+            probes = await self._watch(request, health)
             return _report(probes, before, await self._router.counters([release_id]), time.monotonic() - began)
 
-    async def _watch(self, host: str, release_id: str, health: HealthSpec, seconds: float) -> int:
-        """Probe through the router until the time is over; `unhealthy_after` bad answers in a row are a failure."""
-        end, probes, bad = time.monotonic() + seconds, 0, 0
+    async def _watch(self, request: VerifyTraffic, health: HealthSpec) -> int:
+        """Probe through the router until the time is over; `unhealthy_after` bad answers in a row are a failure.
+
+        While instances come back that went with their machine, no answer counts and the time begins anew.
+        """
+        end, probes, bad = time.monotonic() + request.seconds, 0, 0
         while probes == 0 or time.monotonic() < end or bad:
-            probe = await self._prober.through_router(host, health.path, health.timeout)
+            probe = await self._prober.through_router(request.host, health.path, health.timeout)
             probes += 1
-            ok = _is_good(probe, health, host) and probe.release_id == release_id
-            bad = 0 if ok else bad + 1
+            ok = _is_good(probe, health, request.host) and probe.release_id == str(request.release_id)
+            if not ok and await self._recovery.coming_back([request.release_id]):
+                end, probes, bad = time.monotonic() + request.seconds, 0, 0
+            else:
+                bad = 0 if ok else bad + 1
             if bad >= health.unhealthy_after:
                 raise TerminalError(
                     bounded(f"the new version does not answer well behind the router: {probe.words}", 1024),
                     code=ErrorCode.TRAFFIC_UNVERIFIED,
-                    details={"answered_by_release": probe.release_id, "expected_release": release_id},
+                    details={"answered_by_release": probe.release_id, "expected_release": str(request.release_id)},
                 )
             await asyncio.sleep(min(PROBE_EVERY_S, health.interval))
         return probes
@@ -154,6 +170,11 @@ def _is_good(probe: Probe, health: HealthSpec, host: str) -> bool:
     own_name = health.host not in (None, host)
     refused = probe.status is not None and HTTPStatus.BAD_REQUEST <= probe.status < HTTPStatus.INTERNAL_SERVER_ERROR
     return probe.healthy or (own_name and refused)
+
+
+def _named(request: ShiftTraffic) -> tuple[UUID, ...]:
+    """Every release that the route leads to."""
+    return (*(share.release_id for share in request.shares), *request.previews)
 
 
 def _report(

@@ -20,6 +20,10 @@ class WorkflowName(StrEnum):
     WEBHOOK_DELIVERY = "WebhookDelivery"
 
 
+# Their ids are those of operations.
+OPERATION_WORKFLOWS = (WorkflowName.BUILD_AND_DEPLOY, WorkflowName.DEPLOY, WorkflowName.ROLLBACK)
+
+
 class SignalName(StrEnum):
     """Signals between workflows."""
 

@@ -33,6 +33,7 @@ class EventType(StrEnum):
     DEPLOYMENT_APPROVAL_REQUESTED = "deployment.approval_requested"
     OPERATION_COMPLETED = "operation.completed"
     ENVIRONMENT_DEGRADED = "environment.degraded"
+    INSTANCE_DISPLACED = "instance.displaced"
     VULNERABILITY_DETECTED = "vulnerability.detected"
     WEBHOOK_DISABLED = "webhook.disabled"
 
@@ -161,6 +162,18 @@ def environment_payload(environment: Values, *, release: Values, build: Values, 
     }
     counts = {"instances_wanted": wanted, "instances_healthy": healthy}
     return _payload("environment", {**_told(environment, ENVIRONMENT), "current_release": current, **counts})
+
+
+def displaced_payload(environment: Values, *, release: Values, instance_id: str, port_before: int, port: int) -> Json:
+    """An environment of which one instance had to leave its port, since another process listens there."""
+    told = {
+        "instance_id": instance_id,
+        "release_id": str(release["id"]),
+        "deployment_id": str(release["deployment_id"]),
+        "port_before": port_before,
+        "port": port,
+    }
+    return _payload("environment", {**_told(environment, ENVIRONMENT), "displaced_instance": told})
 
 
 def vulnerability_payload(vulnerability: Values) -> Json:

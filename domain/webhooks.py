@@ -56,6 +56,7 @@ class WebhookEvent(StrEnum):
     DEPLOYMENT_APPROVAL_REQUESTED = "deployment.approval_requested"
     OPERATION_COMPLETED = "operation.completed"
     ENVIRONMENT_DEGRADED = "environment.degraded"
+    INSTANCE_DISPLACED = "instance.displaced"
     VULNERABILITY_DETECTED = "vulnerability.detected"
     WEBHOOK_DISABLED = "webhook.disabled"
 

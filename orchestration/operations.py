@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +62,8 @@ START_LIMIT_S = 2.0
 QUERY_LIMIT_S = 1.5
 UPDATE_LIMIT_S = 4.0
 CHECK_LIMIT_S = 1.0
+LIST_LIMIT_S = 10.0
+PAGE = 500
 SHARED_FOR_S = 0.25
 
 _STARTS: Mapping[OperationKind, tuple[WorkflowName, type[Order]]] = {
@@ -158,6 +160,41 @@ class Operations:
                     return False
                 raise
             return seen.status is WorkflowExecutionStatus.RUNNING
+
+    async def open_workflows(self, names: Collection[WorkflowName]) -> AsyncIterator[Sequence[str]]:
+        """Ids of all workflows of these types that are not closed, page by page; one that began just now may be missing.
+
+        Raises:
+            DependencyError: Temporal does not answer.
+        """
+        types = ", ".join(f"'{name}'" for name in names)
+        query = f"ExecutionStatus = 'Running' AND WorkflowType IN ({types})"
+        async with answering_within(START_LIMIT_S):
+            client = await self._connection.client()
+        listing = client.list_workflows(query, page_size=PAGE)
+        while True:
+            async with answering_within(LIST_LIMIT_S):
+                await listing.fetch_next_page()
+            page = listing.current_page or ()
+            yield [one.id for one in page]
+            if not listing.next_page_token:
+                return
+
+    async def terminate(self, workflow_id: str, reason: str) -> bool:
+        """End a workflow that nobody wants any more, at once; False: it is closed already.
+
+        Raises:
+            DependencyError: Temporal does not answer.
+        """
+        async with answering_within(START_LIMIT_S):
+            client = await self._connection.client()
+            try:
+                await client.get_workflow_handle(workflow_id).terminate(reason=reason)
+            except RPCError as error:
+                if is_missing(error):
+                    return False
+                raise
+            return True
 
     async def check(self) -> None:
         """Ask whether Temporal serves; raises `DependencyError` when it does not say so within a second."""

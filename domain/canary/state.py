@@ -103,3 +103,22 @@ class JudgeState(BaseModel):
         """
         sides = {"stable": SideState(seen=stable), "canary": SideState(seen=canary)}
         return cls(started_at=now, history=history or WindowCounts(), **sides)
+
+    def has_new_errors(self, stable: SideCounts | None, canary: SideCounts) -> bool:
+        """Whether a reading has errors that the last one did not have."""
+        return any(
+            now is not None and side.seen is not None and now.errors > side.seen.errors
+            for side, now in ((self.stable, stable), (self.canary, canary))
+        )
+
+    def passed_over(self, stable: SideCounts | None, canary: SideCounts) -> Self:
+        """Requests since the last reading are not counted, on either side: they tell nothing of the versions."""
+        theirs = self.stable.from_here(stable) if stable else self.stable
+        return self.model_copy(
+            update={"canary": self.canary.from_here(canary), "stable": theirs, "gaps": self.gaps + 1}
+        )
+
+    def prolonged(self, seconds: float) -> Self:
+        """With so many seconds that do not count as watched."""
+        begun = self.started_at
+        return self if begun is None else self.model_copy(update={"started_at": begun + timedelta(seconds=seconds)})

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from drivers.shim import child, proc
+from drivers.shim.hold import PortHold
 from drivers.shim.leftovers import kill
 from drivers.shim.log import CappedLog
 from drivers.shim.record import Record
@@ -24,6 +25,7 @@ class Keeper:
         self._spec = spec
         self._lock = os.path.join(state_dir, LOCK)
         self._record = Record(state_dir)
+        self._port = PortHold(spec.port)
         self._log = CappedLog(spec.log_path, spec.log_max_bytes, rotate=spec.on_full_log == "rotate")
         self._out, self._child_out = os.pipe()
         self._wake, wake = os.pipe()
@@ -75,6 +77,7 @@ class Keeper:
 
     def _run_once(self) -> None:
         self._begin()
+        self._port.let_go()
         self._pid = child.start(self._spec, self._child_out)
         self._show(self._pid)
         while self._turn():
@@ -168,14 +171,24 @@ class Keeper:
         self._deaths_in_a_row = 1 if stable else self._deaths_in_a_row + 1
         delay = min(self._spec.backoff_s * 2 ** min(self._deaths_in_a_row - 1, 30), self._spec.backoff_max_s)
         self._log.write(f"[shim] ended ({self._reason}, code {self._code}); again in {delay:g} s\n".encode())
+        self._port.take()
         until = time.monotonic() + delay
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._wait(min(left, 1))
             self._stop_when_abandoned()
-        if self._stopping:
+        if self._stopping or not self._await_port():
             return False
         self._restarts += 1
         return True
+
+    def _await_port(self) -> bool:
+        """Not onto a port that somebody else has: the engine gives it another one. False when told to stop."""
+        if not self._port.take():
+            self._log.write(b"[shim] another process has its port; it waits for another port\n")
+        while not self._stopping and not self._port.take():
+            self._wait(1)
+            self._stop_when_abandoned()
+        return not self._stopping
 
     def _show(self, pid: int | None) -> None:
         """Tells the world. A full disk leaves the older facts, which readers check against the process's start time."""

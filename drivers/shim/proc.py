@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -34,6 +35,16 @@ def is_alive(pid: int, start_time: int) -> bool:
     """Whether this very process runs (not another one that got its number)."""
     found = read(pid)
     return found is not None and found.start_time == start_time and found.state not in "ZX"
+
+
+def age_s(pid: int) -> float | None:
+    """For how many seconds the process has run; None when there is none."""
+    found = read(pid)
+    if found is None:
+        return None
+    with open("/proc/uptime", "rb") as file:
+        uptime_s = float(file.read().split()[0])
+    return max(0.0, uptime_s - found.start_time / _TICKS)
 
 
 def everyone() -> list[int]:

@@ -34,6 +34,8 @@ class ShimSpec(NamedTuple):
         niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
+        port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
+            there it is not started.
     """
 
     argv: list[str]
@@ -55,3 +57,4 @@ class ShimSpec(NamedTuple):
     niceness: int = 0
     wrapper_levels: int = 0
     run_id: str = ""
+    port: int | None = None

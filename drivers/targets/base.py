@@ -48,8 +48,11 @@ class InstanceStatus:
         address, port: where it must listen (assigned by the engine; 0 when absent).
         listening: a socket of the instance's own process tree listens on exactly that port.
         listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).
+        port_taken: a process that is none of the instance's listens on its port, so that what is sent there may reach a
+            stranger. In a list it may be a moment's impression; `inspect` looks twice.
         restarts: how often it died and was started again.
         exit_code: of the last death, None if it never died; 128+n for signal n.
+        running_s: for how many seconds its present process has run; None when it has none.
     """
 
     instance_id: str
@@ -62,16 +65,27 @@ class InstanceStatus:
     listens_elsewhere: tuple[int, ...] = ()
     restarts: int = 0
     exit_code: int | None = None
+    port_taken: bool = False
+    running_s: float | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Nobody keeps it, which is not its own doing: what dies by itself is started again by its keeper."""
+        return self.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
 
 
 class Target(Protocol):
     """All calls are idempotent, and survive the death of the process that made them.
 
     `start` raises `TerminalError` with ARTIFACT_UNAVAILABLE, NO_FREE_PORT, BUILD_ISOLATION_UNAVAILABLE or DISK_FULL.
+    `start` of one that is gone keeps its port unless somebody else has it by now: then it gets another one.
+    `relocate` ends the instance and starts it on another port, since a stranger has the one it had.
     `stop` of an absent instance succeeds; it returns when the whole process tree is gone and removes its folder.
     """
 
     async def start(self, spec: InstanceSpec) -> InstanceStatus: ...
+
+    async def relocate(self, spec: InstanceSpec) -> InstanceStatus: ...
 
     async def inspect(self, instance_id: str) -> InstanceStatus: ...
 

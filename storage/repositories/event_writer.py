@@ -84,6 +84,19 @@ class EventWriter:
         )
         await self._write(EventType.ENVIRONMENT_DEGRADED, environment, payload)
 
+    async def instance_displaced(
+        self, environment: Environment, release: Release, *, instance_id: str, port_before: int, port: int
+    ) -> None:
+        """A stranger listens where an instance was; it has another port now."""
+        payload = events.displaced_payload(
+            columns_of(environment),
+            release=columns_of(release),
+            instance_id=instance_id,
+            port_before=port_before,
+            port=port,
+        )
+        await self._write(EventType.INSTANCE_DISPLACED, environment, payload)
+
     async def _write(
         self,
         kind: EventType,

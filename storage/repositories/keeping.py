@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Exists, func, or_, select
+from sqlalchemy import ColumnElement, Exists, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from domain.delivery import ServiceSpec
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
 from storage.models import Deployment, Environment, Instance, Operation, Project, Release, Route
 from storage.repositories.projects import DELETED
@@ -22,14 +23,38 @@ class KeepingRepository:
         self._session = session
 
     async def instances_to_run(self) -> Sequence[Instance]:
-        """Every instance of a release that serves or is kept for a return."""
-        statement = select(Instance).join(Release, Release.id == Instance.release_id).where(Release.state.in_(SERVING))
-        return (await self._session.scalars(statement.order_by(Instance.id))).all()
+        """Every instance that is there by plan, what serves users first.
 
-    async def claim_serving(self, release_id: UUID) -> Release | None:
-        """The release, locked, if it still serves and nobody else is moving it now."""
-        statement = select(Release).where(Release.id == release_id, Release.state.in_(SERVING))
-        return await self._session.scalar(statement.with_for_update(skip_locked=True))
+        Of releases that serve or are kept for a return, and of those on their way up: starting, paused, looked at by a
+        judge or on a preview. One on its way up that nobody carries on any more is `abandoned`.
+        """
+        statement = select(Instance).join(Release, Release.id == Instance.release_id).where(_wanted())
+        first = case((Release.state == ReleaseState.ACTIVE, 0), (Release.state == ReleaseState.STARTING, 1), else_=2)
+        return (await self._session.scalars(statement.order_by(first, Instance.id))).all()
+
+    async def claim_wanted(self, instance_id: str) -> tuple[Release, Instance] | None:
+        """An instance with its release, which is locked, if it is still there by plan and nobody is moving it now."""
+        statement = (
+            select(Release, Instance)
+            .join(Instance, Instance.release_id == Release.id)
+            .where(Instance.id == instance_id, _wanted())
+            .with_for_update(of=Release, skip_locked=True)
+            .execution_options(populate_existing=True)
+        )
+        found = (await self._session.execute(statement)).one_or_none()
+        if found is None:
+            return None
+        # Its row may have been removed while we waited for the lock of the release, by who stopped the instance.
+        row = await self._session.scalar(
+            select(Instance).where(Instance.id == instance_id).execution_options(populate_existing=True)
+        )
+        return (found[0], row) if row is not None else None
+
+    async def with_service(self, release_id: UUID) -> Sequence[tuple[Instance, ServiceSpec]]:
+        """The instances of a release, each with what it runs."""
+        statement = select(Instance, Release.service).join(Release, Release.id == Instance.release_id)
+        found = await self._session.execute(statement.where(Release.id == release_id).order_by(Instance.index))
+        return [(row, ServiceSpec.model_validate(service)) for row, service in found]
 
     async def ended(self, release_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the given releases that must not run any more: ended ones, and ones never heard of."""
@@ -113,6 +138,12 @@ class KeepingRepository:
         """An environment, locked, and its desired route."""
         environment = await self._session.get_one(Environment, environment_id, with_for_update=True)
         return environment, await self._session.get(Route, environment_id)
+
+
+def _wanted() -> ColumnElement[bool]:
+    """Whether a release is to have its instances running."""
+    rising = and_(Release.state == ReleaseState.STARTING, _moving(Release.environment_id))
+    return or_(Release.state.in_(SERVING), rising)
 
 
 def _moving(environment_id: InstrumentedAttribute[UUID]) -> Exists:

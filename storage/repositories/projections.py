@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.lifecycle import (
@@ -100,14 +100,24 @@ class ProjectionRepository:
             statement = statement.where(Operation.id > after)
         return list(await self._session.scalars(statement.order_by(Operation.id).limit(limit)))
 
-    async def lost(self, operation_id: UUID, error: dict[str, Any]) -> None:
+    async def lost(self, operation_id: UUID, error: dict[str, Any], *, version: int | None = None) -> bool:
         """End an operation whose workflow is gone; its deployment fails with it unless it is finished or serves.
 
         One whose traffic and records were taken back already, in one transaction, is rolled back.
+
+        Args:
+            operation_id: which one.
+            error: what is told of it.
+            version: of the row when it was found to be silent; None: whatever it is. One that has moved on since then is
+                not lost.
+
+        Returns:
+            Whether it was ended here.
         """
+        as_found = Operation.version == version if version is not None else true()
         found = await self._session.scalar(
             update(Operation)
-            .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS))
+            .where(Operation.id == operation_id, Operation.status.not_in(FINISHED_OPERATIONS), as_found)
             .values(status=OperationStatus.FAILED, error=error, completed_at=func.now(), version=Operation.version + 1)
             .returning(Operation)
         )
@@ -122,3 +132,4 @@ class ProjectionRepository:
             status = DeploymentStatus.SUCCESS if serves else without
             values = {"status": status, "error": error, "next_open": None}
             await self.deployment(found.resource_id, values, Cause(found.id, found.version, now()))
+        return found is not None

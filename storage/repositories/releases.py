@@ -15,6 +15,9 @@ from domain.errors import NotFoundError
 from domain.lifecycle import RELEASE_TRANSITIONS, DeploymentStatus, ReleaseState, check_transition
 from storage.models import Deployment, Environment, Instance, Release
 
+# The port of an instance that is to have traffic and has no address for it now: a stranger listens where it was.
+NOWHERE = 0
+
 
 @dataclass(frozen=True)
 class NewRelease:

@@ -22,6 +22,7 @@ from domain.routing import (
     StickyCookie,
 )
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
+from storage.repositories.releases import NOWHERE
 
 ONLY_ROW = 1
 WRITER_LOCK = 0x526F757465  # "Route" in ASCII: the advisory lock's number
@@ -167,7 +168,7 @@ class RoutingRepository:
         columns = select(Instance.release_id, Instance.address, Instance.port, Instance.closes_idle)
         out: dict[UUID, list[DesiredEndpoint]] = {}
         closing: set[UUID] = set()
-        statement = columns.where(Instance.in_rotation).order_by(Instance.id)
+        statement = columns.where(Instance.in_rotation, Instance.port != NOWHERE).order_by(Instance.id)
         for release_id, address, port, closes_idle in await self._session.execute(statement):
             out.setdefault(release_id, []).append(DesiredEndpoint(address, port))
             if closes_idle:

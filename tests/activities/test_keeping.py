@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from activities.keeping import InstanceKeeper
+from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from drivers.targets.base import InstanceStatus
@@ -52,12 +53,13 @@ def look(sessions):
     """One look of a keeper whose stopper is given."""
 
     async def run(stopper: Stopper) -> None:
+        secrets, writer = ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])), RouteWriter(sessions, Router())
         keeper = InstanceKeeper(
             sessions=sessions,
-            secrets=ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])),
             target=NothingRuns(),
             stopper=stopper,
-            writer=RouteWriter(sessions, Router()),
+            writer=writer,
+            recovery=InstanceRecovery(sessions=sessions, secrets=secrets, target=NothingRuns(), writer=writer),
         )
         await keeper.look()
 

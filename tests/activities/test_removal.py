@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from activities.instances import InstanceStopper, instance_id
+from activities.instances import InstanceStopper
+from activities.recovery import instance_id
 from activities.removal import ProjectRemover
 from activities.routing import RouteWriter
 from domain.errors import DependencyError

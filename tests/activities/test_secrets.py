@@ -10,6 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.probes import Probe
+from activities.recovery import InstanceRecovery
 from activities.releases import ReleaseActivities
 from activities.secrets import ProjectSecrets, masked
 from contracts.rollouts import AwaitHealthy, OpenRelease, StartInstances
@@ -156,7 +157,7 @@ class Talkative:
         return InstanceStatus(spec.instance_id, spec.release_id, InstancePhase.RUNNING, port=20000)
 
     async def inspect(self, instance_id: str) -> InstanceStatus:
-        return InstanceStatus(instance_id, "", InstancePhase.STOPPED, exit_code=1)
+        return InstanceStatus(instance_id, "", InstancePhase.BACKOFF, restarts=3, exit_code=1)
 
     async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str:
         [spec] = self.started
@@ -180,6 +181,7 @@ async def test_a_dying_service_that_prints_its_secret_does_not_tell_it_to_the_hi
         target=target,
         prober=NeverAsked(),
         stopper=InstanceStopper(sessions, target, None, None),
+        recovery=InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=None),
     )
     environment = ActivityEnvironment()
     await environment.run(activities.start, StartInstances(release_id=release, count=1))

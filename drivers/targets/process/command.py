@@ -31,6 +31,7 @@ def shim_spec(folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Se
         stop_timeout_s=spec.stop_timeout_s,
         restart=True,
         wrapper_levels=sandbox.WRAPPER_LEVELS if wrapper else 0,
+        port=port,
     )
 
 

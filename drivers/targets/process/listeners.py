@@ -1,7 +1,7 @@
-"""Which TCP ports a process tree listens on, from /proc."""
+"""Which TCP ports a process tree listens on, and who else listens there, from /proc."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +25,24 @@ class Listener(NamedTuple):
     reachable: bool
 
 
-def listening_sockets() -> dict[str, Listener]:
-    """All listening TCP sockets of the machine by inode. Takes the kernel some 10 ms: read it once for many trees."""
-    return dict(entry for table in ("tcp", "tcp6") for entry in _listening(table))
+class ListeningSockets:
+    """All listening TCP sockets of one moment. Takes the kernel some 10 ms: read once for many trees."""
 
+    def __init__(self) -> None:
+        self._by_inode = dict(entry for table in ("tcp", "tcp6") for entry in _listening(table))
+        self._reached: dict[int, set[str]] = {}
+        for inode, listener in self._by_inode.items():
+            if listener.reachable:
+                self._reached.setdefault(listener.port, set()).add(inode)
 
-def held_by(pids: Iterable[int], sockets: Mapping[str, Listener]) -> set[Listener]:
-    """Those of the sockets that one of these processes holds; processes may vanish meanwhile."""
-    return {sockets[inode] for pid in pids for inode in _sockets(pid) if inode in sockets}
+    def held_by(self, pids: Iterable[int]) -> dict[str, Listener]:
+        """Those, by inode, that one of these processes holds; processes may vanish meanwhile."""
+        inodes = {inode for pid in pids for inode in _sockets(pid)}
+        return {inode: self._by_inode[inode] for inode in inodes if inode in self._by_inode}
+
+    def reached_at(self, port: int) -> frozenset[str]:
+        """Inodes of those that a connection to this port of 127.0.0.1 may arrive at, whoever holds them."""
+        return frozenset(self._reached.get(port, ()))
 
 
 def _sockets(pid: int) -> list[str]:

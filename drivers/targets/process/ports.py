@@ -20,7 +20,7 @@ def choose_port(ports: Sequence[int], reserved: set[int]) -> int:
     """
     candidates = [port for port in ports if port not in reserved]
     for port in random.sample(candidates, min(_TRIES, len(candidates))):
-        if _is_free(port):
+        if is_free(port):
             return port
     raise TerminalError(
         f"No free port for another instance between {ports[0]} and {ports[-1]}: stop instances that are not needed.",
@@ -28,7 +28,8 @@ def choose_port(ports: Sequence[int], reserved: set[int]) -> int:
     )
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens there or holds it; connections that are over do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,22 +1,25 @@
 """Runs instances as processes of this machine. Nothing is held in memory: any engine process can go on with any."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from drivers import sandbox
 from drivers.artifacts.base import ArtifactStore
 from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread
-from drivers.shim import client
+from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from drivers.targets.process.command import shim_spec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
-from drivers.targets.process.listeners import Listener, held_by, listening_sockets
-from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port
+from drivers.targets.process.listeners import ListeningSockets
+from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
 from drivers.targets.process.turns import instance_turn, ports_turn
+
+# Between the two looks at a port that somebody else seems to have.
+_SECOND_LOOK_S = 0.05
 
 
 class ProcessTarget:
@@ -46,8 +49,7 @@ class ProcessTarget:
         self._ports = ports
 
     async def start(self, spec: InstanceSpec) -> InstanceStatus:
-        if self._isolated and not sandbox.available():
-            raise isolation_unavailable("Instances")
+        self._check_isolation()
         folder = InstanceFolder.of(self._root, spec.instance_id)
         with disk_full_reported(self._root):
             async with instance_turn(self._root, spec.instance_id):
@@ -55,9 +57,27 @@ class ProcessTarget:
                     await self._start(folder, spec)
         return await self.inspect(spec.instance_id)
 
+    async def relocate(self, spec: InstanceSpec) -> InstanceStatus:
+        self._check_isolation()
+        folder = InstanceFolder.of(self._root, spec.instance_id)
+        with disk_full_reported(self._root):
+            async with instance_turn(self._root, spec.instance_id):
+                await client.stop(folder.state)
+                await self._start(folder, spec, elsewhere=True)
+        return await self.inspect(spec.instance_id)
+
+    def _check_isolation(self) -> None:
+        if self._isolated and not sandbox.available():
+            raise isolation_unavailable("Instances")
+
     async def inspect(self, instance_id: str) -> InstanceStatus:
         folder = InstanceFolder.of(self._root, instance_id)
-        return await asyncio.to_thread(lambda: _inspect(folder, listening_sockets()))
+        status = await asyncio.to_thread(_inspect_now, folder)
+        if not status.port_taken:
+            return status
+        # A process of its own that ended between the reading of its sockets and of its tree looks like a stranger.
+        await asyncio.sleep(_SECOND_LOOK_S)
+        return await asyncio.to_thread(_inspect_now, folder)
 
     async def stop(self, instance_id: str) -> None:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -79,20 +99,21 @@ class ProcessTarget:
         folder = InstanceFolder.of(self._root, instance_id)
         return await asyncio.to_thread(_log_tail, folder, max_bytes)
 
-    async def _start(self, folder: InstanceFolder, spec: InstanceSpec) -> None:
+    async def _start(self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool = False) -> None:
         await client.end_leftovers(folder.state)
         if folder.record() is None:  # never started here, or an interrupted stop
             await finish_in_thread(folder.remove)
-        record = await self._reserve(folder, spec)
+        record = await self._reserve(folder, spec, elsewhere=elsewhere)
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(folder.prepare)
         await client.start(folder.state, shim_spec(folder, spec, record.port, self._wrapper(folder)))
 
-    async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec) -> InstanceRecord:
-        """The port of an instance stays the same for its life."""
+    async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool) -> InstanceRecord:
+        """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile."""
         async with ports_turn(self._root):
             known = folder.record()
-            port = known.port if known else choose_port(self._ports, self._reserved())
+            keep = known is not None and not elsewhere and is_free(known.port)
+            port = known.port if known and keep else choose_port(self._ports, self._reserved())
             record = InstanceRecord(
                 spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated
             )
@@ -112,17 +133,23 @@ class ProcessTarget:
         return [InstanceFolder(path) for path in paths]
 
     def _inspect_all(self) -> list[InstanceStatus]:
-        sockets = listening_sockets()
+        sockets = ListeningSockets()
         found = (_inspect(folder, sockets) for folder in self._folders())
         return [status for status in found if status.phase is not InstancePhase.ABSENT]
 
 
-def _inspect(folder: InstanceFolder, sockets: Mapping[str, Listener]) -> InstanceStatus:
+def _inspect_now(folder: InstanceFolder) -> InstanceStatus:
+    return _inspect(folder, ListeningSockets())
+
+
+def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatus:
     record = folder.record()
     if record is None:
         return InstanceStatus(instance_id=folder.path.name, release_id="", phase=InstancePhase.ABSENT)
     now = client.status(folder.state)
-    held = held_by(client.tree(now.child_pid), sockets) if now.child_pid else set()
+    # Below its shim, which takes in whoever loses its parent: a daemon of the service is no stranger.
+    own = sockets.held_by(client.tree(now.shim_pid)) if now.shim_pid else {}
+    held = set(own.values())
     return InstanceStatus(
         instance_id=record.instance_id,
         release_id=record.release_id,
@@ -132,8 +159,10 @@ def _inspect(folder: InstanceFolder, sockets: Mapping[str, Listener]) -> Instanc
         pid=now.child_pid,
         listening=any(each.port == record.port and each.reachable for each in held),
         listens_elsewhere=tuple(sorted({each.port for each in held if each.port != record.port})),
+        port_taken=not sockets.reached_at(record.port) <= own.keys(),
         restarts=now.restarts,
         exit_code=now.exit.code if now.exit else now.last_code,
+        running_s=proc.age_s(now.child_pid) if now.child_pid else None,
     )
 
 

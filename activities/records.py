@@ -1,0 +1,38 @@
+"""The record decides: a workflow whose operation is over in PostgreSQL moves nothing any more."""
+
+from uuid import UUID
+
+from temporalio import activity
+
+from domain.errors import ConflictError, ErrorCode
+from storage.engine import Sessions, transaction
+from storage.repositories.standing import StandingRepository
+
+
+async def refuse_if_over(sessions: Sessions) -> None:
+    """To be called by an activity before it changes the world.
+
+    After a restore of Temporal's database a workflow that was over runs again; after one of PostgreSQL's it runs
+    without its row. Both would carry out what nobody wants any more.
+
+    Raises:
+        ConflictError: ORCHESTRATION_LOST, the operation of the calling workflow is finished or not there.
+    """
+    operation_id = operation_of(activity.info().workflow_id) if activity.in_activity() else None
+    if operation_id is None:
+        return
+    async with transaction(sessions) as session:
+        is_open = await StandingRepository(session).open_operations([operation_id])
+    if not is_open:
+        raise ConflictError(
+            "the record of this operation is finished or was removed, so its workflow carries nothing out any more",
+            code=ErrorCode.ORCHESTRATION_LOST,
+        )
+
+
+def operation_of(workflow_id: str | None) -> UUID | None:
+    """The workflow of an operation has its id; an environment's, which acts on nobody's behalf, has another one."""
+    try:
+        return UUID(workflow_id or "")
+    except ValueError:
+        return None

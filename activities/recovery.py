@@ -1,0 +1,145 @@
+"""Bringing instances back that are gone, and away from ports that strangers have: for the keeper and every step."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+import structlog
+
+from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets
+from domain.delivery import ServiceSpec
+from domain.errors import ErrorCode, TerminalError
+from drivers.routers.base import HeldBackError
+from drivers.targets.base import InstanceSpec, InstanceStatus, Target
+from runtime.ids import now
+from storage.engine import Sessions, transaction
+from storage.models import Instance, Release
+from storage.repositories.displaced import DisplacedRepository
+from storage.repositories.keeping import KeepingRepository
+from storage.repositories.releases import NOWHERE, InstanceRepository
+from storage.repositories.routing import RoutingRepository
+
+log = structlog.get_logger(__name__)
+
+# A version that dies so often by itself, or ends its keeper so often, is given up.
+MAX_RESTARTS = 3
+# After a power cut the router needs its time too, however short the service's own may be.
+LEAST_GRACE_S = 30.0
+# The first process of an instance and its row come about at the same time, give or take so many seconds.
+STARTING_S = 2.0
+
+
+def instance_id(release_id: UUID, index: int) -> str:
+    """The id of an instance: it is also its idempotency key."""
+    return f"{release_id}-{index}"
+
+
+def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: Mapping[str, str]) -> InstanceSpec:
+    """What instance `index` of a release runs, with the values of its secrets."""
+    if service.command is None:
+        raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
+    return InstanceSpec(
+        instance_id=instance_id(release.id, index),
+        release_id=str(release.id),
+        artifact_digest=release.artifact_digest,
+        command=service.command,
+        env={**service.env, "DELIVERY_RELEASE": str(release.id)},
+        secrets=secrets,
+        memory_mb=service.memory_mb,
+        stop_timeout_s=service.stop_timeout,
+    )
+
+
+class InstanceRecovery:
+    """What the record wants running runs where the record says. Safe to repeat and to do in several workers at once."""
+
+    def __init__(self, *, sessions: Sessions, secrets: ProjectSecrets, target: Target, writer: RouteWriter) -> None:
+        self._sessions = sessions
+        self._secrets = secrets
+        self._target = target
+        self._writer = writer
+
+    async def recover(self, name: str) -> InstanceStatus | None:
+        """Have an instance running on a port of its own and the record know it; None: nothing was to be done by us.
+
+        A stranger on its port gets no traffic from the moment on at which that is known: first the address leaves the
+        router, then the instance moves. Whoever must know that the new address takes traffic asks the route writer.
+        """
+        status = await self._target.inspect(name)
+        if status.port_taken:
+            await self._leave_address(name)
+        return await self._bring_back(name, status)
+
+    async def coming_back(self, release_ids: Iterable[UUID]) -> bool:
+        """Whether instances of these releases are gone, or were started again by their keeper a short while ago.
+
+        What users meet then tells nothing about the version. Those that are gone are brought back.
+        """
+        async with transaction(self._sessions) as session:
+            rows = [row for each in release_ids for row in await KeepingRepository(session).with_service(each)]
+        found = await asyncio.gather(*(self._is_coming_back(row, service) for row, service in rows))
+        return any(found)
+
+    async def _is_coming_back(self, row: Instance, service: ServiceSpec) -> bool:
+        status = await self._target.inspect(row.id)
+        if status.gone or status.port_taken:
+            await self.recover(row.id)
+            return True
+        if status.running_s is None or status.restarts >= MAX_RESTARTS:
+            return False  # it dies by itself
+        known_s = (now() - row.created_at).total_seconds() - STARTING_S
+        grace_s = max(service.health.startup_timeout, LEAST_GRACE_S)
+        return status.running_s < min(known_s, grace_s)
+
+    async def _bring_back(self, name: str, seen: InstanceStatus) -> InstanceStatus | None:
+        """Under the lock of its release, so that nobody stops the release at the same moment."""
+        async with transaction(self._sessions) as session:
+            claimed = await KeepingRepository(session).claim_wanted(name)
+            if claimed is None:
+                return None
+            release, row = claimed
+            before = await self._target.inspect(name)
+            after = await self._run(release, row, before, await self._secrets.of_release(session, release))
+            if (after.address, after.port) != (row.address, row.port):
+                await InstanceRepository(session).move(name, address=after.address, port=after.port)
+                await RoutingRepository(session).touch()
+            displaced = before.port not in (NOWHERE, after.port)
+            if displaced:
+                await DisplacedRepository(session).told(release, name, before=before.port, after=after.port)
+        if displaced:
+            log.warning("instance.displaced", instance_id=name, before=before.port, port=after.port)
+        elif seen.gone:
+            log.info("instance.restarted", instance_id=name, port=after.port)
+        return after
+
+    async def _run(
+        self, release: Release, row: Instance, now_: InstanceStatus, secrets: Mapping[str, str]
+    ) -> InstanceStatus:
+        if not now_.gone and not now_.port_taken:
+            return now_  # somebody else was first
+        spec = instance_spec(release, ServiceSpec.model_validate(release.service), row.index, secrets)
+        return await (self._target.start(spec) if now_.gone else self._target.relocate(spec))
+
+    async def _leave_address(self, name: str) -> None:
+        """The router forgets where the instance was, at once, whatever else of its release is healthy."""
+        async with transaction(self._sessions) as session:
+            claimed = await KeepingRepository(session).claim_wanted(name)
+            if claimed is None:
+                return
+            release, row = claimed
+            await InstanceRepository(session).move(name, address=row.address, port=NOWHERE)
+            await RoutingRepository(session).touch()
+        try:
+            await self._writer.apply(needing=[str(release.id)])
+        except HeldBackError:
+            # No other instance of it is healthy, so that the router would stay with the old addresses.
+            await self._leave_all(release.id)
+
+    async def _leave_all(self, release_id: UUID) -> None:
+        """No answer is better than a stranger's. The keeper finds them where they run and puts them back."""
+        async with transaction(self._sessions) as session:
+            for row in await InstanceRepository(session).of(release_id):
+                await InstanceRepository(session).move(row.id, address=row.address, port=NOWHERE)
+            await RoutingRepository(session).touch()
+        await self._writer.apply()

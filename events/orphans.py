@@ -1,0 +1,124 @@
+"""Workflows without an open record: they hold an environment, or wait for people, on behalf of nothing.
+
+After a restore of PostgreSQL rows are missing whose workflows run; after one of Temporal's database workflows run again
+whose operations are finished. The record wins: they are ended, and the keeper tidies what they leave behind.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from uuid import UUID
+
+import structlog
+
+from contracts.names import (
+    OPERATION_WORKFLOWS,
+    WorkflowName,
+    environment_workflow_id,
+    operation_workflow_id,
+    webhook_delivery_workflow_id,
+)
+from domain.errors import DeliveryError
+from orchestration.operations import Operations
+from storage.engine import Sessions, transaction
+from storage.repositories.standing import StandingRepository
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 10.0
+# A workflow whose operation is finished still gives back its turn; and while a backup is being restored the tables are
+# empty for a moment. Only what is without a record for so long is ended.
+GRACE_S = 30.0
+
+REASON = "its record is finished or was removed: the database was restored, or that of Temporal"
+
+Standing = Callable[[StandingRepository, Collection[UUID]], Awaitable[set[UUID]]]
+
+
+class Kind:
+    """Workflows of some types, which stand for rows: how ids are made of each other, and which rows are open."""
+
+    def __init__(self, names: Collection[WorkflowName], prefix: str, standing: Standing) -> None:
+        self.names = names
+        self._prefix = prefix
+        self.standing = standing
+
+    def row_of(self, workflow_id: str) -> UUID | None:
+        """None: no id of ours."""
+        try:
+            return UUID(workflow_id.removeprefix(self._prefix)) if workflow_id.startswith(self._prefix) else None
+        except ValueError:
+            return None
+
+
+def _prefix(make: Callable[[UUID], str]) -> str:
+    return make(UUID(int=0)).removesuffix(str(UUID(int=0)))
+
+
+KINDS = (
+    Kind(
+        OPERATION_WORKFLOWS,
+        _prefix(operation_workflow_id),
+        StandingRepository.open_operations,
+    ),
+    Kind((WorkflowName.ENVIRONMENT,), _prefix(environment_workflow_id), StandingRepository.environments),
+    Kind(
+        (WorkflowName.WEBHOOK_DELIVERY,), _prefix(webhook_delivery_workflow_id), StandingRepository.webhook_deliveries
+    ),
+)
+
+
+class OrphanSweep:
+    """One listing of what is open a look, one question to PostgreSQL a page. Safe to run in several workers."""
+
+    def __init__(
+        self, sessions: Sessions, operations: Operations, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sessions = sessions
+        self._operations = operations
+        self._clock = clock
+        self._since: Mapping[str, float] = {}  # when each was first seen without a record
+
+    async def run(self) -> None:
+        """Look every few seconds until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look()
+            except DeliveryError as error:
+                log.warning("orphan_sweep.paused", reason=error.message)
+            except Exception:
+                log.exception("orphan_sweep.fault")
+
+    async def look(self, *, grace_s: float = GRACE_S) -> int:
+        """One look; returns how many workflows were ended."""
+        now, seen, ended = self._clock(), dict[str, float](), 0
+        for kind in KINDS:
+            async for page in self._operations.open_workflows(kind.names):
+                for workflow_id in await self._without_record(kind, page):
+                    since = self._since.get(workflow_id, now)
+                    if now - since < grace_s:
+                        seen[workflow_id] = since
+                    elif await self._end(workflow_id):
+                        ended += 1
+        self._since = seen
+        return ended
+
+    async def _without_record(self, kind: Kind, page: Collection[str]) -> list[str]:
+        rows = {workflow_id: row for workflow_id in page if (row := kind.row_of(workflow_id)) is not None}
+        if not rows:
+            return []
+        async with transaction(self._sessions) as session:
+            standing = await kind.standing(StandingRepository(session), rows.values())
+        return [workflow_id for workflow_id, row in rows.items() if row not in standing]
+
+    async def _end(self, workflow_id: str) -> bool:
+        """One that cannot be ended now is found again by the next look, and does not keep the others."""
+        try:
+            ended = await self._operations.terminate(workflow_id, REASON)
+        except DeliveryError as error:
+            log.warning("workflow.orphan_kept", workflow_id=workflow_id, reason=error.message)
+            return False
+        if ended:
+            log.warning("workflow.orphan_ended", workflow_id=workflow_id)
+        return ended

@@ -86,6 +86,7 @@ log = structlog.get_logger("worker")
 TENANTS_FOLDERS = ("workspaces", "artifacts", "instances")
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
+WORKFLOW_TASKS = 32
 
 
 def own_queue(settings: Settings) -> str:
@@ -215,6 +216,9 @@ def control_worker(client: Client, activities: Sequence[Any]) -> Worker:
         workflow_runner=sandbox(),
         max_concurrent_activities=100,
         max_cached_workflows=500,
+        # Each must be through within two seconds, or the SDK takes it for blocked: not more at once than a busy machine
+        # can carry out in that time. The others wait at the server, where they may.
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),

@@ -90,7 +90,7 @@ class EnvironmentActivities:
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
 
     async def _is_open(self, workflow_id: str) -> bool:
-        """The record wins: whoever holds the turn for an operation that is finished or not there holds it for nobody."""
+        """The record wins: who holds the turn for an operation that is finished or not there holds it for nobody."""
         operation_id = operation_of(workflow_id)
         if operation_id is None:
             return True

@@ -97,10 +97,10 @@ class OrphanSweep:
             async for page in self._operations.open_workflows(kind.names):
                 for workflow_id in await self._without_record(kind, page):
                     since = self._since.get(workflow_id, now)
-                    if now - since < grace_s:
-                        seen[workflow_id] = since
-                    elif await self._end(workflow_id):
+                    if now - since >= grace_s and await self._end(workflow_id):
                         ended += 1
+                    else:
+                        seen[workflow_id] = since
         self._since = seen
         return ended
 
@@ -113,12 +113,11 @@ class OrphanSweep:
         return [workflow_id for workflow_id, row in rows.items() if row not in standing]
 
     async def _end(self, workflow_id: str) -> bool:
-        """One that cannot be ended now is found again by the next look, and does not keep the others."""
+        """False: it cannot be ended now, which does not keep the others; the next look finds it again."""
         try:
-            ended = await self._operations.terminate(workflow_id, REASON)
+            await self._operations.terminate(workflow_id, REASON)
         except DeliveryError as error:
             log.warning("workflow.orphan_kept", workflow_id=workflow_id, reason=error.message)
             return False
-        if ended:
-            log.warning("workflow.orphan_ended", workflow_id=workflow_id)
-        return ended
+        log.warning("workflow.orphan_ended", workflow_id=workflow_id)
+        return True

@@ -162,7 +162,7 @@ class Operations:
             return seen.status is WorkflowExecutionStatus.RUNNING
 
     async def open_workflows(self, names: Collection[WorkflowName]) -> AsyncIterator[Sequence[str]]:
-        """Ids of all workflows of these types that are not closed, page by page; one that began just now may be missing.
+        """Ids of all workflows of these types that are not closed, by page; one that began just now may be missing.
 
         Raises:
             DependencyError: Temporal does not answer.
@@ -180,8 +180,8 @@ class Operations:
             if not listing.next_page_token:
                 return
 
-    async def terminate(self, workflow_id: str, reason: str) -> bool:
-        """End a workflow that nobody wants any more, at once; False: it is closed already.
+    async def terminate(self, workflow_id: str, reason: str) -> None:
+        """End a workflow that nobody wants any more, at once; one that is closed already stays as it is.
 
         Raises:
             DependencyError: Temporal does not answer.
@@ -191,10 +191,8 @@ class Operations:
             try:
                 await client.get_workflow_handle(workflow_id).terminate(reason=reason)
             except RPCError as error:
-                if is_missing(error):
-                    return False
-                raise
-            return True
+                if not is_missing(error):
+                    raise
 
     async def check(self) -> None:
         """Ask whether Temporal serves; raises `DependencyError` when it does not say so within a second."""

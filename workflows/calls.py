@@ -64,9 +64,24 @@ async def call(
     return result
 
 
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task whose end may be nobody's business any more: it was stopped, or is past its time.
+
+    An exception that nobody looks at is an error line of the event loop, on which nobody has to act.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_seen)
+    return task
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await work that must run to its end even when the workflow is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
+    task = begun(work)
     while not task.done():
         try:
             await asyncio.shield(task)
@@ -84,7 +99,7 @@ async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: 
         seconds: how long it may take.
         summary: shown beside the timer in the Temporal UI.
     """
-    task = asyncio.ensure_future(work)
+    task = begun(work)
     try:
         with suppress(TimeoutError):
             await workflow.wait_condition(task.done, timeout=seconds, timeout_summary=summary)
@@ -101,7 +116,7 @@ async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: 
 
 async def unless(condition: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T | None:
     """Await work, or cancel it as soon as the condition holds: None then."""
-    task = asyncio.ensure_future(work)
+    task = begun(work)
     try:
         await workflow.wait_condition(lambda: task.done() or condition())
     except asyncio.CancelledError:

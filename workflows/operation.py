@@ -36,7 +36,7 @@ from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
 from domain.people import Action, ApprovalPolicy, Person, Phase, count_humans
-from workflows.calls import call, explain, to_the_end, was_cancelled
+from workflows.calls import begun, call, explain, to_the_end, was_cancelled
 from workflows.details import operation_details, queue_words, superseded_words
 from workflows.ledger import Ledger
 from workflows.people import TOLD_AT_ONCE, Decisions
@@ -164,7 +164,7 @@ class OperationWorkflow(Decisions):
     async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
         """Run the body; whatever happens, the records end truthful and the turn is given back."""
         self.ledger.begin(workflow.now())
-        self._work = asyncio.ensure_future(body)
+        self._work = begun(body)
         try:
             if self._stop:
                 self._work.cancel()

@@ -108,8 +108,8 @@ class ProjectionRepository:
         Args:
             operation_id: which one.
             error: what is told of it.
-            version: of the row when it was found to be silent; None: whatever it is. One that has moved on since then is
-                not lost.
+            version: of the row when it was found to be silent; None: whatever it is. One that has moved on since then
+                is not lost.
 
         Returns:
             Whether it was ended here.

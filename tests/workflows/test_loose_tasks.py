@@ -1,0 +1,51 @@
+"""What a workflow does not wait for any more may end as it likes: no error line that nobody has to act on."""
+
+import asyncio
+import gc
+
+import pytest
+from temporalio.client import WorkflowFailureError
+
+from contracts.names import ABORT_UPDATE
+from contracts.operations import AbortRequest, PersonRequest
+from domain.delivery import RolloutSpec
+from domain.lifecycle import Strategy
+from domain.people import Action
+from tests.workflows.conftest import Bench
+from tests.workflows.world import SPEC, order
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    gc.collect()
+    return [r.getMessage() for r in caplog.records if "never retrieved" in r.getMessage()]
+
+
+async def test_an_analysis_that_a_promotion_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.world.old_release()
+    bench.world.hold("analysis.judge")
+    handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 10}))
+    await asyncio.wait_for(bench.world.reached["analysis.judge"].wait(), 60)
+    await handle.execute_update(Action.PROMOTE, PersonRequest(actor="ben", reason="known good"))
+    await handle.result()
+    assert told(caplog) == []
+
+
+async def test_a_step_that_its_deadline_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.world.old_release()
+    bench.world.hold("instances.await_healthy")
+    bench.world.spec = SPEC.model_copy(update={"rollout": RolloutSpec(progress_deadline=1)})
+    handle = await bench.start(order())
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert told(caplog) == []
+
+
+async def test_a_step_that_an_abort_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.world.old_release()
+    bench.world.hold("instances.await_healthy")
+    handle = await bench.start(order())
+    await asyncio.wait_for(bench.world.reached["instances.await_healthy"].wait(), 60)
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert told(caplog) == []

@@ -120,6 +120,50 @@ async def test_a_stranger_on_the_port_is_not_taken_for_the_instance(service: Ser
         assert not (await service.target.inspect("r1-0")).listening
 
 
+async def test_a_stranger_beside_the_instance_is_told_and_left_behind(service: Service) -> None:
+    before = await service.target.start(service.spec(command="sleep 1000"))
+    assert not before.port_taken
+    with socket.create_server(("127.0.0.1", before.port)):
+        assert (await service.target.inspect("r1-0")).port_taken
+        assert [each.port_taken for each in await service.target.list_instances()] == [True]
+        after = await service.target.relocate(service.spec())
+        assert after.port != before.port
+        listening = await service.seen("r1-0", "listening")
+        assert (listening.port, listening.port_taken) == (after.port, False)
+        ask(after.port)
+
+
+async def test_an_instance_is_not_started_again_onto_a_port_that_a_stranger_has_by_now(service: Service) -> None:
+    before = await service.listening(service.spec())
+    shim = client.status(service.root / "r1-0" / "shim").shim_pid
+    assert shim is not None
+    os.kill(shim, signal.SIGKILL)
+    gone = await service.seen("r1-0", "phase", InstancePhase.STOPPED)
+    assert gone.gone
+    await client.end_leftovers(service.root / "r1-0" / "shim")
+    with socket.create_server(("127.0.0.1", before.port)):
+        assert (await service.target.inspect("r1-0")).port_taken
+        after = await service.listening(service.spec())
+        assert after.port != before.port
+
+
+async def test_while_a_crashed_instance_waits_nobody_gets_its_port(service: Service) -> None:
+    """Strangers that set SO_REUSEADDR, as servers do, included."""
+    await service.target.start(service.spec(command="sleep 0.2; exit 1"))
+    for _ in range(3):  # its pauses grow: 0.5, 1, 2 s
+        status = await service.seen("r1-0", "phase", InstancePhase.BACKOFF)
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", status.port))
+        await service.seen("r1-0", "phase", InstancePhase.RUNNING)
+    assert not (await service.target.inspect("r1-0")).port_taken
+
+
+async def test_what_a_daemon_of_the_service_listens_on_is_no_strangers(service: Service) -> None:
+    status = await service.target.start(service.spec(command="setsid python3 service.py & exec sleep 1000"))
+    assert not (await service.seen("r1-0", "listening")).port_taken
+    assert status.running_s is None or status.running_s < 60
+
+
 async def test_all_addresses_count_as_listening(service: Service) -> None:
     await service.listening(service.spec(env={"ADDRESS": ""}))
 

@@ -1,0 +1,308 @@
+"""Instances by plan, on real processes and a real database: brought back, kept off strangers' ports, never undone."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.instances import InstanceActivities, InstanceStopper
+from activities.keeping import InstanceKeeper
+from activities.pauses import FIRST_S, LONGEST_S, Pauses
+from activities.probes import Prober
+from activities.recovery import InstanceRecovery
+from activities.routing import RouteWriter
+from activities.secrets import ProjectSecrets
+from contracts.rollouts import AwaitHealthy, StartInstances
+from drivers.artifacts.folder import FolderArtifactStore
+from drivers.routers.base import RoutingTable
+from drivers.shim import client
+from drivers.targets.base import InstancePhase, InstanceStatus
+from drivers.targets.process import ProcessTarget
+from runtime.ids import now
+from runtime.sealing import KEY_BYTES, Sealer
+from storage.engine import Sessions, transaction
+from storage.models import AuditEntry, Event, Instance, Operation, Release
+from tests.activities.conftest import History
+from tests.drivers.targets.service import SERVICE
+
+HEALTH = {"path": "/", "interval": 0.05, "startup_timeout": 20}
+
+
+@dataclass
+class Router:
+    """Remembers the tables it was given; every endpoint is healthy."""
+
+    tables: list[RoutingTable] = field(default_factory=list)
+
+    async def apply(self, table: RoutingTable, **_: object) -> None:
+        self.tables.append(table)
+
+    async def endpoint_health(self, _release_id: str) -> list[Any]:
+        return []
+
+    def ports(self, release_id: UUID) -> list[list[int]]:
+        """Where each table sent a release's requests."""
+        clusters = [c for table in self.tables for c in table.clusters if c.release_id == str(release_id)]
+        return [[endpoint.port for endpoint in cluster.endpoints] for cluster in clusters]
+
+
+@dataclass
+class Scene:
+    """An environment whose newest release runs on a real target."""
+
+    sessions: Sessions
+    target: ProcessTarget
+    root: Path
+    router: Router
+    recovery: InstanceRecovery
+    keeper: InstanceKeeper
+    instances: InstanceActivities
+    found: History
+
+    @property
+    def release_id(self) -> UUID:
+        return self.found.releases[-1]
+
+    @property
+    def name(self) -> str:
+        return f"{self.release_id}-0"
+
+    async def begin(self, state: str, *, command: str = "python3 service.py") -> InstanceStatus:
+        """Its release is in this state, and its instance runs."""
+        service = {"command": command, "health": HEALTH, "stop_timeout": 1, "drain_timeout": 0}
+        async with transaction(self.sessions) as session:
+            row = await session.get_one(Release, self.release_id)
+            row.service, row.state = service, state
+        await ActivityEnvironment().run(self.instances.start, StartInstances(release_id=self.release_id, count=1))
+        return await self.target.inspect(self.name)
+
+    async def await_healthy(self) -> None:
+        await ActivityEnvironment().run(self.instances.await_healthy, AwaitHealthy(release_id=self.release_id, count=1))
+
+    def kill_shim(self) -> None:
+        """As a power cut does."""
+        pid = client.status(self.root / self.name / "shim").shim_pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+
+    async def seen(self, wanted: Callable[[InstanceStatus], bool]) -> InstanceStatus:
+        async with asyncio.timeout(30):
+            while not wanted(status := await self.target.inspect(self.name)):  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.05)
+        return status
+
+    async def gone(self) -> None:
+        await self.seen(lambda status: status.gone)
+        await client.end_leftovers(self.root / self.name / "shim")
+
+    async def row(self) -> Instance | None:
+        async with transaction(self.sessions) as session:
+            return await session.get(Instance, self.name)
+
+    async def finish_operations(self) -> None:
+        async with transaction(self.sessions) as session:
+            await session.execute(update(Operation).values(status="completed"))
+
+
+@pytest.fixture
+async def scene(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Scene]:
+    found, router = await history(2), Router()
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "service.py").write_text(SERVICE)
+    store = FolderArtifactStore(tmp_path / "artifacts")
+    digest = (await store.store(tree)).digest
+    async with transaction(sessions) as session:
+        await session.execute(update(Release).values(artifact_digest=digest))
+    target = ProcessTarget(tmp_path / "instances", store, trusted_code=True)
+    secrets, writer = ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])), RouteWriter(sessions, router)
+    recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
+    stopper = InstanceStopper(sessions, target, router, writer)
+    prober = Prober("127.0.0.1", 9)
+    instances = InstanceActivities(
+        sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper, recovery=recovery
+    )
+    keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
+    yield Scene(sessions, target, tmp_path / "instances", router, recovery, keeper, instances, found)
+    for status in await target.list_instances():
+        await target.stop(status.instance_id)
+    await prober.close()
+
+
+@pytest.mark.parametrize("state", ["starting", "active", "retired"])
+async def test_what_is_there_by_plan_is_brought_back(scene: Scene, state: str) -> None:
+    before = await scene.begin(state)
+    scene.kill_shim()
+    await scene.gone()
+    await scene.keeper.look()
+    after = await scene.seen(lambda status: status.listening)
+    assert (after.phase, after.port) == (InstancePhase.RUNNING, before.port)
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+async def test_the_keeper_does_not_undo_an_abort(scene: Scene, state: str) -> None:
+    """It was decided in the record; the workflow that stops the instances comes a moment later."""
+    await scene.begin("starting")
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Release, scene.release_id)).state = state
+    scene.kill_shim()
+    await scene.gone()
+    await scene.keeper.look()
+    assert (await scene.target.inspect(scene.name)).gone
+
+
+async def test_what_nobody_carries_on_any_more_is_not_brought_back_but_undone(scene: Scene) -> None:
+    await scene.begin("starting")
+    scene.kill_shim()
+    await scene.gone()
+    await scene.finish_operations()
+    await scene.keeper.look()
+    assert (await scene.target.inspect(scene.name)).phase is InstancePhase.ABSENT
+    assert await scene.row() is None
+
+
+async def test_an_instance_whose_row_went_is_not_brought_back(scene: Scene) -> None:
+    """It was drained and stopped (a rolling update takes the old ones away) since the keeper read what should run."""
+    await scene.begin("active")
+    async with transaction(scene.sessions) as session:
+        await session.delete(await session.get_one(Instance, scene.name))
+    scene.kill_shim()
+    await scene.gone()
+    assert await scene.recovery.recover(scene.name) is None
+    assert (await scene.target.inspect(scene.name)).gone
+
+
+async def test_a_step_that_finds_its_instances_gone_starts_them_again(scene: Scene) -> None:
+    await scene.begin("starting")
+    scene.kill_shim()
+    await scene.gone()
+    await scene.await_healthy()
+    row = await scene.row()
+    assert row is not None
+    assert row.in_rotation
+
+
+async def test_a_version_that_ends_its_own_keeper_is_given_up(scene: Scene) -> None:
+    await scene.begin("starting", command="sleep 0.1; kill -9 $PPID; sleep 60")
+    with pytest.raises(ApplicationError) as caught:
+        await scene.await_healthy()
+    assert caught.value.type == "INSTANCE_EXITED"
+
+
+async def test_an_instance_that_came_back_is_no_evidence_against_its_version(scene: Scene) -> None:
+    await scene.begin("starting")
+    await scene.await_healthy()
+    assert not await scene.recovery.coming_back([scene.release_id])
+    async with transaction(scene.sessions) as session:  # it was started some time ago
+        (await session.get_one(Instance, scene.name)).created_at = now() - timedelta(minutes=5)
+    scene.kill_shim()
+    await scene.gone()
+    assert await scene.recovery.coming_back([scene.release_id])
+    await scene.seen(lambda status: status.listening)
+    assert await scene.recovery.coming_back([scene.release_id])
+
+
+async def test_a_crash_by_itself_is_evidence(scene: Scene) -> None:
+    await scene.begin("starting", command="exit 3")
+    await scene.seen(lambda status: status.restarts >= 3)
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Instance, scene.name)).created_at = now() - timedelta(minutes=5)
+    assert not await scene.recovery.coming_back([scene.release_id])
+
+
+async def test_starting_what_was_stopped_meanwhile_leaves_nothing(scene: Scene) -> None:
+    """A worker that slept between two lines wakes up in another world."""
+    await scene.begin("starting")
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Release, scene.release_id)).state = "failed"
+        await session.delete(await session.get_one(Instance, scene.name))
+    with pytest.raises(ApplicationError, match="stopped meanwhile"):
+        await ActivityEnvironment().run(scene.instances.start, StartInstances(release_id=scene.release_id, count=1))
+    assert (await scene.target.inspect(scene.name)).phase is InstancePhase.ABSENT
+    assert await scene.row() is None
+
+
+async def told(scene: Scene) -> tuple[list[dict[str, Any]], list[AuditEntry]]:
+    async with transaction(scene.sessions) as session:
+        where = Event.resource_id == scene.found.environment_id
+        events = await session.scalars(select(Event).where(where, Event.type == "instance.displaced"))
+        mine = AuditEntry.resource_id == scene.found.environment_id
+        entries = await session.scalars(select(AuditEntry).where(mine, AuditEntry.action == "instance.displaced"))
+        return [event.payload for event in events], list(entries)
+
+
+async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_one(scene: Scene) -> None:
+    before = await scene.begin("active")
+    await scene.await_healthy()
+    scene.kill_shim()
+    await scene.gone()
+    scene.router.tables.clear()
+    with socket.create_server(("127.0.0.1", before.port)):
+        await scene.keeper.look()
+        after = await scene.seen(lambda status: status.listening)
+        async with asyncio.timeout(30):
+            while scene.router.ports(scene.release_id)[-1:] != [[after.port]]:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.05)
+        # First nobody is sent there any more, then the new place is known.
+        assert scene.router.ports(scene.release_id)[0] == []
+        assert all(before.port not in ports for ports in scene.router.ports(scene.release_id))
+        assert after.port != before.port
+        row = await scene.row()
+        assert row is not None
+        assert (row.port, row.in_rotation) == (after.port, True)
+        [payload], [entry] = await told(scene)
+        moved = payload["environment"]["displaced_instance"]
+        assert (moved["instance_id"], moved["port_before"], moved["port"]) == (scene.name, before.port, after.port)
+        assert entry.changes == {"port": {"from": before.port, "to": after.port}}
+        await scene.keeper.look()
+        assert len((await told(scene))[0]) == 1
+
+
+async def test_a_stranger_beside_a_running_instance_is_left(scene: Scene) -> None:
+    """The service lives and does not listen (any more): its shim has nothing to start again."""
+    before = await scene.begin("active", command="sleep 1000")
+    with socket.create_server(("127.0.0.1", before.port)):
+        await scene.keeper.look()
+        assert (await scene.target.inspect(scene.name)).port != before.port
+    assert len((await told(scene))[0]) == 1
+
+
+async def test_who_died_between_leaving_an_address_and_telling_the_new_one_is_gone_on_with(scene: Scene) -> None:
+    before = await scene.begin("active")
+    await scene.await_healthy()
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Instance, scene.name)).port = 0
+    await scene.keeper.look()
+    row = await scene.row()
+    assert row is not None
+    assert (row.port, row.in_rotation) == (before.port, True)
+    assert (await told(scene))[0] == []
+
+
+def test_what_does_not_stay_is_started_again_ever_more_rarely() -> None:
+    clock = [0.0]
+    pauses = Pauses(lambda: clock[0])
+    waits = []
+    for _ in range(10):
+        assert pauses.is_over("a")
+        pauses.begin("a")
+        began = clock[0]
+        while not pauses.is_over("a"):
+            clock[0] += 1
+        waits.append(clock[0] - began)
+    assert waits[0] == FIRST_S
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_S
+    pauses.forget("a")
+    assert pauses.is_over("a")

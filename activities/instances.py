@@ -60,6 +60,7 @@ class Lives:
         self._limit_s = startup_timeout_s
         self._end = time.monotonic() + startup_timeout_s
         self._begun: set[int] = set()
+        self._again = 0
 
     def see(self, status: InstanceStatus) -> None:
         """What the target says now."""
@@ -68,9 +69,13 @@ class Lives:
         self._begun.add(status.pid)
         self._end = max(self._end, time.monotonic() - (status.running_s or 0) + self._limit_s)
 
+    def began_again(self) -> None:
+        """We had to start it; its process may be over before anybody sees it."""
+        self._again += 1
+
     @property
     def too_many(self) -> bool:
-        return len(self._begun) > MAX_RESTARTS + 1
+        return max(self._again, len(self._begun) - 1) > MAX_RESTARTS
 
     @property
     def over(self) -> bool:
@@ -236,7 +241,8 @@ class InstanceActivities:
             if lives.too_many or status.restarts >= MAX_RESTARTS:
                 raise await self._exited(known, name, status)
             if status.gone or status.port_taken:
-                await self._recovery.recover(name)
+                if await self._recovery.recover(name) and status.gone:
+                    lives.began_again()
             elif status.listening:
                 last = await self._prober.instance(
                     status.address, status.port, health.path, health.timeout, host=health.host

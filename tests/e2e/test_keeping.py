@@ -3,13 +3,12 @@
 import os
 import signal
 
-import psutil
 import pytest
 
 from drivers.shim import client
 from drivers.targets.process.folder import InstanceFolder
-from runtime.stack import leftovers
 from tests.chaos.invariants import settled
+from tests.chaos.power import power_cut, processes_below
 from tests.support.load_process import load_on
 from tests.support.services import until
 
@@ -57,31 +56,8 @@ def test_a_clean_stop_ends_all_services_and_a_start_brings_them_back(platform, a
 
 
 def test_everything_dies_at_once_and_serves_again(platform, app, records):
-    pids = list(leftovers.running(records.layout).values())
-    pids += [process.pid for process in processes_below(platform.stack.data_dir)]
-    platform.close_connections()
-    for pid in dict.fromkeys([platform.stack.kill(), *pids]):
-        kill(pid)
-    until(lambda: processes_below(platform.stack.data_dir) == [], "the end of everything")
+    power_cut(platform, records)
     platform.start()
     until(lambda: serves(app), "serving again", 30)
-    records.close()
     assert settled(records, app.project["id"]) == []
     app.ship_good()
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def processes_below(data_dir):
-    """Processes that work in the data folder or were started on something in it."""
-    home, found = f"{data_dir}{os.sep}", []
-    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
-        places = [process.info["cwd"] or "", *(process.info["cmdline"] or ())]
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(place.startswith(home) for place in places):
-            found.append(process)
-    return found

@@ -45,8 +45,12 @@ class Router:
 
     tables: list[RoutingTable] = field(default_factory=list)
 
-    async def apply(self, table: RoutingTable, **_: object) -> None:
+    async def mark(self) -> None:
+        """Nobody else writes."""
+
+    async def apply(self, table: RoutingTable, **_: object) -> tuple[()]:
         self.tables.append(table)
+        return ()
 
     async def endpoint_health(self, _release_id: str) -> list[Any]:
         return []

@@ -1,6 +1,7 @@
 """Time, memory, output, a full disk, and deaths in a row."""
 
 import itertools
+import os
 import shlex
 import shutil
 import sys

@@ -65,6 +65,8 @@ def deployment_values(view: DeploymentView) -> dict[str, Any]:
         "rollback_reason": view.rollback_reason,
         "rolled_back_to_build_id": view.rolled_back_to_build_id,
         "superseded_by": view.superseded_by,
+        "git_branch": view.git_branch,
+        "git_commit_hash": view.git_commit_hash,
     }
     known = {name: value for name, value in values.items() if value is not None}
     return {**known, "next_open": view.next_open}  # a freeze that is over has to be forgotten

@@ -56,7 +56,7 @@ class Redelivery:
         build = await self._build(session, old)
         terms = self._terms(old, operation.input)
         terms.check(self.principal)
-        asked = await self._ask(session, terms, operation, build)
+        asked = await self._ask(session, terms, operation, build, old.git_commit_hash)
         await self._audit(session, old, asked.deployment)
         return asked
 
@@ -83,7 +83,10 @@ class Redelivery:
         waited = order.get("approval") is not None and not self.principal.may(Scope.DEPLOYMENTS_APPROVE)
         return replace(terms, approval_notes=self.reason or None, request_approval=self.request_approval or waited)
 
-    async def _ask(self, session: AsyncSession, terms: Terms, operation: Operation, build: Build | None) -> Asked:
+    async def _ask(
+        self, session: AsyncSession, terms: Terms, operation: Operation, build: Build | None, commit: str | None
+    ) -> Asked:
+        """`commit`: what the old deployment fetched, or was to fetch."""
         delivery = Delivery(self.settings, self.principal, self.request_id, terms)
         if build is not None and (is_deployable(build) or operation.kind != OperationKind.BUILD_AND_DEPLOY):
             check_deployable(build)
@@ -93,13 +96,14 @@ class Redelivery:
                 "there is no good build of this deployment to promote; retry builds the version again",
                 str(build.status if build else "not built"),
             )
+        # The commit that was fetched then, whatever became of the branch; its tip if nothing was fetched.
         order = BuildAndDeployInput.model_validate(operation.input)
         return await delivery.build_and_deploy(
             session,
             order.feature_id,
             version_tag=order.version_tag,
             git_branch=order.git_branch,
-            git_commit_hash=order.git_commit_hash,
+            git_commit_hash=build.git_commit_hash if build else commit,
         )
 
     async def _audit(self, session: AsyncSession, old: Deployment, new: Deployment) -> None:

@@ -135,6 +135,8 @@ class DeploymentView(Payload):
     rolled_back_to_build_id: UUID | None = None
     superseded_by: UUID | None = None
     next_open: datetime | None = None  # held by a freeze window until then
+    git_branch: str | None = None
+    git_commit_hash: str | None = None  # what the branch stood for when it was fetched
 
 
 class RecordProgress(Payload):

@@ -143,7 +143,9 @@ def _check_user(user: str | None) -> None:
 
 
 def check_branch(branch: str) -> str:
-    """The short name of a branch or tag (`refs/heads/` removed) if git would accept it.
+    """The name of a branch or tag if git would accept it.
+
+    A short name is a branch, else a tag; one that begins with `refs/heads/` or `refs/tags/` is that one only.
 
     Raises:
         TerminalError: SOURCE_REF_NOT_FOUND, since no repository can have such a branch.
@@ -156,7 +158,7 @@ def check_branch(branch: str) -> str:
             code=ErrorCode.SOURCE_REF_NOT_FOUND,
             details={"ref": _shown(branch)},
         )
-    return short
+    return branch
 
 
 def check_commit(commit: str) -> str:

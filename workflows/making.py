@@ -93,6 +93,8 @@ class MakingWorkflow(DeliveringWorkflow):
         )
         self._queue = workspace.queue
         self._source = source = await self.step(StepName.SOURCE, "Fetching the source", self._fetch(wanted))
+        known = {"git_branch": wanted.git_branch or source.branch, "git_commit_hash": source.commit}
+        self.deployment = self.deployment.model_copy(update=known)
         await self.step(StepName.BUILD, "Building", self._build(source))
         self._tests = await self._test(source)
         self.skip(StepName.SCAN, "no scanner is installed")
@@ -104,15 +106,17 @@ class MakingWorkflow(DeliveringWorkflow):
         return await self.call(stub, request, queue=self._queue, pickup=WORKSPACE_PICKUP, summary=summary)
 
     async def _fetch(self, wanted: Wanted) -> FetchedSource:
+        """What a branch stands for is decided once: a new start elsewhere fetches the commit that was found first."""
+        found = self._source
+        branch, commit = (found.branch, found.commit) if found else (wanted.git_branch, wanted.git_commit_hash)
         request = FetchSource(
             operation_id=self.place.operation_id,
             repository_url=wanted.repository_url,
-            git_branch=wanted.git_branch,
-            git_commit_hash=wanted.git_commit_hash,
+            git_branch=branch,
+            git_commit_hash=commit,
             project_id=self.place.project_id,
         )
-        commit = (wanted.git_commit_hash or "")[:12]
-        words = commit or f"the tip of {wanted.git_branch or 'the default branch'}"
+        words = (commit or "")[:12] or f"the tip of {branch or 'the default branch'}"
         return await self._at_workspace(FETCH_SOURCE, request, f"fetch {words}")
 
     async def _build(self, source: FetchedSource) -> None:

@@ -54,10 +54,10 @@ class DeliveryRequest(Body):
 
 
 class BuildAndDeployRequest(DeliveryRequest):
-    """What to build and where to bring it."""
+    """What to build and where to bring it. Without `git_branch`: the repository's default branch."""
 
     version_tag: VersionTag
-    git_branch: Branch
+    git_branch: Branch | None = None
     git_commit_hash: Commit | None = None
 
 

@@ -29,8 +29,10 @@ class SourceRequest:
 
     Attributes:
         url: repository address, of a scheme the driver allows.
-        branch: branch (or tag) name; None means the repository's default branch.
-        commit: full or abbreviated (>= 7) commit id; None means the tip of the branch.
+        branch: name of a branch, else of a tag; `refs/heads/x` and `refs/tags/x` mean just that one. None: the
+            repository's default branch.
+        commit: full or abbreviated (>= 7) commit id; None means the tip of the branch. A full one is asked for by
+            itself, whether the branch is still there or not.
         credentials: what opens it, if it is private.
     """
 
@@ -42,7 +44,10 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class FetchedTree:
-    """What arrived: the full commit id, the branch it was resolved from, and the size on disk in bytes."""
+    """What arrived: the full commit id, the branch it was resolved from, and the size on disk in bytes.
+
+    The branch is the one asked for where the commit was found by its own id.
+    """
 
     commit: str
     branch: str

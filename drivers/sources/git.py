@@ -21,6 +21,7 @@ DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised 
 MAX_ENTRIES = 200_000
 MAX_LISTING = 64 * 1024 * 1024
 _LISTED = re.compile(r"(\d{6}) (?:blob|commit) [0-9a-f]+ +(\d+|-)$")
+FULL_REFS = ("refs/heads/", "refs/tags/")
 _TIP = "refs/fetched/tip"
 _SHA1, _SHA256 = 40, 64
 
@@ -117,6 +118,18 @@ def _better(error: DeliveryError, transport: Transport, credentials: GitCredenti
     return None
 
 
+def _refs_of(branch: str | None) -> list[str]:
+    if branch is None:
+        return ["HEAD"]
+    return [branch] if branch.startswith(FULL_REFS) else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+
+
+def _recorded(branch: str) -> str:
+    """A name that means the same; a branch is what a short name means anyway."""
+    short = branch.removeprefix("refs/heads/")
+    return branch if short.startswith(FULL_REFS) else short
+
+
 def _begin_anew(runner: GitRunner, into: Path) -> None:
     runner.end_recorded()
     remove_tree(runner.home)
@@ -134,17 +147,12 @@ class _Fetch:
     into: Path
 
     async def run(self, branch: str | None, commit: str | None) -> FetchedTree:
-        tip = await self._find_tip(branch)
-        object_format = "sha256" if len(tip.commit) == _SHA256 else "sha1"
-        await self._must(
-            "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", self._repository
-        )
-        found = await self._bring(tip, commit)
+        name, found = await self._find(branch, commit)
         await self._check_listing(found)
         await self._must(self._git_dir, f"--work-tree={self.into}", "read-tree", "--reset", "-u", found)
         shown = await self._must(self._git_dir, "show", "--no-patch", "--format=%ct", found)
         size = await finish_in_thread(settle, self.into, epoch_s=int(shown.stdout.strip() or 0))
-        return FetchedTree(commit=found, branch=tip.branch, size_bytes=size)
+        return FetchedTree(commit=found, branch=name, size_bytes=size)
 
     @property
     def _repository(self) -> str:
@@ -162,9 +170,26 @@ class _Fetch:
 
     # --- which commit -----------------------------------------------------------------------------------
 
-    async def _find_tip(self, branch: str | None) -> _Tip:
-        refs = ["HEAD"] if branch is None else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
-        peeled = [] if branch is None else [f"refs/tags/{branch}^{{}}"]
+    async def _find(self, branch: str | None, commit: str | None) -> tuple[str, str]:
+        """The branch's name and the wanted commit, which is fetched. Its full id needs no branch that leads to it."""
+        if commit is not None and len(commit) in {_SHA1, _SHA256} and branch is not None:
+            await self._init(commit)
+            if await self._bring_by_id(commit):
+                return _recorded(branch), commit
+        tip = await self._find_tip(branch, commit)
+        await self._init(tip.commit)
+        return _recorded(branch) if branch else tip.branch, await self._bring(tip, commit)
+
+    async def _init(self, like: str) -> None:
+        """An empty repository for ids such as this one; once more changes nothing."""
+        object_format = "sha256" if len(like) == _SHA256 else "sha1"
+        await self._must(
+            "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", self._repository
+        )
+
+    async def _find_tip(self, branch: str | None, commit: str | None) -> _Tip:
+        refs = _refs_of(branch)
+        peeled = [f"{ref}^{{}}" for ref in refs if ref.startswith("refs/tags/")]
         listed = await self._must("ls-remote", "--symref", "--", self.address.text, *refs, *peeled)
         rows = [line.partition("\t") for line in listed.stdout.splitlines()]
         # A pattern also matches the ends of longer names: only exact ones count.
@@ -175,6 +200,8 @@ class _Fetch:
                 full = heads.get(ref, ref)
                 short = full.removeprefix("refs/heads/").removeprefix("refs/tags/")
                 return _Tip(short, full, commits.get(f"{ref}^{{}}", commits[ref]))
+        if branch and commit:
+            raise self._missing(branch, f"no branch or tag has that name, and {commit} is not handed out without one")
         raise self._missing(branch) if branch else self._empty()
 
     async def _bring(self, tip: _Tip, commit: str | None) -> str:

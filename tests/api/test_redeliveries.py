@@ -12,7 +12,7 @@ from domain.lifecycle import OperationKind
 from domain.people import ApprovalPolicy
 from runtime.ids import new_id
 from storage.engine import transaction
-from storage.models import AuditEntry
+from storage.models import AuditEntry, Deployment
 from tests.api.conftest import make_world
 
 WHY = {"reason": "the network is back"}
@@ -86,12 +86,36 @@ async def test_without_a_build_the_same_is_built_again(fresh, begun, end, operat
     assert data.items() >= {"build_id": None, "retry_of": old["deployment_id"], "canary_percentage": 50}.items()
 
 
-async def test_a_failed_build_is_built_again(fresh, build_of, end, operations):
+async def test_a_failed_build_is_built_again_at_the_commit_that_failed(fresh, build_of, end, operations):
     old = await build_of(fresh, "1.0.0", live=False)
-    await end(old["deployment_id"], "failed", build={"status": "failed", "artifact_digest": None})
+    await end(
+        old["deployment_id"],
+        "failed",
+        build={"status": "failed", "artifact_digest": None, "git_commit_hash": "1" * 40},
+    )
     operations.started.clear()
     await fresh.developer.made(path(old), WHY)
-    assert [kind for kind, _ in operations.started] == [OperationKind.BUILD_AND_DEPLOY]
+    [(kind, payload)] = operations.started
+    assert kind is OperationKind.BUILD_AND_DEPLOY
+    assert BuildAndDeployInput.model_validate(payload).git_commit_hash == "1" * 40
+
+
+async def test_a_commit_that_was_fetched_and_not_built_is_tried_again(fresh, begun, end, operations, rows):
+    old = await begun(fresh)
+    await end(old["deployment_id"], "cancelled", operation="cancelled")
+    async with transaction(rows) as session:
+        (await session.get_one(Deployment, UUID(old["deployment_id"]))).git_commit_hash = "2" * 40
+    await fresh.developer.made(path(old), WHY)
+    [(_, payload)] = operations.started
+    order = BuildAndDeployInput.model_validate(payload)
+    assert (order.git_branch, order.git_commit_hash) == ("main", "2" * 40)
+
+
+async def test_the_branch_may_be_left_out(fresh, operations):
+    body = {"version_tag": "1.0.0", "environment": "dev"}
+    await fresh.developer.made(f"/features/{fresh.feature['id']}/build-and-deploy", body)
+    [(_, payload)] = operations.started
+    assert BuildAndDeployInput.model_validate(payload).git_branch is None
 
 
 async def test_a_retry_of_a_retry(fresh, build_of, end, operations):

@@ -95,6 +95,22 @@ def test_retry_of_a_failed_build_builds_it_again(again):
         again.api.promote_again(deployment["id"], "please")
 
 
+def test_a_retry_builds_the_commit_that_failed_also_when_its_branch_is_gone(again):
+    again.repository.git("checkout", "--quiet", "-b", "fleeting")
+    first = again.ship(spec={"build": {"steps": ["test -f repaired"]}}, git_branch="fleeting")
+    assert first.error["code"] == "BUILD_FAILED"
+    again.repository.commit("9.9.9", files={"repaired": "yes"})  # the branch has moved on
+    again.repository.git("checkout", "--quiet", "main")
+    for branch in ("moved on", "deleted"):
+        if branch == "deleted":
+            again.repository.git("branch", "-D", "fleeting")
+        operation, deployment = finished(again, again.api.retry(first.deployment["id"], f"the branch is {branch}"))
+        assert operation["error"]["code"] == "BUILD_FAILED", operation
+        assert deployment["git_commit_hash"] == first.commit
+    moved = again.begin(git_branch="fleeting", git_commit_hash=first.commit, spec={"build": {"steps": ["true"]}})
+    assert again.api.wait(moved.accepted.operation_id, OPERATION_SECONDS)["error"]["code"] == "BUILD_FAILED"
+
+
 def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_judged(platform, records):
     """Scenario 5."""
     app = platform.app("window")

@@ -104,6 +104,13 @@ async def test_a_failing_build_starts_nothing_and_leaves_a_failed_build(bench: B
     assert bench.world.last.deployment.status is DeploymentStatus.FAILED
 
 
+async def test_the_commit_is_told_as_soon_as_it_is_known(bench: Bench) -> None:
+    bench.world.faults["build.run"] = "BUILD_FAILED"
+    await fails(bench)
+    told = [r.deployment.git_commit_hash for r in bench.world.records if r.deployment]
+    assert (told[0], told[-1]) == (None, "c" * 40)
+
+
 async def test_unhealthy_first_version_is_removed(bench: Bench) -> None:
     bench.world.faults["instances.await_healthy"] = "INSTANCE_UNHEALTHY"
     progress = await fails(bench)

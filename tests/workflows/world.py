@@ -121,6 +121,8 @@ class World:
         self.delivered: list[str] = []  # last digits of the digests that were rolled out
         self.artifact_is_here = False  # of a build that was made elsewhere
         self.branch_is_gone = False
+        self.fetched: list[b.FetchSource] = []
+        self.workspace_queues: list[str] = []  # of the next workspaces; then this world's own
         self.analyses: list[AnalyseRelease] = []  # that were asked for
         self.cancelled: list[str] = []  # held activities that were cancelled
         self.webhook_attempts = 3  # the last of them arrives
@@ -173,7 +175,8 @@ class World:
     @implements(b.OPEN_WORKSPACE)
     async def open_workspace(self, request: b.OpenWorkspace) -> b.Workspace:
         await self._do("workspace")
-        return b.Workspace(operation_id=request.operation_id, queue=self._queue)
+        queue = self.workspace_queues.pop(0) if self.workspace_queues else self._queue
+        return b.Workspace(operation_id=request.operation_id, queue=queue)
 
     @implements(b.CLOSE_WORKSPACE)
     async def close_workspace(self, request: b.CloseWorkspace) -> Nothing:
@@ -184,6 +187,7 @@ class World:
     async def fetch(self, request: b.FetchSource) -> b.FetchedSource:
         if self.branch_is_gone and request.git_branch:
             raise ApplicationError("no such branch", {}, type="SOURCE_REF_NOT_FOUND", non_retryable=True)
+        self.fetched.append(request)
         await self._do("fetch")
         return b.FetchedSource(commit="c" * 40, branch="main", size_bytes=1, spec=self.spec)
 

@@ -114,6 +114,39 @@ async def test_an_older_commit_by_its_full_and_its_short_id(repository, source, 
         assert (into / "app").read_text() == "1"
 
 
+async def test_a_full_commit_needs_no_branch_that_leads_to_it(repository, source, into):
+    repository.commit(app="trunk")
+    git(repository.folder, "checkout", "--quiet", "-b", "gone")
+    commit = repository.commit(app="merged")
+    git(repository.folder, "checkout", "--quiet", "main")
+    git(repository.folder, "branch", "-D", "gone")
+    fetched = await source.fetch(SourceRequest(repository.url, "gone", commit), into)
+    assert (fetched.commit, fetched.branch) == (commit, "gone")
+    assert (into / "app").read_text() == "merged"
+    error = await failing(source, into, repository.url, "gone", commit[:10])
+    assert error.code is ErrorCode.SOURCE_REF_NOT_FOUND
+    assert "'gone'" in error.message
+    error = await failing(source, into, repository.url, "gone", "1" * 40)
+    assert error.code is ErrorCode.SOURCE_REF_NOT_FOUND
+    assert "1" * 40 in error.message
+
+
+async def test_refs_mean_what_they_say(repository, source, into):
+    tagged = repository.commit(app="tagged")
+    git(repository.folder, "tag", "--annotate", "x", "--message", "x")
+    git(repository.folder, "tag", "y")
+    tip = repository.commit(app="tip")
+    git(repository.folder, "branch", "x")
+    wanted = {"x": tip, "refs/heads/x": tip, "refs/tags/x": tagged, "y": tagged, "refs/tags/y": tagged}
+    for name, commit in wanted.items():
+        fetched = await source.fetch(SourceRequest(repository.url, name), into)
+        assert (name, fetched.commit) == (name, commit)
+        again = await source.fetch(SourceRequest(repository.url, fetched.branch), into)
+        assert (name, again.commit) == (name, commit)  # what is recorded means the same
+    for name in ("refs/heads/y", "refs/tags/main", "refs/heads/refs/tags/x"):
+        assert (await failing(source, into, repository.url, name)).code is ErrorCode.SOURCE_REF_NOT_FOUND
+
+
 async def test_a_second_attempt_begins_anew(repository, source, into):
     repository.commit(app="one")
     (into / "left over").mkdir(parents=True)

@@ -1,8 +1,11 @@
 """What a lost worker costs: a new start elsewhere, of the same commit."""
 
+import logging
 from collections.abc import Awaitable
 from typing import Any
 
+import pytest
+from temporalio import workflow
 from temporalio.api.enums.v1 import RetryState
 from temporalio.exceptions import ActivityError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
@@ -69,8 +72,9 @@ class Making(MakingWorkflow):
         return PackagedArtifact(digest="sha256:00", size_bytes=1, file_count=1)
 
 
-async def test_a_branch_is_resolved_once_though_the_worker_is_lost() -> None:
+async def test_a_branch_is_resolved_once_though_the_worker_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tip may have moved meanwhile: what was found first is fetched again."""
+    monkeypatch.setattr(workflow, "logger", logging.getLogger(__name__))  # its own needs a workflow's event loop
     making = Making()
     source, _ = await making.make_artifact(making.order)
     assert making.fetched == [(None, None), ("main", COMMIT)]

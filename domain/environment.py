@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.types import FailFast
 
+from domain.few_fields import few_fields
 from domain.people import ApprovalPolicy
 from domain.turns import TurnPolicy
 from domain.windows import STORED, Window, check_together
@@ -24,6 +25,8 @@ class ApprovalRule(BaseModel):
     required: bool = Field(default=False, strict=True)
     min_approvals: int = Field(default=1, ge=1, le=10, strict=True)
     four_eyes: bool = Field(default=True, strict=True)
+
+    _few = model_validator(mode="before")(few_fields)
 
     def policy(self) -> ApprovalPolicy | None:
         """What a deployment has to wait for; None: nothing."""

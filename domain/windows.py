@@ -14,8 +14,18 @@ from operator import itemgetter
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from domain.few_fields import few_fields
 from domain.occurrences import occurrences
 from domain.recurrence import MAX_RULE, Rule
 
@@ -65,6 +75,8 @@ class Window(BaseModel):
     start: NaiveDatetime
     duration: Annotated[timedelta, Field(gt=timedelta(0), le=MAX_DURATION)]
     rrule: Annotated[str, StringConstraints(max_length=MAX_RULE)] | None = None
+
+    _few = model_validator(mode="before")(few_fields)
 
     @field_validator("name")
     @classmethod

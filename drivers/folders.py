@@ -1,9 +1,12 @@
 """Folders that drivers make and throw away. The functions block; `finish_in_thread` runs them beside the event loop."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -30,7 +33,13 @@ def remove_tree(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     elif path.exists():
-        shutil.rmtree(path, onerror=_make_writable_and_retry)
+        try:
+            shutil.rmtree(path, onerror=_make_writable_and_retry)
+        except (RecursionError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                raise
+            # Strangers nest folders deeper than Python follows, or than a path can name.
+            subprocess.run(["rm", "-rf", "--", os.fspath(path)], check=True, stdin=subprocess.DEVNULL)
 
 
 def _make_writable_and_retry(function: Callable[..., Any], path: str, error: Any) -> None:
@@ -46,22 +55,63 @@ def _make_writable_and_retry(function: Callable[..., Any], path: str, error: Any
 
 
 def folder_size(root: Path) -> int:
-    """Bytes of the files below a folder; entries that vanish meanwhile count as nothing."""
+    """Bytes of the files below a folder; what vanishes meanwhile or cannot be reached counts as nothing."""
     total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - hot path
-            except FileNotFoundError:
-                continue
+    ahead = [os.fspath(root)]
+    while ahead:  # os.walk goes down by recursion
+        with (
+            contextlib.suppress(OSError),
+            os.scandir(ahead.pop()) as found,
+        ):
+            for entry in found:
+                with contextlib.suppress(FileNotFoundError):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    total += 0 if is_folder else entry.stat(follow_symlinks=False).st_size
+                    ahead.extend([entry.path] * is_folder)
     return total
+
+
+MAX_LINKS = 40  # as many as Linux follows on one way; beyond it nobody gets anywhere
+MAX_PARTS = 512
 
 
 def leading_out(link: str, real_root: str) -> str | None:
     """The target of a symbolic link (at most 200 characters) if it leads out of a tree or is absolute, else None.
 
-    Judged by where it really leads, other links on its way included; it need not exist.
+    Judged by where it really leads, other links on its way included; it need not exist. A way of more than `MAX_PARTS`
+    names counts as leading out: following it for each of very many links would take hours.
+
+    Args:
+        link: its path, of which all folders are real ones.
+        real_root: the tree, without links.
     """
     target = os.readlink(link)  # noqa: PTH115 - hot path
-    inside = os.path.commonpath([os.path.realpath(link), real_root]) == real_root
+    inside = _stays_inside(os.path.dirname(link), target, real_root)  # noqa: PTH120 - hot path
     return None if inside and not os.path.isabs(target) else target[:200]  # noqa: PTH117 - hot path
+
+
+def _stays_inside(at: str, target: str, real_root: str) -> bool:
+    """Where one gets from a real folder by a target, as the kernel goes."""
+    rest, links, parts = _reversed(target), 1, 0
+    while rest and links <= MAX_LINKS:
+        name = rest.pop()
+        parts += 1
+        if parts > MAX_PARTS:
+            return False
+        if name == "..":
+            at = os.path.dirname(at)  # noqa: PTH120 - hot path
+            continue
+        ahead = os.path.join(at, name)  # noqa: PTH118 - hot path
+        try:
+            further = os.readlink(ahead)  # noqa: PTH115 - hot path
+        except OSError:  # no link, or nothing there
+            at = ahead
+            continue
+        links += 1
+        at = "/" if further.startswith("/") else at
+        rest.extend(_reversed(further))
+    return links > MAX_LINKS or os.path.commonpath([at, real_root]) == real_root
+
+
+def _reversed(path: str) -> list[str]:
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]

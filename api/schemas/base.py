@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from domain.few_fields import few_fields
 from domain.texts import name_of, text_of
 
 MAX_LINE = 255
@@ -79,6 +80,8 @@ class Body(BaseModel):
     """Base of request bodies: unknown fields are faults, not silently dropped."""
 
     model_config = ConfigDict(extra="forbid")
+
+    _few = model_validator(mode="before")(few_fields)
 
 
 class View(BaseModel):

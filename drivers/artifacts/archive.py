@@ -42,7 +42,15 @@ def list_tree(tree: Path, *, max_bytes: int, max_files: int) -> list[Entry]:
         TerminalError: ARTIFACT_EMPTY without a single file, ARTIFACT_TOO_LARGE, ARTIFACT_INVALID for links that
             leave the tree and for special files.
     """
-    root = os.path.realpath(tree)
+    try:
+        return _listed(os.path.realpath(tree), max_bytes, max_files)
+    except RecursionError:
+        raise _invalid(
+            "the folders that the build left are nested too deeply; name another one in `build.output`"
+        ) from None
+
+
+def _listed(root: str, max_bytes: int, max_files: int) -> list[Entry]:
     found: list[Entry] = []
     total = 0
     for folder, subfolders, names in os.walk(root, onerror=_unreadable):
@@ -156,7 +164,8 @@ def extract_archive(archive: IO[bytes], into: Path) -> None:
                 _extract(stored, member, into / member.name)
     for link in links:
         (into / link.name).symlink_to(link.linkname)
-        if leading_out(os.fspath(into / link.name), os.path.realpath(into)) is not None:
+        path = into / link.name
+        if leading_out(os.fspath(path.parent.resolve() / path.name), os.path.realpath(into)) is not None:
             raise tarfile.ExtractError(f"{link.name!a} leads out of the tree")
 
 

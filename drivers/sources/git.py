@@ -20,6 +20,7 @@ from drivers.sources.transport import Transport, opened
 DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised commit is searched
 MAX_ENTRIES = 200_000
 MAX_LISTING = 64 * 1024 * 1024
+MAX_NESTED = 200  # folders in one another; Python follows no more than some hundreds
 _LISTED = re.compile(r"(\d{6}) (?:blob|commit) [0-9a-f]+ +(\d+|-)$")
 FULL_REFS = ("refs/heads/", "refs/tags/")
 _TIP = "refs/fetched/tip"
@@ -136,6 +137,19 @@ def _begin_anew(runner: GitRunner, into: Path) -> None:
     remove_tree(into)
     into.mkdir(parents=True)
     runner.prepare()
+
+
+def _weighed(listing: str) -> tuple[int, int, int]:
+    """Number, bytes and depth of the entries of `ls-tree -l -z`; none is looked at when there are too many."""
+    count, size, nested = listing.count("\0"), 0, 0
+    if count > MAX_ENTRIES:
+        return count, size, nested
+    for entry in listing.split("\0"):
+        head, _, name = entry.partition("\t")
+        found = _LISTED.match(head)
+        size += int(found[2]) if found and found[2] != "-" else 0
+        nested = max(nested, name.count("/"))
+    return count, size, nested
 
 
 @dataclass(frozen=True)
@@ -273,11 +287,15 @@ class _Fetch:
             raise too_large(self.runner.max_bytes) from None
         if listed.exit_code != 0:
             raise failure(listed.stderr, self.address)
-        entries = listed.stdout.split("\0")
-        matches = (_LISTED.match(entry.partition("\t")[0]) for entry in entries)
-        total = sum(int(found[2]) for found in matches if found and found[2] != "-")
-        if len(entries) > MAX_ENTRIES or total > self.runner.max_bytes:
+        entries, size, nested = await finish_in_thread(_weighed, listed.stdout)
+        if entries > MAX_ENTRIES or size > self.runner.max_bytes:
             raise too_large(self.runner.max_bytes)
+        if nested > MAX_NESTED:
+            raise TerminalError(
+                f"the repository has folders nested {nested} deep; {MAX_NESTED} is the limit",
+                code=ErrorCode.SOURCE_TOO_LARGE,
+                details={"max_nested": MAX_NESTED},
+            )
 
     # --- what is missing --------------------------------------------------------------------------------
 

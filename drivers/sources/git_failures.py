@@ -7,6 +7,9 @@ from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalErr
 from domain.repository_url import RepositoryUrl
 
 SHOWN_STDERR = 500
+# A server can write what it likes there, and patterns with a gap in them take the square of a line's length.
+MAX_LINES = 100
+MAX_LINE = 300
 
 
 class Complaint(StrEnum):
@@ -60,7 +63,8 @@ _WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
 def complaint_of(stderr: str) -> Complaint:
     """The kind of failure; whatever is unknown counts as a remote that does not answer properly."""
     # "remote:" lines are free text of the other side.
-    said = "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+    lines = [line[:MAX_LINE] for line in stderr.splitlines() if not line.startswith("remote:")]
+    said = "\n".join(lines[-MAX_LINES:])
     for kind, patterns in _WORDS:
         if re.search("|".join(patterns), said, re.IGNORECASE):
             return kind

@@ -35,6 +35,7 @@ from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
+from activities.returning import ReturnWatch
 from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.sources import SourceActivities
@@ -69,6 +70,7 @@ from orchestration.webhooks import Webhooks
 from runtime import guards
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
+from runtime.returning import NAME as SERVICES_FILE
 from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect_temporal
@@ -116,7 +118,7 @@ def control_side(
     prometheus: PrometheusMetrics,
     bell: Listener,
     secrets: ProjectSecrets,
-) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch, RouteKeeper], list[Any]]:
+) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch, RouteKeeper, ReturnWatch], list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
@@ -145,6 +147,7 @@ def control_side(
         ProjectRemover(sessions, stopper, writer, bell),
         DegradationWatch(sessions, router),
         RouteKeeper(sessions, router, writer),
+        ReturnWatch(sessions, router, settings.data_dir / "run" / SERVICES_FILE),
     )
     return keepers, [
         ProjectionActivities(sessions).record_progress,

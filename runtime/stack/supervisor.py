@@ -27,7 +27,7 @@ log = get_logger(__name__)
 _POLL_S = 0.1
 _ROTATE_EVERY_S = 5.0
 _MIGRATIONS_LIMIT_S = 120.0
-_TOLD_WITHIN_S = 0.0  # the worker does not tell it yet
+_TOLD_WITHIN_S = 5.0  # the worker tells how many services serve a moment after it is ready
 Say = Callable[[str], None]
 
 

@@ -80,7 +80,7 @@ class Temporal:
         """Nothing: the server makes its file itself."""
 
     def clear(self) -> None:
-        """A file that cannot be read is set aside: the record is in PostgreSQL, and without a server nothing goes on."""
+        """A file that cannot be read is set aside: the record is in PostgreSQL, without a server nothing goes on."""
         fault = sqlite_file.fault(self._database)
         if fault is None:
             return

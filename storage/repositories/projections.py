@@ -18,7 +18,6 @@ from runtime.ids import now
 from storage.models import Deployment, Environment, Operation, Release
 from storage.repositories.outcomes import Cause, OutcomeRepository
 
-
 FUTURE = timedelta(seconds=60)
 """Clocks of workers and of the database differ by less."""
 

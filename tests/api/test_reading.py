@@ -1,6 +1,7 @@
 """Builds, their logs, environments, health, documentation."""
 
 import asyncio
+import time
 from uuid import UUID
 
 import httpx2
@@ -9,6 +10,8 @@ from openapi_spec_validator import validate
 from sqlalchemy import Connection, delete
 
 from domain.errors import DependencyError
+from runtime import returning
+from runtime.returning import Returning
 from storage import migrations
 from storage.engine import transaction
 from storage.models import Deployment, Environment
@@ -143,6 +146,22 @@ async def test_health_is_as_in_the_contract(anybody, app, operations, monkeypatc
     assert set(healthy.json()) == {"status", "timestamp", "services", "version"}
     for path in ("/livez", "/readyz", "/v1/livez", "/v1/readyz"):
         assert (await anybody.get(path)).status_code == 200
+
+
+async def test_health_is_degraded_while_services_come_back(anybody, app):
+    """The API serves, and what it deployed does not yet: that is no "healthy"."""
+    path = app.state.parts.settings.data_dir / "run" / returning.NAME
+    path.parent.mkdir(exist_ok=True)
+    try:
+        Returning(135, 40, coming_back=True, at=time.time()).save(path)
+        seen = await anybody.get("/health")
+        assert (seen.status_code, seen.json()["status"]) == (200, "degraded")
+        assert seen.json()["services"]["deployments"] == "degraded"
+        Returning(135, 135, coming_back=False, at=time.time()).save(path)
+        seen = (await anybody.get("/health")).json()
+        assert (seen["status"], "deployments" in seen["services"]) == ("healthy", False)
+    finally:
+        path.unlink()
 
 
 async def test_a_crowd_of_probes_takes_one_connection(anybody, app, monkeypatch):

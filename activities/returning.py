@@ -1,0 +1,72 @@
+"""Services on their way back after a start: counted until they serve, so that nobody takes "ready" for all of it."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from domain.errors import DeliveryError
+from drivers.routers.base import EndpointHealth, Router
+from runtime.returning import Returning
+from storage.engine import Sessions, transaction
+from storage.repositories.health import HealthRepository, LiveRelease
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 1.0
+LIMIT_S = 180.0
+"""What does not serve then is no longer coming back: it is broken, and its environment tells so."""
+KNOWN_LIMIT_S = 60.0
+"""The same for what was degraded before: broken for long, or slow the last time."""
+
+
+class ReturnWatch:
+    """Believes the router's own checks, which see what users see.
+
+    Args:
+        path: file that the counts are told in.
+    """
+
+    def __init__(self, sessions: Sessions, router: Router, path: Path) -> None:
+        self._sessions = sessions
+        self._router = router
+        self._path = path
+        self._known: frozenset[UUID] | None = None  # releases that were degraded before this start
+
+    async def run(self) -> None:
+        """Look and tell until all that served before serve again, or it has taken too long."""
+        began = time.monotonic()
+        while True:
+            try:
+                if not await self.look(time.monotonic() - began):
+                    return
+            except (DeliveryError, OSError) as error:
+                log.warning("returning.paused", reason=str(error))
+            except Exception:
+                log.exception("returning.fault")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self, since_s: float = 0.0) -> bool:
+        """One look, so many seconds after the start; whether some are still coming back."""
+        async with transaction(self._sessions) as session:
+            live = await HealthRepository(session).live()
+        health = await self._router.all_health() if live else {}
+        if self._known is None:
+            self._known = frozenset(each.release_id for each in live if each.is_told)
+        missing = [each for each in live if not _serves(each, health)]
+        known = {each.release_id in self._known for each in missing}
+        coming_back = (False in known and since_s < LIMIT_S) or (True in known and since_s < KNOWN_LIMIT_S)
+        told = Returning(len(live), len(live) - len(missing), coming_back, time.time())
+        await asyncio.to_thread(told.save, self._path)
+        if not coming_back:
+            log.info("services.returned", total=told.total, serving=told.serving)
+        return coming_back
+
+
+def _serves(live: LiveRelease, health: Mapping[str, Sequence[EndpointHealth]]) -> bool:
+    """Whether one of its instances takes traffic."""
+    seen = health.get(str(live.release_id), ())
+    return any(one.healthy and (one.endpoint.address, one.endpoint.port) in live.places for one in seen)

@@ -6,6 +6,7 @@ from typing import Final
 
 # Marks after one letter: more than any script in use needs, far less than it takes to paint over other lines.
 MAX_MARKS: Final = 4
+MAX_IN_A_ROW: Final = 30
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 _MARKS: Final = frozenset({"Mn", "Me"})
@@ -20,10 +21,28 @@ _INVISIBLE: Final = frozenset(
 )
 # These turn what follows around (Trojan Source, CVE-2021-42574): in no text either.
 _BIDI: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-_TEXT_CONTROLS: Final = frozenset("\n\t")
-_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef]")
-_NONCHARACTER: Final = 0xFFFE
+# No text at all: NUL, halves of surrogate pairs, noncharacters. Searched for in C: a body has a million characters.
+_ENDS: Final = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
+_BROKEN: Final = re.compile(f"[\x00\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
+_NOT_IN_TEXT: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{''.join(sorted(_BIDI))}]")
 _SELECTED: Final = frozenset({"So", "Sm", "Po", "Nd", "Lo"})
+
+
+def nfc(text: str) -> str:
+    """Unicode's normal form C.
+
+    Raises:
+        ValueError: it is no stream-safe text (UAX #15, D3): ordering marks takes the square of their number in a row,
+            4 s for 20,000 of them.
+    """
+    if text.isascii():
+        return text
+    in_row = 0
+    for one in text:
+        in_row = in_row + 1 if unicodedata.combining(one) else 0
+        if in_row > MAX_IN_A_ROW:
+            raise ValueError(f"must not have more than {MAX_IN_A_ROW} combining marks in a row")
+    return unicodedata.normalize("NFC", text)
 
 
 def name_of(text: str) -> str:
@@ -32,7 +51,7 @@ def name_of(text: str) -> str:
     Raises:
         ValueError: it has a character that nobody sees, or that changes how others are shown; the message names it.
     """
-    text = unicodedata.normalize("NFC", _checked(text))
+    text = nfc(_checked(text))
     text = _SPACES.sub(" ", "".join(" " if unicodedata.category(one) == "Zs" else one for one in text)).strip(" ")
     marks = 0
     for place, one in enumerate(text):
@@ -51,10 +70,9 @@ def text_of(text: str) -> str:
     Raises:
         ValueError: it has a control character other than line feed and tab, or one that turns the text around.
     """
-    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", _checked(text)))
-    for one in text:
-        if one in _BIDI or (unicodedata.category(one) == "Cc" and one not in _TEXT_CONTROLS):
-            raise ValueError(f"must not contain {_called(one)}")
+    text = nfc(_LINE_ENDS.sub("\n", _checked(text)))
+    if found := _NOT_IN_TEXT.search(text):
+        raise ValueError(f"must not contain {_called(found[0])}")
     return text
 
 
@@ -63,7 +81,11 @@ def shown(text: str) -> str:
 
     For what was kept before there were rules, and for what others wrote: git, other issuers.
     """
-    text = unicodedata.normalize("NFC", "".join(REPLACEMENT if _is_broken(one) else one for one in text))
+    text = _BROKEN.sub(REPLACEMENT, text)
+    try:
+        text = nfc(text)
+    except ValueError:
+        text = "".join(REPLACEMENT if unicodedata.combining(one) else one for one in text)
     out: list[str] = []
     marks = 0
     for place, one in enumerate(text):
@@ -74,15 +96,9 @@ def shown(text: str) -> str:
 
 
 def _checked(text: str) -> str:
-    for one in text:
-        if _is_broken(one):
-            raise ValueError(f"must not contain {_called(one)}")
+    if found := _BROKEN.search(text):
+        raise ValueError(f"must not contain {_called(found[0])}")
     return text
-
-
-def _is_broken(one: str) -> bool:
-    """No text at all: NUL, halves of surrogate pairs, noncharacters."""
-    return bool(_NO_TEXT.match(one)) or ord(one) & _NONCHARACTER == _NONCHARACTER
 
 
 def _check_named(text: str, place: int) -> None:

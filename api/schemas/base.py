@@ -1,6 +1,5 @@
 """Types that several wire models share. Input is strict and bounded; output always says UTC."""
 
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
@@ -8,7 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from domain.few_fields import few_fields
-from domain.texts import name_of, text_of
+from domain.texts import name_of, nfc, text_of
 
 MAX_LINE = 255
 # Lists are sorted by names: in UTF-8 one has to fit into an index, and into a cursor.
@@ -47,7 +46,7 @@ def many_lines(shortest: int = 0, longest: int = MAX_TEXT) -> AfterValidator:
 
 def _searched(text: str) -> str:
     """As names are kept, so that they are found; what cannot be in one is refused."""
-    return unicodedata.normalize("NFC", _storable(text))
+    return nfc(_storable(text))
 
 
 def _storable(text: str) -> str:

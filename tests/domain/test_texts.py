@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.texts import MAX_MARKS, REPLACEMENT, name_of, shown, text_of
+from domain.texts import MAX_MARKS, REPLACEMENT, name_of, nfc, shown, text_of
 
 BAD_NAMES = {
     "newline": "Acme\nCorp",
@@ -117,3 +117,14 @@ def test_keeping_once_is_enough(text):
         except ValueError:
             continue
         assert normal(kept) == kept
+
+
+@pytest.mark.timeout(20)
+def test_marks_without_end_cost_no_square_of_their_number():
+    """20,000 marks in a row took 4 s to bring into order, 100,000 took 78 s."""
+    marks = "a" + "\u0301\u0316" * 50_000
+    for kept in (nfc, text_of, name_of):
+        with pytest.raises(ValueError, match="30 combining marks in a row"):
+            kept(marks)
+    assert shown(marks).startswith("a" + REPLACEMENT)
+    assert text_of("e\u0301 " * 10) == "\u00e9 " * 10

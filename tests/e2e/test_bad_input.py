@@ -67,6 +67,32 @@ def test_a_broken_spec_names_file_line_and_key(live):
     assert "comand" in error["message"]
 
 
+def test_a_number_that_took_a_minute_is_refused_by_line_and_key(live):
+    """Base 60 as YAML 1.1 has it, in a file of 240 KiB: it held the worker of all tenants."""
+    hostile = "service:\n  command: python3 app.py\nbuild:\n  timeout: " + ":".join(["1"] * 120_000) + "\n"
+    error = live.ship(files={"delivery.yaml": hostile}).error
+    assert error["code"] == "SPEC_INVALID"
+    assert "delivery.yaml:4:3: build.timeout: must be a plain number" in error["message"]
+
+
+def test_advice_about_quotes_shows_what_stands_there(live):
+    """`cases/yaml-advice-is-wrong`."""
+    env = "    COUNTRY: NO\n    RELEASE: 1.10\n    MODE: 0755\n    AT: 12:30:00\n    BIG: 1_000\n"
+    error = live.ship(files={"delivery.yaml": f"service:\n  command: python3 app.py\n  env:\n{env}"}).error
+    assert error["code"] == "SPEC_INVALID"
+    assert [(fault["key"], fault["message"]) for fault in error["details"]["faults"]] == [
+        ("service.env.RELEASE", 'must be text; put 1.10 into quotes: "1.10"'),
+        ("service.env.MODE", 'must be text; put 0755 into quotes: "0755"'),
+    ]
+
+
+def test_a_report_of_tests_that_is_no_report_is_named(live):
+    steps = "python3 -c \"open('r.xml','w').write('<testsuite>' + '<testsuite>' * 100000)\""
+    error = live.ship(spec={"test": {"command": steps, "report": "r.xml"}}).error
+    assert error["code"] == "TEST_REPORT_INVALID"
+    assert "nested deeper than 100" in error["message"]
+
+
 def test_failing_tests_name_the_first(live):
     spec = {"test": {"command": "python3 run_tests.py reports/junit.xml", "report": "reports/junit.xml"}}
     try:

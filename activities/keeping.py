@@ -1,7 +1,7 @@
 """The keeper: what should run runs and what should not does not, after a reboot, a lost workflow, a crash."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -14,7 +14,7 @@ from activities.tidying import EnvironmentTidier
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import HeldBackError
-from drivers.targets.base import InstanceStatus, Target
+from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Environment, Instance, Release
 from storage.repositories.keeping import KeepingRepository
@@ -52,10 +52,14 @@ class InstanceKeeper:
         self._bringing_in: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Look now and then every few seconds until cancelled."""
+        """Look now and then every few seconds until cancelled. What users wait for waits for nobody's drain."""
+        await asyncio.gather(self._every_few_seconds(self.look_after), self._every_few_seconds(self.tidy))
+
+    @staticmethod
+    async def _every_few_seconds(look: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.look()
+                await look()
             except DeliveryError as error:
                 log.warning("keeper.paused", reason=error.message)
             except Exception:
@@ -63,12 +67,20 @@ class InstanceKeeper:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Bring back what died with its keeper or sits beside a stranger, undo what was abandoned, end what leaked."""
-        seen = {status.instance_id: status for status in await self._target.list_instances()}
-        await self._bring_back(seen)
+        """One look at everything."""
+        await self.look_after()
+        await self.tidy()
+
+    async def look_after(self) -> None:
+        """Bring back what died with its keeper or sits beside a stranger."""
+        await self._bring_back({status.instance_id: status for status in await self._target.list_instances()})
+
+    async def tidy(self) -> None:
+        """Undo what was abandoned, end what leaked."""
+        seen = await self._target.list_instances()
         await self._undo_abandoned()
         await self._tidier.look()
-        await self._end_leaked(list(seen.values()))
+        await self._end_leaked(seen)
 
     async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
         async with transaction(self._sessions) as session:
@@ -126,8 +138,13 @@ class InstanceKeeper:
         async with transaction(self._sessions) as session:
             abandoned = await KeepingRepository(session).abandoned()
         for release in abandoned:
-            if not await self._claim(release):
-                continue
+            try:
+                await self._undo(release)
+            except DeliveryError as error:  # the others are undone all the same, and this one by the next look
+                log.warning("keeper.not_undone", release_id=str(release.id), reason=error.message)
+
+    async def _undo(self, release: Release) -> None:
+        if await self._claim(release):
             log.warning("keeper.abandoned", release_id=str(release.id))
             await self._writer.apply()
             await self._stopper.stop(release.id, keep=0)
@@ -167,5 +184,13 @@ class InstanceKeeper:
         for instance_id, release_id in owners.items():
             # One that still has a row is being stopped by an activity, which drains it first.
             if release_id in ended and instance_id not in rows:
-                log.warning("keeper.leaked", instance_id=instance_id)
-                await self._target.stop(instance_id)
+                try:
+                    await self._end(instance_id)
+                except DeliveryError as error:
+                    log.warning("keeper.not_ended", instance_id=instance_id, reason=error.message)
+
+    async def _end(self, instance_id: str) -> None:
+        """Unless its activity came to its end since the look: then it did not leak."""
+        if (await self._target.inspect(instance_id)).phase is not InstancePhase.ABSENT:
+            log.warning("keeper.leaked", instance_id=instance_id)
+            await self._target.stop(instance_id)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import structlog
 from sqlalchemy import select, update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -235,6 +236,26 @@ async def test_starting_what_was_stopped_meanwhile_leaves_nothing(scene: Scene) 
         await ActivityEnvironment().run(scene.instances.start, StartInstances(release_id=scene.release_id, count=1))
     assert (await scene.target.inspect(scene.name)).phase is InstancePhase.ABSENT
     assert await scene.row() is None
+
+
+async def test_what_its_own_activity_stopped_meanwhile_is_not_told_as_leaked(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper listed it, then the activity that drained it came to its end."""
+    await scene.begin("starting")
+    listed = await scene.target.list_instances()
+    await scene.target.stop(scene.name)
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Release, scene.release_id)).state = "failed"
+        await session.delete(await session.get_one(Instance, scene.name))
+
+    async def earlier() -> Sequence[InstanceStatus]:
+        return listed
+
+    monkeypatch.setattr(scene.target, "list_instances", earlier)
+    with structlog.testing.capture_logs() as logs:
+        await scene.keeper.tidy()
+    assert [line for line in logs if line["event"] == "keeper.leaked"] == []
 
 
 async def told(scene: Scene) -> tuple[list[dict[str, Any]], list[AuditEntry]]:

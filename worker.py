@@ -38,6 +38,7 @@ from activities.removal import ProjectRemover
 from activities.returning import ReturnWatch
 from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
+from activities.slots import SEATS_OF_ONE, BuildSlots
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
@@ -45,6 +46,7 @@ from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
+from domain.ceilings import Ceiling
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
@@ -86,6 +88,8 @@ log = structlog.get_logger("worker")
 
 # Of the data folder: what was fetched, built and runs is some tenant's, and no other's source.
 TENANTS_FOLDERS = ("workspaces", "artifacts", "instances")
+# Activities of a build queue under way at once, most of them waiting for a slot: those of twenty organizations.
+BUILD_SEATS = 20 * SEATS_OF_ONE
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
 WORKFLOW_TASKS = 32
@@ -129,6 +133,7 @@ def control_side(
         FolderArtifactStore(settings.data_dir / "artifacts"),
         trusted_code=settings.effective(settings.trusted_code),
         hidden=hidden_from_builds(settings),
+        ceiling=Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb),
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
@@ -188,7 +193,8 @@ def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
     def select(name: str) -> Builder:
         return select_builder(name, trusted_code=trusted, hidden=hidden)
 
-    workspaces = WorkspaceActivities(folders, own_queue(settings))
+    slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
+    workspaces = WorkspaceActivities(folders, own_queue(settings), slots)
     source = GitSource(
         allow_file=settings.effective(settings.allow_file_sources),
         allow_private=settings.effective(settings.allow_private_sources),
@@ -197,12 +203,13 @@ def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
-    builds = BuildActivities(select, folders, settings.build_concurrency, limited)
-    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders)
+    ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb)
+    builds = BuildActivities(select, folders, slots, limited, ceiling)
+    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots)
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(source, folders, secrets, limited).fetch,
+        SourceActivities(source, folders, secrets, limited, slots).fetch,
         builds.build,
         builds.test,
         artifacts.package,
@@ -229,12 +236,12 @@ def control_worker(client: Client, activities: Sequence[Any]) -> Worker:
 
 
 def build_worker(client: Client, queue: str, activities: Sequence[Any]) -> Worker:
-    """Build activities of one queue; how many commands run at once is limited inside of them."""
+    """Build activities of one queue; how many of them build at once is limited inside of them (`BuildSlots`)."""
     return Worker(
         client,
         task_queue=queue,
         activities=activities,
-        max_concurrent_activities=100,
+        max_concurrent_activities=BUILD_SEATS,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),

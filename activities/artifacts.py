@@ -2,6 +2,7 @@
 
 from activities.failures import reported
 from activities.heartbeats import beating
+from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import PACKAGE_ARTIFACT, PackageArtifact, PackagedArtifact
 from contracts.stubs import implements
@@ -12,8 +13,9 @@ from drivers.artifacts.base import ArtifactStore
 class ArtifactActivities:
     """Drives an artifact store."""
 
-    def __init__(self, store: ArtifactStore, folders: BuildFolders) -> None:
+    def __init__(self, store: ArtifactStore, folders: BuildFolders, slots: BuildSlots) -> None:
         self._store = store
+        self._slots = slots
         self._folders = folders
 
     @implements(PACKAGE_ARTIFACT)
@@ -26,6 +28,7 @@ class ArtifactActivities:
                 "let a build step make it, or name another one in delivery.yaml",
                 code=ErrorCode.ARTIFACT_EMPTY,
             )
-        async with beating():
+        organization = self._folders.organization(request.operation_id)
+        async with beating(), self._slots.working(request.operation_id, organization):
             stored = await self._store.store(tree)
         return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)

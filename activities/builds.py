@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.reports import read_cobertura, read_junit
+from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
 from contracts.stubs import implements
+from domain.ceilings import DEFAULT_CEILING, Ceiling
 from domain.errors import ErrorCode, TerminalError
 from domain.test_reports import TestSummary
 from drivers.builders.base import Builder, Limits, RunRequest, RunResult
@@ -23,21 +26,34 @@ REASONS: Mapping[str, tuple[ErrorCode, str]] = {
     "timeout": (ErrorCode.BUILD_TIMEOUT, "took longer than its timeout of {timeout:g} s and was ended"),
     "output_limit": (ErrorCode.BUILD_OUTPUT_LIMIT, "wrote more than {output_mb} MiB of output and was ended"),
     "memory_limit": (ErrorCode.BUILD_MEMORY_LIMIT, "used more than {memory_mb} MiB of memory and was ended"),
+    "process_limit": (
+        ErrorCode.BUILD_PROCESS_LIMIT,
+        "had more than {processes} processes and threads at once and was ended; start fewer in parallel",
+    ),
+    "disk_limit": (
+        ErrorCode.BUILD_DISK_LIMIT,
+        "took more than {disk_mb} MiB of disk (sources, workspace, HOME, TMPDIR) and was ended; leave less behind",
+    ),
     "disk_full": (ErrorCode.DISK_FULL, "could not write: the disk of the data folder is full"),
 }
 
 
 class BuildActivities:
-    """Drives a builder; at most `concurrency` runs at a time, the others wait their turn with a heartbeat."""
+    """Drives a builder, in a build slot of the operation."""
 
     def __init__(
-        self, select: Callable[[str], Builder], folders: BuildFolders, concurrency: int, limited: LimitedProcesses
+        self,
+        select: Callable[[str], Builder],
+        folders: BuildFolders,
+        slots: BuildSlots,
+        limited: LimitedProcesses,
+        ceiling: Ceiling = DEFAULT_CEILING,
     ) -> None:
         self._select = select
         self._folders = folders
+        self._slots = slots
         self._limited = limited
-        # Waiting here and not in the task queue: there a wait would look like a worker that is gone.
-        self._slots = asyncio.Semaphore(concurrency)
+        self._ceiling = ceiling
 
     @implements(RUN_BUILD)
     @reported
@@ -45,9 +61,8 @@ class BuildActivities:
         spec = request.spec
         if not spec.steps:
             return BuildOutcome(duration_ms=0, steps_run=0)
-        limits = Limits(timeout_s=spec.timeout, memory_mb=spec.memory_mb)
-        order = self._order(request, "build", spec.steps, limits)
-        result = await self._run(self._select(spec.driver), order)
+        order = self._order(request, "build", spec.steps)
+        result = await self._run(request.operation_id, self._select(spec.driver), order)
         if result.reason != "exited" or result.exit_code:
             raise failure(result, order, f"build step {_which(result, spec.steps)}", ErrorCode.BUILD_FAILED)
         return BuildOutcome(duration_ms=result.duration_ms, steps_run=len(spec.steps))
@@ -57,9 +72,8 @@ class BuildActivities:
     async def test(self, request: RunTests) -> TestOutcome:
         spec = request.spec
         steps = (spec.command,) if spec.command else ()
-        limits = Limits(timeout_s=spec.timeout)
-        order = self._order(request, "test", steps, limits)
-        result = await self._run(self._select("auto"), order)
+        order = self._order(request, "test", steps)
+        result = await self._run(request.operation_id, self._select("auto"), order)
         if result.reason != "exited":
             raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
         async with beating():
@@ -73,19 +87,25 @@ class BuildActivities:
             coverage_percent=coverage,
         )
 
-    def _order(self, run: RunBuild | RunTests, step: str, steps: tuple[str, ...], limits: Limits) -> RunRequest:
+    def _order(self, run: RunBuild | RunTests, step: str, steps: tuple[str, ...]) -> RunRequest:
+        spec = run.spec
+        most = self._ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
         return RunRequest(
             key=f"{run.operation_id}-{step}",
             workdir=self._folders.inside(run.operation_id, run.source_path),
             state_dir=self._folders.state(run.operation_id, step),
             steps=steps,
             log_path=self._folders.log(run.operation_id, step),
-            env=run.spec.env,
-            limits=limits,
+            env=spec.env,
+            limits=Limits(
+                timeout_s=spec.timeout, memory_mb=most.memory_mb, processes=most.processes, disk_mb=most.disk_mb
+            ),
+            disk=(self._folders.workspace(run.operation_id),),
         )
 
-    async def _run(self, builder: Builder, order: RunRequest) -> RunResult:
-        async with beating(), self._slots:
+    async def _run(self, operation_id: UUID, builder: Builder, order: RunRequest) -> RunResult:
+        organization = self._folders.organization(operation_id)
+        async with beating(), self._slots.working(operation_id, organization):
             return await builder.run(order)
 
     async def read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:
@@ -130,7 +150,13 @@ def failure(result: RunResult, order: RunRequest, what: str, code: ErrorCode) ->
     known = REASONS.get(result.reason)
     if known:
         code, words = known
-        how = words.format(timeout=limits.timeout_s, output_mb=limits.output_bytes // 2**20, memory_mb=limits.memory_mb)
+        how = words.format(
+            timeout=limits.timeout_s,
+            output_mb=limits.output_bytes // 2**20,
+            memory_mb=limits.memory_mb,
+            processes=limits.processes,
+            disk_mb=limits.disk_mb,
+        )
     else:
         how = f"ended with exit code {result.exit_code}"
     return TerminalError(f"{what} {how}", code=code, details={"exit_code": result.exit_code, "log_tail": result.tail})

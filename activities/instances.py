@@ -38,6 +38,11 @@ from storage.repositories.routing import RoutingRepository
 
 DRAIN_LOOK_EVERY_S = 0.05
 MAX_TAIL = 3000
+PASSED_LIMITS: Mapping[str | None, tuple[ErrorCode, str]] = {
+    "memory_limit": (ErrorCode.INSTANCE_MEMORY_LIMIT, "used more memory than it may"),
+    "process_limit": (ErrorCode.INSTANCE_PROCESS_LIMIT, "had more processes and threads than it may"),
+    "disk_limit": (ErrorCode.INSTANCE_DISK_LIMIT, "took more of the disk than it may"),
+}
 
 
 @dataclass(frozen=True)
@@ -257,6 +262,17 @@ class InstanceActivities:
 
     async def _exited(self, known: Known, name: str, status: InstanceStatus) -> TerminalError:
         tail = await self._tail(known, name)
+        if status.ended_by in PASSED_LIMITS:
+            code, what = PASSED_LIMITS[status.ended_by]
+            return TerminalError(
+                bounded(
+                    f"the service {what} and was ended before it was healthy; see the limits in docs/delivery.md; "
+                    f"its last output: {tail.strip() or '(none)'}",
+                    2000,
+                ),
+                code=code,
+                details={"exit_code": status.exit_code, "restarts": status.restarts, "log_tail": tail},
+            )
         return TerminalError(
             bounded(
                 f"the service ended by itself with exit code {status.exit_code} "

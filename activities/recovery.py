@@ -47,6 +47,8 @@ def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: M
         env={**service.env, "DELIVERY_RELEASE": str(release.id)},
         secrets=secrets,
         memory_mb=service.memory_mb,
+        processes=service.processes,
+        disk_mb=service.disk_mb,
         stop_timeout_s=service.stop_timeout,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.secrets import ProjectSecrets
+from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.stubs import implements
@@ -22,9 +23,15 @@ class SourceActivities:
     """Drives a source driver."""
 
     def __init__(
-        self, source: Source, folders: BuildFolders, secrets: ProjectSecrets, limited: LimitedProcesses
+        self,
+        source: Source,
+        folders: BuildFolders,
+        secrets: ProjectSecrets,
+        limited: LimitedProcesses,
+        slots: BuildSlots,
     ) -> None:
         self._source = source
+        self._slots = slots
         self._secrets = secrets
         self._folders = folders
         self._limited = limited
@@ -35,7 +42,8 @@ class SourceActivities:
         tree = self._folders.tree(request.operation_id)
         credentials = await self._secrets.of_source(request.project_id) if request.project_id else GitCredentials()
         wanted = SourceRequest(request.repository_url, request.git_branch, request.git_commit_hash, credentials)
-        async with beating():
+        organization = self._folders.organization(request.operation_id)
+        async with beating(), self._slots.working(request.operation_id, organization):
             fetched = await self._source.fetch(wanted, tree)
         texts = await asyncio.to_thread(read_spec_files, tree)
         log = self._folders.log(request.operation_id, "source")

@@ -10,6 +10,8 @@ from uuid import UUID
 import structlog
 
 from activities.failures import reported
+from activities.heartbeats import beating
+from activities.slots import BuildSlots
 from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, OpenWorkspace, Workspace
 from contracts.payload import Nothing
 from contracts.stubs import implements
@@ -32,6 +34,18 @@ class BuildFolders:
     def workspace(self, operation_id: UUID) -> Path:
         """All of an operation's build: `tree/` is the checkout, `state/` the shim's files."""
         return self.data_dir / "workspaces" / str(operation_id)
+
+    def make(self, operation_id: UUID, organization: str) -> None:
+        """The empty workspace of an organization's operation; one that is there stays."""
+        self.tree(operation_id).mkdir(parents=True, exist_ok=True)
+        (self.workspace(operation_id) / "organization").write_text(organization, encoding="utf-8")
+
+    def organization(self, operation_id: UUID) -> str:
+        """Whose workspace it is, as `make` was told."""
+        try:
+            return (self.workspace(operation_id) / "organization").read_text(encoding="utf-8")
+        except FileNotFoundError:  # made by an older version
+            return ""
 
     def tree(self, operation_id: UUID) -> Path:
         return self.workspace(operation_id) / "tree"
@@ -69,23 +83,33 @@ class BuildFolders:
 
 
 class WorkspaceActivities:
-    """Open and close workspaces. `queue` is polled by exactly the workers that see this data folder."""
+    """Open and close workspaces, each with a build slot. `queue` is polled by the workers that see this data folder."""
 
-    def __init__(self, folders: BuildFolders, queue: str) -> None:
+    def __init__(self, folders: BuildFolders, queue: str, slots: BuildSlots) -> None:
         self._folders = folders
         self._queue = queue
+        self._slots = slots
 
     @implements(OPEN_WORKSPACE)
     @reported
     async def open(self, request: OpenWorkspace) -> Workspace:
-        tree = self._folders.tree(request.operation_id)
-        await asyncio.to_thread(tree.mkdir, parents=True, exist_ok=True)
+        organization = str(request.organization_id or "")
+        async with beating():
+            await self._slots.take(request.operation_id, organization)
+        try:
+            await asyncio.to_thread(self._folders.make, request.operation_id, organization)
+        except BaseException:
+            self._slots.give_back(request.operation_id)
+            raise
         return Workspace(operation_id=request.operation_id, queue=self._queue)
 
     @implements(CLOSE_WORKSPACE)
     @reported
     async def close(self, request: CloseWorkspace) -> Nothing:
-        await self._folders.remove(request.operation_id)
+        try:
+            await self._folders.remove(request.operation_id)
+        finally:
+            self._slots.give_back(request.operation_id)
         return Nothing()
 
 

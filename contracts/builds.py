@@ -5,15 +5,16 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.payload import BoundedText, Nothing, Payload
-from contracts.policies import BUILD, CLEAN_UP, FETCH, MUST_HAPPEN, SHORT
+from contracts.policies import BUILD, BUILD_SLOT, CLEAN_UP, FETCH, MUST_HAPPEN, SHORT
 from contracts.stubs import ActivityStub
 from domain.delivery import BuildSpec, DeliverySpec, TestSpec
 
 
 class OpenWorkspace(Payload):
-    """Make (or empty) the workspace of an operation on whichever build worker takes this."""
+    """Wait for a build slot, and make the workspace of an operation, on whichever build worker takes this."""
 
     operation_id: UUID
+    organization_id: UUID | None = None  # slots are dealt in turn between them; None: orders of older workflows
 
 
 class Workspace(Payload):
@@ -165,7 +166,7 @@ class CloseWorkspace(Payload):
     operation_id: UUID
 
 
-OPEN_WORKSPACE = ActivityStub("workspace.open", OpenWorkspace, Workspace, SHORT)
+OPEN_WORKSPACE = ActivityStub("workspace.open", OpenWorkspace, Workspace, BUILD_SLOT)
 CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, CLEAN_UP)
 FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, FETCH)
 RUN_BUILD = ActivityStub("build.run", RunBuild, BuildOutcome, BUILD)

@@ -54,6 +54,17 @@ ANALYSIS = Policy(
     start_to_close=timedelta(hours=25), schedule_to_close=timedelta(hours=30), heartbeat=timedelta(seconds=10)
 )
 
+# Waiting for a build slot: a day at most. A worker where enough builds of the organization wait sends others back to
+# the queue; they come again more and more seldom, since six hundred of them are no news.
+BUILD_SLOT = Policy(
+    start_to_close=timedelta(hours=25),
+    schedule_to_close=timedelta(hours=24),
+    heartbeat=timedelta(seconds=15),
+    retry=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=20)
+    ),
+)
+
 # Fetching a source: its own limit is inside; a repository host that does not answer is given up after two minutes.
 FETCH = Policy(
     start_to_close=timedelta(minutes=30),

@@ -71,6 +71,10 @@ def _inside(path: str) -> str:
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside), _at_entry(file_fault)]
 HostName = Annotated[str, Field(pattern=AUTHORITY, max_length=MAX_AUTHORITY)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Processes = Annotated[
+    int | None, Field(ge=16, le=65536, description="processes and threads at once; not given: the operator's limit")
+]
+DiskMb = Annotated[int | None, Field(ge=16, le=1_048_576, description="MiB on disk; not given: the operator's limit")]
 UrlPath = Annotated[
     str, Field(pattern=r"^/", max_length=MAX_PATH, json_schema_extra={"pattern": URL_PATH}), _at_entry(path_fault)
 ]
@@ -110,6 +114,8 @@ class BuildSpec(SpecModel):
     env: Env = {}
     timeout: float = Field(default=900, gt=0, le=7200, description="seconds for all steps together")
     memory_mb: int = Field(default=2048, ge=64, le=65536, description="MiB for all processes together")
+    processes: Processes = None
+    disk_mb: DiskMb = None
     output: InnerPath = Field(default=".", description="folder that becomes the artifact")
 
 
@@ -121,6 +127,9 @@ class TestSpec(SpecModel):
     command: Command | None = Field(default=None, description="shell line; not given: no tests are run")
     env: Env = {}
     timeout: float = Field(default=900, gt=0, le=7200, description="seconds")
+    memory_mb: int = Field(default=2048, ge=64, le=65536, description="MiB for all processes together")
+    processes: Processes = None
+    disk_mb: DiskMb = None
     report: InnerPath | None = Field(default=None, description="path of a JUnit XML report")
     coverage: InnerPath | None = Field(default=None, description="path of a Cobertura XML report")
 
@@ -153,6 +162,8 @@ class ServiceSpec(SpecModel):
     env: Env = {}
     secrets: SecretNames = Field(default=(), description="the project's secrets that it cannot run without")
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
+    processes: Processes = None
+    disk_mb: DiskMb = None
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
     timeout: float | None = Field(

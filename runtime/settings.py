@@ -175,7 +175,16 @@ class Settings(BaseSettings):
     prometheus_url: str = Field(default="", description="server that analyses may ask for metrics; empty: none")
     prometheus_token: SecretStr = Field(default=SecretStr(""), description="bearer token for it; empty: none is sent")
 
-    build_concurrency: int = Field(default=2, ge=1, le=64)
+    build_concurrency: int = Field(default=2, ge=1, le=64, description="build slots of a worker")
+    build_concurrency_per_organization: int | None = Field(
+        default=None, ge=1, le=64, description="slots that one organization may hold; unset: all but one"
+    )
+    build_memory_mb: int = Field(default=8192, ge=64, description="MiB of memory that one build may use")
+    build_processes: int = Field(default=1024, ge=16, description="processes and threads of one build at once")
+    build_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one build, sources included")
+    instance_memory_mb: int = Field(default=8192, ge=16, description="MiB of memory that one instance may use")
+    instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
+    instance_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one instance and its artifact")
     log_level: str = "INFO"
 
     @field_validator("admin_email")

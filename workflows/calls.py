@@ -5,8 +5,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -32,6 +34,7 @@ async def call(
     queue: str | None = None,
     pickup: timedelta | None = None,
     only_looks: bool = False,
+    for_organization: UUID | None = None,
 ) -> Result:
     """Run an activity by its stub's policy.
 
@@ -45,6 +48,7 @@ async def call(
         pickup: how long it may wait for a worker (schedule-to-start).
         only_looks: it changes nothing in the world, so that a cancelled call is over at once; a cancellation takes up
             to a second to reach an activity, which is too long for what comes after.
+        for_organization: whose it is: a queue that is behind serves organizations in turn.
     """
     kind = workflow.ActivityCancellationType
     policy = stub.policy
@@ -60,6 +64,7 @@ async def call(
         retry_policy=policy.retry,
         cancellation_type=kind.TRY_CANCEL if only_looks else kind.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
+        priority=Priority(fairness_key=str(for_organization)) if for_organization else Priority.default,
     )
     return result
 

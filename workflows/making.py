@@ -87,9 +87,10 @@ class MakingWorkflow(DeliveringWorkflow):
     async def _make_on_one_worker(self, wanted: Wanted) -> tuple[FetchedSource, PackagedArtifact]:
         workspace = await self.call(
             OPEN_WORKSPACE,
-            OpenWorkspace(operation_id=self.place.operation_id),
+            OpenWorkspace(operation_id=self.place.operation_id, organization_id=self.place.organization_id),
             queue=BUILD_QUEUE,
-            summary="make a workspace",
+            summary="wait for a build slot, make a workspace",
+            for_organization=self.place.organization_id,
         )
         self._queue = workspace.queue
         self._source = source = await self.step(StepName.SOURCE, "Fetching the source", self._fetch(wanted))
@@ -103,7 +104,14 @@ class MakingWorkflow(DeliveringWorkflow):
         return source, artifact
 
     async def _at_workspace(self, stub: ActivityStub[Request, Result], request: Request, summary: str) -> Result:
-        return await self.call(stub, request, queue=self._queue, pickup=WORKSPACE_PICKUP, summary=summary)
+        return await self.call(
+            stub,
+            request,
+            queue=self._queue,
+            pickup=WORKSPACE_PICKUP,
+            summary=summary,
+            for_organization=self.place.organization_id,
+        )
 
     async def _fetch(self, wanted: Wanted) -> FetchedSource:
         """What a branch stands for is decided once: a new start elsewhere fetches the commit that was found first."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -235,9 +236,18 @@ class OperationWorkflow(Decisions):
         queue: str | None = None,
         pickup: timedelta | None = None,
         only_looks: bool = False,
+        for_organization: UUID | None = None,
     ) -> Result:
         """`call`, and stop here if somebody asked for it while the activity came to its end."""
-        result = await call(stub, request, summary=summary, queue=queue, pickup=pickup, only_looks=only_looks)
+        result = await call(
+            stub,
+            request,
+            summary=summary,
+            queue=queue,
+            pickup=pickup,
+            only_looks=only_looks,
+            for_organization=for_organization,
+        )
         self._check_stop()
         return result
 

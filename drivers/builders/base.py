@@ -8,10 +8,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: wall seconds, resident MiB of the whole process tree, bytes of output."""
+    """What a run may use: wall seconds; MiB of memory, processes and MiB on disk of the whole tree; bytes of output."""
 
     timeout_s: float = 900
     memory_mb: int = 2048
+    processes: int = 1024
+    disk_mb: int = 10240
     output_bytes: int = 16 * 1024 * 1024
 
 
@@ -26,6 +28,7 @@ class RunRequest:
         steps: shell lines, run by `/bin/sh -eu -c`.
         env: what the spec asks for; PATH, HOME, TMPDIR, LANG and CI are set by the driver.
         log_path: output of all steps, appended, each line as it came, stdout and stderr together.
+        disk: folders whose size counts as the run's; empty: `workdir` and the run's private folders.
         on_progress: called with the bytes logged so far whenever output grew, at most once a second.
     """
 
@@ -36,6 +39,7 @@ class RunRequest:
     log_path: Path
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
+    disk: tuple[Path, ...] = ()
     on_progress: Callable[[int], None] | None = None
 
 
@@ -46,7 +50,7 @@ class RunResult:
     Attributes:
         exit_code: of the last step run; 0 when all steps succeeded, 128+n when ended by signal n.
         failed_step: index of the step that failed, None when none did.
-        reason: "exited", "timeout", "output_limit", "memory_limit" or "stopped".
+        reason: "exited", "timeout", "output_limit", "memory_limit", "process_limit", "disk_limit" or "stopped".
         duration_ms: wall time of all steps.
         tail: the last lines of the output, at most 4 KiB.
     """

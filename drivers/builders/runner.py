@@ -37,6 +37,7 @@ _POLL_S = 0.02
 _POLL_MAX_S = 0.2
 _PROGRESS_S = 1.0
 _FULL = "No space left on device"
+_FILE_TOO_LARGE = "File too large"
 _LITTLE_BYTES = 64 * 1024
 
 
@@ -100,6 +101,9 @@ def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str
         log_max_bytes=request.limits.output_bytes,
         timeout_s=request.limits.timeout_s,
         memory_mb=request.limits.memory_mb,
+        processes=request.limits.processes + levels,
+        disk_mb=request.limits.disk_mb,
+        disk_folders=[str(folder) for folder in request.disk or (request.workdir, private.root)],
         stop_timeout_s=_STOP_TIMEOUT_S,
         open_files=_OPEN_FILES,
         niceness=_NICENESS,
@@ -114,10 +118,12 @@ def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, 
     words = tail(request.log_path, _TAIL_BYTES, since=offset)
     if ended.reason == "exited" and not succeeded and (_FULL in words or _free(request.workdir) < _LITTLE_BYTES):
         raise disk_full(request.workdir)  # a command of the build met it first
+    # A command that is told, and not ended, when its file reaches the limit fails in its own words.
+    too_large = ended.reason == "exited" and not succeeded and _FILE_TOO_LARGE in words
     return RunResult(
         exit_code=ended.code,
         failed_step=None if succeeded else last_step,
-        reason=ended.reason,
+        reason="disk_limit" if too_large else ended.reason,
         duration_ms=int((time.monotonic() - began) * 1000),
         tail=words,
     )

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 
+from drivers.shim.cgroup import Group
 from drivers.shim.spec import COOKIE, ShimSpec
 
 _PR_SET_PDEATHSIG = 1
@@ -18,8 +19,8 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def start(spec: ShimSpec, output: int) -> int:
-    """Forks and executes `spec.argv`, its output going to the descriptor `output`; returns the pid.
+def start(spec: ShimSpec, output: int, group: Group) -> int:
+    """Forks and executes `spec.argv` in `group`, its output going to the descriptor `output`; returns the pid.
 
     A program that cannot be executed says so in the log and exits with 127.
     """
@@ -29,7 +30,7 @@ def start(spec: ShimSpec, output: int) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            _execute(spec, output, parent)
+            _execute(spec, output, parent, group)
         except BaseException as error:  # noqa: BLE001 - nothing may return into the shim's code
             os.write(output, f"cannot execute {spec.argv[0]} in {spec.cwd}: {error}\n".encode())
             os._exit(127)
@@ -37,7 +38,7 @@ def start(spec: ShimSpec, output: int) -> int:
     return pid
 
 
-def _execute(spec: ShimSpec, output: int, parent: int) -> None:
+def _execute(spec: ShimSpec, output: int, parent: int, group: Group) -> None:
     signal.set_wakeup_fd(-1)
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -45,6 +46,7 @@ def _execute(spec: ShimSpec, output: int, parent: int) -> None:
         os._exit(137)
     for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
         os.dup2(descriptor, target)
+    group.enter()
     _limit(spec)
     os.umask(0o022)
     os.chdir(spec.cwd)
@@ -57,8 +59,9 @@ def _execute(spec: ShimSpec, output: int, parent: int) -> None:
 def _limit(spec: ShimSpec) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, spec.open_files)
-    if spec.processes is not None:
-        _lower(resource.RLIMIT_NPROC, spec.processes)
+    # No RLIMIT_NPROC: it counts all processes of a user, the engine's and other tenants', and does not bind root.
+    if spec.disk_mb is not None:
+        _lower(resource.RLIMIT_FSIZE, spec.disk_mb * 1024 * 1024)
     os.nice(spec.niceness)
     # When memory runs out the kernel shall take other people's code before the engine and its database.
     with open("/proc/self/oom_score_adj", "w") as file:

@@ -27,7 +27,7 @@ _STOP_MARGIN_S = 10
 
 @dataclass(frozen=True)
 class ShimExit:
-    """How it ended for good: reason is exited, timeout, output_limit, memory_limit, disk_full or stopped."""
+    """How it ended for good. Reasons: exited, timeout, stopped, disk_full, (output|memory|process|disk)_limit."""
 
     code: int
     reason: str
@@ -44,6 +44,7 @@ class ShimStatus:
         child_pid: the process it keeps, None while it waits to start it again and after the end.
         restarts: how often it started the process again.
         last_code: exit code of the last death (128+n for signal n), None when there was none.
+        last_reason: why the last run that is over ended, None when there was none.
         run_id: of the spec it was started with, also after its end.
         exit: set when it ended for good. Not alive without it: never started, or the shim itself was killed.
     """
@@ -53,6 +54,7 @@ class ShimStatus:
     child_pid: int | None = None
     restarts: int = 0
     last_code: int | None = None
+    last_reason: str | None = None
     run_id: str = ""
     exit: ShimExit | None = None
 
@@ -81,6 +83,7 @@ def status(state_dir: Path) -> ShimStatus:
         child_pid=_verified(facts, "child") if alive else None,
         restarts=int(facts.get("restarts", 0)),
         last_code=facts.get("last_code"),
+        last_reason=facts.get("last_reason"),
         run_id=str(facts.get("run_id", "")),
         exit=ShimExit(**ended) if ended else None,
     )

@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any
 
-from drivers.shim import proc
+from drivers.shim import cgroup, proc
 from drivers.shim.spec import COOKIE
 
 _DEADLINE_S = 10.0
@@ -33,6 +33,7 @@ def end(cookie: str, record: dict[str, Any] | None) -> None:
         for pid in found:
             kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+    cgroup.remove(cgroup.named(cookie))
 
 
 def find(cookie: str, record: dict[str, Any] | None) -> list[int]:

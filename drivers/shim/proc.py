@@ -77,6 +77,16 @@ def resident_bytes(pids: list[int]) -> int:
     return sum(_resident_pages(pid) for pid in pids) * _PAGE
 
 
+def proportional_bytes(pids: list[int]) -> int:
+    """Memory of these processes, each page shared among n processes counted as an nth. Walks all their pages."""
+    return sum(_proportional_bytes(pid) for pid in pids)
+
+
+def tasks(pids: list[int]) -> int:
+    """How many threads these processes have, at least one each."""
+    return sum(_threads(pid) for pid in pids)
+
+
 def has_in_environment(pid: int, entry: bytes) -> bool:
     """Whether the process was started with exactly this `NAME=value`."""
     try:
@@ -92,6 +102,23 @@ def _resident_pages(pid: int) -> int:
             return int(file.read().split()[1])
     except _GONE:
         return 0
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            lines = file.read().splitlines()
+    except _GONE:
+        return _resident_pages(pid) * _PAGE
+    found = (line.split() for line in lines)
+    return sum(int(words[1]) * 1024 for words in found if words[0] in (b"Pss:", b"SwapPss:"))
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except _GONE:
+        return 1
 
 
 def _kernel_lists_children() -> bool:

@@ -26,11 +26,15 @@ class ShimSpec(NamedTuple):
         log_max_bytes: what the log may take; `on_full_log` "kill" ends the process with `output_limit`, "rotate" keeps
             one older file beside it, together not larger than this.
         timeout_s: wall time of one run, None for ever.
-        memory_mb: resident MiB of the whole tree, sampled four times a second.
+        memory_mb: MiB of the whole tree, sampled four times a second; pages that its processes share count once.
+        processes: processes and threads of the whole tree.
+        disk_mb: MiB on disk below `disk_folders` and in nameless open files; a single file cannot grow beyond it.
+        disk_folders: what `disk_mb` counts.
+        scratch: of those, what is emptied before a restart after `disk_limit`.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
         restart: start it again when it ends, after `backoff_s` doubled with each death up to `backoff_max_s`; a run of
             `stable_s` begins anew.
-        open_files, processes: resource limits, as far as the hard limits allow. Linux counts `processes` per user.
+        open_files: resource limit, as far as the hard limit allows.
         niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
@@ -47,13 +51,16 @@ class ShimSpec(NamedTuple):
     on_full_log: str = "kill"
     timeout_s: float | None = None
     memory_mb: int | None = None
+    processes: int | None = None
+    disk_mb: int | None = None
+    disk_folders: tuple[str, ...] | list[str] = ()
+    scratch: tuple[str, ...] | list[str] = ()
     stop_timeout_s: float = 5
     restart: bool = False
     backoff_s: float = 0.5
     backoff_max_s: float = 30
     stable_s: float = 10
     open_files: int = 65536
-    processes: int | None = None
     niceness: int = 0
     wrapper_levels: int = 0
     run_id: str = ""

@@ -17,7 +17,8 @@ class InstanceSpec:
         command: shell line; it must listen on 127.0.0.1:$PORT.
         env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver.
         secrets: more of it, never written down and in no command line; these go before `env`.
-        memory_mb: resident MiB of the whole tree before it is ended and restarted.
+        memory_mb, processes, disk_mb: what the whole tree may use before it is ended and restarted (MiB, shared pages
+            counted once; processes and threads; MiB of its folders). The target's own limits may be lower; None: those.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
     """
 
@@ -28,6 +29,8 @@ class InstanceSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     memory_mb: int = 1024
+    processes: int | None = None
+    disk_mb: int | None = None
     stop_timeout_s: float = 5
 
 
@@ -53,6 +56,8 @@ class InstanceStatus:
         restarts: how often it died and was started again.
         exit_code: of the last death, None if it never died; 128+n for signal n.
         running_s: for how many seconds its present process has run; None when it has none.
+        ended_by: the limit whose passing was the last death (`memory_limit`, `process_limit`, `disk_limit`); None: it
+            ended by itself, or never did.
     """
 
     instance_id: str
@@ -67,6 +72,7 @@ class InstanceStatus:
     exit_code: int | None = None
     port_taken: bool = False
     running_s: float | None = None
+    ended_by: str | None = None
 
     @property
     def gone(self) -> bool:

@@ -27,6 +27,8 @@ _DYNAMIC = (
     'history.timerProcessorMaxTimeShift="10ms"',
     "matching.numTaskqueueReadPartitions=1",
     "matching.numTaskqueueWritePartitions=1",
+    # Queues that are behind serve organizations in turn (`Priority.fairness_key`); exact with one partition only.
+    "matching.enableFairness=true",
 )
 TUNING = (
     *(part for value in _DYNAMIC for part in ("--dynamic-config-value", value)),

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+from domain.ceilings import Ceiling
 from drivers import sandbox
 from drivers.bare import bare_environment
 from drivers.shim.spec import ShimSpec
@@ -17,8 +18,12 @@ _BUILT_IN = frozenset(
 )
 
 
-def shim_spec(folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Sequence[str]) -> ShimSpec:
+def shim_spec(
+    folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Sequence[str], ceiling: Ceiling
+) -> ShimSpec:
     """Restarted for ever, with growing pauses; the log keeps two files."""
+    most = ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
+    levels = sandbox.WRAPPER_LEVELS if wrapper else 0
     return ShimSpec(
         argv=[*wrapper, "/bin/sh", "-c", shell_line(spec.command)],
         cwd=str(folder.app),
@@ -27,10 +32,14 @@ def shim_spec(folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Se
         log_path=str(folder.log),
         log_max_bytes=_LOG_BYTES,
         on_full_log="rotate",
-        memory_mb=spec.memory_mb,
+        memory_mb=most.memory_mb,
+        processes=most.processes + levels,
+        disk_mb=most.disk_mb,
+        disk_folders=[str(each) for each in (folder.app, folder.home, folder.tmp)],
+        scratch=[str(folder.home), str(folder.tmp)],
         stop_timeout_s=spec.stop_timeout_s,
         restart=True,
-        wrapper_levels=sandbox.WRAPPER_LEVELS if wrapper else 0,
+        wrapper_levels=levels,
         port=port,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from domain.ceilings import DEFAULT_CEILING, Ceiling
 from drivers import sandbox
 from drivers.artifacts.base import ArtifactStore
 from drivers.builders.registry import isolation_unavailable
@@ -20,6 +21,7 @@ from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
+LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
 
 
 class ProcessTarget:
@@ -31,6 +33,7 @@ class ProcessTarget:
         trusted_code: run without isolation; otherwise every instance runs under bubblewrap.
         hidden: folders and files that isolated instances must not see; `root` always is.
         ports: what may be assigned.
+        ceiling: what one instance may use at most.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class ProcessTarget:
         trusted_code: bool,
         hidden: tuple[Path, ...] = (),
         ports: range = DEFAULT_PORTS,
+        ceiling: Ceiling = DEFAULT_CEILING,
     ) -> None:
+        self._ceiling = ceiling
         self._root = root
         self._artifacts = artifacts
         self._isolated = not trusted_code
@@ -106,7 +111,8 @@ class ProcessTarget:
         record = await self._reserve(folder, spec, elsewhere=elsewhere)
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(folder.prepare)
-        await client.start(folder.state, shim_spec(folder, spec, record.port, self._wrapper(folder)))
+        shim = shim_spec(folder, spec, record.port, self._wrapper(folder), self._ceiling)
+        await client.start(folder.state, shim)
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool) -> InstanceRecord:
         """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile."""
@@ -163,6 +169,7 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
         restarts=now.restarts,
         exit_code=now.exit.code if now.exit else now.last_code,
         running_s=proc.age_s(now.child_pid) if now.child_pid else None,
+        ended_by=now.last_reason if now.last_reason in LIMITS else None,
     )
 
 

@@ -1,0 +1,147 @@
+"""A control group for one process tree, where the machine lets us make one: the kernel refuses what is too much.
+
+Without one (no rights, nothing delegated) the keeper's looks at the tree are all there is. Tried: version 2 below our
+own group or the one above it, if that hands the controllers on (systemd: `Delegate=yes`); version 1 below our own.
+"""
+
+import os
+from collections.abc import Iterator
+
+_MEMORY_MARGIN = 64 * 1024 * 1024
+
+
+def named(cookie: str) -> str:
+    """The name of the group of a cookie's processes."""
+    return "delivery-" + "".join(c if c.isalnum() else "_" for c in cookie)[-200:]
+
+
+class Group:
+    """The groups of one shim; all methods do nothing where there are none.
+
+    Args:
+        name: unique on the machine.
+        tasks: processes and threads at once; None: any number.
+        memory: bytes of memory, those of cached files included; None: any number.
+    """
+
+    def __init__(self, name: str, *, tasks: int | None, memory: int | None) -> None:
+        wanted = {"pids": tasks, "memory": memory and memory + memory // 4 + _MEMORY_MARGIN}
+        self._folders: dict[str, str] = {}
+        self._before: tuple[int, int] = (0, 0)
+        for controller, limit in wanted.items():
+            if limit is not None and (folder := _made(controller, name, limit)):
+                self._folders[controller] = folder
+
+    def enter(self) -> None:
+        """Put the calling process into the groups; what it starts is born there."""
+        for folder in set(self._folders.values()):
+            _write(folder, "cgroup.procs", "0")
+
+    def begin(self) -> None:
+        """From now on `refused` is asked about another run."""
+        self._before = self._refusals()
+
+    def refused(self) -> str | None:
+        """What the kernel had to refuse in this run: `process_limit`, `memory_limit`, or None."""
+        tasks, memory = self._refusals()
+        if tasks > self._before[0]:
+            return "process_limit"
+        return "memory_limit" if memory > self._before[1] else None
+
+    def _refusals(self) -> tuple[int, int]:
+        memory = self._folders.get("memory")
+        killed = _count(memory, "memory.events", "oom_kill") + _count(memory, "memory.oom_control", "oom_kill")
+        return _count(self._folders.get("pids"), "pids.events", "max"), killed
+
+    def remove(self) -> None:
+        """All processes must be gone; what was not removed is removed before the next start of the name."""
+        for folder in set(self._folders.values()):
+            _remove(folder)
+
+
+def remove(name: str) -> None:
+    """What a killed shim left behind."""
+    for controller in ("pids", "memory"):
+        for parent in _parents(controller):
+            _remove(os.path.join(parent, name))
+
+
+def _made(controller: str, name: str, limit: int) -> str | None:
+    for parent in _parents(controller):
+        folder = os.path.join(parent, name)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            continue
+        files = {"pids": ("pids.max",), "memory": ("memory.max", "memory.limit_in_bytes")}[controller]
+        if any(_write(folder, file, str(limit)) for file in files):
+            _write(folder, "memory.swap.max", "0")
+            return folder
+        _remove(folder)
+    return None
+
+
+def _parents(controller: str) -> Iterator[str]:
+    """Folders in which a group with this controller can be made."""
+    ours = _own_groups()
+    for kind, mount, options in _mounts():
+        if kind == "cgroup2" and "" in ours:
+            for place in dict.fromkeys((ours[""], os.path.dirname(ours[""]))):
+                folder = mount + place.rstrip("/")
+                if controller in _read(folder, "cgroup.subtree_control").split():
+                    yield folder
+        elif kind == "cgroup" and controller in options.split(",") and controller in ours:
+            yield mount + ours[controller].rstrip("/")
+
+
+def _own_groups() -> dict[str, str]:
+    """Our group by controller; that of version 2 under the empty name."""
+    found: dict[str, str] = {}
+    for line in _read("/proc/self", "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        found.update(dict.fromkeys(controllers.split(","), path))
+    return found
+
+
+def _mounts() -> list[tuple[str, str, str]]:
+    """Type, folder and options of the mounted hierarchies."""
+    lines = (line.split() for line in _read("/proc/self", "mounts").splitlines())
+    return [(kind, folder, options) for _, folder, kind, options, *_ in lines if kind.startswith("cgroup")]
+
+
+def _count(folder: str | None, file: str, name: str) -> int:
+    for line in _read(folder, file).splitlines() if folder else ():
+        key, _, value = line.partition(" ")
+        if key == name and value.strip().isdigit():
+            return int(value)
+    return 0
+
+
+def _read(folder: str, file: str) -> str:
+    try:
+        with open(os.path.join(folder, file)) as opened:
+            return opened.read()
+    except OSError:
+        return ""
+
+
+def _write(folder: str, file: str, text: str) -> bool:
+    """Whether the kernel took it; a file that is not there is never made (the folder may be an ordinary one)."""
+    try:
+        descriptor = os.open(os.path.join(folder, file), os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, text.encode())
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _remove(folder: str) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        return

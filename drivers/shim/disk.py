@@ -1,0 +1,136 @@
+"""What a process tree takes of the disk, measured a little at a time: the keeper must never wait for a large folder."""
+
+import errno
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+# Every entry counts as at least one block, so that empty files, which take inodes, are not free.
+_LEAST = 4096
+# Entries between two looks at the clock.
+_STRIDE = 64
+# Seconds of each turn that a look may take: usually, and when the disk loses space fast.
+_CALM_S, _ALARMED_S = 0.01, 0.1
+# Seconds between two looks: a thousand times what the last one took, between these. At once when the disk lost half of
+# what is left of the limit meanwhile, whoever took it: asking for that costs nothing.
+_PAUSE_S, _PAUSE_MAX_S = 5.0, 300.0
+
+
+class DiskWatch:
+    """Adds up what lies below some folders and in files that are open but have no name any more.
+
+    Args:
+        folders: they may vanish or change while they are looked at.
+        limit: bytes on disk, all together.
+    """
+
+    def __init__(self, folders: Iterable[str], limit: int) -> None:
+        self._folders = list(folders)
+        self._limit = limit
+        self._walk: Iterator[int] | None = None
+        self._used = 0
+        self._last = 0
+        self._spent = 0.0
+        self._next_at = 0.0
+        self._free_before = self._free()
+
+    def exceeded(self, pids: Iterable[int]) -> bool:
+        """One turn: go on with the look under way, or begin one when it is time. `pids` are the tree's processes."""
+        began = time.monotonic()
+        alarmed = self._free_before - self._free() > (self._limit - self._last) // 2
+        if self._walk is None:
+            if began < self._next_at and not alarmed:
+                return False
+            self._walk, self._used, self._spent = self._sizes(list(pids)), 0, 0.0
+            self._free_before = self._free()
+        end = began + (_ALARMED_S if alarmed else _CALM_S)
+        finished = self._go_on(end)
+        now = time.monotonic()
+        self._spent += now - began
+        if finished:
+            self._walk, self._last = None, min(self._used, self._limit)
+            self._next_at = now + min(max(_PAUSE_S, 1000 * self._spent), _PAUSE_MAX_S)
+        return self._used >= self._limit
+
+    def _go_on(self, end: float) -> bool:
+        """True when the walk is over, or more than enough was found."""
+        for number, size in enumerate(self._walk or ()):
+            self._used += size
+            if self._used >= self._limit:
+                return True
+            if number % _STRIDE == 0 and time.monotonic() > end:
+                return False
+        return True
+
+    def _sizes(self, pids: list[int]) -> Iterator[int]:
+        seen: set[tuple[int, int]] = set()
+        for pid in pids:
+            yield from _unnamed(pid, seen)
+        pending = list(self._folders)
+        while pending:
+            yield from _entries(pending.pop(), pending, seen)
+
+    def _free(self) -> int:
+        """Bytes free where the folders are, and a block for each free inode; a hint only, others write there too."""
+        try:
+            found = os.statvfs(self._folders[0])
+        except (OSError, IndexError):
+            return 0
+        return found.f_bavail * found.f_frsize + found.f_favail * _LEAST
+
+
+def _entries(folder: str, pending: list[str], seen: set[tuple[int, int]]) -> Iterator[int]:
+    try:
+        found = _opened(folder)
+    except OSError as error:
+        # Nested so deep that it cannot be named: nobody does that but to hide what is below.
+        yield sys.maxsize if error.errno == errno.ENAMETOOLONG else 0
+        return
+    with found:
+        for entry in found:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(entry.path)
+            yield _size(status, seen)
+
+
+def _opened(folder: str) -> "os._ScandirIterator[str]":
+    """Also one that was closed to its owner, who may be us."""
+    try:
+        return os.scandir(folder)
+    except PermissionError:
+        mode = stat.S_IMODE(os.lstat(folder).st_mode)
+        os.chmod(folder, mode | stat.S_IRUSR | stat.S_IXUSR)
+        try:
+            return os.scandir(folder)
+        finally:
+            os.chmod(folder, mode)
+
+
+def _unnamed(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:
+    """Files without a name that a process holds open."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        try:
+            status = os.stat(f"{folder}/{name}")
+        except OSError:
+            continue
+        yield _size(status, seen) if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 else 0
+
+
+def _size(status: os.stat_result, seen: set[tuple[int, int]]) -> int:
+    """Blocks on disk; a file with several names, or open several times, counts once."""
+    if status.st_nlink != 1 and not stat.S_ISDIR(status.st_mode):
+        if (status.st_dev, status.st_ino) in seen:
+            return 0
+        seen.add((status.st_dev, status.st_ino))
+    return max(status.st_blocks * 512, _LEAST)

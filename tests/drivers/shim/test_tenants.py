@@ -1,0 +1,148 @@
+"""One tenant's tree against the machine: processes, memory, disk. Each way with and without a control group."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivers.shim import cgroup, client
+from drivers.shim.cgroup import Group
+from drivers.shim.disk import DiskWatch
+from tests.drivers.shim.helpers import marker, run, running, shell, started, until, with_argument
+
+MIB = 1024 * 1024
+# Each process starts two that do the same, for ever.
+BOMB = "import os, sys, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.01)\n"
+# What a child shares with its parent until it is written to.
+FORKED = """
+import os, time
+shared = bytearray(os.urandom(1)) * 60_000_000
+children = [pid for _ in range(4) if (pid := os.fork())]
+if len(children) < 4:
+    time.sleep(1.5)
+    os._exit(0)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(params=["control group", "looks alone"])
+def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the machine gives, and as on a machine that gives nothing."""
+    if request.param == "control group":
+        probe = Group("delivery-probe", tasks=10, memory=None)
+        made = bool(probe._folders)
+        probe.remove()
+        if not made:
+            pytest.skip("no control groups can be made here")
+    else:
+        monkeypatch.setattr(client, "_SHIM", Path(__file__).with_name("shim_without_groups.py"))
+
+
+@pytest.mark.usefixtures("groups")
+async def test_a_fork_bomb_is_ended_and_named(state: Path) -> None:
+    mark = marker()
+    argv = [sys.executable, "-I", "-S", "-c", BOMB, mark]
+    ended = await run(state, "", argv=argv, processes=100, niceness=10)
+    assert ended.reason == "process_limit"
+    assert with_argument(mark) == []
+
+
+async def test_threads_count_as_processes(state: Path) -> None:
+    script = "import threading, time\nfor _ in range(60): threading.Thread(target=time.sleep, args=(60,)).start()"
+    ended = await run(state, "", argv=[sys.executable, "-c", script], processes=50)
+    assert ended.reason == "process_limit"
+
+
+async def test_as_many_processes_as_allowed_may_run(state: Path) -> None:
+    ended = await run(state, "for i in 1 2 3 4 5; do sleep 0.6 & done; wait", processes=7)
+    assert (ended.reason, ended.code) == ("exited", 0)
+
+
+async def test_a_service_that_forked_too_much_is_started_again_and_its_reason_seen(state: Path) -> None:
+    mark = marker()
+    script = f"for i in 1 2 3 4 5 6 7 8; do sleep {mark} & done; wait"
+    async with started(state, script, processes=5, restart=True, backoff_s=0.05):
+        await until(lambda: client.status(state).restarts >= 2, "two restarts")
+        await until(lambda: client.status(state).last_reason == "process_limit", "the reason")
+    assert running(mark) == []
+
+
+async def test_memory_that_forked_processes_share_counts_once(state: Path) -> None:
+    argv = [sys.executable, "-c", FORKED]
+    ended = await run(state, "", argv=argv, memory_mb=200)  # resident, each for itself: 300
+    assert (ended.reason, ended.code) == ("exited", 0)
+    assert (await run(state, "", argv=argv, memory_mb=40)).reason == "memory_limit"
+
+
+@pytest.mark.usefixtures("groups")
+@pytest.mark.parametrize(
+    "fill",
+    [
+        "for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=part$i bs=1M count=4; done; sleep 60",
+        "exec 8>a 9>b; rm a b; dd if=/dev/zero bs=1M count=15 >&8; dd if=/dev/zero bs=1M count=15 >&9; sleep 60",
+        "i=0; while true; do i=$((i+1)); : > f$i; done",
+        "for i in 1 2 3 4 5 6 7; do fallocate -l 4M part$i; done; sleep 60",
+        "mkdir x; for i in 1 2 3 4 5 6 7; do dd if=/dev/zero of=x/$i bs=1M count=4; done; chmod 0 x; sleep 60",
+    ],
+    ids=["many files", "deleted files", "empty files", "reserved blocks", "a closed folder"],
+)
+async def test_a_filled_disk_is_ended_and_named(state: Path, fill: str) -> None:
+    folder = state.parent / "work"
+    folder.mkdir()
+    ended = await run(state, fill, cwd=str(folder), disk_mb=20, disk_folders=[str(folder)])
+    assert ended.reason == "disk_limit"
+
+
+async def test_one_file_cannot_grow_beyond_the_limit(state: Path) -> None:
+    folder = state.parent / "work"
+    folder.mkdir()
+    script = "exec dd if=/dev/zero of=big bs=1M count=200"
+    ended = await run(state, script, cwd=str(folder), disk_mb=20, disk_folders=[str(folder)])
+    assert ended.reason == "disk_limit"
+    assert (folder / "big").stat().st_size <= 20 * MIB
+
+
+async def test_a_service_that_filled_its_scratch_begins_with_an_empty_one(state: Path) -> None:
+    folder = state.parent / "work"
+    scratch = folder / "tmp"
+    scratch.mkdir(parents=True)
+    script = "ls tmp; for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=tmp/part$i bs=1M count=4 2>&-; done; sleep 60"
+    changes = {"disk_mb": 20, "disk_folders": [str(folder)], "scratch": [str(scratch)]}
+    async with started(state, script, cwd=str(folder), restart=True, backoff_s=0.05, **changes):
+        await until(lambda: client.status(state).restarts >= 2, "two restarts", 30)
+    assert "part" not in (state.parent / "log").read_text()
+
+
+def test_a_large_folder_is_looked_at_a_little_at_a_time(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"f{number}").touch()
+    turns, at = 0, 0.0
+    watch = DiskWatch([str(tmp_path)], 3000 * 4096 - 1)
+
+    def clock() -> float:
+        nonlocal at
+        at += 0.001  # every look at the clock finds a millisecond gone
+        return at
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drivers.shim.disk.time.monotonic", clock)
+        while not watch.exceeded([]):
+            turns += 1
+            assert turns < 1000
+    assert turns >= 3
+
+
+def test_links_and_what_vanishes_are_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"x" * 3 * MIB)
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    (tmp_path / "around").symlink_to(tmp_path)
+    assert not DiskWatch([str(tmp_path), str(tmp_path / "gone")], 5 * MIB).exceeded([1_000_000_000])
+    assert DiskWatch([str(tmp_path)], 2 * MIB).exceeded([])
+
+
+async def test_no_control_group_is_left(state: Path) -> None:
+    await run(state, "true", processes=50, memory_mb=100)
+    name = cgroup.named(shell(state, "").cookie)
+    left = [p for c in ("pids", "memory") for p in cgroup._parents(c) if (Path(p) / name).exists()]
+    assert left == []

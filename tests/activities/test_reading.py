@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from activities.builds import REPORT_LIMITS, BuildActivities
+from activities.slots import BuildSlots
 from activities.sources import read_spec
 from activities.workspaces import BuildFolders
 from contracts.builds import RunTests
@@ -59,7 +60,7 @@ def report(limited, tmp_path):
     operation = uuid.uuid4()
     folders = BuildFolders(tmp_path)
     folders.tree(operation).mkdir(parents=True)
-    builds = BuildActivities(partial(select_builder, trusted_code=True, hidden=()), folders, 1, limited)
+    builds = BuildActivities(partial(select_builder, trusted_code=True, hidden=()), folders, BuildSlots(1), limited)
     spec = TestSpec(command="true", report="junit.xml", coverage="coverage.xml")
     request = RunTests(operation_id=operation, source_path=".", spec=spec)
 

@@ -21,6 +21,7 @@ from contracts.stubs import implements
 from domain.delivery import BuildSpec, DeliverySpec, ServiceSpec
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.process import ProcessBuilder
+from runtime.limited import LimitedProcesses
 from worker import build_worker
 
 STEP = "echo {name} >> {folder}/begun; touch built; until [ -e {folder}/gates/{name} ]; do sleep 0.05; done"
@@ -49,7 +50,7 @@ async def main(address: str, folder: Path, total: int) -> None:
         workspaces.open,
         workspaces.close,
         ScriptedSource(folder).fetch,
-        BuildActivities(lambda _: ProcessBuilder(), folders, slots).build,
+        BuildActivities(lambda _: ProcessBuilder(), folders, slots, LimitedProcesses(())).build,
         ArtifactActivities(FolderArtifactStore(folder / "artifacts"), folders, slots).package,
     ]
     async with build_worker(client, BUILD_QUEUE, activities), build_worker(client, queue, activities):

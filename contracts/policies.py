@@ -57,7 +57,7 @@ ANALYSIS = Policy(
 # Waiting for a build slot: a day at most. A worker where enough builds of the organization wait sends others back to
 # the queue; they come again more and more seldom, since six hundred of them are no news.
 BUILD_SLOT = Policy(
-    start_to_close=timedelta(hours=25),
+    start_to_close=timedelta(hours=24),
     schedule_to_close=timedelta(hours=24),
     heartbeat=timedelta(seconds=15),
     retry=RetryPolicy(

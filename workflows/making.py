@@ -85,6 +85,9 @@ class MakingWorkflow(DeliveringWorkflow):
             workflow.logger.warning("the workspace could not be removed now")
 
     async def _make_on_one_worker(self, wanted: Wanted) -> tuple[FetchedSource, PackagedArtifact]:
+        if workflow.patched("told-wait-for-slot"):
+            self.ledger.start_step(StepName.SOURCE, "Waiting for a build slot", workflow.now(), waiting=True)
+            await self.record()
         workspace = await self.call(
             OPEN_WORKSPACE,
             OpenWorkspace(operation_id=self.place.operation_id, organization_id=self.place.organization_id),
@@ -92,6 +95,7 @@ class MakingWorkflow(DeliveringWorkflow):
             summary="wait for a build slot, make a workspace",
             for_organization=self.place.organization_id,
         )
+        self.ledger.end_wait(workflow.now())
         self._queue = workspace.queue
         self._source = source = await self.step(StepName.SOURCE, "Fetching the source", self._fetch(wanted))
         known = {"git_branch": wanted.git_branch or source.branch, "git_commit_hash": source.commit}

@@ -23,6 +23,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.analysis import AnalysisActivities
+from activities.artifact_room import ArtifactRoom
 from activities.artifacts import ArtifactActivities
 from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
@@ -30,6 +31,7 @@ from activities.degradation import DegradationWatch
 from activities.environments import EnvironmentActivities
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
+from activities.log_sweep import LogSweep
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
@@ -181,7 +183,7 @@ def control_side(
     ]
 
 
-def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
+def build_activities(settings: Settings, secrets: ProjectSecrets, room: ArtifactRoom) -> list[Any]:
     """The activities of the build queues: workspace, source, build, test, package.
 
     Only fetching the source gets any secrets; what is built and tested gets none.
@@ -205,7 +207,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets) -> list[Any]:
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
     ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb)
     builds = BuildActivities(select, folders, slots, limited, ceiling)
-    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots)
+    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room)
     return [
         workspaces.open,
         workspaces.close,
@@ -344,10 +346,15 @@ async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Cli
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     sweep = WorkspaceSweep(BuildFolders(settings.data_dir), Operations(settings, Connection(settings)).is_running)
-    stack.push_async_callback(_stop, asyncio.create_task(sweep.run()))
+    logs = LogSweep(settings.data_dir / "logs" / "operations", settings.log_retention_days)
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
     stack.push_async_callback(engine.dispose)
-    activities = build_activities(settings, ProjectSecrets(create_sessions(engine), load_sealer(settings)))
+    sessions = create_sessions(engine)
+    store = FolderArtifactStore(settings.data_dir / "artifacts")
+    room = ArtifactRoom(sessions, store, settings.artifacts_mb_per_organization)
+    for job in (sweep.run(), logs.run(), room.run()):
+        stack.push_async_callback(_stop, asyncio.create_task(job))
+    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room)
     return [
         await stack.enter_async_context(build_worker(client, queue, activities))
         for queue in (BUILD_QUEUE, own_queue(settings))

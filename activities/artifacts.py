@@ -1,5 +1,7 @@
 """Package: a folder of the workspace becomes a content-addressed artifact."""
 
+from typing import Protocol
+
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.slots import BuildSlots
@@ -10,11 +12,18 @@ from domain.errors import ErrorCode, TerminalError
 from drivers.artifacts.base import ArtifactStore
 
 
+class Room(Protocol):
+    """Raises `TerminalError(QUOTA_EXCEEDED)` for an organization that has enough artifacts."""
+
+    async def check(self, organization: str) -> None: ...
+
+
 class ArtifactActivities:
     """Drives an artifact store."""
 
-    def __init__(self, store: ArtifactStore, folders: BuildFolders, slots: BuildSlots) -> None:
+    def __init__(self, store: ArtifactStore, folders: BuildFolders, slots: BuildSlots, room: Room) -> None:
         self._store = store
+        self._room = room
         self._slots = slots
         self._folders = folders
 
@@ -30,5 +39,6 @@ class ArtifactActivities:
             )
         organization = self._folders.organization(request.operation_id)
         async with beating(), self._slots.working(request.operation_id, organization):
+            await self._room.check(organization)
             stored = await self._store.store(tree)
         return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)

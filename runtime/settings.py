@@ -185,6 +185,12 @@ class Settings(BaseSettings):
     instance_memory_mb: int = Field(default=8192, ge=16, description="MiB of memory that one instance may use")
     instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
     instance_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one instance and its artifact")
+    artifacts_mb_per_organization: int = Field(
+        default=51_200,
+        ge=1,
+        description="MiB of artifacts an organization may keep; then unused ones go",
+    )
+    log_retention_days: int = Field(default=90, ge=1, description="days that the logs of an operation are kept")
     log_level: str = "INFO"
 
     @field_validator("admin_email")

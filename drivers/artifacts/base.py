@@ -20,10 +20,13 @@ class ArtifactStore(Protocol):
     `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that leave the tree and
     special files are refused with a clear `TerminalError`. `unpack` raises ARTIFACT_UNAVAILABLE when the digest is
     unknown or the stored bytes no longer match it. A crash at any moment leaves no half artifact under its final name.
+    `remove` of what is not there succeeds.
     """
 
     async def store(self, tree: Path) -> StoredArtifact: ...
 
     async def exists(self, digest: str) -> bool: ...
+
+    async def remove(self, digest: str) -> None: ...
 
     async def unpack(self, digest: str, into: Path) -> None: ...

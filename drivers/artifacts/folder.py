@@ -52,6 +52,10 @@ class FolderArtifactStore:
         """Whether an archive is there (its bytes are checked when it is unpacked)."""
         return self._path(digest).is_file() if _DIGEST.fullmatch(digest) else False
 
+    async def remove(self, digest: str) -> None:
+        """What was unpacked from it stays."""
+        await finish_in_thread(self._path(digest).unlink, missing_ok=True)
+
     async def unpack(self, digest: str, into: Path) -> None:
         """Put the tree into a folder of its own.
 

@@ -1,0 +1,58 @@
+"""Logs of operations are kept for a time: they outlive workspaces, and nothing else would ever remove them."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import structlog
+
+from drivers.folders import finish_in_thread, remove_tree
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 3600.0
+DAY_S = 86_400.0
+
+
+class LogSweep:
+    """Removes the logs of operations of which nothing was written for `days` days.
+
+    Args:
+        root: the folder with one folder for each operation.
+        days: how long they are kept.
+    """
+
+    def __init__(self, root: Path, days: int) -> None:
+        self._root = root
+        self._days = days
+
+    async def run(self) -> None:
+        """Look now and then until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("logs.sweep_fault")
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def look(self) -> int:
+        """One look; returns of how many operations logs were removed. One that cannot be removed does not end it."""
+        removed = 0
+        for folder in await asyncio.to_thread(self._old):
+            try:
+                await finish_in_thread(remove_tree, folder)
+                removed += 1
+            except OSError as error:
+                log.warning("logs.not_removed", folder=folder.name, reason=str(error))
+        return removed
+
+    def _old(self) -> list[Path]:
+        before = time.time() - self._days * DAY_S
+        return [folder for folder in self._root.glob("*/") if _last_written(folder) < before]
+
+
+def _last_written(folder: Path) -> float:
+    try:
+        return max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)
+    except FileNotFoundError:  # somebody else removed it
+        return time.time()

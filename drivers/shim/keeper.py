@@ -212,9 +212,9 @@ class Keeper:
         self._deaths_in_a_row = 1 if stable else self._deaths_in_a_row + 1
         delay = min(self._spec.backoff_s * 2 ** min(self._deaths_in_a_row - 1, 30), self._spec.backoff_max_s)
         self._log.write(f"[shim] ended ({self._reason}, code {self._code}); again in {delay:g} s\n".encode())
+        self._port.take()
         if self._reason == "disk_limit":
             _empty(self._spec.scratch)
-        self._port.take()
         until = time.monotonic() + delay
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._wait(min(left, 1))

@@ -1,6 +1,7 @@
 """The keeper: what should run runs and what should not does not, after a reboot, a lost workflow, a crash."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
@@ -26,7 +27,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
 # An instance that has lived so long is no more one that does not stay.
 STAYED_S = 60.0
-AT_ONCE = 4
+# Starting one is the work of a processor; after a reboot hundreds are started beside an API that starts, too.
+AT_ONCE = min(16, max(4, 2 * len(os.sched_getaffinity(0))))
 
 
 class InstanceKeeper:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from psycopg import OperationalError as PsycopgOperationalError
-from psycopg.errors import ForeignKeyViolation, LockNotAvailable, QueryCanceled
+from psycopg.errors import DiskFull, ForeignKeyViolation, LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -91,4 +91,6 @@ def _unanswered(error: Exception) -> DependencyError:
     """Away, or there and too slow: a statement or the wait for a lock reached its limit."""
     if isinstance(getattr(error, "orig", None), QueryCanceled | LockNotAvailable):
         return DependencyError("the database took too long; try again shortly", code=ErrorCode.TIMEOUT)
+    if isinstance(getattr(error, "orig", error), DiskFull):
+        return DependencyError("the database has no room left on its disk; whoever operates it must free some")
     return DependencyError("the database does not answer; try again shortly")

@@ -12,7 +12,7 @@ from runtime.stack.process import Process
 
 log = get_logger(__name__)
 
-READY_LIMIT_S = 90.0  # a machine that is busy with services coming back is slow
+READY_LIMIT_S = 180.0  # a machine that is busy with services coming back is slow
 _STARTS = 3  # attempts to become ready during `up`
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 10.0
 _RETRY_S = 2.0  # when it could not be started at all

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from runtime.ids import new_id
@@ -40,3 +40,9 @@ async def test_a_lock_that_does_not_come_free_is_a_timeout(sessions):
         with pytest.raises(DependencyError) as refused:
             await carry_out(sessions, "lock_timeout", lock)
     assert refused.value.code is ErrorCode.TIMEOUT
+
+
+async def test_a_full_disk_of_the_database_is_told_as_that(sessions):
+    with pytest.raises(DependencyError, match="no room left on its disk"):
+        async with transaction(sessions) as session:
+            await session.execute(text("DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$"))

@@ -25,6 +25,10 @@ from domain.errors import ErrorCode
 
 T = TypeVar("T")
 
+# A timer that is so late fired after the engine had been off, and not on a busy machine.
+OFF_S = 10.0
+OFF_PATCH = "time-off-is-not-counted"
+
 
 async def call(
     stub: ActivityStub[Request, Result],
@@ -99,6 +103,8 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: str) -> bool:
     """Await work for at most so long; False when it was too late and was cancelled, and is really over.
 
+    A timer that fires long after its time says that the engine was off meanwhile: the work gets the time once more.
+
     Args:
         work: what to await.
         seconds: how long it may take.
@@ -106,8 +112,13 @@ async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: 
     """
     task = begun(work)
     try:
-        with suppress(TimeoutError):
-            await workflow.wait_condition(task.done, timeout=seconds, timeout_summary=summary)
+        while not task.done():
+            began = workflow.now()
+            with suppress(TimeoutError):
+                await workflow.wait_condition(task.done, timeout=seconds, timeout_summary=summary)
+            late_s = (workflow.now() - began).total_seconds() - seconds
+            if late_s < OFF_S or not workflow.patched(OFF_PATCH):
+                break
     except asyncio.CancelledError:
         await _end(task)
         raise

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -63,6 +63,7 @@ from events.egress import Egress
 from events.event_sweep import EventSweep
 from events.handover import Handover
 from events.lost import LostSweep
+from events.mailing import Mailer
 from events.orphans import OrphanSweep
 from events.relay import Relay
 from events.retries import Retries
@@ -74,6 +75,7 @@ from orchestration.webhooks import Webhooks
 from runtime import guards
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
+from runtime.mail import parse_server
 from runtime.returning import NAME as SERVICES_FILE
 from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
@@ -319,6 +321,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         LostSweep(sessions, operations).run(),
         OrphanSweep(sessions, operations).run(),
         Sweeper(sessions).run(),
+        *_mailing(settings, sessions),
         *(keeper.run() for keeper in keepers),
     )
     for job in jobs:
@@ -327,6 +330,14 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         await _enter_webhooks(stack, settings, client, sessions),
         await stack.enter_async_context(control_worker(client, activities)),
     ]
+
+
+def _mailing(settings: Settings, sessions: Sessions) -> list[Coroutine[Any, Any, None]]:
+    """What sends mails, where there is a server for them."""
+    if not settings.sends_mail:
+        return []
+    server = parse_server(settings.smtp_url.get_secret_value())
+    return [Mailer(sessions, load_sealer(settings), server, settings.mail_from).run()]
 
 
 async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Client, sessions: Sessions) -> Worker:

@@ -8,12 +8,14 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from api import changes
 from api.ending import end_logins
 from domain.emails import normal_email
-from domain.errors import DeliveryError, NotFoundError
+from domain.errors import ConflictError, DeliveryError, NotFoundError
 from runtime.ids import now
 from runtime.passwords import Passwords, new_password
 from runtime.settings import Settings, get_settings
@@ -70,7 +72,7 @@ async def reset_password(sessions: Sessions, email: str, *, only_admin: bool = F
 
 
 async def _locked(users: UserRepository, email: str, *, only_admin: bool = False) -> User:
-    found = await users.by_email(email)
+    found = await _meant(users, email)
     if only_admin and (found is None or not found.is_platform_admin):
         raise NotFoundError(f"{email} is not a platform admin; name one with --email")
     if found is None:
@@ -78,11 +80,22 @@ async def _locked(users: UserRepository, email: str, *, only_admin: bool = False
     return await users.get(found.id, lock=True)
 
 
+async def _meant(users: UserRepository, named: str) -> User | None:
+    """By address, or by id where several claim an address that is nobody's yet."""
+    with suppress(ValueError):
+        return await users.get(UUID(named))
+    found = await users.claimants(named)
+    if len(found) > 1:
+        ids = ", ".join(str(one.id) for one in found)
+        raise ConflictError(f"nobody has proven {named}, and several claim it: name one by id instead: {ids}")
+    return found[0] if found else None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="python -m api.accounts", description=__doc__)
     parser.add_argument("command", choices=["disable", "enable", "password"])
-    parser.add_argument("email")
+    parser.add_argument("email", help="the address; or the id, where several claim an address")
     try:
         sys.stdout.write(asyncio.run(_run(get_settings(), parser.parse_args(arguments))))
     except (DeliveryError, ValueError) as error:
@@ -91,8 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _named(text: str) -> str:
+    with suppress(ValueError):
+        return str(UUID(text))
+    return normal_email(text)
+
+
 async def _run(settings: Settings, chosen: argparse.Namespace) -> str:
-    email = normal_email(chosen.email)
+    email = _named(chosen.email)
     engine = create_engine(database_url(settings), application_name="delivery-accounts", pool_size=1)
     sessions = create_sessions(engine)
     try:

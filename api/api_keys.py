@@ -17,6 +17,7 @@ from domain.errors import ConflictError, ErrorCode, ForbiddenError, Unprocessabl
 from runtime.ids import new_id, now
 from storage.models import ApiKey
 from storage.repositories.api_keys import ApiKeyRepository, CreatorKind, KeyStatus, notify, status_of
+from storage.repositories.organizations import OrganizationRepository
 
 MAX_LIFETIME = timedelta(days=365)
 
@@ -30,6 +31,21 @@ class Wanted:
     expires_at: datetime | None
     requests_per_minute: int | None
     replaces: UUID | None = None
+
+
+async def check_room(session: AsyncSession, principal: Principal, organization_id: UUID, most: int) -> None:
+    """Whether an organization may have one key more; it is locked until the transaction ends.
+
+    Raises:
+        ForbiddenError: QUOTA_EXCEEDED.
+    """
+    await OrganizationRepository(session, principal.tenant).get(organization_id, lock=True)
+    if await ApiKeyRepository(session, principal.tenant).working(organization_id, at=now()) >= most:
+        raise ForbiddenError(
+            f"an organization has at most {most} API keys that work; revoke one first",
+            code=ErrorCode.QUOTA_EXCEEDED,
+            details={"quota": "api_keys_per_organization", "limit": most},
+        )
 
 
 async def issue(session: AsyncSession, principal: Principal, organization_id: UUID, wanted: Wanted) -> IssuedApiKeyView:

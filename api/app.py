@@ -24,7 +24,7 @@ from api.headers import SecurityHeaders
 from api.health import Health
 from api.learning import Learned
 from api.middleware import BodyGuard, Overload, RequestContext
-from api.oauth import people, programs
+from api.oauth import invited, people, programs
 from api.oauth.keystore import KeyStore
 from api.oauth.parts import OAuthParts
 from api.oauth.throttle import StoredThrottle
@@ -145,6 +145,7 @@ def create_app(
     app.include_router(codec.router, dependencies=[Depends(known_query)])
     app.include_router(programs.router)
     app.include_router(people.router)
+    app.include_router(invited.router)
     docs.install(app)
     served.install(app)
     errors.install(app, authenticate, asks_who)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import accounts, changes
 from domain.emails import normal_email
 from domain.errors import ConflictError, DeliveryError
-from runtime.ids import new_id
+from runtime.ids import new_id, now
 from runtime.logging import setup_logging
 from runtime.passwords import Passwords, new_password
 from runtime.settings import get_settings
@@ -44,14 +44,19 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
         if await users.platform_admins():
             return None
         await users.hold_email(email)
-        if await users.by_email(email):
+        if await users.claimants(email):
             raise ConflictError(
                 f"{email} is a user, and no platform admin; set DELIVERY_ADMIN_EMAIL to another address"
             )
         password = new_password()
         password_hash = await Passwords().hash(password)
         admin = User(
-            id=new_id(), email=email, name="Platform admin", password_hash=password_hash, is_platform_admin=True
+            id=new_id(),
+            email=email,
+            name="Platform admin",
+            password_hash=password_hash,
+            is_platform_admin=True,
+            email_verified_at=now(),
         )
         await changes.add(session, admin, reason="the first platform admin")
     return password

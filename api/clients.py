@@ -12,7 +12,7 @@ from api.auth.principal import Principal
 from api.ending import end_client, end_client_tokens, end_tokens
 from api.granting import require_holds, require_may_give
 from domain.access import MemberRole, Role, Scope, granted, permissions_of
-from domain.errors import ConflictError, ErrorCode, UnprocessableError
+from domain.errors import ConflictError, ErrorCode, ForbiddenError, UnprocessableError
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from storage.models import Client
 from storage.repositories.clients import ClientKind, ClientRepository
@@ -28,13 +28,21 @@ class Clients:
     organization_id: UUID
     kind: ClientKind
 
-    async def add(self, row: Client, *, confidential: bool) -> str | None:
-        """Insert one; its secret, if it has one, is known to the caller alone.
+    async def add(self, row: Client, *, confidential: bool, most: int) -> str | None:
+        """Insert one; its secret, if it has one, is known to the caller alone. `most`: of this kind.
 
         Raises:
             NotFoundError: there is no such organization.
+            ForbiddenError: QUOTA_EXCEEDED.
         """
-        await OrganizationRepository(self.session, self.principal.tenant).get(self.organization_id)
+        await OrganizationRepository(self.session, self.principal.tenant).get(self.organization_id, lock=True)
+        clients = ClientRepository(self.session, self.principal.tenant)
+        if await clients.count(self.organization_id, self.kind) >= most:
+            raise ForbiddenError(
+                f"an organization has at most {most} {self.kind.replace('_', ' ')}s; delete one first",
+                code=ErrorCode.QUOTA_EXCEEDED,
+                details={"quota": "clients_per_organization", "limit": most},
+            )
         secret = new_secret(CLIENT_SECRET) if confidential else None
         row.secret_hash = digest(secret) if secret else None
         await changes.add(self.session, row)

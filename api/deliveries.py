@@ -10,6 +10,7 @@ from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
 from api.environments import approval_of, check_environment, environment_host, made_environment, settings_of
+from api.errors import TooOftenError
 from api.projects import active_project, refuse_inactive
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
@@ -23,7 +24,12 @@ from storage.repositories.audit import AuditRepository
 from storage.repositories.builds import BuildRepository
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.features import FeatureRepository
+from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
+from storage.tenancy import PLATFORM
+
+# Operations take minutes.
+WAIT_S = 30
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Delivery:
         tenant = self.principal.tenant
         organization = await OrganizationRepository(session, tenant).get(project.organization_id)
         refuse_inactive(organization)
+        await self._check_room(session, organization)
         host = environment_host(self.settings, organization, project, self.terms.environment)
         environments = EnvironmentRepository(session, tenant)
         environment = await made_environment(environments, project, self.terms.environment, host)
@@ -99,6 +106,15 @@ class Delivery:
         )
         await self._audit(session, deployment)
         return Asked(operation, deployment)
+
+    async def _check_room(self, session: AsyncSession, organization: Organization) -> None:
+        most = self.settings.operations_per_organization
+        if await OperationRepository(session, PLATFORM).unfinished(organization.id, limit=most) >= most:
+            raise TooOftenError(
+                WAIT_S,
+                f"{most} operations of your organization are not finished, which is the most; wait for some of them, "
+                "or cancel them",
+            )
 
     def _place(self, organization: Organization, project: Project, environment: Environment) -> Place:
         return place_of(

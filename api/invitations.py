@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,19 +10,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auth.principal import Principal
 from api.granting import require_holds, require_may_give
+from api.mails import Mails
 from api.members import check_seat
+from api.parts import Parts
 from api.schemas.invitations import InvitationCreate
 from domain.access import Role, permissions_of
-from domain.errors import ConflictError, ErrorCode
+from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from runtime.credentials import digest
 from runtime.ids import new_id
-from storage.models import Invitation
+from runtime.settings import Mode, Settings
+from storage.models import Invitation, Organization
 from storage.repositories.invitations import InvitationRepository
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.users import UserRepository
 
 GOOD_FOR: Final = timedelta(days=7)
+PAGE: Final = "/oauth/invitation"
+MAX_SLUG: Final = 63
 
 
 async def invite(
@@ -32,21 +38,33 @@ async def invite(
     *,
     token: str,
     at: datetime,
+    parts: Parts,
 ) -> Invitation:
     """Offer a seat; open invitations count against the organization's seats, so that whoever comes finds one.
 
+    With a mail server the token goes to the mailbox and to nobody else. Without one whoever invites hands it over: that
+    proves no mailbox, except in production, where the operator alone does it, and answers for it.
+
     Raises:
-        ForbiddenError: the role grants more than the caller's, or QUOTA_EXCEEDED.
+        ForbiddenError: the role grants more than the caller's, or QUOTA_EXCEEDED, or nobody here sends mails.
         ConflictError: DUPLICATE_RESOURCE, a member already, or invited already.
+        TooOftenError: too many mails for a day.
     """
+    settings = parts.settings
+    is_production = settings.mode is Mode.PRODUCTION
+    if not settings.sends_mail and is_production and not principal.is_platform_admin:
+        raise ForbiddenError(
+            "this engine sends no mails (DELIVERY_SMTP_URL is not set), so that no mailbox can be proven: ask a "
+            "platform admin to invite, and to hand the link over"
+        )
     organization = await OrganizationRepository(session, principal.tenant).get(organization_id, lock=True)
     require_may_give(principal, body.role)
     require_holds(principal, permissions_of(Role(body.role)))
     members = MembershipRepository(session, principal.tenant)
     invitations = InvitationRepository(session, principal.tenant)
-    user = await UserRepository(session, principal.tenant).by_email(body.email)
-    if user is not None and await members.of(user.id, organization_id):
-        raise _twice(f"{body.email} is a member already")
+    for user in await UserRepository(session, principal.tenant).claimants(body.email):
+        if await members.of(user.id, organization_id):
+            raise _twice(f"{body.email} is a member already")
     if await invitations.open_for(organization_id, body.email, at):
         raise _twice(f"{body.email} is invited already; revoke that invitation to make another one")
     await check_seat(members, organization, await invitations.count_open(organization_id, at))
@@ -58,9 +76,36 @@ async def invite(
         token_hash=digest(token),
         invited_by=principal.subject,
         expires_at=at + GOOD_FOR,
+        proves=settings.sends_mail or is_production,
     )
     await changes.add(session, row)
+    if settings.sends_mail:
+        await Mails(session, settings, parts.sealer).write(
+            "invitation",
+            row.id,
+            organization_id=organization_id,
+            recipient=row.email,
+            **_letter(organization, row, page_of(settings, token)),
+            at=at,
+            until=row.expires_at,
+        )
     return row
+
+
+def page_of(settings: Settings, token: str) -> str:
+    """Where somebody accepts an invitation in a browser."""
+    return f"{settings.base_url}{PAGE}?{urlencode({'token': token})}"
+
+
+def _letter(organization: Organization, row: Invitation, link: str) -> dict[str, str]:
+    """In our words alone, with the slug: nobody writes to strangers through us."""
+    role = row.role.replace("_", " ")
+    return {
+        "subject": f"Invitation to the organization {organization.slug[:MAX_SLUG]}",
+        "text": f"You are invited to the organization {organization.slug[:MAX_SLUG]} as {role}.\n\n"
+        f"To accept, open this address until {row.expires_at:%Y-%m-%d %H:%M} UTC and choose a password:\n\n{link}\n\n"
+        "Whoever has this address can accept: do not pass it on. If you did not expect this, do nothing.\n",
+    }
 
 
 def _twice(message: str) -> ConflictError:

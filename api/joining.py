@@ -1,11 +1,13 @@
 """Accepting an invitation: whoever has its token takes the seat, as a new user or with a known one's password."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import actors, changes
+from api.ending import end_logins
 from api.errors import InvalidRequestError, UnauthenticatedError
 from api.members import check_seat
 from api.parts import Parts
@@ -44,17 +46,15 @@ class Joining:
 
         Raises:
             NotFoundError: no such token, or one that is revoked, expired, used by another one, or tried too often.
-            UnauthenticatedError: there is a user of this address, and it has another password.
+            UnauthenticatedError: this address is somebody's, who has another password.
             InvalidRequestError: a new user without a name, or with a password that cannot be set.
             ForbiddenError: QUOTA_EXCEEDED.
         """
         seen = await self._invitation()
-        user = await self._users.by_email(seen.email)
+        user, password_hash = await self._known(seen), ""
         if user is None:
             password_hash = await self._hash()
         else:
-            await self._count_try(seen)
-            await self._check_password(user)
             _act_as(user, seen)
         organization = await OrganizationRepository(self._session, PLATFORM).get(seen.organization_id, lock=True)
         invitation = await self._invitation(lock=True)
@@ -63,6 +63,8 @@ class Joining:
         membership = await self._members.of(user.id, organization.id)
         if membership is None:
             membership = await self._take(invitation, organization, user)
+        if invitation.proves:
+            await self._prove(user)
         await self._invitations.forget_tries(invitation.id)
         if invitation.accepted_at is None:
             await changes.change(self._session, invitation, {"accepted_at": self._at}, action="accepted")
@@ -80,12 +82,39 @@ class Joining:
             if not await InvitationRepository(apart, PLATFORM).count_try(invitation.id, MAX_TRIES):
                 raise _gone()
 
-    async def _check_password(self, user: User) -> None:
-        stored = user.password_hash if user.disabled_at is None else None
-        if not await self._parts.passwords.verify(stored, self._body.password.get_secret_value()):
+    async def _known(self, invitation: Invitation) -> User | None:
+        """Who of this address has this password; None: nobody, and somebody new may come."""
+        found = await self._users.claimants(invitation.email)
+        if not found:
+            return None
+        await self._count_try(invitation)
+        if user := await self._of_password(found):
+            return user
+        if found[0].email_verified or invitation.accepted_at is not None or self._body.name is None:
+            new = "" if found[0].email_verified else "; to become a user of your own, give a name as well"
             raise UnauthenticatedError(
-                f"{user.email} has an account here already, and this is not its password", token_was_given=False
+                f"{invitation.email} has an account here already, and this is not its password{new}",
+                token_was_given=False,
             )
+        return None
+
+    async def _of_password(self, users: Sequence[User]) -> User | None:
+        given = self._body.password.get_secret_value()
+        for user in users:
+            stored = user.password_hash if user.disabled_at is None else None
+            if await self._parts.passwords.verify(stored, given):
+                return user
+        return None
+
+    async def _prove(self, user: User) -> None:
+        """The mailbox is theirs: whoever else claimed the address is logged out, and cannot log in with it any more."""
+        if user.email_verified:
+            return
+        for other in await self._users.others(user.email):
+            if other.id != user.id:
+                await self._users.get(other.id, lock=True)
+                await end_logins(self._session, other.id)
+        await changes.change(self._session, user, {"email_verified_at": self._at}, action="email_verified")
 
     async def _hash(self) -> str:
         if self._body.name is None:
@@ -99,11 +128,12 @@ class Joining:
         """A new user, unless the same person did this with another click meanwhile."""
         email = invitation.email
         await self._users.hold_email(email)
-        user = await self._users.by_email(email)
+        user = await self._of_password(await self._users.claimants(email))
         if user is not None:
-            await self._check_password(user)
             _act_as(user, invitation)
             return user
+        if invitation.accepted_at is not None or await self._users.by_email(email):
+            raise _gone()
         user = User(id=new_id(), email=email, name=self._body.name or "", password_hash=password_hash)
         _act_as(user, invitation)
         await changes.add(self._session, user)

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
-from api.errors import InvalidRequestError
+from api.errors import InvalidRequestError, TooOftenError
 from api.parts import Parts
+from api.rate_limits.own import Limit
 from api.schemas.webhooks import (
     AttemptView,
     DeliveryDetailView,
@@ -35,8 +36,10 @@ from storage.repositories.projects import ProjectRepository
 from storage.repositories.webhook_health import WebhookHealth
 from storage.repositories.webhooks import WebhookDeliveryRepository, WebhookRepository, delivery_of
 from storage.sealed import webhook_context
+from storage.tenancy import PLATFORM
 
 MAX_WEBHOOKS = 20
+WAIT_S = 30
 SECRET_BYTES = 32
 
 
@@ -137,6 +140,32 @@ async def redeliver(
     event = await WebhookDeliveryRepository(session, principal.tenant).event_of(delivery)
     trigger = Trigger.PING if delivery.trigger == Trigger.PING else Trigger.REDELIVERY
     return await _send(session, principal, event, row, trigger)
+
+
+async def check_room(session: AsyncSession, settings: Settings, organization_id: UUID) -> int:
+    """How many deliveries more an organization may ask for; its row is locked until the transaction ends: do it first.
+
+    Raises:
+        TooOftenError: none.
+    """
+    await OrganizationRepository(session, PLATFORM).get(organization_id, lock=True)
+    most = settings.requested_deliveries_per_organization
+    room = most - await WebhookDeliveryRepository(session, PLATFORM).asked_for(organization_id)
+    if room <= 0:
+        raise TooOftenError(
+            WAIT_S, f"{most} deliveries that your organization asked for wait already; let them be made first"
+        )
+    return room
+
+
+async def check_pace(parts: Parts, limit: Limit, organization_id: UUID) -> None:
+    """Count a request for deliveries.
+
+    Raises:
+        TooOftenError: the organization asks too often.
+    """
+    if wait_s := await parts.oauth.limits.wait_of_s(limit, str(organization_id)):
+        raise TooOftenError(wait_s, f"your organization asks for deliveries too often; again in {wait_s} seconds")
 
 
 def check_enabled(row: WebhookEndpoint) -> None:

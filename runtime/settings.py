@@ -14,6 +14,7 @@ from domain.emails import normal_email
 from domain.labels import MAX_LABEL
 from domain.webhook_urls import parse_ports
 from domain.wire import host_fault
+from runtime.mail import parse_server
 from runtime.trusted import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,6 +151,13 @@ class Settings(BaseSettings):
     clients_per_organization: int = Field(
         default=100, ge=1, description="service accounts of one organization, and as many applications"
     )
+    smtp_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="mail server: smtps://, smtp:// (with STARTTLS) or smtp+plain://, then user:password@host:port",
+    )
+    mail_from: str = Field(default="", description="address that mails come from; needed with smtp_url")
+    mails_per_organization: int = Field(default=100, ge=1, description="mails of one organization within a day")
+    mails_per_address: int = Field(default=5, ge=1, description="mails to one address within a day")
     requested_deliveries_per_organization: int = Field(
         default=10_000, ge=1, description="redeliveries, replays and pings of webhooks that wait, of one organization"
     )
@@ -206,6 +214,24 @@ class Settings(BaseSettings):
             msg = f"{suffix[:MAX_LABEL]!r} is no ending of host names: labels of a-z, 0-9 and inner -, not too long"
             raise ValueError(msg)
         return suffix
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value():
+            parse_server(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _mail_comes_from_somebody(self) -> Self:
+        if not self.sends_mail:
+            return self
+        normal_email(self.mail_from)
+        plain = parse_server(self.smtp_url.get_secret_value()).scheme == "smtp+plain"
+        if plain and self.mode is not Mode.EMBEDDED:
+            msg = "smtp_url: mails carry tokens; use smtps:// or smtp://, plain text is for the embedded mode"
+            raise ValueError(msg)
+        return self
 
     @field_validator("webhook_ports")
     @classmethod
@@ -291,6 +317,11 @@ class Settings(BaseSettings):
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""
         return self.mode is Mode.EMBEDDED if value is None else value
+
+    @property
+    def sends_mail(self) -> bool:
+        """Whether there is a mail server: an invitation then goes to the mailbox it is for, and to nobody else."""
+        return bool(self.smtp_url.get_secret_value())
 
     @property
     def base_url(self) -> str:

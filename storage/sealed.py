@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from storage.models import Secret, SigningKey, WebhookEndpoint
+from storage.models import Mail, Secret, SigningKey, WebhookEndpoint
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,15 @@ def webhook_context(webhook_id: UUID) -> str:
     return f"webhook:{webhook_id}"
 
 
+def mail_context(mail_id: UUID) -> str:
+    """What the text of a mail is sealed for."""
+    return f"mail:{mail_id}"
+
+
 SEALED: tuple[SealedColumn, ...] = (
     SealedColumn(Secret, "sealed_value", secret_context),
     SealedColumn(SigningKey, "private_key", signing_key_context),
     SealedColumn(WebhookEndpoint, "secret", webhook_context),
     SealedColumn(WebhookEndpoint, "previous_secret", webhook_context),
+    SealedColumn(Mail, "sealed_text", mail_context),
 )

@@ -6,6 +6,7 @@ themselves: the account as a whole only becomes slow for browsers in which it wa
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,11 +49,11 @@ async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: st
         log.warning("oauth.login.slowed", account=account[:12], known_device=known is not None)
         await _tell_refused(parts, network, email, "too many attempts")
         return Refusal(f"Too many attempts. Please wait {int(wait_s) + 1} seconds and try again.", wait_s)
-    user = await _user(parts, email)
-    stored = user.password_hash if user is not None and user.disabled_at is None else None
-    if not await parts.passwords.verify(stored, password) or user is None:
+    found = [one for one in await _users(parts, email) if one.disabled_at is None and one.password_hash is not None]
+    user = await _of_password(parts, found, password)
+    if user is None:
         log.warning("oauth.login.failed", account=account[:12])
-        await _tell_refused(parts, network, email, "wrong password" if stored else "no such account, or disabled")
+        await _tell_refused(parts, network, email, "wrong password" if found else "no such account, or disabled")
         return Refusal(WRONG)
     if not await _begin(parts, browser, user, password):
         await _tell_refused(parts, network, email, "changed or disabled at this moment")
@@ -92,7 +93,7 @@ async def _tell_refused(parts: OAuthParts, network: str, email: str, reason: str
     """In the audit log, unless it is told of too many already. What was typed is not: it may be a password."""
     if not await parts.limits.tells(network):
         return
-    user = await _user(parts, email)
+    user = next(iter(await _users(parts, email)), None)
     async with transaction(parts.sessions) as session:
         whose, account = user.id if user else None, _account(email)[:12]
         await record(
@@ -122,13 +123,24 @@ def _keys(account: str, address: str, known: Device | None) -> list[str]:
     return [f"login\n{account}\n{address}", f"login-account\n{account}"]
 
 
-async def _user(parts: OAuthParts, email: str) -> User | None:
+async def _users(parts: OAuthParts, email: str) -> Sequence[User]:
+    """Whom somebody with this address may be: one, unless nobody has shown yet that it is theirs."""
     try:
         wanted = normal_email(email.strip())
     except ValueError:
-        return None
+        return []
     async with transaction(parts.sessions) as session:
-        return await UserRepository(session, PLATFORM).by_email(wanted)
+        return await UserRepository(session, PLATFORM).claimants(wanted)
+
+
+async def _of_password(parts: OAuthParts, users: Sequence[User], password: str) -> User | None:
+    """Whose password it is; of nobody's address it takes as long as of somebody's."""
+    for user in users:
+        if await parts.passwords.verify(user.password_hash, password):
+            return user
+    if not users:
+        await parts.passwords.verify(None, password)
+    return None
 
 
 async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> bool:

@@ -21,7 +21,7 @@ body{margin:0;font:1rem/1.5 system-ui,sans-serif;color:var(--text);background:va
 main{max-width:28rem;margin:8vh auto;padding:2rem;background:var(--back);border-radius:.5rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}
 label{display:block;font-weight:600;margin-top:1rem}
-input[type=email],input[type=password]{width:100%;font:inherit;padding:.5rem;margin-top:.25rem;color:inherit;
+input[type=email],input[type=text],input[type=password]{width:100%;font:inherit;padding:.5rem;margin-top:.25rem;color:inherit;
 background:var(--back);border:1px solid var(--line);border-radius:.25rem}
 fieldset{border:1px solid var(--line);border-radius:.25rem;margin:1rem 0;padding:.5rem 1rem}
 fieldset label{font-weight:400;margin:.25rem 0}
@@ -101,6 +101,27 @@ def error_page(message: str, *, status: int = 400, headers: Headers | None = Non
     body = f"""<h1>This cannot go on</h1>
 {_summary(message, "")}<p>Go back to the application and try again; tell its maker if that does not help.</p>"""
     return _page("Error", body, error=True, status=status, headers=headers)
+
+
+def invitation_page(token: str, *, name: str = "", field: str = "", error: str = "") -> Response:
+    """Asks for a name and a password."""
+    body = f"""<h1>Accept the invitation</h1>
+{_summary(error, field if field in ("name", "password") else "")}<p>Choose a name and a password. If this address has an
+account here already, give its password.</p>
+<form method="post">
+<input type="hidden" name="token" value="{escape(token)}">
+<label for="name">Name</label>
+<input id="name" name="name" type="text" autocomplete="name" maxlength="255" value="{escape(name)}">
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="new-password" required maxlength="1024">
+<button class="main">Accept</button>
+</form>"""
+    return _page("Accept the invitation", body, error=bool(error), status=400 if error else 200)
+
+
+def joined_page() -> Response:
+    """The seat is taken."""
+    return _page("Welcome", "<h1>Welcome</h1>\n<p>You are a member now. Log in with your application.</p>")
 
 
 def too_often_page(seconds: int) -> Response:

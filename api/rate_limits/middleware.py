@@ -15,7 +15,7 @@ _OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/o
 # Introspection has limits of its own, which are not harder than those for strangers: clients show their secret there.
 UNLIMITED = frozenset({*_OPEN, *(PREFIX + path for path in _OPEN), "/oauth/introspect"})
 ASSETS = "/docs-assets/"
-OAUTH, AUTHORIZE = "/oauth/", "/oauth/authorize"
+OAUTH, PAGES = "/oauth/", frozenset({"/oauth/authorize", "/oauth/invitation"})
 
 
 def is_unlimited(path: str) -> bool:
@@ -55,6 +55,6 @@ class RateLimits:
 def _too_many(request: Request, decision: Decision) -> Response:
     """In the words of whom was asked: the OAuth server has pages for people, and RFC 6749 for programs."""
     path, seconds = request.scope["path"], decision.retry_after_s
-    if path == AUTHORIZE:
+    if path in PAGES:
         return too_often_page(seconds)
     return too_often(seconds) if path.startswith(OAUTH) else limited_response(request, seconds)

@@ -11,7 +11,7 @@ from typing import Final
 from starlette.types import Scope
 
 from api.addresses import Addresses, network_of
-from domain.limits import HOUR_S, MINUTE_S, Window
+from domain.limits import DAY_S, HOUR_S, MINUTE_S, Window
 from runtime.limiting.limiter import Limiter
 
 
@@ -38,6 +38,10 @@ TOLD_OF_ALL: Final = Limit("login-told-of-all", [Window("minute", 300, MINUTE_S)
 # Each may cost the hash of a password.
 INVITATIONS: Final = Limit("invitation", [Window("minute", 60, MINUTE_S), Window("hour", 300, HOUR_S)])
 
+# Deliveries of webhooks that an organization asks for beside what happens: one each, or many with a replay.
+DELIVERIES: Final = Limit("asked-delivery", [Window("minute", 60, MINUTE_S), Window("day", 2000, DAY_S)])
+REPLAYS: Final = Limit("replay", [Window("hour", 10, HOUR_S)])
+
 
 class OwnLimits:
     """Counts tries by address; while the store is away this process counts alone."""
@@ -61,6 +65,10 @@ class OwnLimits:
         key = self.network(scope)
         if more:  # what somebody sent: of any length, with any characters
             key += f"/{hashlib.sha256(more.encode(errors='surrogatepass')).hexdigest()[:32]}"
+        return (await self._limiter.hit(limit.name, key, limit.windows)).retry_after_s
+
+    async def wait_of_s(self, limit: Limit, key: str) -> int:
+        """As `wait_s`, of what is counted by something else than where it comes from, such as an organization."""
         return (await self._limiter.hit(limit.name, key, limit.windows)).retry_after_s
 
     async def tells(self, network: str) -> bool:

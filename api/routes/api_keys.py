@@ -32,13 +32,19 @@ async def _key(session: AsyncSession, org_id: UUID, key_id: UUID, *, lock: bool 
 
 @router.post("", summary="Create an API key", status_code=201, response_model=Envelope[IssuedApiKeyView])
 async def create_api_key(
-    request: Request, principal: ApiKeysWrite, command: Idempotent, org_id: UUID, body: ApiKeyCreate
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: ApiKeysWrite,
+    command: Idempotent,
+    org_id: UUID,
+    body: ApiKeyCreate,
 ) -> Response:
     """The answer is the only sight of the key. It acts for the caller, with some of the caller's permissions."""
     principal.require_organization(org_id)
 
     async def create(session: AsyncSession) -> Response:
-        await OrganizationRepository(session, principal.tenant).get(org_id)
+        await api_keys.check_room(session, principal, org_id, parts.settings.api_keys_per_organization)
         issued = await api_keys.issue(session, principal, org_id, api_keys.Wanted(**dict(body)))
         headers = location(request, f"/organizations/{org_id}/api-keys/{issued.id}")
         return reply(request, issued, status=201, headers=headers)
@@ -106,6 +112,7 @@ async def change_api_key(
 async def rotate_api_key(
     *,
     request: Request,
+    parts: AppParts,
     principal: ApiKeysWrite,
     command: Idempotent,
     org_id: UUID,
@@ -117,6 +124,8 @@ async def rotate_api_key(
     wanted = body or ApiKeyRotation()
 
     async def carry_out(session: AsyncSession) -> Response:
+        # Twice as many: who has all that they may have can still replace each.
+        await api_keys.check_room(session, principal, org_id, 2 * parts.settings.api_keys_per_organization)
         old = await _key(session, org_id, key_id, lock=True)
         overlap = timedelta(seconds=wanted.overlap_seconds)
         issued = await api_keys.rotate(session, principal, old, overlap=overlap, expires_at=wanted.expires_at)

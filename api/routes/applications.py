@@ -57,7 +57,13 @@ async def list_applications(
 
 @router.post(ALL, summary="Register an application", status_code=201, response_model=Envelope[ApplicationMade])
 async def create_application(
-    *, request: Request, principal: OrganizationsAdmin, command: Idempotent, org_id: UUID, body: ApplicationCreate
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: OrganizationsAdmin,
+    command: Idempotent,
+    org_id: UUID,
+    body: ApplicationCreate,
 ) -> Response:
     """A confidential one gets a secret, shown in this answer and never again."""
     principal.require_organization(org_id)
@@ -73,7 +79,8 @@ async def create_application(
             created_by=principal.subject,
         )
         confidential = body.type is ApplicationType.CONFIDENTIAL
-        secret = await Clients(session, principal, org_id, KIND).add(row, confidential=confidential)
+        most = parts.settings.clients_per_organization
+        secret = await Clients(session, principal, org_id, KIND).add(row, confidential=confidential, most=most)
         shown = Prepared.shown_once(ApplicationMade.with_secret(row, secret), ApplicationView.of(row))
         return reply(request, shown, status=201, headers=location(request, f"{ALL.format(org_id=org_id)}/{row.id}"))
 

@@ -11,7 +11,7 @@ from api.commands import Idempotent, IdempotentOf
 from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
 from api.errors import TooOftenError
 from api.etags import Precondition
-from api.invitations import invite
+from api.invitations import invite, page_of
 from api.joining import Joining
 from api.links import location
 from api.paging import WantedPage
@@ -26,6 +26,7 @@ from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Invitation
 from storage.repositories.invitations import InvitationRepository, InvitationStatus
+from storage.repositories.mails import MailRepository
 from storage.repositories.organizations import OrganizationRepository
 
 router = APIRouter(tags=["Members"])
@@ -70,14 +71,21 @@ async def create_invitation(
     org_id: UUID,
     body: InvitationCreate,
 ) -> Response:
-    """Offers a seat for seven days. The token is shown in this answer and never again: hand it to whom it is for."""
+    """Offers a seat for seven days. With a mail server the link goes to the mailbox alone.
+
+    Without one it is shown in this answer and never again: hand it to whom it is for.
+    """
     principal.require_organization(org_id)
 
     async def carry_out(session: AsyncSession) -> Response:
         token, at = new_secret(INVITATION), now()
-        row = await invite(session, principal, org_id, body, token=token, at=at)
+        row = await invite(session, principal, org_id, body, token=token, at=at, parts=parts)
         address = f"{parts.settings.base_url}{PREFIX}{ACCEPT}"
-        made = InvitationMade.with_token(row, at, token=token, accept_url=address)
+        if parts.settings.sends_mail:
+            made = InvitationMade.mailed(row, at, accept_url=address)
+        else:
+            link = page_of(parts.settings, token)
+            made = InvitationMade.with_token(row, at, token=token, link=link, accept_url=address)
         headers = location(request, f"/organizations/{org_id}/invitations/{row.id}")
         return reply(request, Prepared.shown_once(made, InvitationView.of(row, at)), status=201, headers=headers)
 
@@ -114,6 +122,7 @@ async def revoke_invitation(
             raise ConflictError("the invitation is accepted; remove the member", code=ErrorCode.INVALID_STATE)
         if row.revoked_at is None:
             await changes.change(session, row, {"revoked_at": now()}, action="revoked")
+            await MailRepository(session).give_up(row.id)
     return Response(status_code=204)
 
 
@@ -123,7 +132,8 @@ async def accept_invitation(
 ) -> Response:
     """Without credentials: the token is one. Makes you a member, and a user if there is none of this address yet.
 
-    A user that exists already has to be shown to be yours by its password.
+    A user that exists already has to be shown to be yours by its password. Who claims your address without having
+    shown that it is theirs is not in your way: give a `name`, and you are a user of your own.
     """
     if wait_s := await parts.oauth.limits.wait_s(INVITATIONS, request.scope):
         raise TooOftenError(wait_s)

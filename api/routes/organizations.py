@@ -5,13 +5,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
+from api import changes, founding
 from api.auth.permissions import OrganizationsRead, OrganizationsWrite
 from api.auth.principal import Principal
 from api.commands import Idempotent
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.etags import Precondition
-from api.labels import unique_suffix
 from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
@@ -26,7 +25,6 @@ from api.schemas.organizations import (
 from domain.access import Role, Scope
 from domain.errors import ForbiddenError, UnprocessableError
 from domain.limits import Plan
-from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Organization
 from storage.repositories.api_keys import notify
@@ -62,15 +60,16 @@ async def list_organizations(
     "/organizations", summary="Create an organization", status_code=201, response_model=Envelope[OrganizationView]
 )
 async def create_organization(
-    request: Request, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
+    request: Request, parts: AppParts, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
 ) -> Response:
-    """For admins. Plans other than free, and quotas above the free ones, are given by platform admins alone."""
+    """For admins, who become the new one's admin, and make a few at most.
+
+    Plans other than free, and quotas above the free ones, are given by platform admins alone.
+    """
     _check_may_create(principal, body)
 
     async def create(session: AsyncSession) -> Response:
-        values = {"id": new_id(), "status": OrganizationStatus.ACTIVE, **body.model_dump()}
-        row = await OrganizationRepository(session, PLATFORM).create(values, unique_suffix)
-        await changes.added(session, row)
+        row = await founding.found(session, parts.settings, principal, body)
         headers = location(request, f"/organizations/{row.id}")
         return reply(request, OrganizationView.model_validate(row), status=201, headers=headers)
 

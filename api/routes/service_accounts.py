@@ -59,6 +59,7 @@ async def list_service_accounts(
 async def create_service_account(
     *,
     request: Request,
+    parts: AppParts,
     principal: OrganizationsAdmin,
     command: Idempotent,
     org_id: UUID,
@@ -78,7 +79,8 @@ async def create_service_account(
             scopes=scopes,
             created_by=principal.subject,
         )
-        secret = await Clients(session, principal, org_id, KIND).add(row, confidential=True)
+        most = parts.settings.clients_per_organization
+        secret = await Clients(session, principal, org_id, KIND).add(row, confidential=True, most=most)
         shown = Prepared.shown_once(ServiceAccountMade.with_secret(row, secret or ""), ServiceAccountView.of(row))
         return reply(request, shown, status=201, headers=location(request, f"{ALL.format(org_id=org_id)}/{row.id}"))
 

@@ -13,6 +13,7 @@ from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import location
 from api.paging import WantedPage
 from api.parts import AppParts
+from api.rate_limits.own import DELIVERIES
 from api.schemas.base import Searched
 from api.schemas.webhooks import DeliveryDetailView, DeliveryView
 from domain.webhooks import DeliveryStatus
@@ -65,6 +66,7 @@ async def get_webhook_delivery(
 async def redeliver(
     *,
     request: Request,
+    parts: AppParts,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,
@@ -77,6 +79,8 @@ async def redeliver(
     async def carry_out(session: AsyncSession) -> Response:
         endpoint = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id)
         delivery = await WebhookDeliveryRepository(session, principal.tenant).of(endpoint.id, delivery_id)
+        await webhooks.check_pace(parts, DELIVERIES, org_id)
+        await webhooks.check_room(session, parts.settings, org_id)
         made = await webhooks.redeliver(session, principal, endpoint, delivery)
         headers = location(request, f"/organizations/{org_id}/webhooks/{webhook_id}/deliveries/{made.id}")
         return reply(request, webhooks.delivery_view(made), status=201, headers=headers)

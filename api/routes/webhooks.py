@@ -15,6 +15,7 @@ from api.etags import Precondition
 from api.links import location
 from api.paging import WantedPage
 from api.parts import AppParts
+from api.rate_limits.own import DELIVERIES, REPLAYS
 from api.schemas.webhooks import (
     DeliveryView,
     ReplayRequest,
@@ -154,13 +155,15 @@ async def rotate_webhook_secret(
 
 @router.post("/{webhook_id}/ping", summary="Ping a webhook", status_code=201, response_model=Envelope[DeliveryView])
 async def ping_webhook(
-    request: Request, principal: WebhooksWrite, command: Idempotent, org_id: UUID, webhook_id: UUID
+    *, request: Request, parts: AppParts, principal: WebhooksWrite, command: Idempotent, org_id: UUID, webhook_id: UUID
 ) -> Response:
     """Sends the event `ping` at once, on the way of all events. Its delivery shows what was answered, moments later."""
     principal.require_organization(org_id)
 
     async def ping(session: AsyncSession) -> Response:
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id)
+        await webhooks.check_pace(parts, DELIVERIES, org_id)
+        await webhooks.check_room(session, parts.settings, org_id)
         delivery = await webhooks.ping(session, principal, row)
         headers = location(request, f"/organizations/{org_id}/webhooks/{row.id}/deliveries/{delivery.id}")
         return reply(request, webhooks.delivery_view(delivery), status=201, headers=headers)
@@ -172,6 +175,7 @@ async def ping_webhook(
 async def replay_events(
     *,
     request: Request,
+    parts: AppParts,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,
@@ -186,14 +190,17 @@ async def replay_events(
     _check_span(body)
 
     async def replay(session: AsyncSession) -> Response:
+        webhooks.check_enabled(await WebhookRepository(session, principal.tenant).of(org_id, webhook_id))
+        await webhooks.check_pace(parts, REPLAYS, org_id)
+        most = min(MAX_REPLAYED, await webhooks.check_room(session, parts.settings, org_id))
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id, lock=True)
         webhooks.check_enabled(row)
         deliveries = WebhookDeliveryRepository(session, principal.tenant)
-        count = await deliveries.replay(row, body.since, body.until, limit=MAX_REPLAYED)
+        count = await deliveries.replay(row, body.since, body.until, limit=most)
         if count is None:
             raise UnprocessableError(
-                f"these are more than {MAX_REPLAYED} events; take a shorter time, with until",
-                details={"limit": MAX_REPLAYED},
+                f"these are more than {most} events; take a shorter time, with until",
+                details={"limit": most},
             )
         return reply(request, ReplayView(count=count, since=body.since, until=body.until))
 

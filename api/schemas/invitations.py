@@ -1,6 +1,7 @@
 """Invitations on the wire. The token is shown once, in the answer that makes it."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -13,6 +14,13 @@ from storage.models import Invitation
 from storage.repositories.invitations import InvitationStatus, status_of
 
 MAX_TOKEN = 100
+
+
+class Handover(StrEnum):
+    """How an invitation reaches whom it is for."""
+
+    MAIL = "mail"
+    HANDED = "handed"
 
 
 class InvitationCreate(Body):
@@ -52,15 +60,26 @@ class InvitationView(View):
 
 
 class InvitationMade(InvitationView):
-    """A new invitation: hand `token` to whom it is for. It is posted to `accept_url`, and is not shown again."""
+    """A new invitation, and how it reaches whom it is for: `delivery`.
 
-    token: str
+    mail: it was sent to the mailbox, and `token` and `link` are null. handed: nobody here sends mails; give `link` to
+    whom it is for. It is a page; programs post `token` to `accept_url`. Neither is shown again.
+    """
+
+    delivery: Handover
+    token: str | None
+    link: str | None
     accept_url: str
 
     @classmethod
-    def with_token(cls, row: Invitation, at: datetime, *, token: str, accept_url: str) -> Self:
+    def with_token(cls, row: Invitation, at: datetime, *, token: str, link: str, accept_url: str) -> Self:
         """The one answer that shows it."""
-        return cls(**_columns(row, at), token=token, accept_url=accept_url)
+        return cls(**_columns(row, at), delivery=Handover.HANDED, token=token, link=link, accept_url=accept_url)
+
+    @classmethod
+    def mailed(cls, row: Invitation, at: datetime, *, accept_url: str) -> Self:
+        """Only the mailbox gets it."""
+        return cls(**_columns(row, at), delivery=Handover.MAIL, token=None, link=None, accept_url=accept_url)
 
 
 def _columns(row: Invitation, at: datetime) -> dict[str, object]:

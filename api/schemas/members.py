@@ -16,11 +16,15 @@ class MemberPatch(Patch):
 
 
 class MemberView(View):
-    """A user as a member of an organization; `id` is the user's."""
+    """A user as a member of an organization; `id` is the user's.
+
+    `email_verified`: the mailbox was shown to be theirs.
+    """
 
     id: UUID
     organization_id: UUID
     email: str
+    email_verified: bool
     name: str
     role: MemberRole
     joined_at: Timestamp
@@ -33,6 +37,7 @@ class MemberView(View):
             id=user.id,
             organization_id=membership.organization_id,
             email=user.email,
+            email_verified=user.email_verified,
             name=user.name,
             role=MemberRole(membership.role),
             joined_at=membership.created_at,

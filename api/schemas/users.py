@@ -26,6 +26,7 @@ class UserView(View):
 
     id: UUID
     email: str
+    email_verified: bool
     name: str
     created_at: Timestamp
     updated_at: Timestamp

@@ -17,6 +17,7 @@ from storage.models.delivery import (
 from storage.models.events import Event
 from storage.models.identity import Client, Invitation, Membership, Revocation, User
 from storage.models.lists import INDEXES
+from storage.models.mails import Mail
 from storage.models.oauth import Attempts, Grant, LoginSession, RefreshToken, SigningKey
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
@@ -44,6 +45,7 @@ __all__ = [
     "Instance",
     "Invitation",
     "LoginSession",
+    "Mail",
     "Membership",
     "Operation",
     "Organization",

@@ -4,23 +4,37 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, func
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, Identified, Timestamped
 
 
 class User(Identified, Timestamped, Base):
-    """A person. `email` is kept in lower case; a user without a password cannot log in."""
+    """A person. `email` is kept in lower case; a user without a password cannot log in.
+
+    An address is somebody's once they have shown that its mailbox is theirs (`email_verified_at`); until then any
+    number of users may claim it, and none of them is in the way of its owner.
+    """
 
     __tablename__ = "users"
+    __table_args__ = (
+        Index("ix_users_email", "email"),
+        Index("uq_users_email_proven", "email", unique=True, postgresql_where=text("email_verified_at IS NOT NULL")),
+    )
 
-    email: Mapped[str] = mapped_column(String(254), unique=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_verified_at: Mapped[datetime | None]
     name: Mapped[str] = mapped_column(String(255), default="")
     password_hash: Mapped[str | None] = mapped_column(String(255))
     is_platform_admin: Mapped[bool] = mapped_column(default=False)
     disabled_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
+
+    @property
+    def email_verified(self) -> bool:
+        """Whether the mailbox was shown to be theirs."""
+        return self.email_verified_at is not None
 
 
 class Membership(Identified, Timestamped, Base):
@@ -41,6 +55,7 @@ class Invitation(Identified, Timestamped, Base):
     """A seat offered to an address. The token that accepts it is stored as its SHA-256 (hex) only.
 
     `failures`: how often somebody had the token and not the password of the address's user.
+    `proves`: whoever has the token has the mailbox, since it was sent there, or handed over by the operator.
     """
 
     __tablename__ = "invitations"
@@ -55,6 +70,7 @@ class Invitation(Identified, Timestamped, Base):
     accepted_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0)
+    proves: Mapped[bool] = mapped_column(default=False)
 
 
 class Client(Identified, Timestamped, Base):

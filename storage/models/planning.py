@@ -13,6 +13,7 @@ class Organization(Identified, Timestamped, Base):
     """A tenant. `host_label` is its DNS-safe part of service hosts, unique for ever.
 
     `requests_per_*`: its own rate limits on the plan enterprise; null: those of the plan.
+    `created_by`: the subject of whoever made it; null: from before that was kept.
     """
 
     __tablename__ = "organizations"
@@ -30,6 +31,7 @@ class Organization(Identified, Timestamped, Base):
     requests_per_minute: Mapped[int | None]
     requests_per_hour: Mapped[int | None]
     requests_per_day: Mapped[int | None]
+    created_by: Mapped[str | None] = mapped_column(String(255), index=True)
 
 
 class Project(Identified, Timestamped, Base):

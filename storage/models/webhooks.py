@@ -63,6 +63,11 @@ class WebhookDelivery(Identified, Base):
             postgresql_where=text("ordered AND status IN ('pending', 'failed')"),
         ),
         Index("ix_webhook_deliveries_failed", "next_attempt_at", postgresql_where=text("status = 'failed'")),
+        Index(
+            "ix_webhook_deliveries_asked",
+            "organization_id",
+            postgresql_where=text("status IN ('pending', 'failed') AND trigger <> 'event'"),
+        ),
         Index("ix_webhook_deliveries_endpoint_id_created_at_id", "endpoint_id", "created_at", "id"),
         Index("ix_webhook_deliveries_event_id", "event_id"),
     )

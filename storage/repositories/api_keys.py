@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import ApiKey, Client, Membership, User
@@ -62,6 +62,11 @@ class ApiKeyRepository(Repository[ApiKey]):
         statement = self.base().where(ApiKey.organization_id == organization_id, ApiKey.creator_id == creator_id)
         working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
         return (await self.session.scalars(working.with_for_update(key_share=True))).all()
+
+    async def working(self, organization_id: UUID, *, at: datetime) -> int:
+        """How many keys of an organization work."""
+        statement = self.base().where(ApiKey.organization_id == organization_id, *_conditions(KeyStatus.ACTIVE, at))
+        return await self.session.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
     async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind | None:
         """Whom of an organization an id stands for; None: a user who has no place there (any more)."""

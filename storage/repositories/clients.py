@@ -3,7 +3,7 @@
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from domain.errors import NotFoundError
 from storage.models import Client
@@ -51,6 +51,13 @@ class ClientRepository(Repository[Client]):
         if row is None:
             raise NotFoundError(f"{kind.replace('_', ' ')} {client_id} does not exist")
         return row
+
+    async def count(self, organization_id: UUID, kind: ClientKind) -> int:
+        """How many of a kind an organization has in use."""
+        mine = self.base().where(
+            Client.organization_id == organization_id, Client.kind == kind, Client.disabled_at.is_(None)
+        )
+        return await self.session.scalar(select(func.count()).select_from(mine.subquery())) or 0
 
     async def search(
         self, organization_id: UUID, kind: ClientKind, *, disabled: bool, text: str | None, request: PageRequest

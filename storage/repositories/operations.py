@@ -1,5 +1,6 @@
 """Operations as clients read and ask for them; `projections.py` writes their progress."""
 
+import hashlib
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,20 @@ class OperationRepository(Repository[Operation]):
     ) -> Page[Operation]:
         wanted = {"status": status, "project_id": project_id, "environment": environment, "kind": kind}
         return await self.page(self.base().filter_by(**{k: v for k, v in wanted.items() if v is not None}), request)
+
+    async def unfinished(self, organization_id: UUID, *, limit: int) -> int:
+        """How many operations of an organization are not finished, counted up to a limit.
+
+        Until the transaction ends nobody else counts them: of many that come at once none too many are let in.
+        """
+        lock = int.from_bytes(hashlib.sha256(f"operations\n{organization_id}".encode()).digest()[:8], "big") >> 1
+        await self.session.execute(select(func.pg_advisory_xact_lock(lock)))
+        found = select(Operation.id).where(
+            Operation.organization_id == organization_id,
+            Operation.completed_at.is_(None),
+            Operation.status.not_in(FINISHED_OPERATIONS),
+        )
+        return await self.session.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0
 
     async def building(self, project_id: UUID, version_tag: str) -> Operation | None:
         """An unfinished operation that builds this version of a project."""

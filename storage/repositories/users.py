@@ -1,6 +1,7 @@
 """People. A tenant sees those who are its members; the platform, and whoever logs somebody in, sees all."""
 
 import hashlib
+from collections.abc import Sequence
 
 from sqlalchemy import Select, func, select
 
@@ -8,6 +9,8 @@ from storage.models import Membership, User
 from storage.repositories.base import Repository
 
 _BOOTSTRAP_LOCK = 7_316_015
+# As many passwords are compared when somebody logs in with an address that is nobody's yet.
+MAX_CLAIMANTS = 5
 
 
 class UserRepository(Repository[User]):
@@ -24,8 +27,21 @@ class UserRepository(Repository[User]):
         return statement.where(User.id.in_(members))
 
     async def by_email(self, email: str) -> User | None:
-        """Whoever has this address (in lower case, see `domain.emails.normal_email`)."""
-        return await self.session.scalar(self.base().where(User.email == email))
+        """Whoever has shown that this address is theirs (in lower case, see `domain.emails.normal_email`)."""
+        return await self.session.scalar(self.base().where(User.email == email, User.email_verified_at.is_not(None)))
+
+    async def claimants(self, email: str, *, limit: int = MAX_CLAIMANTS) -> Sequence[User]:
+        """Whom somebody with this address may be: its owner, or else those who claim it, the last used first."""
+        owner = await self.by_email(email)
+        if owner is not None:
+            return [owner]
+        return await self.others(email, limit=limit)
+
+    async def others(self, email: str, *, limit: int | None = None) -> Sequence[User]:
+        """Who claims this address without having shown that it is theirs."""
+        statement = self.base().where(User.email == email, User.email_verified_at.is_(None))
+        newest = statement.order_by(User.last_login_at.desc().nulls_last(), User.created_at.desc(), User.id)
+        return (await self.session.scalars(newest.limit(limit))).all()
 
     async def hold_email(self, email: str) -> None:
         """Until the transaction ends nobody else makes a user of this address: look for one afterwards."""

@@ -75,6 +75,15 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
         """The event that is delivered."""
         return await self.session.get_one(Event, delivery.event_id)
 
+    async def asked_for(self, organization_id: UUID) -> int:
+        """How many deliveries of an organization that somebody asked for are not finished."""
+        found = self.base().where(
+            WebhookDelivery.organization_id == organization_id,
+            WebhookDelivery.status.in_(UNFINISHED),
+            WebhookDelivery.trigger != Trigger.EVENT,
+        )
+        return await self.session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
     async def send(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Have a delivery made as soon as this is committed."""
         await self.add(delivery)

@@ -89,7 +89,7 @@ async def test_a_used_token_is_worth_nothing_to_others_nor_after_removal(platfor
 async def test_a_known_user_joins_with_the_right_password_only(platform, stranger, org, other_world):
     member = await joined(platform, org, "known@example.com")
     token = await invited(platform, other_world.org["id"], "known@example.com", "developer")
-    wrong = await stranger.post(ACCEPT, json=acceptance(token, password="wrong password"))
+    wrong = await stranger.post(ACCEPT, json={"token": token, "password": "wrong password"})
     assert "www-authenticate" in wrong.headers
     check_error(wrong, 401, "AUTHENTICATION_FAILED")
     right = await stranger.post(ACCEPT, json={"token": token, "password": PASSWORD})
@@ -101,7 +101,8 @@ async def test_a_known_user_joins_with_the_right_password_only(platform, strange
 async def test_whoever_invites_cannot_try_many_passwords(platform, stranger, org, other_world):
     await joined(platform, org, "victim@example.com")
     token = await invited(platform, other_world.org["id"], "victim@example.com")
-    tries = [stranger.post(ACCEPT, json=acceptance(token, password=f"wrong password {number}")) for number in range(9)]
+    wrong = [{"token": token, "password": f"wrong password {number}"} for number in range(9)]
+    tries = [stranger.post(ACCEPT, json=body) for body in wrong]
     statuses = [answer.status_code for answer in await asyncio.gather(*tries)]
     assert sorted(statuses) == [401] * 5 + [404] * 4
     check_error(await stranger.post(ACCEPT, json=acceptance(token)), 404, "RESOURCE_NOT_FOUND")

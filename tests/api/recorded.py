@@ -13,6 +13,7 @@ from storage.models import (
     Grant,
     Instance,
     LoginSession,
+    Mail,
     RefreshToken,
     Release,
     Revocation,
@@ -31,7 +32,20 @@ async def record(rows: Sessions, owner: Owner) -> None:
         release = await session.get_one(Release, UUID(owner.made["deployment_id"]))
         if await session.scalar(select(RoutingGeneration)) is None:
             session.add(RoutingGeneration(id=1, generation=1))
-        session.add_all([*_of_workers(owner, release), *_of_people(owner)])
+        session.add_all([*_of_workers(owner, release), *_of_people(owner), _mail(owner)])
+
+
+def _mail(owner: Owner) -> Mail:
+    """Of an engine that has a mail server."""
+    return Mail(
+        id=new_id(),
+        organization_id=UUID(owner.made["org_id"]),
+        recipient="invited@example.com",
+        kind="invitation",
+        resource_id=new_id(),
+        status="sent",
+        expires_at=now() + LATER,
+    )
 
 
 def _of_workers(owner: Owner, release: Release) -> list[Any]:

@@ -33,7 +33,7 @@ async def test_members_are_listed_for_members_without_anything_secret(caller, or
     assert [one["id"] for one in only] == [admin["id"]]
     one = (await viewer.get(f"/organizations/{org}/members/{developer['id']}")).json()["data"]
     assert one == developer
-    assert one.keys() == {"id", "organization_id", "email", "name", "role", "joined_at", "updated_at"}
+    assert one.keys() == {"id", "organization_id", "email", "email_verified", "name", "role", "joined_at", "updated_at"}
 
 
 async def test_members_have_pages_and_cursors(caller, org, admin, developer):

@@ -1,11 +1,14 @@
 """Live releases whose instances do not all serve: the world is told once, and again after they have recovered."""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 
-from domain.errors import DeliveryError, DependencyError
-from drivers.routers.base import Router
+from domain.errors import DeliveryError
+from drivers.routers.base import EndpointHealth, Router
+from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
 from storage.repositories.health import HealthRepository, LiveRelease
 
@@ -14,15 +17,20 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
 # One look may fall into a restart that is over in a moment; that is no degradation.
 LOOKS = 2
+LIMIT_S = 10.0
 
 
 class DegradationWatch:
-    """Believes the router's own checks, which see what users see. Several workers may watch at once."""
+    """Believes the router's own checks, which see what users see. Several workers may watch at once.
+
+    The router and the database are asked once a look, however many environments there are.
+    """
 
     def __init__(self, sessions: Sessions, router: Router) -> None:
         self._sessions = sessions
         self._router = router
         self._seen: dict[LiveRelease, int] = {}
+        self._sweep: Sweep[UUID] = Sweep("degradation", limit_s=LIMIT_S)
 
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
@@ -36,31 +44,27 @@ class DegradationWatch:
                 log.exception("degradation.fault")
 
     async def look(self) -> None:
-        """One look at everything that is live. What the router does not tell of changes nothing."""
+        """One look at everything that is live. What the router does not tell of changes nothing.
+
+        Raises:
+            DependencyError: the router or the database does not answer.
+        """
         async with transaction(self._sessions) as session:
             found = await HealthRepository(session).live()
-        self._seen = {live: looks for live, looks in self._seen.items() if live in found}
-        for live in found:
-            try:
-                healthy = await self._healthy(live)
-            except DependencyError as error:
-                log.warning("degradation.unknown", release_id=str(live.release_id), reason=error.message)
-                continue
-            if healthy is not None:
-                await self._judge(live, healthy)
-
-    async def _healthy(self, live: LiveRelease) -> int | None:
-        """How many of its instances serve; None while the router does not know the release (it has just started)."""
-        seen = await self._router.endpoint_health(str(live.release_id))
-        if not seen:
-            return None
-        return sum(one.healthy and (one.endpoint.address, one.endpoint.port) in live.places for one in seen)
+        now_live = frozenset(found)
+        self._seen = {live: looks for live, looks in self._seen.items() if live in now_live}
+        seen = await self._router.all_health() if found else {}
+        # A release that the router does not know (it has just started) tells nothing.
+        known = {live.environment_id: live for live in found if seen.get(str(live.release_id))}
+        await self._sweep.each(
+            known, lambda live: self._judge(live, _healthy(live, seen[str(live.release_id)])), wait_s=LIMIT_S
+        )
 
     async def _judge(self, live: LiveRelease, healthy: int) -> None:
         if healthy >= len(live.places):
-            self._seen.pop(live, None)
             if live.is_told:
                 await self._recovered(live)
+            self._seen.pop(live, None)
             return
         self._seen[live] = self._seen.get(live, 0) + 1
         if self._seen[live] >= LOOKS and not live.is_told:
@@ -77,3 +81,8 @@ class DegradationWatch:
         async with transaction(self._sessions) as session:
             await HealthRepository(session).recovered(live)
         log.info("environment.recovered", environment_id=str(live.environment_id))
+
+
+def _healthy(live: LiveRelease, seen: Sequence[EndpointHealth]) -> int:
+    """How many of its instances serve."""
+    return sum(one.healthy and (one.endpoint.address, one.endpoint.port) in live.places for one in seen)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -11,11 +12,12 @@ from activities.instances import InstanceStopper
 from activities.pauses import Pauses
 from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
-from activities.tidying import EnvironmentTidier
+from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE, WAIT_S, EnvironmentTidier
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import HeldBackError
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
+from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
 from storage.models import Environment, Instance, Release
 from storage.repositories.keeping import KeepingRepository
@@ -29,6 +31,9 @@ LOOK_EVERY_S = 5.0
 STAYED_S = 60.0
 # Starting one is the work of a processor; after a reboot hundreds are started beside an API that starts, too.
 AT_ONCE = min(16, max(4, 2 * len(os.sched_getaffinity(0))))
+# An artifact is unpacked in seconds; who takes longer is ended, and does not keep the keeper from its other work.
+RECOVERY_LIMIT_S = 180.0
+RECOVERY_WAIT_S = 30.0
 
 
 class InstanceKeeper:
@@ -52,10 +57,23 @@ class InstanceKeeper:
         self._pauses = Pauses()
         self._moved: set[UUID] = set()  # releases whose new addresses do not all get traffic yet
         self._bringing_in: asyncio.Task[None] | None = None
+        self._recovering: Sweep[str] = Sweep("keeper.recovery", limit_s=RECOVERY_LIMIT_S, at_once=AT_ONCE)
+        self._undoing: Sweep[UUID] = Sweep("keeper.abandoned", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
+        self._ending: Sweep[str] = Sweep("keeper.leaked", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
 
     async def run(self) -> None:
         """Look now and then every few seconds until cancelled. What users wait for waits for nobody's drain."""
-        await asyncio.gather(self._every_few_seconds(self.look_after), self._every_few_seconds(self.tidy))
+        try:
+            await asyncio.gather(self._every_few_seconds(self.look_after), self._every_few_seconds(self.tidy))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End what is under way; the next keeper finds it in the rows."""
+        if self._bringing_in is not None:
+            self._bringing_in.cancel()
+        sweeps = (self._recovering, self._undoing, self._ending)
+        await asyncio.gather(self._tidier.close(), *(sweep.close() for sweep in sweeps))
 
     @staticmethod
     async def _every_few_seconds(look: Callable[[], Awaitable[None]]) -> None:
@@ -80,21 +98,16 @@ class InstanceKeeper:
     async def tidy(self) -> None:
         """Undo what was abandoned, end what leaked."""
         seen = await self._target.list_instances()
-        await self._undo_abandoned()
-        await self._tidier.look()
-        await self._end_leaked(seen)
+        await stages("keeper", self._undo_abandoned, self._tidier.look, partial(self._end_leaked, seen))
 
     async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
         async with transaction(self._sessions) as session:
             wanted = await KeepingRepository(session).instances_to_run()
         self._pauses.keep({instance.id for instance in wanted})
-        places = asyncio.Semaphore(AT_ONCE)
-
-        async def look_after(instance: Instance) -> None:
-            async with places:
-                await self._try_recover(instance, seen.get(instance.id))
-
-        await asyncio.gather(*(look_after(each) for each in wanted if self._is_amiss(each, seen.get(each.id))))
+        amiss = {each.id: each for each in wanted if self._is_amiss(each, seen.get(each.id))}
+        await self._recovering.each(
+            amiss, lambda each: self._try_recover(each, seen.get(each.id)), wait_s=RECOVERY_WAIT_S
+        )
         self._bring_in()
 
     def _is_amiss(self, instance: Instance, status: InstanceStatus | None) -> bool:
@@ -139,17 +152,14 @@ class InstanceKeeper:
     async def _undo_abandoned(self) -> None:
         async with transaction(self._sessions) as session:
             abandoned = await KeepingRepository(session).abandoned()
-        for release in abandoned:
-            try:
-                await self._undo(release)
-            except DeliveryError as error:  # the others are undone all the same, and this one by the next look
-                log.warning("keeper.not_undone", release_id=str(release.id), reason=error.message)
+        await self._undoing.each({release.id: release for release in abandoned}, self._undo, wait_s=WAIT_S)
 
     async def _undo(self, release: Release) -> None:
-        if await self._claim(release):
-            log.warning("keeper.abandoned", release_id=str(release.id))
-            await self._writer.apply()
-            await self._stopper.stop(release.id, keep=0)
+        if not await self._claim(release):
+            return
+        log.warning("keeper.abandoned", release_id=str(release.id))
+        await self._writer.apply()
+        await self._stopper.stop(release.id, keep=0)
 
     async def _claim(self, release: Release) -> bool:
         """End it and give its traffic to the stable release, in one transaction; False: it is wanted again by now.
@@ -183,13 +193,9 @@ class InstanceKeeper:
         async with transaction(self._sessions) as session:
             ended = await KeepingRepository(session).ended(sorted(set(owners.values())))
             rows = {i.id for release_id in ended for i in await InstanceRepository(session).of(release_id)}
-        for instance_id, release_id in owners.items():
-            # One that still has a row is being stopped by an activity, which drains it first.
-            if release_id in ended and instance_id not in rows:
-                try:
-                    await self._end(instance_id)
-                except DeliveryError as error:
-                    log.warning("keeper.not_ended", instance_id=instance_id, reason=error.message)
+        # One that still has a row is being stopped by an activity, which drains it first.
+        leaked = {name: name for name, release_id in owners.items() if release_id in ended and name not in rows}
+        await self._ending.each(leaked, self._end, wait_s=WAIT_S)
 
     async def _end(self, instance_id: str) -> None:
         """Unless its activity came to its end since the look: then it did not leak."""

@@ -12,7 +12,9 @@ import structlog
 
 from activities.instances import InstanceStopper
 from activities.routing import RouteWriter
+from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE
 from domain.errors import DeliveryError
+from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
 from storage.repositories.keeping import KeepingRepository
 
@@ -38,15 +40,15 @@ class ProjectRemover:
         self._stopper = stopper
         self._writer = writer
         self._bell = bell
-        self._stopping: set[UUID] = set()
+        self._stopping: Sweep[UUID] = Sweep("remover", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
 
     async def run(self) -> None:
         """Look now, whenever the bell rings, and every few seconds, until cancelled."""
         rung = True  # before we were here, perhaps
-        async with asyncio.TaskGroup() as group:
+        try:
             while True:
                 try:
-                    await self.look(group, rung=rung)
+                    await self.look(rung=rung)
                     rung = await self._bell.wait(LOOK_EVERY_S)
                 except DeliveryError as error:
                     log.warning("remover.paused", reason=error.message)
@@ -54,25 +56,17 @@ class ProjectRemover:
                 except Exception:
                     log.exception("remover.fault")
                     await asyncio.sleep(PAUSE_AFTER_FAULT_S)
+        finally:
+            await self._stopping.close()
 
-    async def look(self, group: asyncio.TaskGroup, *, rung: bool) -> None:
-        """One look; what it begins goes on in the group."""
+    async def look(self, *, rung: bool, wait_s: float | None = 0.0) -> None:
+        """One look; what it begins goes on beside the next ones, each release for itself."""
         async with transaction(self._sessions) as session:
-            found = set(await KeepingRepository(session).withdrawn(late_s=LATE_S)) - self._stopping
-        if found or rung:
+            found = await KeepingRepository(session).withdrawn(late_s=LATE_S)
+        if rung or set(found) - self._stopping.under_way:
             await self._writer.apply()
-        for release_id in sorted(found):
-            self._stopping.add(release_id)
-            group.create_task(self._stop(release_id))
+        await self._stopping.each({release_id: release_id for release_id in found}, self._stop, wait_s=wait_s)
 
     async def _stop(self, release_id: UUID) -> None:
-        """One that cannot be stopped now is found again by the next look."""
-        try:
-            await self._stopper.stop(release_id, keep=0)
-            log.info("remover.stopped", release_id=str(release_id))
-        except DeliveryError as error:
-            log.warning("remover.not_stopped", release_id=str(release_id), reason=error.message)
-        except Exception:
-            log.exception("remover.fault", release_id=str(release_id))
-        finally:
-            self._stopping.discard(release_id)
+        await self._stopper.stop(release_id, keep=0)
+        log.info("remover.stopped", release_id=str(release_id))

@@ -1,5 +1,6 @@
 """What a lost workflow leaves behind in an environment: its turn, and releases that nobody stops any more."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import structlog
 from activities.instances import InstanceStopper
 from domain.lifecycle import ReleaseState
 from runtime.ids import now
+from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
 from storage.repositories.keeping import KeepingRepository
 from storage.repositories.releases import ReleaseRepository
@@ -16,20 +18,33 @@ log = structlog.get_logger(__name__)
 
 # How long the environment's own workflow has to stop what is due before the keeper does it.
 LATE_S = 20.0
+LIMIT_S = 10.0
+# Longer than the longest `drain_timeout` and `stop_timeout` together.
+STOP_LIMIT_S = 1500.0
+STOPS_AT_ONCE = 50
+WAIT_S = 1.0
 
 
 class EnvironmentTidier:
-    """Every look is safe to repeat. Environments in which an operation is under way are left alone."""
+    """Every look is safe to repeat. Environments in which an operation is under way are left alone.
+
+    Stopping takes as long as the last requests: it goes on beside the next looks, each release for itself.
+    """
 
     def __init__(self, sessions: Sessions, stopper: InstanceStopper) -> None:
         self._sessions = sessions
         self._stopper = stopper
+        self._retiring: Sweep[UUID] = Sweep("keeper.superseded", limit_s=LIMIT_S)
+        self._stopping: Sweep[UUID] = Sweep("keeper.overdue", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
 
     async def look(self) -> None:
         """Free turns that nobody will give back, stop releases that nobody will stop."""
-        await self._free_turns()
-        await self._retire_superseded()
-        await self._stop_overdue()
+        await stages("keeper", self._free_turns, self._retire_superseded, self._stop_overdue)
+
+    async def close(self) -> None:
+        """End what is under way; the rows tell the next keeper of it."""
+        await self._retiring.close()
+        await self._stopping.close()
 
     async def _free_turns(self) -> None:
         async with transaction(self._sessions) as session:
@@ -37,28 +52,37 @@ class EnvironmentTidier:
                 environment.holder_deployment_id = None
 
     async def _retire_superseded(self) -> None:
-        """One that was promoted over and never retired."""
+        """Those that were promoted over and never retired."""
         async with transaction(self._sessions) as session:
-            for release in await KeepingRepository(session).superseded():
-                log.warning("keeper.superseded", release_id=str(release.id))
-                due = now() - timedelta(seconds=LATE_S)
-                await ReleaseRepository(session).move(release.id, ReleaseState.RETIRED, stop_after=due)
+            found = [release.id for release in await KeepingRepository(session).superseded()]
+        await self._retiring.each(_by_id(found), self._retire, wait_s=LIMIT_S)
+
+    async def _retire(self, release_id: UUID) -> None:
+        async with transaction(self._sessions) as session:
+            if await KeepingRepository(session).claim_unwanted(release_id, [ReleaseState.ACTIVE]) is None:
+                return
+            due = now() - timedelta(seconds=LATE_S)
+            await ReleaseRepository(session).move(release_id, ReleaseState.RETIRED, stop_after=due)
+        log.warning("keeper.superseded", release_id=str(release_id))
 
     async def _stop_overdue(self) -> None:
         async with transaction(self._sessions) as session:
             overdue = [release.id for release in await KeepingRepository(session).overdue(late_s=LATE_S)]
-            for release_id in overdue:
-                await ReleaseRepository(session).move(release_id, ReleaseState.STOPPED)
         async with transaction(self._sessions) as session:
             half_stopped = await KeepingRepository(session).half_stopped(late_s=LATE_S)
-        for release_id in {*overdue, *half_stopped}:
-            await self._stop(release_id)
+        await self._stopping.each(_by_id([*overdue, *half_stopped]), self._stop, wait_s=WAIT_S)
 
     async def _stop(self, release_id: UUID) -> None:
-        """Unless a rollback wants it back by now: stopping the ones before it took its time."""
+        """Unless a rollback wants it back by now: what came before it took its time."""
         async with transaction(self._sessions) as session:
-            over = [ReleaseState.STOPPED, ReleaseState.FAILED]
-            if await KeepingRepository(session).claim_unwanted(release_id, over) is None:
+            keeping = KeepingRepository(session)
+            if await keeping.claim_overdue(release_id, late_s=LATE_S):
+                await ReleaseRepository(session).move(release_id, ReleaseState.STOPPED)
+            elif await keeping.claim_unwanted(release_id, [ReleaseState.STOPPED, ReleaseState.FAILED]) is None:
                 return
         log.warning("keeper.overdue", release_id=str(release_id))
         await self._stopper.stop(release_id, keep=0)
+
+
+def _by_id(ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    return dict(zip(ids, ids, strict=True))

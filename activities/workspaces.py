@@ -18,10 +18,14 @@ from contracts.stubs import implements
 from domain.errors import DeliveryError, ErrorCode, TerminalError
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client
+from runtime.sweeps import Sweep
 
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 10.0
+# For ending what still runs in a workspace, and for removing a tree of a million files.
+LIMIT_S = 600.0
+WAIT_S = 10.0
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -124,24 +128,30 @@ class WorkspaceSweep:
     def __init__(self, folders: BuildFolders, is_running: Callable[[UUID], Awaitable[bool]]) -> None:
         self._folders = folders
         self._is_running = is_running
+        self._sweep: Sweep[UUID] = Sweep("workspaces", limit_s=LIMIT_S)
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except DeliveryError as error:
-                log.warning("workspaces.sweep_paused", reason=error.message)
-            except Exception:
-                log.exception("workspaces.sweep_fault")
-            await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                except DeliveryError as error:
+                    log.warning("workspaces.sweep_paused", reason=error.message)
+                except Exception:
+                    log.exception("workspaces.sweep_fault")
+                await asyncio.sleep(SWEEP_EVERY_S)
+        finally:
+            await self._sweep.close()
 
     async def look(self) -> int:
-        """One look; returns how many were removed."""
-        removed = 0
-        for operation_id in await asyncio.to_thread(self._folders.operations):
-            if not await self._is_running(operation_id):
-                log.warning("workspaces.swept", operation_id=str(operation_id))
-                await self._folders.remove(operation_id)
-                removed += 1
-        return removed
+        """One look; returns how many were looked at and, where need be, removed. One that hangs goes on beside."""
+        found = await asyncio.to_thread(self._folders.operations)
+        return await self._sweep.each(
+            {operation_id: operation_id for operation_id in found}, self._clear, wait_s=WAIT_S
+        )
+
+    async def _clear(self, operation_id: UUID) -> None:
+        if not await self._is_running(operation_id):
+            log.warning("workspaces.swept", operation_id=str(operation_id))
+            await self._folders.remove(operation_id)

@@ -6,6 +6,7 @@ rows. The requests run beside it. A worker that dies loses its claims when their
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -123,6 +124,14 @@ class Dispatcher:
                     self._news = True
                     self._wake.set()
                 claims = await self._claim(session)
+        except DeliveryError:
+            self._news = news
+            raise
+        except Exception:
+            # One result that cannot be written down must not hold up those of all others, again and again.
+            self._news = news
+            await self._record_apart(results)
+            raise
         except BaseException:
             self._news = news
             raise
@@ -133,6 +142,18 @@ class Dispatcher:
             task = asyncio.create_task(self._attempt(claim))
             self._under_way[task] = claim.endpoint_id
             task.add_done_callback(self._ended)
+
+    async def _record_apart(self, results: Sequence[Recorded]) -> None:
+        """Each by itself; what cannot be written is given up here: its lease ends, then it is attempted again."""
+        for result in results:
+            try:
+                async with transaction(self._sessions) as session:
+                    await record(session, [result])
+            except DeliveryError:
+                raise
+            except Exception:
+                log.exception("webhooks.result_lost", delivery_id=str(result.claim.delivery_id))
+            self._results.remove(result)
 
     async def _claim(self, session: AsyncSession) -> list[Claim]:
         # Half of what is left, for everybody together and for each organization: however many endpoints are slow,

@@ -4,8 +4,8 @@ import asyncio
 
 import structlog
 
-from domain.errors import DeliveryError
 from domain.webhooks import KEPT
+from runtime.sweeps import stages
 from storage.engine import Sessions, transaction
 from storage.repositories.sweeping import SweepingRepository
 from storage.repositories.webhook_health import WebhookHealth
@@ -28,18 +28,16 @@ class EventSweep:
     async def run(self) -> None:
         """Sweep now and every few minutes until cancelled."""
         while True:
-            try:
-                await self.sweep()
-            except DeliveryError as error:
-                log.warning("event_sweep.paused", reason=error.message)
-            except Exception:
-                log.exception("event_sweep.fault")
+            await stages("event_sweep", self.give_up, self.sweep)
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def give_up(self) -> None:
+        """Deliveries that nobody will make any more."""
+        async with transaction(self._sessions) as session:
+            await WebhookHealth(session).give_up_strays(limit=self._batch)
 
     async def sweep(self) -> int:
         """One sweep; returns how many events went."""
-        async with transaction(self._sessions) as session:
-            await WebhookHealth(session).give_up_strays(limit=self._batch)
         total = 0
         for _ in range(MAX_BATCHES):
             async with transaction(self._sessions) as session:

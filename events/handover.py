@@ -4,12 +4,16 @@ While Temporal is away the deliveries stay as they are in their table, and are h
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import structlog
 
 from domain.errors import DeliveryError
 from orchestration.webhooks import Webhooks
+from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
 from storage.repositories.webhook_claims import WebhookClaims
 
@@ -17,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 LOOK_EVERY_S = 2.0
+LIMIT_S = 10.0
+MOST_AWAY = 8
 # A workflow that is so late has been lost or ended by hand: it is started again.
 OVERDUE = timedelta(minutes=10)
 
@@ -28,6 +34,7 @@ class Handover:
         self._sessions = sessions
         self._webhooks = webhooks
         self._wake = wake
+        self._sweep: Sweep[UUID] = Sweep("webhooks.handover", limit_s=LIMIT_S, most_away=MOST_AWAY)
 
     async def run(self) -> None:
         """Hand over, wait for the next failure or look again after a while, and so on."""
@@ -49,20 +56,21 @@ class Handover:
                 pass
 
     async def hand_over(self) -> int:
-        """Start the workflows of some deliveries; returns of how many.
-
-        Raises:
-            DependencyError: Temporal does not answer; those that were started are marked.
-        """
+        """Start the workflows of some deliveries; returns of how many. What failed just now is left out for a while."""
         async with transaction(self._sessions) as session:
-            rows = await WebhookClaims(session).not_handed_over(limit=BATCH, overdue=OVERDUE)
-        started = []
+            rows = await WebhookClaims(session).not_handed_over(
+                limit=BATCH, overdue=OVERDUE, without=self._sweep.pausing
+            )
+        started: list[UUID] = []
+
+        async def start(row: Mapping[Any, Any]) -> None:
+            await self._webhooks.retry(row)
+            started.append(row["id"])
+
         try:
-            for row in rows:
-                await self._webhooks.retry(row)
-                started.append(row["id"])
+            await self._sweep.each({row["id"]: row for row in rows}, start)
         finally:
             if started:
                 async with transaction(self._sessions) as session:
                     await WebhookClaims(session).handed_over(started)
-        return len(rows)
+        return len(started)

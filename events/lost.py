@@ -1,6 +1,7 @@
 """Finds operations whose workflow is gone (file lost, backup restored, terminated by hand) and ends their rows."""
 
 import asyncio
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from contracts.names import OPERATION_WORKFLOWS
 from domain.errors import DeliveryError, ErrorCode
 from orchestration.operations import Operations
+from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
 from storage.models import Operation
 from storage.repositories.projections import ProjectionRepository
@@ -17,6 +19,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
 SILENT_FOR_S = 10.0
 BATCH = 50
+LIMIT_S = 10.0
+MOST_AWAY = 8
 
 LOST = {
     "code": str(ErrorCode.ORCHESTRATION_LOST),
@@ -32,6 +36,7 @@ class LostSweep:
     def __init__(self, sessions: Sessions, operations: Operations) -> None:
         self._sessions = sessions
         self._operations = operations
+        self._sweep: Sweep[UUID] = Sweep("lost_sweep", limit_s=LIMIT_S, most_away=MOST_AWAY)
 
     async def run(self) -> None:
         """Look every few seconds until cancelled."""
@@ -52,9 +57,8 @@ class LostSweep:
                 page = await ProjectionRepository(session).unfinished(
                     older_than_s=silent_for_s, limit=BATCH, after=last
                 )
-            for operation in page:
-                if operation.id not in running and not await self._operations.is_running(operation.id):
-                    lost += await self._end(operation)
+            unlisted = {operation.id: operation for operation in page if operation.id not in running}
+            lost += await self._each(unlisted)
             if len(page) < BATCH:
                 return lost
             last = page[-1].id
@@ -65,6 +69,17 @@ class LostSweep:
         async for page in self._operations.open_workflows(OPERATION_WORKFLOWS):
             found.update(map(UUID, page))
         return found
+
+    async def _each(self, page: Mapping[UUID, Operation]) -> int:
+        ended = 0
+
+        async def look_at(operation: Operation) -> None:
+            nonlocal ended
+            if not await self._operations.is_running(operation.id) and await self._end(operation):
+                ended += 1
+
+        await self._sweep.each(page, look_at)
+        return ended
 
     async def _end(self, operation: Operation) -> bool:
         """Unless it has told anything since it was read: then it came to its end meanwhile, and is not lost."""

@@ -119,5 +119,8 @@ class OrphanSweep:
         except DeliveryError as error:
             log.warning("workflow.orphan_kept", workflow_id=workflow_id, reason=error.message)
             return False
+        except Exception:
+            log.exception("workflow.orphan_kept", workflow_id=workflow_id)
+            return False
         log.warning("workflow.orphan_ended", workflow_id=workflow_id)
         return True

@@ -5,11 +5,13 @@ It wakes at once (LISTEN) and also sweeps, so that neither a lost notification n
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.names import SignalName
-from domain.errors import DeliveryError
+from domain.errors import DeliveryError, DependencyError
 from domain.lifecycle import OperationKind
 from orchestration.operations import Operations
 from storage.engine import Sessions, transaction
@@ -20,6 +22,11 @@ from storage.repositories.outbox_claims import OutboxClaims
 log = structlog.get_logger(__name__)
 
 BATCH = 10
+# In a row; then the others are not even tried.
+MOST_AWAY = 2
+# Of one entry; longer than every limit below it.
+LIMIT_S = 10.0
+LONGEST_PAUSE = timedelta(seconds=50)
 SWEEP_EVERY_S = 2.0
 PAUSE_AFTER_FAULT_S = 1.0
 
@@ -54,23 +61,33 @@ class Relay:
                 await asyncio.sleep(PAUSE_AFTER_FAULT_S)
 
     async def _drain_batch(self) -> int:
+        """Do what is due; 0 with Temporal away, else how many were looked at."""
+        away = 0
         async with transaction(self._sessions) as session:
             claims = OutboxClaims(session)
             entries = await claims.due(kinds=list(self._doers), limit=BATCH)
             for entry in entries:
-                if not await self._do(entry, claims):
+                away = 0 if await self._do(entry, claims) else away + 1
+                if away == MOST_AWAY:
                     # Temporal is away for all of them: each try costs seconds, and the rows are locked meanwhile.
                     return 0
             return len(entries)
 
     async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> bool:
+        """Whether Temporal answered. One that cannot be done by itself is tried again later, and keeps nobody."""
         try:
-            await self._doers[entry.kind](entry, claims)
-        except DeliveryError as error:
+            async with asyncio.timeout(LIMIT_S), claims.alone():
+                await self._doers[entry.kind](entry, claims)
+                await claims.done(entry.id)
+        except DependencyError as error:
             log.warning("relay.delayed", topic=entry.topic, resource_id=str(entry.resource_id), reason=error.message)
             await claims.later(entry, error.message)
             return False
-        await claims.done(entry.id)
+        except Exception as error:
+            if isinstance(error, SQLAlchemyError):
+                raise  # the database is away, or this transaction is broken: all of it is done again
+            log.exception("relay.not_done", topic=entry.topic, resource_id=str(entry.resource_id))
+            await claims.later(entry, f"{type(error).__name__}: {error}", longest=LONGEST_PAUSE)
         return True
 
     async def _start_workflow(self, entry: OutboxEntry, claims: OutboxClaims) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from domain.errors import DeliveryError
+from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
 from storage.repositories.sweeping import PASSING, SweepingRepository
 
@@ -19,6 +19,9 @@ MAX_BATCHES = 24
 # Long enough to look up what became of an entry.
 OUTBOX_KEPT = timedelta(days=7)
 
+LIMIT_S = 120.0
+Batches = Callable[[SweepingRepository], Awaitable[int]]
+
 
 class Sweeper:
     """Several workers may sweep at once: they skip what the others hold."""
@@ -27,37 +30,48 @@ class Sweeper:
         self._sessions = sessions
         self._batch = batch
         self._max_batches = max_batches
+        # One after the other: nobody is in a hurry for the room.
+        self._sweep: Sweep[str] = Sweep("sweeper", limit_s=LIMIT_S, at_once=1)
 
     async def run(self) -> None:
         """Sweep now and every few minutes until cancelled."""
         while True:
-            try:
-                await self.sweep()
-                await self.sweep_passed()
-            except DeliveryError as error:
-                log.warning("sweeper.paused", reason=error.message)
-            except Exception:
-                log.exception("sweeper.fault")
+            await stages("sweeper", self.sweep, self.sweep_passed)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def sweep(self) -> tuple[int, int]:
         """One sweep; returns how many keys and how many outbox entries went."""
-        keys = await self._all(lambda rows: rows.expired_keys(limit=self._batch))
-        entries = await self._all(lambda rows: rows.done_outbox(older_than=OUTBOX_KEPT, limit=self._batch))
+        gone = await self._kinds(
+            {
+                "idempotency_keys": lambda rows: rows.expired_keys(limit=self._batch),
+                "outbox_entries": lambda rows: rows.done_outbox(older_than=OUTBOX_KEPT, limit=self._batch),
+            }
+        )
+        keys, entries = gone["idempotency_keys"], gone["outbox_entries"]
         if keys or entries:
             log.info("sweeper.swept", idempotency_keys=keys, outbox_entries=entries)
         return keys, entries
 
     async def sweep_passed(self) -> Mapping[str, int]:
         """One sweep of what ends by itself at a time of its own; returns how many rows of which kind went."""
-        gone: dict[str, int] = {}
-        for name in PASSING:
-            gone[name] = await self._all(lambda rows, name=name: rows.passed(name, limit=self._batch))  # type: ignore[misc]  # a default binds the name
+        gone = await self._kinds(
+            {name: lambda rows, name=name: rows.passed(name, limit=self._batch) for name in PASSING}  # type: ignore[misc]  # a default binds the name
+        )
         if any(gone.values()):
             log.info("sweeper.passed", **gone)
         return gone
 
-    async def _all(self, sweep: Callable[[SweepingRepository], Awaitable[int]]) -> int:
+    async def _kinds(self, kinds: Mapping[str, Batches]) -> dict[str, int]:
+        """Each kind of rows, whatever becomes of the others; how many of each went."""
+        gone = dict.fromkeys(kinds, 0)
+
+        async def sweep(name: str) -> None:
+            gone[name] = await self._all(kinds[name])
+
+        await self._sweep.each({name: name for name in kinds}, sweep)
+        return gone
+
+    async def _all(self, sweep: Batches) -> int:
         """Batch after batch, each in a transaction of its own, until one is not full."""
         total = 0
         for _ in range(self._max_batches):

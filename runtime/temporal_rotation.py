@@ -56,6 +56,9 @@ class Rotation:
         """Look now and then, for ever; `use` gets each new client."""
         while True:
             await asyncio.sleep(every_s)
-            client = await self.look()
-            if client is not None:
-                use(client)
+            try:
+                client = await self.look()
+                if client is not None:
+                    use(client)
+            except Exception:
+                log.exception("temporal.rotation_fault")

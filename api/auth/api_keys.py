@@ -10,8 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from api.auth.principal import Principal
 from api.errors import UnauthenticatedError
 from domain.access import Role
@@ -100,7 +98,7 @@ class KeyRing:
                 await self.refresh()
             except DeliveryError as error:
                 log.warning("api_keys.not_confirmed", reason=error.message)
-            except SQLAlchemyError:
+            except Exception:
                 log.exception("api_keys.not_confirmed")
 
     def _remembered(self, key_hash: str) -> _Known | None:

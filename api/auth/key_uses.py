@@ -3,8 +3,6 @@
 import asyncio
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from domain.errors import DeliveryError
 from runtime.ids import now
 from runtime.logging import get_logger
@@ -60,5 +58,5 @@ class KeyUses:
             await self.write()
         except DeliveryError as error:
             log.warning("api_keys.uses_not_written", reason=error.message)
-        except SQLAlchemyError:
+        except Exception:
             log.exception("api_keys.uses_not_written")

@@ -103,6 +103,17 @@ class KeepingRepository:
         )
         return (await self._session.scalars(statement.with_for_update(skip_locked=True))).all()
 
+    async def claim_overdue(self, release_id: UUID, *, late_s: float) -> bool:
+        """Lock one of `overdue`, if it still is."""
+        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
+        statement = select(Release.id).where(
+            Release.id == release_id,
+            Release.state == ReleaseState.RETIRED,
+            Release.stop_after < limit,
+            ~_moving(Release.environment_id),
+        )
+        return await self._session.scalar(statement.with_for_update(of=Release, skip_locked=True)) is not None
+
     async def half_stopped(self, *, late_s: float) -> Sequence[UUID]:
         """Releases that are over for so many seconds and still have instances: whoever stopped them was lost."""
         limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)

@@ -1,6 +1,7 @@
 """The outbox as the relay sees it: rows that are due, claimed by one worker at a time."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,12 +24,12 @@ class OutboxClaims:
         self._session = session
 
     async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
-        """Due rows, oldest first, that no other worker holds."""
+        """Due rows that no other worker holds: those that never failed first, then the oldest."""
         is_due = (OutboxEntry.due_at <= func.now()) | (OutboxEntry.due_at > func.now() + NEVER_SO_FAR)
         found = await self._session.scalars(
             select(OutboxEntry)
             .where(OutboxEntry.done_at.is_(None), is_due, OutboxEntry.kind.in_(kinds))
-            .order_by(OutboxEntry.due_at, OutboxEntry.id)
+            .order_by(OutboxEntry.attempts > 0, OutboxEntry.due_at, OutboxEntry.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -40,13 +41,21 @@ class OutboxClaims:
             update(OutboxEntry).where(OutboxEntry.id == entry_id).values(done_at=func.now(), last_error=None)
         )
 
-    async def later(self, entry: OutboxEntry, error: str) -> None:
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        """What is written inside stands or falls by itself; the claims stay."""
+        return self._session.begin_nested()
+
+    async def later(self, entry: OutboxEntry, error: str, *, longest: timedelta = LAST_RETRY) -> None:
         """It did not; again after a growing pause."""
-        pause = min(LAST_RETRY, FIRST_RETRY * 2 ** min(entry.attempts, 10))
+        pause = min(longest, FIRST_RETRY * 2 ** min(entry.attempts, 10))
         await self._session.execute(
             update(OutboxEntry)
             .where(OutboxEntry.id == entry.id)
-            .values(attempts=OutboxEntry.attempts + 1, due_at=func.now() + pause, last_error=error[:MAX_ERROR])
+            .values(
+                attempts=OutboxEntry.attempts + 1,
+                due_at=func.now() + pause,
+                last_error=error.replace("\0", "")[:MAX_ERROR],
+            )
         )
 
     async def started(self, operation_id: UUID) -> None:

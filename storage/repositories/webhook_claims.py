@@ -1,7 +1,7 @@
 """Deliveries that are due, claimed by one worker at a time, and what came of their attempts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -192,8 +192,13 @@ class WebhookClaims:
             await self._session.execute(insert(WebhookAttempt), [_attempt(result) for result in ours])
         return ours
 
-    async def not_handed_over(self, *, limit: int, overdue: timedelta) -> Sequence[RowMapping]:
-        """Failed deliveries whose retries nobody has: no workflow was started, or it is silent for too long."""
+    async def not_handed_over(
+        self, *, limit: int, overdue: timedelta, without: Collection[UUID] = ()
+    ) -> Sequence[RowMapping]:
+        """Failed deliveries whose retries nobody has: no workflow was started, or it is silent for too long.
+
+        `without`: ids of those that are left out, so that they do not stand before the others.
+        """
         silent = WebhookDelivery.workflow_started_at < func.now() - overdue
         late = WebhookDelivery.next_attempt_at < func.now() - overdue
         found = await self._session.execute(
@@ -211,6 +216,7 @@ class WebhookClaims:
             .where(
                 WebhookDelivery.status == DeliveryStatus.FAILED,
                 WebhookDelivery.workflow_started_at.is_(None) | (silent & late),
+                WebhookDelivery.id.not_in(without),
             )
             .order_by(WebhookDelivery.next_attempt_at)
             .limit(limit)

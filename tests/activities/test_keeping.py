@@ -1,12 +1,15 @@
 """The keeper: what it decided to end is looked at again before each end, for one end takes as long as its requests."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
+from activities import keeping, tidying
 from activities.keeping import InstanceKeeper
 from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
@@ -62,6 +65,7 @@ def look(sessions):
             recovery=InstanceRecovery(sessions=sessions, secrets=secrets, target=NothingRuns(), writer=writer),
         )
         await keeper.look()
+        await keeper.close()
 
     return run
 
@@ -110,8 +114,10 @@ def take_back_into_service(sessions):
 
 @pytest.mark.parametrize("state", ["starting", "stopped"])
 async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
-    left_behind, look, take_back_into_service, sessions, state
+    *, left_behind, look, take_back_into_service, sessions, state, monkeypatch
 ):
+    for module in (keeping, tidying):
+        monkeypatch.setattr(module, "STOPS_AT_ONCE", 1)  # so that ending the first comes before the second
     releases = await left_behind(state)
     chosen: list[UUID] = []
 
@@ -130,3 +136,30 @@ async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
         assert (await session.get_one(Release, releases[environment_id])).state == "starting"
         [other] = [release for release in releases.values() if release != releases[environment_id]]
         assert (await session.get_one(Release, other)).state == "stopped"
+
+
+@pytest.mark.parametrize("state", ["starting", "stopped"])
+async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(left_behind, look, state):
+    """What is over is stopped though its neighbours fail; so is everything that the keeper does after that."""
+    releases = [*(await left_behind(state)).values(), *(await left_behind(state)).values()]
+    order: list[UUID] = []
+
+    class Unlucky(Stopper):
+        async def stop(self, release_id: UUID, *, keep: int) -> None:
+            if release_id in releases:
+                order.append(release_id)
+            if order[0:1] == [release_id]:
+                raise RuntimeError("a fault of ours")
+            if order[1:2] == [release_id]:
+                await asyncio.Event().wait()
+            self.stopped.append(release_id)
+
+    stopper = Unlucky(nothing)
+    with capture_logs():  # to render the fault for people takes seconds
+        await look(stopper)
+    assert set(order) == set(releases)
+    assert set(stopper.stopped) & set(releases) == set(order[2:])
+
+
+async def nothing(_: UUID) -> None:
+    pass

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from activities.instances import InstanceStopper
 from activities.recovery import instance_id
@@ -30,6 +31,8 @@ class World:
         self.hosts: set[str] | None = None
         self.busy = 0
         self.faults: list[Exception] = []
+        self.hanging: set[str] = set()
+        self.broken: set[str] = set()
 
     async def apply(self, table: RoutingTable, *, readiness: object, over: str) -> tuple[()]:
         if self.faults:
@@ -45,6 +48,10 @@ class World:
         return [EndpointHealth(Endpoint("127.0.0.1", 9000), True, self.busy)]
 
     async def stop(self, name: str) -> None:
+        if name in self.hanging:
+            await asyncio.Event().wait()
+        if name in self.broken:
+            raise OSError("its folder is gone")
         self.done.append("stop")
 
     async def wait(self, seconds: float) -> bool:
@@ -94,19 +101,20 @@ async def environment_of(sessions, release: UUID) -> UUID:
 
 
 async def looked(remover: ProjectRemover, *, rung: bool = False) -> None:
-    async with asyncio.TaskGroup() as group:
-        await remover.look(group, rung=rung)
+    await remover.look(rung=rung, wait_s=None)
 
 
 async def test_routes_first_then_drained_then_stopped(*, sessions, world, remover, removed):
     release = await removed()
     world.busy = 1
-    async with asyncio.TaskGroup() as group:
-        await remover.look(group, rung=False)
-        assert world.done == ["apply"]
-        assert f"{await environment_of(sessions, release)}.localhost" not in world.hosts
-        await remover.look(group, rung=False)  # while it drains nobody begins again
-        world.busy = 0
+    await remover.look(rung=False)
+    assert world.done == ["apply"]
+    assert f"{await environment_of(sessions, release)}.localhost" not in world.hosts
+    await remover.look(rung=False)  # while it drains nobody begins again
+    world.busy = 0
+    async with asyncio.timeout(10):
+        while await instances(sessions, release):  # noqa: ASYNC110 - the database tells
+            await asyncio.sleep(0.02)
     assert world.done.count("stop") == 1
     assert await instances(sessions, release) == 0
     world.done.clear()
@@ -167,3 +175,21 @@ async def test_cancelled_it_stops_at_once(*, world, remover, removed):
     async with asyncio.timeout(2):
         await asyncio.gather(task, return_exceptions=True)
     assert "stop" not in world.done
+
+
+async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(*, sessions, world, remover, removed):
+    broken, hanging, good = [await removed() for _ in range(3)]
+    world.broken.add(instance_id(broken, 0))
+    world.hanging.add(instance_id(hanging, 0))
+    with capture_logs():  # to render the fault for people takes seconds
+        task = asyncio.create_task(remover.run())
+        async with asyncio.timeout(60):
+            while await instances(sessions, good):  # noqa: ASYNC110 - the database tells
+                await asyncio.sleep(0.02)
+        another = await removed()
+        async with asyncio.timeout(60):
+            while await instances(sessions, another):  # noqa: ASYNC110 - the database tells
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert [await instances(sessions, release) for release in (broken, hanging)] == [1, 1]

@@ -35,6 +35,6 @@ async def test_what_was_fanned_out_while_its_endpoint_was_disabled_is_given_up(s
     async with transaction(sessions) as session:
         await WebhookFanOut(session).fan_out(limit=10)
         (await session.get_one(WebhookEndpoint, endpoint.id)).status = "disabled"
-    await EventSweep(sessions).sweep()
+    await EventSweep(sessions).give_up()
     [row] = await scene.deliveries(endpoint.id)
     assert (row.status, row.last_error) == ("exhausted", "the webhook is disabled")

@@ -1,16 +1,19 @@
 """What the outbox says to workflows is said in the end, in the order in which it was committed."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
+from structlog.testing import capture_logs
 
 from contracts.names import SignalName
 from contracts.rollouts import SettingsChanged
 from domain.errors import DependencyError
+from events import relay as relays
 from events.relay import Relay
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
@@ -25,10 +28,15 @@ class Environments:
     def __init__(self) -> None:
         self.told: list[tuple[SignalName, UUID]] = []
         self.away = False
+        self.refused: set[UUID] = set()
+        self.hanging: set[UUID] = set()
 
     async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
-        if self.away:
+        environment_id = UUID(payload["environment_id"])
+        if self.away or environment_id in self.refused:
             raise DependencyError("away")
+        if environment_id in self.hanging:
+            await asyncio.Event().wait()
         self.told.append((signal, SettingsChanged.model_validate(payload).environment_id))
 
 
@@ -92,3 +100,43 @@ async def test_what_was_put_off_for_seconds_waits(relay, sessions, environments)
         await session.execute(ours.values(due_at=now() + timedelta(seconds=30)))
     await relay._drain_batch()
     assert environments.told == []
+
+
+async def poison(sessions: Sessions, **values: object) -> UUID:
+    """An entry that makes no sense; it has waited longer than all others."""
+    poisoned = await change(sessions)
+    async with transaction(sessions) as session:
+        past = now() - timedelta(hours=1)
+        entry = update(OutboxEntry).where(OutboxEntry.resource_id == poisoned)
+        await session.execute(entry.values(due_at=past, **values))
+    return poisoned
+
+
+async def test_entries_that_can_never_be_done_stop_nobody(relay, sessions, environments):
+    """More of them than a batch has, of every kind: no topic, no payload, refused by Temporal."""
+    for _ in range(5):
+        await poison(sessions, topic="no such signal")
+        await poison(sessions, payload={})
+        environments.refused.add(await poison(sessions))
+    with capture_logs():
+        for _ in range(12):
+            await relay._drain_batch()
+        changed = [await change(sessions) for _ in range(2)]
+        await relay._drain_batch()
+    assert environments.told == [(SignalName.SETTINGS_CHANGED, one) for one in changed]
+    async with transaction(sessions) as session:
+        left = await session.scalars(select(OutboxEntry).where(OutboxEntry.done_at.is_(None), OutboxEntry.attempts > 0))
+        assert {entry.last_error is None for entry in left} == {False}
+        await session.execute(delete(OutboxEntry))
+
+
+async def test_an_entry_that_hangs_is_left_for_later(relay, sessions, environments, monkeypatch):
+    monkeypatch.setattr(relays, "LIMIT_S", 0.5)
+    environments.hanging.add(await poison(sessions))
+    good = await change(sessions)
+    with capture_logs():
+        async with asyncio.timeout(30):
+            await relay._drain_batch()
+    assert environments.told == [(SignalName.SETTINGS_CHANGED, good)]
+    async with transaction(sessions) as session:
+        await session.execute(delete(OutboxEntry))

@@ -56,10 +56,10 @@ class InstanceFolder:
         return self.path / "tmp"
 
     def record(self) -> InstanceRecord | None:
-        """None when the instance was never started here."""
+        """None when the instance was never started here, or its file is no record: then its next start makes one."""
         try:
             return InstanceRecord(**json.loads((self.path / "instance.json").read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
 
     def write(self, record: InstanceRecord) -> None:

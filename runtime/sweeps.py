@@ -1,0 +1,188 @@
+"""Doing one thing for each of many items, so that none that fails or hangs keeps the others waiting."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from domain.errors import DeliveryError, DependencyError
+from runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+FIRST_PAUSE_S = 5.0
+FIRST_WAIT_S = 1.0
+# How long it is remembered of one that is not seen any more that it failed.
+KEPT_S = 600.0
+# What a dependency keeps from being done is likely to work again soon; what fails by itself is not.
+LONGEST_WAIT_S = 10.0
+LONGEST_PAUSE_S = 300.0
+# Lines about items of one pass; what is left is told as a number.
+MOST_LOGGED = 10
+
+
+@dataclass(frozen=True)
+class _Failing:
+    times: int
+    until: float
+
+
+class Sweep(Generic[K]):
+    """One kind of work on items that are named by keys; each look gives it items.
+
+    One that fails is left alone for a pause, which grows while it goes on failing; one that takes longer than its limit
+    is ended, and has failed. Those that have failed least come first.
+
+    Args:
+        name: in the log.
+        limit_s: seconds for one item.
+        at_once: how many beside each other.
+        most_away: after so many whose dependency does not answer, the others of a look are not even tried.
+        clock: seconds, for the pauses.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        limit_s: float,
+        at_once: int = 8,
+        most_away: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._limit_s = limit_s
+        self._slots = asyncio.Semaphore(at_once)
+        self._clock = clock
+        self._tasks: dict[K, asyncio.Task[bool]] = {}
+        self._failing: dict[K, _Failing] = {}
+        self._logged = 0
+        self._most_away = most_away
+        self._away = 0
+
+    async def each(
+        self, items: Mapping[K, T], act: Callable[[T], Awaitable[object]], *, wait_s: float | None = None
+    ) -> int:
+        """Act on each item that is not under way and not pausing, and wait for these.
+
+        Args:
+            items: what there is to do now, by key.
+            act: what to do; what it raises is logged.
+            wait_s: seconds until it goes on without those that are still under way; None: as long as they take.
+
+        Returns:
+            How many were done well within that time.
+        """
+        self._tell_rest()
+        self._away = 0
+        now = self._clock()
+        # A look may be given a page of the items, or without those that pause.
+        self._failing = {k: found for k, found in self._failing.items() if k in items or now < found.until + KEPT_S}
+        due = [key for key in items if key not in self._tasks and self._pause_is_over(key, now)]
+        due.sort(key=self._times)
+        begun = [self._begin(key, act, items[key]) for key in due]
+        if not begun:
+            return 0
+        try:
+            done, _ = await asyncio.wait(begun, timeout=wait_s)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        return sum(not task.cancelled() and task.result() for task in done)
+
+    @property
+    def under_way(self) -> frozenset[K]:
+        """Keys of what was begun and has not ended."""
+        return frozenset(self._tasks)
+
+    @property
+    def pausing(self) -> frozenset[K]:
+        """Keys of what failed and is not tried now; of those that the last looks were given."""
+        now = self._clock()
+        return frozenset(key for key, found in self._failing.items() if found.until > now)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, key: K, act: Callable[[T], Awaitable[object]], item: T) -> asyncio.Task[bool]:
+        task = asyncio.create_task(self._one(key, act, item))
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        return task
+
+    async def _one(self, key: K, act: Callable[[T], Awaitable[object]], item: T) -> bool:
+        async with self._slots:
+            if self._most_away is not None and self._away >= self._most_away:
+                return False
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    await act(item)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
+                self._failed(key, error)
+                return False
+        self._failing.pop(key, None)
+        return True
+
+    def _failed(self, key: K, error: Exception) -> None:
+        times = self._times(key) + 1
+        is_away = isinstance(error, DependencyError)
+        self._away += is_away
+        longest = LONGEST_WAIT_S if is_away else LONGEST_PAUSE_S
+        pause = min(longest, (FIRST_WAIT_S if is_away else FIRST_PAUSE_S) * 2 ** min(times - 1, 10))
+        self._failing[key] = _Failing(times, self._clock() + pause)
+        self._logged += 1
+        if self._logged > MOST_LOGGED:
+            return
+        about = {"item": str(key), "times": times, "again_in_s": round(pause)}
+        if isinstance(error, DeliveryError):
+            log.warning("sweep.not_done", sweep=self._name, reason=error.message, **about)
+        elif isinstance(error, TimeoutError):
+            log.warning("sweep.not_done", sweep=self._name, reason=f"it took longer than {self._limit_s:g} s", **about)
+        else:
+            log.error("sweep.fault", sweep=self._name, exc_info=error, **about)
+
+    def _tell_rest(self) -> None:
+        if self._logged > MOST_LOGGED:
+            log.warning("sweep.more_not_done", sweep=self._name, items=self._logged - MOST_LOGGED)
+        self._logged = 0
+
+    def _times(self, key: K) -> int:
+        return self._failing[key].times if key in self._failing else 0
+
+    def _pause_is_over(self, key: K, now: float) -> bool:
+        return key not in self._failing or self._failing[key].until <= now
+
+
+async def stages(name: str, *works: Callable[[], Awaitable[object]], limit_s: float | None = None) -> int:
+    """Do works one after the other, each whatever became of those before it; returns how many went well.
+
+    Args:
+        name: in the log.
+        works: what is done.
+        limit_s: seconds for each; None: they have limits of their own.
+    """
+    good = 0
+    for work in works:
+        try:
+            async with asyncio.timeout(limit_s):
+                await work()
+            good += 1
+        except DeliveryError as error:
+            log.warning("sweep.paused", sweep=name, stage=_name_of(work), reason=error.message)
+        except Exception:
+            log.exception("sweep.fault", sweep=name, stage=_name_of(work))
+    return good
+
+
+def _name_of(work: Callable[[], Awaitable[object]]) -> str:
+    named = work.func if isinstance(work, partial) else work
+    return str(getattr(named, "__name__", type(named).__name__)).strip("_")

@@ -17,7 +17,7 @@ HELD = {"rollout": {"scale_down_delay": 1, "canary": {"steps": [{"weight": 30, "
 DARK = {"rollout": {"scale_down_delay": 1, "blue_green": {"manual": True}}}
 JUDGED = {
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
-    "analysis": {"duration": 15, "min_requests": 50, "compare": ["errors"], "min_effect": 20, "pass_early": False},
+    "analysis": {"duration": 120, "min_requests": 50, "compare": ["errors"], "min_effect": 20, "pass_early": True},
 }
 NUMBERS = itertools.count()
 

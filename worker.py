@@ -58,6 +58,7 @@ from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
 from events.courier import Courier
+from events.decisions import DecisionRelay
 from events.dispatcher import Dispatcher
 from events.egress import Egress
 from events.event_sweep import EventSweep
@@ -318,6 +319,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     )
     jobs = (
         Relay(sessions, operations, listener).run(),
+        DecisionRelay(sessions, operations).run(),
         LostSweep(sessions, operations).run(),
         OrphanSweep(sessions, operations).run(),
         Sweeper(sessions).run(),

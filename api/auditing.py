@@ -1,7 +1,6 @@
 """What the audit log says of a deed: who, from where, what to which resource."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import actors
 from api.auth.principal import Principal
 from domain.audit import noun_of
-from domain.errors import DependencyError
 from runtime.ids import new_id
-from storage.engine import Sessions, transaction
 from storage.models import AuditEntry, Base, Deployment, Organization
 from storage.repositories.audit import AuditRepository
-from storage.tenancy import PLATFORM, Tenant
+from storage.tenancy import PLATFORM
 
 
 async def record(
@@ -75,24 +72,6 @@ def deployment_entry(
     entry = row_entry(deployment, action, changes={}, reason=reason, details=details)
     entry.actor, entry.request_id = principal.subject[: actors.MAX_WORD], request_id[: actors.MAX_WORD]
     return entry
-
-
-@asynccontextmanager
-async def audited(
-    sessions: Sessions, session: AsyncSession, tenant: Tenant, entry: Callable[..., AuditEntry]
-) -> AsyncIterator[None]:
-    """Around telling a workflow something: the entry stands if the workflow accepted it, and none if it refused.
-
-    Without an answer nobody knows: what was told may be carried out when a worker is back. Then the entry stands too,
-    in a transaction of its own, with `outcome: unknown`.
-    """
-    await AuditRepository(session, tenant).write(entry())
-    try:
-        yield
-    except DependencyError:
-        async with transaction(sessions) as apart:
-            await AuditRepository(apart, tenant).write(entry(outcome="unknown"))
-        raise
 
 
 def _entry(

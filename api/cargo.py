@@ -61,6 +61,7 @@ class NewVersion:
             canary_percentage=terms.canary_percentage,
             approval=consent.policy,
             approved_by=consent.approved_by,
+            requester=consent.requester,
             skip_analysis=terms.skip_analysis,
             override_freeze=terms.override_freeze,
         )
@@ -93,6 +94,7 @@ class MadeBuild:
             canary_percentage=terms.canary_percentage,
             approval=consent.policy,
             approved_by=consent.approved_by,
+            requester=consent.requester,
             skip_analysis=terms.skip_analysis,
             override_freeze=terms.override_freeze,
             source=self.source,

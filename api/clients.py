@@ -69,7 +69,8 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
-        await changes.change(self.session, row, {"secret_hash": digest(secret)}, action="secret_rotated")
+        values = {"secret_hash": digest(secret), "secret_by": self.principal.subject}
+        await changes.change(self.session, row, values, action="secret_rotated")
         return secret
 
     async def disable(self, row: Client, at: datetime) -> None:

@@ -1,27 +1,56 @@
-"""What people decide about a deployment under way: checked, told to its workflow, written in the audit log."""
+"""What people decide about a deployment under way: checked, kept, told to its workflow until the outcome is known.
 
-from dataclasses import dataclass
-from functools import partial
+A decision is kept with its audit entry before anything is told, so that it is neither lost nor doubled, whatever dies.
+It is told right after the commit; without an answer a relay goes on with it, and who asked hears 202. Only where
+nothing was kept or told is the answer 503.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
+from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auditing import audited, deployment_entry
+from api.auditing import deployment_entry
 from api.auth.principal import Principal
+from api.commands import REPLAYED, Command
+from api.environments import approval_of, settings_of
+from api.errors import answer_of
+from api.humans import approver_of
 from api.parts import Parts
-from api.rollbacks import ensure_started
+from api.starts import ensure_started
 from contracts.operations import AbortRequest, PersonRequest
-from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus
+from domain.access import Scope
+from domain.errors import DependencyError
+from domain.lifecycle import FINISHED_DEPLOYMENTS, FINISHED_OPERATIONS, DeploymentStatus
 from domain.people import Action, Phase, check_action, check_recorded
-from storage.models import AuditEntry, Deployment
+from orchestration.telling import Telling, Told
+from runtime.ids import new_id
+from runtime.logging import get_logger
+from storage.engine import transaction
+from storage.models import Deployment, Operation
+from storage.repositories.decisions import DecisionRepository, Pending
 from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.operations import OperationRepository
+
+log = get_logger(__name__)
+
+ACCEPTED = 202
+# How long a stopped deployment is looked at for its end: before any traffic moved that takes no time.
+END_WITHIN_S = 2.0
+LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One person's decision about one deployment. `key`: sent again under it, it is the same decision."""
+    """One person's decision about one deployment.
+
+    `key`: sent again under it, it is the same decision. `asked`: the audit log's verb, where it is not the action's.
+    """
 
     parts: Parts
     principal: Principal
@@ -30,6 +59,14 @@ class Decision:
     reason: str
     request_id: str
     key: str | None = None
+    asked: str = ""
+    nonce: UUID = field(default_factory=new_id)
+
+    @property
+    def id(self) -> UUID:
+        """Of what is kept: the same for the same decision sent again."""
+        name = f"{self.deployment_id}/{self.asked or self.action}/{self.key or self.nonce}"
+        return uuid5(NAMESPACE_URL, f"decision:{name}")
 
     async def is_too_late(self, session: AsyncSession) -> bool:
         """Whether the deployment is finished, so that no workflow hears this any more."""
@@ -37,34 +74,124 @@ class Decision:
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         return operation.status in FINISHED_OPERATIONS
 
-    async def carry_out(self, session: AsyncSession) -> Deployment:
-        """Tell the workflow; the audit entry stands if it accepted.
+    async def keep(self, session: AsyncSession) -> Operation:
+        """Write it down, in the caller's transaction; told it is after the commit.
 
         Raises:
-            ConflictError: INVALID_STATE, naming the state and the allowed actions.
-            ForbiddenError: not this person (four eyes).
-            DependencyError: the workflow did not answer; what it was told may still be carried out.
+            ConflictError: INVALID_STATE, it is finished.
+            ForbiddenError: nobody is known who answers for the approver; promoting past an approval rule.
+            DependencyError: the workflow engine does not answer; nothing was told, and nothing is kept.
         """
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         if operation.status in FINISHED_OPERATIONS:
             check_recorded(DeploymentStatus(deployment.status), self.action)
-            check_action(Phase.FINISHED, self.action)
-        await ensure_started(self.parts, operation)
-        entry = partial(self._entry, deployment)
-        async with audited(self.parts.sessions, session, self.principal.tenant, entry):
-            await self._tell(operation.id)
-        return deployment
+            check_action(Phase.FINISHED, self.action, state=deployment.status)
+        request = await self._request(session, deployment)
+        if (
+            self.action is not Action.ABORT
+        ):  # an abort is a promise, like a start: it is kept for when there is an engine
+            await self.parts.operations.check()
+            await ensure_started(self.parts.operations, operation)
+        await self.keep_about(session, deployment, operation, request)
+        return operation
 
-    async def _tell(self, operation_id: UUID) -> None:
-        actor = self.principal.subject
-        if self.action is Action.ABORT:
-            await self.parts.operations.abort(operation_id, AbortRequest(actor=actor, reason=self.reason))
-            return
-        request = PersonRequest(actor=actor, reason=self.reason)
-        await self.parts.operations.decide(operation_id, self.action, request, key=self.key or self.request_id)
-
-    def _entry(self, deployment: Deployment, **facts: Any) -> AuditEntry:
-        return deployment_entry(
-            self.principal, deployment, self.action, reason=self.reason, request_id=self.request_id, **facts
+    async def keep_about(
+        self,
+        session: AsyncSession,
+        deployment: Deployment,
+        operation: Operation,
+        request: PersonRequest | AbortRequest | None = None,
+        **facts: Any,
+    ) -> None:
+        """Write it down for an operation that is known to be under way."""
+        intent = deployment_entry(
+            self.principal,
+            deployment,
+            self.asked or self.action,
+            reason=self.reason,
+            request_id=self.request_id,
+            **facts,
         )
+        asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
+        await DecisionRepository(session).add(
+            self.id,
+            action=self.action,
+            operation=operation,
+            intent=intent,
+            request=asked.model_dump(mode="json"),
+            key=str(self.id),
+        )
+
+    async def _request(self, session: AsyncSession, deployment: Deployment) -> PersonRequest | AbortRequest:
+        actor = self.principal.subject
+        if self.action in (Action.ABORT, Action.REJECT):
+            return AbortRequest(actor=actor, reason=self.reason)
+        environment = await EnvironmentRepository(session, self.principal.tenant).get(deployment.environment_id)
+        rule = approval_of(settings_of(environment))
+        if self.action is Action.PROMOTE and rule is not None:
+            self.principal.require(Scope.DEPLOYMENTS_APPROVE)  # past the analysis, where people have to say yes
+        if self.action is not Action.APPROVE:
+            return PersonRequest(actor=actor, reason=self.reason)
+        person = await approver_of(session, self.principal, deployment.organization_id)
+        return PersonRequest(
+            actor=actor, reason=self.reason, humans=person.humans, vouched_by=person.vouched_by, rule=rule
+        )
+
+    async def told(self) -> Told | None:
+        """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it."""
+        async with transaction(self.parts.sessions) as session:
+            pending = await DecisionRepository(session).get(self.id)
+        if pending is None:
+            return None
+        if pending.entry.outcome is not None:
+            return Told.from_json(pending.entry.outcome)
+        return await self._tell(pending)
+
+    async def _tell(self, pending: Pending) -> Told | None:
+        try:
+            told = await Telling.of(self.action, pending.entry.payload, pending.operation).tell(self.parts.operations)
+            async with transaction(self.parts.sessions) as session:
+                outcome = await DecisionRepository(session).settle(self.id, told.to_json())
+        except DependencyError as error:
+            log.warning("decision.left_to_relay", action=self.action, reason=error.message)
+            return None
+        return Told.from_json(outcome)
+
+    async def ended(self) -> None:
+        """After a stop: until the deployment is finished, for a moment; going back takes its time."""
+        deadline = time.monotonic() + END_WITHIN_S
+        while time.monotonic() < deadline:
+            async with transaction(self.parts.sessions) as session:
+                row = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
+            if row.status in FINISHED_DEPLOYMENTS or row.status == DeploymentStatus.ROLLING_BACK:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def settled(request: Request, command: Command, decision: Decision, kept: Response) -> Response | None:
+    """The answer to a decision that was kept, once its outcome is known; None: it was accepted, tell how it is now.
+
+    Args:
+        request: what is answered.
+        command: keeps the answer for who sends the request again.
+        decision: what was kept.
+        kept: the answer so far. One that is no 202 is final.
+    """
+    if kept.status_code != ACCEPTED:
+        return kept
+    told = await decision.told()
+    if told is None:
+        return kept
+    if told.error is not None:
+        return again(command, await command.amend(answer_of(request, told.error)))
+    if decision.action in (Action.ABORT, Action.REJECT):
+        await decision.ended()
+    return None
+
+
+def again(command: Command, response: Response) -> Response:
+    """Say so when it is not the first answer to the request."""
+    if not command.fresh:
+        response.headers[REPLAYED] = "true"
+    return response

@@ -11,6 +11,7 @@ from api.auth.principal import Principal
 from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
 from api.environments import approval_of, check_environment, environment_host, made_environment, settings_of
 from api.errors import TooOftenError
+from api.humans import person_of
 from api.projects import active_project, refuse_inactive
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
@@ -96,7 +97,8 @@ class Delivery:
         await check_environment(
             session, self.principal, environment, project, override_freeze=self.terms.override_freeze
         )
-        consent = consent_of(self.terms, self.principal, own=approval_of(settings_of(environment)))
+        requester = await person_of(session, self.principal, project.organization_id)
+        consent = consent_of(self.terms, self.principal, approval_of(settings_of(environment)), requester)
         place = self._place(organization, project, environment)
         order = cargo.order(place, self.terms, consent)
         operation = await record_operation(session, cargo.kind, place, order, cargo.steps)

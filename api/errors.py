@@ -183,6 +183,11 @@ def status_of(error: DeliveryError) -> int:
 async def _on_delivery_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, DeliveryError):
         raise error
+    return answer_of(request, error)
+
+
+def answer_of(request: Request, error: DeliveryError) -> Response:
+    """The answer to an error of the domain's tree."""
     if isinstance(error, TooOftenError):
         return limited_response(request, error.retry_after_s, error.told)
     status = status_of(error)

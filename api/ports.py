@@ -24,8 +24,7 @@ class OperationsPort(Protocol):
     async def check(self) -> None:
         """Whether Temporal serves; DependencyError when it does not say so within a second."""
 
-    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+    async def decide(
+        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+    ) -> None:
         """Tell a rollout what somebody decided. ConflictError, ForbiddenError or DependencyError."""
-
-    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
-        """End an operation. ConflictError or DependencyError."""

@@ -3,17 +3,18 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auditing import audited, deployment_entry
+from api.auditing import deployment_entry
 from api.auth.principal import Principal
+from api.decisions import Decision
 from api.parts import Parts
 from api.starts import place_of, record_operation, try_start
-from contracts.operations import AbortRequest, RollbackInput
+from contracts.operations import RollbackInput
 from domain.errors import ConflictError, ErrorCode
 from domain.lifecycle import (
     FINISHED_DEPLOYMENTS,
@@ -23,6 +24,7 @@ from domain.lifecycle import (
     OperationStatus,
     StepName,
 )
+from domain.people import Action
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment, Operation
@@ -43,12 +45,6 @@ def invalid_state(message: str, state: str) -> ConflictError:
     return ConflictError(message, code=ErrorCode.INVALID_STATE, details={"state": state})
 
 
-async def ensure_started(parts: Parts, operation: Operation) -> None:
-    """A workflow that nobody started yet is started first, so that it can be asked to stop."""
-    if operation.workflow_started_at is None:
-        await parts.operations.start(OperationKind(operation.kind), operation.input)
-
-
 @dataclass(frozen=True)
 class Rollback:
     """One request to take a deployment back."""
@@ -58,13 +54,27 @@ class Rollback:
     deployment_id: UUID
     reason: str
     request_id: str
+    key: str | None = None
+
+    @cached_property
+    def decision(self) -> Decision:
+        """That a rollout under way shall go back."""
+        return Decision(
+            self.parts,
+            self.principal,
+            self.deployment_id,
+            Action.ABORT,
+            self.reason,
+            self.request_id,
+            self.key,
+            asked="rollback",
+        )
 
     async def record(self, session: AsyncSession) -> Operation:
-        """The operation to wait for: the running one, told to go back, or a new one of kind rollback.
+        """The operation to wait for: the running one, which is told to go back, or a new one of kind rollback.
 
         Raises:
             ConflictError: INVALID_STATE, there is nothing to take back; the message says why.
-            DependencyError: the running one cannot be told now.
         """
         deployments = DeploymentRepository(session, self.principal.tenant)
         operations = OperationRepository(session, self.principal.tenant)
@@ -72,11 +82,7 @@ class Rollback:
         operation = await operations.get(deployment.operation_id)
         if operation.status not in FINISHED_OPERATIONS:
             # No row is locked here: the workflow writes these rows while it answers.
-            await ensure_started(self.parts, operation)
-            request = AbortRequest(actor=self.principal.subject, reason=self.reason)
-            entry = partial(self._entry, deployment)
-            async with audited(self.parts.sessions, session, self.principal.tenant, entry):
-                await self.parts.operations.abort(operation.id, request)
+            await self.decision.keep_about(session, deployment, operation)
             return operation
         # One rollback at a time: the second request finds the first one's mark.
         deployment = await deployments.get(self.deployment_id, lock=True)
@@ -128,10 +134,18 @@ class Rollback:
         )
 
     async def outcome(self, operation: Operation) -> Deployment | None:
-        """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed."""
-        if operation.kind == OperationKind.ROLLBACK and not await try_start(
-            self.parts.operations, operation.kind, operation.input
-        ):
+        """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed.
+
+        Raises:
+            ConflictError: INVALID_STATE, the rollout under way cannot go back any more.
+        """
+        if operation.kind != OperationKind.ROLLBACK:
+            told = await self.decision.told()
+            if told is None:
+                return None
+            if told.error is not None:
+                raise told.error
+        elif not await try_start(self.parts.operations, operation.kind, operation.input):
             return None
         deadline = time.monotonic() + ANSWER_WITHIN_S
         while time.monotonic() < deadline:

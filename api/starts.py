@@ -84,3 +84,13 @@ async def try_start(operations: OperationsPort, kind: str, payload: dict[str, An
         log.warning("operation.start_left_to_relay", kind=kind, cause=str(error) or type(error).__name__)
         return False
     return True
+
+
+async def ensure_started(operations: OperationsPort, operation: Operation) -> None:
+    """A workflow that nobody started yet is started first, so that it can be told something.
+
+    Raises:
+        DependencyError: the workflow engine does not answer.
+    """
+    if operation.workflow_started_at is None:
+        await operations.start(OperationKind(operation.kind), operation.input)

@@ -9,7 +9,7 @@ from api.errors import InvalidRequestError
 from api.schemas.deployments import DeliveryRequest
 from domain.access import Scope
 from domain.lifecycle import EnvironmentName, Strategy
-from domain.people import ApprovalPolicy
+from domain.people import ApprovalPolicy, Person
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,24 @@ class Terms:
 
 @dataclass(frozen=True)
 class Consent:
-    """Who must say yes to a deployment (None: nobody any more), and who said it with the request."""
+    """Who must say yes to a deployment (None: nobody any more), who said it with the request, and whose that is."""
 
     policy: ApprovalPolicy | None
     approved_by: tuple[str, ...] = ()
+    requester: Person | None = None
 
 
-def consent_of(terms: Terms, principal: Principal, own: ApprovalPolicy | None) -> Consent:
+def consent_of(terms: Terms, principal: Principal, own: ApprovalPolicy | None, requester: Person) -> Consent:
     """What is still to be approved.
 
     Args:
         terms: checked already: production without `request_approval` comes from somebody who may approve.
         principal: who asks; counts as one of the approvers unless four eyes are wanted or somebody else was asked.
         own: the environment's own policy; None: what the request says is enough.
+        requester: who that is, with the humans behind.
     """
     policy = own or (ApprovalPolicy() if terms.request_approval else None)
     if policy is None:
-        return Consent(None)
+        return Consent(None, requester=requester)
     approves = principal.may(Scope.DEPLOYMENTS_APPROVE) and not terms.request_approval and not policy.four_eyes
-    return Consent(policy, (principal.subject,) if approves else ())
+    return Consent(policy, (principal.subject,) if approves else (), requester)

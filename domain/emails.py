@@ -21,3 +21,9 @@ def normal_email(text: str) -> str:
     if len(text) > MAX_EMAIL or not _EMAIL.fullmatch(text):
         raise ValueError("must be an e-mail address such as ada@example.com")
     return text.lower()
+
+
+def mailbox(email: str) -> str:
+    """Names where an address's mail arrives, for telling people apart: `ada+ci@example.com` is Ada's mailbox too."""
+    local, _, host = email.lower().rpartition("@")
+    return f"mailbox:{local.partition('+')[0] or local}@{host}"

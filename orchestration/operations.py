@@ -108,7 +108,9 @@ class Operations:
         words = hashlib.sha256(f"{request.actor}\0{request.reason}".encode()).hexdigest()[:32]
         await self._update(operation_id, ABORT_UPDATE, request, key=f"abort-{words}")
 
-    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+    async def decide(
+        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+    ) -> None:
         """Tell a rollout what somebody decided; the same key twice is the same decision.
 
         Raises:
@@ -120,19 +122,9 @@ class Operations:
         await self._update(operation_id, action, request, key=f"{action}-{named}")
 
     async def _update(self, operation_id: UUID, name: str, request: Payload, *, key: str) -> None:
-        try:
-            async with answering_within(UPDATE_LIMIT_S):
-                client = await self._connection.client()
-                await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), name, request, key)
-        except DependencyError as error:
-            raise DependencyError(
-                f"{error.message}; it may still be carried out: look at the deployment before you try again, or send "
-                "the same request with the same Idempotency-Key"
-            ) from error
-
-    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
-        """The same as `abort`: before traffic moved it cleans up, after it the traffic goes back."""
-        await self.abort(operation_id, request)
+        async with answering_within(UPDATE_LIMIT_S):
+            client = await self._connection.client()
+            await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), name, request, key)
 
     async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
         """Tell an environment's entity that its settings changed; one that was never asked for a turn need not know.

@@ -55,7 +55,16 @@ def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
         permissions=_outside_permissions(claims, role, issuer),
         credential=f"user:{subject}",
         email=_email(email),
+        is_foreign_machine=_is_machine(claims),
     )
+
+
+def _is_machine(claims: Claims) -> bool:
+    """Whether a foreign token is a program's own (client credentials), as RFC 9068 and the larger issuers tell it."""
+    subject = str(claims.get("sub") or "")
+    itself = any(claims.get(name) == subject for name in ("client_id", "azp", "appid", "cid"))
+    told = claims.get("gty") == "client-credentials" or claims.get("idtyp") == "app"
+    return itself or told or subject.endswith("@clients")
 
 
 def _outside_role(given: object, issuer: TrustedIssuer) -> Role:

@@ -15,11 +15,12 @@ class Principal:
     """A user or service account, and what it may do.
 
     Attributes:
-        subject: the person or service account, whatever it shows (a token, an API key it made);
-            four eyes count these.
+        subject: the person or service account, whatever it shows (a token, an API key it made); four eyes count the
+            humans behind it (`api.humans`).
         credential: what it showed: "user:<sub>", "client:<client id>" or "key:<id>"; limits are counted by it.
         email: of a user, where known.
         requests_per_minute: a rate limit of its own, below its organization's.
+        is_foreign_machine: a program that another issuer vouches for; which human is behind it nobody here knows.
     """
 
     subject: str
@@ -29,6 +30,7 @@ class Principal:
     credential: str = ""
     email: str = ""
     requests_per_minute: int | None = None
+    is_foreign_machine: bool = False
 
     @property
     def is_platform_admin(self) -> bool:

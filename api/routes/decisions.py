@@ -1,5 +1,6 @@
 """Decisions about a deployment under way: approve, reject, pause, resume, promote, abort."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -9,19 +10,34 @@ from api.asking import Asking, Preference
 from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
 from api.auth.principal import Principal
 from api.commands import Command, Idempotent
-from api.decisions import Decision
+from api.decisions import ACCEPTED, Decision, again, settled
 from api.envelope import Envelope, reply
+from api.links import accepted_headers
 from api.parts import AppParts, Parts
 from api.previews import preview_of
 from api.redeliveries import Redelivery
-from api.schemas.deployments import DecisionRequest, DeploymentView, ReasonRequest
+from api.schemas.deployments import (
+    ApprovalRequest,
+    DecisionRequest,
+    DeploymentView,
+    ReasonRequest,
+    RejectionRequest,
+)
 from api.schemas.operations import AcceptedView
-from api.views import deployment_view
+from api.views import accepted_view, deployment_view
 from domain.people import Action
 from storage.engine import transaction
+from storage.models import Operation
 from storage.repositories.deployments import DeploymentRepository
 
 router = APIRouter(tags=["Deployments"])
+
+LATER: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": Envelope[AcceptedView],
+        "description": "It is kept, and told to the rollout as soon as that answers; the same key asks again",
+    }
+}
 
 
 async def _decide(
@@ -31,25 +47,38 @@ async def _decide(
     wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id, command.key)
 
     async def effect(session: AsyncSession) -> Response:
-        return reply(request, deployment_view(await wanted.carry_out(session)))
+        return _pending(request, parts, await wanted.keep(session))
 
     response = await command.run(effect)
-    return await _as_it_is_now(request, parts, principal, deployment_id) if command.fresh else response
+    return await settled(request, command, wanted, response) or await _as_it_is_now(request, command, wanted)
+
+
+def _pending(request: Request, parts: Parts, operation: Operation) -> Response:
+    """202: it is kept, and nobody has told what came of it yet."""
+    headers = accepted_headers(parts.settings, operation.id, operation.resource_id)
+    return reply(request, accepted_view(operation), status=ACCEPTED, headers=headers)
 
 
 def _reason(body: DecisionRequest | None) -> str:
     return body.reason if body else ""
 
 
-async def _as_it_is_now(request: Request, parts: Parts, principal: Principal, deployment_id: UUID) -> Response:
+async def _as_it_is_now(request: Request, command: Command, decision: Decision) -> Response:
+    """200 with the deployment after an accepted decision: its row tells of it already."""
+    parts, principal = decision.parts, decision.principal
     async with transaction(parts.sessions) as session:
-        row = await DeploymentRepository(session, principal.tenant).get(deployment_id)
+        row = await DeploymentRepository(session, principal.tenant).get(decision.deployment_id)
         preview = await preview_of(session, parts.settings, principal, row)
-    return reply(request, deployment_view(row, preview))
+    # Kept without the preview: its token is no matter of a memory.
+    await command.amend(reply(request, deployment_view(row)))
+    return again(command, reply(request, deployment_view(row, preview)))
 
 
 @router.post(
-    "/deployments/{deployment_id}/approve", summary="Approve a deployment", response_model=Envelope[DeploymentView]
+    "/deployments/{deployment_id}/approve",
+    summary="Approve a deployment",
+    response_model=Envelope[DeploymentView],
+    responses=LATER,
 )
 async def approve(
     *,
@@ -58,14 +87,18 @@ async def approve(
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
-    body: DecisionRequest | None = None,
+    body: ApprovalRequest | None = None,
 ) -> Response:
     """One more yes; with enough of them it goes on. Whoever asked for the deployment does not count."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, _reason(body)))
+    words = body.words if body else ""
+    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, words))
 
 
 @router.post(
-    "/deployments/{deployment_id}/reject", summary="Reject a deployment", response_model=Envelope[DeploymentView]
+    "/deployments/{deployment_id}/reject",
+    summary="Reject a deployment",
+    response_model=Envelope[DeploymentView],
+    responses=LATER,
 )
 async def reject(
     *,
@@ -74,13 +107,18 @@ async def reject(
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
-    body: ReasonRequest,
+    body: RejectionRequest,
 ) -> Response:
     """One no ends it before anything was touched."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.REJECT, body.reason))
+    return await _decide(request, parts, principal, command, (deployment_id, Action.REJECT, body.words))
 
 
-@router.post("/deployments/{deployment_id}/pause", summary="Pause a rollout", response_model=Envelope[DeploymentView])
+@router.post(
+    "/deployments/{deployment_id}/pause",
+    summary="Pause a rollout",
+    response_model=Envelope[DeploymentView],
+    responses=LATER,
+)
 async def pause(
     *,
     request: Request,
@@ -116,7 +154,10 @@ async def resume(
     response_model=Envelope[DeploymentView],
     responses={
         201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"},
-        202: {"model": Envelope[AcceptedView], "description": "The same, with `Prefer: respond-async`"},
+        202: {
+            "model": Envelope[AcceptedView],
+            "description": "The same, with `Prefer: respond-async`; or kept, and told as soon as the rollout answers",
+        },
     },
 )
 async def promote(
@@ -134,22 +175,27 @@ async def promote(
     Of one that is finished and did not succeed, its build is deployed anew and without analysis: deployments:approve.
     """
     request_id, reason = request.state.request_id, _reason(body)
-    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, reason, request_id)
-    again = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, reason)
+    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, reason, request_id, command.key)
+    new = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, reason)
     asking = Asking(request, parts, prefer)
 
     async def effect(session: AsyncSession) -> Response:
         if await wanted.is_too_late(session):
-            return asking.created(await again.record(session))
-        return reply(request, deployment_view(await wanted.carry_out(session)))
+            return asking.created(await new.record(session))
+        return _pending(request, parts, await wanted.keep(session))
 
     response = await asking.run(command, effect)
-    if asking.asked is not None or not command.fresh:
+    if asking.asked is not None:
         return response
-    return await _as_it_is_now(request, parts, principal, deployment_id)
+    return await settled(request, command, wanted, response) or await _as_it_is_now(request, command, wanted)
 
 
-@router.post("/deployments/{deployment_id}/abort", summary="Abort a rollout", response_model=Envelope[DeploymentView])
+@router.post(
+    "/deployments/{deployment_id}/abort",
+    summary="Abort a rollout",
+    response_model=Envelope[DeploymentView],
+    responses=LATER,
+)
 async def abort(
     *,
     request: Request,
@@ -159,5 +205,8 @@ async def abort(
     deployment_id: UUID,
     body: ReasonRequest,
 ) -> Response:
-    """The traffic goes back to the stable version; before any traffic moved, it is simply cancelled."""
+    """The traffic goes back to the stable version; before any traffic moved, it is simply cancelled.
+
+    Also while the workflow engine is down: then 202, and it is carried out when it is back.
+    """
     return await _decide(request, parts, principal, command, (deployment_id, Action.ABORT, body.reason))

@@ -1,23 +1,24 @@
 """Deployments: get, list, roll back."""
 
-from contextlib import suppress
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.commands import Idempotent
+from api.commands import Command, Idempotent
+from api.decisions import ACCEPTED, again
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.errors import answer_of
 from api.links import accepted_headers
 from api.paging import WantedPage
-from api.parts import AppParts
+from api.parts import AppParts, Parts
 from api.previews import may_have_preview, preview_of
-from api.rollbacks import Rollback
+from api.rollbacks import TAKEN_BACK, Rollback
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
 from api.views import accepted_view, deployment_view
-from domain.errors import DependencyError
+from domain.errors import ConflictError, DependencyError
 from domain.lifecycle import DeploymentStatus, EnvironmentName
 from storage.engine import transaction
 from storage.models import Operation
@@ -80,7 +81,7 @@ async def roll_back(
     body: RollbackRequest,
 ) -> Response:
     """Aborts a rollout under way, or brings the last healthy release back. Waits up to ten seconds for the outcome."""
-    rollback = Rollback(parts, principal, deployment_id, body.reason, request.state.request_id)
+    rollback = Rollback(parts, principal, deployment_id, body.reason, request.state.request_id, command.key)
     recorded: list[Operation] = []
 
     async def record(session: AsyncSession) -> Response:
@@ -90,11 +91,28 @@ async def roll_back(
         return reply(request, accepted_view(operation), status=202, headers=headers)
 
     response = await command.run(record)
-    if not recorded:
+    if response.status_code != ACCEPTED:
         return response
-    with suppress(DependencyError):  # it is recorded: what fails now is the looking only
+    if not recorded:  # asked again before the outcome was known
+        return await _again(request, parts, rollback, command, response)
+    try:
         deployment = await rollback.outcome(recorded[0])
-        if deployment is None:
-            return response
-        return await command.amend(reply(request, deployment_view(deployment)))
-    return response
+    except ConflictError as refused:
+        return await command.amend(answer_of(request, refused))
+    except DependencyError:  # it is recorded: what fails now is the looking only
+        return response
+    if deployment is None:
+        return response
+    return await command.amend(reply(request, deployment_view(deployment)))
+
+
+async def _again(request: Request, parts: Parts, rollback: Rollback, command: Command, kept: Response) -> Response:
+    """The same key asks again: what came of it by now."""
+    told = await rollback.decision.told()
+    if told is not None and told.error is not None:
+        return again(command, await command.amend(answer_of(request, told.error)))
+    async with transaction(parts.sessions) as session:
+        row = await DeploymentRepository(session, rollback.principal.tenant).get(rollback.deployment_id)
+    if row.status not in TAKEN_BACK:
+        return kept
+    return again(command, await command.amend(reply(request, deployment_view(row))))

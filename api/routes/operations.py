@@ -3,34 +3,33 @@
 import json
 import re
 from collections.abc import AsyncGenerator
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auditing import audited, deployment_entry
 from api.auth.permissions import OperationsCancel, OperationsRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
 from api.commands import Idempotent
+from api.decisions import ACCEPTED, Decision, settled
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.links import accepted_headers
 from api.logs import LOGGED, LogWindow, log_reply
 from api.paging import WantedPage
 from api.parts import AppParts, Parts
 from api.progress import Snapshot, stored_snapshot
-from api.rollbacks import ensure_started, invalid_state
+from api.rollbacks import invalid_state
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
 from api.streams import EventStream, unless_gone, while_allowed
 from api.views import operation_answer, operation_view
-from contracts.operations import AbortRequest
 from contracts.payload import bounded
 from domain.access import Scope
 from domain.errors import DeliveryError
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
+from domain.people import Action
 from storage.engine import transaction
 from storage.models import Operation
 from storage.repositories.deployments import DeploymentRepository
@@ -122,6 +121,7 @@ async def cancel_operation(
 ) -> Response:
     """Before any traffic moved it ends as cancelled; after that the traffic goes back first."""
     reason = bounded((body.reason if body else None) or "cancelled through the API")
+    kept: list[Decision] = []
 
     async def cancel(session: AsyncSession) -> Response:
         operations = OperationRepository(session, principal.tenant)
@@ -129,27 +129,29 @@ async def cancel_operation(
         if row.status in FINISHED_OPERATIONS:
             raise invalid_state(f"the operation is {row.status}; there is nothing left to cancel", row.status)
         if row.cancel_requested_at is None:
-            await ensure_started(parts, row)
             deployment = await DeploymentRepository(session, principal.tenant).get(row.resource_id)
-            entry = partial(
-                deployment_entry,
-                principal,
-                deployment,
-                "cancel",
-                reason=reason,
-                request_id=request.state.request_id,
-                operation_id=str(row.id),
+            abort = Decision(
+                parts, principal, deployment.id, Action.ABORT, reason, request.state.request_id, command.key, "cancel"
             )
-            async with audited(parts.sessions, session, principal.tenant, entry):
-                await parts.operations.cancel(row.id, AbortRequest(actor=principal.subject, reason=reason))
+            await abort.keep_about(session, deployment, row, operation_id=str(row.id))
             await operations.request_cancel(operation_id)
-            await session.refresh(row)
+            kept.append(abort)
+        return await answer(session)
+
+    async def answer(session: AsyncSession) -> Response:
+        row = await OperationRepository(session, principal.tenant).get(operation_id)
+        await session.refresh(row)
         headers = accepted_headers(parts.settings, row.id, row.resource_id)
         return reply(request, operation_view(await parts.progress.of(row)), status=202, headers=headers)
 
     response = await command.run(cancel)
+    for abort in kept:
+        response = await settled(request, command, abort, response) or response
     parts.watch.forget(operation_id)
-    return response
+    if not kept or response.status_code != ACCEPTED:
+        return response
+    async with transaction(parts.sessions) as session:
+        return await command.amend(await answer(session))
 
 
 @router.get(

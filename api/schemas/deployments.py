@@ -1,10 +1,10 @@
 """Deployments on the wire."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import semver
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from api.schemas.base import MAX_LINE, Body, Text, Timestamp, View, Whole, many_lines
 from contracts.payload import MAX_TEXT
@@ -74,13 +74,41 @@ class RollbackRequest(Body):
 
 
 class ReasonRequest(RollbackRequest):
-    """Why a deployment is rejected or aborted."""
+    """Why a deployment is aborted."""
 
 
 class DecisionRequest(Body):
     """A decision about a rollout; the reason stands in the audit log."""
 
     reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
+
+
+class ApprovalRequest(Body):
+    """A yes to a deployment. `approval_notes` and `reason` are two names of the same words, for the audit log."""
+
+    approval_notes: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.approval_notes and self.reason and self.approval_notes != self.reason:
+            raise ValueError("approval_notes and reason are two names of the same words: give one of them")
+        return self
+
+    @property
+    def words(self) -> str:
+        """Whichever was given."""
+        return self.approval_notes or self.reason
+
+
+class RejectionRequest(ApprovalRequest):
+    """Why a deployment is rejected: `reason`, or `approval_notes`."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.words.strip():
+            raise ValueError("say why it is rejected, in reason or approval_notes")
+        return self
 
 
 class RetryRequest(ReasonRequest):

@@ -13,7 +13,8 @@ from storage.models.base import Base, Identified, Timestamped
 class OutboxEntry(Identified, Timestamped, Base):
     """Written in the transaction of the change it follows; the relay does it at least once.
 
-    `kind`: "workflow_start", "workflow_signal" or "event". `topic`: the workflow's or event's name.
+    `kind`: "workflow_start", "workflow_signal", "event" or "decision". `topic`: the workflow's or event's name, or what
+    was decided. `outcome`: what a workflow said to a decision.
     """
 
     __tablename__ = "outbox"
@@ -31,6 +32,7 @@ class OutboxEntry(Identified, Timestamped, Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     due_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     done_at: Mapped[datetime | None]
+    outcome: Mapped[dict[str, Any] | None]
 
 
 class IdempotencyKey(Timestamped, Base):

@@ -49,7 +49,8 @@ class RecordedOperations:
     stopped: list[tuple[UUID, AbortRequest]] = field(default_factory=list)
     decided: list[tuple[UUID, Action, PersonRequest]] = field(default_factory=list)
     known: dict[UUID, Progress] = field(default_factory=dict)
-    fault: DeliveryError | None = None
+    fault: DeliveryError | None = None  # of whatever is told
+    down: DeliveryError | None = None  # of asking whether anybody is there
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
@@ -65,14 +66,12 @@ class RecordedOperations:
         self.stopped.append((operation_id, request))
 
     async def check(self) -> None:
-        self._fail()
+        if self.down:
+            raise self.down
 
     async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
         self._fail()
         self.decided.append((operation_id, action, request))
-
-    async def cancel(self, operation_id: UUID, request: AbortRequest) -> None:
-        await self.abort(operation_id, request)
 
     def _fail(self) -> None:
         if self.fault:
@@ -108,7 +107,7 @@ def operations(recorder: RecordedOperations) -> RecordedOperations:
     recorder.stopped.clear()
     recorder.decided.clear()
     recorder.known.clear()
-    recorder.fault = None
+    recorder.fault = recorder.down = None
     recorder.asked.clear()
     return recorder
 

@@ -1,5 +1,6 @@
 """Decisions about deployments under way: who may, what is refused, what the audit log says."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -9,8 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from contracts.operations import BuildAndDeployInput
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.people import Action, ApprovalPolicy
+from events.decisions import DecisionRelay
+from runtime.ids import now
 from storage.engine import transaction
-from storage.models import AuditEntry
+from storage.models import AuditEntry, Operation, OutboxEntry
 
 ACTIONS = [action for action in Action if action not in (Action.ABORT, Action.RETRY)]
 
@@ -20,8 +23,13 @@ def path(made, action) -> str:
 
 
 @pytest.fixture(scope="module")
-async def running(world, build_of):
-    return await build_of(world, "7.0.0", live=False)
+async def running(world, build_of, rows):
+    made = await build_of(world, "7.0.0", live=False)
+    async with transaction(rows) as session:
+        await session.execute(
+            update(Operation).where(Operation.id == UUID(made["operation_id"])).values(workflow_started_at=now())
+        )
+    return made
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -63,48 +71,155 @@ async def test_approving_needs_its_permission(world, running, operations, action
     assert operations.decided == []
 
 
-async def test_what_the_workflow_refuses_is_a_400_with_what_is_allowed_and_leaves_no_audit(
+async def test_what_the_workflow_refuses_is_a_400_with_what_is_allowed_and_the_audit_log_says_so(
     world, running, operations, rows
 ):
-    details = {"state": "rolling_out", "action": "resume", "allowed": ["abort", "pause", "promote"]}
+    details = {"state": "in_progress", "action": "resume", "allowed": ["abort", "pause", "promote"]}
     operations.fault = ConflictError("cannot resume", code=ErrorCode.INVALID_STATE, details=details)
-    before = await _count(rows)
-    response = await world.manager.post(path(running, "resume"), {})
+    headers = {"Idempotency-Key": "refused"}
+    response = await world.manager.post(path(running, "resume"), {"reason": "no"}, headers=headers)
     assert response.status_code == 400
-    error = response.json()["error"]
-    assert error["code"] == "INVALID_STATE"
-    assert await _count(rows) == before
+    assert response.json()["error"].items() >= {"code": "INVALID_STATE", "message": "cannot resume"}.items()
+    assert response.json()["error"]["details"] == details
+    intent, outcome = await _entries(rows, response)
+    assert (intent.action, intent.reason) == ("deployment.resume", "no")
+    assert (outcome.action, outcome.actor) == ("deployment.decided", world.manager.subject)
+    assert outcome.details.items() >= {"decision": "deployment.resume", "outcome": "refused"}.items()
+    operations.fault = None
+    again = await world.manager.post(path(running, "resume"), {"reason": "no"}, headers=headers)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (400, "true")
+    assert operations.decided == []
 
 
-async def test_four_eyes_and_an_engine_that_is_away(world, running, operations):
+async def test_four_eyes(world, running, operations):
     operations.fault = ForbiddenError("four eyes")
     assert (await world.manager.post(path(running, "approve"), {})).status_code == 403
-    operations.fault = DependencyError("away")
-    away = await world.manager.post(path(running, "approve"), {})
-    assert away.status_code == 503
-    assert away.headers["retry-after"]
-    operations.fault = DependencyError("late", code=ErrorCode.TIMEOUT)
-    late = await world.manager.post(path(running, "approve"), {})
-    assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT")
-    assert late.headers["retry-after"]
 
 
-async def test_what_may_still_be_carried_out_is_audited_although_nobody_answered(
-    world, running, operations, rows, monkeypatch
+DOWN = [action for action in Action if action not in (Action.ABORT, Action.RETRY)]
+
+
+@pytest.mark.parametrize("action", DOWN)
+async def test_503_is_answered_only_where_nothing_was_told_and_nothing_is_kept(
+    *, world, running, operations, rows, action
 ):
-    async def unheard(*_: object, **__: object) -> None:
-        raise DependencyError("the workflow engine did not answer in time")
-
-    monkeypatch.setattr(operations, "decide", unheard)
-    response = await world.manager.post(path(running, "pause"), {"reason": "unheard"})
+    operations.down = DependencyError("away")
+    headers = {"Idempotency-Key": f"down-{action}"}
+    response = await world.manager.post(path(running, action), {"reason": "because"}, headers=headers)
     assert response.status_code == 503
-    async with transaction(rows) as session:
-        [entry] = (await session.scalars(select(AuditEntry).where(AuditEntry.reason == "unheard"))).all()
-    assert (entry.action, entry.actor, entry.details["outcome"]) == (
-        "deployment.pause",
+    assert response.headers["retry-after"]
+    assert operations.decided == []
+    assert await _entries(rows, response) == []
+    operations.down = None
+    again = await world.manager.post(path(running, action), {"reason": "because"}, headers=headers)
+    assert (again.status_code, len(operations.decided)) == (200, 1)
+
+
+@pytest.mark.parametrize("action", [*DOWN, Action.ABORT])
+async def test_a_decision_on_a_busy_engine_is_kept_and_the_same_key_asks_again(
+    *, world, running, operations, rows, action
+):
+    """It answered 503 after 4 s and was dropped, or carried out all the same: nobody knew."""
+    operations.fault = DependencyError("the workflow engine did not answer in time")
+    headers = {"Idempotency-Key": f"busy-{action}"}
+    body = {"reason": f"because {action}"}
+    response = await world.manager.post(path(running, action), body, headers=headers)
+    assert response.status_code == 202, response.text
+    assert response.json()["data"]["operation_id"] == running["operation_id"]
+    [intent] = await _entries(rows, response)
+    assert (intent.action, intent.actor, intent.reason) == (
+        f"deployment.{action}",
         world.manager.subject,
-        "unknown",
+        body["reason"],
     )
+    again = await world.manager.post(path(running, action), body, headers=headers)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    operations.fault = None
+    told = await world.manager.post(path(running, action), body, headers=headers)
+    assert (told.status_code, told.json()["data"]["id"]) == (200, running["deployment_id"]), told.text
+    assert told.headers["idempotent-replayed"] == "true"
+    assert len([*operations.decided, *operations.stopped]) == 1
+    third = await world.manager.post(path(running, action), body, headers=headers)
+    assert third.status_code == 200
+    assert len([*operations.decided, *operations.stopped]) == 1
+    _, outcome = await _entries(rows, response)
+    assert outcome.details.items() >= {"intent_id": str(intent.id), "outcome": "accepted"}.items()
+
+
+async def test_what_nobody_answered_is_told_by_the_relay_once(world, running, operations, rows):
+    operations.fault = DependencyError("the workflow engine did not answer in time")
+    response = await world.manager.post(path(running, "pause"), {"reason": "unheard"})
+    assert response.status_code == 202
+    relay = DecisionRelay(rows, operations)
+    assert await relay.tell_due() == 0  # whoever asked is still trying
+    await _make_due(rows)
+    await relay.tell_due()
+    assert operations.decided == []
+    operations.fault = None
+    await _make_due(rows)
+    await asyncio.gather(*(DecisionRelay(rows, operations).tell_due() for _ in range(3)))
+    await _make_due(rows)
+    assert await relay.tell_due() == 0
+    [(_, action, person)] = operations.decided
+    assert (action, person.reason) == (Action.PAUSE, "unheard")
+    intent, outcome = await _entries(rows, response)
+    assert (intent.action, outcome.action) == ("deployment.pause", "deployment.decided")
+
+
+async def test_an_abort_is_kept_while_the_engine_is_down(*, world, build_of, operations, rows):
+    running = await build_of(world, "7.8.0", live=False)
+    operations.started.clear()
+    operations.fault = operations.down = DependencyError("away")
+    response = await world.developer.post(path(running, "abort"), {"reason": "down"})
+    assert response.status_code == 202
+    operations.fault = operations.down = None
+    await _make_due(rows)
+    await DecisionRelay(rows, operations).tell_due()
+    [(operation_id, request)] = operations.stopped
+    assert (str(operation_id), request.reason) == (running["operation_id"], "down")
+    assert operations.started  # what nobody has started cannot be told anything
+
+
+async def test_a_decision_that_cannot_be_told_keeps_no_other_back(world, running, build_of, operations, rows):
+    other = await build_of(world, "7.9.0", live=False)
+    operations.started.clear()
+    operations.fault = DependencyError("busy")
+    for made in (running, other):
+        assert (await world.developer.post(path(made, "abort"), {"reason": "both"})).status_code == 202
+    operations.fault = None
+    abort = operations.abort
+
+    async def stuck(operation_id, request) -> None:
+        if str(operation_id) == running["operation_id"]:
+            raise DependencyError("no worker")
+        await abort(operation_id, request)
+
+    operations.abort = stuck
+    try:
+        await _make_due(rows)
+        await DecisionRelay(rows, operations).tell_due()
+    finally:
+        operations.abort = abort
+    assert [str(operation_id) for operation_id, _ in operations.stopped] == [other["operation_id"]]
+    await _make_due(rows)
+    await DecisionRelay(rows, operations).tell_due()
+
+
+@pytest.mark.parametrize("field", ["approval_notes", "reason"])
+@pytest.mark.parametrize("action", ["approve", "reject"])
+async def test_approve_and_reject_take_approval_notes(world, running, operations, field, action):
+    response = await world.manager.post(path(running, action), {field: "seen"})
+    assert response.status_code == 200, response.text
+    [(_, _, person)] = operations.decided
+    assert person.reason == "seen"
+    both = {"approval_notes": "seen", "reason": "not seen"}
+    assert (await world.manager.post(path(running, action), both)).status_code == 400
+
+
+async def test_a_rejection_says_why(world, running, operations):
+    for body in ({}, {"reason": " "}, {"approval_notes": ""}):
+        assert (await world.manager.post(path(running, "reject"), body)).status_code == 400
+    assert operations.decided == []
 
 
 @pytest.mark.parametrize("action", list(Action))
@@ -140,6 +255,15 @@ async def test_production_can_be_asked_for_by_who_may_not_approve(world, operati
     assert BuildAndDeployInput.model_validate(payload).approval == ApprovalPolicy(min_approvals=1, four_eyes=True)
 
 
-async def _count(rows) -> int:
+async def _entries(rows, response) -> list[AuditEntry]:
+    """What the audit log says of one request, in its order."""
+    request_id = response.headers["x-request-id"]
+    found = select(AuditEntry).where(AuditEntry.request_id == request_id).order_by(AuditEntry.id)
     async with transaction(rows) as session:
-        return len((await session.scalars(select(AuditEntry.id))).all())
+        return list((await session.scalars(found)).all())
+
+
+async def _make_due(rows) -> None:
+    async with transaction(rows) as session:
+        statement = update(OutboxEntry).where(OutboxEntry.kind == "decision", OutboxEntry.done_at.is_(None))
+        await session.execute(statement.values(due_at=now()))

@@ -6,11 +6,12 @@ from api.auth.principal import Principal
 from api.terms import Consent, Terms, consent_of
 from domain.access import Role, permissions_of
 from domain.lifecycle import EnvironmentName, Strategy
-from domain.people import ApprovalPolicy
+from domain.people import ApprovalPolicy, Person
 from runtime.ids import new_id
 
 TWO = ApprovalPolicy(min_approvals=2, four_eyes=False)
 FOUR_EYES = ApprovalPolicy(min_approvals=1, four_eyes=True)
+ANN = Person(actor="ann", humans=("ann",))
 
 
 def terms(*, request_approval: bool = False) -> Terms:
@@ -23,17 +24,17 @@ def person(role: Role) -> Principal:
 
 @pytest.mark.parametrize("role", [Role.DEVELOPER, Role.RELEASE_MANAGER])
 def test_without_a_policy_nobody_is_asked_unless_the_request_wants_it(role: Role) -> None:
-    assert consent_of(terms(), person(role), own=None) == Consent(None)
-    assert consent_of(terms(request_approval=True), person(role), own=None) == Consent(ApprovalPolicy())
+    assert consent_of(terms(), person(role), None, ANN) == Consent(None, requester=ANN)
+    assert consent_of(terms(request_approval=True), person(role), None, ANN) == Consent(ApprovalPolicy(), (), ANN)
 
 
 def test_an_environments_own_policy_goes_before_the_requests() -> None:
     for asked in (True, False):
-        assert consent_of(terms(request_approval=asked), person(Role.DEVELOPER), own=TWO) == Consent(TWO)
+        assert consent_of(terms(request_approval=asked), person(Role.DEVELOPER), TWO, ANN) == Consent(TWO, (), ANN)
 
 
 def test_who_may_approve_has_approved_by_asking_unless_four_eyes_are_wanted() -> None:
     manager = person(Role.RELEASE_MANAGER)
-    assert consent_of(terms(), manager, own=TWO) == Consent(TWO, ("ann",))
-    assert consent_of(terms(request_approval=True), manager, own=TWO) == Consent(TWO)
-    assert consent_of(terms(), manager, own=FOUR_EYES) == Consent(FOUR_EYES)
+    assert consent_of(terms(), manager, TWO, ANN) == Consent(TWO, ("ann",), ANN)
+    assert consent_of(terms(request_approval=True), manager, TWO, ANN) == Consent(TWO, (), ANN)
+    assert consent_of(terms(), manager, FOUR_EYES, ANN) == Consent(FOUR_EYES, (), ANN)

@@ -1,0 +1,41 @@
+"""The humans behind whoever asks: of a service account who made it and who holds its secret, of a key who made it."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.principal import Principal
+from domain.emails import mailbox
+from domain.errors import ForbiddenError
+from domain.people import Person
+from storage.repositories.humans import HumanRepository
+
+
+async def person_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
+    """Who a principal is, for counting people."""
+    behind = await HumanRepository(session).behind(principal.subject, organization_id)
+    own = {mailbox(principal.email)} if principal.email else set[str]()
+    return Person(
+        actor=principal.subject,
+        humans=tuple(sorted(behind.names | own)),
+        vouched_by=tuple(sorted(behind.vouched_by - own)),
+    )
+
+
+async def approver_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
+    """Who a principal is that says yes to something.
+
+    Raises:
+        ForbiddenError: nobody answers for it: a machine of a foreign issuer, or one whose owners have left.
+    """
+    if principal.is_foreign_machine:
+        raise ForbiddenError(
+            "this token is a machine's of another issuer, and nobody here knows who answers for it; approve as a person"
+        )
+    behind = await HumanRepository(session).behind(principal.subject, organization_id)
+    if behind.gone:
+        raise ForbiddenError(
+            f"whoever answered for {principal.subject} has left the organization; have its secret rotated by somebody "
+            "who takes it over, or approve as a person"
+        )
+    return await person_of(session, principal, organization_id)

@@ -1,0 +1,164 @@
+"""Decisions about deployments under way, kept until it is known what came of them.
+
+Each is a row of the outbox, written with its audit entry before anything is told to the workflow. Whoever learns the
+outcome settles it: once, with an audit entry of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from runtime.ids import new_id
+from storage.models import AuditEntry, Deployment, Operation, OutboxEntry
+from storage.repositories.audit import AuditRepository
+from storage.repositories.outbox_claims import FIRST_RETRY, LAST_RETRY, MAX_ERROR
+from storage.tenancy import PLATFORM
+
+DECISION = "decision"
+# So long whoever asked for it tries alone; then a relay takes over.
+ASKERS_TIME = timedelta(seconds=6)
+# How long a claim holds: longer than one attempt takes.
+LEASE = timedelta(seconds=15)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A decision that waits for its outcome, and the operation it is about."""
+
+    entry: OutboxEntry
+    operation: Operation
+
+
+class DecisionRepository:
+    """The decisions of all tenants: who may decide was checked before."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(
+        self,
+        decision_id: UUID,
+        *,
+        action: str,
+        operation: Operation,
+        intent: AuditEntry,
+        request: dict[str, Any],
+        key: str,
+    ) -> None:
+        """Keep a decision with its audit entry; one that is kept already stays as it is."""
+        if await self._session.get(OutboxEntry, decision_id) is not None:
+            return
+        await AuditRepository(self._session, PLATFORM).write(intent)
+        payload = {
+            "request": request,
+            "key": key,
+            "intent_id": str(intent.id),
+            "deployment_id": str(operation.resource_id),
+            "actor": intent.actor,
+            "credential": intent.credential,
+            "address": intent.address,
+            "request_id": intent.request_id,
+            "asked": intent.action,
+        }
+        entry = OutboxEntry(
+            id=decision_id,
+            organization_id=operation.organization_id,
+            kind=DECISION,
+            topic=action,
+            resource_id=operation.id,
+            payload=payload,
+            due_at=func.now() + ASKERS_TIME,
+        )
+        self._session.add(entry)
+        await self._session.flush()
+
+    async def get(self, decision_id: UUID) -> Pending | None:
+        """One, settled or not; None: it is not kept (any more)."""
+        entry = await self._session.get(OutboxEntry, decision_id)
+        if entry is None or entry.kind != DECISION:
+            return None
+        operation = await self._session.get(Operation, entry.resource_id)
+        return Pending(entry, operation) if operation else None
+
+    async def claim(self, limit: int) -> Sequence[Pending]:
+        """Those that are due, for the length of `LEASE`: a relay that dies meanwhile leaves them to the next."""
+        due = (
+            select(OutboxEntry.id)
+            .where(OutboxEntry.kind == DECISION, OutboxEntry.done_at.is_(None), OutboxEntry.due_at <= func.now())
+            .order_by(OutboxEntry.due_at, OutboxEntry.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list(await self._session.scalars(due))
+        await self._session.execute(
+            update(OutboxEntry).where(OutboxEntry.id.in_(ids)).values(due_at=func.now() + LEASE)
+        )
+        found = select(OutboxEntry, Operation).join(Operation, Operation.id == OutboxEntry.resource_id)
+        rows = await self._session.execute(found.where(OutboxEntry.id.in_(ids)).order_by(OutboxEntry.id))
+        return [Pending(entry, operation) for entry, operation in rows]
+
+    async def later(self, decision_id: UUID, error: str) -> None:
+        """Still nobody knows; again after a growing pause."""
+        pause = func.least(LAST_RETRY, FIRST_RETRY * func.power(2, func.least(OutboxEntry.attempts, 10)))
+        await self._session.execute(
+            update(OutboxEntry)
+            .where(OutboxEntry.id == decision_id, OutboxEntry.done_at.is_(None))
+            .values(attempts=OutboxEntry.attempts + 1, due_at=func.now() + pause, last_error=error[:MAX_ERROR])
+        )
+
+    async def settle(self, decision_id: UUID, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep what came of a decision; what was kept first stays, and is given back."""
+        entry = await self._session.get(OutboxEntry, decision_id, with_for_update=True, populate_existing=True)
+        if entry is None:
+            return outcome
+        if entry.outcome is not None:
+            return entry.outcome
+        entry.outcome, entry.done_at, entry.last_error = dict(outcome), func.now(), None
+        await AuditRepository(self._session, PLATFORM).write(_outcome_entry(entry, outcome))
+        if outcome["accepted"]:
+            await self._accepted(entry)
+        elif entry.payload["asked"] == "deployment.cancel":
+            await self._session.execute(
+                update(Operation).where(Operation.id == entry.resource_id).values(cancel_requested_at=None)
+            )
+        await self._session.flush()
+        return outcome
+
+    async def _accepted(self, entry: OutboxEntry) -> None:
+        """The notes of an approval stand with the deployment, unless its request had some."""
+        if notes := entry.payload["request"].get("reason") if entry.topic == "approve" else None:
+            await self._session.execute(
+                update(Deployment)
+                .where(Deployment.id == UUID(entry.payload["deployment_id"]), Deployment.approval_notes.is_(None))
+                .values(approval_notes=notes)
+            )
+
+
+def _outcome_entry(entry: OutboxEntry, outcome: Mapping[str, Any]) -> AuditEntry:
+    """`deployment.decided`: what the workflow said, with the entry of the request that it answers."""
+    told = entry.payload
+    return AuditEntry(
+        id=new_id(),
+        organization_id=entry.organization_id,
+        actor=told["actor"],
+        credential=told["credential"],
+        address=told["address"],
+        request_id=told["request_id"],
+        action="deployment.decided",
+        resource_type="deployment",
+        resource_id=UUID(told["deployment_id"]),
+        reason=outcome.get("message"),
+        changes={},
+        details={
+            "decision": told["asked"],
+            "outcome": "accepted" if outcome["accepted"] else "refused",
+            "code": outcome.get("code"),
+            "intent_id": told["intent_id"],
+            "operation_id": str(entry.resource_id),
+        },
+    )

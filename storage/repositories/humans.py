@@ -1,0 +1,111 @@
+"""Who is behind a principal: the humans responsible for a user, a service account, or whoever made either."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.emails import mailbox
+from storage.models import Client, Invitation, Membership, User
+from storage.repositories.clients import ClientKind
+
+# Service accounts that make service accounts: further than that nobody looks.
+MAX_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Humans:
+    """Names of the humans behind somebody: subjects, and mailboxes.
+
+    Attributes:
+        names: who is responsible.
+        vouched_by: who made their accounts without proof that they are somebody else.
+        gone: all of them are known, and none belongs to the organization any more.
+    """
+
+    names: frozenset[str]
+    vouched_by: frozenset[str]
+    gone: bool
+
+
+class HumanRepository:
+    """Reads across all tenants: who is behind somebody is no matter of who asks."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def behind(self, subject: str, organization_id: UUID) -> Humans:
+        """The humans behind a subject of an organization."""
+        people = await self._makers(subject)
+        users = {name: user for name in people if (user := await self._user(name)) is not None}
+        names = people | {mailbox(user.email) for user in users.values()}
+        vouched = await self._vouchers(list(users.values())) - names
+        left = [await self._has_left(user, organization_id) for user in users.values()]
+        return Humans(frozenset(names), frozenset(vouched), gone=bool(left) and all(left) and len(users) == len(people))
+
+    async def _makers(self, subject: str) -> set[str]:
+        """Those who are no service accounts, from a subject on: who made one, and who was shown its secret."""
+        ahead, seen, people = [subject], set[str](), set[str]()
+        while ahead and len(seen) < MAX_STEPS:
+            name = ahead.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            client = await self._service_account(name)
+            if client is None:
+                people.add(name)
+            else:
+                ahead += [client.created_by, client.secret_by or client.created_by]
+        return people | set(ahead)
+
+    async def _vouchers(self, users: list[User]) -> set[str]:
+        """Whoever invited a user with a link that they could have used themselves, and who invited them, and so on."""
+        ahead, seen, found = list(users), set[UUID](), set[str]()
+        while ahead and len(seen) < MAX_STEPS:
+            user = ahead.pop()
+            if user.id in seen:
+                continue
+            seen.add(user.id)
+            for maker in await self._inviters(user):
+                found.add(maker)
+                inviter = await self._user(maker)
+                if inviter is not None:
+                    found.add(mailbox(inviter.email))
+                    ahead.append(inviter)
+        return found
+
+    async def _inviters(self, user: User) -> set[str]:
+        """Of the invitation that made the account."""
+        first = (
+            select(Invitation.invited_by)
+            .where(Invitation.email == user.email, Invitation.accepted_at.is_not(None))
+            .order_by(Invitation.accepted_at, Invitation.id)
+            .limit(1)
+        )
+        invited_by = await self._session.scalar(first)
+        return await self._makers(invited_by) if invited_by else set()
+
+    async def _service_account(self, name: str) -> Client | None:
+        key = _id(name)
+        client = await self._session.get(Client, key) if key else None
+        return client if client is not None and client.kind == ClientKind.SERVICE_ACCOUNT else None
+
+    async def _user(self, name: str) -> User | None:
+        key = _id(name)
+        return await self._session.get(User, key) if key else None
+
+    async def _has_left(self, user: User, organization_id: UUID) -> bool:
+        if user.disabled_at is not None:
+            return True
+        if user.is_platform_admin:
+            return False
+        seat = select(Membership.id).where(Membership.user_id == user.id, Membership.organization_id == organization_id)
+        return await self._session.scalar(seat) is None
+
+
+def _id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auditing import row_entry
 from api.auth.principal import Principal
+from api.humans import person_of
 from api.projects import refuse_deleted
 from api.schemas.environments import EnvironmentPatch, EnvironmentView, LockView
 from api.views import environment_view
@@ -16,24 +18,28 @@ from contracts.names import SignalName
 from contracts.rollouts import SettingsChanged
 from domain.access import Scope
 from domain.audit import difference
-from domain.environment import EnvironmentSettings
+from domain.environment import EnvironmentSettings, protection_of, weakened
 from domain.errors import ConflictError, UnprocessableError
 from domain.lifecycle import EnvironmentName
-from domain.people import ApprovalPolicy
+from domain.people import ApprovalPolicy, is_approved
 from domain.turns import TurnPolicy
 from domain.windows import window_state
 from runtime.ids import new_id, now
 from runtime.settings import Settings
-from storage.models import AuditEntry, Environment, Organization, Project
+from storage.models import Environment, GuardChange, Organization, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.environments import EnvironmentRepository, ReleaseDetails
+from storage.repositories.guard_changes import GuardChangeRepository, GuardChangeStatus
 from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.outbox import OutboxRepository
 from storage.repositories.projects import ProjectRepository
 
 MAX_HISTORY = 10
+MAX_PENDING = 20
+# Nobody remembers after that why it was asked for.
+CHANGE_WAITS = timedelta(days=7)
 
 
 def environment_host(settings: Settings, organization: Organization, project: Project, name: EnvironmentName) -> str:
@@ -48,7 +54,7 @@ def settings_of(row: Environment | None) -> EnvironmentSettings:
 
 def approval_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
     """Who must say yes because the environment itself demands it; None: nobody."""
-    return settings.approval.policy() if settings.approval else None
+    return protection_of(settings)
 
 
 async def made_environment(
@@ -156,12 +162,15 @@ class SettingsChange:
     name: EnvironmentName
     patch: EnvironmentPatch
 
-    async def carry_out(self, session: AsyncSession) -> None:
+    async def carry_out(self, session: AsyncSession) -> GuardChange | None:
         """Write settings, audit entry and the message to those who wait, in the caller's transaction.
+
+        Returns:
+            None: it is done. Else it weakens a guard, and waits for the approvals that the rule in force asks for.
 
         Raises:
             NotFoundError: no such project.
-            ConflictError: INVALID_STATE, it is deleted.
+            ConflictError: INVALID_STATE, it is deleted; CONFLICT, too many changes wait already.
             UnprocessableError: windows that never open.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id)
@@ -174,27 +183,88 @@ class SettingsChange:
         before = settings_of(row)
         after = before.changed(self.patch.changes())
         if after == before:
-            return
+            return None
         _check_opens(after)
-        row.settings = {**row.settings, **after.model_dump(mode="json")}
-        await session.flush()
-        await AuditRepository(session, self.principal.tenant).write(self._entry(row, before, after))
-        await self._tell(session, row, after, organization_slug=organization.slug, project_slug=project.slug)
-        await session.refresh(row)
+        loosened = weakened(before, after)
+        if loosened and not await decides_alone(session, self.principal, row):
+            return await self._ask(session, row, before, loosened)
+        await apply_settings(session, self.principal, row, after)
+        return None
 
-    async def _tell(self, session: AsyncSession, row: Environment, after: EnvironmentSettings, **slugs: str) -> None:
-        change = SettingsChanged(environment_id=row.id, policy=after.policy, environment=self.name, **slugs)
-        await OutboxRepository(session).signal_workflow(
-            new_id(),
-            organization_id=row.organization_id,
-            topic=SignalName.SETTINGS_CHANGED,
-            resource_id=row.id,
-            payload=change.model_dump(mode="json"),
+    async def _ask(
+        self, session: AsyncSession, row: Environment, before: EnvironmentSettings, loosened: tuple[str, ...]
+    ) -> GuardChange:
+        """The guarded cannot change the guard alone: keep the change for others to approve."""
+        changes_wanted = GuardChangeRepository(session, self.principal.tenant)
+        if await changes_wanted.count_pending(row.id, now()) >= MAX_PENDING:
+            raise ConflictError(
+                f"{MAX_PENDING} changes of {row.name} wait for approval already; have them approved or rejected first"
+            )
+        rule = protection_of(before) or ApprovalPolicy()
+        requester = await person_of(session, self.principal, row.organization_id)
+        own = [] if rule.four_eyes else [requester.model_dump(mode="json")]
+        given = self.patch.model_dump(mode="json", exclude_unset=True)
+        wanted = await changes_wanted.add(
+            GuardChange(
+                id=new_id(),
+                organization_id=row.organization_id,
+                project_id=row.project_id,
+                environment_id=row.id,
+                changes=given,
+                weakens=list(loosened),
+                rule=rule.model_dump(mode="json"),
+                requester=requester.model_dump(mode="json"),
+                approvals=own,
+                status=GuardChangeStatus.PENDING,
+                requested_by=self.principal.subject,
+                expires_at=now() + CHANGE_WAITS,
+            )
         )
+        details = {"change_id": str(wanted.id), "weakens": list(loosened)}
+        changed = difference(before.model_dump(mode="json"), {**before.model_dump(mode="json"), **given})
+        entry = row_entry(row, "change_requested", changes=changed, details=details)
+        await AuditRepository(session, self.principal.tenant).write(entry)
+        return wanted
 
-    def _entry(self, row: Environment, before: EnvironmentSettings, after: EnvironmentSettings) -> AuditEntry:
-        changed = difference(before.model_dump(mode="json"), after.model_dump(mode="json"))
-        return row_entry(row, "settings_changed", changes=changed, details={})
+
+async def decides_alone(session: AsyncSession, principal: Principal, row: Environment) -> bool:
+    """Whether somebody may weaken an environment's guards without anybody else: its own rule says so."""
+    rule = protection_of(settings_of(row))
+    if rule is None or principal.is_platform_admin:
+        return True
+    if not principal.may(Scope.DEPLOYMENTS_APPROVE):
+        return False
+    person = await person_of(session, principal, row.organization_id)
+    return is_approved(rule, [person], requested_by=person)
+
+
+async def apply_settings(
+    session: AsyncSession, principal: Principal, row: Environment, after: EnvironmentSettings, **facts: str
+) -> None:
+    """Write the settings of a locked environment, the audit entry, and the message to those who wait."""
+    before = settings_of(row)
+    project = await ProjectRepository(session, principal.tenant).get(row.project_id)
+    organization = await OrganizationRepository(session, principal.tenant).get(row.organization_id)
+    row.settings = {**row.settings, **after.model_dump(mode="json")}
+    await session.flush()
+    changed = difference(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    entry = row_entry(row, "settings_changed", changes=changed, details=facts)
+    await AuditRepository(session, principal.tenant).write(entry)
+    change = SettingsChanged(
+        environment_id=row.id,
+        policy=after.policy,
+        environment=EnvironmentName(row.name),
+        organization_slug=organization.slug,
+        project_slug=project.slug,
+    )
+    await OutboxRepository(session).signal_workflow(
+        new_id(),
+        organization_id=row.organization_id,
+        topic=SignalName.SETTINGS_CHANGED,
+        resource_id=row.id,
+        payload=change.model_dump(mode="json"),
+    )
+    await session.refresh(row)
 
 
 def _check_opens(settings: EnvironmentSettings) -> None:

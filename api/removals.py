@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auditing import row_entry
 from api.auth.principal import Principal
+from api.environments import decides_alone
 from api.etags import Condition
 from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, ProjectView
@@ -16,6 +17,7 @@ from domain.audit import difference
 from domain.errors import ConflictError
 from storage.models import Operation, Project
 from storage.repositories.audit import AuditRepository
+from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.project_removal import ProjectRemovalRepository
 from storage.repositories.projects import ProjectRepository
@@ -36,13 +38,15 @@ class Removal:
         Raises:
             NotFoundError: no such project.
             PreconditionFailedError: it is another one than the caller has seen.
-            ConflictError: CONFLICT, naming the operations that are not finished.
+            ConflictError: CONFLICT, naming the operations that are not finished, or the environments that are
+                protected by an approval rule.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id, lock=True)
         if project.status == ProjectStatus.DELETED:
             return
         precondition.check(ProjectView.model_validate(project))
         rows = ProjectRemovalRepository(session)
+        await self._check_unprotected(session)
         _check_idle(await rows.unfinished(project.id, limit=MAX_NAMED + 1))
         ended = await rows.end_services(project.id)
         await changes.change(
@@ -53,6 +57,17 @@ class Removal:
             slug=project.slug,
             ended_releases=[str(one) for one in ended],
         )
+
+    async def _check_unprotected(self, session: AsyncSession) -> None:
+        """Deleting a project, and making it anew without the rule, must be no way around an approval rule."""
+        environments = await EnvironmentRepository(session, self.principal.tenant).of_project(self.project_id)
+        held = [name for name, row in environments.items() if not await decides_alone(session, self.principal, row)]
+        if held:
+            raise ConflictError(
+                f"deployments to {', '.join(held)} need somebody else's approval, so deleting the project does too; "
+                "take the approval rule off first (others approve that), or ask a platform admin",
+                details={"environments": held},
+            )
 
     async def restore(self, session: AsyncSession) -> Project:
         """Make a deleted one active again, in the caller's transaction. No service comes back by itself.

@@ -9,7 +9,7 @@ from pydantic.types import FailFast
 from domain.few_fields import few_fields
 from domain.people import ApprovalPolicy
 from domain.turns import TurnPolicy
-from domain.windows import STORED, Window, check_together
+from domain.windows import STORED, Window, WindowKind, check_together
 
 MAX_WINDOWS = 50
 
@@ -57,3 +57,38 @@ class EnvironmentSettings(BaseModel):
     def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
         """These settings with some fields replaced, as a whole each."""
         return self.model_copy(update=dict(changes))
+
+
+# From loose to tight: one that supersedes ends what others approved, one that rejects lets nobody wait for a moment.
+_TIGHTNESS = (TurnPolicy.SUPERSEDE, TurnPolicy.QUEUE, TurnPolicy.REJECT)
+
+
+def protection_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
+    """Who must say yes to what weakens an environment's guards: whoever must to a deployment. None: it has no rule."""
+    return settings.approval.policy() if settings.approval else None
+
+
+def weakened(before: EnvironmentSettings, after: EnvironmentSettings) -> tuple[str, ...]:
+    """Which fields of a protected environment's settings a change loosens; none of one that has no approval rule.
+
+    What cannot be told to be tighter counts as looser: another deny window, or an allow window that moved.
+    """
+    rule = protection_of(before)
+    if rule is None:
+        return ()
+    loosened = {
+        "approval": rule.stricter(protection_of(after)) != protection_of(after),
+        "windows": not _windows_hold(before.windows, after.windows),
+        "policy": _TIGHTNESS.index(after.policy) < _TIGHTNESS.index(before.policy),
+    }
+    return tuple(name for name, is_looser in loosened.items() if is_looser)
+
+
+def _windows_hold(before: Windows, after: Windows) -> bool:
+    """Whether at no moment deploying becomes possible that was not before."""
+    frozen = [window for window in before if window.kind is WindowKind.DENY]
+    opened = [window for window in after if window.kind is WindowKind.ALLOW]
+    allowed = [window for window in before if window.kind is WindowKind.ALLOW]
+    if any(window not in after for window in frozen):
+        return False
+    return not allowed or (bool(opened) and all(window in allowed for window in opened))

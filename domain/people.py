@@ -172,7 +172,7 @@ def check_approver(
     """
     if policy.four_eyes and approver.made_by(requested_by):
         if approver.actor == requested_by.actor:
-            raise ForbiddenError("whoever asked for a deployment cannot approve it; ask somebody else (four eyes)")
+            raise ForbiddenError("whoever asked for it cannot approve it; ask somebody else (four eyes)")
         raise ForbiddenError(
             f"{approver.actor} stands for the same person as {requested_by.actor}, who asked for it; ask somebody else "
             "(four eyes count the people behind accounts and keys)"

@@ -10,13 +10,20 @@ from api.commands import Idempotent
 from api.envelope import Envelope, reply
 from api.environments import SettingsChange, environment_views
 from api.etags import Precondition
+from api.guard_changes import GuardChanges
+from api.links import location
 from api.parts import AppParts
-from api.schemas.environments import EnvironmentPatch, EnvironmentView
+from api.schemas.deployments import ApprovalRequest
+from api.schemas.environments import EnvironmentPatch, EnvironmentView, GuardChangeView
 from domain.lifecycle import EnvironmentName
 from storage.engine import transaction
+from storage.repositories.guard_changes import GuardChangeRepository
 from storage.repositories.projects import ProjectRepository
 
 router = APIRouter(tags=["Environments"])
+CHANGES = "/projects/{project_id}/environments/{name}/changes"
+ONE_CHANGE = CHANGES + "/{change_id}"
+MAX_SHOWN = 50
 
 
 @router.get(
@@ -51,6 +58,7 @@ async def get_environment(
     "/projects/{project_id}/environments/{name}",
     summary="Change an environment's settings",
     response_model=Envelope[EnvironmentView],
+    responses={202: {"model": Envelope[GuardChangeView], "description": "It weakens a guard: others must approve it"}},
 )
 async def change_environment(
     *,
@@ -63,7 +71,11 @@ async def change_environment(
     name: EnvironmentName,
     body: EnvironmentPatch,
 ) -> Response:
-    """Policy, approval, windows; fields that are not given stay. Whoever a window holds learns of it at once."""
+    """Policy, approval, windows; fields that are not given stay. Whoever a window holds learns of it at once.
+
+    Where deployments need approval, a change that weakens that rule, the windows or the policy needs the same
+    approvals: then 202, and others approve it.
+    """
     change = SettingsChange(parts.settings, principal, project_id, name, body)
 
     async def view(session: AsyncSession) -> EnvironmentView:
@@ -75,7 +87,90 @@ async def change_environment(
             # Held so that two who have seen the same do not both change it; the environment may have no row yet.
             await ProjectRepository(session, principal.tenant).get(project_id, lock=True)
             precondition.check(await view(session))
-        await change.carry_out(session)
+        waiting = await change.carry_out(session)
+        if waiting is not None:
+            where = location(request, f"{CHANGES.format(project_id=project_id, name=name)}/{waiting.id}")
+            return reply(request, GuardChangeView.of(waiting, name), status=202, headers=where)
         return reply(request, await view(session))
+
+    return await command.run(carry_out)
+
+
+@router.get(
+    CHANGES,
+    summary="List changes of an environment that needed approval",
+    response_model=Envelope[list[GuardChangeView]],
+)
+async def list_changes(
+    request: Request, parts: AppParts, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
+) -> Response:
+    """The last fifty that weaken a guard, newest first, whatever became of them."""
+    async with transaction(parts.sessions) as session:
+        row = await GuardChanges(session, principal, project_id, name).environment()
+        found = await GuardChangeRepository(session, principal.tenant).latest(row.id, MAX_SHOWN)
+    return reply(request, [GuardChangeView.of(one, name) for one in found])
+
+
+@router.get(
+    ONE_CHANGE, summary="Get a change of an environment that needs approval", response_model=Envelope[GuardChangeView]
+)
+async def get_change(
+    *,
+    request: Request,
+    parts: AppParts,
+    principal: DeploymentsRead,
+    project_id: UUID,
+    name: EnvironmentName,
+    change_id: UUID,
+) -> Response:
+    """What it would set, and who said yes so far."""
+    async with transaction(parts.sessions) as session:
+        row = await GuardChanges(session, principal, project_id, name).environment()
+        found = await GuardChangeRepository(session, principal.tenant).of(row.id, change_id)
+    return reply(request, GuardChangeView.of(found, name))
+
+
+@router.post(
+    ONE_CHANGE + "/approve", summary="Approve a change of an environment", response_model=Envelope[GuardChangeView]
+)
+async def approve_change(
+    *,
+    request: Request,
+    principal: DeploymentsApprove,
+    command: Idempotent,
+    project_id: UUID,
+    name: EnvironmentName,
+    change_id: UUID,
+    body: ApprovalRequest | None = None,
+) -> Response:
+    """One more yes, counted as for a deployment there; with the last one it is applied."""
+
+    async def carry_out(session: AsyncSession) -> Response:
+        changes = GuardChanges(session, principal, project_id, name)
+        row = await changes.approve(change_id, body.words if body else "")
+        return reply(request, GuardChangeView.of(row, name))
+
+    return await command.run(carry_out)
+
+
+@router.post(
+    ONE_CHANGE + "/reject", summary="Reject a change of an environment", response_model=Envelope[GuardChangeView]
+)
+async def reject_change(
+    *,
+    request: Request,
+    principal: DeploymentsApprove,
+    command: Idempotent,
+    project_id: UUID,
+    name: EnvironmentName,
+    change_id: UUID,
+    body: ApprovalRequest | None = None,
+) -> Response:
+    """One no ends it, also of whoever asked for it."""
+
+    async def carry_out(session: AsyncSession) -> Response:
+        changes = GuardChanges(session, principal, project_id, name)
+        row = await changes.reject(change_id, body.words if body else "")
+        return reply(request, GuardChangeView.of(row, name))
 
     return await command.run(carry_out)

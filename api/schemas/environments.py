@@ -1,6 +1,6 @@
 """Environments on the wire."""
 
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import field_validator
@@ -9,9 +9,13 @@ from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
 from domain.environment import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
+from domain.people import ApprovalPolicy, Person
 from domain.texts import name_of
 from domain.turns import TurnPolicy
 from domain.windows import Window, check_together
+from runtime.ids import now
+from storage.models import GuardChange
+from storage.repositories.guard_changes import GuardChangeStatus, status_of
 
 
 class EnvironmentPatch(Patch):
@@ -93,3 +97,48 @@ class EnvironmentView(View):
     queue: list[QueuedView]
     created_at: Timestamp | None
     updated_at: Timestamp | None
+
+
+class GuardChangeView(View):
+    """A change that weakens a protected environment's guards: it waits until enough other people said yes.
+
+    `changes`: what would be set. `weakens`: which of it loosens a guard. `approvals`: who said yes so far.
+    """
+
+    id: UUID
+    project_id: UUID
+    environment: EnvironmentName
+    status: GuardChangeStatus
+    changes: dict[str, Any]
+    weakens: list[str]
+    min_approvals: int
+    four_eyes: bool
+    approvals: list[str]
+    requested_by: str
+    decided_by: str | None
+    decided_at: Timestamp | None
+    expires_at: Timestamp
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, row: GuardChange, environment: EnvironmentName) -> Self:
+        """The view of a row, now."""
+        rule = ApprovalPolicy.model_validate(row.rule)
+        return cls(
+            id=row.id,
+            project_id=row.project_id,
+            environment=environment,
+            status=status_of(row, now()),
+            changes=row.changes,
+            weakens=row.weakens,
+            min_approvals=rule.min_approvals,
+            four_eyes=rule.four_eyes,
+            approvals=[Person.model_validate(one).actor for one in row.approvals],
+            requested_by=row.requested_by,
+            decided_by=row.decided_by,
+            decided_at=row.decided_at,
+            expires_at=row.expires_at,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )

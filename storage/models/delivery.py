@@ -30,6 +30,32 @@ class Environment(Identified, Timestamped, Base):
     degraded_release_id: Mapped[UUID | None]
 
 
+class GuardChange(Identified, Timestamped, Base):
+    """A change that weakens a protected environment's guards, and waits for the approvals its own rule asks for.
+
+    `changes`: the settings' fields that are set. `weakens`: which of them loosen a guard. `rule`: the approval rule
+    when it was asked for. `requester`, `approvals`: `domain.people.Person` as JSON. `status`: "pending", "applied" or
+    "rejected".
+    """
+
+    __tablename__ = "guard_changes"
+    __table_args__ = (Index("ix_guard_changes_environment_id_created_at_id", "environment_id", "created_at", "id"),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"))
+    changes: Mapped[dict[str, Any]]
+    weakens: Mapped[list[Any]]
+    rule: Mapped[dict[str, Any]]
+    requester: Mapped[dict[str, Any]]
+    approvals: Mapped[list[Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    requested_by: Mapped[str] = mapped_column(String(255))
+    decided_by: Mapped[str | None] = mapped_column(String(255))
+    decided_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+
+
 class Build(Identified, Timestamped, Base):
     """A version of a project. `digest` names the artifact; logs are files named by `log_ref`."""
 

@@ -94,6 +94,15 @@ async def _member(owner: Owner) -> str:
     return str((await joined(owner.admin, org, f"member-{number}-of-{org}@example.com"))["id"])
 
 
+async def _guard_change(owner: Owner) -> str:
+    """A weakening that waits for approval; the rule goes with whoever stands above it."""
+    path = f"/projects/{await owner.own('project_id')}/environments/{await owner.own('name')}"
+    await owner.admin.patch(path, {"approval": {"required": True}})
+    waiting = await owner.admin.patch(path, {"approval": None})
+    assert waiting.status_code == 202, waiting.text
+    return str(waiting.json()["data"]["id"])
+
+
 def _inside(path: str, body: Mapping[str, Any] | None = None) -> Filler:
     """Something that is made at a path below those of its parents; a `#` in the body becomes a new number."""
 
@@ -128,6 +137,7 @@ FILLERS: Mapping[str, Filler] = {
     "deployment_id": _delivered("deployment_id"),
     "operation_id": _delivered("operation_id"),
     "name": _environment,
+    "change_id": _guard_change,
     "user_id": _member,
     "invitation_id": _inside("/organizations/{org_id}/invitations", {"email": "#@example.com", "role": "viewer"}),
     "service_account_id": _inside("/organizations/{org_id}/service-accounts", {"name": "CI #", "role": "developer"}),

@@ -1,0 +1,61 @@
+"""Changes of environments' guards that wait for approval, or did."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from domain.errors import NotFoundError
+from storage.models import GuardChange
+from storage.repositories.base import Repository
+
+
+class GuardChangeStatus(StrEnum):
+    """What became of a change; `expired` is one that nobody decided in time, and is stored as pending."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class GuardChangeRepository(Repository[GuardChange]):
+    """Changes of one tenant's environments."""
+
+    model = GuardChange
+    noun = "change"
+
+    async def of(self, environment_id: UUID, change_id: UUID, *, lock: bool = False) -> GuardChange:
+        """One of an environment.
+
+        Raises:
+            NotFoundError: it has none with this id.
+        """
+        row = await self.get(change_id, lock=lock)
+        if row.environment_id != environment_id:
+            raise NotFoundError(f"change {change_id} does not exist")
+        return row
+
+    async def latest(self, environment_id: UUID, limit: int) -> Sequence[GuardChange]:
+        """The newest ones of an environment, newest first."""
+        order = (GuardChange.created_at.desc(), GuardChange.id.desc())
+        mine = self.base().where(GuardChange.environment_id == environment_id).order_by(*order)
+        return list(await self.session.scalars(mine.limit(limit)))
+
+    async def count_pending(self, environment_id: UUID, at: datetime) -> int:
+        """How many wait for a decision."""
+        mine = self.base().where(
+            GuardChange.environment_id == environment_id,
+            GuardChange.status == GuardChangeStatus.PENDING,
+            GuardChange.expires_at > at,
+        )
+        return await self.session.scalar(select(func.count()).select_from(mine.subquery())) or 0
+
+
+def status_of(row: GuardChange, at: datetime) -> GuardChangeStatus:
+    """What became of it until then."""
+    status = GuardChangeStatus(row.status)
+    expired = status is GuardChangeStatus.PENDING and row.expires_at <= at
+    return GuardChangeStatus.EXPIRED if expired else status

@@ -1,0 +1,133 @@
+"""Who may deploy cannot switch the approval rule off, ship, and switch it on."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from domain.access import Role
+from runtime.ids import new_id, now
+from storage.engine import transaction
+from storage.models import AuditEntry, GuardChange
+from tests.api.conftest import make_world
+
+RULE = {"required": True, "min_approvals": 1, "four_eyes": True}
+
+
+@pytest.fixture
+async def fresh(platform, caller):
+    return await make_world(platform, caller, f"guarded-{new_id()}")
+
+
+@pytest.fixture
+def second(caller, fresh):
+    return caller(Role.RELEASE_MANAGER, fresh.org["id"])
+
+
+def path(fresh, name: str = "production") -> str:
+    return f"/projects/{fresh.project['id']}/environments/{name}"
+
+
+async def guarded(fresh, **settings) -> None:
+    answer = await fresh.manager.patch(path(fresh), {"approval": RULE, **settings})
+    assert answer.status_code == 200, answer.text
+
+
+async def rule_of(fresh) -> dict | None:
+    return (await fresh.manager.get(path(fresh))).json()["data"]["settings"]["approval"]
+
+
+@pytest.mark.parametrize("role", [Role.RELEASE_MANAGER, Role.ADMIN])
+@pytest.mark.parametrize(
+    "patch",
+    [{"approval": None}, {"approval": {**RULE, "required": False}}, {"approval": {**RULE, "four_eyes": False}}],
+)
+async def test_nobody_switches_the_rule_off_alone(*, fresh, second, caller, role, patch):
+    await guarded(fresh)
+    one = caller(role, fresh.org["id"])
+    waiting = await one.patch(path(fresh), patch)
+    assert waiting.status_code == 202, waiting.text
+    change = waiting.json()["data"]
+    expected = {"status": "pending", "weakens": ["approval"], "approvals": [], "requested_by": one.subject}
+    assert change.items() >= expected.items()
+    assert await rule_of(fresh) == RULE
+    decide = f"{path(fresh)}/changes/{change['id']}"
+    own = await one.post(f"{decide}/approve")
+    assert (own.status_code, own.json()["error"]["code"]) == (403, "AUTHORIZATION_DENIED")
+    assert (await fresh.developer.post(f"{decide}/approve")).status_code == 403
+    approved = await second.post(f"{decide}/approve", {"approval_notes": "seen"})
+    assert approved.status_code == 200, approved.text
+    assert approved.json()["data"]["status"] == "applied"
+    assert await rule_of(fresh) == patch["approval"]
+    late = await second.post(f"{decide}/approve")
+    assert (late.status_code, late.json()["error"]["code"]) == (400, "INVALID_STATE")
+
+
+async def test_what_tightens_needs_nobody_and_what_was_said_stands_in_the_audit_log(fresh, second, rows):
+    await guarded(fresh)
+    answer = await fresh.manager.patch(path(fresh), {"approval": {**RULE, "min_approvals": 2}, "policy": "reject"})
+    assert answer.status_code == 200
+    change = (await fresh.manager.patch(path(fresh), {"policy": "queue"})).json()["data"]
+    assert change["weakens"] == ["policy"]
+    listed = (await fresh.developer.get(f"{path(fresh)}/changes")).json()["data"]
+    assert [one["id"] for one in listed] == [change["id"]]
+    rejected = await second.post(f"{path(fresh)}/changes/{change['id']}/reject", {"reason": "no"})
+    assert rejected.json()["data"]["status"] == "rejected"
+    async with transaction(rows) as session:
+        found = select(AuditEntry).where(AuditEntry.details["change_id"].astext == change["id"])
+        entries = (await session.scalars(found.order_by(AuditEntry.id))).all()
+    assert [(one.action, one.actor) for one in entries] == [
+        ("environment.change_requested", fresh.manager.subject),
+        ("environment.change_rejected", second.subject),
+    ]
+
+
+async def test_the_stricter_of_the_rules_then_and_now_decides_about_a_change(fresh, second, caller):
+    await guarded(fresh)
+    change = (await fresh.manager.patch(path(fresh), {"approval": None})).json()["data"]
+    await guarded(fresh, approval={**RULE, "min_approvals": 2})
+    decide = f"{path(fresh)}/changes/{change['id']}/approve"
+    assert (await second.post(decide)).json()["data"]["status"] == "pending"
+    assert (await second.post(decide)).status_code == 400
+    third = caller(Role.ADMIN, fresh.org["id"])
+    assert (await third.post(decide)).json()["data"]["status"] == "applied"
+
+
+async def test_a_platform_admin_may_and_so_may_who_satisfies_the_rule_alone(fresh, platform):
+    await guarded(fresh)
+    assert (await platform.patch(path(fresh), {"approval": None})).status_code == 200
+    await guarded(fresh, approval={**RULE, "four_eyes": False})
+    assert (await fresh.manager.patch(path(fresh), {"approval": None})).status_code == 200
+
+
+async def test_a_change_that_nobody_decides_expires(fresh, second, rows):
+    await guarded(fresh)
+    change = (await fresh.manager.patch(path(fresh), {"approval": None})).json()["data"]
+    async with transaction(rows) as session:
+        await session.execute(update(GuardChange).values(expires_at=now() - timedelta(seconds=1)))
+    assert (await fresh.manager.get(f"{path(fresh)}/changes/{change['id']}")).json()["data"]["status"] == "expired"
+    assert (await second.post(f"{path(fresh)}/changes/{change['id']}/approve")).status_code == 400
+
+
+async def test_changes_that_wait_are_bounded(fresh):
+    await guarded(fresh)
+    answers = [(await fresh.manager.patch(path(fresh), {"approval": None})).status_code for _ in range(21)]
+    assert answers == [202] * 20 + [409]
+
+
+async def test_deleting_the_project_is_no_way_around_its_rule(fresh, caller, platform):
+    await guarded(fresh)
+    admin = caller(Role.ADMIN, fresh.org["id"])
+    refused = await admin.http.delete(f"/projects/{fresh.project['id']}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "CONFLICT")
+    assert refused.json()["error"]["details"] == {"environments": ["production"]}
+    assert (await platform.http.delete(f"/projects/{fresh.project['id']}")).status_code == 204
+
+
+async def test_promoting_past_the_analysis_needs_whoever_may_approve_where_people_have_to(fresh, build_of, operations):
+    made = await build_of(fresh, "1.0.0", environment="production", live=False)
+    url = f"/deployments/{made['deployment_id']}/promote"
+    assert (await fresh.developer.post(url)).status_code == 200
+    await guarded(fresh)
+    assert (await fresh.developer.post(url)).status_code == 403
+    assert (await fresh.manager.post(url)).status_code == 200

@@ -101,9 +101,9 @@ class Telling:
         Raises:
             DependencyError: nobody knows whether it was told; telling it again does no harm.
         """
-        if self.unstarted is not None:
-            await workflows.start(*self.unstarted)
         try:
+            if self.unstarted is not None:
+                await workflows.start(*self.unstarted)
             if self.action is Action.ABORT:
                 await workflows.abort(self.operation_id, AbortRequest.model_validate(self.request))
             else:

@@ -4,11 +4,12 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from contracts.operations import BuildAndDeployInput, OperationError, Progress, StepProgress
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
+from events.decisions import DecisionRelay
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import AuditEntry, OutboxEntry
@@ -246,11 +247,9 @@ async def test_events_follow_an_operation_to_its_end(world, path, operations, bu
 async def test_cancel_tells_the_workflow_and_shows_it(world, path, operations, build_of, rows):
     accepted = await world.developer.made(path, {**BODY, "version_tag": "9.4.0"})
     url = f"{accepted['progress_url']}/cancel"
-    operations.fault = DependencyError("Temporal does not answer")
-    assert (await world.developer.post(url)).status_code == 503
-    assert (await world.developer.get(accepted["progress_url"])).json()["data"]["cancel_requested_at"] is None
     operations.fault = ConflictError("past its final switch", code=ErrorCode.INVALID_STATE)
     assert (await world.developer.post(url)).json()["error"]["code"] == "INVALID_STATE"
+    assert (await world.developer.get(accepted["progress_url"])).json()["data"]["cancel_requested_at"] is None
     operations.fault = None
     response = await world.developer.post(url, {"reason": "wrong branch"})
     assert response.status_code == 202
@@ -260,12 +259,30 @@ async def test_cancel_tells_the_workflow_and_shows_it(world, path, operations, b
     assert (await world.developer.post(url)).status_code == 202
     assert len(operations.stopped) == 1
     async with transaction(rows) as session:
-        [entry] = (await session.scalars(select(AuditEntry).where(AuditEntry.action == "deployment.cancel"))).all()
+        cancels = select(AuditEntry).where(
+            AuditEntry.action == "deployment.cancel", AuditEntry.reason == "wrong branch"
+        )
+        [entry] = (await session.scalars(cancels)).all()
     assert (entry.actor, entry.reason) == (world.developer.subject, "wrong branch")
     assert entry.details["operation_id"] == accepted["operation_id"]
     made = await build_of(world, "9.4.1")
     late = await world.developer.post(f"/operations/{made['operation_id']}/cancel")
     assert (late.status_code, late.json()["error"]["code"]) == (400, "INVALID_STATE")
+
+
+async def test_a_cancel_is_kept_while_the_engine_is_down(*, world, path, operations, rows):
+    accepted = await world.developer.made(path, {**BODY, "version_tag": "9.4.2"})
+    url = f"{accepted['progress_url']}/cancel"
+    operations.fault = DependencyError("Temporal does not answer")
+    response = await world.developer.post(url, {"reason": "away"})
+    assert (response.status_code, response.json()["data"]["status"]) == (202, "cancelling")
+    assert operations.stopped == []
+    operations.fault = None
+    async with transaction(rows) as session:
+        await session.execute(update(OutboxEntry).where(OutboxEntry.kind == "decision").values(due_at=now()))
+    await DecisionRelay(rows, operations).tell_due()
+    [(stopped, request)] = operations.stopped
+    assert (str(stopped), request.reason) == (accepted["operation_id"], "away")
 
 
 async def test_operations_are_listed_and_filtered(world, operations, build_of):

@@ -56,7 +56,7 @@ async def test_settings_are_made_merged_audited_and_told(fresh, rows):
     seen = first.json()["data"]
     assert seen["settings"] == {**DEFAULTS, "policy": "supersede", "windows": [WEEKEND]}
     assert seen["id"]
-    approval = {"required": True, "min_approvals": 2, "four_eyes": False}
+    approval = {"required": True, "min_approvals": 1, "four_eyes": False}  # the manager's own yes is enough
     second = (await fresh.manager.patch(path(fresh), {"approval": approval})).json()["data"]
     assert second["settings"] == {**seen["settings"], "approval": approval}
     assert (await fresh.developer.get(path(fresh))).json()["data"]["settings"] == second["settings"]

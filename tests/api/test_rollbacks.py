@@ -140,7 +140,7 @@ async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, ro
     late = await fresh.developer.post(path(running), REASON)
     assert (late.status_code, late.json()["error"]["message"]) == (400, "being stopped already")
     operations.fault = None
-    assert await audit_of(running) == []
+    [refused] = await audit_of(running)
 
     async def abort(operation_id, request) -> None:
         operations.stopped.append((operation_id, request))
@@ -153,5 +153,5 @@ async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, ro
     assert (response.status_code, response.json()["data"]["status"]) == (200, "rolled_back")
     [(stopped, request)] = operations.stopped
     assert (str(stopped), request.actor) == (running["operation_id"], fresh.developer.subject)
-    [entry] = await audit_of(running)
+    [entry] = [one for one in await audit_of(running) if one.id != refused.id]
     assert (entry.actor, entry.reason) == (fresh.developer.subject, REASON["reason"])

@@ -86,8 +86,8 @@ class DecisionRequest(Body):
 class ApprovalRequest(Body):
     """A yes to a deployment. `approval_notes` and `reason` are two names of the same words, for the audit log."""
 
-    approval_notes: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
-    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), Storable] = ""
+    approval_notes: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
+    reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

@@ -18,7 +18,7 @@ from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.commands import REPLAYED, Command
 from api.environments import approval_of, settings_of
-from api.errors import answer_of
+from api.errors import InvalidRequestError, answer_of
 from api.humans import approver_of
 from api.parts import Parts
 from api.starts import ensure_started
@@ -78,12 +78,15 @@ class Decision:
         """Write it down, in the caller's transaction; told it is after the commit.
 
         Raises:
+            InvalidRequestError: a rejection without a reason.
             ConflictError: INVALID_STATE, it is finished.
             ForbiddenError: nobody is known who answers for the approver; promoting past an approval rule.
             DependencyError: the workflow engine does not answer; nothing was told, and nothing is kept.
         """
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
+        if self.action is Action.REJECT and not self.reason.strip():
+            raise InvalidRequestError("reason", "is required: say why it is rejected", code="missing")
         if operation.status in FINISHED_OPERATIONS:
             check_recorded(DeploymentStatus(deployment.status), self.action)
             check_action(Phase.FINISHED, self.action, state=deployment.status)

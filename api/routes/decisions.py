@@ -21,7 +21,6 @@ from api.schemas.deployments import (
     DecisionRequest,
     DeploymentView,
     ReasonRequest,
-    RejectionRequest,
 )
 from api.schemas.operations import AcceptedView
 from api.views import accepted_view, deployment_view
@@ -107,7 +106,7 @@ async def reject(
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
-    body: RejectionRequest,
+    body: ApprovalRequest,
 ) -> Response:
     """One no ends it before anything was touched."""
     return await _decide(request, parts, principal, command, (deployment_id, Action.REJECT, body.words))

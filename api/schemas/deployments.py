@@ -101,16 +101,6 @@ class ApprovalRequest(Body):
         return self.approval_notes or self.reason
 
 
-class RejectionRequest(ApprovalRequest):
-    """Why a deployment is rejected: `reason`, or `approval_notes`."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.words.strip():
-            raise ValueError("say why it is rejected, in reason or approval_notes")
-        return self
-
-
 class RetryRequest(ReasonRequest):
     """Why a deployment is tried again. For production by who may approve, the reason is the approval too."""
 

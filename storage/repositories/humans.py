@@ -76,7 +76,9 @@ class HumanRepository:
         return found
 
     async def _inviters(self, user: User) -> set[str]:
-        """Of the invitation that made the account."""
+        """Of the invitation that made the account; nobody once the mailbox was shown to be the user's own."""
+        if user.email_verified:
+            return set()
         first = (
             select(Invitation.invited_by)
             .where(Invitation.email == user.email, Invitation.accepted_at.is_not(None))

@@ -16,6 +16,7 @@ class WindowCounts(BaseModel):
 
     requests: int = Field(default=0, ge=0)
     errors: int = Field(default=0, ge=0)
+    client_errors: int = Field(default=0, ge=0, description="4xx that do not count as errors")
     timed: int = Field(default=0, ge=0, description="requests whose latency was measured; may be zero")
     bounds: tuple[float, ...] = Field(default=(), max_length=MAX_BOUNDS, description="ms, rising, finite")
     at_or_below: tuple[int, ...] = Field(default=(), max_length=MAX_BOUNDS)
@@ -24,7 +25,11 @@ class WindowCounts(BaseModel):
         """Both together. Latencies under other bounds cannot be added up: the later ones stay."""
         if other.bounds != self.bounds and other.bounds:
             return other.model_copy(
-                update={"requests": self.requests + other.requests, "errors": self.errors + other.errors}
+                update={
+                    "requests": self.requests + other.requests,
+                    "errors": self.errors + other.errors,
+                    "client_errors": self.client_errors + other.client_errors,
+                }
             )
         return self._combine(other, 1)
 
@@ -38,6 +43,7 @@ class WindowCounts(BaseModel):
             update={
                 "requests": self.requests + sign * other.requests,
                 "errors": self.errors + sign * other.errors,
+                "client_errors": self.client_errors + sign * other.client_errors,
                 "timed": self.timed + sign * other.timed,
                 "at_or_below": tuple(a + sign * b for a, b in zip(self.at_or_below, below, strict=True)),
             }
@@ -66,6 +72,9 @@ class SideCounts(BaseModel):
     epoch: str = Field(default="", max_length=128)
     requests: int = Field(default=0, ge=0)
     errors: int = Field(default=0, ge=0)
+    client_errors: int | None = Field(
+        default=None, ge=0, description="4xx that do not count as errors; not given: nobody counts them"
+    )
     bounds: tuple[float, ...] = Field(default=(), max_length=MAX_BOUNDS, description="ms, rising, finite")
     at_or_below: tuple[int, ...] = Field(
         default=(), max_length=MAX_BOUNDS, description="cumulative, as Prometheus has it"
@@ -98,10 +107,17 @@ def since(seen: SideCounts, now: SideCounts) -> WindowCounts | None:
     below = tuple(b - a for a, b in zip(seen.at_or_below, now.at_or_below, strict=True))
     requests, errors = now.requests - seen.requests, now.errors - seen.errors
     timed = now.latencies - seen.latencies
-    if min(requests, errors, timed, *below, 0) < 0:
+    refused = (now.client_errors or 0) - (seen.client_errors or 0)
+    if min(requests, errors, refused, timed, *below, 0) < 0:
         return None
     # Counters of a running proxy are not read in one instant: never more errors than requests.
     below = tuple(min(count, timed) for count in below)
+    errors = min(errors, requests)
     return WindowCounts(
-        requests=requests, errors=min(errors, requests), timed=timed, bounds=now.bounds, at_or_below=below
+        requests=requests,
+        errors=errors,
+        client_errors=min(refused, requests - errors),
+        timed=timed,
+        bounds=now.bounds,
+        at_or_below=below,
     )

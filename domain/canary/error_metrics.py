@@ -4,8 +4,9 @@ from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.two_rates import Block, log_at_once
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import evidence_words, share
+from domain.canary.words import evidence_words, number, share
 
 _PERCENT = 100
 
@@ -28,17 +29,25 @@ def _compared(look: Look, worse: float) -> tuple[Finding, str]:
         return Finding.NO_DATA, f"{words}: {look.needed()} of each are needed"
     if look.last and worse >= LOG_DOUBTFUL:
         return Finding.DOUBT, f"{words}: no proof, but too much to pass on"
+    if look.last and log_at_once(_block(look)) / look.policy.design_effect >= LOG_DOUBTFUL:
+        return Finding.DOUBT, f"{words}: no proof, but taken together the numbers are too bad to pass on"
     if look.state.not_worse / look.policy.design_effect >= look.log_pass:
-        return Finding.GOOD, f"{words}: the canary is not worse by {look.policy.min_effect:g} percentage points"
-    return look.at_last(f"{words}: no evidence of harm in the whole time", f"{words}: not decided")
+        return Finding.GOOD, f"{words}: the canary is not worse by {number(look.policy.min_effect)} percentage points"
+    return look.decided(words, look.state.compared)
+
+
+def _block(look: Look) -> Block:
+    """Everything that was counted, compared or not."""
+    return Block(look.canary.errors, look.canary.requests, look.stable.errors, look.stable.requests)
 
 
 def error_rate_limit(look: Look) -> MetricReport:
     """The canary's errors against `max_error_rate`, whatever the stable release does."""
     canary, limit = look.canary, look.policy.max_error_rate or _PERCENT
-    told = f"error rate limit {limit:g} %: canary {share(canary.errors, canary.requests)}"
+    told = f"error rate limit {number(limit)} %: canary {share(canary.errors, canary.requests)}"
     rate = Rate(canary.errors, canary.requests, limit / _PERCENT)
-    above, found = judged(look, Metric.ERROR_RATE_LIMIT, rate, told, _also(look.stable, limit))
+    above, (finding, reason) = judged(look, Metric.ERROR_RATE_LIMIT, rate, told, _also(look.stable, limit))
+    found = finding, reason + _refusing(canary)
     return look.report(Metric.ERROR_RATE_LIMIT, above, found, _figures(look.canary))
 
 
@@ -48,6 +57,17 @@ def _also(stable: WindowCounts, limit: float) -> str:
     return f"; so is the stable release with {share(stable.errors, stable.requests)}"
 
 
+def _refusing(canary: WindowCounts) -> str:
+    """Without another side to compare with, 4xx are at least told."""
+    if not canary.client_errors:
+        return ""
+    return f"; besides, 4xx that do not count as errors: {share(canary.client_errors, canary.requests)}"
+
+
 def _figures(counts: WindowCounts) -> Figures:
-    rate = _PERCENT * counts.errors / counts.requests if counts.requests else None
-    return Figures(requests=counts.requests, bad=counts.errors, value=rate)
+    return rate_figures(counts.errors, counts.requests)
+
+
+def rate_figures(bad: int, trials: int) -> Figures:
+    """A rate in percent, rounded."""
+    return Figures(requests=trials, bad=bad, value=round(_PERCENT * bad / trials, 4) if trials else None)

@@ -6,6 +6,7 @@ Pure and sequential: it may be asked every second or once an hour. All it rememb
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from domain.canary.client_errors import client_errors
 from domain.canary.counts import SideCounts
 from domain.canary.error_metrics import error_rate, error_rate_limit
 from domain.canary.latency_metrics import latency, p95_limit
@@ -16,14 +17,18 @@ from domain.canary.samples import with_samples
 from domain.canary.shape import latency_shape
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Finding, Judgement, Metric, MetricReport, Verdict
+from domain.canary.words import number
 
 _METRICS: Mapping[Metric, Callable[[Look], MetricReport]] = {
     Metric.ERROR_RATE: error_rate,
+    Metric.CLIENT_ERRORS: client_errors,
     Metric.ERROR_RATE_LIMIT: error_rate_limit,
     Metric.LATENCY: latency,
     Metric.LATENCY_SHAPE: latency_shape,
     Metric.P95_LIMIT: p95_limit,
 }
+MAX_LOST = 0.5
+"""Part of the time that may be lost by counters that begin anew before nothing is passed."""
 _NOTHING_TO_JUDGE = (
     "there is nothing to judge by: no stable release is compared with and no limit is set; "
     "set analysis.max_error_rate or analysis.max_p95_ms"
@@ -54,7 +59,19 @@ def judge(
     if harm and seen.failed <= policy.failure_limit:  # what has failed keeps the reasons it failed for
         seen = seen.model_copy(update={"failed": seen.failed + 1, "harm": harm})
     verdict, final, reasons = _decide(policy, seen, look, reports)
-    return _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports)), seen
+    judgement = _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports))
+    return (judgement if look.last else _told_early(policy, judgement)), seen
+
+
+def _told_early(policy: AnalysisPolicy, judgement: Judgement) -> Judgement:
+    """A pass before the end says so: the time that was asked for was not watched."""
+    if judgement.verdict is not Verdict.PASS:
+        return judgement
+    why = (
+        f"passed early, after {number(judgement.elapsed_seconds)} of {number(policy.duration)} s, since pass_early "
+        "is set and the evidence was in"
+    )
+    return judgement.model_copy(update={"early": True, "reasons": (why, *judgement.reasons)})
 
 
 def unmeasured(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetime) -> tuple[Judgement, JudgeState]:
@@ -87,6 +104,8 @@ def _decide(
     if not reports:
         return Verdict.INCONCLUSIVE, look.last, (_NOTHING_TO_JUDGE,)
     unsure = tuple(report.reason for report in reports if report.finding is not Finding.GOOD)
+    if look.last and seen.lost_seconds > policy.duration * MAX_LOST:
+        unsure = (*unsure, _lost(policy, seen))
     if not unsure and (look.last or (policy.pass_early and look.has_enough)):
         return Verdict.PASS, True, tuple(report.reason for report in reports)
     return Verdict.INCONCLUSIVE, look.last, unsure or tuple(report.reason for report in reports)
@@ -106,10 +125,18 @@ def _judgement(
         final=final,
         reasons=reasons,
         metrics=metrics,
-        elapsed_seconds=_elapsed(seen, now),
+        elapsed_seconds=round(_elapsed(seen, now), 1),
         gaps=seen.gaps,
         failed=seen.failed,
         unmeasured=seen.unmeasured,
+    )
+
+
+def _lost(policy: AnalysisPolicy, seen: JudgeState) -> str:
+    times = "once" if seen.gaps == 1 else f"{seen.gaps} times"
+    return (
+        f"counters began anew {times}, so that nothing is known of {number(seen.lost_seconds)} s of the "
+        f"{number(policy.duration)} s"
     )
 
 

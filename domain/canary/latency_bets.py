@@ -3,6 +3,10 @@
 A quantile's comparison is one of two rates: how many of the canary's requests take longer than that quantile and the
 tolerance together, against how many of the stable side's take longer than the quantile. If the canary is nowhere slower
 by more than the tolerance, the first rate is never the higher one. Rounding to buckets is in the canary's favour.
+
+Quantiles are those of earlier requests: what a block itself shows must not choose what is bet on it. Where a block has
+more of the stable side's requests than were seen before it (the first one has always), the stake is laid on all bounds
+alike instead. That needs no knowledge, so it is as valid, also when all requests fall into one block.
 """
 
 from bisect import bisect_left
@@ -12,15 +16,14 @@ from typing import NamedTuple
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
 from domain.canary.policy import AnalysisPolicy
-from domain.canary.two_rates import Block, log_bet
+from domain.canary.two_rates import ODDS_RATIOS, Block, log_at_once, log_bet
 
 FAST_LEVELS = (0.1, 0.25)
 SLOW_LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99)
 LEVELS = FAST_LEVELS + SLOW_LEVELS
-_ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
 
 Bets = tuple[tuple[float, ...], ...]
-NO_BETS: Bets = ((0.0,) * len(_ODDS_RATIOS),) * len(LEVELS)
+NO_BETS: Bets = ((0.0,) * len(ODDS_RATIOS),) * len(LEVELS)
 
 
 class Thresholds(NamedTuple):
@@ -50,12 +53,39 @@ def allowed_ms(stable: float, policy: AnalysisPolicy) -> float:
     return max(stable * (1 + policy.latency_tolerance / 100), stable + policy.min_latency_ms)
 
 
+def can_be_compared(canary: WindowCounts, stable: WindowCounts) -> bool:
+    """Whether both sides have latencies in the same buckets."""
+    return bool(canary.timed and stable.timed) and canary.bounds == stable.bounds
+
+
+def at_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisPolicy) -> list[tuple[Thresholds, Block]]:
+    """Every comparison that the buckets allow: slower than a bound and the tolerance, against slower than the bound."""
+    found = []
+    for index in range(len(stable.bounds)):
+        at = allowed_index(stable.bounds, index, policy)
+        if at is not None:
+            block = Block(canary.slower_than(at), canary.timed, stable.slower_than(index), stable.timed)
+            found.append((Thresholds(index, at), block))
+    return found
+
+
+def log_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisPolicy) -> float:
+    """Evidence of a single block, staked on all bounds alike; many of them have the same numbers."""
+    blocks = [block for _, block in at_all_bounds(canary, stable, policy)]
+    logs = {block: log_at_once(block) for block in set(blocks)}
+    return log_mean([logs[block] for block in blocks]) if blocks else 0.0
+
+
 def log_slower(
     bets: Bets, canary: WindowCounts, stable: WindowCounts, known: WindowCounts, policy: AnalysisPolicy
 ) -> Bets:
     """The bets after a block of both sides; which bounds are compared depends on earlier stable requests only."""
-    if not canary.timed or not stable.timed or not canary.bounds == stable.bounds == known.bounds:
+    if not can_be_compared(canary, stable):
         return bets
+    if known.bounds != stable.bounds or known.timed < stable.timed:
+        gained = log_all_bounds(canary, stable, policy)
+        slow = len(FAST_LEVELS)
+        return (*bets[:slow], *(tuple(log + gained for log in row) for row in bets[slow:]))
     return tuple(
         _after(row, canary, stable, thresholds(known, level, policy)) for row, level in zip(bets, LEVELS, strict=True)
     )
@@ -67,7 +97,7 @@ def _after(
     if at is None:
         return row
     block = Block(canary.slower_than(at.canary), canary.timed, stable.slower_than(at.stable), stable.timed)
-    return tuple(log + log_bet(block, ratio) for log, ratio in zip(row, _ODDS_RATIOS, strict=True))
+    return tuple(log + log_bet(block, ratio) for log, ratio in zip(row, ODDS_RATIOS, strict=True))
 
 
 def log_levels(bets: Bets, levels: Sequence[float], design_effect: float) -> dict[float, float]:

@@ -3,17 +3,22 @@
 import math
 from bisect import bisect_left
 
+from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.distribution import P95, quantile_interval
 from domain.canary.evidence import log_mean
-from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, log_levels, thresholds
+from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, at_all_bounds, log_all_bounds, log_levels, thresholds
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.ranks import SMALL_EFFECT, rank_test
+from domain.canary.resolution import too_coarse
 from domain.canary.shape import largest_shift
+from domain.canary.two_rates import log_at_once
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import evidence_words, milliseconds, share
+from domain.canary.words import evidence_words, milliseconds, number, share
 
+SEEN_LEVELS = SLOW_LEVELS[:-1]
+"""Quantiles of the stable side that the buckets must reach; of p99 there may be too few requests to ask that."""
 MAX_SHIFT = 0.1
 """Part of the requests that may be slower beyond the tolerance before a pass is given early."""
 
@@ -22,7 +27,7 @@ def latency(look: Look) -> MetricReport:
     """Whether the canary is slower by more than the tolerance at the median or any higher quantile."""
     levels = log_levels(look.state.slower, SLOW_LEVELS, look.policy.design_effect)
     slower = _ranked(look, log_mean(list(levels.values())))
-    found = _compared(look, slower, max(levels, key=lambda level: levels[level]))
+    found = _compared(look, slower)
     return look.report(Metric.LATENCY, slower, found, _figures(look, look.canary), _figures(look, look.stable))
 
 
@@ -34,20 +39,46 @@ def _ranked(look: Look, slower: float) -> float:
     return -math.log(max(found.p, 1e-300)) if found.delta >= SMALL_EFFECT else 0.0
 
 
-def _compared(look: Look, slower: float, worst: float) -> tuple[Finding, str]:
+def _compared(look: Look, slower: float) -> tuple[Finding, str]:  # noqa: PLR0911 - one way out a finding
     words = f"latency: {_p95s(look)}, {evidence_words(slower, look.log_limit(Metric.LATENCY))}"
-    tolerance = f"{look.policy.latency_tolerance:g} %"
+    tolerance = f"{number(look.policy.latency_tolerance)} %"
     if slower >= look.log_limit(Metric.LATENCY):
-        return Finding.HARM, f"{words}: the canary is slower by more than {tolerance}{_where(look, worst)}"
+        return Finding.HARM, f"{words}: the canary is slower by more than {tolerance}{_where(look)}"
     if look.lacks(look.canary.timed, look.stable.timed):
         return Finding.NO_DATA, f"{words}: {look.needed()} with latency of each are needed"
     if look.canary.bounds != look.stable.bounds:
         return Finding.NO_DATA, f"{words}: the two sides have different latency buckets; give them the same"
-    if look.last and slower >= LOG_DOUBTFUL:
-        return Finding.DOUBT, f"{words}: no proof, but too much to pass on{_where(look, worst)}"
+    if look.last and max(slower, _at_once(look)) >= LOG_DOUBTFUL:
+        return Finding.DOUBT, f"{words}: no proof, but too much to pass on{_where(look)}"
+    cannot = _unseen(look)
+    if cannot:
+        return (Finding.NO_DATA if look.last else Finding.OPEN), f"{words}: {cannot}"
     if largest_shift(look) <= MAX_SHIFT:
         return Finding.GOOD, f"{words}: the canary is not slower by more than {tolerance}"
-    return look.at_last(f"{words}: no evidence of harm in the whole time", f"{words}: not decided")
+    return look.decided(words, _judged(look))
+
+
+def _at_once(look: Look) -> float:
+    """Evidence of all that was counted as one block, compared or not; with samples the ranks say it."""
+    if look.canary_samples:
+        return 0.0
+    return log_all_bounds(look.canary, look.stable, look.policy) / look.policy.design_effect
+
+
+def _judged(look: Look) -> Compared:
+    """Samples are compared all together; requests in buckets as the bets were placed."""
+    if look.canary_samples:
+        return Compared(canary=len(look.canary_samples), stable=len(look.stable_samples))
+    return look.state.compared_timed
+
+
+def _unseen(look: Look) -> str:
+    """Why the buckets cannot tell whether the canary is slower; empty: they can."""
+    above = [level for level in SEEN_LEVELS if thresholds(look.stable, level, look.policy) is None]
+    if above:
+        highest = number(look.stable.bounds[-1])
+        return f"stable's p{100 * above[0]:g} and the tolerance lie above the highest bucket ({highest} ms)"
+    return too_coarse(look)
 
 
 def _p95s(look: Look) -> str:
@@ -62,17 +93,22 @@ def _p95(counts: WindowCounts) -> str:
     return milliseconds(None if index is None else counts.bounds[index], counts.bounds[-1])
 
 
-def _where(look: Look, level: float) -> str:
-    """The quantile that gives it away, and the two rates behind it."""
-    at = thresholds(look.stable, level, look.policy)
-    if at is None or look.canary.bounds != look.stable.bounds:
-        return f" at p{100 * level:g}"
+def _where(look: Look) -> str:
+    """The two rates that give it away: those of all requests that differ most; empty where they say something else."""
+    if look.canary.bounds != look.stable.bounds:
+        return ""
+    found = at_all_bounds(look.canary, look.stable, look.policy)
+    if not found:
+        return ""
+    at, block = max(found, key=lambda each: log_at_once(each[1]))
+    if block.canary_hits * block.stable <= block.stable_hits * block.canary:
+        return ""
     mine, theirs = _slow(look.canary, at.canary), _slow(look.stable, at.stable)
-    return f" at p{100 * level:g}: of the canary's requests {mine}, of stable's {theirs}"
+    return f": of the canary's requests {mine}, of stable's {theirs}"
 
 
 def _slow(counts: WindowCounts, index: int) -> str:
-    return f"{share(counts.slower_than(index), counts.timed)} took over {counts.bounds[index]:g} ms"
+    return f"{share(counts.slower_than(index), counts.timed)} took over {number(counts.bounds[index])} ms"
 
 
 def p95_limit(look: Look) -> MetricReport:
@@ -81,9 +117,9 @@ def p95_limit(look: Look) -> MetricReport:
     index = bisect_left(canary.bounds, limit)
     if index == len(canary.bounds):
         lacking = "latency bucket as high" if canary.timed else "request with latency"
-        why = f"p95 limit {limit:g} ms: there is no {lacking}, so it cannot be judged"
+        why = f"p95 limit {number(limit)} ms: there is no {lacking}, so it cannot be judged"
         return look.report(Metric.P95_LIMIT, 0.0, (Finding.NO_DATA, why), _figures(look, canary))
-    told = f"p95 limit {limit:g} ms: of the canary's requests {_slow(canary, index)} (5 % may)"
+    told = f"p95 limit {number(limit)} ms: of the canary's requests {_slow(canary, index)} (5 % may)"
     rate = Rate(canary.slower_than(index), canary.timed, 1 - P95)
     above, found = judged(look, Metric.P95_LIMIT, rate, told)
     return look.report(Metric.P95_LIMIT, above, found, _figures(look, canary, index))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import e_value
 from domain.canary.policy import AnalysisPolicy, Comparison
@@ -43,11 +44,19 @@ class Look:
         """What is judged here."""
         compared = {
             Metric.ERROR_RATE: Comparison.ERRORS,
+            Metric.CLIENT_ERRORS: Comparison.ERRORS,
             Metric.LATENCY: Comparison.LATENCY,
             Metric.LATENCY_SHAPE: Comparison.LATENCY,
         }
         found = [metric for metric, wish in compared.items() if self.has_stable and wish in self.policy.compare]
+        if not self._knows_client_errors:
+            found = [metric for metric in found if metric is not Metric.CLIENT_ERRORS]
         return (*found, *_limited(self.policy))
+
+    @property
+    def _knows_client_errors(self) -> bool:
+        sides = (self.state.canary.seen, self.state.stable.seen)
+        return all(side is not None and side.client_errors is not None for side in sides)
 
     def log_limit(self, metric: Metric) -> float:
         """The evidence that fails a metric: its part of alpha (Bonferroni, weighted), by the policy alone."""
@@ -67,16 +76,29 @@ class Look:
     def lacks(self, *counts: int) -> bool:
         """Whether a side has no requests, or at the last look fewer (independent ones) than the policy wants."""
         least = min(counts)
-        return not least or (self.last and least < self.policy.min_requests * self.policy.design_effect)
+        return not least or (self.last and self.too_few(least))
+
+    def too_few(self, count: int) -> bool:
+        """Whether these are fewer (independent) requests than the policy wants."""
+        return count < self.policy.min_requests * self.policy.design_effect
 
     @property
     def has_enough(self) -> bool:
         """Whether the canary had the requests that a pass takes."""
-        return self.canary.requests >= self.policy.min_requests * self.policy.design_effect
+        return not self.too_few(self.canary.requests)
 
     def at_last(self, good: str, undecided: str) -> tuple[Finding, str]:
         """What is said where nothing was found."""
         return (Finding.GOOD, good) if self.last else (Finding.OPEN, undecided)
+
+    def decided(self, words: str, compared: Compared) -> tuple[Finding, str]:
+        """`at_last` of a comparison: that nothing was found says something only where enough was compared."""
+        if self.last and self.too_few(compared.least):
+            return Finding.NO_DATA, (
+                f"{words}: only {requests(compared.least)} could be compared with the other side's of the same time, "
+                f"{self.needed()} are needed"
+            )
+        return self.at_last(f"{words}: no evidence of harm in the whole time", f"{words}: not decided")
 
     def report(
         self, metric: Metric, log: float, found: tuple[Finding, str], canary: Figures, stable: Figures | None = None
@@ -90,8 +112,8 @@ class Look:
             reason=reason,
             canary=canary,
             stable=stable,
-            evidence=e_value(log),
-            limit=limit,
+            evidence=round(e_value(log), 4),
+            limit=round(limit, 4),
         )
 
 

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.canary.error_kinds import SERVER_ERRORS, ErrorKinds
 from domain.canary.metric_source import MetricSource, PrometheusQueries
 
 
@@ -25,15 +26,18 @@ class AnalysisPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    duration: float = Field(default=300, gt=0, le=86_400, description="seconds until a decision is due")
+    duration: float = Field(default=300, gt=0, le=86_400, description="seconds that are watched to their end")
     min_requests: int = Field(default=100, ge=1, description="of each side, below which nothing is passed")
-    pass_early: bool = Field(default=True, description="pass before the end when the evidence is in")
+    pass_early: bool = Field(default=False, description="pass before the end when the evidence is in")
     alpha: float = Field(
         default=0.01, ge=1e-6, le=0.5, description="risk of failing a good release, all metrics together"
     )
     beta: float = Field(default=0.05, ge=1e-6, le=0.5, description="risk of passing early what is worse by min_effect")
     compare: tuple[Comparison, ...] = Field(
         default=(Comparison.ERRORS, Comparison.LATENCY), max_length=2, description="with the stable release"
+    )
+    errors: ErrorKinds = Field(
+        default=SERVER_ERRORS, description="answers that count as errors: 5xx, 4xx, or codes such as 404"
     )
     max_error_rate: float | None = Field(default=None, gt=0, lt=100, description="percent of requests")
     max_p95_ms: float | None = Field(default=None, gt=0, description="milliseconds")
@@ -69,6 +73,13 @@ class AnalysisPolicy(BaseModel):
                 "latency is to be judged, but prometheus.latency_buckets does not say where it is: "
                 "give that query, or set `compare: [errors]` and no max_p95_ms"
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _errors_are_told_by_who_counts(self) -> Self:
+        if self.provider is MetricSource.PROMETHEUS and self.errors != SERVER_ERRORS:
+            msg = "with `provider: prometheus` the query prometheus.errors says what an error is; leave errors out"
             raise ValueError(msg)
         return self
 

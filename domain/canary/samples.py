@@ -9,9 +9,11 @@ from dataclasses import replace
 from itertools import accumulate
 
 from domain.canary.counts import SideCounts, WindowCounts
+from domain.canary.latency_bets import allowed_ms
 from domain.canary.look import Look
+from domain.canary.policy import AnalysisPolicy
 
-_CELLS = 100
+_CELLS = 50
 
 
 def with_samples(look: Look, canary: SideCounts, stable: SideCounts | None) -> Look:
@@ -19,7 +21,7 @@ def with_samples(look: Look, canary: SideCounts, stable: SideCounts | None) -> L
     theirs = () if stable is None else stable.samples
     if look.canary.bounds or not canary.samples or (look.has_stable and not theirs):
         return look
-    bounds = _bounds(canary.samples, theirs, look.policy.max_p95_ms)
+    bounds = _bounds(canary.samples, theirs, look.policy)
     state = look.state.model_copy(
         update={
             "canary": look.state.canary.model_copy(update={"total": _filled(look.canary, canary.samples, bounds)}),
@@ -29,13 +31,19 @@ def with_samples(look: Look, canary: SideCounts, stable: SideCounts | None) -> L
     return replace(look, state=state, canary_samples=canary.samples, stable_samples=theirs)
 
 
-def _bounds(canary: Sequence[float], stable: Sequence[float], limit: float | None) -> tuple[float, ...]:
-    """Quantiles of each side, so that every part of both distributions has its buckets, and the policy's limit."""
-    found = {0.0 if limit is None else limit}
-    for samples in (canary, stable):
-        ordered = sorted(samples)
-        found |= {ordered[round(i / _CELLS * (len(ordered) - 1))] for i in range(_CELLS + 1) if ordered}
-    return tuple(sorted(found))
+def _bounds(canary: Sequence[float], stable: Sequence[float], policy: AnalysisPolicy) -> tuple[float, ...]:
+    """Quantiles of each side, what the canary may need beside stable's, and the policy's limit.
+
+    So every part of both distributions has its buckets, and nothing is rounded between what is compared.
+    """
+    theirs = _quantiles(stable)
+    limit = set() if policy.max_p95_ms is None else {policy.max_p95_ms}
+    return tuple(sorted({0.0, *limit, *theirs, *(allowed_ms(each, policy) for each in theirs), *_quantiles(canary)}))
+
+
+def _quantiles(samples: Sequence[float]) -> set[float]:
+    ordered = sorted(samples)
+    return {ordered[round(i / _CELLS * (len(ordered) - 1))] for i in range(_CELLS + 1) if ordered}
 
 
 def _filled(counts: WindowCounts, samples: Sequence[float], bounds: tuple[float, ...]) -> WindowCounts:

@@ -10,6 +10,7 @@ from domain.canary.evidence import log_mean
 from domain.canary.latency_bets import FAST_LEVELS, allowed_index, log_levels
 from domain.canary.look import Look
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
+from domain.canary.words import number, percent
 
 MAX_CROSSING = 0.05
 """Part of the requests that may be faster, and at once another that may be slower, at some bounds."""
@@ -31,15 +32,16 @@ def _compared(look: Look) -> tuple[Finding, str]:
     if look.lacks(canary.timed, stable.timed) or canary.bounds != stable.bounds:
         return Finding.NO_DATA, f"latency shape: {look.needed()} with the same latency buckets are needed of each"
     gap = distances(canary, stable)
-    words = f"latency shape: up to {gap.faster:.1%} more of the canary's requests are faster, {gap.slower:.1%} slower"
+    faster, slower = map(percent, gap)
+    words = f"latency shape: up to {faster} more of the canary's requests are faster, {slower} slower"
     certain, ruled_out = _radii(look)
     crossing = min(gap)
     held = Finding.DOUBT if look.last else Finding.OPEN
     if crossing - certain > MAX_CROSSING:
-        return held, f"{words}, certain to {certain:.1%}: its shape has changed"
+        return held, f"{words}, certain to {percent(certain)}: its shape has changed"
     fast = log_mean(list(log_levels(look.state.slower, FAST_LEVELS, look.policy.design_effect).values()))
     if fast >= look.log_limit(Metric.LATENCY):
-        return held, f"{words}: what was fast has become slower by more than {look.policy.latency_tolerance:g} %"
+        return held, f"{words}: what was fast has become slower by more than {number(look.policy.latency_tolerance)} %"
     if crossing + ruled_out <= EARLY_CROSSING:
         return Finding.GOOD, f"{words}: close to the same shape"
     return look.at_last(f"{words}: no evidence of another shape", f"{words}: not decided")
@@ -52,7 +54,8 @@ def largest_shift(look: Look) -> float:
 
 
 def _largest_seen(look: Look, canary: WindowCounts, stable: WindowCounts) -> float:
-    seen = 0.0
+    # What lies above all bounds may be slower by any amount.
+    seen = canary.slower_than(len(canary.bounds) - 1) / canary.timed if canary.bounds else 1.0
     for index in range(len(stable.bounds)):
         at = allowed_index(stable.bounds, index, look.policy)
         if at is not None:

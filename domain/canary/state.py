@@ -1,13 +1,16 @@
 """What the judge carries from look to look. It goes through JSON unchanged, so that an activity can store it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.canary.compared import Compared
 from domain.canary.counts import SideCounts, WindowCounts, since
 from domain.canary.error_rate import EFFECTS
 from domain.canary.latency_bets import NO_BETS
+from domain.canary.two_rates import ODDS_RATIOS
 
 
 class SideState(BaseModel):
@@ -26,12 +29,16 @@ class SideState(BaseModel):
 
     def read(self, now: SideCounts) -> tuple[Self, bool]:
         """After a reading, and whether there was a gap; the requests in a gap are not counted."""
-        before = self.seen or SideCounts(epoch=now.epoch, bounds=now.bounds, at_or_below=(0,) * len(now.bounds))
+        nothing = (0,) * len(now.bounds)
+        before = self.seen or SideCounts(epoch=now.epoch, bounds=now.bounds, at_or_below=nothing, client_errors=0)
         new = since(before, now)
         if new is None:
-            return self.model_copy(update={"seen": _without_samples(now, now.errors)}), True
+            return self.model_copy(update={"seen": now.model_copy(update={"samples": ()})}), True
         # Errors above the requests are left for the next reading, which has their requests too.
-        seen = _without_samples(now, before.errors + new.errors)
+        known = {"samples": (), "errors": before.errors + new.errors}
+        if now.client_errors is not None:
+            known["client_errors"] = (before.client_errors or 0) + new.client_errors
+        seen = now.model_copy(update=known)
         update = {"seen": seen, "total": self.total.plus(new), "pending": self.pending.plus(new)}
         return self.model_copy(update=update), False
 
@@ -44,23 +51,28 @@ class SideState(BaseModel):
         return self.model_copy(update={"pending": WindowCounts()})
 
 
-def _without_samples(counts: SideCounts, errors: int) -> SideCounts:
-    return counts.model_copy(update={"samples": (), "errors": errors})
-
-
 class JudgeState(BaseModel):
-    """Bets are logarithms of e-values. `failed` counts looks together, `unmeasured` those in a row."""
+    """Bets are logarithms of e-values. `failed` counts looks together, `unmeasured` those in a row.
+
+    `compared` and `compared_timed` say how many requests (with latency) the bets were placed on.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     started_at: datetime | None = None
+    looked_at: datetime | None = None
     stable: SideState = SideState()
     canary: SideState = SideState()
     history: WindowCounts = Field(default=WindowCounts(), description="of the stable release, before the analysis")
     worse: tuple[float, ...] = Field(default=(0.0,) * EFFECTS, description="one bet an effect on errors")
     not_worse: float = Field(default=0.0, description="evidence that errors are not worse by min_effect")
     slower: tuple[tuple[float, ...], ...] = Field(default=NO_BETS, description="a row a quantile, a bet an odds ratio")
+    refused_more: tuple[float, ...] = Field(default=(0.0,) * len(ODDS_RATIOS), description="bets on more 4xx")
+    refused_fewer: tuple[float, ...] = Field(default=(0.0,) * len(ODDS_RATIOS), description="bets on fewer 4xx")
+    compared: Compared = Compared()
+    compared_timed: Compared = Compared()
     gaps: int = 0
+    lost_seconds: float = Field(default=0, description="of which nothing is known, because of gaps")
     failed: int = 0
     unmeasured: int = 0
     harm: tuple[str, ...] = Field(default=(), description="reasons of the last failed look")
@@ -83,9 +95,24 @@ class JudgeState(BaseModel):
             "started_at": self.started_at + timedelta(seconds=held_s - self.held_s),
             "canary": self.canary.from_here(canary),
         }
+        if self.looked_at is not None:
+            update["looked_at"] = self.looked_at + timedelta(seconds=held_s - self.held_s)
         if stable is not None:
             update["stable"] = self.stable.from_here(stable)
         return self.model_copy(update=update)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before_it_was_counted(cls, stored: Any) -> Any:
+        """A state of an older release: what was counted and does not wait was compared."""
+        if not isinstance(stored, Mapping) or "compared" in stored or not stored.get("started_at"):
+            return stored
+        sides = {name: SideState.model_validate(stored.get(name) or {}).known for name in ("canary", "stable")}
+        return {
+            **stored,
+            "compared": {name: known.requests for name, known in sides.items()},
+            "compared_timed": {name: known.timed for name, known in sides.items()},
+        }
 
     @classmethod
     def begin(

@@ -9,6 +9,10 @@ or estimated about it. The bet on odds ratio r multiplies the e-value by r^hits 
 import math
 from typing import NamedTuple
 
+from domain.canary.evidence import log_mean
+
+ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
+"""What is bet on where nothing says how much worse the canary may be; neighbours cover what lies between."""
 _NEGLIGIBLE = 1e-17
 
 
@@ -27,6 +31,11 @@ def log_bet(block: Block, ratio: float) -> float:
     Its expectation is one when the rates are equal, less when the canary's is lower.
     """
     return block.canary_hits * math.log(ratio) - log_expected_power(block, ratio)
+
+
+def log_at_once(block: Block) -> float:
+    """Evidence of a single block that the canary's rate is the higher one: the mean of a bet on each of the ratios."""
+    return log_mean([log_bet(block, ratio) for ratio in ODDS_RATIOS])
 
 
 def log_expected_power(block: Block, ratio: float) -> float:

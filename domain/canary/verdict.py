@@ -18,6 +18,7 @@ class Metric(StrEnum):
 
     ERROR_RATE = "error_rate"
     ERROR_RATE_LIMIT = "error_rate_limit"
+    CLIENT_ERRORS = "client_errors"
     LATENCY = "latency"
     LATENCY_SHAPE = "latency_shape"
     P95_LIMIT = "p95_limit"
@@ -60,12 +61,13 @@ class MetricReport(BaseModel):
 
 
 class Judgement(BaseModel):
-    """The answer of one look. `final`: the analysis is over."""
+    """The answer of one look. `final`: the analysis is over; `early`: it passed before its time was up."""
 
     model_config = ConfigDict(frozen=True)
 
     verdict: Verdict
     final: bool
+    early: bool = False
     reasons: tuple[str, ...] = Field(min_length=1)
     metrics: tuple[MetricReport, ...] = ()
     elapsed_seconds: float = Field(default=0, description="since the analysis started")

@@ -5,11 +5,27 @@ import math
 from domain.canary.evidence import e_value
 
 _MUCH = 1e6
+_DIGITS = 3
+
+
+def number(value: float) -> str:
+    """Three digits that count, never as a power of ten: `0.741`, `12.3`, `1234`."""
+    if not value or not math.isfinite(value):
+        return f"{value:g}"
+    after_point = max(0, _DIGITS - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{after_point}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def percent(part: float) -> str:
+    """A share between 0 and 1 as `5.2 %`. What is not quite everything is not rounded to it."""
+    text = number(100 * part)
+    return "over 99.9 %" if text == "100" and part < 1 else f"{text} %"
 
 
 def share(hits: int, trials: int) -> str:
     """`5.2 % (52 of 1000)`."""
-    return f"{100 * hits / trials:.3g} % ({hits} of {trials})" if trials else "no requests"
+    return f"{percent(hits / trials)} ({hits} of {trials})" if trials else "no requests"
 
 
 def requests(count: int) -> str:
@@ -19,11 +35,11 @@ def requests(count: int) -> str:
 
 def milliseconds(value: float | None, highest: float) -> str:
     """A quantile that is known by the bucket it lies in."""
-    return f"above {highest:g} ms" if value is None else f"at most {value:g} ms"
+    return f"above {number(highest)} ms" if value is None else f"at most {number(value)} ms"
 
 
 def evidence_words(log: float, log_limit: float) -> str:
     """`evidence 12.3 of 200`: the e-value, and where it fails the release."""
     value = e_value(log)
-    told = f"over {_MUCH:,.0f}" if value > _MUCH else f"{value:.3g}"
-    return f"evidence {told} of {math.exp(log_limit):.4g}"
+    told = f"over {_MUCH:,.0f}" if value > _MUCH else number(value)
+    return f"evidence {told} of {number(math.exp(log_limit))}"

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from domain.canary.counts import SideCounts
+from domain.canary.error_kinds import counted
 from domain.canary.policy import AnalysisPolicy
+from drivers.metrics.base import MetricsPlace
 from drivers.routers.base import Router, TrafficCounters
 
 
@@ -13,19 +15,25 @@ class RouterMetrics:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    async def read(self, release_ids: Sequence[str], _policy: AnalysisPolicy, /) -> Mapping[str, SideCounts]:
+    async def read(
+        self, release_ids: Sequence[str], policy: AnalysisPolicy, _place: MetricsPlace, /
+    ) -> Mapping[str, SideCounts]:
         """Both sides from one reading of the router; a side it does not know yet has counted nothing."""
-        return {counted.release_id: side_counts(counted) for counted in await self._router.counters(release_ids)}
+        found = await self._router.counters(release_ids)
+        return {counters.release_id: side_counts(counters, policy.errors) for counters in found}
 
 
-def side_counts(counted: TrafficCounters) -> SideCounts:
-    """The router's counters as the judge wants them."""
-    bounds = tuple(sorted(bound for bound in counted.latency_buckets if 0 < bound < float("inf")))
+def side_counts(counters: TrafficCounters, errors: Sequence[str]) -> SideCounts:
+    """The router's counters as the judge wants them; `errors` says which answers are some."""
+    classes = {"4xx": counters.errors_4xx, "5xx": counters.errors_5xx}
+    bad, refused = counted(errors, classes, counters.codes)
+    bounds = tuple(sorted(bound for bound in counters.latency_buckets if 0 < bound < float("inf")))
     return SideCounts(
-        epoch=counted.epoch,
-        requests=counted.requests,
-        errors=min(counted.errors_5xx, counted.requests),
+        epoch=counters.epoch,
+        requests=counters.requests,
+        errors=min(bad, counters.requests),
+        client_errors=refused,
         bounds=bounds,
-        at_or_below=tuple(counted.latency_buckets[bound] for bound in bounds),
-        timed=max(counted.latency_buckets.values(), default=0),
+        at_or_below=tuple(counters.latency_buckets[bound] for bound in bounds),
+        timed=max(counters.latency_buckets.values(), default=0),
     )

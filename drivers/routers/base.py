@@ -112,8 +112,9 @@ class EndpointHealth:
 class TrafficCounters:
     """Counters of one release since the router started (`epoch`: changes when counters begin anew).
 
-    Requests and errors are counted as clients met them; `resets` are broken connections, those of a request that was
-    tried again included. `latency_buckets` are cumulative counts by upper bound in milliseconds.
+    Requests and errors are counted as clients met them, without the router's own health checks; `resets` are broken
+    connections, those of a request that was tried again included. `codes` are the answers of 400 and above, one by one.
+    `latency_buckets` are cumulative counts by upper bound in milliseconds.
     """
 
     release_id: str
@@ -122,6 +123,8 @@ class TrafficCounters:
     errors_5xx: int
     resets: int
     latency_buckets: Mapping[float, int]
+    errors_4xx: int = 0
+    codes: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

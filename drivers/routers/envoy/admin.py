@@ -17,7 +17,7 @@ ANSWER_LIMIT_S = 5.0
 MOST_NAMED = 100
 """Clusters named in one question; for more it is cheaper to look at all."""
 CDS = "cluster_manager.cds"
-COUNTED = "upstream_rq_(completed|5xx|rx_reset|time)|upstream_cx_destroy_remote_with_active_rq"
+COUNTED = "upstream_rq_(completed|[45](xx|[0-9]{2})|rx_reset|time)|upstream_cx_destroy_remote_with_active_rq"
 RDS = f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}"
 
 

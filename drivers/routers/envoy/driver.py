@@ -10,6 +10,7 @@ derived: whatever is missing of them, or is another table than the record's, is 
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from drivers.routers.envoy.render import cluster_name, generation_of, release_of
 from drivers.routers.envoy.state import State
 
 RESTORE_S = 2.0
+CODE = re.compile("upstream_rq_[0-9]{3}")
 RESETS = ("upstream_rq_rx_reset", "upstream_cx_destroy_remote_with_active_rq")
 """HTTP/1 has no reset of a request: an instance that breaks one off closes the connection under it."""
 
@@ -255,4 +257,6 @@ def _counters(release_id: str, epoch: str, stats: ReleaseStats) -> TrafficCounte
         errors_5xx=stats.counters.get("upstream_rq_5xx", 0),
         resets=sum(stats.counters.get(name, 0) for name in RESETS),
         latency_buckets=stats.latency,
+        errors_4xx=stats.counters.get("upstream_rq_4xx", 0),
+        codes={int(name[-3:]): count for name, count in stats.counters.items() if CODE.fullmatch(name)},
     )

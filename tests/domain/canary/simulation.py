@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from domain.canary.counts import WindowCounts
 from domain.canary.error_rate import EFFECTS, expected_rate, odds_ratios
-from domain.canary.latency_bets import NO_BETS, SLOW_LEVELS
+from domain.canary.latency_bets import NO_BETS, SLOW_LEVELS, log_all_bounds
+from domain.canary.policy import AnalysisPolicy
 from domain.canary.two_rates import Block, log_expected_power
 
 Ints = NDArray[np.int64]
@@ -111,7 +112,8 @@ def slow_at(
 ) -> Ints:
     """The look at which each run fails the canary by its latency, with no tolerance: the hardest case for false alarms.
 
-    `cells` are the chances of each bucket for canary and stable, the one above all bounds last.
+    `cells` are the chances of each bucket for canary and stable, the one above all bounds last. The first look, of
+    which nothing is known before, is the judge's own.
     """
     random = np.random.default_rng(seed)
     powers, only = Powers(size, [LATENCY_RATIOS]), np.zeros(runs, np.int64)
@@ -122,6 +124,8 @@ def slow_at(
         mine, theirs = (random.multinomial(n, each, runs) for n, each in zip(size, cells, strict=True))
         above = [n - np.cumsum(side, axis=1) for n, side in zip(size, (mine, theirs), strict=True)]
         below = np.cumsum(known, axis=1)[:, :-1]
+        if not look:
+            bets += np.array([_first(*(side[run] for side in (mine, theirs))) for run in everyone])[:, None, None]
         for at, level in enumerate(SLOW_LEVELS if look else ()):
             reached = below >= level * look * size[1]
             inside, index = reached.any(axis=1), reached.argmax(axis=1)
@@ -132,6 +136,21 @@ def slow_at(
         evidence = np.logaddexp.reduce(flat, axis=1) - np.log(flat.shape[1])
         stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
     return stopped
+
+
+_NO_TOLERANCE = AnalysisPolicy(latency_tolerance=0, min_latency_ms=0)
+
+
+def _first(mine: Ints, theirs: Ints) -> float:
+    return log_all_bounds(bucketed(mine), bucketed(theirs), _NO_TOLERANCE)
+
+
+def bucketed(cells: Ints) -> WindowCounts:
+    """A window with so many requests in each bucket, the one above all bounds last."""
+    total = int(cells.sum())
+    bounds = tuple(float(10 * (i + 1)) for i in range(len(cells) - 1))
+    below = tuple(int(count) for count in np.cumsum(cells)[:-1])
+    return WindowCounts(requests=total, timed=total, bounds=bounds, at_or_below=below)
 
 
 def counts(requests: int, errors: int) -> WindowCounts:

@@ -1,5 +1,7 @@
 """What the judge says about whole analyses."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from domain.canary.verdict import Finding, Judgement, Metric, Verdict
 from tests.domain.canary.traffic import ERRORS_ONLY, START, Side, analyse, at
 
 POLICY = AnalysisPolicy(duration=60)
+EARLY = {"pass_early": True}
 LIMITS = AnalysisPolicy(duration=60, max_error_rate=3, max_p95_ms=250)
 
 
@@ -26,15 +29,16 @@ def test_identical_sides_pass_with_a_reason_for_each_metric(policy):
 
 
 def test_with_much_traffic_a_pass_comes_before_the_end():
-    judgement = analyse(LIMITS, Side(500), Side(2000))
-    assert judgement.verdict is Verdict.PASS
+    judgement = analyse(LIMITS.model_copy(update=EARLY), Side(500), Side(2000))
+    assert (judgement.verdict, judgement.early) == (Verdict.PASS, True)
     assert judgement.elapsed_seconds < 20
-    assert "not worse by 0.5 percentage points" in judgement.reasons[0]
+    assert re.match(r"passed early, after [\d.]+ of 60 s, since pass_early is set", judgement.reasons[0])
+    assert "not worse by 0.5 percentage points" in judgement.reasons[1]
 
 
-def test_unless_the_policy_wants_the_whole_time():
-    judgement = analyse(POLICY.model_copy(update={"pass_early": False}), Side(500), Side(2000))
-    assert (judgement.verdict, judgement.elapsed_seconds) == (Verdict.PASS, 60)
+def test_unless_it_is_asked_for_the_whole_time_is_watched_however_early_the_evidence_is_in():
+    judgement = analyse(LIMITS, Side(500), Side(2000))
+    assert (judgement.verdict, judgement.elapsed_seconds, judgement.early) == (Verdict.PASS, 60, False)
 
 
 def test_more_errors_are_stopped_and_the_metric_is_named_with_numbers():
@@ -196,9 +200,9 @@ def test_readings_given_at_the_beginning_are_where_counting_starts():
     assert (state.canary.total.requests, state.canary.total.errors) == (10, 0)
 
 
-def test_a_history_of_the_stable_release_makes_the_first_look_count():
+def test_a_history_of_the_stable_release_sharpens_the_first_look():
     random = np.random.default_rng(1)
-    stable, canary = Side(1000), Side(30, median_ms=200)
+    stable, canary = Side(1000), Side(16, median_ms=170)
     mine, theirs = canary.serve(random), stable.serve(random)
     known = WindowCounts(requests=1000, errors=10, timed=1000, bounds=theirs.bounds, at_or_below=theirs.at_or_below)
     for history, verdict in ((None, Verdict.INCONCLUSIVE), (known, Verdict.FAIL)):

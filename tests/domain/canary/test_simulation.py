@@ -15,8 +15,9 @@ from domain.canary.judge import judge
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
 from domain.canary.two_rates import Block
+from domain.canary.verdict import Verdict
 from tests.domain.canary.rivals import wald_bound
-from tests.domain.canary.simulation import NEVER, counts, rates, slow_at, stopped_at, users
+from tests.domain.canary.simulation import NEVER, bucketed, counts, rates, slow_at, stopped_at, users
 from tests.domain.canary.traffic import ERRORS_ONLY, START, at
 
 HOUR = 3600
@@ -78,6 +79,41 @@ def test_identical_latencies_are_no_evidence_either():
     cells, runs = np.full(20, 0.05), 200
     stopped = slow_at((cells, cells), (10, 90), looks=400, runs=runs, log_limit=LIMIT)
     assert (stopped < NEVER).sum() <= most_by_chance(runs, ALPHA)
+
+
+def at_looks(random, each, looks, *, same):
+    """Cumulative readings of two sides of the same distribution over 40 buckets; all the requests fall into `same`."""
+    canary = stable = np.zeros(41, np.int64)
+    weights = np.append(random.dirichlet(np.full(40, 0.3)), 0)  # nothing above all buckets
+    for look in range(looks):
+        if look in same:
+            canary = canary + random.multinomial(each[0], weights)
+            stable = stable + random.multinomial(each[1], weights)
+        yield tuple(reading(side) for side in (stable, canary))
+
+
+def reading(cells):
+    window = bucketed(cells)
+    return SideCounts(requests=window.requests, bounds=window.bounds, at_or_below=window.at_or_below)
+
+
+@pytest.mark.parametrize("same", [{0}, {3}, {0, 1}, {1, 3}, {0, 1, 2, 3}], ids=str)
+def test_identical_latencies_raise_no_alarm_whatever_looks_the_requests_fall_into(same):
+    runs, random = 200, np.random.default_rng(sum(same) + len(same))
+    policy = AnalysisPolicy(
+        compare=("latency",), alpha=ALPHA, duration=4, min_requests=10, latency_tolerance=0, min_latency_ms=0
+    )
+    failed = held = 0
+    for _ in range(runs):
+        state, each = JudgeState.begin(START), random.integers(20, 200, 2)
+        for second, (stable, canary) in enumerate(at_looks(random, each, 4, same=same), start=1):
+            judgement, state = judge(policy, state, stable, canary, at(second))
+            if judgement.final:
+                break
+        failed += judgement.verdict is Verdict.FAIL
+        held += judgement.verdict is Verdict.INCONCLUSIVE
+    assert failed <= most_by_chance(runs, ALPHA)
+    assert held <= most_by_chance(runs, 0.1), "what is held is no alarm, but a person is asked in vain"
 
 
 def test_slower_requests_are():

@@ -302,7 +302,12 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     sessions = create_sessions(engine)
     prober = Prober(settings.ingress_host, settings.ingress_port)
     stack.push_async_callback(prober.close)
-    prometheus = PrometheusMetrics(settings.prometheus_url, settings.prometheus_token.get_secret_value())
+    prometheus = PrometheusMetrics(
+        settings.prometheus_url,
+        settings.prometheus_token.get_secret_value(),
+        scope=settings.prometheus_scope,
+        trusted=settings.effective(settings.trusted_code),
+    )
     stack.push_async_callback(prometheus.close)
     operations = Operations(settings, Connection(settings))
     listener = Listener(url, "outbox")

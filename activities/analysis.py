@@ -16,6 +16,7 @@ from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
 from contracts.stubs import implements
 from domain.canary.judge import judge, unmeasurable, unmeasured
+from domain.canary.metric_scope import MetricsPlace
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Judgement
 from domain.errors import DependencyError, TerminalError
@@ -78,28 +79,35 @@ class AnalysisActivities:
     async def analyse(self, request: AnalyseRelease) -> AnalysisReport:
         async with beating():
             excuses = Excuses(self._recovery, [each for each in (request.release_id, request.stable_id) if each])
-            look = await self._look(request, await self._known_state(request), excuses)
+            place, state = await self._beginning(request)
+            look = await self._look(request, place, state, excuses)
             while not look.judgement.final:
                 # While the metrics cannot be read, asking every second helps nobody.
                 await asyncio.sleep(self._retry_every_s if look.judgement.unmeasured else LOOK_EVERY_S)
-                look = await self._look(request, look.state, excuses)
+                look = await self._look(request, place, look.state, excuses)
         reasons = tuple(bounded(reason, 1024) for reason in look.judgement.reasons[:MAX_REASONS])
-        return AnalysisReport(verdict=look.judgement.verdict, reasons=reasons)
+        early = look.judgement.elapsed_seconds if look.judgement.early else None
+        return AnalysisReport(verdict=look.judgement.verdict, reasons=reasons, passed_early_after=early)
 
-    async def _known_state(self, request: AnalyseRelease) -> JudgeState:
-        """Where an attempt before this one was; else the beginning."""
+    async def _beginning(self, request: AnalyseRelease) -> tuple[MetricsPlace, JudgeState]:
+        """For whom it is, and where an attempt before this one was; else the beginning."""
         async with transaction(self._sessions) as session:
-            known = await AnalysisRepository(session).get(request.deployment_id, request.key)
+            analyses = AnalysisRepository(session)
+            place = await analyses.place(request.deployment_id)
+            known = await analyses.get(request.deployment_id, request.key)
         if known is None:
-            return JudgeState()
+            return place, JudgeState()
         state = JudgeState.model_validate(known.state)
         # What nobody watched, because everything was off, is watched afterwards; so is, by itself, what people held.
         away_s = (now() - known.updated_at).total_seconds() - max(0.0, request.held_seconds - state.held_s)
-        return state.prolonged(away_s) if away_s > AWAY_S else state
+        return place, state.prolonged(away_s) if away_s > AWAY_S else state
 
-    async def _look(self, request: AnalyseRelease, state: JudgeState, excuses: "Excuses") -> Look:
+    async def _look(
+        self, request: AnalyseRelease, place: MetricsPlace, state: JudgeState, excuses: "Excuses"
+    ) -> Look:
+        provider = self._providers[request.policy.provider]
         try:
-            sides = await self._providers[request.policy.provider].read(self._releases(request), request.policy)
+            sides = await provider.read(self._releases(request), request.policy, place)
         except DependencyError as error:
             look = Look(*unmeasured(request.policy, state, error.message, now()))
         except TerminalError as error:

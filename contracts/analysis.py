@@ -30,6 +30,7 @@ class AnalysisReport(Payload):
 
     verdict: Verdict
     reasons: tuple[BoundedText, ...]
+    passed_early_after: float | None = None  # seconds; None: it was watched to its end
 
 
 ANALYSE_RELEASE = ActivityStub("analysis.judge", AnalyseRelease, AnalysisReport, ANALYSIS)

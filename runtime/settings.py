@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
+from domain.canary.metric_scope import MetricsScope
 from domain.emails import normal_email
 from domain.labels import MAX_LABEL
 from domain.webhook_urls import parse_ports
@@ -183,6 +184,10 @@ class Settings(BaseSettings):
     prometheus_url: str = Field(default="", description="server that analyses may ask for metrics; empty: none")
     prometheus_token: SecretStr = Field(default=SecretStr(""), description="bearer token for it; empty: none is sent")
 
+    prometheus_scope: str = Field(
+        default="", description="labels that every selector of a tenant's PromQL is bound to; empty: none"
+    )
+
     build_concurrency: int = Field(default=2, ge=1, le=64, description="build slots of a worker")
     build_concurrency_per_organization: int | None = Field(
         default=None, ge=1, le=64, description="slots that one organization may hold; unset: all but one"
@@ -250,6 +255,13 @@ class Settings(BaseSettings):
             msg = "must not have a query or a fragment: /api/v1/query is put behind it"
             raise ValueError(msg)
         return url.rstrip("/")
+
+    @field_validator("prometheus_scope")
+    @classmethod
+    def _binds_to_tenants(cls, text: str) -> str:
+        if text:
+            MetricsScope.parse(text)
+        return text
 
     @field_validator("temporal_codec_origins")
     @classmethod

@@ -70,6 +70,7 @@ class Rollout:
         self._opened = False  # whether any route leads to the new version, a preview or more
         self._shrunk = False
         self._started = 0
+        self._told_early = ""
 
     async def run(self) -> None:
         """Follow the plan; on any fault before the release is promoted undo it, then raise the fault."""
@@ -89,7 +90,7 @@ class Rollout:
     async def _follow(self, first: int, end: int) -> None:
         """From the final switch on. No deadline: a promotion that a dead database holds up must still be made."""
         for index, step in enumerate(self._plan.steps[first:end], first):
-            await self._flow.say(step.describe(), fraction=index / len(self._plan.steps))
+            await self._flow.say(self._words(step), fraction=index / len(self._plan.steps))
             await self._do(step)
 
     async def _advance(self, end: int) -> None:
@@ -99,7 +100,7 @@ class Rollout:
             await self._flow.gate(fraction=fraction)
             if self._flow.promoted() and _left_out_when_promoted(step):
                 continue
-            await self._flow.say(step.describe(), fraction=fraction)
+            await self._flow.say(self._words(step), fraction=fraction)
             if step.kind is StepKind.PAUSE:
                 await self._pause(step, fraction)
             elif step.kind is StepKind.ANALYSE:
@@ -110,6 +111,15 @@ class Rollout:
                 await self._within_deadline(step)
         # Whoever paused during the last step holds the final switch.
         await self._flow.gate(fraction=end / len(self._plan.steps))
+
+    def _words(self, step: PlanStep) -> str:
+        """The step for people: how long is watched, and whether the analysis before it passed before its time."""
+        told, self._told_early = self._told_early, ""
+        words = step.describe()
+        if step.kind is StepKind.ANALYSE:
+            seconds = step.seconds or self._spec.analysis.duration
+            words += f" for {seconds:g} s" + (", or until it passes early" if self._spec.analysis.pass_early else "")
+        return words + told
 
     async def _pause(self, step: PlanStep, fraction: float) -> None:
         """Hold for a time, or until a person says so; promoting ends both."""
@@ -193,6 +203,7 @@ class Rollout:
         while not self._flow.promoted():
             attempt += 1
             report = await self._judge(policy, f"step-{index}-{attempt}", fraction)
+            self._told_early = _early_words(report, seconds)
             if report is None or report.verdict is Verdict.PASS:
                 return
             if report.verdict is Verdict.FAIL or policy.on_inconclusive == "fail":
@@ -376,6 +387,12 @@ class Rollout:
         await call(START_INSTANCES, start, summary=f"start {words}")
         healthy = AwaitHealthy(release_id=release.release_id, count=size)
         await call(AWAIT_HEALTHY, healthy, summary="wait until it is healthy")
+
+
+def _early_words(report: AnalysisReport | None, seconds: float) -> str:
+    if report is None or report.passed_early_after is None:
+        return ""
+    return f"; the analysis passed early, after {report.passed_early_after:g} of {seconds:g} s"
 
 
 def _left_out_when_promoted(step: PlanStep) -> bool:

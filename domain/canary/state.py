@@ -44,7 +44,7 @@ class SideState(BaseModel):
 
     def from_here(self, now: SideCounts) -> Self:
         """Counting goes on at this reading; what came since the last one, or waits to be compared, is left out."""
-        return self.model_copy(update={"seen": _without_samples(now, now.errors)}).compared()
+        return self.model_copy(update={"seen": now.model_copy(update={"samples": ()})}).compared()
 
     def compared(self) -> Self:
         """With nothing pending any more."""

@@ -1,23 +1,11 @@
 """Metric drivers read what the judge compares: cumulative counts of a release, since whenever."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from domain.canary.counts import SideCounts
+from domain.canary.metric_scope import MetricsPlace
 from domain.canary.policy import AnalysisPolicy
-
-
-@dataclass(frozen=True)
-class MetricsPlace:
-    """Whose figures are read: what an operator may bind the queries of a tenant to. Names are slugs."""
-
-    organization: str
-    organization_id: str
-    project: str
-    project_id: str
-    environment: str
-    environment_id: str
 
 
 class MetricProvider(Protocol):

@@ -8,10 +8,12 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from domain.canary.counts import SideCounts
+from domain.canary.metric_scope import MetricsPlace, MetricsScope
 from domain.canary.metric_source import PrometheusQueries
 from domain.canary.policy import AnalysisPolicy
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.metrics.promql import FIGURE, SIDE, combined, labelled
+from drivers.metrics.promql import FIGURE, SIDE, Binding, combined, labelled
+from drivers.metrics.scoping import scoped
 from drivers.metrics.vectors import Series, side_counts
 
 ANSWER_LIMIT_S = 5.0
@@ -45,11 +47,18 @@ class PrometheusMetrics:
     Args:
         url: base address of the server, from the operator; empty: there is none.
         token: bearer token; empty: none is sent.
+        scope: labels that every selector of a tenant's queries is bound to; empty: there are none.
+        trusted: whether queries may be asked as they are where there is no scope.
         limit_s: seconds that an answer may take.
     """
 
-    def __init__(self, url: str, token: str = "", *, limit_s: float = ANSWER_LIMIT_S) -> None:
+    def __init__(
+        self, url: str, token: str = "", *, scope: str = "", trusted: bool = False, limit_s: float = ANSWER_LIMIT_S
+    ) -> None:
         self._url = url
+        self._token = token
+        self._scope = MetricsScope.parse(scope) if scope else None
+        self._trusted = trusted
         self._limit_s = limit_s
         headers = {"authorization": f"Bearer {token}"} if token else {}
         # A redirect would carry the token and the queries to somebody else: it is taken for a wrong address.
@@ -58,12 +67,15 @@ class PrometheusMetrics:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def read(self, release_ids: Sequence[str], policy: AnalysisPolicy, /) -> Mapping[str, SideCounts]:
+    async def read(
+        self, release_ids: Sequence[str], policy: AnalysisPolicy, place: MetricsPlace, /
+    ) -> Mapping[str, SideCounts]:
         """All releases from one answer, at the server's own time: a clock of ours that is wrong would find nothing."""
         queries = self._queries(policy)
-        answer = await self._ask(combined(queries, release_ids))
+        bind = self._binding(place)
+        answer = await self._ask(combined(queries, release_ids, bind))
         if answer.errorType == "bad_data":
-            raise await self._blamed(queries, release_ids[0], answer)
+            raise await self._blamed(queries, release_ids[0], bind, answer)
         sides: dict[str, dict[str, list[Series]]] = {
             str(side): {name: [] for name in queries.given()} for side in range(len(release_ids))
         }
@@ -81,10 +93,23 @@ class PrometheusMetrics:
             raise TerminalError("analysis.prometheus has no queries", code=ErrorCode.SPEC_INVALID)
         return policy.prometheus
 
-    async def _blamed(self, queries: PrometheusQueries, release_id: str, whole: Answer) -> TerminalError:
+    def _binding(self, place: MetricsPlace) -> Binding:
+        """How a query is bound to the series of whoever asks. Our token sees everybody's."""
+        if self._scope is not None:
+            labels = self._scope.of(place)
+            return lambda query, key: scoped(query, labels, key)
+        if not self._trusted:
+            raise TerminalError(
+                "analysis.provider is prometheus, but nothing says which series are yours; the operator does by the "
+                "setting DELIVERY_PROMETHEUS_SCOPE; analysis.provider: router needs none",
+                code=ErrorCode.SERVICE_UNAVAILABLE,
+            )
+        return lambda query, _: query
+
+    async def _blamed(self, queries: PrometheusQueries, release_id: str, bind: Binding, whole: Answer) -> TerminalError:
         """Which of the queries Prometheus does not understand: each is asked alone."""
         for figure, template in queries.given().items():
-            alone = await self._ask(labelled(template, release_id, figure))
+            alone = await self._ask(labelled(template, release_id, figure, bind))
             if alone.errorType == "bad_data":
                 return _not_understood(f"analysis.prometheus.{figure}", alone)
         return _not_understood("analysis.prometheus", whole)
@@ -97,11 +122,15 @@ class PrometheusMetrics:
                 asyncio.timeout(self._limit_s),
                 self._client.stream("POST", f"{self._url}/api/v1/query", data=form) as response,
             ):
-                return _checked(response.status_code, await _body(response))
+                return self._checked(response.status_code, await _body(response))
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise DependencyError(f"Prometheus did not answer within {self._limit_s:g} s") from error
         except httpx2.HTTPError as error:
-            raise DependencyError(f"Prometheus cannot be asked: {type(error).__name__} {error}"[:MAX_WORDS]) from error
+            raise DependencyError(f"Prometheus cannot be asked: {type(error).__name__}") from error
+
+    def _checked(self, status: int, body: bytes) -> Answer:
+        """Words of the server's may quote what was sent to it: the token is taken out of them."""
+        return _checked(status, body.replace(self._token.encode(), b"***") if self._token else body)
 
 
 async def _body(response: httpx2.Response) -> bytes:

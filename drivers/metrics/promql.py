@@ -1,28 +1,32 @@
 """Queries for Prometheus: all figures of all releases in one, so that they are of one moment and one answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from domain.canary.metric_source import RELEASE, PrometheusQueries
+
+Binding = Callable[[str, str], str]
+"""(query, its key) -> the query as it may be asked."""
 
 FIGURE = "delivery_figure"
 SIDE = "delivery_side"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_:-]")
 
 
-def combined(queries: PrometheusQueries, release_ids: Sequence[str]) -> str:
+def combined(queries: PrometheusQueries, release_ids: Sequence[str], bind: Binding) -> str:
     """One query; each series of its answer says by the label FIGURE what it is and by SIDE whose (an index)."""
     return " or ".join(
-        labelled(template, release_id, figure, side)
+        labelled(template, release_id, figure, bind, side)
         for side, release_id in enumerate(release_ids)
         for figure, template in queries.given().items()
     )
 
 
-def labelled(template: str, release_id: str, figure: str, side: int = 0) -> str:
+def labelled(template: str, release_id: str, figure: str, bind: Binding, side: int = 0) -> str:
     """One figure of one release, with its labels."""
+    asked = bind(template.replace(RELEASE, _escaped(release_id)), f"analysis.prometheus.{figure}")
     # On lines of its own, so that a comment in the template ends before the parenthesis does.
-    query = f"(\n{template.replace(RELEASE, _escaped(release_id))}\n)"
+    query = f"(\n{asked}\n)"
     return f'label_replace(label_replace({query}, "{FIGURE}", "{figure}", "", ""), "{SIDE}", "{side}", "", "")'
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from domain.canary.counts import SideCounts
 from domain.canary.error_kinds import counted
+from domain.canary.metric_scope import MetricsPlace
 from domain.canary.policy import AnalysisPolicy
-from drivers.metrics.base import MetricsPlace
 from drivers.routers.base import Router, TrafficCounters
 
 

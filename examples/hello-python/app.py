@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from faults import Fault, parse_fault
@@ -39,6 +40,7 @@ class Hello:
     def __init__(self, version: str, fault: Fault, fault_text: str) -> None:
         self._fault = fault
         self._requests = 0
+        self._first = 0.0
         facts: dict[str, str | int] = {
             "version": version,
             "release": os.environ.get("DELIVERY_RELEASE", "local"),
@@ -57,8 +59,10 @@ class Hello:
         if request.method not in ("GET", "HEAD"):
             return Response(b"only GET and HEAD here\n", 405, headers=(("allow", "GET, HEAD"),))
         self._requests += 1
-        if self._fault.breaks_request(self._requests):
-            return Response(b"broken on purpose by the fault switch\n", 500)
+        self._first = self._first or time.monotonic()
+        if time.monotonic() - self._first >= self._fault.after and self._fault.breaks_request(self._requests):
+            status = 404 if self._fault.kind == "missing" else 500
+            return Response(b"broken on purpose by the fault switch\n", status)
         if self._fault.kind == "slow":
             await asyncio.sleep(self._fault.amount / 1000)
         if request.path == "/":

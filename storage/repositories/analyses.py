@@ -3,11 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import Analysis, Deployment
+from domain.canary.metric_scope import MetricsPlace
+from storage.models import Analysis, Deployment, Environment, Organization, Project
 
 
 class AnalysisRepository:
@@ -19,6 +20,18 @@ class AnalysisRepository:
     async def get(self, deployment_id: UUID, key: str) -> Analysis | None:
         """An analysis that has looked at least once."""
         return await self._session.get(Analysis, (deployment_id, key))
+
+    async def place(self, deployment_id: UUID) -> MetricsPlace:
+        """For whom an analysis reads figures."""
+        statement = (
+            select(Organization.slug, Organization.id, Project.slug, Project.id, Environment.name, Environment.id)
+            .select_from(Deployment)
+            .join(Organization, Organization.id == Deployment.organization_id)
+            .join(Project, Project.id == Deployment.project_id)
+            .join(Environment, Environment.id == Deployment.environment_id)
+            .where(Deployment.id == deployment_id)
+        )
+        return MetricsPlace(*map(str, (await self._session.execute(statement)).one()))
 
     async def put(self, deployment_id: UUID, key: str, *, state: dict[str, Any], judgement: dict[str, Any]) -> None:
         """Write what one look found; both rows or neither."""

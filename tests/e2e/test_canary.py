@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 RPS = 200
 JUDGED = {
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
-    "analysis": {"duration": 60, "min_requests": 50, "compare": ["errors"], "min_effect": 4},
+    "analysis": {"duration": 60, "min_requests": 50, "compare": ["errors"], "min_effect": 4, "pass_early": True},
 }
 CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
 
@@ -35,8 +35,8 @@ def test_a_good_canary_passes_on_evidence(judged):
     shipped = judged.ship(spec=JUDGED, **CANARY)
     assert shipped.succeeded, shipped.operation
     analysis = shipped.deployment["analysis"]
-    assert analysis["verdict"] == "pass"
-    assert analysis["reasons"]
+    assert (analysis["verdict"], analysis["early"]) == ("pass", True)
+    assert analysis["reasons"][0].startswith("passed early, after ")
     [errors] = [metric for metric in analysis["metrics"] if metric["metric"] == "error_rate"]
     assert errors["canary"]["requests"] >= 50
     assert errors["stable"]["requests"] >= 50
@@ -54,6 +54,35 @@ def test_a_bad_canary_is_caught_and_rolled_back_naming_the_metric(judged):
     assert errors["evidence"] >= errors["limit"]
     assert errors["canary"]["value"] > errors["stable"]["value"]
     assert "error" in shipped.error["message"]
+    assert judged.service.version() == before
+
+
+def test_a_canary_that_answers_404_to_everybody_is_held(judged):
+    """The case canary-all-404: 4xx are no errors by default, but such a difference is for a person to judge."""
+    before = judged.service.version()
+    quick = {**JUDGED, "analysis": {**JUDGED["analysis"], "duration": 5, "on_inconclusive": "fail"}}
+    shipped = judged.ship(spec=quick, fault="missing:100", **CANARY)
+    assert shipped.error["code"] == "ANALYSIS_FAILED"
+    assert "4xx: canary 100 %" in shipped.error["message"]
+    assert "the two sides differ" in shipped.error["message"]
+    counted = {**quick, "analysis": {**quick["analysis"], "errors": "4xx,5xx"}}
+    shipped = judged.ship(spec=counted, fault="missing:100", **CANARY)
+    assert shipped.deployment["analysis"]["verdict"] == "fail"
+    assert "the canary fails more often" in shipped.error["message"]
+    assert judged.service.version() == before
+
+
+def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_is_watched(judged):
+    """The evidence of a low rate is in after seconds; the watch goes on to its end all the same."""
+    before = judged.service.version()
+    watched = {
+        "rollout": {**JUDGED["rollout"], "blue_green": {"analyse": 40}},
+        "analysis": {"min_requests": 50, "max_error_rate": 5},
+    }
+    shipped = judged.ship(spec=watched, fault="errors:20:15", deployment_strategy="blue_green")
+    assert shipped.error["code"] == "ANALYSIS_FAILED"
+    assert shipped.deployment["analysis"]["elapsed_seconds"] > 5
+    assert "error rate limit 5 %" in shipped.error["message"]
     assert judged.service.version() == before
 
 

@@ -131,7 +131,7 @@ def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_ju
     assert app.service.version() == second.version
 
     until(lambda: not _runs(records, first), "the end of the first version", 30)
-    judged = {"duration": 30, "min_requests": 30, "compare": ["errors"], "min_effect": 4}
+    judged = {"duration": 30, "min_requests": 30, "compare": ["errors"], "min_effect": 4, "pass_early": True}
     third = app.ship_good(spec={**kept, "analysis": judged})
     fourth = app.ship_good(spec={"rollout": {"scale_down_delay": 0, "verify_seconds": 0.5}})
     until(lambda: not _runs(records, third), "the end of the third version", 30)

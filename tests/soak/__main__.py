@@ -19,7 +19,7 @@ from tests.support.platform import App, Platform
 SPEC: dict[str, Any] = {
     "service": {"replicas": 2},
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5, "ramp": {"step_percent": 40, "interval": 30}},
-    "analysis": {"duration": 30, "min_requests": 50, "compare": ["errors"], "min_effect": 4},
+    "analysis": {"duration": 30, "min_requests": 50, "compare": ["errors"], "min_effect": 4, "pass_early": True},
 }
 STRATEGIES: tuple[dict[str, Any], ...] = (
     {"deployment_strategy": "blue_green"},

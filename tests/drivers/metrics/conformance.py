@@ -7,10 +7,12 @@ from typing import Protocol
 import pytest
 
 from domain.canary.counts import SideCounts, since
+from domain.canary.metric_scope import MetricsPlace
 from domain.canary.policy import AnalysisPolicy
 from domain.errors import DependencyError
 from drivers.metrics.base import MetricProvider
 
+PLACE = MetricsPlace("acme", "o-1", "shop", "p-1", "dev", "e-1")
 STABLE, CANARY, UNUSED = "stable-1", "canary-1", "unused-1"
 Sides = Mapping[str, SideCounts]
 
@@ -32,7 +34,7 @@ class Source(Protocol):
 
 
 async def read(source: Source, *releases: str) -> Sides:
-    return await source.provider.read(releases or (STABLE, CANARY), source.policy)
+    return await source.provider.read(releases or (STABLE, CANARY), source.policy, PLACE)
 
 
 async def read_until(source: Source, condition: Callable[[Sides], bool]) -> Sides:

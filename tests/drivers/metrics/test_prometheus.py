@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from domain.canary.counts import SideCounts, since
 from domain.canary.policy import AnalysisPolicy
 from domain.errors import DependencyError, TerminalError
 from drivers.metrics.prometheus import PrometheusMetrics
-from tests.drivers.metrics.conformance import CANARY, STABLE, MetricConformance, grown, read, read_until, warm
+from tests.drivers.metrics.conformance import CANARY, PLACE, STABLE, MetricConformance, grown, read, read_until, warm
 from tests.support.exposition import QUERIES, Exposition, exporting
 from tests.support.prometheus import PrometheusServer, running_prometheus
 
@@ -33,7 +34,8 @@ class Scraped:
     def __init__(self, exposition: Exposition, server: PrometheusServer) -> None:
         self.exposition = exposition
         self._server = server
-        self.provider = PrometheusMetrics(server.url)
+        self.url = server.url
+        self.provider = PrometheusMetrics(server.url, trusted=True)
 
     async def serve(self, release: str, requests: int, *, errors: int = 0, seconds: float = 0.0) -> None:
         self.exposition.serve(release, requests, errors=errors, seconds=seconds)
@@ -79,27 +81,27 @@ async def test_without_start_times_a_counter_that_fell_is_a_gap(source: Scraped)
     await source.begin_anew()
     await source.serve(CANARY, 1)
     await read_until(source, lambda now: now[CANARY].requests == 1)
-    (after,) = (await source.provider.read([CANARY], policy(started=None))).values()
+    (after,) = (await source.provider.read([CANARY], policy(started=None), PLACE)).values()
     assert after.requests < before.requests
     assert since(before.model_copy(update={"epoch": ""}), after) is None
 
 
 async def test_without_start_times_the_first_requests_are_a_gap_too(source: Scraped) -> None:
     await warm(source)
-    unseen, seen = (await source.provider.read(["never-seen", CANARY], policy(started=None))).values()
+    unseen, seen = (await source.provider.read(["never-seen", CANARY], policy(started=None), PLACE)).values()
     assert since(SideCounts(epoch=unseen.epoch), seen) is None
 
 
 async def test_without_buckets_there_is_no_latency(source: Scraped) -> None:
     await warm(source)
-    sides = await source.provider.read([CANARY], policy(latency_buckets=None))
+    sides = await source.provider.read([CANARY], policy(latency_buckets=None), PLACE)
     assert (sides[CANARY].bounds, sides[CANARY].latencies) == ((), 0)
     assert sides[CANARY].requests > 0
 
 
 async def test_a_query_may_have_lines_and_comments(source: Scraped) -> None:
     await warm(source)
-    sides = await source.provider.read([CANARY], policy(requests=f"sum(\n  {REQUESTS}  # all of them\n) # done"))
+    sides = await source.provider.read([CANARY], policy(requests=f"sum(\n  {REQUESTS}  # all of them\n) # done"), PLACE)
     assert sides[CANARY].requests > 0
 
 
@@ -108,7 +110,7 @@ async def test_a_release_id_never_ends_the_string_it_stands_in(source: Scraped, 
     await warm(source)
     hostile = f"x{quote}}}) or sum(http_requests_total) #\\"
     requests = f"sum(http_requests_total{{delivery_release={quote}{{{{release}}}}{quote}}})"
-    sides = await source.provider.read([hostile], policy(requests=requests, errors=f"{requests} > 0"))
+    sides = await source.provider.read([hostile], policy(requests=requests, errors=f"{requests} > 0"), PLACE)
     assert sides[hostile].requests == 0
 
 
@@ -134,7 +136,7 @@ async def test_what_is_no_count_is_refused_in_words(source: Scraped, queries: di
     await source.serve(CANARY, 9, errors=2, seconds=0.05)
     await read_until(source, grown(before, {CANARY: 9}))
     with pytest.raises((DependencyError, TerminalError), match=words):
-        await source.provider.read([CANARY], policy(**queries))
+        await source.provider.read([CANARY], policy(**queries), PLACE)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +145,43 @@ async def test_what_is_no_count_is_refused_in_words(source: Scraped, queries: di
 )
 async def test_a_query_that_prometheus_does_not_understand_is_named(source: Scraped, figure: str, query: str) -> None:
     with pytest.raises(TerminalError, match=rf"understand analysis\.prometheus\.{figure}: parse error: "):
-        await source.provider.read([STABLE, CANARY], policy(**{figure: query}))
+        await source.provider.read([STABLE, CANARY], policy(**{figure: query}), PLACE)
+
+
+SCOPE = '{delivery_release="{{organization_id}}"}'
+"""Here a tenant has one release only, so that the other one is somebody else's."""
+
+
+async def test_a_scope_finds_the_tenants_own_series_and_nobody_elses(source: Scraped) -> None:
+    await source.serve(CANARY, 5, errors=1)
+    await warm(source)
+    async with asyncio.timeout(15):
+        provider = PrometheusMetrics(source.url, scope=SCOPE)
+        for requests in (
+            REQUESTS,
+            'http_requests_total{delivery_release!="x{{release}}"}',
+            f"{REQUESTS} or http_requests_total",
+        ):
+            greedy = policy(
+                requests=f"sum({requests})", errors=f"sum({requests}) * 0", started=None, latency_buckets=None
+            )
+            mine = await provider.read([STABLE, CANARY], greedy, replace(PLACE, organization_id=STABLE))
+            nobody = await provider.read([STABLE, CANARY], greedy, replace(PLACE, organization_id="x"))
+            everybody = await source.provider.read([STABLE, CANARY], greedy, PLACE)
+            assert 0 < mine[STABLE].requests < everybody[STABLE].requests + everybody[CANARY].requests
+            assert (nobody[STABLE].requests, nobody[CANARY].requests) == (0, 0)
+        await provider.close()
+
+
+async def test_without_a_scope_nothing_is_asked_unless_code_is_trusted(source: Scraped) -> None:
+    provider = PrometheusMetrics(source.url)
+    with pytest.raises(TerminalError, match="DELIVERY_PROMETHEUS_SCOPE"):
+        await provider.read([CANARY], policy(), PLACE)
+    await provider.close()
 
 
 async def test_without_a_server_it_is_said_who_can_name_one() -> None:
     provider = PrometheusMetrics("")
     with pytest.raises(TerminalError, match="DELIVERY_PROMETHEUS_URL"):
-        await provider.read([CANARY], policy())
+        await provider.read([CANARY], policy(), PLACE)
     await provider.close()

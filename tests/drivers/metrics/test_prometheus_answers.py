@@ -11,6 +11,7 @@ from domain.canary.policy import AnalysisPolicy
 from domain.errors import DependencyError
 from drivers.metrics.prometheus import MAX_ANSWER, PrometheusMetrics
 from drivers.metrics.promql import FIGURE, SIDE
+from tests.drivers.metrics.conformance import PLACE
 from tests.support.exposition import QUERIES
 from tests.support.services import free_port
 
@@ -50,7 +51,7 @@ async def stub() -> AsyncIterator[tuple[Stub, PrometheusMetrics]]:
     made = Stub()
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base"
-    provider = PrometheusMetrics(url, "s3cret", limit_s=0.5)
+    provider = PrometheusMetrics(url, "s3cret", trusted=True, limit_s=0.5)
     yield made, provider
     await provider.close()
     server.close()
@@ -96,7 +97,7 @@ async def test_it_was_not_measured(stub: tuple[Stub, PrometheusMetrics], status:
     server, provider = stub
     server.answer = raw(status, body)
     with pytest.raises(DependencyError, match=words) as caught:
-        await provider.read(["canary"], POLICY)
+        await provider.read(["canary"], POLICY, PLACE)
     assert len(caught.value.message) <= 400
     assert "s3cret" not in caught.value.message
 
@@ -104,24 +105,31 @@ async def test_it_was_not_measured(stub: tuple[Stub, PrometheusMetrics], status:
 async def test_infos_are_no_warnings_and_an_empty_answer_is_zeros(stub: tuple[Stub, PrometheusMetrics]) -> None:
     server, provider = stub
     server.answer = raw(200, success(infos=["metric might not be a counter"]))
-    sides = await provider.read(["canary", "stable"], POLICY)
+    sides = await provider.read(["canary", "stable"], POLICY, PLACE)
     assert [(side.requests, side.errors, side.latencies) for side in sides.values()] == [(0, 0, 0)] * 2
 
 
 async def test_it_is_asked_once_for_both_sides_with_the_token(stub: tuple[Stub, PrometheusMetrics]) -> None:
     server, provider = stub
     server.answer = raw(200, success())
-    await provider.read(["canary", "stable"], POLICY)
+    await provider.read(["canary", "stable"], POLICY, PLACE)
     (asked,) = server.asked
     assert asked.startswith("POST /base/api/v1/query HTTP/1.1\r\n")
     assert "authorization: bearer s3cret" in asked.lower()
+
+
+async def test_a_server_that_repeats_what_it_was_sent_does_not_tell_the_token(stub) -> None:
+    server, provider = stub
+    server.answer = raw(503, json.dumps({"status": "error", "errorType": "x", "error": "sent: Bearer s3cret"}))
+    with pytest.raises(DependencyError, match=r"sent: Bearer \*\*\*"):
+        await provider.read(["canary"], POLICY, PLACE)
 
 
 async def test_a_redirect_is_not_followed(stub: tuple[Stub, PrometheusMetrics]) -> None:
     server, provider = stub
     server.answer = raw(307, "", "location: /elsewhere")
     with pytest.raises(DependencyError, match="307"):
-        await provider.read(["canary"], POLICY)
+        await provider.read(["canary"], POLICY, PLACE)
     assert len(server.asked) == 1
 
 
@@ -129,14 +137,14 @@ async def test_silence_ends_at_the_limit(stub: tuple[Stub, PrometheusMetrics]) -
     _, provider = stub
     began = time.monotonic()
     with pytest.raises(DependencyError, match=r"did not answer within 0\.5 s"):
-        await provider.read(["canary"], POLICY)
+        await provider.read(["canary"], POLICY, PLACE)
     assert time.monotonic() - began < 3
 
 
 async def test_nobody_listens() -> None:
-    provider = PrometheusMetrics(f"http://127.0.0.1:{free_port()}")
+    provider = PrometheusMetrics(f"http://127.0.0.1:{free_port()}", trusted=True)
     with pytest.raises(DependencyError, match="Prometheus cannot be asked: ConnectError"):
-        await provider.read(["canary"], POLICY)
+        await provider.read(["canary"], POLICY, PLACE)
     await provider.close()
 
 

@@ -393,11 +393,25 @@ class RouterConformance(AudienceConformance, IngressConformance):
             await asyncio.sleep(0.1)
         assert before.epoch == after.epoch
         assert (after.requests - before.requests, after.errors_5xx) == (5, 2), after  # as the client saw it
+        assert sum(count for code, count in after.codes.items() if code >= 500) == 2
         assert after.resets == 3  # a GET is tried twice more
         assert max(after.latency_buckets.values()) >= 4
         by_bound = [count for _, count in sorted(after.latency_buckets.items())]
         assert by_bound == sorted(by_bound)
         assert (unknown.requests, unknown.latency_buckets) == (0, {})
+
+    async def test_4xx_are_counted_each_and_health_checks_are_not(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("refusing", blue)], route(refusing=100))
+        asked = blue.checked
+        for path in ("/", "/code/404", "/code/404", "/code/429"):
+            await bed.get(path)
+        async with asyncio.timeout(10):
+            while blue.checked < asked + 5:  # noqa: ASYNC110 - a counter of another task
+                await asyncio.sleep(0.05)
+        (counted,) = await bed.router.counters(["refusing"])
+        assert (counted.requests, counted.errors_4xx, counted.errors_5xx) == (4, 3, 0)
+        assert counted.codes == {404: 2, 429: 1}
 
     async def test_counters_of_a_release_that_comes_back_have_a_new_epoch(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")

@@ -12,10 +12,10 @@ TICK_S = 0.1
 class Upstream:
     """Listens on a free port of 127.0.0.1.
 
-    `/slow` answers once `release` is set, `/fail` with 500, `/reset` breaks the connection, a WebSocket echoes 4 bytes,
-    `/ticks?n` sends n lines a tenth of a second apart, `/garbage` no HTTP; everything else answers 200 with name, path
-    and headers. `/health` says 503 while `healthy` is False, and 400 to a Host other than `only_host`.
-    With `closes_idle` it closes each connection 10 ms after its answer and does not say so.
+    `/slow` answers once `release` is set, `/fail` with 500, `/code/404` with that code, `/reset` breaks the connection,
+    a WebSocket echoes 4 bytes, `/ticks?n` sends n lines a tenth of a second apart, `/garbage` no HTTP; everything else
+    answers 200 with name, path and headers. `/health` says 503 while `healthy` is False, and 400 to a Host other than
+    `only_host`. With `closes_idle` it closes each connection 10 ms after its answer and does not say so.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,6 +25,7 @@ class Upstream:
         self.closes_idle = False
         self.health_hosts: set[str] = set()
         self.answered = 0
+        self.checked = 0
         self.port = 0
         self.release = asyncio.Event()
         self.waiting = asyncio.Event()
@@ -73,10 +74,13 @@ class Upstream:
         if path.startswith("/ticks?"):
             return await _tick(writer, int(path.partition("?")[2]))
         status = 500 if path == "/fail" else 503 if path == "/health" and not self.healthy else 200
+        if path.startswith("/code/"):
+            status = int(path[6:9])
         if path == "/health":
             self.health_hosts.add(headers["host"])
             status = 400 if self.only_host not in ("", headers["host"]) else status
         self.answered += path != "/health"
+        self.checked += path == "/health"
         body = json.dumps({"name": self.name, "path": path, "headers": headers}).encode()
         await reader.readexactly(int(headers.get("content-length", 0)))
         writer.write(

@@ -102,9 +102,7 @@ class AnalysisActivities:
         away_s = (now() - known.updated_at).total_seconds() - max(0.0, request.held_seconds - state.held_s)
         return place, state.prolonged(away_s) if away_s > AWAY_S else state
 
-    async def _look(
-        self, request: AnalyseRelease, place: MetricsPlace, state: JudgeState, excuses: "Excuses"
-    ) -> Look:
+    async def _look(self, request: AnalyseRelease, place: MetricsPlace, state: JudgeState, excuses: "Excuses") -> Look:
         provider = self._providers[request.policy.provider]
         try:
             sides = await provider.read(self._releases(request), request.policy, place)

@@ -40,5 +40,5 @@ class ArtifactActivities:
         organization = self._folders.organization(request.operation_id)
         async with beating(), self._slots.working(request.operation_id, organization):
             await self._room.check(organization)
-            stored = await self._store.store(tree)
+            stored = await self._store.store(tree, epoch_s=self._folders.commit_time(request.operation_id))
         return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)

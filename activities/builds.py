@@ -96,7 +96,8 @@ class BuildActivities:
             state_dir=self._folders.state(run.operation_id, step),
             steps=steps,
             log_path=self._folders.log(run.operation_id, step),
-            env=spec.env,
+            # Compilers that know it (Python's among them) then make the same bytes of the same commit.
+            env={"SOURCE_DATE_EPOCH": str(self._folders.commit_time(run.operation_id)), **spec.env},
             limits=Limits(
                 timeout_s=spec.timeout, memory_mb=most.memory_mb, processes=most.processes, disk_mb=most.disk_mb
             ),

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from contracts.payload import Payload, bounded
 from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
+from domain.foreign_text import storable_value
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ def _disk_full() -> TerminalError:
 
 def _failure(error: DeliveryError, *, retryable: bool) -> ApplicationError:
     details = {
-        key: bounded(value, MAX_DETAIL) if isinstance(value, str) else value for key, value in error.details.items()
+        key: bounded(value, MAX_DETAIL) if isinstance(value, str) else storable_value(value)
+        for key, value in error.details.items()
     }
     return ApplicationError(bounded(error.message), details, type=str(error.code), non_retryable=not retryable)

@@ -289,6 +289,14 @@ class InstanceActivities:
         tail = await self._tail(known, name)
         waited_s = known.service.health.startup_timeout
         details = {"last_probe": last.words, "log_tail": tail, "port": status.port}
+        if not status.listening and status.unreachable_at:
+            where = ", ".join(status.unreachable_at)
+            return TerminalError(
+                f"the service listens on port {status.port} of {where} only, which connections to 127.0.0.1 do not "
+                "reach; make it listen on 127.0.0.1",
+                code=ErrorCode.INSTANCE_WRONG_PORT,
+                details={**details, "listens_at": list(status.unreachable_at)},
+            )
         if not status.listening and status.listens_elsewhere:
             ports = ", ".join(map(str, status.listens_elsewhere))
             return TerminalError(

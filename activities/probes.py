@@ -77,7 +77,7 @@ class Prober:
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             return "(packed)"
         async for chunk in answer.aiter_raw(MAX_QUOTE):
-            return chunk[:MAX_QUOTE].decode("utf-8", errors="replace")
+            return chunk[:MAX_QUOTE].decode("utf-8", errors="replace").replace("\0", "\ufffd")
         return "(empty body)"
 
 

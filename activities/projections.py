@@ -3,13 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import DataError, ProgrammingError
+
 from activities.failures import reported
-from contracts.operations import RECORD_PROGRESS, DeploymentView, Progress, RecordProgress
+from contracts.operations import RECORD_PROGRESS, DeploymentView, OperationError, Progress, RecordProgress
 from contracts.payload import Nothing
 from contracts.stubs import implements
+from domain.foreign_text import storable_value
 from storage.engine import Sessions, transaction
 from storage.repositories.outcomes import Cause
 from storage.repositories.projections import ProjectionRepository
+
+log = structlog.get_logger(__name__)
 
 
 class ProjectionActivities:
@@ -21,6 +27,15 @@ class ProjectionActivities:
     @implements(RECORD_PROGRESS)
     @reported
     async def record_progress(self, request: RecordProgress) -> Nothing:
+        try:
+            await self._write(request)
+        except (DataError, ProgrammingError, UnicodeEncodeError):
+            # Clients wait for this row: an end without its words is better than none.
+            log.exception("projection.unwritable", operation_id=str(request.progress.operation_id))
+            await self._write(_reduced(request))
+        return Nothing()
+
+    async def _write(self, request: RecordProgress) -> None:
         async with transaction(self._sessions) as session:
             rows = ProjectionRepository(session)
             progress = request.progress
@@ -29,7 +44,28 @@ class ProjectionActivities:
                 view = request.deployment
                 cause = Cause(progress.operation_id, progress.version, moment_of(progress))
                 await rows.deployment(view.deployment_id, deployment_values(view), cause)
-        return Nothing()
+
+
+def _reduced(request: RecordProgress) -> RecordProgress:
+    """The same states with codes and plain words only."""
+    progress, view = request.progress, request.deployment
+    steps = tuple(step.model_copy(update={"detail": None}) for step in progress.steps)
+    plain = {"steps": steps, "current_step": None, "error": _plain(progress.error)}
+    return RecordProgress(
+        progress=progress.model_copy(update=plain),
+        deployment=view.model_copy(update={"error": _plain(view.error), "rollback_reason": None}) if view else None,
+    )
+
+
+def _plain(error: OperationError | None) -> OperationError | None:
+    if error is None:
+        return None
+    words = "".join(c if " " <= c <= "~" else "?" for c in error.message)
+    return OperationError(code=error.code, message=words)
+
+
+def _error(error: OperationError | None) -> dict[str, Any] | None:
+    return storable_value(error.model_dump(mode="json")) if error else None
 
 
 def moment_of(progress: Progress) -> datetime:
@@ -45,9 +81,9 @@ def operation_values(progress: Progress) -> dict[str, Any]:
     return {
         "status": progress.status,
         "progress_percent": progress.progress_percent,
-        "current_step": progress.current_step,
-        "steps": [step.model_dump(mode="json") for step in progress.steps],
-        "error": progress.error.model_dump(mode="json") if progress.error else None,
+        "current_step": storable_value(progress.current_step),
+        "steps": storable_value([step.model_dump(mode="json") for step in progress.steps]),
+        "error": _error(progress.error),
         "started_at": progress.started_at,
         "completed_at": progress.completed_at,
     }
@@ -59,7 +95,7 @@ def deployment_values(view: DeploymentView) -> dict[str, Any]:
         "status": view.status,
         "build_id": view.build_id,
         "health_check_status": view.health,
-        "error": view.error.model_dump(mode="json") if view.error else None,
+        "error": _error(view.error),
         "error_rate_percent": view.error_rate_percent,
         "performance_metrics": view.performance_metrics,
         "rollback_reason": view.rollback_reason,

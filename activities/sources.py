@@ -13,6 +13,7 @@ from contracts.stubs import implements
 from domain.delivery import DeliverySpec
 from domain.delivery_file import MAX_SPEC_BYTES, SPEC_FILES, spec_from_files
 from domain.errors import ErrorCode, TerminalError
+from domain.foreign_text import decoded
 from drivers.sources.base import GitCredentials, Source, SourceRequest
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 
@@ -46,6 +47,7 @@ class SourceActivities:
         async with beating(), self._slots.working(request.operation_id, organization):
             fetched = await self._source.fetch(wanted, tree)
         texts = await asyncio.to_thread(read_spec_files, tree)
+        await asyncio.to_thread(self._folders.note_commit_time, request.operation_id, fetched.epoch_s)
         log = self._folders.log(request.operation_id, "source")
         await asyncio.to_thread(_write_log, log, f"{request.repository_url} {fetched.branch} {fetched.commit}\n")
         return FetchedSource(
@@ -84,7 +86,7 @@ def read_spec_files(tree: Path) -> dict[str, str | None]:
             texts[name] = None
             continue
         with path.open("rb") as file:
-            texts[name] = file.read(MAX_SPEC_BYTES + 1).decode("utf-8", errors="replace")
+            texts[name] = decoded(file.read(MAX_SPEC_BYTES + 1))
     return texts
 
 

@@ -26,6 +26,7 @@ SWEEP_EVERY_S = 10.0
 # For ending what still runs in a workspace, and for removing a tree of a million files.
 LIMIT_S = 600.0
 WAIT_S = 10.0
+_COMMITTED = "committed"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -60,6 +61,17 @@ class BuildFolders:
     def log(self, operation_id: UUID, step: str) -> Path:
         """The log of a step; it outlives the workspace."""
         return self.data_dir / "logs" / "operations" / str(operation_id) / f"{step}.log"
+
+    def note_commit_time(self, operation_id: UUID, epoch_s: int) -> None:
+        """Remember when the commit in the workspace was made, in seconds since 1970."""
+        (self.workspace(operation_id) / _COMMITTED).write_text(str(epoch_s))
+
+    def commit_time(self, operation_id: UUID) -> int:
+        """What `note_commit_time` was told; 0 in a workspace of an older engine."""
+        try:
+            return int((self.workspace(operation_id) / _COMMITTED).read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def operations(self) -> list[UUID]:
         """Whose workspaces there are."""

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from domain.foreign_text import storable
+
 MAX_TEXT = 8192
 
 BoundedText = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
@@ -20,7 +22,8 @@ class Nothing(Payload):
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:
-    """The text, cut in its middle when it is longer than `limit` characters."""
+    """The text, storable, cut in its middle when it is longer than `limit` characters."""
+    text = storable(text)
     if len(text) <= limit:
         return text
     mark = "\n[...]\n"

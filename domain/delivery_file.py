@@ -6,7 +6,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from domain.delivery import ENTRY, DeliverySpec
 from domain.errors import ErrorCode, TerminalError
+from domain.foreign_text import is_storable
 from domain.yaml_nodes import MAX_TEXT, Fault, Path, YamlDocument, read_yaml
 
 DELIVERY_FILES = ("delivery.yaml", "delivery.yml")
@@ -85,6 +86,8 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
     value = {} if document.value is None else document.value
     if not document.faults and not isinstance(value, dict):
         document.fault((), "the file must hold keys and values, for example `service:`")
+    for path in _unstorable(value):
+        document.fault(path, "has a NUL or another character that no program can be given; write it without")
     if document.faults:
         _refuse(document.faults, filename)
     try:
@@ -94,6 +97,18 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
             path = _path(problem)
             document.fault(path, _wording(problem, document.sources.get(path)))
         _refuse(document.faults, filename)
+
+
+def _unstorable(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where texts or keys are that neither an environment nor the database can hold."""
+    if isinstance(value, str) and not is_storable(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from [path] if isinstance(key, str) and not is_storable(key) else _unstorable(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _unstorable(inner, (*path, number))
 
 
 def _path(problem: ErrorDetails) -> Path:
@@ -114,6 +129,9 @@ def _wording(problem: ErrorDetails, source: str | None = None) -> str:
 
 def _web_process(procfile: str) -> tuple[int, str] | None:
     """Line number and command of the first `web:` line."""
+    if not is_storable(procfile):
+        fault = next(n for n, text in enumerate(procfile.splitlines(), start=1) if not is_storable(text))
+        _refuse([Fault(fault, 1, "", "has a NUL character; save the file as plain text in UTF-8")], PROCFILE)
     for number, line in enumerate(procfile.splitlines(), start=1):
         found = _PROCESS.fullmatch(line.strip())
         if found and found[1] == "web":

@@ -1,7 +1,9 @@
 """The database engine: bounded waits everywhere."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from psycopg import OperationalError as PsycopgOperationalError
 from psycopg.errors import DiskFull, ForeignKeyViolation, LockNotAvailable, QueryCanceled
@@ -10,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.foreign_text import storable_value
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -29,12 +32,19 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
         pool_timeout=5,
         pool_pre_ping=True,
         hide_parameters=True,
+        json_serializer=to_json,
         connect_args={
             "application_name": application_name,
             "connect_timeout": 3,
             "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
         },
     )
+
+
+def to_json(value: Any) -> str:
+    """For JSONB, which refuses NUL and half surrogates: foreign text that nobody has cleaned is cleaned here."""
+    text = json.dumps(value)
+    return json.dumps(storable_value(value)) if "\\u0000" in text or "\\ud" in text else text
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -17,13 +17,15 @@ class StoredArtifact:
 class ArtifactStore(Protocol):
     """Idempotent on both sides: storing twice stores once, unpacking twice leaves one complete tree.
 
+    Every file of a stored tree has the modification time `epoch_s` (seconds since 1970), the commit's.
+
     `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that leave the tree and
     special files are refused with a clear `TerminalError`. `unpack` raises ARTIFACT_UNAVAILABLE when the digest is
     unknown or the stored bytes no longer match it. A crash at any moment leaves no half artifact under its final name.
     `remove` of what is not there succeeds.
     """
 
-    async def store(self, tree: Path) -> StoredArtifact: ...
+    async def store(self, tree: Path, *, epoch_s: int = 0) -> StoredArtifact: ...
 
     async def exists(self, digest: str) -> bool: ...
 

@@ -44,9 +44,9 @@ class FolderArtifactStore:
         for folder in (self._archives, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)
 
-    async def store(self, tree: Path) -> StoredArtifact:
+    async def store(self, tree: Path, *, epoch_s: int = 0) -> StoredArtifact:
         """Keep a tree (without `.git`); see `ArtifactStore` for the errors."""
-        return await finish_in_thread(self._store, tree)
+        return await finish_in_thread(self._store, tree, epoch_s)
 
     async def exists(self, digest: str) -> bool:
         """Whether an archive is there (its bytes are checked when it is unpacked)."""
@@ -70,13 +70,13 @@ class FolderArtifactStore:
             raise _unavailable(digest[:100], "it is not of the form sha256:<64 hexadecimal digits>")
         return self._archives / f"{found[1]}.tar"
 
-    def _store(self, tree: Path) -> StoredArtifact:
+    def _store(self, tree: Path, epoch_s: int) -> StoredArtifact:
         entries = list_tree(tree, max_bytes=self._max_bytes, max_files=self._max_files)
         with _disk_full_reported():
             self._make_folders()  # somebody may have emptied the root
         with _disk_full_reported(), _temporary_file(self._temporary) as (path, file):
             sink = _HashingSink(file)
-            write_archive(entries, sink)
+            write_archive(entries, sink, epoch_s=epoch_s)
             file.flush()
             os.fsync(file.fileno())
             digest = f"sha256:{sink.hash.hexdigest()}"

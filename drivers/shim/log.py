@@ -54,7 +54,7 @@ class CappedLog:
 
 
 def tail(path: Path, max_bytes: int, *, since: int = 0) -> str:
-    """The last whole lines of a log, at most `max_bytes` of them, none before the offset `since`."""
+    """The last whole lines of a log, at most `max_bytes` of them, none before the offset `since`; NUL is replaced."""
     try:
         with path.open("rb") as file:
             begin = max(since, file.seek(0, os.SEEK_END) - max_bytes)
@@ -64,4 +64,4 @@ def tail(path: Path, max_bytes: int, *, since: int = 0) -> str:
         return ""
     if begin > since and b"\n" in data:
         data = data[data.index(b"\n") + 1 :]
-    return data.decode(errors="replace")
+    return data.decode(errors="replace").replace("\0", "\ufffd")

@@ -44,7 +44,7 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class FetchedTree:
-    """What arrived: the full commit id, the branch it was resolved from, and the size on disk in bytes.
+    """What arrived: the full commit id, the branch it was resolved from, the size on disk in bytes, the commit's time.
 
     The branch is the one asked for where the commit was found by its own id.
     """
@@ -52,6 +52,7 @@ class FetchedTree:
     commit: str
     branch: str
     size_bytes: int
+    epoch_s: int = 0
 
 
 class Source(Protocol):

@@ -165,8 +165,9 @@ class _Fetch:
         await self._check_listing(found)
         await self._must(self._git_dir, f"--work-tree={self.into}", "read-tree", "--reset", "-u", found)
         shown = await self._must(self._git_dir, "show", "--no-patch", "--format=%ct", found)
-        size = await finish_in_thread(settle, self.into, epoch_s=int(shown.stdout.strip() or 0))
-        return FetchedTree(commit=found, branch=name, size_bytes=size)
+        epoch_s = int(shown.stdout.strip() or 0)
+        size = await finish_in_thread(settle, self.into, epoch_s=epoch_s)
+        return FetchedTree(commit=found, branch=name, size_bytes=size, epoch_s=epoch_s)
 
     @property
     def _repository(self) -> str:

@@ -51,6 +51,7 @@ class InstanceStatus:
         address, port: where it must listen (assigned by the engine; 0 when absent).
         listening: a socket of the instance's own process tree listens on exactly that port.
         listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).
+        unreachable_at: addresses on which it listens on that port and which a connection to 127.0.0.1 does not reach.
         port_taken: a process that is none of the instance's listens on its port, so that what is sent there may reach a
             stranger. In a list it may be a moment's impression; `inspect` looks twice.
         restarts: how often it died and was started again.
@@ -68,6 +69,7 @@ class InstanceStatus:
     pid: int | None = None
     listening: bool = False
     listens_elsewhere: tuple[int, ...] = ()
+    unreachable_at: tuple[str, ...] = ()
     restarts: int = 0
     exit_code: int | None = None
     port_taken: bool = False

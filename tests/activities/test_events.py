@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, text, update
 from temporalio.testing import ActivityEnvironment
 
+from activities import projections
 from activities.build_records import BuildRecordActivities
 from activities.projections import ProjectionActivities
 from contracts.builds import PackagedArtifact, RecordBuild, RecordBuildFailure, TestOutcome
@@ -17,6 +18,7 @@ from domain.errors import DependencyError
 from domain.events import event_id
 from events.lost import LOST
 from runtime.ids import new_id, now
+from storage import engine
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment, Event, Operation, Project
 from storage.repositories.build_records import BuildRecordRepository
@@ -116,6 +118,25 @@ async def test_a_failure_says_why(record, pending, told, outcomes):
         "it ended by itself",
         "INSTANCE_EXITED",
     )
+
+
+async def test_an_end_whose_words_cannot_be_kept_is_told_with_them_mended(record, pending, told):
+    error = OperationError.model_construct(code="BUILD_FAILED", message="bad\0byte", details={"log_tail": "a\0\ud800"})
+    await record("failed", version=1, ended="failed", error=error)
+    [event] = await told(pending[0])
+    assert event.payload["deployment"]["error"]["code"] == "BUILD_FAILED"
+    assert event.payload["deployment"]["error"]["message"] == "bad\ufffdbyte"
+
+
+async def test_a_row_that_the_database_refuses_is_written_with_plain_words(record, pending, told, monkeypatch):
+    """Whatever comes past the mending: the operation ends as what it was."""
+    monkeypatch.setattr(projections, "storable_value", lambda value: value)
+    monkeypatch.setattr(engine, "storable_value", lambda value: value)
+    error = OperationError(code="BUILD_FAILED", message="bad\0byte", details={"log_tail": "a\0"})
+    await record("failed", version=1, ended="failed", error=error)
+    [event] = await told(pending[0])
+    assert event.payload["deployment"]["error"]["code"] == "BUILD_FAILED"
+    assert event.payload["deployment"]["error"]["message"] == "bad?byte"
 
 
 async def test_what_is_not_committed_was_never_told(sessions, pending, told, outcomes):

@@ -249,6 +249,28 @@ def test_a_procfile_completes_a_delivery_file_but_does_not_overrule_it():
     assert both.service.command == "x"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('service:\n  command: x\n  env: {A: "x\\0y"}\n', (3, "service.env.A")),
+        ('service:\n  command: "x\\0"\n', (2, "service.command")),
+        ('build: {steps: [a, "b\\0"]}\nservice: {command: x}\n', (1, "build.steps[1]")),
+        ('service:\n  command: x\n  "en\\0v": {}\n', (1, "service")),
+    ],
+)
+def test_a_character_that_no_program_can_be_given_is_named(text, place):
+    error = refused({"delivery.yaml": text})
+    assert error.code is ErrorCode.SPEC_INVALID
+    fault = error.details["faults"][0]
+    assert (fault["line"], fault["key"]) == place
+    assert "NUL" in fault["message"]
+
+
+def test_a_nul_in_a_procfile_is_named():
+    error = refused({"Procfile": "# x\nweb: a\0b\n"})
+    assert (error.code, error.details["faults"][0]["line"]) == (ErrorCode.SPEC_INVALID, 2)
+
+
 def test_a_command_of_a_procfile_has_limits_too():
     error = refused({"Procfile": f"\nweb: {'x' * 5000}\n"})
     assert (error.code, error.details["faults"][0]["line"]) == (ErrorCode.SPEC_INVALID, 2)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, literal, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.foreign_text import storable
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Project
@@ -18,6 +20,15 @@ async def test_a_row_whose_parent_is_gone_is_a_conflict(sessions):
             session.add(orphan)
     assert refused.value.code is ErrorCode.CONFLICT
     assert "deleted" in refused.value.message
+
+
+@pytest.mark.parametrize("foreign", ["a\0b", "a\ud800b", "\udfff", "\\u0000", "\\\0", "ordinary"])
+async def test_what_jsonb_cannot_hold_is_kept_as_replacement_characters(sessions, foreign):
+    value = {"text": foreign, foreign: [foreign]}
+    async with transaction(sessions) as session:
+        back = await session.scalar(select(literal(value, JSONB)))
+    kept = storable(foreign)
+    assert back == {"text": kept, kept: [kept]}
 
 
 async def carry_out(sessions: Sessions, limit: str, statement: Select[Any]) -> None:

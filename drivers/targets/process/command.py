@@ -1,6 +1,7 @@
 """How an instance's command is run."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from domain.ceilings import Ceiling
@@ -12,10 +13,19 @@ from drivers.targets.process.folder import InstanceFolder
 
 _LOG_BYTES = 10 * 1024 * 1024
 # Characters that make a line more than one plain command; without them `exec` saves the shell and SIGTERM arrives.
+_SIGNS = frozenset({":", "!", "[", "[["})
+_NAME = re.compile(r"[A-Za-z0-9_./+@%,-]+")
 _COMPOUND = frozenset(";&|(){}\n`")
-_BUILT_IN = frozenset(
-    {"cd", "export", "set", "exec", "if", "for", "while", "until", "case", ".", "trap", "ulimit", "umask"}
-)
+# The shell itself tells programs, which have a path, from its built-ins and keywords, which `exec` cannot run.
+_ONE_COMMAND = """\
+case "$(command -v -- {program})" in
+*/*)
+exec {command}
+;;
+*)
+{command}
+;;
+esac"""
 
 
 def shim_spec(
@@ -47,5 +57,8 @@ def shim_spec(
 def shell_line(command: str) -> str:
     """The command in the shell's place where it is one plain command, else as it is."""
     words = command.split()
-    plain = bool(words) and not _COMPOUND & set(command) and words[0] not in _BUILT_IN and "=" not in words[0]
-    return f"exec {command}" if plain else command
+    if not words or _COMPOUND & set(command) or "=" in words[0] or words[0] in _SIGNS:
+        return command
+    if not _NAME.fullmatch(words[0]):  # quoted, or a variable: never a built-in's name
+        return f"exec {command}"
+    return _ONE_COMMAND.format(program=words[0], command=command)

@@ -1,7 +1,9 @@
 """Which TCP ports a process tree listens on, and who else listens there, from /proc."""
 
 import os
+import sys
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +21,11 @@ _REACHED = frozenset(
 
 
 class Listener(NamedTuple):
-    """`reachable`: a connection to 127.0.0.1 arrives there."""
+    """`reachable`: a connection to 127.0.0.1 arrives there. `address`: the local one."""
 
     port: int
     reachable: bool
+    address: str = ""
 
 
 class ListeningSockets:
@@ -73,5 +76,11 @@ def _listening(table: str) -> list[tuple[str, Listener]]:
         if f" {_LISTEN} " in line:
             fields = line.split()
             address, port = fields[1].split(":")
-            found.append((fields[9], Listener(int(port, 16), address in _REACHED)))
+            found.append((fields[9], Listener(int(port, 16), address in _REACHED, _address(address))))
     return found
+
+
+def _address(text: str) -> str:
+    """The kernel prints 32-bit words in its own byte order, as hexadecimal digits."""
+    words = (int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    return str(ip_address(b"".join(words)))

@@ -165,6 +165,7 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
         pid=now.child_pid,
         listening=any(each.port == record.port and each.reachable for each in held),
         listens_elsewhere=tuple(sorted({each.port for each in held if each.port != record.port})),
+        unreachable_at=tuple(sorted({e.address for e in held if e.port == record.port and not e.reachable})),
         port_taken=not sockets.reached_at(record.port) <= own.keys(),
         restarts=now.restarts,
         exit_code=now.exit.code if now.exit else now.last_code,

@@ -81,6 +81,20 @@ async def test_the_same_files_have_the_same_digest_whatever_their_times_and_mode
     assert (await store.store(tree)).digest != first.digest
 
 
+async def test_files_carry_the_commits_time_so_that_validators_of_two_versions_differ(store, tree, tmp_path):
+    first = await store.store(tree, epoch_s=1_700_000_000)
+    again = await store.store(tree, epoch_s=1_700_000_000)
+    second = await store.store(tree, epoch_s=1_700_000_001)
+    assert first == again
+    assert first.digest != second.digest
+    for stored, when in ((first, 1_700_000_000), (second, 1_700_000_001)):
+        into = tmp_path / str(when)
+        await store.unpack(stored.digest, into)
+        assert {path.stat().st_mtime for path in into.rglob("*") if path.is_file()} == {when}
+    absurd = await store.store(tree, epoch_s=2**60)
+    await store.unpack(absurd.digest, tmp_path / "absurd")
+
+
 async def test_the_format_of_archives_stays(store, tmp_path):
     """If this fails, stored digests change with the upgrade: identical builds would be stored twice."""
     (tmp_path / "t").mkdir()

@@ -114,6 +114,14 @@ async def test_a_service_that_listens_elsewhere_is_seen(service: Service) -> Non
     assert not status.listening
 
 
+async def test_a_service_that_only_ipv6_reaches_is_seen(service: Service) -> None:
+    code = "import socket, time; s = socket.create_server(('::1', {port}), family=socket.AF_INET6); time.sleep(1000)"
+    command = 'python3 -c "{}"'.format(code.format(port="int(__import__('os').environ['PORT'])"))
+    await service.target.start(service.spec(command=command))
+    status = await service.seen("r1-0", "unreachable_at", ("::1",))
+    assert not status.listening
+
+
 async def test_a_stranger_on_the_port_is_not_taken_for_the_instance(service: Service) -> None:
     port = (await service.target.start(service.spec(command="sleep 1000"))).port
     with socket.create_server(("127.0.0.1", port)):

@@ -1,0 +1,43 @@
+"""Text of strangers (output of builds, answers of services, files), made fit for being kept and shown.
+
+PostgreSQL keeps no NUL character, and neither it nor JSON over the wire keeps half of a surrogate pair.
+"""
+
+import codecs
+import re
+from typing import Any
+
+REPLACEMENT = "\ufffd"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for each character that cannot be kept."""
+    return _UNSTORABLE.sub(REPLACEMENT, text) if _UNSTORABLE.search(text) else text
+
+
+def is_storable(text: str) -> bool:
+    """Whether every character can be kept."""
+    return _UNSTORABLE.search(text) is None
+
+
+def storable_value(value: Any) -> Any:
+    """The same for all texts and keys of a value that becomes JSON."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable_value(key): storable_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_value(inner) for inner in value]
+    return value
+
+
+def decoded(data: bytes) -> str:
+    """A file's text: UTF-8, or what its byte order mark says, which Windows editors write; the mark is left out."""
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    return data.decode(encoding, errors="replace")

@@ -40,9 +40,14 @@ QUICK_TO_FAIL = {"startup_timeout": 2, "interval": 0.1}
     ("spec", "files", "code", "words"),
     [
         ({"build": {"steps": ["printf 'bad\\000byte\\n'; exit 3"]}}, {}, "BUILD_FAILED", "bad\ufffdbyte"),
-        ({"service": {"command": "python3 broken.py"}}, {"broken.py": BROKEN}, "INSTANCE_EXITED", "boom \ufffd"),
         (
-            {"service": {"command": "python3 sick.py", "health": QUICK_TO_FAIL}},
+            {"build": None, "service": {"command": "python3 broken.py"}},
+            {"broken.py": BROKEN},
+            "INSTANCE_EXITED",
+            "boom \ufffd",
+        ),
+        (
+            {"build": None, "service": {"command": "python3 sick.py", "health": QUICK_TO_FAIL}},
             {"sick.py": SICK},
             "INSTANCE_UNHEALTHY",
             "sick \ufffd indeed",

@@ -77,7 +77,7 @@ def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_i
     before = judged.service.version()
     watched = {
         "rollout": {**JUDGED["rollout"], "blue_green": {"analyse": 40}},
-        "analysis": {"min_requests": 50, "max_error_rate": 5},
+        "analysis": {"min_requests": 50, "max_error_rate": 5, "pass_early": False},  # what the example asks for
     }
     shipped = judged.ship(spec=watched, fault="errors:20:15", deployment_strategy="blue_green")
     assert shipped.error["code"] == "ANALYSIS_FAILED"

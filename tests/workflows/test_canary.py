@@ -39,6 +39,21 @@ async def test_a_good_canary_gets_everything(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.parametrize("early", [None, 12.5])
+async def test_a_pass_before_its_time_is_told_with_the_next_step_and_no_other(
+    bench: Bench, early: float | None
+) -> None:
+    bench.world.old_release()
+    bench.world.early_after = early
+    await (await bench.start(canary())).result()
+    told = [record.progress.current_step or "" for record in bench.world.records]
+    assert any("Comparing the new version with the stable one for 300 s" in step for step in told)
+    words = "; the analysis passed early, after 12.5 of 300 s"
+    assert [step for step in told if words in step] == (
+        [f"Sending 100 % of the traffic to the new version{words}"] if early else []
+    )
+
+
 async def test_a_bad_canary_goes_back_with_the_reasons(bench: Bench) -> None:
     bench.world.old_release()
     bench.world.verdicts = [Verdict.FAIL]

@@ -114,6 +114,7 @@ class World:
         self.window = r.WindowAnswer(open=True)
         self.overriding: set[UUID] = set()  # deployments that no freeze holds
         self.verdicts: list[Verdict] = []
+        self.early_after: float | None = None  # seconds after which analyses pass before their time
         self.still_runs = False
         self.deaf: set[str] = set()
         self.refused_routes: dict[str, str] = {}
@@ -358,7 +359,7 @@ class World:
         self.analyses.append(request)
         await self._do(f"judge {request.key}")
         verdict = self.verdicts.pop(0) if self.verdicts else Verdict.PASS
-        return AnalysisReport(verdict=verdict, reasons=(f"it is {verdict}",))
+        return AnalysisReport(verdict=verdict, reasons=(f"it is {verdict}",), passed_early_after=self.early_after)
 
     @implements(r.VERIFY_TRAFFIC)
     async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:

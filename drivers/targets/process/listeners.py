@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -46,6 +48,23 @@ class ListeningSockets:
     def reached_at(self, port: int) -> frozenset[str]:
         """Inodes of those that a connection to this port of 127.0.0.1 may arrive at, whoever holds them."""
         return frozenset(self._reached.get(port, ()))
+
+
+class SocketsOfTheMoment:
+    """One reading for all who ask at about the same time: fifty instances that start are fifty askers. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read: tuple[float, ListeningSockets] | None = None
+
+    def get(self, *, max_age_s: float) -> ListeningSockets:
+        """Sockets as they were not longer than `max_age_s` seconds ago; 0: read now."""
+        asked = time.monotonic()
+        with self._lock:
+            # What was begun after the question is as good as a reading of one's own.
+            if self._read is None or self._read[0] < asked - max_age_s:
+                self._read = (time.monotonic(), ListeningSockets())
+            return self._read[1]
 
 
 def _sockets(pid: int) -> list[str]:

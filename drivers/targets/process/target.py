@@ -15,12 +15,13 @@ from drivers.shim.log import tail
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from drivers.targets.process.command import shim_spec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
-from drivers.targets.process.listeners import ListeningSockets
+from drivers.targets.process.listeners import ListeningSockets, SocketsOfTheMoment
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
 from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
+_SHARED_FOR_S = 0.1
 LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
 
 
@@ -52,6 +53,7 @@ class ProcessTarget:
         self._isolated = not trusted_code
         self._hidden = (*hidden, root)
         self._ports = ports
+        self._sockets = SocketsOfTheMoment()
 
     async def start(self, spec: InstanceSpec) -> InstanceStatus:
         self._check_isolation()
@@ -77,12 +79,12 @@ class ProcessTarget:
 
     async def inspect(self, instance_id: str) -> InstanceStatus:
         folder = InstanceFolder.of(self._root, instance_id)
-        status = await asyncio.to_thread(_inspect_now, folder)
+        status = await asyncio.to_thread(self._inspect_now, folder, _SHARED_FOR_S)
         if not status.port_taken:
             return status
         # A process of its own that ended between the reading of its sockets and of its tree looks like a stranger.
         await asyncio.sleep(_SECOND_LOOK_S)
-        return await asyncio.to_thread(_inspect_now, folder)
+        return await asyncio.to_thread(self._inspect_now, folder, 0)
 
     async def stop(self, instance_id: str) -> None:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -138,14 +140,13 @@ class ProcessTarget:
         paths = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
         return [InstanceFolder(path) for path in paths]
 
+    def _inspect_now(self, folder: InstanceFolder, max_age_s: float) -> InstanceStatus:
+        return _inspect(folder, self._sockets.get(max_age_s=max_age_s))
+
     def _inspect_all(self) -> list[InstanceStatus]:
         sockets = ListeningSockets()
         found = (_inspect(folder, sockets) for folder in self._folders())
         return [status for status in found if status.phase is not InstancePhase.ABSENT]
-
-
-def _inspect_now(folder: InstanceFolder) -> InstanceStatus:
-    return _inspect(folder, ListeningSockets())
 
 
 def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatus:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from domain.errors import DependencyError
@@ -28,6 +29,23 @@ async def test_the_admin_socket_is_for_its_owner_only(bed: Bed) -> None:
     mode = bed.socket.stat().st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o700
+
+
+async def test_counting_does_not_read_the_whole_configuration_each_time(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue = await bed.upstream("blue")
+    await bed.apply([cluster("blue", blue)], route(blue=100))
+    router, asked = bed.new_router(), []
+    ask = router._admin._ask
+
+    async def noted(path: str, query: Mapping[str, str]) -> httpx2.Response:
+        asked.append(path)
+        return await ask(path, query)
+
+    monkeypatch.setattr(router._admin, "_ask", noted)
+    epochs = {counters.epoch for _ in range(5) for counters in await router.counters(["blue"])}
+    assert (len(epochs), asked.count("/config_dump")) == (1, 1)
 
 
 async def test_killed_and_started_again_it_serves_the_same_routes_and_counts_anew(bed: Bed) -> None:

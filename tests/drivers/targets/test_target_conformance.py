@@ -132,7 +132,7 @@ async def test_a_stranger_beside_the_instance_is_told_and_left_behind(service: S
     before = await service.target.start(service.spec(command="sleep 1000"))
     assert not before.port_taken
     with socket.create_server(("127.0.0.1", before.port)):
-        assert (await service.target.inspect("r1-0")).port_taken
+        await service.seen("r1-0", "port_taken")
         assert [each.port_taken for each in await service.target.list_instances()] == [True]
         after = await service.target.relocate(service.spec())
         assert after.port != before.port

@@ -136,20 +136,22 @@ class TrafficActivities:
             before = await self._router.counters([release_id])
             began = time.monotonic()
             probes = await self._watch(request, health)
-            return _report(probes, before, await self._router.counters([release_id]), time.monotonic() - began)
+            return report_of(probes, before, await self._router.counters([release_id]), time.monotonic() - began)
 
-    async def _watch(self, request: VerifyTraffic, health: HealthSpec) -> int:
+    async def _watch(self, request: VerifyTraffic, health: HealthSpec) -> Sequence[Probe]:
         """Probe through the router until the time is over; `unhealthy_after` bad answers in a row are a failure.
 
         While instances come back that went with their machine, no answer counts and the time begins anew.
         """
-        end, probes, bad = time.monotonic() + request.seconds, 0, 0
-        while probes == 0 or time.monotonic() < end or bad:
+        end, bad = time.monotonic() + request.seconds, 0
+        probes: list[Probe] = []
+        while not probes or time.monotonic() < end or bad:
             probe = await self._prober.through_router(request.host, health.path, health.timeout)
-            probes += 1
+            probes.append(probe)
             ok = _is_good(probe, health, request.host) and probe.release_id == str(request.release_id)
             if not ok and await self._recovery.coming_back([request.release_id]):
-                end, probes, bad = time.monotonic() + request.seconds, 0, 0
+                end, bad = time.monotonic() + request.seconds, 0
+                probes.clear()
             else:
                 bad = 0 if ok else bad + 1
             if bad >= health.unhealthy_after:
@@ -177,20 +179,27 @@ def _named(request: ShiftTraffic) -> tuple[UUID, ...]:
     return (*(share.release_id for share in request.shares), *request.previews)
 
 
-def _report(
-    probes: int, before: Sequence[TrafficCounters], after: Sequence[TrafficCounters], seconds: float
+def report_of(
+    probes: Sequence[Probe], before: Sequence[TrafficCounters], after: Sequence[TrafficCounters], seconds: float
 ) -> TrafficReport:
-    """What the router counted between two looks; nothing is claimed when its counters began anew."""
+    """What clients met between two looks; nothing is claimed when the counters began anew or nobody came.
+
+    The router counts our own probes like everybody's requests, so they are taken out again; only the latency is that
+    of all answers.
+    """
+    nothing = TrafficReport(probes=len(probes), requests=0)
     if len(before) != 1 or len(after) != 1 or before[0].epoch != after[0].epoch:
-        return TrafficReport(probes=probes, requests=0)
-    requests = after[0].requests - before[0].requests
+        return nothing
+    own = [probe for probe in probes if probe.release_id == after[0].release_id]
+    failed = sum(probe.status is not None and probe.status >= HTTPStatus.INTERNAL_SERVER_ERROR for probe in own)
+    requests = after[0].requests - before[0].requests - len(own)
     if requests <= 0:
-        return TrafficReport(probes=probes, requests=0)
-    errors = after[0].errors_5xx - before[0].errors_5xx
+        return nothing
+    errors = max(0, after[0].errors_5xx - before[0].errors_5xx - failed)
     return TrafficReport(
-        probes=probes,
+        probes=len(probes),
         requests=requests,
-        error_rate_percent=round(100 * errors / requests, 4),
+        error_rate_percent=round(100 * min(errors, requests) / requests, 4),
         p95_response_time_ms=_quantile(before[0], after[0], 0.95),
         throughput_rps=round(requests / seconds, 2),
     )

@@ -72,6 +72,10 @@ demo: setup ## from nothing to live traffic: a good version shipped, a bad one r
 test: setup ## lint, types, import rules, tests; prints where the time goes
 	@exec $(RUN) -m tests.gate $(PYTEST)
 
+.PHONY: test-long
+test-long: setup ## the long tests on the real stack: power cuts, full disks, lost databases
+	@exec $(RUN) -m tests.gate --long
+
 .PHONY: lint
 lint: setup ## the part of `test` before the tests
 	@exec $(RUN) -m tests.gate --lint-only

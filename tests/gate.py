@@ -1,7 +1,8 @@
 """Everything that must be green: `make test`. Prints how long each check took; stops at the first stage that fails.
 
-The end-to-end tests wait most of their time, so they run beside the others; their output follows the others'.
-`JOBS=1 make test` runs one after the other.
+Much of the time is waiting, so the tests of the API and those of the whole stack run beside the others; their output
+follows the others'. `JOBS=1 make test` runs one after the other. Tests marked `long` (power cuts, full disks, lost
+databases) have a command of their own: `make test-long`.
 """
 
 import os
@@ -24,11 +25,14 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )
+SHORT: Command = (PYTHON, "-m", "pytest", "-q", "-m", "not long")
 TESTS: tuple[Command, ...] = (
-    (PYTHON, "-m", "pytest", "-q", "--ignore=tests/e2e"),
-    (PYTHON, "-m", "pytest", "-q", "tests/e2e"),
+    (*SHORT, "--ignore=tests/e2e", "--ignore=tests/api"),
+    (*SHORT, "tests/api"),
+    (*SHORT, "tests/e2e"),
 )
-LIMIT_S = 1800.0
+LONG: tuple[Command, ...] = ((PYTHON, "-m", "pytest", "-q", "-m", "long"),)
+LIMIT_S = 2700.0
 
 
 def main(arguments: list[str]) -> int:
@@ -37,14 +41,17 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code of the first check that failed, else 0.
     """
+    lint = LINT
     if arguments[:1] == ["--lint-only"]:
         tests: tuple[Command, ...] = ()
+    elif arguments[:1] == ["--long"]:
+        lint, tests = (), LONG
     elif arguments:
         tests = ((PYTHON, "-m", "pytest", "-q", *arguments),)
     else:
-        tests = TESTS if os.environ.get("JOBS", "2") != "1" else ((PYTHON, "-m", "pytest", "-q"),)
+        tests = TESTS if os.environ.get("JOBS", "2") != "1" else (SHORT,)
     took: list[tuple[Command, float, int]] = []
-    for stage in (*((check,) for check in LINT), tests):
+    for stage in (*((check,) for check in lint), tests):
         took += _together(stage)
         if any(code for _, _, code in took):
             break

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.platform import App
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 FAILING_TEST = """\
 import unittest
@@ -41,7 +41,7 @@ def test_an_unknown_repository_is_named(platform, live):
     missing = live.repository.folder.parent / "no such repository"
     app = App(platform, "nowhere", live.repository, missing.as_uri())
     accepted = app.api.build_and_deploy(app.feature["id"], "1.0.0")
-    operation = app.api.wait(accepted.operation_id, 60)
+    operation = app.api.wait(accepted.operation_id, 180)
     assert operation["status"] == "failed"
     assert operation["error"]["code"] == "SOURCE_NOT_FOUND"
     assert app.api.deployment(accepted.deployment_id)["status"] == "failed"

@@ -5,7 +5,7 @@ import pytest
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 200
 JUDGED = {
@@ -90,9 +90,9 @@ def test_aborted_at_half_goes_back_and_the_next_one_completes(judged):
     before = judged.service.version()
     patient = {**JUDGED, "analysis": {**JUDGED["analysis"], "pass_early": False}}
     begun = judged.begin(spec=patient, **CANARY)
-    until(lambda: analysing(judged, begun), "an analysis", 60)
+    until(lambda: analysing(judged, begun), "an analysis", 180)
     assert decide(judged, begun, "abort", reason="not today").status_code == 200
-    operation = judged.api.wait(begun.accepted.operation_id, 30)
+    operation = judged.api.wait(begun.accepted.operation_id, 180)
     assert operation["status"] == "cancelled"
     assert judged.api.deployment(begun.accepted.deployment_id)["status"] == "rolled_back"
     assert judged.service.version() == before
@@ -103,13 +103,13 @@ def test_inconclusive_waits_for_a_person_who_promotes(judged):
     unsure = {**JUDGED, "analysis": {**JUDGED["analysis"], "duration": 2, "min_requests": 100_000}}
     begun = judged.begin(spec=unsure, **CANARY)
     deployment_id = begun.accepted.deployment_id
-    until(lambda: judged.api.deployment(deployment_id)["status"] == "paused", "a pause", 60)
+    until(lambda: judged.api.deployment(deployment_id)["status"] == "paused", "a pause", 180)
     refused = decide(judged, begun, "pause")
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "INVALID_STATE"
     assert "allowed now: abort, promote, resume" in refused.json()["error"]["message"]
     assert decide(judged, begun, "promote", reason="I looked myself").status_code == 200
-    assert judged.api.wait(begun.accepted.operation_id, 30)["status"] == "completed"
+    assert judged.api.wait(begun.accepted.operation_id, 180)["status"] == "completed"
     assert judged.service.version() == begun.version
 
 
@@ -124,7 +124,7 @@ def test_production_waits_for_somebody_else_to_approve(platform):
     app = platform.app("approved")
     begun = app.begin(environment="production", request_approval=True)
     deployment_id = begun.accepted.deployment_id
-    until(lambda: app.api.deployment(deployment_id)["status"] == "awaiting_approval", "a wait", 60)
+    until(lambda: app.api.deployment(deployment_id)["status"] == "awaiting_approval", "a wait", 180)
     own = decide(app, begun, "approve")
     assert own.status_code == 403
     assert "four eyes" in own.json()["error"]["message"]
@@ -132,4 +132,4 @@ def test_production_waits_for_somebody_else_to_approve(platform):
     path = f"/v1/deployments/{deployment_id}/approve"
     answer = app.api.raw("POST", path, json={"reason": "fine"}, headers={"authorization": f"Bearer {boss}"})
     assert answer.status_code == 200, answer.text
-    assert app.api.wait(begun.accepted.operation_id, 60)["status"] == "completed"
+    assert app.api.wait(begun.accepted.operation_id, 180)["status"] == "completed"

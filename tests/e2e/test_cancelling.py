@@ -8,7 +8,7 @@ from tests.chaos.moments import moments
 from tests.chaos.watching import await_end, await_moment
 from tests.support.load_process import load_on
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 50
 MOMENTS = moments(1)
@@ -38,7 +38,7 @@ def test_cancelled_at(app, records, moment):
     operation_id = begun.accepted.operation_id
     await_moment(records, operation_id, moment, MOMENTS)
     answer = app.api.raw("POST", f"/v1/operations/{operation_id}/cancel", json={"reason": "changed our minds"})
-    row = await_end(records, operation_id, 30)
+    row = await_end(records, operation_id, 180)
 
     assert settled(records, app.project["id"], 15) == []
     if answer.status_code in REFUSED:  # past the final switch, from where only a rollback leads back

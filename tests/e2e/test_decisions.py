@@ -9,7 +9,7 @@ from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 # A rollout that watches for as long as nobody decides otherwise.
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
@@ -33,7 +33,7 @@ def watched(decided):
     until(lambda: seen in (decided.api.operation(operation_id)["current_step"] or ""), "it is watched", 90)
     yield begun
     decide(decided, begun, "abort", reason="the test is over")
-    decided.api.wait(operation_id, 60)
+    decided.api.wait(operation_id, 180)
 
 
 def decide(app, begun, action: str, key: str | None = None, **body: str):
@@ -76,8 +76,8 @@ def test_a_decision_while_the_worker_hangs_is_kept_and_told_once(decided, watche
         assert kept.status_code == 202, kept.text
         again = decide(decided, watched, "pause", key, reason="look")
         assert again.status_code == 202
-    until(lambda: status(decided, watched) == "paused", "the pause", 60)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 60)
+    until(lambda: status(decided, watched) == "paused", "the pause", 180)
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)
     told = decide(decided, watched, "pause", key, reason="look")
     assert (told.status_code, told.json()["data"]["status"]) == (200, "paused")
     assert entries(records, watched) == [("deployment.pause", None), ("deployment.decided", "accepted")]
@@ -91,7 +91,7 @@ def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(decided, wat
         kept = decide(decided, watched, "abort", reason="no")
         assert kept.status_code == 202
     until(lambda: status(decided, watched) in ("rolled_back", "cancelled"), "the abort", 90)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 60)
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)
     assert entries(records, watched) == [("deployment.abort", None), ("deployment.decided", "accepted")]
 
 
@@ -106,5 +106,5 @@ def test_killed_right_after_a_decision_was_kept(decided, watched, records, victi
         killed = kill(victim, records, operation_id="", moment=NOW, serving="")
     await_back(victim, records, killed)
     until(lambda: len(entries(records, watched)) == 2, "its outcome", 120)
-    until(lambda: status(decided, watched) == "paused", "the pause", 60)
+    until(lambda: status(decided, watched) == "paused", "the pause", 180)
     assert entries(records, watched) == [("deployment.pause", None), ("deployment.decided", "accepted")]

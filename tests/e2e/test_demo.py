@@ -6,7 +6,7 @@ import pytest
 
 from examples.embedded import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 def test_the_demo_runs_on_a_stack_that_is_up_and_leaves_it_up(platform):

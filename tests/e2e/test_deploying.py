@@ -6,7 +6,7 @@ from examples.client import ApiError
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 500
 
@@ -96,7 +96,7 @@ def test_a_restart_of_the_stack_keeps_state_and_service(platform):
     platform.restart()
     assert app.api.deployment(shipped.deployment["id"])["status"] == "success"
     assert app.api.operation(shipped.operation["operation_id"])["status"] == "completed"
-    until(lambda: app.service.get("/version").status_code == 200, "serving after the restart", 30)
+    until(lambda: app.service.get("/version").status_code == 200, "serving after the restart", 180)
     assert app.service.version() == shipped.version
     again = app.ship_good()
     assert app.service.version() == again.version

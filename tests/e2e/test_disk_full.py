@@ -18,7 +18,7 @@ from tests.support.load_process import load_on
 from tests.support.platform import Platform
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 BIG = {"build": {"steps": ["python3 build.py", "head -c 3000000 /dev/urandom > dist/blob"]}}
 LOUD = {"build": {"steps": ["python3 build.py", "seq 1 400000"]}}
@@ -94,7 +94,7 @@ def test_the_disk_of_everything_fills_up_and_has_room_again(crowded):
         with pytest.raises(OSError, match="No space"):
             fill(filler)
         refused = began(app)
-        until(lambda: health(app) != "healthy", "the health tells it", 60)
+        until(lambda: health(app) != "healthy", "the health tells it", 180)
         assert app.service.version() == before
         filler.unlink()
         until(lambda: health(app) == "healthy", "healthy again", 90)

@@ -13,7 +13,7 @@ from contracts.rollouts import EnvironmentState
 from tests.chaos.frozen import frozen
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 # Nobody asks for anything, so that the analysis cannot decide and asks a person.
 UNSURE = {
@@ -42,17 +42,17 @@ class Place:
         return self.api.operation(begun.accepted.operation_id)
 
     def until(self, begun, status):
-        until(lambda: self.deployment(begun)["status"] == status, f"{begun.version} {status}", 60)
+        until(lambda: self.deployment(begun)["status"] == status, f"{begun.version} {status}", 180)
 
     def says(self, begun, words):
-        until(lambda: words in (self.operation(begun)["current_step"] or ""), f"{begun.version} saying {words}", 30)
+        until(lambda: words in (self.operation(begun)["current_step"] or ""), f"{begun.version} saying {words}", 180)
         return self.operation(begun)["current_step"]
 
     def decide(self, begun, action, **body):
         self.api.call("POST", f"/deployments/{begun.accepted.deployment_id}/{action}", body)
 
     def ends(self, begun):
-        return self.api.wait(begun.accepted.operation_id, 60)
+        return self.api.wait(begun.accepted.operation_id, 180)
 
     def paused_canary(self):
         begun = self.app.begin(spec=UNSURE, **CANARY)
@@ -142,7 +142,7 @@ def test_a_freeze_that_is_taken_away_while_temporal_is_away_ends_when_it_is_back
     place.says(held, "Held by the freeze window 'frozen'")
     with frozen(records, "temporal"):
         assert place.set(windows=[])["window"]["open"]
-        until(lambda: delayed(records, place.environment()["id"]), "a message that waits", 20)
+        until(lambda: delayed(records, place.environment()["id"]), "a message that waits", 180)
     assert place.ends(held)["status"] == "completed"
 
 
@@ -160,7 +160,7 @@ def test_a_rollback_goes_through_a_freeze(place):
     place.set(windows=[freeze])
     assert place.app.service.version() == bad.version
     place.api.rollback(bad.deployment["id"], "it misbehaves")
-    until(lambda: place.app.service.version() == good, "the old version", 30)
+    until(lambda: place.app.service.version() == good, "the old version", 180)
 
 
 async def test_the_entity_knows_what_runs_and_stays_small(place, platform):

@@ -12,7 +12,7 @@ from tests.chaos.power import power_cut, processes_below
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 BACK_SECONDS = 15.0
 RPS = 50
@@ -52,12 +52,12 @@ def test_a_clean_stop_ends_all_services_and_a_start_brings_them_back(platform, a
     platform.stack.down()
     assert processes_below(platform.stack.data_dir) == []
     platform.start()
-    until(lambda: serves(app), "serving again", 30)
+    until(lambda: serves(app), "serving again", 180)
 
 
 def test_everything_dies_at_once_and_serves_again(platform, app, records):
     power_cut(platform, records)
     platform.start()
-    until(lambda: serves(app), "serving again", 30)
+    until(lambda: serves(app), "serving again", 180)
     assert settled(records, app.project["id"]) == []
     app.ship_good()

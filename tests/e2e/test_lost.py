@@ -17,7 +17,7 @@ from tests.chaos.watching import await_end, await_moment
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 50
 FOUND_SECONDS = 30.0
@@ -73,7 +73,7 @@ async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, recor
             await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
         row = await_end(records, operation_id, FOUND_SECONDS)
         assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
-        assert settled(records, app.project["id"], 60) == []
+        assert settled(records, app.project["id"], 180) == []
         summary = load.stop()
     assert summary["failures"] == 0, summary["examples"]
     again = app.ship_good()
@@ -112,7 +112,7 @@ def test_temporals_file_is_lost_while_the_stack_is_down(platform, records, app, 
     records.close()
     damage(records.layout.data / "temporal.db")
     platform.start()
-    until(lambda: app.service.get("/version").status_code == 200, "serving again", 60)
+    until(lambda: app.service.get("/version").status_code == 200, "serving again", 180)
     row = await_end(records, operation_id, FOUND_SECONDS + 30)
     assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
     assert settled(records, app.project["id"]) == []

@@ -72,7 +72,7 @@ def starting(records, begun):
 def completes(app, records, begun):
     operation = app.api.wait(begun.accepted.operation_id, 120)
     assert operation["status"] == "completed", operation
-    assert settled(records, app.project["id"], 60) == []
+    assert settled(records, app.project["id"], 180) == []
     assert app.service.version() == begun.version
 
 
@@ -98,7 +98,7 @@ def test_a_canary_that_a_person_holds_serves_again_by_itself(platform, records, 
 
 def test_the_power_goes_while_it_starts(platform, records, app, cut):
     begun = app.begin(spec=SLOW)
-    until(lambda: starting(records, begun), "its process", 60)
+    until(lambda: starting(records, begun), "its process", 180)
     cut()
     platform.start()
     completes(app, records, begun)
@@ -125,7 +125,7 @@ def test_the_power_goes_while_it_is_judged(platform, records, app, cut):
 
 def test_the_power_goes_while_it_is_watched(platform, records, app, cut):
     begun = app.begin(spec={"rollout": {"scale_down_delay": 1, "verify_seconds": 5}})
-    until(lambda: step(records, begun).startswith("Watching"), "the watch", 60)
+    until(lambda: step(records, begun).startswith("Watching"), "the watch", 180)
     cut()
     platform.start()
     completes(app, records, begun)
@@ -145,7 +145,7 @@ def test_what_is_kept_for_a_return_is_there_again(platform, records, app, cut):
     until(both_run, "both releases", BACK_SECONDS)
     until(lambda: app.service.get("/version").status_code == 200, "serving", BACK_SECONDS)
     operation = app.api.rollback(kept.deployment["id"], "back")
-    assert app.api.wait(operation["operation_id"], 60)["status"] == "completed"
+    assert app.api.wait(operation["operation_id"], 180)["status"] == "completed"
     assert app.service.version() == first.version
 
 
@@ -157,5 +157,5 @@ def test_an_abort_before_the_power_goes_is_not_undone(platform, records, app, cu
     cut()
     platform.start()
     assert app.api.wait(begun.accepted.operation_id, 120)["status"] == "cancelled"
-    assert settled(records, app.project["id"], 60) == []
+    assert settled(records, app.project["id"], 180) == []
     assert app.service.version() == before

@@ -8,7 +8,7 @@ from tests.support.load_process import load_on
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 200
 # Long enough to be aborted in the middle, short enough to be waited for.
@@ -34,9 +34,9 @@ def aborted_at_half(app, spec):
     before = app.service.version()
     begun = app.begin(spec=spec, **HALF)
     deployment_id = begun.accepted.deployment_id
-    until(lambda: app.api.deployment(deployment_id)["analysis"] is not None, "an analysis at 50 %", 60)
+    until(lambda: app.api.deployment(deployment_id)["analysis"] is not None, "an analysis at 50 %", 180)
     app.api.call("POST", f"/deployments/{deployment_id}/abort", {"reason": "not today"})
-    assert app.api.wait(begun.accepted.operation_id, 30)["status"] == "cancelled"
+    assert app.api.wait(begun.accepted.operation_id, 180)["status"] == "cancelled"
     assert app.api.deployment(deployment_id)["status"] == "rolled_back"
     assert {app.service.version() for _ in range(20)} == {before}
     return begun
@@ -120,7 +120,7 @@ def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_ju
     canary = {"deployment_strategy": "canary", "canary_percentage": 50}
     with load_on(app.service, rps=100) as load:
         back = app.api.deploy(first.deployment["build_id"], **canary)
-        assert app.api.wait(back.operation_id, 60)["status"] == "completed"
+        assert app.api.wait(back.operation_id, 180)["status"] == "completed"
         assert app.api.deployment(back.deployment_id)["analysis"] is None, "inside: no analysis"
         assert app.service.version() == first.version
         summary = load.stop()
@@ -130,14 +130,14 @@ def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_ju
     assert rolled_back["rolled_back_to_build_id"] == second.deployment["build_id"]
     assert app.service.version() == second.version
 
-    until(lambda: not _runs(records, first), "the end of the first version", 30)
+    until(lambda: not _runs(records, first), "the end of the first version", 180)
     judged = {"duration": 30, "min_requests": 30, "compare": ["errors"], "min_effect": 4, "pass_early": True}
     third = app.ship_good(spec={**kept, "analysis": judged})
     fourth = app.ship_good(spec={"rollout": {"scale_down_delay": 0, "verify_seconds": 0.5}})
-    until(lambda: not _runs(records, third), "the end of the third version", 30)
+    until(lambda: not _runs(records, third), "the end of the third version", 180)
     with load_on(app.service, rps=200):
         again = app.api.deploy(third.deployment["build_id"], **canary)
-        assert app.api.wait(again.operation_id, 60)["status"] == "completed"
+        assert app.api.wait(again.operation_id, 180)["status"] == "completed"
     assert app.api.deployment(again.deployment_id)["analysis"]["verdict"] == "pass", "outside: it is judged"
     assert app.service.version() == third.version != fourth.version
 

@@ -14,7 +14,7 @@ from tests.chaos.invariants import settled
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 GONE_SECONDS = 40.0
 

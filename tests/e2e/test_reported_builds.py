@@ -5,7 +5,7 @@ import pytest
 from examples.client import ApiError
 from tests.support.platform import OPERATION_SECONDS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 FACTS = {
     "docker_image_url": "registry.example.com/project:1.2.0",

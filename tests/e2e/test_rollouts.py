@@ -6,7 +6,7 @@ from domain.lifecycle import ReleaseState
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 200
 QUICK = {"scale_down_delay": 1, "verify_seconds": 0.5}
@@ -85,10 +85,10 @@ def test_an_abort_keeps_the_capacity(platform, records):
     with load_on(app.service, rps=RPS) as load:
         begun = app.begin(spec=patient, deployment_strategy="rolling")
         step = "Watching the new version"
-        until(lambda: step in (app.api.operation(begun.accepted.operation_id)["current_step"] or ""), step, 60)
+        until(lambda: step in (app.api.operation(begun.accepted.operation_id)["current_step"] or ""), step, 180)
         assert len(records.all("SELECT id FROM instances WHERE release_id = %s", stable)) == 1
         assert decide(app, begun, "abort", reason="capacity").status_code == 200
-        assert app.api.wait(begun.accepted.operation_id, 30)["status"] == "cancelled"
+        assert app.api.wait(begun.accepted.operation_id, 180)["status"] == "cancelled"
         summary = load.stop()
     assert summary["failures"] == 0, summary["examples"]
     assert len(records.all("SELECT id FROM instances WHERE release_id = %s AND in_rotation", stable)) == 2
@@ -111,7 +111,7 @@ def test_over_the_limit_it_fails_and_only_asking_again_starts_a_new_run(busy):
 def test_a_dark_launch_is_reached_by_its_preview_only(busy, records):
     before = busy.service.version()
     begun = busy.begin(spec=JUDGED, deployment_strategy="canary", canary_percentage=0)
-    until(lambda: status(busy, begun) == "paused", "a dark launch", 60)
+    until(lambda: status(busy, begun) == "paused", "a dark launch", 180)
     release_id = begun.accepted.deployment_id
     token = records.one("SELECT preview_token FROM releases WHERE id = %s", release_id)["preview_token"]
     assert busy.service.get("/version", headers={PREVIEW: token}).json()["version"] == begun.version
@@ -120,7 +120,7 @@ def test_a_dark_launch_is_reached_by_its_preview_only(busy, records):
     preview = busy.api.deployment(release_id)["preview"]
     assert (preview["header"], preview["token"]) == (PREVIEW, token)
     assert decide(busy, begun, "resume", reason="looks good").status_code == 200
-    assert busy.api.wait(begun.accepted.operation_id, 60)["status"] == "completed"
+    assert busy.api.wait(begun.accepted.operation_id, 180)["status"] == "completed"
     assert busy.service.version() == begun.version
     assert busy.api.deployment(release_id)["preview"] is None
 
@@ -131,7 +131,7 @@ def test_users_of_a_sticky_canary_stay(busy):
         "rollout": {**QUICK, "sticky": {}, "canary": {"steps": [{"weight": 30, "pause": "manual"}]}},
     }
     begun = busy.begin(spec=sticky, deployment_strategy="canary", canary_percentage=30)
-    until(lambda: status(busy, begun) == "paused", "a canary at 30 %", 60)
+    until(lambda: status(busy, begun) == "paused", "a canary at 30 %", 180)
     users = [busy.service.user() for _ in range(40)]
     try:
         first = [user.version() for user in users]
@@ -142,16 +142,18 @@ def test_users_of_a_sticky_canary_stay(busy):
         for user in users:
             user.close()
     assert decide(busy, begun, "abort", reason="seen enough").status_code == 200
-    assert busy.api.wait(begun.accepted.operation_id, 60)["status"] == "cancelled"
+    assert busy.api.wait(begun.accepted.operation_id, 180)["status"] == "cancelled"
 
 
 def test_a_first_version_over_its_limit_is_taken_away(platform):
     app = platform.app("firstlimit")
     limits = {"analysis": {"duration": 20, "min_requests": 20, "max_error_rate": 5}, "rollout": QUICK}
     begun = app.begin(spec=limits, fault="errors:50", **CANARY)
-    until(lambda: "Comparing" in (app.api.operation(begun.accepted.operation_id)["current_step"] or ""), "analysis", 60)
+    until(
+        lambda: "Comparing" in (app.api.operation(begun.accepted.operation_id)["current_step"] or ""), "analysis", 180
+    )
     with load_on(app.service, rps=RPS):
-        operation = app.api.wait(begun.accepted.operation_id, 60)
+        operation = app.api.wait(begun.accepted.operation_id, 180)
     assert operation["error"]["code"] == "ANALYSIS_FAILED"
     assert app.service.get("/version").status_code == 404
 

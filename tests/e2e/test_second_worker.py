@@ -47,9 +47,9 @@ def test_nothing_is_done_twice_when_a_frozen_worker_wakes_up(platform, records, 
                 row = await_end(records, begun.accepted.operation_id)
                 assert row["status"] == "completed", row
             # Awake again: what it was about to do has been done, or is not wanted any more.
-            assert settled(records, app.project["id"], 60) == []
+            assert settled(records, app.project["id"], 180) == []
             again = app.ship_good()
-        assert settled(records, app.project["id"], 60) == []
+        assert settled(records, app.project["id"], 180) == []
         summary = load.stop()
     assert app.service.version() == again.version
     assert summary["failures"] == 0, summary["examples"]

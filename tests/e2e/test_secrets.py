@@ -10,7 +10,7 @@ from tests.drivers.sources.git_server import Seen, serve_repositories
 from tests.support.planted import Needles, Onlooker, holding
 from tests.support.platform import App
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 VALUE = "p1anted-value-of-a-service-7f3a9c"
 TOKEN = "p1anted-token-of-git-51be02"

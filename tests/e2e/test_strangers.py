@@ -14,7 +14,7 @@ from drivers.shim import client
 from tests.chaos.frozen import frozen
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 WORDS = b"a stranger's words"
 
@@ -49,7 +49,7 @@ def stranger_on(port: int) -> Iterator[None]:
             return False
         return True
 
-    until(get, f"a stranger on port {port}", 60)
+    until(get, f"a stranger on port {port}", 180)
     thread = threading.Thread(target=made[0].serve_forever, daemon=True)
     thread.start()
     try:
@@ -68,9 +68,9 @@ def test_a_stranger_on_the_port_of_a_dead_instance_gets_no_traffic(platform, rec
         with frozen(records, "worker"):  # or the keeper may be faster than the stranger
             os.kill(client.status(state).shim_pid, signal.SIGKILL)
             stranger.enter_context(stranger_on(row["port"]))
-            until(lambda: app.service.get("/").content == WORDS, "users meeting the stranger", 30)
-        until(lambda: app.service.get("/").content != WORDS, "the keeper's look", 60)
-        until(lambda: app.service.get("/version").status_code == 200, "the service on its new port", 60)
+            until(lambda: app.service.get("/").content == WORDS, "users meeting the stranger", 180)
+        until(lambda: app.service.get("/").content != WORDS, "the keeper's look", 180)
+        until(lambda: app.service.get("/version").status_code == 200, "the service on its new port", 180)
         answers = [app.service.get("/version").json()["version"] for _ in range(50)]
         assert set(answers) == {shipped.version}
         [moved] = records.all("SELECT port FROM instances WHERE id = %s", row["id"])

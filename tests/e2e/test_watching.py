@@ -15,7 +15,7 @@ import pytest
 
 from examples.client import Accepted
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 SLOW = "import time; time.sleep({seconds})"
 FINAL = {"completed", "failed", "cancelled"}

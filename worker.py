@@ -50,6 +50,8 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from domain.ceilings import Ceiling
 from drivers.artifacts.folder import FolderArtifactStore
+from drivers.artifacts.links import unseen
+from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
 from drivers.metrics.prometheus import PrometheusMetrics
@@ -139,6 +141,7 @@ def control_side(
         trusted_code=settings.effective(settings.trusted_code),
         hidden=hidden_from_builds(settings),
         ceiling=Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb),
+        path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
@@ -194,9 +197,10 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     folders = BuildFolders(settings.data_dir)
     hidden = hidden_from_builds(settings)
     trusted = settings.effective(settings.trusted_code)
+    path = CodePath.of(settings.code_path, trusted=trusted)
 
     def select(name: str) -> Builder:
-        return select_builder(name, trusted_code=trusted, hidden=hidden)
+        return select_builder(name, trusted_code=trusted, hidden=hidden, path=path)
 
     slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
     workspaces = WorkspaceActivities(folders, own_queue(settings), slots)
@@ -210,7 +214,8 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
     ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb)
     builds = BuildActivities(select, folders, slots, limited, ceiling)
-    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room)
+    seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
+    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room, seen)
     return [
         workspaces.open,
         workspaces.close,

@@ -1,5 +1,6 @@
 """Package: a folder of the workspace becomes a content-addressed artifact."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from activities.failures import reported
@@ -10,6 +11,8 @@ from contracts.builds import PACKAGE_ARTIFACT, PackageArtifact, PackagedArtifact
 from contracts.stubs import implements
 from domain.errors import ErrorCode, TerminalError
 from drivers.artifacts.base import ArtifactStore
+from drivers.artifacts.links import Origin
+from drivers.builders.private import PrivateFolders
 
 
 class Room(Protocol):
@@ -19,9 +22,17 @@ class Room(Protocol):
 
 
 class ArtifactActivities:
-    """Drives an artifact store."""
+    """Drives an artifact store. `hidden` says why instances do not find a path of the system."""
 
-    def __init__(self, store: ArtifactStore, folders: BuildFolders, slots: BuildSlots, room: Room) -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        folders: BuildFolders,
+        slots: BuildSlots,
+        room: Room,
+        hidden: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        self._hidden = hidden
         self._store = store
         self._room = room
         self._slots = slots
@@ -37,8 +48,11 @@ class ArtifactActivities:
                 "let a build step make it, or name another one in delivery.yaml",
                 code=ErrorCode.ARTIFACT_EMPTY,
             )
+        checkout = self._folders.inside(request.operation_id)
+        origin = Origin(checkout, PrivateFolders.of(checkout).home, self._hidden)
         organization = self._folders.organization(request.operation_id)
         async with beating(), self._slots.working(request.operation_id, organization):
             await self._room.check(organization)
-            stored = await self._store.store(tree, epoch_s=self._folders.commit_time(request.operation_id))
+            epoch_s = self._folders.commit_time(request.operation_id)
+            stored = await self._store.store(tree, origin, epoch_s=epoch_s)
         return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)

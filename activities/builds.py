@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from uuid import UUID
 
-from activities.failures import reported
+from activities.failures import not_found, reported
 from activities.heartbeats import beating
 from activities.reports import read_cobertura, read_junit
 from activities.slots import BuildSlots
@@ -24,7 +24,6 @@ T = TypeVar("T")
 
 REASONS: Mapping[str, tuple[ErrorCode, str]] = {
     "timeout": (ErrorCode.BUILD_TIMEOUT, "took longer than its timeout of {timeout:g} s and was ended"),
-    "output_limit": (ErrorCode.BUILD_OUTPUT_LIMIT, "wrote more than {output_mb} MiB of output and was ended"),
     "memory_limit": (ErrorCode.BUILD_MEMORY_LIMIT, "used more than {memory_mb} MiB of memory and was ended"),
     "process_limit": (
         ErrorCode.BUILD_PROCESS_LIMIT,
@@ -93,6 +92,7 @@ class BuildActivities:
         return RunRequest(
             key=f"{run.operation_id}-{step}",
             workdir=self._folders.inside(run.operation_id, run.source_path),
+            root=self._folders.inside(run.operation_id),
             state_dir=self._folders.state(run.operation_id, step),
             steps=steps,
             log_path=self._folders.log(run.operation_id, step),
@@ -153,11 +153,10 @@ def failure(result: RunResult, order: RunRequest, what: str, code: ErrorCode) ->
         code, words = known
         how = words.format(
             timeout=limits.timeout_s,
-            output_mb=limits.output_bytes // 2**20,
             memory_mb=limits.memory_mb,
             processes=limits.processes,
             disk_mb=limits.disk_mb,
         )
     else:
-        how = f"ended with exit code {result.exit_code}"
+        how = f"ended with exit code {result.exit_code}{not_found(result.exit_code, result.searched)}"
     return TerminalError(f"{what} {how}", code=code, details={"exit_code": result.exit_code, "log_tail": result.tail})

@@ -47,6 +47,16 @@ def reported(method: Method[Request, Result]) -> Method[Request, Result]:
     return run
 
 
+NOT_FOUND = 127
+
+
+def not_found(exit_code: int | None, searched: str) -> str:
+    """More about the code by which a shell says that there is no such program."""
+    if exit_code != NOT_FOUND or not searched:
+        return ""
+    return f": a program was not found; PATH is {searched} (set by DELIVERY_CODE_PATH of the engine)"
+
+
 # A fault of our own may be a passing one; five times in a row it is not.
 MAX_UNEXPECTED = 5
 FULL = (errno.ENOSPC, errno.EDQUOT)

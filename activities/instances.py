@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from activities.failures import reported
+from activities.failures import not_found, reported
 from activities.heartbeats import beating
 from activities.idle_watch import IdleWatch
 from activities.probes import Probe, Prober
@@ -275,8 +275,9 @@ class InstanceActivities:
             )
         return TerminalError(
             bounded(
-                f"the service ended by itself with exit code {status.exit_code} "
-                f"({status.restarts} restarts) before it was healthy; its last output: {tail.strip() or '(none)'}",
+                f"the service ended by itself with exit code {status.exit_code}"
+                f"{not_found(status.exit_code, status.search_path)} ({status.restarts} restarts) before it was healthy; "
+                f"its last output: {tail.strip() or '(none)'}",
                 2000,
             ),
             code=ErrorCode.INSTANCE_EXITED,

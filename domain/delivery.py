@@ -37,7 +37,9 @@ from domain.wire import (
 
 MAX_STEPS = 20
 MAX_COMMAND = 4096
-RESERVED_ENV = frozenset({"PORT", "PATH", "HOME", "TMPDIR"})
+# Set by the engine, or by the shell whatever stands there. Other variables that the engine sets are defaults.
+RESERVED_ENV = frozenset({"PATH", "HOME", "TMPDIR", "PWD", "IFS", "PPID", "DELIVERY_SHIM"})
+RESERVED_SERVICE_ENV = RESERVED_ENV | {"PORT", "DELIVERY_RELEASE"}
 
 ENTRY: Final = "entry"
 """The context in which a new spec is validated. What is stored may be older than a rule of `domain.wire`: it must stay
@@ -57,6 +59,20 @@ def _at_entry(rule: Callable[[str], str | None]) -> AfterValidator:
 
 Command = Annotated[str, Field(min_length=1, max_length=MAX_COMMAND), _at_entry(text_fault)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+
+
+def _not_of(taken: frozenset[str]) -> Callable[[str], str | None]:
+    """A rule against names that would be set in vain."""
+
+    def fault(name: str) -> str | None:
+        if name not in taken:
+            return None
+        advice = "; write `PATH=<folder>:$PATH` before the command" if name == "PATH" else "; choose another name"
+        return f"{name} is set by the engine{advice}"
+
+    return fault
+
+
 EnvValue = Annotated[str, Field(max_length=8192), _at_entry(text_fault)]
 
 
@@ -88,7 +104,14 @@ def _settable(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-Env = Annotated[dict[EnvName, EnvValue], Field(max_length=100, description="environment variables")]
+Env = Annotated[
+    dict[Annotated[EnvName, _at_entry(_not_of(RESERVED_ENV))], EnvValue],
+    Field(max_length=100, description="environment variables"),
+]
+ServiceEnv = Annotated[
+    dict[Annotated[EnvName, _at_entry(_not_of(RESERVED_SERVICE_ENV))], EnvValue],
+    Field(max_length=100, description="environment variables"),
+]
 SecretNames = Annotated[tuple[SecretName, ...], Field(max_length=100), AfterValidator(_settable)]
 
 
@@ -159,7 +182,7 @@ class ServiceSpec(SpecModel):
 
     command: Command | None = Field(default=None, description="shell line; listens on 127.0.0.1:$PORT")
     replicas: int = Field(default=1, ge=1, le=50, description="instances")
-    env: Env = {}
+    env: ServiceEnv = {}
     secrets: SecretNames = Field(default=(), description="the project's secrets that it cannot run without")
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
     processes: Processes = None
@@ -176,15 +199,6 @@ class ServiceSpec(SpecModel):
         default=300, ge=1, le=86400, description="seconds in which neither side sends anything, then an answer is cut"
     )
     stop_timeout: float = Field(default=5, ge=0, le=600, description="seconds from SIGTERM to SIGKILL")
-
-    @field_validator("env")
-    @classmethod
-    def _no_reserved_names(cls, env: dict[str, str]) -> dict[str, str]:
-        taken = sorted(RESERVED_ENV & env.keys())
-        if taken:
-            msg = f"{', '.join(taken)} is set by the engine; choose another name"
-            raise ValueError(msg)
-        return env
 
 
 class CanaryStep(SpecModel):
@@ -267,7 +281,7 @@ class EnvironmentOverrides(SpecModel):
     """What differs in one environment."""
 
     replicas: int | None = Field(default=None, ge=1, le=50, description="instances there")
-    env: Env = {}
+    env: ServiceEnv = {}
     secrets: SecretNames = Field(default=(), description="secrets needed there besides the service's")
 
 

@@ -1,22 +1,35 @@
-"""Arguments for bubblewrap: the host's system read-only, everything private hidden, the given folders brought back.
+"""Arguments for bubblewrap: a view of the file system of its own for other people's code.
+
+Its root is a small tmpfs with each entry of the host's root, so that folders can be put at fixed, short places: what is
+built and run is at the same path in every build and instance. Isolated, the system is read-only, everything private is
+hidden and processes are out of sight; trusted, the host is there as it is.
 
 The network is shared: services must be reached, builds fetch packages. Abstract unix sockets and loopback ports are
 therefore visible from inside; what listens there must ask for a password.
 """
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-# Processes that bwrap itself puts above the command: the outer monitor and the init of the pid namespace.
+# Processes that bwrap itself puts above the command: the outer monitor, and isolated the init of the pid namespace.
 WRAPPER_LEVELS = 2
+TRUSTED_LEVELS = 1
+
+# Where code finds its folders. One name in the root; not /app, where engines in containers live themselves.
+OURS = "/delivery"
+APP, HOME, TMP, STATE = (f"{OURS}/{name}" for name in ("app", "home", "tmp", "state"))
 
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mount points, not files of ours
-_SHORT_LIVED = (*_SCRATCH, "/root", "/home", "/run")
+# Nothing stays there for long, whoever puts it there.
+SHORT_LIVED = (*_SCRATCH, "/run")
+_PRIVATE = (*SHORT_LIVED, "/root", "/home")
 # Root without capabilities still owns root's files; these are the ones a system keeps secrets in.
 _SECRET_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers")
 _SECRET_FOLDERS = ("/etc/ssl/private", "/etc/ssh", "/var/lib/docker")
@@ -26,31 +39,61 @@ _HIDING_BYTES = 1024 * 1024
 _PROBE_TIMEOUT_S = 10
 
 
-def arguments(
+def isolated(
     *,
-    cwd: Path,
-    writable: Sequence[Path],
+    cwd: str,
+    mounts: Mapping[str, Path],
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
 ) -> list[str]:
     """The command line up to the program to run.
 
-    Of nested paths the deeper one decides: a workspace below a hidden data folder is visible, a secret inside of the
-    workspace is not. Paths that do not exist are left out.
+    Of nested paths the deeper one decides: a readable folder below a hidden one is visible. Paths that do not exist
+    are left out.
+
+    Args:
+        cwd: as seen from inside.
+        mounts: folders that can be written, by where they are inside.
+        readable: brought back at their own place where that is hidden.
+        hidden: besides what every system keeps private.
     """
     return [
         str(executable()),
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
-        *("--ro-bind", "/", "/"),
+        *_root("--ro-bind", leave_out=("dev", "proc")),
         *("--dev", "/dev", "--proc", "/proc"),
         # Root owns these files and needs no capability to write them; core_pattern would run a program outside.
         *("--ro-bind", "/proc/sys", "/proc/sys"),
-        *_mounts(writable, [Path(sys.base_prefix), *_resolver(), *readable], hidden),
-        *("--remount-ro", "/dev"),
-        *("--chdir", str(cwd.resolve())),
+        *_mounts([Path(sys.base_prefix), *_resolver(), *readable], hidden),
+        *_put(mounts),
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *("--chdir", cwd),
         "--",
     ]
+
+
+def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> list[str]:
+    """The same for code that may do what we may: the host as it is, and the folders at their places.
+
+    The packages of our own interpreter cannot be written, so that `pip install` of one build does not change what other
+    services, and the engine, run with: pip then installs below HOME by itself.
+    """
+    return [
+        str(executable()),
+        "--die-with-parent",
+        *_root("--dev-bind"),
+        *_put(mounts),
+        *(word for path in _site_packages() for word in ("--ro-bind-try", path, path)),
+        *("--remount-ro", "/"),
+        *("--chdir", cwd),
+        "--",
+    ]
+
+
+def hides() -> tuple[str, ...]:
+    """What isolated code never sees of the system."""
+    return (*_PRIVATE, *_SECRET_FILES, *_SECRET_FOLDERS)
 
 
 def executable() -> Path:
@@ -63,7 +106,16 @@ def executable() -> Path:
 @lru_cache(maxsize=1)
 def available() -> bool:
     """Whether a sandbox can be made here (some kernels and containers forbid it). Tried once per process."""
-    probe = arguments(cwd=Path("/"), writable=())
+    return _runs(isolated(cwd="/", mounts={}))
+
+
+@lru_cache(maxsize=1)
+def can_mount() -> bool:
+    """Whether trusted code can have its folders at their places here. Tried once per process."""
+    return _runs(trusted(cwd="/", mounts={}))
+
+
+def _runs(probe: list[str]) -> bool:
     try:
         done = subprocess.run(
             [*probe, "/bin/sh", "-c", "true"], capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False, env={}
@@ -73,12 +125,35 @@ def available() -> bool:
     return done.returncode == 0
 
 
-def _mounts(writable: Iterable[Path], readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
+def _root(bind: str, leave_out: Sequence[str] = ()) -> list[str]:
+    """Each entry of the host's root at its place; what is mounted below comes along."""
+    words: list[str] = []
+    for name in sorted(os.listdir("/")):  # noqa: PTH208 - names are wanted
+        path = f"/{name}"
+        if name in leave_out or path == OURS:
+            continue
+        if os.path.islink(path):  # noqa: PTH114 - as above
+            words += ["--symlink", os.readlink(path), path]  # noqa: PTH115 - as above
+        else:
+            words += [bind, path, path]
+    return words
+
+
+def _put(mounts: Mapping[str, Path]) -> list[str]:
+    return [word for place, folder in mounts.items() for word in ("--bind", str(folder.resolve()), place)]
+
+
+def _site_packages() -> set[str]:
+    """Where our interpreter keeps packages, without virtual environments."""
+    names = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    return {sysconfig.get_path(kind, vars=names) for kind in ("purelib", "platlib")}
+
+
+def _mounts(readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
     wanted: dict[Path, str] = {}
     for kind, paths in (
-        ("hide", [*map(Path, (*_SHORT_LIVED, *_SECRET_FILES, *_SECRET_FOLDERS)), *hidden]),
+        ("hide", [*map(Path, (*_PRIVATE, *_SECRET_FILES, *_SECRET_FOLDERS)), *hidden]),
         ("read", readable),
-        ("write", writable),
     ):
         wanted.update({path.resolve(): kind for path in paths if path.exists()})
     rendered: list[str] = []
@@ -91,12 +166,10 @@ def _mounts(writable: Iterable[Path], readable: Iterable[Path], hidden: Iterable
 def _changes_something(path: Path, wanted: dict[Path, str]) -> bool:
     """Hiding what is hidden already, or showing what the root mount shows, is left out."""
     above = next((wanted[parent] for parent in path.parents if parent in wanted), "read")
-    return wanted[path] != above or path in map(Path, _SHORT_LIVED)
+    return wanted[path] != above or path in map(Path, _PRIVATE)
 
 
 def _mount(path: Path, kind: str) -> list[str]:
-    if kind == "write":
-        return ["--bind", str(path), str(path)]
     if kind == "read":
         return ["--ro-bind", str(path), str(path)]
     if path.is_dir():

@@ -187,7 +187,10 @@ class Settings(BaseSettings):
     prometheus_scope: str = Field(
         default="", description="labels that every selector of a tenant's PromQL is bound to; empty: none"
     )
-
+    code_path: str = Field(
+        default="",
+        description="folders that builds and services search for programs, colons between; empty: the usual places",
+    )
     build_concurrency: int = Field(default=2, ge=1, le=64, description="build slots of a worker")
     build_concurrency_per_organization: int | None = Field(
         default=None, ge=1, le=64, description="slots that one organization may hold; unset: all but one"
@@ -242,6 +245,14 @@ class Settings(BaseSettings):
     @classmethod
     def _are_ports(cls, text: str) -> str:
         parse_ports(text)
+        return text
+
+    @field_validator("code_path")
+    @classmethod
+    def _is_a_search_path(cls, text: str) -> str:
+        if any(not folder.startswith("/") for folder in text.split(":") if folder):
+            msg = "each folder must be absolute, with colons between, as in PATH"
+            raise ValueError(msg)
         return text
 
     @field_validator("prometheus_url")

@@ -8,15 +8,15 @@ import os
 import shutil
 import stat
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
-from domain.errors import ErrorCode, TerminalError
-from drivers.folders import leading_out
+from drivers.artifacts.base import PACKED_HOME
+from drivers.artifacts.links import is_below, leaves
+from drivers.artifacts.listing import Entry, invalid
 
-EXCLUDED = frozenset({".git"})
 MAX_EPOCH = 2**33 - 1  # what the header's octal field can hold
+_PLACE = "DELIVERY.place"
 FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 
@@ -26,95 +26,11 @@ class Sink(Protocol):
     def write(self, data: bytes, /) -> int: ...
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file, folder or link; `name` is relative to the tree, with slashes."""
-
-    name: str
-    path: str
-    mode: int
-    size: int
-
-
-def list_tree(tree: Path, *, max_bytes: int, max_files: int) -> list[Entry]:
-    """Everything that belongs into the archive, ordered by name.
-
-    Raises:
-        TerminalError: ARTIFACT_EMPTY without a single file, ARTIFACT_TOO_LARGE, ARTIFACT_INVALID for links that
-            leave the tree and for special files.
-    """
-    try:
-        return _listed(os.path.realpath(tree), max_bytes, max_files)
-    except RecursionError:
-        raise _invalid(
-            "the folders that the build left are nested too deeply; name another one in `build.output`"
-        ) from None
-
-
-def _listed(root: str, max_bytes: int, max_files: int) -> list[Entry]:
-    found: list[Entry] = []
-    total = 0
-    for folder, subfolders, names in os.walk(root, onerror=_unreadable):
-        subfolders[:] = [name for name in subfolders if name not in EXCLUDED]
-        for name in (*subfolders, *names):
-            if name in EXCLUDED:
-                continue
-            entry = _entry(root, os.path.join(folder, name))  # noqa: PTH118 - hot path
-            found.append(entry)
-            total += entry.size
-            if total > max_bytes or len(found) > max_files:
-                raise _too_large(max_bytes, max_files)
-    if all(stat.S_ISDIR(entry.mode) for entry in found):
-        raise TerminalError(
-            "the build left no files to package; look at `build.output` in delivery.yaml",
-            code=ErrorCode.ARTIFACT_EMPTY,
-        )
-    return sorted(found, key=lambda entry: os.fsencode(entry.name))
-
-
-def _entry(root: str, path: str) -> Entry:
-    seen = os.lstat(path)
-    name = os.path.relpath(path, root)
-    if stat.S_ISLNK(seen.st_mode):
-        _check_link(root, path, name)
-    elif not (stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode)):
-        raise _invalid(f"{name!a} is a socket, pipe or device, which cannot be packaged; let the build remove it")
-    size = seen.st_size if stat.S_ISREG(seen.st_mode) else 0
-    return Entry(name, path, seen.st_mode, size)
-
-
-def _check_link(root: str, path: str, name: str) -> None:
-    target = leading_out(path, root)
-    if target is not None:
-        raise _invalid(
-            f"the symbolic link {name!a} points to {target!a}, outside of what is packaged; "
-            "copy the file or use a relative link"
-        )
-
-
-def _unreadable(error: OSError) -> None:
-    """A folder that cannot be listed must not be left out in silence; a missing one is an empty one."""
-    if not isinstance(error, FileNotFoundError):
-        raise _invalid(f"{error.filename!a} cannot be read: {error.strerror}") from error
-
-
-def _invalid(message: str) -> TerminalError:
-    return TerminalError(message, code=ErrorCode.ARTIFACT_INVALID)
-
-
-def _too_large(max_bytes: int, max_files: int) -> TerminalError:
-    return TerminalError(
-        f"what the build left is larger than {max_bytes // 2**20} MiB or has more than {max_files} entries; "
-        "name a smaller folder in `build.output`",
-        code=ErrorCode.ARTIFACT_TOO_LARGE,
-        details={"max_bytes": max_bytes, "max_files": max_files},
-    )
-
-
-def write_archive(entries: list[Entry], sink: Sink, *, epoch_s: int = 0) -> None:
+def write_archive(entries: list[Entry], sink: Sink, *, place: str = ".", epoch_s: int = 0) -> None:
     """Write the entries as a tar stream, with owners and modes made equal; `epoch_s` is everything's time.
 
     Web servers make validators of size and time: two versions must differ in one of them, the same commit in none.
+    `place` is where in its repository the tree was; it stands before the entries unless it is the top.
     """
     when = min(max(epoch_s, 0), MAX_EPOCH)
     with tarfile.open(
@@ -123,6 +39,7 @@ def write_archive(entries: list[Entry], sink: Sink, *, epoch_s: int = 0) -> None
         format=tarfile.PAX_FORMAT,
         encoding="utf-8",
         errors="surrogateescape",
+        pax_headers={} if place == "." else {_PLACE: place},
     ) as archive:
         for entry in entries:
             _add(archive, entry, when)
@@ -136,7 +53,7 @@ def _add(archive: tarfile.TarFile, entry: Entry, when: int) -> None:
         archive.addfile(info)
     elif stat.S_ISLNK(entry.mode):
         info.type, info.mode = tarfile.SYMTYPE, 0o777
-        info.linkname = os.readlink(entry.path)  # noqa: PTH115 - hot path
+        info.linkname = entry.target
         archive.addfile(info)
     else:
         info.mode = PROGRAM_MODE if entry.mode & stat.S_IXUSR else FILE_MODE
@@ -145,7 +62,7 @@ def _add(archive: tarfile.TarFile, entry: Entry, when: int) -> None:
         try:
             handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise _invalid(f"{entry.name!a} cannot be read: {error.strerror}") from error
+            raise invalid(f"{entry.name!a} cannot be read: {error.strerror}") from error
         with os.fdopen(handle, "rb") as content:
             archive.addfile(info, content)
 
@@ -168,11 +85,35 @@ def extract_archive(archive: IO[bytes], into: Path) -> None:
                 links.append(member)
             else:
                 _extract(stored, member, into / member.name)
+    real_root = os.path.realpath(into)
     for link in links:
-        (into / link.name).symlink_to(link.linkname)
-        path = into / link.name
-        if leading_out(os.fspath(path.parent.resolve() / path.name), os.path.realpath(into)) is not None:
+        # Where a link was made already there is no folder of ours: nothing may be put behind it.
+        parent = os.path.normpath(f"{real_root}/{PurePosixPath(link.name).parent}")
+        if os.path.realpath(parent) != parent:
             raise tarfile.ExtractError(f"{link.name!a} leads out of the tree")
+        _check_target(link)
+        (into / link.name).symlink_to(link.linkname)
+
+
+def _check_target(link: tarfile.TarInfo) -> None:
+    """Absolute ones name the system; what was installed below HOME is moved, and sees the tree at its place."""
+    if link.linkname.startswith("/") or is_below(link.name, PACKED_HOME):
+        return
+    if leaves(str(PurePosixPath(link.name).parent), link.linkname):
+        raise tarfile.ExtractError(f"{link.name!a} leads out of the tree")
+
+
+def read_place(archive: IO[bytes]) -> str:
+    """Where in its repository the tree was.
+
+    Raises:
+        tarfile.TarError: it is not one of ours.
+    """
+    with tarfile.open(fileobj=archive, mode="r:", encoding="utf-8", errors="surrogateescape") as stored:
+        place = stored.pax_headers.get(_PLACE, ".")
+    if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
+        raise tarfile.ReadError("its place leads out of the repository")
+    return place
 
 
 def _extract(stored: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from drivers.artifacts.links import Origin
+
+# In an archive: what a build installed below its HOME. No folder of a repository has this name.
+PACKED_HOME = ".delivery-home"
+
 
 @dataclass(frozen=True)
 class StoredArtifact:
@@ -18,17 +23,21 @@ class ArtifactStore(Protocol):
     """Idempotent on both sides: storing twice stores once, unpacking twice leaves one complete tree.
 
     Every file of a stored tree has the modification time `epoch_s` (seconds since 1970), the commit's.
+    `store` takes a tree of the checkout that `origin` describes, and what was installed below HOME, which `unpack`
+    puts into `PACKED_HOME`; `place` tells where in the checkout the tree was.
 
-    `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that leave the tree and
-    special files are refused with a clear `TerminalError`. `unpack` raises ARTIFACT_UNAVAILABLE when the digest is
-    unknown or the stored bytes no longer match it. A crash at any moment leaves no half artifact under its final name.
-    `remove` of what is not there succeeds.
+    `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that lead nowhere in an
+    instance and special files are refused with a clear `TerminalError`. `unpack` and `place` raise
+    ARTIFACT_UNAVAILABLE when the digest is unknown or the stored bytes no longer match it. A crash at any moment leaves
+    no half artifact under its final name. `remove` of what is not there succeeds.
     """
 
-    async def store(self, tree: Path, *, epoch_s: int = 0) -> StoredArtifact: ...
+    async def store(self, tree: Path, origin: Origin | None = None, *, epoch_s: int = 0) -> StoredArtifact: ...
 
     async def exists(self, digest: str) -> bool: ...
 
     async def remove(self, digest: str) -> None: ...
+
+    async def place(self, digest: str) -> str: ...
 
     async def unpack(self, digest: str, into: Path) -> None: ...

@@ -1,5 +1,6 @@
 """Artifacts in a folder: `sha256/<hex>.tar`, written aside and renamed when whole."""
 
+import asyncio
 import contextlib
 import errno
 import glob
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from domain.errors import ErrorCode, TerminalError
-from drivers.artifacts.archive import extract_archive, list_tree, write_archive
+from drivers.artifacts.archive import extract_archive, read_place, write_archive
 from drivers.artifacts.base import StoredArtifact
+from drivers.artifacts.links import Origin
+from drivers.artifacts.listing import list_tree
 from drivers.folders import finish_in_thread, remove_tree
 
 STALE_AFTER_S = 24 * 3600
@@ -44,9 +47,13 @@ class FolderArtifactStore:
         for folder in (self._archives, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)
 
-    async def store(self, tree: Path, *, epoch_s: int = 0) -> StoredArtifact:
+    async def store(self, tree: Path, origin: Origin | None = None, *, epoch_s: int = 0) -> StoredArtifact:
         """Keep a tree (without `.git`); see `ArtifactStore` for the errors."""
-        return await finish_in_thread(self._store, tree, epoch_s)
+        return await finish_in_thread(self._store, tree, origin or Origin(tree), epoch_s)
+
+    async def place(self, digest: str) -> str:
+        """Where in its checkout the tree was; raises ARTIFACT_UNAVAILABLE."""
+        return await asyncio.to_thread(self._place, digest)
 
     async def exists(self, digest: str) -> bool:
         """Whether an archive is there (its bytes are checked when it is unpacked)."""
@@ -70,13 +77,18 @@ class FolderArtifactStore:
             raise _unavailable(digest[:100], "it is not of the form sha256:<64 hexadecimal digits>")
         return self._archives / f"{found[1]}.tar"
 
-    def _store(self, tree: Path, epoch_s: int) -> StoredArtifact:
-        entries = list_tree(tree, max_bytes=self._max_bytes, max_files=self._max_files)
+    def _place(self, digest: str) -> str:
+        with _opened(self._path(digest), digest) as archive:
+            return read_place(archive)
+
+    def _store(self, tree: Path, origin: Origin, epoch_s: int) -> StoredArtifact:
+        entries = list_tree(tree, max_bytes=self._max_bytes, max_files=self._max_files, origin=origin)
+        place = os.path.relpath(os.path.realpath(tree), os.path.realpath(origin.root))
         with _disk_full_reported():
             self._make_folders()  # somebody may have emptied the root
         with _disk_full_reported(), _temporary_file(self._temporary) as (path, file):
             sink = _HashingSink(file)
-            write_archive(entries, sink, epoch_s=epoch_s)
+            write_archive(entries, sink, place=place, epoch_s=epoch_s)
             file.flush()
             os.fsync(file.fileno())
             digest = f"sha256:{sink.hash.hexdigest()}"
@@ -116,15 +128,22 @@ class _HashingSink:
 
 def _extract_checked(path: Path, digest: str, into: Path) -> None:
     """Hash the whole archive first: not one unchecked byte is unpacked."""
+    with _opened(path, digest) as archive:
+        found = hashlib.sha256()
+        while chunk := archive.read(_CHUNK):
+            found.update(chunk)
+        if f"sha256:{found.hexdigest()}" != digest:
+            raise _unavailable(digest, "the stored bytes are damaged; build that version again")
+        archive.seek(0)
+        extract_archive(archive, into)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, digest: str) -> Iterator[IO[bytes]]:
+    """Raises ARTIFACT_UNAVAILABLE."""
     try:
         with path.open("rb") as archive:
-            found = hashlib.sha256()
-            while chunk := archive.read(_CHUNK):
-                found.update(chunk)
-            if f"sha256:{found.hexdigest()}" != digest:
-                raise _unavailable(digest, "the stored bytes are damaged; build that version again")
-            archive.seek(0)
-            extract_archive(archive, into)
+            yield archive
     except FileNotFoundError:
         raise _unavailable(digest, "it was never stored here, or was removed; build that version again") from None
     except tarfile.TarError:

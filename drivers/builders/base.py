@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: wall seconds; MiB of memory, processes and MiB on disk of the whole tree; bytes of output."""
+    """What a run may use: wall seconds; MiB of memory, processes, MiB on disk of the whole tree; bytes of log kept."""
 
     timeout_s: float = 900
     memory_mb: int = 2048
@@ -23,12 +23,13 @@ class RunRequest:
 
     Attributes:
         key: idempotency key; a second run with the same key first ends the processes of the first.
-        workdir: folder to run in, writable; nothing else of the host's data is.
+        workdir: folder to run in.
+        root: the checkout that holds `workdir`, None: is it; writable, while nothing else of the host's data is.
         state_dir: folder of the shim's files for this run (lock, pid, exit), outside of the workspace.
         steps: shell lines, run by `/bin/sh -eu -c`.
-        env: what the spec asks for; PATH, HOME, TMPDIR, LANG and CI are set by the driver.
+        env: what the spec asks for; it goes before the driver's defaults (CI, LANG), not before PATH, HOME, TMPDIR.
         log_path: output of all steps, appended, each line as it came, stdout and stderr together.
-        disk: folders whose size counts as the run's; empty: `workdir` and the run's private folders.
+        disk: folders whose size counts as the run's; empty: the checkout and the run's private folders.
         on_progress: called with the bytes logged so far whenever output grew, at most once a second.
     """
 
@@ -41,6 +42,11 @@ class RunRequest:
     limits: Limits = Limits()
     disk: tuple[Path, ...] = ()
     on_progress: Callable[[int], None] | None = None
+    root: Path | None = None
+
+    @property
+    def checkout(self) -> Path:
+        return self.root or self.workdir
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,10 @@ class RunResult:
     Attributes:
         exit_code: of the last step run; 0 when all steps succeeded, 128+n when ended by signal n.
         failed_step: index of the step that failed, None when none did.
-        reason: "exited", "timeout", "output_limit", "memory_limit", "process_limit", "disk_limit" or "stopped".
+        reason: "exited", "timeout", "memory_limit", "process_limit", "disk_limit" or "stopped".
         duration_ms: wall time of all steps.
         tail: the last lines of the output, at most 4 KiB.
+        searched: the PATH that the steps had.
     """
 
     exit_code: int
@@ -60,6 +67,7 @@ class RunResult:
     reason: str
     duration_ms: int
     tail: str
+    searched: str = ""
 
 
 class Builder(Protocol):

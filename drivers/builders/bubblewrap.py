@@ -2,23 +2,30 @@
 
 from pathlib import Path
 
-from drivers import sandbox
+from drivers import place
+from drivers.bare import CodePath
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
-from drivers.builders.runner import run_steps
+from drivers.builders.runner import folders_of, run_steps
 from drivers.folders import finish_in_thread
 
 
 class BubblewrapBuilder:
-    """The workspace and its private folders are writable; `hidden` folders and files do not exist inside."""
+    """The checkout and its private folders are writable; `hidden` folders and files do not exist inside.
+
+    Args:
+        hidden: see above.
+        path: where programs are searched; None: at the usual places.
+    """
 
     isolating: bool = True
 
-    def __init__(self, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(self, hidden: tuple[Path, ...] = (), path: CodePath | None = None) -> None:
         self._hidden = hidden
+        self._path = path or CodePath.of("", trusted=False)
 
     async def run(self, request: RunRequest) -> RunResult:
-        private = PrivateFolders.of(request.workdir)
+        private = PrivateFolders.of(request.checkout)
         await finish_in_thread(private.prepare)
-        wrapper = sandbox.arguments(cwd=request.workdir, writable=(request.workdir, private.root), hidden=self._hidden)
-        return await run_steps(request, private=private, wrapper=wrapper, levels=sandbox.WRAPPER_LEVELS)
+        where = place.isolated(folders_of(request, private), hidden=self._hidden, readable=self._path.shown)
+        return await run_steps(request, private=private, where=where, path=self._path.folders)

@@ -10,7 +10,7 @@ from drivers.shim.faults import disk_full_reported
 
 @dataclass(frozen=True)
 class PrivateFolders:
-    """`<workdir>.private`, beside the workspace so that it never gets into an artifact.
+    """`<checkout>.private`, beside the checkout so that it never gets into an artifact.
 
     HOME is kept from the build to the tests of one workspace, TMPDIR starts empty. Whoever removes the folder that
     holds the workspace removes them too.
@@ -19,8 +19,8 @@ class PrivateFolders:
     root: Path
 
     @classmethod
-    def of(cls, workdir: Path) -> "PrivateFolders":
-        return cls(workdir.with_name(workdir.name + ".private"))
+    def of(cls, checkout: Path) -> "PrivateFolders":
+        return cls(checkout.with_name(checkout.name + ".private"))
 
     @property
     def home(self) -> Path:
@@ -31,23 +31,26 @@ class PrivateFolders:
         return self.root / "tmp"
 
     @property
-    def step_file(self) -> Path:
-        return self.root / "step"
+    def state(self) -> Path:
+        return self.root / "state"
 
     def prepare(self) -> None:
         """Raises `TerminalError(DISK_FULL)`."""
         remove_tree(self.tmp)
-        self.step_file.unlink(missing_ok=True)
+        remove_tree(self.state)
         with disk_full_reported(self.root):
-            for folder in (self.home, self.tmp):
+            for folder in (self.home, self.tmp, self.state):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def last_step(self) -> int:
         """Index of the step that was begun last. The build can write this file: it is never followed or trusted."""
         try:
-            descriptor = os.open(self.step_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self.state / STEP_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return 0
         with os.fdopen(descriptor, "rb") as file:
             text = file.read(16).strip()
         return int(text) if text.isdigit() else 0
+
+
+STEP_FILE = "step"

@@ -1,17 +1,30 @@
 """Builds as plain processes: for code that is trusted like the engine itself."""
 
+from drivers import place
+from drivers.bare import CodePath
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
-from drivers.builders.runner import run_steps
+from drivers.builders.runner import folders_of, run_steps
 from drivers.folders import finish_in_thread
 
 
 class ProcessBuilder:
-    """Bare environment, limits and a certain end, but the host's files are within reach of the build."""
+    """Bare environment, limits and a certain end, but the host's files are within reach of the build.
+
+    Args:
+        path: where programs are searched; None: at the usual places.
+    """
 
     isolating: bool = False
 
+    def __init__(self, path: CodePath | None = None) -> None:
+        self._path = path or CodePath.of("", trusted=True)
+
     async def run(self, request: RunRequest) -> RunResult:
-        private = PrivateFolders.of(request.workdir)
+        private = PrivateFolders.of(request.checkout)
         await finish_in_thread(private.prepare)
-        return await run_steps(request, private=private, wrapper=(), levels=0)
+        try:
+            where = place.trusted(folders_of(request, private))
+            return await run_steps(request, private=private, where=where, path=self._path.folders)
+        finally:
+            place.forget(private.tmp)

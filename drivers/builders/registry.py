@@ -4,18 +4,22 @@ from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
 from drivers import sandbox
+from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.builders.process import ProcessBuilder
 
 
-def select_builder(name: str, *, trusted_code: bool, hidden: tuple[Path, ...] = ()) -> Builder:
+def select_builder(
+    name: str, *, trusted_code: bool, hidden: tuple[Path, ...] = (), path: CodePath | None = None
+) -> Builder:
     """`auto` isolates where that is possible; without isolation code runs only when it is trusted.
 
     Args:
         name: auto, process or bubblewrap.
         trusted_code: may code run without isolation?
         hidden: folders and files that builds must not see.
+        path: where programs are searched; None: at the usual places.
 
     Raises:
         TerminalError: BUILD_ISOLATION_UNAVAILABLE.
@@ -24,9 +28,9 @@ def select_builder(name: str, *, trusted_code: bool, hidden: tuple[Path, ...] = 
     if name not in ("auto", "process", "bubblewrap"):
         raise ValueError(f"There is no builder {name!r}; choose auto, process or bubblewrap.")
     if name != "process" and sandbox.available():
-        return BubblewrapBuilder(hidden)
+        return BubblewrapBuilder(hidden, path)
     if name != "bubblewrap" and trusted_code:
-        return ProcessBuilder()
+        return ProcessBuilder(path)
     raise isolation_unavailable("Builds")
 
 

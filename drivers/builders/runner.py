@@ -5,13 +5,14 @@ import hashlib
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import DependencyError
-from drivers.bare import bare_environment
+from drivers.bare import code_environment, search_path
 from drivers.builders.base import RunRequest, RunResult
-from drivers.builders.private import PrivateFolders
+from drivers.builders.private import STEP_FILE, PrivateFolders
+from drivers.place import Folders, Place
 from drivers.shim import client
 from drivers.shim.client import ShimExit
 from drivers.shim.faults import disk_full
@@ -41,15 +42,27 @@ _FILE_TOO_LARGE = "File too large"
 _LITTLE_BYTES = 64 * 1024
 
 
-async def run_steps(request: RunRequest, *, private: PrivateFolders, wrapper: Sequence[str], levels: int) -> RunResult:
-    """Ends what an earlier attempt left, runs the steps behind `wrapper` (a sandbox of `levels` processes), waits.
+def folders_of(request: RunRequest, private: PrivateFolders) -> Folders:
+    """The whole checkout is there, commands run in the service's folder of it."""
+    return Folders(
+        app=request.checkout,
+        home=private.home,
+        tmp=private.tmp,
+        cwd=str(request.workdir.relative_to(request.checkout)),
+        state=private.state,
+    )
+
+
+async def run_steps(request: RunRequest, *, private: PrivateFolders, where: Place, path: tuple[str, ...]) -> RunResult:
+    """Ends what an earlier attempt left, runs the steps at a place, waits.
 
     Raises:
         TerminalError: DISK_FULL.
         DependencyError: the run was killed from outside or replaced by a newer attempt; trying again makes sense.
     """
     began = time.monotonic()
-    spec = _shim_spec(request, private, (*wrapper, "/bin/sh", "-c", _STEPS), levels)
+    searched = search_path(where, path)
+    spec = _shim_spec(request, private, where, searched)
     await client.stop(request.state_dir)
     await client.end_marked(spec.cookie)
     offset = _size(request.log_path)
@@ -61,7 +74,8 @@ async def run_steps(request: RunRequest, *, private: PrivateFolders, wrapper: Se
         if client.status(request.state_dir).run_id == spec.run_id:
             await client.finish(client.stop(request.state_dir, run_id=spec.run_id))
         raise
-    return _result(request, ended, private.last_step(), began, offset)
+    result = _result(request, ended, private.last_step(), began, offset)
+    return replace(result, searched=searched)
 
 
 async def _follow(request: RunRequest, run_id: str) -> ShimExit:
@@ -90,24 +104,26 @@ def _ended_from_outside() -> DependencyError:
     )
 
 
-def _shim_spec(request: RunRequest, private: PrivateFolders, shell: Sequence[str], levels: int) -> ShimSpec:
+def _shim_spec(request: RunRequest, private: PrivateFolders, where: Place, searched: str) -> ShimSpec:
+    shell = ("/bin/sh", "-c", _STEPS, f"{where.state}/{STEP_FILE}", *request.steps)
+    argv, env = where.command(shell, code_environment(where, searched, {"CI": "true", **request.env}))
     return ShimSpec(
-        argv=[*shell, str(private.step_file), *request.steps],
+        argv=argv,
         cwd=str(request.workdir),
-        env={**request.env, **bare_environment(private.home, private.tmp), "CI": "true"},
+        env=env,
         cookie=hashlib.sha256(request.key.encode()).hexdigest()[:32],
         run_id=uuid.uuid4().hex,
         log_path=str(request.log_path),
         log_max_bytes=request.limits.output_bytes,
         timeout_s=request.limits.timeout_s,
         memory_mb=request.limits.memory_mb,
-        processes=request.limits.processes + levels,
+        processes=request.limits.processes + where.levels,
         disk_mb=request.limits.disk_mb,
-        disk_folders=[str(folder) for folder in request.disk or (request.workdir, private.root)],
+        disk_folders=[str(folder) for folder in request.disk or (request.checkout, private.root)],
         stop_timeout_s=_STOP_TIMEOUT_S,
         open_files=_OPEN_FILES,
         niceness=_NICENESS,
-        wrapper_levels=levels,
+        wrapper_levels=where.levels,
     )
 
 

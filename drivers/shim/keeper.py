@@ -66,6 +66,7 @@ class Keeper:
             if self._stopping or not self._spec.restart or not self._back_off():
                 break
         self._group.remove()
+        self._log_closed()
         reason = "stopped" if self._stopping else self._reason or "exited"
         self._record.ended(
             {
@@ -189,11 +190,15 @@ class Keeper:
                 data = os.read(self._out, _CHUNK)
             except BlockingIOError:
                 return
-            if self._reason in ("output_limit", "disk_full"):
+            if self._reason == "disk_full":
                 continue
             verdict = self._log.write(data)
             if verdict:
                 self._end(verdict, 0)
+
+    def _log_closed(self) -> None:
+        if self._log.close():
+            self._reason = self._reason if self._reason not in (None, "exited") else "disk_full"
 
     def _wait(self, seconds: float) -> None:
         poll = select.poll()

@@ -9,16 +9,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class CappedLog:
-    """Appends to a file. `write` returns why the process must end ("output_limit", "disk_full"), or None.
+# What is kept of the end of an output that is too long.
+_END_BYTES = 1024 * 1024
 
-    With `rotate` it never asks for an end: the full file becomes `<path>.1` and what a full disk refuses is dropped.
+
+class CappedLog:
+    """Appends to a file. `write` returns why the process must end ("disk_full"), or None.
+
+    Of what is too much the middle is left out: the end is held in memory, and `close` writes it behind a mark that
+    says how much is missing. With `rotate` the full file becomes `<path>.1` instead, and what a full disk refuses is
+    dropped.
     """
 
     def __init__(self, path: str, max_bytes: int, *, rotate: bool) -> None:
         self._path = path
         self._rotate = rotate
-        self._limit = max_bytes // 2 if rotate else max_bytes
+        # Without rotation: of the beginning. What is read last is at the end, where the error is.
+        self._limit = max_bytes // 2 if rotate else max(0, max_bytes - min(_END_BYTES, max_bytes // 2))
+        self._end_bytes = max_bytes - self._limit
+        self._end = bytearray()
+        self._beyond = 0
         self._open()
         self._written = os.fstat(self._file).st_size if rotate else 0
 
@@ -29,12 +39,31 @@ class CappedLog:
             if len(fits) == len(data):
                 return None
             if not self._rotate:
-                return "output_limit"
+                self._hold(data[len(fits) :])
+                return None
             self._turn_over()
             self._append(data[len(fits) :][-self._limit :])  # of too much at once the newest stays
         except OSError:
             return None if self._rotate else "disk_full"
         return None
+
+    def close(self) -> str | None:
+        """Write what was held back; nothing comes after it. Returns as `write` does."""
+        end, self._end = bytes(self._end[-self._end_bytes :]), bytearray()
+        try:
+            if self._beyond > len(end):
+                end = end[end.find(b"\n") + 1 :]
+                self._append(f"\n[... {self._beyond - len(end)} bytes of output left out here ...]\n".encode())
+            self._append(end)
+        except OSError:
+            return None if self._rotate else "disk_full"
+        return None
+
+    def _hold(self, data: bytes) -> None:
+        self._beyond += len(data)
+        self._end += data
+        if len(self._end) > 2 * self._end_bytes:  # seldom: each time moves all of it
+            del self._end[: -self._end_bytes]
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

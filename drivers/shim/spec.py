@@ -23,8 +23,8 @@ class ShimSpec(NamedTuple):
         env: the whole environment; handed over through a pipe and never written to disk.
         cookie: names the work this process does; unique on the machine.
         log_path: stdout and stderr, appended.
-        log_max_bytes: what the log may take; `on_full_log` "kill" ends the process with `output_limit`, "rotate" keeps
-            one older file beside it, together not larger than this.
+        log_max_bytes: what the log may take, give or take a line; `on_full_log` "cut" leaves out the middle of what is
+            too much, "rotate" keeps one older file beside it, together not larger than this.
         timeout_s: wall time of one run, None for ever.
         memory_mb: MiB of the whole tree, sampled four times a second; pages that its processes share count once.
         processes: processes and threads of the whole tree.
@@ -48,7 +48,7 @@ class ShimSpec(NamedTuple):
     cookie: str
     log_path: str
     log_max_bytes: int = 16 * 1024 * 1024
-    on_full_log: str = "kill"
+    on_full_log: str = "cut"
     timeout_s: float | None = None
     memory_mb: int | None = None
     processes: int | None = None

@@ -15,7 +15,7 @@ class InstanceSpec:
         release_id: the release it belongs to.
         artifact_digest: what to run, unpacked by the driver from its artifact store.
         command: shell line; it must listen on 127.0.0.1:$PORT.
-        env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver.
+        env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver, whatever stands there.
         secrets: more of it, never written down and in no command line; these go before `env`.
         memory_mb, processes, disk_mb: what the whole tree may use before it is ended and restarted (MiB, shared pages
             counted once; processes and threads; MiB of its folders). The target's own limits may be lower; None: those.
@@ -56,6 +56,7 @@ class InstanceStatus:
             stranger. In a list it may be a moment's impression; `inspect` looks twice.
         restarts: how often it died and was started again.
         exit_code: of the last death, None if it never died; 128+n for signal n.
+        search_path: the PATH it was started with.
         running_s: for how many seconds its present process has run; None when it has none.
         ended_by: the limit whose passing was the last death (`memory_limit`, `process_limit`, `disk_limit`); None: it
             ended by itself, or never did.
@@ -74,6 +75,7 @@ class InstanceStatus:
     exit_code: int | None = None
     port_taken: bool = False
     running_s: float | None = None
+    search_path: str = ""
     ended_by: str | None = None
 
     @property

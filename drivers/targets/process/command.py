@@ -2,14 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
 
 from domain.ceilings import Ceiling
-from drivers import sandbox
-from drivers.bare import bare_environment
+from drivers.bare import code_environment
+from drivers.place import Place
 from drivers.shim.spec import ShimSpec
 from drivers.targets.base import InstanceSpec
-from drivers.targets.process.folder import InstanceFolder
+from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 
 _LOG_BYTES = 10 * 1024 * 1024
 # Characters that make a line more than one plain command; without them `exec` saves the shell and SIGTERM arrives.
@@ -29,28 +28,30 @@ esac"""
 
 
 def shim_spec(
-    folder: InstanceFolder, spec: InstanceSpec, port: int, wrapper: Sequence[str], ceiling: Ceiling
+    folder: InstanceFolder, spec: InstanceSpec, record: InstanceRecord, where: Place, ceiling: Ceiling
 ) -> ShimSpec:
     """Restarted for ever, with growing pauses; the log keeps two files."""
     most = ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
-    levels = sandbox.WRAPPER_LEVELS if wrapper else 0
+    given = {**spec.env, **spec.secrets}
+    environment = code_environment(where, record.search_path, given, {"PORT": str(record.port)})
+    argv, env = where.command(("/bin/sh", "-c", shell_line(spec.command)), environment)
     return ShimSpec(
-        argv=[*wrapper, "/bin/sh", "-c", shell_line(spec.command)],
+        argv=argv,
         cwd=str(folder.app),
-        env={**spec.env, **spec.secrets, **bare_environment(folder.home, folder.tmp), "PORT": str(port)},
+        env=env,
         cookie=hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()[:32],
         log_path=str(folder.log),
         log_max_bytes=_LOG_BYTES,
         on_full_log="rotate",
         memory_mb=most.memory_mb,
-        processes=most.processes + levels,
+        processes=most.processes + where.levels,
         disk_mb=most.disk_mb,
         disk_folders=[str(each) for each in (folder.app, folder.home, folder.tmp)],
-        scratch=[str(folder.home), str(folder.tmp)],
+        scratch=[str(each) for each in folder.scratch],
         stop_timeout_s=spec.stop_timeout_s,
         restart=True,
-        wrapper_levels=levels,
-        port=port,
+        wrapper_levels=where.levels,
+        port=record.port,
     )
 
 

@@ -6,20 +6,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from domain.errors import CallerError
+from drivers.artifacts.base import PACKED_HOME
 from drivers.folders import remove_tree
+from drivers.place import forget
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """What must outlive every process. No environment: it may hold secrets, and each start brings it anew."""
+    """What must outlive every process. No environment: it may hold secrets, and each start brings it anew.
+
+    `place` is where in its repository the artifact was built, and so where the instance sees it; `search_path` is its
+    PATH.
+    """
 
     instance_id: str
     release_id: str
     artifact_digest: str
     port: int
     isolated: bool
+    place: str = "."
+    search_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,22 @@ class InstanceFolder:
         return self.path / "app"
 
     @property
+    def built_home(self) -> Path:
+        """What the build installed below its HOME; not there when it installed nothing."""
+        return self.path / "built-home"
+
+    @property
     def home(self) -> Path:
-        return self.path / "home"
+        return self.built_home if self.built_home.is_dir() else self.path / "home"
 
     @property
     def tmp(self) -> Path:
         return self.path / "tmp"
+
+    @property
+    def scratch(self) -> tuple[Path, ...]:
+        """What is empty at each start."""
+        return (self.tmp,) if self.built_home.is_dir() else (self.home, self.tmp)
 
     def record(self) -> InstanceRecord | None:
         """None when the instance was never started here, or its file is no record: then its next start makes one."""
@@ -69,12 +87,17 @@ class InstanceFolder:
         new.replace(self.path / "instance.json")
 
     def prepare(self) -> None:
-        """HOME and TMPDIR of a fresh start."""
-        for folder in (self.home, self.tmp):
+        """HOME and TMPDIR of a fresh start; a HOME that came with the artifact is kept."""
+        came_along = self.app / PACKED_HOME
+        if came_along.is_dir() and not came_along.is_symlink():
+            remove_tree(self.built_home)  # of an attempt that was cut short
+            came_along.rename(self.built_home)
+        for folder in self.scratch:
             remove_tree(folder)
             folder.mkdir(mode=0o700)
 
     def remove(self) -> None:
         """The record goes first: what has none is no instance, and what is left of it is cleared by the next start."""
         (self.path / "instance.json").unlink(missing_ok=True)
+        forget(self.tmp)
         remove_tree(self.path)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from domain.ceilings import DEFAULT_CEILING, Ceiling
-from drivers import sandbox
+from drivers import place, sandbox
 from drivers.artifacts.base import ArtifactStore
+from drivers.bare import CodePath, search_path
 from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread
 from drivers.shim import client, proc
@@ -31,10 +33,11 @@ class ProcessTarget:
     Args:
         root: folder of the instances; nothing else lives in it.
         artifacts: where releases come from.
-        trusted_code: run without isolation; otherwise every instance runs under bubblewrap.
+        trusted_code: run without isolation.
         hidden: folders and files that isolated instances must not see; `root` always is.
         ports: what may be assigned.
         ceiling: what one instance may use at most.
+        path: where programs are searched; None: at the usual places.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class ProcessTarget:
         hidden: tuple[Path, ...] = (),
         ports: range = DEFAULT_PORTS,
         ceiling: Ceiling = DEFAULT_CEILING,
+        path: CodePath | None = None,
     ) -> None:
+        self._path = path or CodePath.of("", trusted=trusted_code)
         self._ceiling = ceiling
         self._root = root
         self._artifacts = artifacts
@@ -110,28 +115,33 @@ class ProcessTarget:
         await client.end_leftovers(folder.state)
         if folder.record() is None:  # never started here, or an interrupted stop
             await finish_in_thread(folder.remove)
-        record = await self._reserve(folder, spec, elsewhere=elsewhere)
+        known = folder.record()
+        at = known.place if known else await self._artifacts.place(spec.artifact_digest)
+        record = await self._reserve(folder, spec, at, elsewhere=elsewhere)
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(folder.prepare)
-        shim = shim_spec(folder, spec, record.port, self._wrapper(folder), self._ceiling)
-        await client.start(folder.state, shim)
+        where = self._place(folder, at)
+        record = replace(record, search_path=search_path(where, self._path.folders))
+        folder.write(record)
+        await client.start(folder.state, shim_spec(folder, spec, record, where, self._ceiling))
 
-    async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool) -> InstanceRecord:
+    async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
         """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile."""
         async with ports_turn(self._root):
             known = folder.record()
             keep = known is not None and not elsewhere and is_free(known.port)
             port = known.port if known and keep else choose_port(self._ports, self._reserved())
             record = InstanceRecord(
-                spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated
+                spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated, place=at
             )
             folder.write(record)
         return record
 
-    def _wrapper(self, folder: InstanceFolder) -> list[str]:
+    def _place(self, folder: InstanceFolder, at: str) -> place.Place:
+        folders = place.Folders(folder.app, folder.home, folder.tmp, at)
         if not self._isolated:
-            return []
-        return sandbox.arguments(cwd=folder.app, writable=(folder.app, folder.home, folder.tmp), hidden=self._hidden)
+            return place.trusted(folders)
+        return place.isolated(folders, hidden=self._hidden, readable=self._path.shown)
 
     def _reserved(self) -> set[int]:
         return {record.port for folder in self._folders() if (record := folder.record())}
@@ -171,6 +181,7 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
         restarts=now.restarts,
         exit_code=now.exit.code if now.exit else now.last_code,
         running_s=proc.age_s(now.child_pid) if now.child_pid else None,
+        search_path=record.search_path,
         ended_by=now.last_reason if now.last_reason in LIMITS else None,
     )
 

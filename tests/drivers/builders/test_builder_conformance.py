@@ -9,16 +9,20 @@ import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from drivers.builders.base import Builder, Limits
+from drivers.sandbox import APP
 from drivers.shim import client
 from tests.drivers.builders.workspace import Workspace
 from tests.drivers.shim.helpers import DAEMON, marker, running, until, worker
+
+# Besides what the repository gives.
+ALWAYS = {"PATH", "HOME", "TMPDIR", "LANG", "PIP_BREAK_SYSTEM_PACKAGES", "NPM_CONFIG_PREFIX", "GEM_HOME"}
 
 
 async def test_steps_run_in_order_in_the_workspace(builder: Builder, workspace: Workspace) -> None:
     result = await builder.run(workspace.request("echo one > file", "cat file; pwd; echo 'two  spaces' >&2"))
     assert (result.exit_code, result.failed_step, result.reason) == (0, None, "exited")
     assert (workspace.tree / "file").read_text() == "one\n"
-    expected = f"$ echo one > file\n$ cat file; pwd; echo 'two  spaces' >&2\none\n{workspace.tree}\ntwo  spaces\n"
+    expected = f"$ echo one > file\n$ cat file; pwd; echo 'two  spaces' >&2\none\n{APP}\ntwo  spaces\n"
     assert workspace.log.read_text() == result.tail == expected
 
 
@@ -49,8 +53,55 @@ async def test_the_environment_is_bare(builder: Builder, workspace: Workspace, m
     assert "planted" not in result.tail
     assert "python works" in result.tail
     names = {line.split("=")[0] for line in result.tail.splitlines() if "=" in line}
-    assert names - {"DELIVERY_SHIM"} == {"PATH", "HOME", "TMPDIR", "LANG", "CI", "WANTED", "PWD"}
+    assert names - {"DELIVERY_SHIM"} == {*ALWAYS, "CI", "WANTED", "PWD"}
     assert "/not/this" not in result.tail
+
+
+async def test_ci_false_and_other_defaults_are_the_repositorys_to_set(builder: Builder, workspace: Workspace) -> None:
+    given = {"CI": "false", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "GEM_HOME": "/gems", "LD_LIBRARY_PATH": "lib"}
+    result = await builder.run(workspace.request("env", env=given))
+    lines = result.tail.splitlines()
+    assert [name for name, value in given.items() if f"{name}={value}" not in lines] == []
+
+
+async def test_the_loader_is_told_nothing_outside_of_the_sandbox(builder: Builder, workspace: Workspace) -> None:
+    """A library of the repository in LD_PRELOAD would be loaded by the sandbox's own program, with our rights."""
+    (workspace.tree / "evil.so").write_text("no library: the loader complains wherever it is asked to load it")
+    result = await builder.run(workspace.request("cd / && echo through", env={"LD_PRELOAD": "./evil.so"}))
+    complaints = [line for line in workspace.log.read_text().splitlines() if "evil.so" in line]
+    assert "through" in result.tail
+    assert len(complaints) == 2  # of both shells inside
+
+
+async def test_tmpdir_leaves_room_for_sockets(builder: Builder, tmp_path: Path) -> None:
+    deep = Workspace.below(tmp_path / ("a long name of a folder " * 4))
+    (deep.tree / "t.py").write_text(MANAGER)
+    result = await builder.run(deep.request("python3 t.py", 'test -w "$TMPDIR"'))
+    assert (result.exit_code, "{}" in result.tail) == (0, True), result.tail
+
+
+MANAGER = """
+import multiprocessing
+if __name__ == "__main__":
+    with multiprocessing.Manager() as manager:
+        print(manager.dict())
+"""
+
+
+async def test_a_program_that_is_not_there_is_told_with_the_path(builder: Builder, workspace: Workspace) -> None:
+    result = await builder.run(workspace.request('echo "$PATH" > path; nope'))
+    assert result.searched == (workspace.tree / "path").read_text().strip()
+    assert "/usr/bin" in result.searched.split(":")
+
+
+async def test_a_service_in_a_folder_sees_the_whole_repository(builder: Builder, workspace: Workspace) -> None:
+    (workspace.tree / "apps" / "web").mkdir(parents=True)
+    (workspace.tree / "shared").write_text("of all")
+    inner = {"root": workspace.tree, "workdir": workspace.tree / "apps" / "web"}
+    result = await builder.run(workspace.request("pwd; cat ../../shared; echo made > here", **inner))
+    assert f"{APP}/apps/web\nof all" in result.tail
+    assert (workspace.tree / "apps" / "web" / "here").exists()
+    assert sorted(path.name for path in (workspace.tree / "apps").iterdir()) == ["web"]
 
 
 async def test_home_and_tmp_are_private_and_outside_of_the_tree(builder: Builder, workspace: Workspace) -> None:
@@ -71,10 +122,19 @@ async def test_a_timeout_names_the_step_and_ends_everything(builder: Builder, wo
     assert running(mark) == []
 
 
-async def test_a_flood_of_output_is_ended(builder: Builder, workspace: Workspace) -> None:
-    result = await builder.run(workspace.request("yes", limits=Limits(output_bytes=50_000)))
-    assert (result.reason, result.failed_step) == ("output_limit", 0)
-    assert workspace.log.stat().st_size == 50_000
+async def test_output_over_16_mib_is_cut_and_nobody_is_ended(builder: Builder, workspace: Workspace) -> None:
+    talk = "yes 'ok 123 - a test that passed' | head -c 20000000; echo the last words"
+    result = await builder.run(workspace.request(talk, "echo and the next step"))
+    assert (result.reason, result.exit_code) == ("exited", 0)
+    assert "bytes of output left out here" in workspace.log.read_text()
+    assert workspace.log.stat().st_size < 16 * 1024 * 1024 + 200
+    assert result.tail.endswith("the last words\n$ echo and the next step\nand the next step\n")
+
+
+async def test_a_flood_of_output_costs_bounded_disk(builder: Builder, workspace: Workspace) -> None:
+    result = await builder.run(workspace.request("yes", limits=Limits(output_bytes=50_000, timeout_s=1)))
+    assert (result.reason, result.failed_step) == ("timeout", 0)
+    assert workspace.log.stat().st_size < 50_200
 
 
 async def test_a_memory_hog_is_ended(builder: Builder, workspace: Workspace) -> None:

@@ -21,10 +21,21 @@ async def test_a_timeout_ends_grandchildren_and_daemons(state: Path) -> None:
     assert running(mark) == []
 
 
-async def test_a_flood_of_output_is_cut_and_ended(state: Path) -> None:
-    ended = await run(state, "exec yes", log_max_bytes=100_000)
-    assert ended.reason == "output_limit"
-    assert (state.parent / "log").stat().st_size == 100_000
+async def test_output_that_is_too_long_loses_its_middle(state: Path) -> None:
+    ended = await run(state, "echo first; seq 100000; echo last; exit 3", log_max_bytes=100_000)
+    assert (ended.reason, ended.code) == ("exited", 3)
+    text = (state.parent / "log").read_text()
+    assert text.startswith("first\n1\n2\n")
+    assert text.endswith("\n100000\nlast\n")
+    assert 99_000 < len(text) < 100_100
+    before, after = text.split("\n[... ")
+    missing, _, kept = after.partition(" bytes of output left out here ...]\n")
+    assert len(before) + int(missing) + len(kept) == len("first\nlast\n") + sum(len(f"{n}\n") for n in range(1, 100001))
+
+
+async def test_output_that_just_fits_is_whole(state: Path) -> None:
+    await run(state, "head -c 100000 /dev/zero | tr '\\0' x", log_max_bytes=100_000)
+    assert (state.parent / "log").read_bytes() == b"x" * 100_000
 
 
 async def test_memory_is_counted_over_the_whole_tree(state: Path) -> None:

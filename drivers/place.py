@@ -1,0 +1,135 @@
+"""Where other people's code finds its folders: at fixed places wherever that can be had, else where they really are."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drivers import sandbox
+
+# A name for a unix socket has 107 bytes; programs put folders and names of their own below TMPDIR.
+_LONG = 50
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one build or instance, as the engine sees them.
+
+    Attributes:
+        app: what is at `sandbox.APP`, or below it at `at`.
+        at: of the repository's root, where `app` is: `.`, `apps/web`, `apps/web/dist`.
+        cwd: of `app`, where commands run.
+        state: for the builder's own notes, when it has any.
+    """
+
+    app: Path
+    home: Path
+    tmp: Path
+    at: str = "."
+    cwd: str = "."
+    state: Path | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a command is run behind, and the folders as it sees them.
+
+    Attributes:
+        wrapper: words before the command's own.
+        levels: how many processes `wrapper` puts above the command.
+        mounts: folders of the engine by where the command sees them; empty: at their own paths.
+    """
+
+    cwd: str
+    home: str
+    tmp: str
+    state: str = ""
+    wrapper: tuple[str, ...] = ()
+    levels: int = 0
+    mounts: Mapping[str, Path] = field(default_factory=dict)
+
+    def command(self, argv: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        """The command behind its wrapper, and the environment to start both with.
+
+        What the loader obeys is set inside: outside it would have the sandbox's own program load foreign code. Such
+        variables are never secrets (`domain.secrets`), so that a command line may show them.
+        """
+        if not self.wrapper:
+            return list(argv), dict(env)
+        *before, end = self.wrapper
+        loader = {name: value for name, value in env.items() if name.startswith("LD_")}
+        set_inside = [word for name, value in loader.items() for word in ("--setenv", name, value)]
+        rest = {name: value for name, value in env.items() if name not in loader}
+        return [*before, *set_inside, end, *argv], rest
+
+
+def isolated(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:
+    """Kept away from the host's files and processes."""
+    cwd, mounts = _mounted(folders)
+    wrapper = sandbox.isolated(cwd=cwd, mounts=mounts, hidden=hidden, readable=readable)
+    return _inside(cwd, mounts, wrapper, sandbox.WRAPPER_LEVELS)
+
+
+def trusted(folders: Folders) -> Place:
+    """With the host as it is; without mount namespaces at the folders' own paths, TMPDIR under a short name."""
+    if sandbox.can_mount():
+        cwd, mounts = _mounted(folders)
+        return _inside(cwd, mounts, sandbox.trusted(cwd=cwd, mounts=mounts), sandbox.TRUSTED_LEVELS)
+    return Place(
+        cwd=str(folders.app / folders.cwd),
+        home=str(folders.home),
+        tmp=str(_short(folders.tmp)),
+        state=str(folders.state or ""),
+    )
+
+
+def forget(tmp: Path) -> None:
+    """Remove the short name that a TMPDIR may have been given."""
+    alias = _alias(tmp)
+    with contextlib.suppress(OSError):
+        if _is_ours(alias, tmp):
+            alias.unlink()
+
+
+def _mounted(folders: Folders) -> tuple[str, dict[str, Path]]:
+    app = os.path.normpath(f"{sandbox.APP}/{folders.at}")
+    mounts = {app: folders.app, sandbox.HOME: folders.home, sandbox.TMP: folders.tmp}
+    if folders.state is not None:
+        mounts[sandbox.STATE] = folders.state
+    return os.path.normpath(f"{app}/{folders.cwd}"), mounts
+
+
+def _inside(cwd: str, mounts: Mapping[str, Path], wrapper: Sequence[str], levels: int) -> Place:
+    return Place(
+        cwd=cwd,
+        home=sandbox.HOME,
+        tmp=sandbox.TMP,
+        state=sandbox.STATE,
+        wrapper=tuple(wrapper),
+        levels=levels,
+        mounts=mounts,
+    )
+
+
+def _short(tmp: Path) -> Path:
+    """A short link to a folder with a long path; the folder itself where the name is somebody else's."""
+    if len(os.fsencode(tmp)) <= _LONG:
+        return tmp
+    alias = _alias(tmp)
+    with contextlib.suppress(FileExistsError):
+        alias.symlink_to(tmp)
+    return alias if _is_ours(alias, tmp) else tmp
+
+
+def _alias(tmp: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(tmp)).hexdigest()[:12]
+    return Path("/tmp") / f"d-{digest}"  # noqa: S108 - owner and target are looked at
+
+
+def _is_ours(alias: Path, tmp: Path) -> bool:
+    try:
+        return alias.readlink() == tmp and alias.lstat().st_uid == os.getuid()
+    except OSError:
+        return False

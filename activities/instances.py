@@ -276,8 +276,8 @@ class InstanceActivities:
         return TerminalError(
             bounded(
                 f"the service ended by itself with exit code {status.exit_code}"
-                f"{not_found(status.exit_code, status.search_path)} ({status.restarts} restarts) before it was healthy; "
-                f"its last output: {tail.strip() or '(none)'}",
+                f"{not_found(status.exit_code, status.search_path)} ({status.restarts} restarts) "
+                f"before it was healthy; its last output: {tail.strip() or '(none)'}",
                 2000,
             ),
             code=ErrorCode.INSTANCE_EXITED,

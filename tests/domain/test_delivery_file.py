@@ -319,6 +319,11 @@ def test_the_examples_of_the_reference_are_valid():
     assert [parse_delivery(block.split("```")[0]).service.command for block in blocks] == [
         "python app.py --port $PORT",
         "exec ./server",
+        ".venv/bin/gunicorn --bind 127.0.0.1:$PORT wsgi:app",
+        "node server.js",
+        "./server",
+        "bundle exec puma --bind tcp://127.0.0.1:$PORT",
+        "python3 -m http.server --bind 127.0.0.1 $PORT",
     ]
 
 

@@ -115,9 +115,10 @@ def test_a_build_that_hangs_is_ended(live):
     assert error["code"] == "BUILD_TIMEOUT"
 
 
-def test_a_build_that_floods_its_output_is_ended(live):
-    error = live.ship(spec={"build": {"steps": ["yes 'this goes on and on'"]}}).error
-    assert error["code"] == "BUILD_OUTPUT_LIMIT"
+def test_a_build_that_calls_what_is_not_there_is_told_where_was_searched(live):
+    error = live.ship(spec={"build": {"steps": ["no-such-compiler"]}}).error
+    assert error["code"] == "BUILD_FAILED"
+    assert "/usr/bin" in error["message"]
 
 
 def test_a_service_on_another_port_is_told_about_port(live):

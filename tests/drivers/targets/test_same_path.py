@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from drivers.builders.registry import select_builder
 from drivers.targets.base import InstanceSpec
 from drivers.targets.process import ProcessTarget
 from tests.drivers.targets.service import SERVICE, Service, ask
+from tests.support.wheels import wheel
 
 MODES = [
     pytest.param("isolated", marks=pytest.mark.skipif(not sandbox.available(), reason="no bubblewrap here")),
@@ -68,23 +68,6 @@ class Project:
             return ask((await service.listening(service.spec(command=command))).port)
         finally:
             await self.target.stop("r1-0")
-
-
-def wheel(folder: Path, name: str) -> Path:
-    """A package with a module that knows its name, and a program that prints it."""
-    path = folder / f"{name}-1.0-py3-none-any.whl"
-    about = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}.py": f"def main(): print({name!r})\n",
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{about}/entry_points.txt": f"[console_scripts]\nsay-{name}={name}:main\n",
-    }
-    record = "".join(f"{each},,\n" for each in (*files, f"{about}/RECORD"))
-    with zipfile.ZipFile(path, "w") as archive:
-        for each, text in (files | {f"{about}/RECORD": record}).items():
-            archive.writestr(each, text)
-    return path
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -7,6 +7,7 @@ nothing was kept or told is the answer 503.
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -32,7 +33,7 @@ from runtime.ids import new_id
 from runtime.logging import get_logger
 from storage.engine import transaction
 from storage.models import Deployment, Operation
-from storage.repositories.decisions import DecisionRepository, Pending
+from storage.repositories.decisions import STILL_RUNNING, DecisionRepository, Pending
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.operations import OperationRepository
@@ -105,9 +106,11 @@ class Decision:
         deployment: Deployment,
         operation: Operation,
         request: PersonRequest | AbortRequest | None = None,
+        *,
+        instead: dict[str, Any] | None = None,
         **facts: Any,
     ) -> None:
-        """Write it down for an operation that is known to be under way."""
+        """Write it down for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
         intent = deployment_entry(
             self.principal,
             deployment,
@@ -124,6 +127,7 @@ class Decision:
             intent=intent,
             request=asked.model_dump(mode="json"),
             key=str(self.id),
+            instead=instead,
         )
 
     async def _request(self, session: AsyncSession, deployment: Deployment) -> PersonRequest | AbortRequest:
@@ -141,25 +145,44 @@ class Decision:
             actor=actor, reason=self.reason, humans=person.humans, vouched_by=person.vouched_by, rule=rule
         )
 
-    async def told(self) -> Told | None:
-        """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it."""
+    async def told(self, *, fresh: bool = True) -> Told | None:
+        """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it.
+
+        `fresh`: it was kept just now, so that nobody else tells it; else only if nobody is telling it at this moment.
+        """
         async with transaction(self.parts.sessions) as session:
             pending = await DecisionRepository(session).get(self.id)
-        if pending is None:
-            return None
-        if pending.entry.outcome is not None:
-            return Told.from_json(pending.entry.outcome)
+            if pending is None:
+                return None
+            if pending.entry.outcome is not None:
+                return Told.from_json(pending.entry.outcome)
+            if not fresh and not await DecisionRepository(session).claim_one(self.id):
+                return None
         return await self._tell(pending)
 
     async def _tell(self, pending: Pending) -> Told | None:
         try:
             told = await Telling.of(self.action, pending.entry.payload, pending.operation).tell(self.parts.operations)
+        except DependencyError as error:
+            log.warning("decision.left_to_relay", action=self.action, reason=error.message)
+            await self._release(error.message)
+            return None
+        try:
             async with transaction(self.parts.sessions) as session:
                 outcome = await DecisionRepository(session).settle(self.id, told.to_json())
+                if outcome is None:
+                    await DecisionRepository(session).release(self.id, STILL_RUNNING)
+                    return None
         except DependencyError as error:
             log.warning("decision.left_to_relay", action=self.action, reason=error.message)
             return None
         return Told.from_json(outcome)
+
+    async def _release(self, why: str) -> None:
+        """Nobody tells it at this moment; without the database the claim runs out."""
+        with suppress(DependencyError):
+            async with transaction(self.parts.sessions) as session:
+                await DecisionRepository(session).release(self.id, why)
 
     async def ended(self) -> None:
         """After a stop: until the deployment is finished, for a moment; going back takes its time."""
@@ -183,7 +206,7 @@ async def settled(request: Request, command: Command, decision: Decision, kept: 
     """
     if kept.status_code != ACCEPTED:
         return kept
-    told = await decision.told()
+    told = await decision.told(fresh=command.fresh)
     if told is None:
         return kept
     if told.error is not None:

@@ -13,8 +13,8 @@ from api.auditing import deployment_entry
 from api.auth.principal import Principal
 from api.decisions import Decision
 from api.parts import Parts
-from api.starts import place_of, record_operation, try_start
-from contracts.operations import RollbackInput
+from api.starts import place_of, try_start
+from contracts.operations import RollbackInput, StepProgress
 from domain.errors import ConflictError, ErrorCode
 from domain.lifecycle import (
     FINISHED_DEPLOYMENTS,
@@ -34,6 +34,7 @@ from storage.repositories.environments import EnvironmentRepository
 from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.projects import ProjectRepository
+from storage.repositories.rollbacks import RollbackRepository
 
 ANSWER_WITHIN_S = 10.0
 LOOK_EVERY_S = 0.05
@@ -82,7 +83,9 @@ class Rollback:
         operation = await operations.get(deployment.operation_id)
         if operation.status not in FINISHED_OPERATIONS:
             # No row is locked here: the workflow writes these rows while it answers.
-            await self.decision.keep_about(session, deployment, operation)
+            order = await self._order(session, deployment)
+            instead = {"order": order.model_dump(mode="json"), "steps": _steps()}
+            await self.decision.keep_about(session, deployment, operation, instead=instead)
             return operation
         # One rollback at a time: the second request finds the first one's mark.
         deployment = await deployments.get(self.deployment_id, lock=True)
@@ -91,42 +94,25 @@ class Rollback:
         return await self._begin(session, deployment)
 
     async def _begin(self, session: AsyncSession, deployment: Deployment) -> Operation:
+        rollbacks = RollbackRepository(session, self.principal.tenant)
+        await rollbacks.check(deployment)
+        order = await self._order(session, deployment)
+        entry = self._entry(deployment, operation_id=str(order.place.operation_id))  # with the state before
+        operation = await rollbacks.begin(deployment, order.model_dump(mode="json"), _steps())
+        await AuditRepository(session, self.principal.tenant).write(entry)
+        return operation
+
+    async def _order(self, session: AsyncSession, deployment: Deployment) -> RollbackInput:
         tenant = self.principal.tenant
-        # Its lock: a rollback is before the project's removal or after it, when nothing is live any more.
-        project = await ProjectRepository(session, tenant).get(deployment.project_id, lock=True)
-        environment = await EnvironmentRepository(session, tenant).get(deployment.environment_id)
-        if deployment.status != DeploymentStatus.SUCCESS:
-            raise invalid_state(
-                f"the deployment is {deployment.status}; only one that runs or is live can be rolled back",
-                deployment.status,
-            )
-        release = await DeploymentRepository(session, tenant).release_of(deployment)
-        if release is None or environment.current_release_id != release.id:
-            raise invalid_state(
-                f"the deployment is no longer what is live in {environment.name}; roll back the current one",
-                deployment.status,
-            )
-        if await DeploymentRepository(session, tenant).rollback_target(release) is None:
-            raise invalid_state(
-                "there is no older healthy release to roll back to; deploy a good version instead", deployment.status
-            )
-        organization = await OrganizationRepository(session, tenant).get(deployment.organization_id)
         place = place_of(
             operation_id=new_id(),
             deployment_id=deployment.id,
-            organization=organization,
-            project=project,
-            environment=environment,
+            organization=await OrganizationRepository(session, tenant).get(deployment.organization_id),
+            project=await ProjectRepository(session, tenant).get(deployment.project_id),
+            environment=await EnvironmentRepository(session, tenant).get(deployment.environment_id),
             requested_by=self.principal.subject,
         )
-        order = RollbackInput(place=place, reason=self.reason)
-        operation = await record_operation(session, OperationKind.ROLLBACK, place, order, (StepName.ROLLOUT,))
-        entry = self._entry(deployment, operation_id=str(operation.id))  # with the state before
-        deployment.status = DeploymentStatus.ROLLING_BACK
-        deployment.rollback_operation_id = operation.id
-        deployment.rollback_reason = self.reason
-        await AuditRepository(session, tenant).write(entry)
-        return operation
+        return RollbackInput(place=place, reason=self.reason)
 
     def _entry(self, deployment: Deployment, **facts: Any) -> AuditEntry:
         return deployment_entry(
@@ -137,7 +123,7 @@ class Rollback:
         """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed.
 
         Raises:
-            ConflictError: INVALID_STATE, the rollout under way cannot go back any more.
+            ConflictError: INVALID_STATE, the rollout ended meanwhile, and there is nothing to take back.
         """
         if operation.kind != OperationKind.ROLLBACK:
             told = await self.decision.told()
@@ -158,3 +144,7 @@ class Rollback:
                 return None
             await asyncio.sleep(LOOK_EVERY_S)
         return None
+
+
+def _steps() -> list[dict[str, Any]]:
+    return [StepProgress(name=StepName.ROLLOUT).model_dump(mode="json")]

@@ -55,6 +55,9 @@ ALLOWED: Mapping[Phase, frozenset[Action]] = {
     Phase.REPLACED: frozenset({_A.RETRY}),
 }
 
+# The state of what nobody can ask about any more.
+UNKNOWN = "unknown"
+
 # What clients call a phase: the status of the deployment meanwhile.
 STATES: Mapping[Phase, str] = {
     Phase.PREPARING: str(_D.PENDING),

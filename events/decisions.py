@@ -11,7 +11,7 @@ import structlog
 from domain.errors import DeliveryError
 from orchestration.telling import Teller, Telling
 from storage.engine import Sessions, transaction
-from storage.repositories.decisions import DecisionRepository, Pending
+from storage.repositories.decisions import STILL_RUNNING, DecisionRepository, Pending
 
 log = structlog.get_logger(__name__)
 
@@ -60,5 +60,8 @@ class DecisionRelay:
                 await DecisionRepository(session).later(entry.id, error.message)
             return
         async with transaction(self._sessions) as session:
-            await DecisionRepository(session).settle(entry.id, told.to_json())
+            decisions = DecisionRepository(session)
+            if await decisions.settle(entry.id, told.to_json()) is None:
+                await decisions.later(entry.id, STILL_RUNNING)
+                return
         log.info("decision.told", action=entry.topic, operation_id=str(entry.resource_id), accepted=told.accepted)

@@ -52,7 +52,7 @@ from contracts.payload import Payload
 from contracts.rollouts import SettingsChanged
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
-from domain.people import Action
+from domain.people import UNKNOWN, Action
 from orchestration.captions import Order, details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
@@ -65,6 +65,8 @@ CHECK_LIMIT_S = 1.0
 LIST_LIMIT_S = 10.0
 PAGE = 500
 SHARED_FOR_S = 0.25
+# How the server calls what a workflow had begun to carry out when it was closed.
+_CUT_OFF = "AcceptedUpdateCompletedWorkflow"
 
 _STARTS: Mapping[OperationKind, tuple[WorkflowName, type[Order]]] = {
     OperationKind.BUILD_AND_DEPLOY: (WorkflowName.BUILD_AND_DEPLOY, BuildAndDeployInput),
@@ -203,6 +205,8 @@ class Operations:
 def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError:
     """A validator's no, as the error it was in the workflow."""
     cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == _CUT_OFF:
+        return _unknown("the operation was ended by force while it carried this out")
     if not isinstance(cause, ApplicationError):
         return ConflictError("that is not possible now", code=ErrorCode.INVALID_STATE)
     details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
@@ -217,9 +221,30 @@ async def _execute(handle: WorkflowHandle[Any, Any], name: str, request: Payload
     except WorkflowUpdateFailedError as error:
         raise _refusal(error) from error
     except RPCError as error:
+        if not is_missing(error):
+            raise
+        if await _is_gone(handle):
+            raise _unknown("the workflow engine does not know this operation (any more)") from error
+        # Closed, and never told: what a workflow accepted it answers in the same way when it is closed.
+        raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
+
+
+def _unknown(why: str) -> ConflictError:
+    """Nobody can tell any more whether it was carried out: it is said so, and not called refused."""
+    return ConflictError(
+        f"{why}; the deployment shows what came of it", code=ErrorCode.INVALID_STATE, details={"state": UNKNOWN}
+    )
+
+
+async def _is_gone(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether the server has no trace of the workflow, not even a closed one."""
+    try:
+        await handle.describe()
+    except RPCError as error:
         if is_missing(error):
-            raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
+            return True
         raise
+    return False
 
 
 async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:

@@ -111,14 +111,23 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 @pytest.fixture(scope="session")
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
     """A dev server in memory, with the web UI off and the engine's search attributes."""
-    environment = await WorkflowEnvironment.start_local(
-        data_converter=pydantic_data_converter,
-        dev_server_existing_path=str(_SCRIPTS / "temporal"),
-        dev_server_log_level="error",
-        dev_server_extra_args=list(TUNING),
-    )
-    async with environment:
+    async with await _dev_server() as environment:
         yield environment
+
+
+async def _dev_server(attempts: int = 8) -> WorkflowEnvironment:
+    """The SDK gives a server five seconds to be there, which is little on a busy machine: then another one is tried."""
+    try:
+        return await WorkflowEnvironment.start_local(
+            data_converter=pydantic_data_converter,
+            dev_server_existing_path=str(_SCRIPTS / "temporal"),
+            dev_server_log_level="error",
+            dev_server_extra_args=list(TUNING),
+        )
+    except RuntimeError as error:
+        if attempts == 1 or "did not start within" not in str(error):
+            raise
+    return await _dev_server(attempts - 1)
 
 
 @pytest.fixture

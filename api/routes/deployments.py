@@ -23,6 +23,7 @@ from domain.lifecycle import DeploymentStatus, EnvironmentName
 from storage.engine import transaction
 from storage.models import Operation
 from storage.repositories.deployments import DeploymentRepository
+from storage.repositories.operations import OperationRepository
 from storage.repositories.projects import ProjectRepository
 
 router = APIRouter(tags=["Deployments"])
@@ -108,11 +109,16 @@ async def roll_back(
 
 async def _again(request: Request, parts: Parts, rollback: Rollback, command: Command, kept: Response) -> Response:
     """The same key asks again: what came of it by now."""
-    told = await rollback.decision.told()
+    told = await rollback.decision.told(fresh=False)
     if told is not None and told.error is not None:
         return again(command, await command.amend(answer_of(request, told.error)))
     async with transaction(parts.sessions) as session:
         row = await DeploymentRepository(session, rollback.principal.tenant).get(rollback.deployment_id)
-    if row.status not in TAKEN_BACK:
+        running = row.rollback_operation_id if row.status == DeploymentStatus.ROLLING_BACK else None
+        operation = await OperationRepository(session, rollback.principal.tenant).get(running) if running else None
+    if row.status in TAKEN_BACK:
+        return again(command, await command.amend(reply(request, deployment_view(row))))
+    if operation is None:
         return kept
-    return again(command, await command.amend(reply(request, deployment_view(row))))
+    headers = accepted_headers(parts.settings, operation.id, row.id)
+    return again(command, reply(request, accepted_view(operation), status=ACCEPTED, headers=headers))

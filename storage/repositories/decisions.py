@@ -13,17 +13,22 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.people import UNKNOWN
 from runtime.ids import new_id
 from storage.models import AuditEntry, Deployment, Operation, OutboxEntry
 from storage.repositories.audit import AuditRepository
 from storage.repositories.outbox_claims import FIRST_RETRY, LAST_RETRY, MAX_ERROR
+from storage.repositories.rollbacks import RollbackRepository
 from storage.tenancy import PLATFORM
 
 DECISION = "decision"
 # So long whoever asked for it tries alone; then a relay takes over.
-ASKERS_TIME = timedelta(seconds=6)
-# How long a claim holds: longer than one attempt takes.
+ASKERS_TIME = timedelta(seconds=8)
+# How long a claim holds: longer than one attempt takes. A row that is not due and has no error is claimed: one at a
+# time tells it, or a no to the one could be kept after a yes to the other.
 LEASE = timedelta(seconds=15)
+# Why a rollback is told again later.
+STILL_RUNNING = "the rollout cannot stop any more and is not over yet; it is taken back then"
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,12 @@ class DecisionRepository:
         intent: AuditEntry,
         request: dict[str, Any],
         key: str,
+        instead: dict[str, Any] | None = None,
     ) -> None:
-        """Keep a decision with its audit entry; one that is kept already stays as it is."""
+        """Keep a decision with its audit entry; one that is kept already stays as it is.
+
+        `instead`: of a rollback, what to do when the rollout got past its final switch (`RollbackRepository.instead`).
+        """
         if await self._session.get(OutboxEntry, decision_id) is not None:
             return
         await AuditRepository(self._session, PLATFORM).write(intent)
@@ -64,6 +73,7 @@ class DecisionRepository:
             "address": intent.address,
             "request_id": intent.request_id,
             "asked": intent.action,
+            "instead": instead,
         }
         entry = OutboxEntry(
             id=decision_id,
@@ -96,11 +106,30 @@ class DecisionRepository:
         )
         ids = list(await self._session.scalars(due))
         await self._session.execute(
-            update(OutboxEntry).where(OutboxEntry.id.in_(ids)).values(due_at=func.now() + LEASE)
+            update(OutboxEntry).where(OutboxEntry.id.in_(ids)).values(due_at=func.now() + LEASE, last_error=None)
         )
         found = select(OutboxEntry, Operation).join(Operation, Operation.id == OutboxEntry.resource_id)
         rows = await self._session.execute(found.where(OutboxEntry.id.in_(ids)).order_by(OutboxEntry.id))
         return [Pending(entry, operation) for entry, operation in rows]
+
+    async def claim_one(self, decision_id: UUID) -> bool:
+        """Whether it is the caller's to tell, for the length of `ASKERS_TIME`: nobody else is telling it now."""
+        free = (OutboxEntry.due_at <= func.now()) | OutboxEntry.last_error.is_not(None)
+        claimed = await self._session.scalars(
+            update(OutboxEntry)
+            .where(OutboxEntry.id == decision_id, OutboxEntry.done_at.is_(None), free)
+            .values(due_at=func.now() + ASKERS_TIME, last_error=None)
+            .returning(OutboxEntry.id)
+        )
+        return claimed.first() is not None
+
+    async def release(self, decision_id: UUID, error: str) -> None:
+        """Whoever claimed it has no answer: the next may try, a relay when it is due."""
+        await self._session.execute(
+            update(OutboxEntry)
+            .where(OutboxEntry.id == decision_id, OutboxEntry.done_at.is_(None))
+            .values(last_error=error[:MAX_ERROR])
+        )
 
     async def later(self, decision_id: UUID, error: str) -> None:
         """Still nobody knows; again after a growing pause."""
@@ -111,13 +140,22 @@ class DecisionRepository:
             .values(attempts=OutboxEntry.attempts + 1, due_at=func.now() + pause, last_error=error[:MAX_ERROR])
         )
 
-    async def settle(self, decision_id: UUID, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Keep what came of a decision; what was kept first stays, and is given back."""
+    async def settle(self, decision_id: UUID, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Keep what came of a decision; what was kept first stays, and is given back.
+
+        None: nothing has come of it yet. A rollback is a promise: where the rollout cannot stop any more, it waits for
+        its end and takes back what is live then.
+        """
         entry = await self._session.get(OutboxEntry, decision_id, with_for_update=True, populate_existing=True)
         if entry is None:
             return outcome
         if entry.outcome is not None:
             return entry.outcome
+        if not outcome["accepted"] and (promised := entry.payload.get("instead")):
+            done = await RollbackRepository(self._session, PLATFORM).instead(entry.resource_id, promised, outcome)
+            if done is None:
+                return None
+            outcome = done
         entry.outcome, entry.done_at, entry.last_error = dict(outcome), func.now(), None
         await AuditRepository(self._session, PLATFORM).write(_outcome_entry(entry, outcome))
         if outcome["accepted"]:
@@ -156,9 +194,15 @@ def _outcome_entry(entry: OutboxEntry, outcome: Mapping[str, Any]) -> AuditEntry
         changes={},
         details={
             "decision": told["asked"],
-            "outcome": "accepted" if outcome["accepted"] else "refused",
+            "outcome": _word(outcome),
             "code": outcome.get("code"),
             "intent_id": told["intent_id"],
-            "operation_id": str(entry.resource_id),
+            "operation_id": outcome.get("operation_id") or str(entry.resource_id),
         },
     )
+
+
+def _word(outcome: Mapping[str, Any]) -> str:
+    if outcome["accepted"]:
+        return "accepted"
+    return UNKNOWN if outcome.get("details", {}).get("state") == UNKNOWN else "refused"

@@ -231,7 +231,7 @@ def build_of(rows: Sessions):
             build.started_at = now() - timedelta(minutes=30)
             deployment.build_id = build.id
             if live:
-                await _make_live(session, operation, deployment, build)
+                await make_live(session, operation, deployment, build)
         return {
             "operation_id": accepted["operation_id"],
             "deployment_id": str(deployment_id),
@@ -278,7 +278,8 @@ def end(rows: Sessions):
     return end
 
 
-async def _make_live(session: Any, operation: Operation, deployment: Deployment, build: Build) -> None:
+async def make_live(session: Any, operation: Operation, deployment: Deployment, build: Build) -> None:
+    """Write what the worker writes when a deployment has gone live."""
     operation.status, operation.progress_percent, operation.completed_at = "completed", 100, now()
     deployment.status, deployment.health_check_status = "success", "healthy"
     deployment.started_at, deployment.completed_at = now() - timedelta(minutes=15), now()

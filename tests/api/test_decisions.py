@@ -166,6 +166,40 @@ async def test_what_nobody_answered_is_told_by_the_relay_once(world, running, op
     assert (intent.action, outcome.action) == ("deployment.pause", "deployment.decided")
 
 
+async def test_one_at_a_time_tells_a_decision(world, running, operations, rows):
+    """Told twice at once, a refusal of the one could be kept after the other was accepted."""
+    headers, began, go = {"Idempotency-Key": "one-teller"}, asyncio.Event(), asyncio.Event()
+    decide = operations.decide
+
+    async def slow(*args, **named) -> None:
+        began.set()
+        await go.wait()
+        await decide(*args, **named)
+
+    async def ask():
+        return await world.manager.post(path(running, "pause"), {"reason": "slow"}, headers=headers)
+
+    operations.decide = slow
+    try:
+        first = asyncio.create_task(ask())
+        await asyncio.wait_for(began.wait(), 30)
+        assert (await ask()).status_code == 202  # and does not tell it too
+        go.set()
+        assert (await first).status_code == 200
+    finally:
+        operations.decide = decide
+    assert (await ask()).status_code == 200
+    assert len(operations.decided) == 1
+
+
+async def test_what_nobody_can_know_is_not_audited_as_refused(world, running, operations, rows):
+    operations.fault = ConflictError("gone", code=ErrorCode.INVALID_STATE, details={"state": "unknown"})
+    response = await world.manager.post(path(running, "resume"), {"reason": "lost"})
+    assert response.status_code == 400
+    _, outcome = await _entries(rows, response)
+    assert outcome.details["outcome"] == "unknown"
+
+
 async def test_an_abort_is_kept_while_the_engine_is_down(*, world, build_of, operations, rows):
     running = await build_of(world, "7.8.0", live=False)
     operations.started.clear()

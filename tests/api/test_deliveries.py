@@ -114,7 +114,6 @@ async def test_the_relay_is_woken(world, path, operations, rows):
     [
         ({"version_tag": "1.2"}, "version_tag"),
         ({"version_tag": None}, "version_tag"),
-        ({"git_branch": ...}, "git_branch"),
         ({"git_branch": "--upload-pack=id"}, "git_branch"),
         ({"git_commit_hash": "HEAD"}, "git_commit_hash"),
         ({"environment": "moon"}, "environment"),

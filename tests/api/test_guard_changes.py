@@ -124,6 +124,57 @@ async def test_deleting_the_project_is_no_way_around_its_rule(fresh, caller, pla
     assert (await platform.http.delete(f"/projects/{fresh.project['id']}")).status_code == 204
 
 
+STRICT = {**RULE, "min_approvals": 2}
+LENIENT = {"required": False, "min_approvals": 1, "four_eyes": False}
+
+
+async def test_a_request_cannot_weaken_the_environments_rule(*, fresh, build_of, end, operations):
+    """Neither with notes, nor by asking for its own, weaker approval, nor by a deployment made of an older one."""
+    await guarded(fresh, approval=STRICT)
+    old = await build_of(fresh, "1.0.0", environment="production", live=False)
+    terms = {"environment": "production", "git_branch": "main", "deployment_strategy": "rolling"}
+    build = f"/features/{fresh.feature['id']}/build-and-deploy"
+    asked = [
+        (build, {**terms, "version_tag": "1.1.0", "approval_notes": "I say yes"}),
+        (build, {**terms, "version_tag": "1.2.0", "request_approval": True}),
+        (build, {**terms, "version_tag": "1.3.0", "approval_notes": "me", "override_freeze": True}),
+        (f"/builds/{old['build_id']}/deploy", {"environment": "production", "approval_notes": "I say yes"}),
+    ]
+    for path_, body in asked:
+        operations.started.clear()
+        answer = await fresh.manager.post(path_, body)
+        assert answer.status_code in (201, 202), answer.text
+        [(_, order)] = operations.started
+        assert (order["approval"], order["approved_by"]) == ({"min_approvals": 2, "four_eyes": True}, [])
+    for action in ("retry", "promote"):
+        await end(old["deployment_id"], "failed")
+        operations.started.clear()
+        answer = await fresh.manager.post(f"/deployments/{old['deployment_id']}/{action}", {"reason": "I say yes"})
+        assert answer.status_code == 201, answer.text
+        [(_, order)] = operations.started
+        assert (order["approval"], order["approved_by"]) == ({"min_approvals": 2, "four_eyes": True}, [])
+        await end(answer.json()["data"]["id"], "failed")
+
+
+@pytest.mark.parametrize(
+    "field", ["approval", "approved_by", "required", "four_eyes", "min_approvals", "skip_approval"]
+)
+async def test_a_request_brings_no_rule_of_its_own(fresh, build_of, field):
+    await guarded(fresh, approval=STRICT)
+    old = await build_of(fresh, "1.0.0", environment="production", live=False)
+    given = {field: LENIENT}
+    notes = {"environment": "production", "approval_notes": "fine"}
+    for path_, body in [
+        (f"/features/{fresh.feature['id']}/build-and-deploy", {**notes, "version_tag": "1.1.0", "git_branch": "main"}),
+        (f"/builds/{old['build_id']}/deploy", notes),
+        (f"/deployments/{old['deployment_id']}/approve", {}),
+        (f"/deployments/{old['deployment_id']}/promote", {}),
+        (f"/deployments/{old['deployment_id']}/retry", {"reason": "again"}),
+    ]:
+        answer = await fresh.manager.post(path_, {**body, **given})
+        assert (answer.status_code, [one["field"] for one in answer.json()["error"]["details"]]) == (400, [field])
+
+
 async def test_promoting_past_the_analysis_needs_whoever_may_approve_where_people_have_to(fresh, build_of, operations):
     made = await build_of(fresh, "1.0.0", environment="production", live=False)
     url = f"/deployments/{made['deployment_id']}/promote"

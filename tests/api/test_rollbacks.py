@@ -4,15 +4,16 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from contracts.operations import RollbackInput
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind
+from events.decisions import DecisionRelay
 from runtime.ids import now
 from storage.engine import transaction
-from storage.models import AuditEntry, Deployment, Operation
-from tests.api.conftest import make_world
+from storage.models import AuditEntry, Build, Deployment, Operation, OutboxEntry
+from tests.api.conftest import make_live, make_world
 
 REASON = {"reason": "High error rate detected post-deployment"}
 
@@ -134,13 +135,115 @@ async def test_nothing_to_roll_back_names_the_state(fresh, operations, build_of)
     assert silent.json()["error"]["details"][0]["field"] == "reason"
 
 
+LATE = ConflictError("it is past its final switch; roll the deployment back instead", code=ErrorCode.INVALID_STATE)
+
+
+@pytest.fixture
+def told(rows, operations):
+    """The relay goes on with what waits; what came of the one rollback that was asked for of a deployment."""
+
+    async def told(made) -> dict | None:
+        async with transaction(rows) as session:
+            mine = (OutboxEntry.kind == "decision", OutboxEntry.resource_id == UUID(made["operation_id"]))
+            await session.execute(update(OutboxEntry).where(*mine, OutboxEntry.done_at.is_(None)).values(due_at=now()))
+        await DecisionRelay(rows, operations).tell_due()
+        async with transaction(rows) as session:
+            return (await session.scalars(select(OutboxEntry.outcome).where(*mine))).one()
+
+    return told
+
+
+@pytest.fixture
+async def promised(fresh, operations, build_of):
+    """Two versions: one is live, the other rolls out; its rollback was promised while the workflow engine was away."""
+    await build_of(fresh, "1.0.0")
+    running = await build_of(fresh, "1.1.0", live=False)
+    operations.fault = DependencyError("away")
+    response = await fresh.developer.post(path(running), REASON, headers={"Idempotency-Key": "promised"})
+    assert response.status_code == 202
+    operations.fault = LATE
+    return running
+
+
+async def goes_live(rows, made) -> None:
+    async with transaction(rows) as session:
+        deployment = await session.get_one(Deployment, UUID(made["deployment_id"]))
+        operation = await session.get_one(Operation, UUID(made["operation_id"]))
+        await make_live(session, operation, deployment, await session.get_one(Build, UUID(made["build_id"])))
+
+
+async def rollbacks(rows, made) -> list[Operation]:
+    found = select(Operation).where(Operation.kind == "rollback", Operation.resource_id == UUID(made["deployment_id"]))
+    async with transaction(rows) as session:
+        return list((await session.scalars(found)).all())
+
+
+async def test_a_promised_rollback_of_a_rollout_past_its_final_switch_takes_it_back_when_it_is_live(
+    *, fresh, operations, promised, rows, told, finish, audit_of
+):
+    """It was recorded as refused, and the bad version stayed live."""
+    assert await told(promised) is None  # not over yet: it waits
+    assert await rollbacks(rows, promised) == []
+    await goes_live(rows, promised)
+    outcome = await told(promised)
+    [operation] = await rollbacks(rows, promised)
+    assert outcome == {"accepted": True, "operation_id": str(operation.id)}
+    order = RollbackInput.model_validate(operation.input)
+    assert (order.place.operation_id, order.reason) == (operation.id, REASON["reason"])
+    assert (order.place.requested_by, operation.requested_by) == (fresh.developer.subject,) * 2
+    async with transaction(rows) as session:
+        starts = select(OutboxEntry.payload).where(
+            OutboxEntry.kind == "workflow_start", OutboxEntry.resource_id == operation.id
+        )
+        assert (await session.scalars(starts)).one() == operation.input
+        decided = select(AuditEntry).where(
+            AuditEntry.resource_id == UUID(promised["deployment_id"]), AuditEntry.action == "deployment.decided"
+        )
+        entry = (await session.scalars(decided)).one()
+    assert (entry.details["outcome"], entry.details["operation_id"]) == ("accepted", str(operation.id))
+    assert len(await audit_of(promised)) == 1
+    assert await told(promised) == outcome  # once
+    assert len(await rollbacks(rows, promised)) == 1
+    again = {"Idempotency-Key": "promised"}
+    waiting = await fresh.developer.post(path(promised), REASON, headers=again)
+    assert (waiting.status_code, waiting.json()["data"]["operation_id"]) == (202, str(operation.id))
+    await finish(UUID(promised["deployment_id"]), UUID(promised["build_id"]))
+    done = await fresh.developer.post(path(promised), REASON, headers=again)
+    assert (done.status_code, done.json()["data"]["status"]) == (200, "rolled_back")
+
+
+async def test_a_promised_rollback_of_what_went_back_by_itself_is_carried_out(promised, end, rows, told):
+    await end(promised["deployment_id"], "rolled_back")
+    assert await told(promised) == {"accepted": True}
+    assert await rollbacks(rows, promised) == []
+
+
+async def test_two_promised_rollbacks_are_one(*, fresh, operations, promised, rows, told):
+    second = await fresh.manager.post(path(promised), REASON)
+    assert second.status_code == 202  # also with the engine there: past the final switch it waits for the end
+    await goes_live(rows, promised)
+    async with transaction(rows) as session:
+        await session.execute(update(OutboxEntry).where(OutboxEntry.kind == "decision").values(due_at=now()))
+    await asyncio.gather(*(DecisionRelay(rows, operations).tell_due() for _ in range(2)))
+    [operation] = await rollbacks(rows, promised)
+    async with transaction(rows) as session:
+        found = select(OutboxEntry.outcome).where(OutboxEntry.resource_id == UUID(promised["operation_id"]))
+        outcomes = (await session.scalars(found.where(OutboxEntry.kind == "decision"))).all()
+    assert outcomes == [{"accepted": True, "operation_id": str(operation.id)}] * 2
+
+
+async def test_a_promised_rollback_with_nothing_to_take_back_says_why(*, fresh, promised, build_of, rows, told):
+    await goes_live(rows, promised)
+    await build_of(fresh, "1.2.0")
+    outcome = await told(promised)
+    assert (outcome["accepted"], outcome["code"]) == (False, "INVALID_STATE")
+    assert "no longer what is live in dev" in outcome["message"]
+    again = await fresh.developer.post(path(promised), REASON, headers={"Idempotency-Key": "promised"})
+    assert (again.status_code, again.json()["error"]["message"]) == (400, outcome["message"])
+
+
 async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, rows, monkeypatch, audit_of):
     running = await build_of(fresh, "1.0.0", live=False)
-    operations.fault = ConflictError("being stopped already", code=ErrorCode.INVALID_STATE)
-    late = await fresh.developer.post(path(running), REASON)
-    assert (late.status_code, late.json()["error"]["message"]) == (400, "being stopped already")
-    operations.fault = None
-    [refused] = await audit_of(running)
 
     async def abort(operation_id, request) -> None:
         operations.stopped.append((operation_id, request))
@@ -153,5 +256,5 @@ async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, ro
     assert (response.status_code, response.json()["data"]["status"]) == (200, "rolled_back")
     [(stopped, request)] = operations.stopped
     assert (str(stopped), request.actor) == (running["operation_id"], fresh.developer.subject)
-    [entry] = [one for one in await audit_of(running) if one.id != refused.id]
+    [entry] = await audit_of(running)
     assert (entry.actor, entry.reason) == (fresh.developer.subject, REASON["reason"])

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -12,10 +12,14 @@ from tests.chaos.records import Records
 
 @contextmanager
 def frozen(records: Records, part: str) -> Iterator[None]:
-    """Stop a part of the stack (SIGSTOP) and let it go on at the end; the supervisor sees it alive all the while."""
+    """Stop a part of the stack (SIGSTOP) and let it go on at the end; the supervisor sees it alive all the while.
+
+    Whoever kills it meanwhile may: it never goes on then.
+    """
     process = psutil.Process(leftovers.running(records.layout)[part])
     process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        process.send_signal(signal.SIGCONT)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)

@@ -1,6 +1,7 @@
 """What PostgreSQL, the target's folder and Envoy know, read beside the API: it may be the one that was killed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -48,6 +49,14 @@ class Records:
         rows = self.all(query, *values)
         assert len(rows) == 1, (query, values, rows)
         return rows[0]
+
+    @contextmanager
+    def locked(self, query: LiteralString, *values: object) -> Iterator[None]:
+        """Hold the locks that a statement takes: whoever wants them waits, as long as this lasts."""
+        with psycopg.connect(self._url, connect_timeout=3) as connection:
+            connection.execute(query, values)
+            yield
+            connection.rollback()
 
     def operation(self, operation_id: str) -> Row:
         return self.one("SELECT * FROM operations WHERE id = %s", operation_id)

@@ -105,6 +105,20 @@ def test_each_fault_says_where_it_is(text, expected):
     assert faults(text) == expected
 
 
+@pytest.mark.parametrize("guard", ["approval", "approved_by", "policy", "windows", "four_eyes", "min_approvals"])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("{}: null\n", (1, 1, "{}")),
+        ("rollout:\n  {}: null\n", (2, 3, "rollout.{}")),
+        ("environments:\n  production:\n    {}: null\n", (3, 5, "environments.production.{}")),
+    ],
+)
+def test_a_committer_cannot_weaken_an_environments_guards(guard, text, place):
+    line, column, key = place
+    assert faults(text.format(guard)) == [(line, column, key.format(guard))]
+
+
 def test_words_are_for_strangers():
     with pytest.raises(TerminalError) as caught:
         parse_delivery("service:\n  env:\n    DEBUG: true\n")

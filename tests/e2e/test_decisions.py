@@ -1,20 +1,25 @@
 """Decisions on the real stack: none is lost and none doubled, whoever hangs or is killed at the moment."""
 
-import itertools
+from contextlib import ExitStack
 
+import httpx2
+import psutil
 import pytest
 
+from runtime.stack import leftovers
+from tests.chaos.asking import Asked
 from tests.chaos.frozen import frozen
+from tests.chaos.histories import accepted_updates
 from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 # A rollout that watches for as long as nobody decides otherwise.
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
 NOW = moments(1)[0]
-NUMBERS = itertools.count()
+DECISIONS = "SELECT id FROM outbox WHERE kind = 'decision' AND resource_id = %s"
 
 
 @pytest.fixture(scope="module")
@@ -25,86 +30,104 @@ def decided(platform):
 
 
 @pytest.fixture
-def watched(decided):
+def watched(decided, platform, records):
     """A deployment that is being watched."""
     begun = decided.begin(spec=WATCHED)
     operation_id = begun.accepted.operation_id
     seen = "atch"  # "Watching", "watch"
-    until(lambda: seen in (decided.api.operation(operation_id)["current_step"] or ""), "it is watched", 90)
+    until(lambda: seen in (records.operation(operation_id)["current_step"] or ""), "it is watched", 90)
     yield begun
-    decide(decided, begun, "abort", reason="the test is over")
-    decided.api.wait(operation_id, 180)
+    asked(platform, begun, "abort", reason="the test is over").answered()
+    until(lambda: records.operation(operation_id)["completed_at"] is not None, "its end", 90)
 
 
-def decide(app, begun, action: str, key: str | None = None, **body: str):
-    headers = {"Idempotency-Key": key} if key else {}
-    path = f"/v1/deployments/{begun.accepted.deployment_id}/{action}"
-    return app.api.raw("POST", path, json=body, headers=headers)
+def asked(platform, begun, action: str, **body: str) -> Asked:
+    return Asked(platform, f"/deployments/{begun.accepted.deployment_id}/{action}", body)
 
 
-def status(app, begun) -> str:
-    return app.api.deployment(begun.accepted.deployment_id)["status"]
+def status(records, begun) -> str:
+    return records.one("SELECT status FROM deployments WHERE id = %s", begun.accepted.deployment_id)["status"]
 
 
 def entries(records, begun) -> list[tuple[str, str | None]]:
     """What the audit log says of decisions about a deployment, in its order."""
     rows = records.all(
         "SELECT action, details->>'outcome' AS outcome FROM audit_log WHERE resource_id = %s AND (action IN "
-        "('deployment.pause', 'deployment.resume', 'deployment.abort', 'deployment.decided')) ORDER BY id",
+        "('deployment.pause', 'deployment.resume', 'deployment.abort', 'deployment.rollback', 'deployment.decided')) "
+        "ORDER BY id",
         str(begun.accepted.deployment_id),
     )
     return [(row["action"], row["outcome"]) for row in rows]
 
 
-def test_pause_and_resume_answer_the_state_after_them(decided, watched, records):
+def accepted(action: str) -> list[tuple[str, str | None]]:
+    return [(f"deployment.{action}", None), ("deployment.decided", "accepted")]
+
+
+def test_pause_and_resume_answer_the_state_after_them(platform, watched, records):
     """`pause` in the middle of a watch answered 200 `in_progress`."""
-    paused = decide(decided, watched, "pause")
+    paused = asked(platform, watched, "pause").once()
     assert (paused.status_code, paused.json()["data"]["status"]) == (200, "paused")
-    resumed = decide(decided, watched, "resume")
+    resumed = asked(platform, watched, "resume").once()
     assert (resumed.status_code, resumed.json()["data"]["status"]) == (200, "in_progress")
-    again = decide(decided, watched, "resume")
+    again = asked(platform, watched, "resume").once()
     assert (again.status_code, again.json()["error"]["details"]["state"]) == (400, "in_progress")
-    told = [("deployment.pause", None), ("deployment.decided", "accepted")]
-    told += [("deployment.resume", None), ("deployment.decided", "accepted")]
-    assert entries(records, watched) == [*told, ("deployment.resume", None), ("deployment.decided", "refused")]
+    refused = [("deployment.resume", None), ("deployment.decided", "refused")]
+    assert entries(records, watched) == [*accepted("pause"), *accepted("resume"), *refused]
 
 
-def test_a_decision_while_the_worker_hangs_is_kept_and_told_once(decided, watched, records):
-    key = f"hangs-{next(NUMBERS)}"
+def test_a_decision_while_the_worker_hangs_is_kept_and_told_once(platform, watched, records):
+    pause = asked(platform, watched, "pause", reason="look")
     with frozen(records, "worker"):
-        kept = decide(decided, watched, "pause", key, reason="look")
-        assert kept.status_code == 202, kept.text
-        again = decide(decided, watched, "pause", key, reason="look")
-        assert again.status_code == 202
-    until(lambda: status(decided, watched) == "paused", "the pause", 180)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)
-    told = decide(decided, watched, "pause", key, reason="look")
+        assert [pause.once().status_code for _ in range(2)] == [202, 202]
+    told = pause.answered(told=True)
     assert (told.status_code, told.json()["data"]["status"]) == (200, "paused")
-    assert entries(records, watched) == [("deployment.pause", None), ("deployment.decided", "accepted")]
+    assert told.headers["idempotent-replayed"] == "true"
+    assert status(records, watched) == "paused"
+    assert entries(records, watched) == accepted("pause")
 
 
-def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(decided, watched, records):
+def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(platform, watched, records):
+    abort = asked(platform, watched, "abort", reason="no")
     with frozen(records, "temporal"):
-        refused = decide(decided, watched, "pause", f"away-{next(NUMBERS)}")
+        refused = asked(platform, watched, "pause").once()
         assert refused.status_code == 503
         assert entries(records, watched) == []
-        kept = decide(decided, watched, "abort", reason="no")
-        assert kept.status_code == 202
-    until(lambda: status(decided, watched) in ("rolled_back", "cancelled"), "the abort", 90)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)
-    assert entries(records, watched) == [("deployment.abort", None), ("deployment.decided", "accepted")]
+        assert abort.once().status_code == 202
+    assert abort.answered(told=True).status_code == 200
+    until(lambda: status(records, watched) in ("rolled_back", "cancelled"), "the abort", 90)
+    assert entries(records, watched) == accepted("abort")
 
 
 @pytest.mark.parametrize("victim", [Victim.API, Victim.TEMPORAL, Victim.WORKER])
-def test_killed_right_after_a_decision_was_kept(decided, watched, records, victim):
+def test_killed_right_after_a_decision_was_kept(platform, watched, records, victim):
     """Whoever dies between the promise and its carrying out: it is carried out, once."""
+    pause = asked(platform, watched, "pause", reason="look")
     with frozen(records, "worker"):
-        assert decide(decided, watched, "pause", reason="look").status_code == 202
-        if victim is not Victim.WORKER:
-            killed = kill(victim, records, operation_id="", moment=NOW, serving="")
-    if victim is Victim.WORKER:
+        assert pause.once().status_code == 202
         killed = kill(victim, records, operation_id="", moment=NOW, serving="")
     await_back(victim, records, killed)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 120)
-    until(lambda: status(decided, watched) == "paused", "the pause", 180)
-    assert entries(records, watched) == [("deployment.pause", None), ("deployment.decided", "accepted")]
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 120)  # nobody asks again: the relay goes on
+    until(lambda: status(records, watched) == "paused", "the pause", 60)
+    told = pause.answered(told=True)
+    assert (told.status_code, told.json()["data"]["status"]) == (200, "paused")
+    assert entries(records, watched) == accepted("pause")
+
+
+def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform, watched, records):
+    """The relay tells it again to a workflow that ended with it: that is accepted, and not refused as not running."""
+    abort, found = asked(platform, watched, "abort", reason="no"), (watched.accepted.operation_id,)
+    with frozen(records, "worker"), ExitStack() as held, abort.meanwhile() as first:
+        until(lambda: records.all(DECISIONS, *found) != [], "what is kept")
+        held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", *found))
+        awake = psutil.Process(leftovers.running(records.layout)["worker"])
+        awake.resume()
+        until(lambda: records.operation(*found)["completed_at"] is not None, "the end", 90)
+        until(lambda: accepted_updates(platform, found[0], "abort", closed=True) == 1, "the close", 60)
+        assert entries(records, watched) == [("deployment.abort", None)]
+        killed = kill(Victim.API, records, operation_id="", moment=NOW, serving="")
+        assert isinstance(first.exception(60), httpx2.TransportError)
+    await_back(Victim.API, records, killed)
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 60)
+    assert entries(records, watched) == accepted("abort")
+    assert abort.answered(told=True).status_code == 200

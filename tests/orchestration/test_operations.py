@@ -1,14 +1,18 @@
 """Temporal away, slow, empty or strange: always one of our errors, within the limit, never a bare RPC error."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio import workflow
 from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contracts.names import SignalName, WorkflowName
 from contracts.operations import AbortRequest
@@ -20,11 +24,48 @@ from orchestration.operations import Operations
 from runtime.settings import Settings
 from tests.workflows.world import deploy, order
 
+ACCEPTED = "workflow_execution_update_accepted_event_attributes"
 STOP = AbortRequest(actor="ann", reason="no")
 
 
 def changed() -> dict[str, Any]:
     return SettingsChanged(environment_id=uuid4()).model_dump(mode="json")
+
+
+@workflow.defn(name="StandIn", sandboxed=False)
+class StandIn:
+    """Takes decisions as an operation does; ends with the first that it accepts, unless it hangs in it."""
+
+    @workflow.init
+    def __init__(self) -> None:
+        self.accepted = 0
+
+    @workflow.run
+    async def run(self) -> int:
+        await workflow.wait_condition(lambda: self.accepted > 0 and workflow.all_handlers_finished())
+        return self.accepted
+
+    @workflow.update
+    async def abort(self, request: AbortRequest) -> None:
+        self.accepted += 1
+        await workflow.wait_condition(lambda: request.reason != "hang")
+
+    @abort.validator
+    def _may_abort(self, request: AbortRequest) -> None:
+        if request.reason == "refused":
+            raise ApplicationError("not now", type="INVALID_STATE")
+
+
+@pytest.fixture
+async def told(temporal_env):
+    """An operation's workflow that runs: its handle, and its id."""
+    operation_id, queue = uuid4(), f"told-{uuid4()}"
+    worker = Worker(
+        temporal_env.client, task_queue=queue, workflows=[StandIn], workflow_runner=UnsandboxedWorkflowRunner()
+    )
+    async with worker:
+        handle = await temporal_env.client.start_workflow("StandIn", id=str(operation_id), task_queue=queue)
+        yield handle, operation_id
 
 
 @pytest.fixture
@@ -122,6 +163,41 @@ def test_missing_means_the_workflow():
     found.details.add().Pack(NamespaceNotFoundFailure(namespace="x"))
     assert not is_missing(RPCError("no", RPCStatusCode.NOT_FOUND, found.SerializeToString()))
     assert not is_missing(RPCError("no", RPCStatusCode.UNAVAILABLE, b""))
+
+
+async def test_what_was_accepted_is_answered_the_same_by_a_workflow_that_is_closed(real, told):
+    """A relay that tells it again, since the teller died before it noted the answer, must not hear a refusal."""
+    handle, operation_id = told
+    await real.abort(operation_id, STOP)
+    assert await handle.result() == 1
+    await real.abort(operation_id, STOP)
+    with pytest.raises(ConflictError) as other:
+        await real.abort(operation_id, AbortRequest(actor="bob", reason="no"))
+    assert (other.value.message, other.value.details) == ("the operation is not running", {})
+
+
+async def test_what_was_refused_may_be_accepted_when_it_is_told_again(real, told):
+    """Why one at a time tells a decision: a refusal is no part of the history."""
+    _, operation_id = told
+    refused = AbortRequest(actor="ann", reason="refused")
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="not now"):
+            await real.abort(operation_id, refused)
+
+
+async def test_what_cannot_be_known_any_more_is_not_called_refused(real, told):
+    """Temporal's database was lost, or the workflow was ended by force in the middle of the decision."""
+    with pytest.raises(ConflictError, match="does not know") as lost:
+        await real.abort(uuid4(), STOP)
+    assert lost.value.details == {"state": "unknown"}
+    handle, operation_id = told
+    hangs = asyncio.create_task(real.abort(operation_id, AbortRequest(actor="ann", reason="hang")))
+    while not [e async for e in handle.fetch_history_events() if e.HasField(ACCEPTED)]:  # noqa: ASYNC110 - told by the server
+        await asyncio.sleep(0.02)
+    await handle.terminate()
+    with pytest.raises(ConflictError, match="by force") as cut:
+        await hangs
+    assert cut.value.details == {"state": "unknown"}
 
 
 async def test_a_connection_is_made_again_after_a_failure(free_port):

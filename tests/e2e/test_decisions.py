@@ -131,3 +131,23 @@ def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform,
     until(lambda: len(entries(records, watched)) == 2, "its outcome", 60)
     assert entries(records, watched) == accepted("abort")
     assert abort.answered(told=True).status_code == 200
+
+
+def test_a_rollback_promised_during_an_outage_is_carried_out_though_the_rollout_is_over(
+    *, platform, decided, watched, records
+):
+    """It was recorded as refused, and stayed live."""
+    before = decided.service.version()
+    rollback = asked(platform, watched, "rollback", reason="complaints")
+    with ExitStack() as held:
+        with frozen(records, "temporal"):
+            assert rollback.once().status_code == 202
+            held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", watched.accepted.operation_id))
+        assert asked(platform, watched, "promote", reason="it is fine").answered(told=True).status_code == 200
+        until(lambda: records.operation(watched.accepted.operation_id)["status"] == "completed", "it is live", 90)
+        assert decided.service.version() == watched.version
+    answer = rollback.answered(120, told=True)
+    assert (answer.status_code, answer.json()["data"]["status"]) == (200, "rolled_back"), answer.text
+    assert decided.service.version() == before
+    promoted, taken_back = [("deployment.decided", "accepted")] * 2
+    assert entries(records, watched) == [("deployment.rollback", None), promoted, taken_back]

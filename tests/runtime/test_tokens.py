@@ -9,6 +9,7 @@ import pytest
 from domain.errors import DependencyError
 from runtime.keys import ensure_key, key_file, key_id, load_private_key, load_signer, published
 from runtime.settings import Settings
+from runtime.stack.token import development_token
 from runtime.tokens import Subject, issue_token
 
 SUBJECT = Subject(
@@ -34,6 +35,15 @@ def test_a_token_verifies_with_the_published_key(settings: Settings):
     assert (claims["sub"], claims["org"], claims["role"]) == ("u1", "o1", "developer")
     assert claims["exp"] - claims["iat"] == 3600
     assert {"jti", "client_id", "email"} <= claims.keys()
+
+
+@pytest.mark.parametrize(
+    ("sub", "email"), [("", "platform_admin"), ("ann", "ann"), ("a b/c+d", "a-b-c-d"), ("x" * 200, "x" * 64)]
+)
+def test_people_of_development_tokens_have_mailboxes_of_their_own(settings: Settings, sub: str, email: str):
+    """Four eyes count whoever shares a mailbox as one human: nobody could approve for anybody on a laptop."""
+    claims = jwt.decode(development_token(settings, sub=sub), options={"verify_signature": False})
+    assert claims["email"] == f"{email}@delivery.localhost"
 
 
 def test_the_jwk_set_verifies_it_too_and_holds_nothing_private(settings: Settings):

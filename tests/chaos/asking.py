@@ -39,7 +39,7 @@ class Asked:
         with ThreadPoolExecutor(1) as pool:
             yield pool.submit(self.once)
 
-    def answered(self, seconds: float = 60.0, *, told: bool = False) -> httpx2.Response:
+    def answered(self, seconds: float = 180.0, *, told: bool = False) -> httpx2.Response:
         """Ask until there is an answer, `told`: until it is no 202 any more."""
         deadline = time.monotonic() + seconds
         while True:

@@ -14,7 +14,7 @@ from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 # A rollout that watches for as long as nobody decides otherwise.
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
@@ -35,10 +35,10 @@ def watched(decided, platform, records):
     begun = decided.begin(spec=WATCHED)
     operation_id = begun.accepted.operation_id
     seen = "atch"  # "Watching", "watch"
-    until(lambda: seen in (records.operation(operation_id)["current_step"] or ""), "it is watched", 90)
+    until(lambda: seen in (records.operation(operation_id)["current_step"] or ""), "it is watched", 180)
     yield begun
     asked(platform, begun, "abort", reason="the test is over").answered()
-    until(lambda: records.operation(operation_id)["completed_at"] is not None, "its end", 90)
+    until(lambda: records.operation(operation_id)["completed_at"] is not None, "its end", 180)
 
 
 def asked(platform, begun, action: str, **body: str) -> Asked:
@@ -95,7 +95,7 @@ def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(platform, wa
         assert entries(records, watched) == []
         assert abort.once().status_code == 202
     assert abort.answered(told=True).status_code == 200
-    until(lambda: status(records, watched) in ("rolled_back", "cancelled"), "the abort", 90)
+    until(lambda: status(records, watched) in ("rolled_back", "cancelled"), "the abort", 180)
     assert entries(records, watched) == accepted("abort")
 
 
@@ -106,9 +106,9 @@ def test_killed_right_after_a_decision_was_kept(platform, watched, records, vict
     with frozen(records, "worker"):
         assert pause.once().status_code == 202
         killed = kill(victim, records, operation_id="", moment=NOW, serving="")
-    await_back(victim, records, killed)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 120)  # nobody asks again: the relay goes on
-    until(lambda: status(records, watched) == "paused", "the pause", 60)
+    await_back(victim, records, killed, 120)
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)  # nobody asks again: the relay goes on
+    until(lambda: status(records, watched) == "paused", "the pause", 180)
     told = pause.answered(told=True)
     assert (told.status_code, told.json()["data"]["status"]) == (200, "paused")
     assert entries(records, watched) == accepted("pause")
@@ -118,17 +118,17 @@ def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform,
     """The relay tells it again to a workflow that ended with it: that is accepted, and not refused as not running."""
     abort, found = asked(platform, watched, "abort", reason="no"), (watched.accepted.operation_id,)
     with frozen(records, "worker"), ExitStack() as held, abort.meanwhile() as first:
-        until(lambda: records.all(DECISIONS, *found) != [], "what is kept")
+        until(lambda: records.all(DECISIONS, *found) != [], "what is kept", 60)
         held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", *found))
         awake = psutil.Process(leftovers.running(records.layout)["worker"])
         awake.resume()
-        until(lambda: records.operation(*found)["completed_at"] is not None, "the end", 90)
-        until(lambda: accepted_updates(platform, found[0], "abort", closed=True) == 1, "the close", 60)
+        until(lambda: records.operation(*found)["completed_at"] is not None, "the end", 180)
+        until(lambda: accepted_updates(platform, found[0], "abort", closed=True) == 1, "the close", 180)
         assert entries(records, watched) == [("deployment.abort", None)]
         killed = kill(Victim.API, records, operation_id="", moment=NOW, serving="")
         assert isinstance(first.exception(60), httpx2.TransportError)
-    await_back(Victim.API, records, killed)
-    until(lambda: len(entries(records, watched)) == 2, "its outcome", 60)
+    await_back(Victim.API, records, killed, 120)
+    until(lambda: len(entries(records, watched)) == 2, "its outcome", 180)
     assert entries(records, watched) == accepted("abort")
     assert abort.answered(told=True).status_code == 200
 
@@ -144,9 +144,9 @@ def test_a_rollback_promised_during_an_outage_is_carried_out_though_the_rollout_
             assert rollback.once().status_code == 202
             held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", watched.accepted.operation_id))
         assert asked(platform, watched, "promote", reason="it is fine").answered(told=True).status_code == 200
-        until(lambda: records.operation(watched.accepted.operation_id)["status"] == "completed", "it is live", 90)
+        until(lambda: records.operation(watched.accepted.operation_id)["status"] == "completed", "it is live", 180)
         assert decided.service.version() == watched.version
-    answer = rollback.answered(120, told=True)
+    answer = rollback.answered(180, told=True)
     assert (answer.status_code, answer.json()["data"]["status"]) == (200, "rolled_back"), answer.text
     assert decided.service.version() == before
     promoted, taken_back = [("deployment.decided", "accepted")] * 2

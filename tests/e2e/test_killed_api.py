@@ -12,7 +12,7 @@ from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 NOW = moments(1)[0]
 FOUR = {"required": True, "min_approvals": 4, "four_eyes": True}
@@ -36,7 +36,7 @@ def killing(platform, records):
     def end(first) -> None:
         killed = kill(Victim.API, records, operation_id="", moment=NOW, serving="")
         assert isinstance(first.exception(60), httpx2.TransportError)
-        await_back(Victim.API, records, killed)
+        await_back(Victim.API, records, killed, 120)
 
     return end
 
@@ -46,7 +46,7 @@ def status(records, deployment_id: str) -> str:
 
 
 def awaits_approval(records, deployment_id: str) -> None:
-    until(lambda: status(records, deployment_id) == "awaiting_approval", f"{deployment_id} waits", 90)
+    until(lambda: status(records, deployment_id) == "awaiting_approval", f"{deployment_id} waits", 180)
 
 
 def said(records, deployment_id: str, action: str) -> list[tuple[str, str | None]]:
@@ -89,7 +89,7 @@ def test_an_approval_with_the_api_killed_before_it_was_kept(*, platform, records
     with ExitStack() as held:
         held.enter_context(records.locked("LOCK TABLE outbox IN SHARE MODE"))
         with approve.meanwhile() as first:
-            until(lambda: records.all(WAITING) != [], "it is about to be kept")
+            until(lambda: records.all(WAITING) != [], "it is about to be kept", 60)
             killing(first)
         assert records.all(DECISIONS, "approve", waits.accepted.operation_id) == []
     answer = approve.answered(told=True)
@@ -100,7 +100,7 @@ def test_an_approval_with_the_api_killed_after_it_was_kept(*, platform, records,
     approve = approval(platform, waits, "ben")
     known = len(records.all(DECISIONS, "approve", waits.accepted.operation_id))
     with frozen(records, "worker"), approve.meanwhile() as first:
-        until(lambda: len(records.all(DECISIONS, "approve", waits.accepted.operation_id)) > known, "it is kept")
+        until(lambda: len(records.all(DECISIONS, "approve", waits.accepted.operation_id)) > known, "it is kept", 60)
         killing(first)
     answer = approve.answered(told=True)
     assert answer.headers["idempotent-replayed"] == "true"
@@ -115,9 +115,9 @@ def test_an_approval_with_the_api_killed_after_it_was_told(*, platform, records,
     told = accepted_updates(platform, operation_id, "approve")
     with ExitStack() as held, approve.meanwhile() as first:
         with frozen(records, "worker"):
-            until(lambda: len(records.all(DECISIONS, "approve", operation_id)) > known, "it is kept")
+            until(lambda: len(records.all(DECISIONS, "approve", operation_id)) > known, "it is kept", 60)
             held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", "approve", operation_id))
-        until(lambda: accepted_updates(platform, operation_id, "approve") > told, "it is told", 60)
+        until(lambda: accepted_updates(platform, operation_id, "approve") > told, "it is told", 180)
         killing(first)
     approved_once_more(approve.answered(told=True))
 
@@ -126,11 +126,11 @@ def test_an_approval_with_the_api_killed_after_it_was_told(*, platform, records,
 def ended(platform, records, waits):
     """The deployment, cancelled, so that it can be tried again; what was made of it is ended too."""
     Asked(platform, f"/deployments/{waits.accepted.deployment_id}/abort", {"reason": "not today"}).answered()
-    until(lambda: status(records, waits.accepted.deployment_id) == "cancelled", "its end", 90)
+    until(lambda: status(records, waits.accepted.deployment_id) == "cancelled", "its end", 180)
     yield waits.accepted.deployment_id
     for made in records.all(RETRIES, waits.accepted.deployment_id):
         Asked(platform, f"/deployments/{made['id']}/abort", {"reason": "not today"}).answered()
-        until(lambda made=made: status(records, made["id"]) == "cancelled", "its end", 90)
+        until(lambda made=made: status(records, made["id"]) == "cancelled", "its end", 180)
 
 
 def retried_once(platform, records, ended: str, retry: Asked, known: int) -> None:
@@ -151,7 +151,7 @@ def test_a_retry_with_the_api_killed_before_it_was_kept(*, platform, records, en
     known = len(records.all(RETRIES, ended))
     with records.locked("SELECT id FROM deployments WHERE id = %s FOR UPDATE", ended):
         with retry.meanwhile() as first:
-            until(lambda: records.all(WAITING) != [], "it is about to be kept")
+            until(lambda: records.all(WAITING) != [], "it is about to be kept", 60)
             killing(first)
         assert len(records.all(RETRIES, ended)) == known
     retried_once(platform, records, ended, retry, known)
@@ -162,6 +162,6 @@ def test_a_retry_with_the_api_killed_after_it_was_kept(*, platform, records, end
     retry = Asked(platform, f"/deployments/{ended}/retry", {"reason": "again"})
     known = len(records.all(RETRIES, ended))
     with frozen(records, "temporal"), retry.meanwhile() as first:
-        until(lambda: len(records.all(RETRIES, ended)) > known, "it is kept")
+        until(lambda: len(records.all(RETRIES, ended)) > known, "it is kept", 60)
         killing(first)
     retried_once(platform, records, ended, retry, known)

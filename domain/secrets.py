@@ -38,12 +38,26 @@ _RESERVED = frozenset(
     {"PORT", "PATH", "HOME", "TMPDIR", "LANG", "PWD", "SHELL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS"}
 )
 _RESERVED_BEGINNINGS = ("DELIVERY_", "LD_")
+# What the C library reads of the environment of any program before that begins: it takes code and files from there.
+# Those that it ignores for programs with more rights than their caller (unsecvars.h); TMPDIR is ours already.
+_EARLY = frozenset(
+    {
+        *("GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH", "NLSPATH"),
+        *("RESOLV_HOST_CONF", "RES_OPTIONS", "TZDIR"),
+    }
+)
+_EARLY_BEGINNINGS = ("LD_", "GLIBC_", "MALLOC_")
 _TOKEN = re.compile(r"[!-~]+")
 
 
 def is_reserved(name: str) -> bool:
     """Whether a service's variable of that name is not the project's to set."""
     return name in _RESERVED or name.startswith(_RESERVED_BEGINNINGS)
+
+
+def is_read_early(name: str) -> bool:
+    """Whether a variable of that name acts on a program before its own code runs, so on a sandbox outside of itself."""
+    return name in _EARLY or name.startswith(_EARLY_BEGINNINGS)
 
 
 def check_value(kind: SecretKind, value: str) -> None:

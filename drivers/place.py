@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from domain.secrets import is_read_early
 from drivers import sandbox
 
 # A name for a unix socket has 107 bytes; programs put folders and names of their own below TMPDIR.
@@ -53,13 +54,13 @@ class Place:
     def command(self, argv: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """The command behind its wrapper, and the environment to start both with.
 
-        What the loader obeys is set inside: outside it would have the sandbox's own program load foreign code. Such
+        What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign code. Such
         variables are never secrets (`domain.secrets`), so that a command line may show them.
         """
         if not self.wrapper:
             return list(argv), dict(env)
         *before, end = self.wrapper
-        loader = {name: value for name, value in env.items() if name.startswith("LD_")}
+        loader = {name: value for name, value in env.items() if is_read_early(name)}
         set_inside = [word for name, value in loader.items() for word in ("--setenv", name, value)]
         rest = {name: value for name, value in env.items() if name not in loader}
         return [*before, *set_inside, end, *argv], rest

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from api.schemas.base import Body, Timestamp, View
 from api.schemas.patches import Patch
 from domain.lifecycle import EnvironmentName
-from domain.secrets import BY_ENVIRONMENT, MAX_VALUE, SecretKind, SecretName, is_reserved
+from domain.secrets import BY_ENVIRONMENT, MAX_VALUE, SecretKind, SecretName, is_read_early, is_reserved
 
 Value = Annotated[
     SecretStr, Field(min_length=1, max_length=MAX_VALUE, description="at most 64 KiB in UTF-8; no answer shows it")
@@ -28,7 +28,7 @@ class SecretCreate(Body):
         if self.environment is not None and self.kind not in BY_ENVIRONMENT:
             msg = f"a {self.kind} is for the whole project; leave environment out"
             raise ValueError(msg)
-        if self.kind is SecretKind.SERVICE_ENV and is_reserved(self.name):
+        if self.kind is SecretKind.SERVICE_ENV and (is_reserved(self.name) or is_read_early(self.name)):
             msg = f"{self.name} is set by the engine or the system; choose another name"
             raise ValueError(msg)
         return self

@@ -136,6 +136,7 @@ BAD = {
     "reserved": secret("PORT"),
     "ours": secret("DELIVERY_RELEASE"),
     "the loader's": secret("LD_PRELOAD"),
+    "the library's": secret("GLIBC_TUNABLES"),
     "unknown kind": secret(kind="other"),
     "unknown environment": secret(environment="qa"),
     "empty": secret(value=""),

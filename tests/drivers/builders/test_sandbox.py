@@ -76,6 +76,27 @@ async def test_the_system_is_read_only_and_processes_are_out_of_sight(workspace:
     assert result.exit_code == 0, result.tail
 
 
+@needs_bubblewrap
+@pytest.mark.parametrize("inside", ["LD_PRELOAD", "GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_ARENA_MAX"])
+async def test_what_the_loader_reads_is_for_the_program_inside(inside: str, workspace: Workspace) -> None:
+    """A preloaded library would run in bubblewrap itself, which sees all of the host."""
+    request = workspace.request(f'test "${inside}" = ./not-there', env={inside: "./not-there"})
+    result = await BubblewrapBuilder().run(request)
+    assert result.exit_code == 0, result.tail
+
+
+@needs_bubblewrap
+async def test_the_loader_of_the_sandbox_writes_no_file_of_a_stranger_outside(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(data / "proof")}
+    result = await BubblewrapBuilder((data,)).run(workspace.request("true", env=env))
+    assert result.exit_code == 0, result.tail
+    assert not list(data.iterdir())
+
+
 def test_the_registry_prefers_isolation() -> None:
     expected = BubblewrapBuilder if sandbox.available() else ProcessBuilder
     assert isinstance(select_builder("auto", trusted_code=True), expected)

@@ -26,3 +26,13 @@ async def test_a_greedy_service_is_ended_and_its_reason_seen(
     assert status.phase in (InstancePhase.BACKOFF, InstancePhase.RUNNING)
     assert ask(well.port)["pid"]
     assert (await service.target.inspect("well-0")).restarts == 0
+
+
+@pytest.mark.parametrize("service", ["isolated"], indirect=True)
+async def test_the_loader_of_the_sandbox_writes_no_file_of_a_service_outside(service: Service) -> None:
+    """LD_PRELOAD would be run there as well: what a service says to the loader is for itself."""
+    proof = service.root / "proof"
+    env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(proof), "LD_LIBRARY_PATH": "./lib"}
+    status = await service.listening(service.spec(env=env))
+    assert ask(status.port)["env"]["LD_LIBRARY_PATH"] == "./lib"
+    assert not list(service.root.glob("proof*"))

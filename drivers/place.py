@@ -54,7 +54,8 @@ class Place:
     def command(self, argv: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """The command behind its wrapper, and the environment to start both with.
 
-        What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign code. Such
+        What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign
+        code. Such
         variables are never secrets (`domain.secrets`), so that a command line may show them.
         """
         if not self.wrapper:

@@ -18,6 +18,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 # A rollout that watches for as long as nobody decides otherwise.
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
+# Nobody asks for anything, so that the analysis cannot decide and asks a person.
+UNSURE = {
+    "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
+    "analysis": {"duration": 2, "min_requests": 100_000, "compare": ["errors"]},
+}
 NOW = moments(1)[0]
 DECISIONS = "SELECT id FROM outbox WHERE kind = 'decision' AND resource_id = %s"
 
@@ -133,21 +138,33 @@ def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform,
     assert abort.answered(told=True).status_code == 200
 
 
+@pytest.fixture
+def paused(decided, records):
+    """A canary that waits for a person."""
+    begun = decided.begin(spec=UNSURE, deployment_strategy="canary", canary_percentage=50)
+    until(lambda: status(records, begun) == "paused", "a pause", 180)
+    return begun
+
+
 def test_a_rollback_promised_during_an_outage_is_carried_out_though_the_rollout_is_over(
-    *, platform, decided, watched, records
+    *, platform, decided, paused, records
 ):
     """It was recorded as refused, and stayed live."""
-    before = decided.service.version()
-    rollback = asked(platform, watched, "rollback", reason="complaints")
+    rollback, operation_id = asked(platform, paused, "rollback", reason="complaints"), paused.accepted.operation_id
     with ExitStack() as held:
         with frozen(records, "temporal"):
             assert rollback.once().status_code == 202
-            held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", watched.accepted.operation_id))
-        assert asked(platform, watched, "promote", reason="it is fine").answered(told=True).status_code == 200
-        until(lambda: records.operation(watched.accepted.operation_id)["status"] == "completed", "it is live", 180)
-        assert decided.service.version() == watched.version
-    answer = rollback.answered(180, told=True)
+            held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", operation_id))
+            # What stands in its socket is not told either.
+            killed = kill(Victim.TEMPORAL, records, operation_id="", moment=NOW, serving="")
+        await_back(Victim.TEMPORAL, records, killed, 120)
+        promoted = asked(platform, paused, "promote", reason="it is fine").answered(told=True)
+        assert promoted.status_code == 200, promoted.text
+        until(lambda: records.operation(operation_id)["completed_at"] is not None, "the end", 180)
+        assert status(records, paused) == "success"
+        assert decided.service.version() == paused.version
+    answer = rollback.answered(told=True)
     assert (answer.status_code, answer.json()["data"]["status"]) == (200, "rolled_back"), answer.text
-    assert decided.service.version() == before
-    promoted, taken_back = [("deployment.decided", "accepted")] * 2
-    assert entries(records, watched) == [("deployment.rollback", None), promoted, taken_back]
+    assert decided.service.version() != paused.version
+    by_promote, taken_back = [("deployment.decided", "accepted")] * 2
+    assert entries(records, paused) == [("deployment.rollback", None), by_promote, taken_back]

@@ -69,7 +69,9 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
-        values = {"secret_hash": digest(secret), "secret_by": self.principal.subject}
+        holder = self.principal.subject
+        holders = sorted({*row.secret_holders, holder})
+        values = {"secret_hash": digest(secret), "secret_by": holder, "secret_holders": holders}
         await changes.change(self.session, row, values, action="secret_rotated")
         return secret
 

@@ -23,7 +23,14 @@ def normal_email(text: str) -> str:
     return text.lower()
 
 
+# One service with two names, which ignores dots: `a.da@googlemail.com` is `ada@gmail.com`.
+_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
+
+
 def mailbox(email: str) -> str:
     """Names where an address's mail arrives, for telling people apart: `ada+ci@example.com` is Ada's mailbox too."""
     local, _, host = email.lower().rpartition("@")
-    return f"mailbox:{local.partition('+')[0] or local}@{host}"
+    local = local.partition("+")[0] or local
+    if host in _GMAIL:
+        local, host = local.replace(".", "") or local, "gmail.com"
+    return f"mailbox:{local}@{host}"

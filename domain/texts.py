@@ -17,8 +17,14 @@ _NON_JOINER, _JOINER = "\u200c", "\u200d"
 _SELECTORS: Final = frozenset(map(chr, range(0xFE00, 0xFE10))) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 # Letters, marks and symbols that show nothing: Default_Ignorable_Code_Point beside format characters, braille's blank.
 _INVISIBLE: Final = frozenset(
-    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0))
-)
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2065, 0x2800, 0x3164, 0xFFA0))
+) | frozenset(map(chr, (*range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE0100), *range(0xE01F0, 0xE1000))))
+# Flags of England, Scotland and others: a black flag, the region in tags, the end (UTS #51, emoji tag sequences).
+_FLAG: Final = "\U0001f3f4"
+_REGION: Final = frozenset(map(chr, (*range(0xE0030, 0xE003A), *range(0xE0061, 0xE007B))))
+_TAGS: Final = re.compile(f"{_FLAG}[{''.join(sorted(_REGION))}]{{3,6}}\U000e007f")
+_LONGEST_FLAG: Final = 7
+_WAVY_DASH: Final = "\u3030"
 # These turn what follows around (Trojan Source, CVE-2021-42574): in no text either.
 _BIDI: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 # No text at all: NUL, halves of surrogate pairs, noncharacters. Searched for in C: a body has a million characters.
@@ -115,8 +121,18 @@ def _is_named(text: str, place: int) -> bool:
     if one in (_JOINER, _NON_JOINER):
         return _joins(text, place, before)
     if one in _SELECTORS:
-        return bool(before) and before not in _SELECTORS and unicodedata.category(before) in _SELECTED
+        is_selected = unicodedata.category(before) in _SELECTED or before == _WAVY_DASH if before else False
+        return is_selected and before not in _SELECTORS
+    if one in _REGION or one == "\U000e007f":
+        return _is_flag(text, place)
     return one not in _INVISIBLE and unicodedata.category(one) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _is_flag(text: str, place: int) -> bool:
+    """Whether a tag belongs to a flag that is whole."""
+    start = text.rfind(_FLAG, max(0, place - _LONGEST_FLAG), place)
+    found = _TAGS.match(text, start) if start >= 0 else None
+    return found is not None and place < found.end()
 
 
 def _joins(text: str, place: int, before: str) -> bool:

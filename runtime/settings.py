@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     exports_per_caller: int = Field(default=2, ge=1, description="exports of the audit log of one caller at once")
     exports_per_organization: int = Field(default=4, ge=1, description="exports of one organization at once")
     organizations_per_user: int = Field(
-        default=10, ge=0, description="organizations that one user may have made; platform admins make any number"
+        default=3, ge=0, description="organizations that one user may have made; platform admins make any number"
     )
     operations_per_organization: int = Field(
         default=200, ge=1, description="operations of one organization that are not finished; a rollback never waits"

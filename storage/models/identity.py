@@ -79,7 +79,8 @@ class Client(Identified, Timestamped, Base):
     `kind`: "service_account" (client credentials; has a `role`) or "application" (authorization code; has
     `redirect_uris`, acts for the user who logs in). A client without `secret_hash` (SHA-256, hex) is public.
     `organization_id` is null for applications of the platform. `secret_by`: who was shown its present secret,
-    where that is somebody else than `created_by`: both answer for what it does.
+    where that is somebody else than `created_by`; `secret_holders`: who was shown any of its secrets. All of them
+    answer for what it does: with an earlier secret they may have made keys and tokens that still work.
     """
 
     __tablename__ = "clients"
@@ -94,6 +95,7 @@ class Client(Identified, Timestamped, Base):
     redirect_uris: Mapped[list[Any]] = mapped_column(default=list)
     created_by: Mapped[str] = mapped_column(String(255))
     secret_by: Mapped[str | None] = mapped_column(String(255))
+    secret_holders: Mapped[list[Any]] = mapped_column(default=list)
     disabled_at: Mapped[datetime | None]
 
 

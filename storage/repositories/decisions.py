@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.people import UNKNOWN
@@ -22,6 +22,7 @@ from storage.repositories.rollbacks import RollbackRepository
 from storage.tenancy import PLATFORM
 
 DECISION = "decision"
+CANCELLED = "deployment.cancel"
 # So long whoever asked for it tries alone; then a relay takes over.
 ASKERS_TIME = timedelta(seconds=8)
 # How long a claim holds: longer than one attempt takes. A row that is not due and has no error is claimed: one at a
@@ -160,12 +161,24 @@ class DecisionRepository:
         await AuditRepository(self._session, PLATFORM).write(_outcome_entry(entry, outcome))
         if outcome["accepted"]:
             await self._accepted(entry)
-        elif entry.payload["asked"] == "deployment.cancel":
+        elif entry.payload["asked"] == CANCELLED and not await self._cancelled_otherwise(entry):
             await self._session.execute(
                 update(Operation).where(Operation.id == entry.resource_id).values(cancel_requested_at=None)
             )
         await self._session.flush()
         return outcome
+
+    async def _cancelled_otherwise(self, entry: OutboxEntry) -> bool:
+        """Whether somebody else asked for the same at the same moment, and was not refused."""
+        refused = OutboxEntry.outcome["accepted"].as_boolean().is_(False)
+        others = select(OutboxEntry.id).where(
+            OutboxEntry.kind == DECISION,
+            OutboxEntry.resource_id == entry.resource_id,
+            OutboxEntry.id != entry.id,
+            OutboxEntry.payload["asked"].astext == CANCELLED,
+            or_(OutboxEntry.outcome.is_(None), ~refused),
+        )
+        return await self._session.scalar(others.limit(1)) is not None
 
     async def _accepted(self, entry: OutboxEntry) -> None:
         """The notes of an approval stand with the deployment, unless its request had some."""

@@ -45,7 +45,7 @@ class HumanRepository:
         return Humans(frozenset(names), frozenset(vouched), gone=bool(left) and all(left) and len(users) == len(people))
 
     async def _makers(self, subject: str) -> set[str]:
-        """Those who are no service accounts, from a subject on: who made one, and who was shown its secret."""
+        """Those who are no service accounts, from a subject on: who made one, and who was shown a secret of it."""
         ahead, seen, people = [subject], set[str](), set[str]()
         while ahead and len(seen) < MAX_STEPS:
             name = ahead.pop()
@@ -56,7 +56,7 @@ class HumanRepository:
             if client is None:
                 people.add(name)
             else:
-                ahead += [client.created_by, client.secret_by or client.created_by]
+                ahead += [client.created_by, client.secret_by or client.created_by, *client.secret_holders]
         return people | set(ahead)
 
     async def _vouchers(self, users: list[User]) -> set[str]:
@@ -76,17 +76,23 @@ class HumanRepository:
         return found
 
     async def _inviters(self, user: User) -> set[str]:
-        """Of the invitation that made the account; nobody once the mailbox was shown to be the user's own."""
+        """Of the invitations that may have made the account; nobody once the mailbox was shown to be the user's own.
+
+        An address that nobody has shown to be theirs may have several accounts, each made by another invitation.
+        """
         if user.email_verified:
             return set()
-        first = (
+        accepted = (
             select(Invitation.invited_by)
             .where(Invitation.email == user.email, Invitation.accepted_at.is_not(None))
-            .order_by(Invitation.accepted_at, Invitation.id)
-            .limit(1)
+            .distinct()
+            .order_by(Invitation.invited_by)
+            .limit(MAX_STEPS)
         )
-        invited_by = await self._session.scalar(first)
-        return await self._makers(invited_by) if invited_by else set()
+        found = set[str]()
+        for invited_by in await self._session.scalars(accepted):
+            found |= await self._makers(invited_by)
+        return found
 
     async def _service_account(self, name: str) -> Client | None:
         key = _id(name)

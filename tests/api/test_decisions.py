@@ -11,7 +11,7 @@ from contracts.operations import BuildAndDeployInput
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.people import Action, ApprovalPolicy
 from events.decisions import DecisionRelay
-from runtime.ids import now
+from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import AuditEntry, Operation, OutboxEntry
 
@@ -212,6 +212,26 @@ async def test_an_abort_is_kept_while_the_engine_is_down(*, world, build_of, ope
     [(operation_id, request)] = operations.stopped
     assert (str(operation_id), request.reason) == (running["operation_id"], "down")
     assert operations.started  # what nobody has started cannot be told anything
+
+
+async def test_a_cancel_that_is_refused_as_the_second_does_not_undo_the_first_ones_mark(
+    *, world, build_of, operations, rows
+):
+    """Two at the same moment: the workflow takes one, and the other one's refusal took the mark away."""
+    made = await build_of(world, f"7.1.{new_id().int % 10**6}", live=False)
+    operation_id = UUID(made["operation_id"])
+    async with transaction(rows) as session:
+        started = update(Operation).where(Operation.id == operation_id)
+        await session.execute(started.values(workflow_started_at=now()))
+    cancel = f"/operations/{operation_id}/cancel"
+    assert (await world.manager.post(cancel)).status_code == 202
+    unmarked = update(Operation).where(Operation.id == operation_id).values(cancel_requested_at=None)
+    async with transaction(rows) as session:  # as the second one reads it that came at the same moment
+        await session.execute(unmarked)
+    operations.fault = ConflictError("it is being stopped already", code=ErrorCode.INVALID_STATE, details={})
+    assert (await world.manager.post(cancel)).status_code == 400
+    async with transaction(rows) as session:
+        assert (await session.get_one(Operation, operation_id)).cancel_requested_at is not None
 
 
 async def test_a_decision_that_cannot_be_told_keeps_no_other_back(world, running, build_of, operations, rows):

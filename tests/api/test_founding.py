@@ -13,6 +13,7 @@ from api.rate_limits import own
 from domain.access import Role
 from domain.limits import MINUTE_S, Window
 from runtime.ids import new_id, now
+from runtime.settings import Settings
 from storage.engine import transaction
 from storage.models import Event, Organization
 from tests.api.conftest import Caller, make_world
@@ -72,6 +73,10 @@ async def test_a_user_makes_a_few_organizations_at_most_however_many_at_once(pla
     operator = Caller(few, settings, Role.PLATFORM_ADMIN)
     for number in range(4):
         assert (await operator.post("/organizations", new(f"operators-{number}"))).status_code == 201
+
+
+def test_three_organizations_are_what_a_user_may_make_unless_the_operator_says_otherwise():
+    assert Settings.model_fields["organizations_per_user"].default == 3
 
 
 async def test_machines_make_no_organizations(platform, app, caller):

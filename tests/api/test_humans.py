@@ -13,7 +13,7 @@ from runtime.trusted import TrustedIssuer
 from storage.engine import transaction
 from storage.models import Operation
 from tests.api.conftest import make_world
-from tests.api.people import as_member, joined
+from tests.api.people import acceptance, as_member, invited, joined, organization
 
 
 @pytest.fixture
@@ -85,6 +85,18 @@ async def test_whoever_was_shown_the_secret_answers_for_it_too(*, fresh, admin, 
     assert set((await approvals(account)).humans) == {admin.subject, other.subject}
 
 
+async def test_who_held_an_earlier_secret_answers_on_after_somebody_else_rotated_it(
+    *, fresh, admin, caller, machine, approvals
+):
+    """A key that the account made with the earlier secret works on, and so does a token for its hour."""
+    account = await machine(admin)
+    other = caller(Role.ADMIN, fresh.org["id"])
+    path = f"/organizations/{fresh.org['id']}/service-accounts/{account.subject}/rotate-secret"
+    assert (await other.post(path)).status_code == 200
+    assert (await admin.post(path)).status_code == 200
+    assert set((await approvals(account)).humans) == {admin.subject, other.subject}
+
+
 async def test_a_key_is_whoever_made_it_also_one_that_was_rotated(*, fresh, admin, caller, approvals):
     keys = f"/organizations/{fresh.org['id']}/api-keys"
     member = as_member(caller, await joined(admin, fresh.org["id"], f"{new_id()}@example.com", "admin"))
@@ -108,6 +120,21 @@ async def test_an_account_that_somebody_could_have_made_for_themselves_is_vouche
     told = await approvals(second)
     assert second.subject in told.humans
     assert {first.subject, admin.subject} <= set(told.vouched_by)
+
+
+async def test_a_second_account_of_an_address_is_vouched_for_by_who_invited_it(
+    *, fresh, platform, admin, caller, approvals
+):
+    """Somebody else's invitation of the same address, accepted long ago, hid who made the second account."""
+    email, org = f"{new_id()}@example.com", fresh.org["id"]
+    elsewhere = await organization(platform, f"elsewhere-{new_id()}")
+    first = await joined(platform, elsewhere, email, "viewer")
+    accepted = acceptance(await invited(admin, org, email, "release_manager"), password="another password")
+    answer = await admin.post("/invitations/accept", accepted)
+    assert answer.status_code == 200, answer.text
+    puppet = answer.json()["data"]
+    assert puppet["id"] != first["id"]
+    assert admin.subject in (await approvals(as_member(caller, puppet))).vouched_by
 
 
 async def test_two_addresses_of_one_mailbox_are_one_human(*, fresh, admin, caller, approvals):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.emails import mailbox
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from domain.lifecycle import FINISHED_DEPLOYMENTS, DeploymentStatus
 from domain.people import (
@@ -55,6 +56,13 @@ def test_only_what_is_finished_and_did_not_succeed_is_tried_again(status: Deploy
 
 def test_a_workflow_that_ends_takes_nothing_any_more() -> None:
     assert not ALLOWED[Phase.FINISHED]
+
+
+def test_one_mailbox_has_many_addresses() -> None:
+    """Whoever has one at Gmail has as many addresses, all of them proven, as there are places for dots."""
+    ways = ("ada.l@gmail.com", "A.D.A.L@googlemail.com", "adal+ci@gmail.com", "adal@gmail.com")
+    assert {mailbox(way) for way in ways} == {"mailbox:adal@gmail.com"}
+    assert mailbox("ada.l@example.com") != mailbox("adal@example.com")
 
 
 def person(name: str, *humans: str, by: str = "") -> Person:

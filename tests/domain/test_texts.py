@@ -40,6 +40,10 @@ BAD_NAMES = {
     "lone surrogate": "Ac\ud800me",
     "noncharacter": "Acme\uffff",
     "noncharacter of another plane": "Acme\U0001fffe",
+    "a flag's tags without its end": "\U0001f3f4\U000e0067\U000e0062",
+    "tags after a whole flag": "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e007f\U000e0062",
+    "invisible, though not assigned yet": "Ac\u2065me",
+    "invisible, though not assigned yet, of plane 14": "Ac\U000e0fffme",
     "a stack of marks": "A" + "\u0335" * (MAX_MARKS + 1) + "cme",
     "a mark without a letter": "\u0301Acme",
     "interlinear annotation": "\ufff9Acme\ufffb",
@@ -58,6 +62,8 @@ GOOD_NAMES = [
     "I \u2764\ufe0f tests",
     "\U0001f3f3\ufe0f\u200d\U0001f308 pride",
     "1\ufe0f\u20e3 first",
+    "England \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "\u3030\ufe0f waves",
     "e̶",
 ]
 

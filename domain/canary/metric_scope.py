@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+_IDS = frozenset({"organization_id", "project_id", "environment_id"})
+# What no slug has: at it a value falls into its parts in one way only.
+_SEPARATED = re.compile(r"[^a-z0-9-]")
 _TENANT = ("organization", "organization_id", "project_id", "environment_id")
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"([^"\\]*)"\s*')
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -57,6 +60,12 @@ class MetricsScope:
         if not used & set(_TENANT):
             msg = f"must tell organizations apart: one label has to hold one of {', '.join(_TENANT)} in double braces"
             raise ValueError(msg)
+        if not any(_tells_apart(value) for _, value in labels):
+            msg = (
+                "must tell organizations apart: slugs have hyphens, so that acme + x-shop and acme-x + shop would be one; "
+                "give {{organization}} a label of its own, put / or _ between, or use {{organization_id}}"
+            )
+            raise ValueError(msg)
         return cls(labels)
 
     def of(self, place: MetricsPlace) -> tuple[tuple[str, str], ...]:
@@ -64,6 +73,15 @@ class MetricsScope:
         return tuple(
             (name, _PLACEHOLDER.sub(lambda found: str(getattr(place, found[1])), value)) for name, value in self.labels
         )
+
+
+def _tells_apart(value: str) -> bool:
+    """Whether no two organizations come to the same value, whatever slugs they choose."""
+    names = _PLACEHOLDER.findall(value)
+    if _IDS & set(names):
+        return True
+    between = _PLACEHOLDER.split(value)[2:-1:2]  # split gives text and name in turn
+    return "organization" in names and all(_SEPARATED.search(text) for text in between)
 
 
 def _split(inner: str) -> list[str]:

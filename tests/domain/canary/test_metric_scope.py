@@ -12,6 +12,9 @@ PLACE = MetricsPlace("acme", "o-1", "shop", "p-1", "dev", "e-1")
         ('{ org="t-{{organization_id}}" , p = "{{project}}",kind="app,web" }',
          (("org", "t-o-1"), ("p", "shop"), ("kind", "app,web"))),
         ('{ns="{{ project_id }}-{{environment}}"}', (("ns", "p-1-dev"),)),
+        ('{ns="{{organization}}/{{project}}"}', (("ns", "acme/shop"),)),
+        ('{ns="{{organization}}-{{project}}", org="{{organization}}"}', (("ns", "acme-shop"), ("org", "acme"))),
+        ('{ns="{{organization_id}}-{{project}}"}', (("ns", "o-1-shop"),)),
     ],
 )  # fmt: skip
 def test_the_template_becomes_the_labels_of_a_place(text, labels):
@@ -30,6 +33,8 @@ def test_the_template_becomes_the_labels_of_a_place(text, labels):
         ('{__name__="{{organization}}"}', "not __name__"),
         ('{a="{{organization}}", a="{{project}}"}', "each label once"),
         ('{a="{{organization}}{"}', "must be text"),
+        ('{ns="{{organization}}-{{project}}"}', "acme-x"),
+        ('{ns="t-{{environment}}{{organization}}"}', "acme-x"),
         ('{a="{{organization}}\\n"}', "backslashes"),
     ],
 )

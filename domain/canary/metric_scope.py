@@ -62,7 +62,7 @@ class MetricsScope:
             raise ValueError(msg)
         if not any(_tells_apart(value) for _, value in labels):
             msg = (
-                "must tell organizations apart: slugs have hyphens, so that acme + x-shop and acme-x + shop would be one; "
+                "must tell organizations apart: slugs have hyphens, so acme + x-shop and acme-x + shop are one; "
                 "give {{organization}} a label of its own, put / or _ between, or use {{organization_id}}"
             )
             raise ValueError(msg)

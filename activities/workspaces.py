@@ -16,6 +16,8 @@ from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, Op
 from contracts.payload import Nothing
 from contracts.stubs import implements
 from domain.errors import DeliveryError, ErrorCode, TerminalError
+from drivers import sandbox
+from drivers.artifacts.links import Origin, Way, is_below
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client
 from runtime.sweeps import Sweep
@@ -89,13 +91,14 @@ class BuildFolders:
     def inside(self, operation_id: UUID, *parts: str) -> Path:
         """A path below the tree that the delivery spec names; leaving the tree is a fault of the spec."""
         root = self.tree(operation_id).resolve()
-        path = root.joinpath(*parts).resolve()
-        if not path.is_relative_to(root):
+        way = Way(Origin(root).roots)  # links of a build name its own paths
+        end = way.end(sandbox.APP, "/".join(parts), stop_inside=())
+        if end is None or not is_below(end, sandbox.APP):
             raise TerminalError(
                 f"delivery.yaml names {'/'.join(parts)!r}, which is outside of the repository",
                 code=ErrorCode.SPEC_INVALID,
             )
-        return path
+        return Path(way.real(end))
 
 
 class WorkspaceActivities:

@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivers import sandbox
 from drivers.place import Place
 
 _STANDARD = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where language toolchains are usually put for all users of a machine.
 _TOOLCHAINS = ("/usr/local/go/bin", "/usr/lib/go/bin", "/usr/local/cargo/bin", "/opt/node/bin", "/snap/bin")
+# Names of files with certificates: a machine behind a proxy that opens TLS has its own authorities. No secrets.
+CERTIFICATES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+)
 # Where installers that are run without rights put programs, below HOME; a build's are there in its instances.
 INSTALLED_PROGRAMS = (".local/bin", ".local/share/gem/bin", "go/bin", ".cargo/bin", ".bun/bin", ".deno/bin")
 
@@ -52,6 +63,13 @@ def usual_path(*, trusted: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys((f"{sys.base_prefix}/bin", *_STANDARD, *toolchains, *others)))
 
 
+def _certificates() -> dict[str, str]:
+    """The machine's own, as far as they lie where isolated code finds them."""
+    hidden = tuple(f"{folder}/" for folder in sandbox.hides())
+    given = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
+    return {name: path for name, path in given.items() if path.startswith("/") and not path.startswith(hidden)}
+
+
 def search_path(place: Place, folders: tuple[str, ...]) -> str:
     """PATH as code at that place gets it: what was installed below its HOME, then `folders`."""
     return ":".join((*(f"{place.home}/{name}" for name in INSTALLED_PROGRAMS), *folders))
@@ -65,6 +83,7 @@ def code_environment(
     Those names are refused in delivery.yaml (`domain.delivery`), so that nothing given is dropped in silence.
     """
     defaults = {
+        **_certificates(),
         "LANG": "C.UTF-8",
         # Installers put things below HOME, which goes along into the instances: the system is not theirs to change.
         "PIP_BREAK_SYSTEM_PACKAGES": "1",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.bare import CERTIFICATES
 from drivers.builders.base import Builder, Limits
 from drivers.sandbox import APP
 from drivers.shim import client
@@ -16,6 +17,7 @@ from tests.drivers.shim.helpers import DAEMON, marker, running, until, worker
 
 # Besides what the repository gives.
 ALWAYS = {"PATH", "HOME", "TMPDIR", "LANG", "PIP_BREAK_SYSTEM_PACKAGES", "NPM_CONFIG_PREFIX", "GEM_HOME"}
+ALWAYS |= set(CERTIFICATES) & os.environ.keys()
 
 
 async def test_steps_run_in_order_in_the_workspace(builder: Builder, workspace: Workspace) -> None:

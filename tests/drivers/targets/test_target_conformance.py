@@ -12,6 +12,7 @@ import pytest
 from domain.errors import CallerError, ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
+from drivers.bare import CERTIFICATES
 from drivers.sandbox import APP
 from drivers.shim import client, proc
 from drivers.targets.base import InstancePhase
@@ -21,6 +22,7 @@ from tests.drivers.targets.service import Service, ask
 
 # Besides what the repository gives.
 ALWAYS = {"PATH", "HOME", "TMPDIR", "LANG", "PIP_BREAK_SYSTEM_PACKAGES", "NPM_CONFIG_PREFIX", "GEM_HOME"}
+ALWAYS |= set(CERTIFICATES) & os.environ.keys()
 
 
 async def test_an_instance_serves_on_the_port_it_was_given(service: Service) -> None:

@@ -1,9 +1,9 @@
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from drivers.folders import remove_tree
 from tests.chaos.records import Records
 from tests.support.platform import Platform
 
@@ -20,7 +20,7 @@ def platform():
         finally:
             running.close()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)  # strangers' builds nest folders deeper than shutil follows
 
 
 @pytest.fixture(scope="session")

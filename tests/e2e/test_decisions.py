@@ -104,6 +104,7 @@ def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(platform, wa
     assert entries(records, watched) == accepted("abort")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [Victim.API, Victim.TEMPORAL, Victim.WORKER])
 def test_killed_right_after_a_decision_was_kept(platform, watched, records, victim):
     """Whoever dies between the promise and its carrying out: it is carried out, once."""

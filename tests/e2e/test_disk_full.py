@@ -82,6 +82,7 @@ def crowded(tmp_path_factory):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)
 def test_the_disk_of_everything_fills_up_and_has_room_again(crowded):
     """PostgreSQL, Temporal, artifacts, logs at once: what serves serves on, nothing is lost, it goes on by itself."""

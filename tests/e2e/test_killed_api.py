@@ -12,7 +12,7 @@ from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(400)]
 
 NOW = moments(1)[0]
 FOUR = {"required": True, "min_approvals": 4, "four_eyes": True}

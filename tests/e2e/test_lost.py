@@ -20,7 +20,7 @@ from tests.support.services import until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 50
-FOUND_SECONDS = 30.0
+FOUND_SECONDS = 240.0
 LONG = {"build": {"steps": ["python3 build.py", "sleep 90"]}}
 NUMBERS = itertools.count()
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 90}}
@@ -101,6 +101,7 @@ def overwritten(path):
     path.write_bytes(b"not a database " * 10_000)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("damage", [removed, overwritten])
 def test_temporals_file_is_lost_while_the_stack_is_down(platform, records, app, damage):

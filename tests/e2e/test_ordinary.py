@@ -10,7 +10,7 @@ from tests.support.platform import App
 from tests.support.wheels import wheel
 
 # The stack's start, and builds that give way to everything else on a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SERVER = """
 import http.server, json, multiprocessing, os, socketserver, sys

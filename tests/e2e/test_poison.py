@@ -152,6 +152,7 @@ def test_envoys_files_lost_and_envoy_killed_every_host_serves_again_without_a_ch
     until(lambda: answers(neighbour) and neighbour.service.version() == version)
 
 
+@pytest.mark.long
 def test_envoys_files_lost_while_down_every_host_serves_after_up(platform: Platform, neighbour: App) -> None:
     version = neighbour.service.version()
     platform.close_connections()
@@ -162,6 +163,7 @@ def test_envoys_files_lost_while_down_every_host_serves_after_up(platform: Platf
     until(lambda: answers(neighbour) and neighbour.service.version() == version)
 
 
+@pytest.mark.long
 def test_a_database_restored_to_a_lower_generation_is_applied(
     platform: Platform, neighbour: App, records: Records
 ) -> None:

@@ -11,7 +11,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-BACK_SECONDS = 60.0
+BACK_SECONDS = 240.0
 SLOW = {"service": {"command": "sleep 3; exec python3 app.py", "health": {"startup_timeout": 20}}}
 HELD = {"rollout": {"scale_down_delay": 1, "canary": {"steps": [{"weight": 30, "pause": "manual"}]}}}
 DARK = {"rollout": {"scale_down_delay": 1, "blue_green": {"manual": True}}}
@@ -96,6 +96,7 @@ def test_a_canary_that_a_person_holds_serves_again_by_itself(platform, records, 
     completes(app, records, begun)
 
 
+@pytest.mark.long
 def test_the_power_goes_while_it_starts(platform, records, app, cut):
     begun = app.begin(spec=SLOW)
     until(lambda: starting(records, begun), "its process", 180)
@@ -104,6 +105,7 @@ def test_the_power_goes_while_it_starts(platform, records, app, cut):
     completes(app, records, begun)
 
 
+@pytest.mark.long
 def test_the_power_goes_while_it_is_only_on_its_preview(platform, records, app, cut):
     begun = app.begin(spec=DARK)
     until(lambda: status(app, begun) == "paused", "the hold", 90)
@@ -113,6 +115,7 @@ def test_the_power_goes_while_it_is_only_on_its_preview(platform, records, app, 
     completes(app, records, begun)
 
 
+@pytest.mark.long
 def test_the_power_goes_while_it_is_judged(platform, records, app, cut):
     with load_on(app.service, rps=30):
         begun = app.begin(spec=JUDGED, deployment_strategy="canary", canary_percentage=50)
@@ -123,6 +126,7 @@ def test_the_power_goes_while_it_is_judged(platform, records, app, cut):
         completes(app, records, begun)
 
 
+@pytest.mark.long
 def test_the_power_goes_while_it_is_watched(platform, records, app, cut):
     begun = app.begin(spec={"rollout": {"scale_down_delay": 1, "verify_seconds": 5}})
     until(lambda: step(records, begun).startswith("Watching"), "the watch", 180)
@@ -131,6 +135,7 @@ def test_the_power_goes_while_it_is_watched(platform, records, app, cut):
     completes(app, records, begun)
 
 
+@pytest.mark.long
 def test_what_is_kept_for_a_return_is_there_again(platform, records, app, cut):
     first = app.ship_good()
     kept = app.ship_good(spec={"rollout": {"scale_down_delay": 600}})
@@ -149,6 +154,7 @@ def test_what_is_kept_for_a_return_is_there_again(platform, records, app, cut):
     assert app.service.version() == first.version
 
 
+@pytest.mark.long
 def test_an_abort_before_the_power_goes_is_not_undone(platform, records, app, cut):
     before = app.service.version()
     begun = app.begin(spec=HELD, deployment_strategy="canary", canary_percentage=30)

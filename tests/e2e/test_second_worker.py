@@ -34,6 +34,7 @@ def another_worker(records: Records) -> Iterator[None]:
         second.wait(60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["rollout:start", "rollout:verify"])
 def test_nothing_is_done_twice_when_a_frozen_worker_wakes_up(platform, records, step):
     app = platform.app(f"frozen-{step.partition(':')[2]}")

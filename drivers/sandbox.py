@@ -135,7 +135,7 @@ def _root(bind: str, leave_out: Sequence[str] = ()) -> list[str]:
         if os.path.islink(path):  # noqa: PTH114 - as above
             words += ["--symlink", os.readlink(path), path]  # noqa: PTH115 - as above
         else:
-            words += [bind, path, path]
+            words += [f"{bind}-try", path, path]  # it may be gone by then
     return words
 
 

@@ -35,6 +35,7 @@ from activities.log_sweep import LogSweep
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
+from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
 from activities.returning import ReturnWatch
@@ -151,6 +152,9 @@ def control_side(
         sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper, recovery=recovery
     )
     releases = ReleaseActivities(sessions, stopper)
+    commands = ReleaseCommandActivities(
+        sessions=sessions, secrets=secrets, target=target, folders=BuildFolders(settings.data_dir)
+    )
     analysis = AnalysisActivities(sessions, metric_providers(router, prometheus), recovery)
     traffic = TrafficActivities(sessions=sessions, router=router, writer=writer, prober=prober, recovery=recovery)
     environments = EnvironmentActivities(sessions)
@@ -178,6 +182,7 @@ def control_side(
         releases.promote,
         releases.retire,
         releases.stop,
+        commands.run,
         instances.start,
         instances.await_healthy,
         instances.shrink,

@@ -45,6 +45,11 @@ PASSED_LIMITS: Mapping[str | None, tuple[ErrorCode, str]] = {
 }
 
 
+def command_id(release_id: UUID) -> str:
+    """The id of a release's command at the target: it is also its idempotency key."""
+    return f"{release_id}-release"
+
+
 @dataclass(frozen=True)
 class Known:
     """A release and its instances, read at one moment."""
@@ -109,6 +114,7 @@ class InstanceStopper:
         known = await read_release(self._sessions, release_id)
         leaving = [instance for instance in known.instances if instance.index >= keep]
         if keep == 0:
+            await self._target.end_command(command_id(release_id))
             # No route leads here any more, so the router still lists the cluster and tells when it is idle.
             await self._drain(release_id, leaving, known.service.drain_timeout)
         async with transaction(self._sessions) as session:

@@ -1,7 +1,11 @@
 """Source: a commit comes into the workspace, and its delivery spec is read."""
 
 import asyncio
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
@@ -11,13 +15,31 @@ from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.stubs import implements
 from domain.delivery import DeliverySpec
-from domain.delivery_file import MAX_SPEC_BYTES, SPEC_FILES, spec_from_files
+from domain.delivery_file import DELIVERY_FILES, MAX_SPEC_BYTES, PROCFILE, SPEC_FILES, service_folder, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import decoded
+from domain.procfile import not_started, read_procfile
 from drivers.sources.base import GitCredentials, Source, SourceRequest
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 
 SPEC_LIMITS = CostLimits(cpu_s=2, wall_s=20, memory_mb=256)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SpecFiles:
+    """What a project's folder of a repository says: texts by name, the folder of its service, and of its Procfile."""
+
+    texts: Mapping[str, str | None]
+    service: str
+    procfile: str
+
+    @property
+    def notice(self) -> str | None:
+        """What people must know of the Procfile."""
+        text = self.texts.get(PROCFILE)
+        return None if text is None else not_started(read_procfile(text))
 
 
 class SourceActivities:
@@ -46,28 +68,82 @@ class SourceActivities:
         organization = self._folders.organization(request.operation_id)
         async with beating(), self._slots.working(request.operation_id, organization):
             fetched = await self._source.fetch(wanted, tree)
-        texts = await asyncio.to_thread(read_spec_files, tree)
         await asyncio.to_thread(self._folders.note_commit_time, request.operation_id, fetched.epoch_s)
         log = self._folders.log(request.operation_id, "source")
-        await asyncio.to_thread(_write_log, log, f"{request.repository_url} {fetched.branch} {fetched.commit}\n")
+        line = f"{request.repository_url} {fetched.branch} {fetched.commit}\n"
+        await asyncio.to_thread(_write_log, log, line)
+        files = await self._spec_files(request, fetched.commit)
+        if files.notice:
+            await asyncio.to_thread(_write_log, log, f"{line}{files.notice}\n")
         return FetchedSource(
             commit=fetched.commit,
             branch=fetched.branch,
             size_bytes=fetched.size_bytes,
-            spec=await read_spec(self._limited, texts),
+            spec=await read_spec(self._limited, files.texts, request.source_path, files.procfile),
+            folder=files.service,
+            notice=files.notice,
         )
 
+    async def _spec_files(self, request: FetchSource, commit: str) -> SpecFiles:
+        """Of the project's folder; a Procfile beside the service that `source.path` names goes before that one.
 
-async def read_spec(limited: LimitedProcesses, texts: dict[str, str | None]) -> DeliverySpec:
+        Raises:
+            TerminalError: SOURCE_PATH_NOT_FOUND, one of the folders is not in the commit; SPEC_INVALID.
+        """
+        project = request.source_path
+        home = await asyncio.to_thread(
+            self._there, request.operation_id, project, f"the project's source_path {project!r}", commit
+        )
+        texts = await asyncio.to_thread(read_spec_files, home)
+        path = await self._service_path(texts, project)
+        service = str(PurePosixPath(project, path))
+        if service == project:
+            return SpecFiles(texts, service, project)
+        words = f"source.path {path!r} of delivery.yaml"
+        beside = await asyncio.to_thread(self._there, request.operation_id, service, words, commit)
+        text = await asyncio.to_thread(_read_text, beside / PROCFILE)
+        return (
+            SpecFiles(texts, service, project)
+            if text is None
+            else SpecFiles({**texts, PROCFILE: text}, service, service)
+        )
+
+    async def _service_path(self, texts: Mapping[str, str | None], project: str) -> str:
+        if all(texts.get(name) is None for name in DELIVERY_FILES):
+            return "."
+        return await _limited(self._limited, service_folder, texts, project)
+
+    def _there(self, operation_id: UUID, folder: str, words: str, commit: str) -> Path:
+        path = self._folders.inside(operation_id, folder)
+        if not path.is_dir():
+            raise TerminalError(
+                f"{words} is not a folder of the repository at commit {commit[:12]}; correct it, or build a commit "
+                "that has the folder",
+                code=ErrorCode.SOURCE_PATH_NOT_FOUND,
+                details={"folder": folder, "git_commit_hash": commit},
+            )
+        return path
+
+
+async def read_spec(
+    limited: LimitedProcesses, texts: Mapping[str, str | None], folder: str = ".", procfile_folder: str | None = None
+) -> DeliverySpec:
     """The spec in a repository's files, read where a stranger's file cannot take long.
 
     Raises:
         TerminalError: as `spec_from_files`, and SPEC_INVALID for files that take too much to read.
     """
+    return await _limited(limited, spec_from_files, texts, folder, procfile_folder)
+
+
+async def _limited(
+    limited: LimitedProcesses, read: Callable[..., T], texts: Mapping[str, str | None], folder: str, *more: str | None
+) -> T:
     try:
-        return await limited.call(spec_from_files, texts, limits=SPEC_LIMITS)
+        return await limited.call(read, texts, folder, *more, limits=SPEC_LIMITS)
     except CostLimitError as error:
         name = next((name for name in SPEC_FILES if texts.get(name) is not None), SPEC_FILES[0])
+        name = str(PurePosixPath(folder, name))
         message = f"cannot be read: {error}; write it in a simpler way"
         fault = {"file": name, "line": 1, "column": 1, "key": "", "message": message}
         raise TerminalError(
@@ -78,16 +154,16 @@ async def read_spec(limited: LimitedProcesses, texts: dict[str, str | None]) -> 
 
 
 def read_spec_files(tree: Path) -> dict[str, str | None]:
-    """The files that may hold a delivery spec, bounded; None for those that are not there. Links are not followed."""
-    texts: dict[str, str | None] = {}
-    for name in SPEC_FILES:
-        path = tree / name
-        if path.is_symlink() or not path.is_file():
-            texts[name] = None
-            continue
-        with path.open("rb") as file:
-            texts[name] = decoded(file.read(MAX_SPEC_BYTES + 1))
-    return texts
+    """The files that may hold a delivery spec; None for those that are not there."""
+    return {name: _read_text(tree / name) for name in SPEC_FILES}
+
+
+def _read_text(path: Path) -> str | None:
+    """Bounded; None when it is not there. Links are not followed."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return decoded(file.read(MAX_SPEC_BYTES + 1))
 
 
 def _write_log(log: Path, line: str) -> None:

@@ -95,7 +95,7 @@ class BuildFolders:
         end = way.end(sandbox.APP, "/".join(parts), stop_inside=())
         if end is None or not is_below(end, sandbox.APP):
             raise TerminalError(
-                f"delivery.yaml names {'/'.join(parts)!r}, which is outside of the repository",
+                f"{'/'.join(parts)!r}, which the project or its delivery.yaml names, leads out of the repository",
                 code=ErrorCode.SPEC_INVALID,
             )
         return Path(way.real(end))

@@ -44,6 +44,7 @@ class NewVersion:
     version_tag: str
     git_branch: str | None
     git_commit_hash: str | None
+    source_path: str = "."
     kind = OperationKind.BUILD_AND_DEPLOY
     steps = tuple(StepName)
     build_id = None
@@ -64,6 +65,7 @@ class NewVersion:
             requester=consent.requester,
             skip_analysis=terms.skip_analysis,
             override_freeze=terms.override_freeze,
+            source_path=self.source_path,
         )
 
 
@@ -112,7 +114,10 @@ def cargo_of(build: Build, project: Project) -> MadeBuild:
         return made
     check_buildable(project)
     source = BuildSource(
-        repository_url=project.repository_url, git_commit_hash=build.git_commit_hash, git_branch=build.git_branch
+        repository_url=project.repository_url,
+        git_commit_hash=build.git_commit_hash,
+        git_branch=build.git_branch,
+        source_path=project.source_path,
     )
     return replace(made, source=source)
 

@@ -1,6 +1,6 @@
 """Bringing a version into an environment: the rows of every way to ask for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -71,6 +71,7 @@ class Delivery:
         check_buildable(project)
         await check_version_free(session, self.principal.tenant, project, version_tag)
         cargo = NewVersion(feature.id, project.repository_url, version_tag, git_branch, git_commit_hash)
+        cargo = replace(cargo, source_path=project.source_path)
         return await self._record(session, project, cargo)
 
     async def deploy(self, session: AsyncSession, build_id: UUID) -> Asked:

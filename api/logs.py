@@ -24,6 +24,7 @@ class LoggedStep(StrEnum):
     SOURCE = "source"
     BUILD = "build"
     TEST = "test"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True)

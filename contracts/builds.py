@@ -32,15 +32,22 @@ class FetchSource(Payload):
     git_branch: str | None = None
     git_commit_hash: str | None = None
     project_id: UUID | None = None  # whose secrets open the repository; None: orders of older workflows
+    source_path: str = "."  # the project's folder of the repository: there its delivery.yaml is
 
 
 class FetchedSource(Payload):
-    """The commit, the branch it was resolved from, and what the repository says about its delivery."""
+    """The commit, the branch it was resolved from, and what the repository says about its delivery.
+
+    `folder`: of the service, below the repository's root; None (an older activity): `spec.source.path`. `notice`: what
+    people must know, such as process types that are not started.
+    """
 
     commit: str
     branch: str
     size_bytes: int
     spec: DeliverySpec
+    folder: str | None = None
+    notice: BoundedText | None = None
 
 
 class RunBuild(Payload):

@@ -53,6 +53,7 @@ class BuildAndDeployInput(Payload):
     requester: Person | None = None  # who asked, with the humans behind; None: known by `place.requested_by` only
     skip_analysis: bool = False
     override_freeze: bool = False
+    source_path: str = "."  # the project's folder of the repository
 
 
 class BuildSource(Payload):
@@ -61,6 +62,7 @@ class BuildSource(Payload):
     repository_url: str
     git_commit_hash: str
     git_branch: str | None = None
+    source_path: str = "."
 
 
 class DeployInput(Payload):

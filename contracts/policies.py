@@ -85,6 +85,11 @@ BUILD = Policy(
     heartbeat=timedelta(seconds=15),
 )
 
+# The release command: its own limit (two hours at most) is inside, and it goes on while its worker is away.
+RELEASE_COMMAND = Policy(
+    start_to_close=timedelta(hours=3), schedule_to_close=timedelta(hours=6), heartbeat=timedelta(seconds=10)
+)
+
 # The worker that holds the workspace must pick up the next step within this time, else the group starts elsewhere.
 WORKSPACE_PICKUP = timedelta(seconds=60)
 

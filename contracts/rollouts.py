@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.operations import Place
 from contracts.payload import Nothing, Payload
-from contracts.policies import MUST_HAPPEN, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
+from contracts.policies import MUST_HAPPEN, RELEASE_COMMAND, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
 from domain.delivery import ServiceSpec, StickySpec
 from domain.turns import TurnPolicy
@@ -59,6 +59,24 @@ class OpenedRelease(Payload):
     release: ReleaseRef
     stable: ReleaseRef | None = None
     returning: bool = False
+
+
+class RunReleaseCommand(Payload):
+    """Run a release's command once: one that ended is not run again, one that still runs is waited for.
+
+    `operation_id`: whose log its output becomes. `timeout` in seconds.
+    """
+
+    operation_id: UUID
+    release_id: UUID
+    command: str
+    timeout: float
+
+
+class ReleaseCommandOutcome(Payload):
+    """It ended well. `runs`: how often it was begun, more than once only if its process was killed from outside."""
+
+    runs: int
 
 
 class StartInstances(Payload):
@@ -313,6 +331,7 @@ REOPEN_RELEASE = ActivityStub("releases.reopen", ReopenRelease, OpenedRelease, S
 PROMOTE_RELEASE = ActivityStub("releases.promote", PromoteRelease, Nothing, MUST_HAPPEN)
 RETIRE_RELEASE = ActivityStub("releases.retire", RetireRelease, RetiredRelease, MUST_HAPPEN)
 STOP_RELEASE = ActivityStub("releases.stop", StopRelease, Nothing, WATCH)
+RUN_RELEASE_COMMAND = ActivityStub("releases.run_command", RunReleaseCommand, ReleaseCommandOutcome, RELEASE_COMMAND)
 START_INSTANCES = ActivityStub("instances.start", StartInstances, Nothing, WATCH)
 AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthReport, WATCH)
 SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)

@@ -84,6 +84,20 @@ def _inside(path: str) -> str:
     return path
 
 
+def source_path_of(text: str) -> str:
+    """A folder inside a repository in its one form: `./apps//api/` is `apps/api`.
+
+    Raises:
+        ValueError: it leaves the repository, or can be no name of a folder.
+    """
+    if not text or not text.isprintable():
+        msg = "must name a folder of the repository, in visible characters; the whole of it is ."
+        raise ValueError(msg)
+    if fault := file_fault(text):
+        raise ValueError(fault)
+    return str(PurePosixPath(_inside(text)))
+
+
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside), _at_entry(file_fault)]
 HostName = Annotated[str, Field(pattern=AUTHORITY, max_length=MAX_AUTHORITY)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -201,6 +215,15 @@ class ServiceSpec(SpecModel):
     stop_timeout: float = Field(default=5, ge=0, le=600, description="seconds from SIGTERM to SIGKILL")
 
 
+class ReleaseSpec(SpecModel):
+    """What is run once for each deployment before its instances start: migrations, as a rule."""
+
+    command: Command | None = Field(
+        default=None, description="shell line, with the service's environment, secrets and limits; not given: none"
+    )
+    timeout: float = Field(default=900, gt=0, le=7200, description="seconds")
+
+
 class CanaryStep(SpecModel):
     """One step of a canary: a weight, then an optional hold, then an optional analysis."""
 
@@ -294,6 +317,7 @@ class DeliverySpec(SpecModel):
     test: TestSpec = TestSpec()
     scan: ScanSpec = ScanSpec()
     service: ServiceSpec = ServiceSpec()
+    release: ReleaseSpec = ReleaseSpec()
     rollout: RolloutSpec = RolloutSpec()
     analysis: AnalysisPolicy = Field(default=AnalysisPolicy(), description="how a canary or ramp is judged")
     environments: dict[EnvironmentName, EnvironmentOverrides] = Field(

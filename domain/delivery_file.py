@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -15,13 +16,14 @@ from pydantic_core import ErrorDetails
 from domain.delivery import ENTRY, DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import is_storable
+from domain.procfile import RELEASE, WEB, ProcessType, read_procfile
 from domain.yaml_nodes import MAX_TEXT, Fault, Path, YamlDocument, read_yaml
 
 DELIVERY_FILES = ("delivery.yaml", "delivery.yml")
 PROCFILE = "Procfile"
 DOCKERFILES = ("Dockerfile", "Containerfile")
 SPEC_FILES = (*DELIVERY_FILES, PROCFILE, *DOCKERFILES)
-"""The files at a repository's root whose texts `spec_from_files` wants (None for those that are not there)."""
+"""The files of a project's folder whose texts `spec_from_files` wants (None for those that are not there)."""
 
 MAX_SPEC_BYTES = MAX_TEXT
 SCHEMA_FILE = "docs/delivery-schema.json"
@@ -33,7 +35,6 @@ service:
     path: /
 """
 _ADDED = re.compile(r"\[key\]|constrained-float|literal\[.*\]")
-_PROCESS = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 _NO_MAPPING = "must hold keys and values"
 _NO_NUMBER = "must be a plain number such as 90 or 0.5; text like 1:30 or 5m is none"
 _WORDS: Mapping[str, str] = {
@@ -56,29 +57,53 @@ def parse_delivery(text: str, *, filename: str = "delivery.yaml") -> DeliverySpe
     return _read(text, filename)[0]
 
 
-def spec_from_files(files: Mapping[str, str | None]) -> DeliverySpec:
-    """The spec of a repository: delivery.yaml, completed from a Procfile, or the Procfile alone.
+def spec_from_files(
+    files: Mapping[str, str | None], folder: str = ".", procfile_folder: str | None = None
+) -> DeliverySpec:
+    """The spec of a project: delivery.yaml, completed from a Procfile, or the Procfile alone.
 
     Args:
         files: texts by the names in `SPEC_FILES`.
+        folder: of the repository, where the files are, for the words of faults.
+        procfile_folder: where the Procfile is; None: in the same folder.
 
     Raises:
         TerminalError: SPEC_INVALID, or SPEC_MISSING with an example of what to write.
     """
     present = {name: text for name in SPEC_FILES if (text := files.get(name)) is not None}
-    filename = next((name for name in DELIVERY_FILES if name in present), None)
+    name = _delivery_file(present)
     procfile = present.get(PROCFILE)
-    web = None if procfile is None else _web_process(procfile)
-    if filename is not None:
-        spec, document = _read(present[filename], filename)
-        if spec.service.command is None and web is None:
+    types = {} if procfile is None else _types(procfile, _in(procfile_folder or folder, PROCFILE))
+    if name is not None:
+        spec, document = _read(present[name], _in(folder, name))
+        if spec.service.command is None and WEB not in types:
             document.fault(("service", "command"), "say how the service is started, or add a Procfile with `web:`")
-            _refuse(document.faults, filename)
-    elif web is not None:
-        spec, filename = DeliverySpec(), PROCFILE
+            _refuse(document.faults, _in(folder, name))
+    elif WEB in types:
+        spec = DeliverySpec()
     else:
-        _refuse_missing(present)
-    return spec if spec.service.command is not None or web is None else _with_command(spec, web)
+        _refuse_missing(present, types, folder)
+    return _completed(spec, types, _in(procfile_folder or folder, PROCFILE))
+
+
+def service_folder(files: Mapping[str, str | None], folder: str = ".") -> str:
+    """`source.path` of the delivery.yaml among the files, `.` without one: a Procfile may be there, too.
+
+    Raises:
+        TerminalError: SPEC_INVALID.
+    """
+    present = {name: text for name in DELIVERY_FILES if (text := files.get(name)) is not None}
+    name = _delivery_file(present)
+    return "." if name is None else _read(present[name], _in(folder, name))[0].source.path
+
+
+def _delivery_file(present: Mapping[str, str]) -> str | None:
+    return next((name for name in DELIVERY_FILES if name in present), None)
+
+
+def _in(folder: str, name: str) -> str:
+    """A file's path in the repository, as people write it."""
+    return str(PurePosixPath(folder, name))
 
 
 def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
@@ -127,25 +152,27 @@ def _wording(problem: ErrorDetails, source: str | None = None) -> str:
             return problem["msg"].removeprefix("Value error, ")
 
 
-def _web_process(procfile: str) -> tuple[int, str] | None:
-    """Line number and command of the first `web:` line."""
+def _types(procfile: str, filename: str) -> dict[str, ProcessType]:
     if not is_storable(procfile):
         fault = next(n for n, text in enumerate(procfile.splitlines(), start=1) if not is_storable(text))
-        _refuse([Fault(fault, 1, "", "has a NUL character; save the file as plain text in UTF-8")], PROCFILE)
-    for number, line in enumerate(procfile.splitlines(), start=1):
-        found = _PROCESS.fullmatch(line.strip())
-        if found and found[1] == "web":
-            return number, found[2]
-    return None
+        _refuse([Fault(fault, 1, "", "has a NUL character; save the file as plain text in UTF-8")], filename)
+    return read_procfile(procfile)
 
 
-def _with_command(spec: DeliverySpec, web: tuple[int, str]) -> DeliverySpec:
-    line, command = web
-    service = {**spec.service.model_dump(exclude_unset=True), "command": command}
-    try:
-        return DeliverySpec.model_validate({**spec.model_dump(exclude_unset=True), "service": service}, context=ENTRY)
-    except ValidationError as error:
-        _refuse([Fault(line, 1, "web", _wording(problem)) for problem in error.errors()], PROCFILE)
+def _completed(spec: DeliverySpec, types: Mapping[str, ProcessType], filename: str) -> DeliverySpec:
+    """The spec with those commands of a Procfile that delivery.yaml does not give."""
+    for name, section, known in ((WEB, "service", spec.service), (RELEASE, "release", spec.release)):
+        if name in types and known.command is None:
+            values = {**known.model_dump(exclude_unset=True), "command": types[name].command}
+            try:
+                spec = _with(spec, section, values)
+            except ValidationError as error:
+                _refuse([Fault(types[name].line, 1, name, _wording(each)) for each in error.errors()], filename)
+    return spec
+
+
+def _with(spec: DeliverySpec, section: str, values: Mapping[str, Any]) -> DeliverySpec:
+    return DeliverySpec.model_validate({**spec.model_dump(exclude_unset=True), section: values}, context=ENTRY)
 
 
 def _refuse(faults: list[Fault], filename: str) -> NoReturn:
@@ -166,20 +193,22 @@ def _refuse(faults: list[Fault], filename: str) -> NoReturn:
     )
 
 
-def _refuse_missing(present: Mapping[str, str]) -> NoReturn:
+def _refuse_missing(present: Mapping[str, str], types: Mapping[str, ProcessType], folder: str) -> NoReturn:
     if PROCFILE in present:
-        found = f"the {PROCFILE} has no `web:` line, so it is not known how the service is started"
+        others = f" (it has {', '.join(f'`{name[:64]}:`' for name in list(types)[:10])})" if types else ""
+        found = f"the {_in(folder, PROCFILE)} has no `web:` line{others}, so it is not known how the service is started"
     elif docker := next((name for name in DOCKERFILES if name in present), None):
         found = (
-            f"there is a {docker}, but container builds are not available on this target yet, "
+            f"there is a {_in(folder, docker)}, but container builds are not available on this target yet, "
             "and there is no delivery.yaml that says how to build and start the service without one"
         )
     else:
-        found = f"there is neither a delivery.yaml nor a {PROCFILE} at the root of the repository"
+        where = "at the root of the repository" if folder == "." else f"in the project's source_path {folder!r}"
+        found = f"there is neither a delivery.yaml nor a {PROCFILE} {where}"
     raise TerminalError(
         f"{found}. Add a delivery.yaml like this:\n{EXAMPLE}",
         code=ErrorCode.SPEC_MISSING,
-        details={"looked_for": list(SPEC_FILES)},
+        details={"looked_for": [_in(folder, name) for name in SPEC_FILES]},
     )
 
 

@@ -117,4 +117,8 @@ class DeployWorkflow(MakingWorkflow):
 
 
 def _without_branch(wanted: Wanted) -> BuildSource:
-    return BuildSource(repository_url=wanted.repository_url, git_commit_hash=wanted.git_commit_hash or "")
+    return BuildSource(
+        repository_url=wanted.repository_url,
+        git_commit_hash=wanted.git_commit_hash or "",
+        source_path=wanted.source_path,
+    )

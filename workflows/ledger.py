@@ -78,6 +78,11 @@ class Ledger:
         )
         self._change()
 
+    def note(self, name: StepName, detail: str) -> None:
+        """What people must know of a step that is over; it is told with the next record."""
+        self._steps[name] = self._steps[name].model_copy(update={"detail": bounded(detail, 1024)})
+        self._change()
+
     def stopping(self) -> None:
         if OperationStatus.CANCELLING in OPERATION_TRANSITIONS[self.status]:
             self._move(OperationStatus.CANCELLING, current_step="Stopping")

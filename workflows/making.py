@@ -46,6 +46,8 @@ class Wanted(Protocol):
     def git_branch(self) -> str | None: ...
     @property
     def git_commit_hash(self) -> str | None: ...
+    @property
+    def source_path(self) -> str: ...
 
 
 class MakingWorkflow(DeliveringWorkflow):
@@ -98,6 +100,8 @@ class MakingWorkflow(DeliveringWorkflow):
         self.ledger.end_wait(workflow.now())
         self._queue = workspace.queue
         self._source = source = await self.step(StepName.SOURCE, "Fetching the source", self._fetch(wanted))
+        if source.notice:
+            self.ledger.note(StepName.SOURCE, source.notice)
         known = {"git_branch": wanted.git_branch or source.branch, "git_commit_hash": source.commit}
         self.deployment = self.deployment.model_copy(update=known)
         await self.step(StepName.BUILD, "Building", self._build(source))
@@ -127,32 +131,34 @@ class MakingWorkflow(DeliveringWorkflow):
             git_branch=branch,
             git_commit_hash=commit,
             project_id=self.place.project_id,
+            source_path=wanted.source_path,
         )
         words = (commit or "")[:12] or f"the tip of {branch or 'the default branch'}"
         return await self._at_workspace(FETCH_SOURCE, request, f"fetch {words}")
 
     async def _build(self, source: FetchedSource) -> None:
-        request = RunBuild(
-            operation_id=self.place.operation_id, source_path=source.spec.source.path, spec=source.spec.build
-        )
+        request = RunBuild(operation_id=self.place.operation_id, source_path=_folder(source), spec=source.spec.build)
         await self._at_workspace(RUN_BUILD, request, "run the build")
 
     async def _test(self, source: FetchedSource) -> TestOutcome | None:
         if source.spec.test.command is None:
             self.skip(StepName.TEST, "delivery.yaml has no test command")
             return None
-        request = RunTests(
-            operation_id=self.place.operation_id, source_path=source.spec.source.path, spec=source.spec.test
-        )
+        request = RunTests(operation_id=self.place.operation_id, source_path=_folder(source), spec=source.spec.test)
         return await self.step(StepName.TEST, "Testing", self._at_workspace(RUN_TESTS, request, "run the tests"))
 
     async def _package(self, source: FetchedSource) -> PackagedArtifact:
         request = PackageArtifact(
             operation_id=self.place.operation_id,
-            source_path=source.spec.source.path,
+            source_path=_folder(source),
             output_path=source.spec.build.output,
         )
         return await self._at_workspace(PACKAGE_ARTIFACT, request, "store the artifact")
+
+
+def _folder(source: FetchedSource) -> str:
+    """Of the service, below the repository's root."""
+    return source.spec.source.path if source.folder is None else source.folder
 
 
 def _worker_is_gone(fault: ActivityError) -> bool:

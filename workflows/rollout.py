@@ -16,6 +16,7 @@ from contracts.rollouts import (
     CHECK_PREVIEW,
     PROMOTE_RELEASE,
     RETIRE_RELEASE,
+    RUN_RELEASE_COMMAND,
     SHIFT_TRAFFIC,
     SHRINK_RELEASE,
     START_INSTANCES,
@@ -27,6 +28,7 @@ from contracts.rollouts import (
     PromoteRelease,
     ReleaseRef,
     RetireRelease,
+    RunReleaseCommand,
     ShiftTraffic,
     ShrinkRelease,
     StartInstances,
@@ -45,6 +47,8 @@ from workflows.calls import call, ends_within, explain, to_the_end, unless
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow
+
+RELEASE_COMMAND_PATCH = "release-command"
 
 
 class Rollout:
@@ -78,6 +82,7 @@ class Rollout:
         steps = self._plan.steps
         switch = next((i for i, step in enumerate(steps) if step.kind is StepKind.PROMOTE), len(steps))
         try:
+            await self._run_release_command()
             await self._advance(switch)
             self._flow.close_to_abort()
         except (asyncio.CancelledError, ActivityError, ApplicationError):
@@ -86,6 +91,21 @@ class Rollout:
         # Past the final switch nothing stops it: the record and the traffic must agree.
         await to_the_end(self._follow(switch, len(steps)))
         self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.HEALTHY)
+
+    async def _run_release_command(self) -> None:
+        """Before anything of the new version starts. One that was good before has had its own."""
+        command = self._spec.release.command
+        if command is None or self._was_good or not workflow.patched(RELEASE_COMMAND_PATCH):
+            return
+        await self._flow.gate(fraction=0)
+        await self._flow.say("Running the release command", fraction=0)
+        request = RunReleaseCommand(
+            operation_id=self._flow.place.operation_id,
+            release_id=self._new.release_id,
+            command=command,
+            timeout=self._spec.release.timeout,
+        )
+        await self._flow.call(RUN_RELEASE_COMMAND, request, summary="run the release command")
 
     async def _follow(self, first: int, end: int) -> None:
         """From the final switch on. No deadline: a promotion that a dead database holds up must still be made."""

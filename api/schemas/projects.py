@@ -4,10 +4,11 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
+from domain.delivery import source_path_of
 
 
 class ProjectStatus(StrEnum):
@@ -52,6 +53,16 @@ class KeptStatus(StrEnum):
 Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), one_line(2)]
 RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), one_line(1, MAX_URL)]
 
+SourcePath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        description="folder of the repository where the project's delivery.yaml or Procfile is; `.` is the whole of it",
+    ),
+    AfterValidator(source_path_of),
+]
+
 
 class ProjectCreate(Body):
     """What a new project is."""
@@ -61,6 +72,7 @@ class ProjectCreate(Body):
     description: Text | None = None
     repository_url: RepositoryUrl
     repository_type: RepositoryType = RepositoryType.GIT
+    source_path: SourcePath = "."
     visibility: Visibility = Visibility.PRIVATE
     template_type: TemplateType | None = None
     tech_stack: Lines = Field(default_factory=list)
@@ -73,6 +85,7 @@ class ProjectPatch(Patch):
     slug: Slug = ""
     description: Text | None = None
     repository_url: RepositoryUrl = ""
+    source_path: SourcePath = "."
     visibility: Visibility = Visibility.PRIVATE
     template_type: TemplateType | None = None
     tech_stack: Lines = Field(default_factory=list)
@@ -89,6 +102,7 @@ class ProjectView(View):
     description: str | None
     repository_url: str
     repository_type: RepositoryType
+    source_path: str
     status: ProjectStatus
     visibility: Visibility
     template_type: TemplateType | None

@@ -34,6 +34,10 @@ class InstanceSpec:
     stop_timeout_s: float = 5
 
 
+# A command that was ended from outside so often is given up.
+MAX_RUNS = 5
+
+
 class InstancePhase(StrEnum):
     """`backoff`: it died and waits to be restarted; `stopped`: ended for good; `absent`: never started here."""
 
@@ -84,6 +88,27 @@ class InstanceStatus:
         return self.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
 
 
+@dataclass(frozen=True)
+class CommandStatus:
+    """What is seen of a command that runs once.
+
+    Attributes:
+        running: it runs now.
+        runs: how often it was begun; more than once only after its process was killed from outside.
+        exit_code: of its end; None while it runs, and when there is no end to tell: it was ended from outside.
+        reason: why it ended: "exited", "timeout", "disk_full", or the limit it passed.
+    """
+
+    running: bool
+    runs: int = 0
+    exit_code: int | None = None
+    reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.exit_code is not None
+
+
 class Target(Protocol):
     """All calls are idempotent, and survive the death of the process that made them.
 
@@ -104,3 +129,18 @@ class Target(Protocol):
     async def list_instances(self) -> Sequence[InstanceStatus]: ...
 
     async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str: ...
+
+    async def run_command(self, spec: InstanceSpec, timeout_s: float) -> CommandStatus:
+        """Begin a command that runs once, beside no port and with the limits of an instance.
+
+        One that runs, or has ended by itself, is not begun again; neither is one that was begun `MAX_RUNS` times.
+        Raises as `start`.
+        """
+
+    async def command(self, command_id: str) -> CommandStatus: ...
+
+    async def command_output(self, command_id: str, offset: int) -> bytes:
+        """A piece of its output from a byte on; empty: there is no more (now). Secrets are not masked."""
+
+    async def end_command(self, command_id: str, *, keep_end: bool = False) -> None:
+        """End it with its whole tree and remove its folder; `keep_end`: how it ended stays known. Absent is fine."""

@@ -56,6 +56,7 @@ class Project(Identified, Timestamped, Base):
     description: Mapped[str | None] = mapped_column(Text)
     repository_url: Mapped[str] = mapped_column(String(2048))
     repository_type: Mapped[str] = mapped_column(String(16), default="git")
+    source_path: Mapped[str] = mapped_column(String(512), default=".")
     visibility: Mapped[str] = mapped_column(String(16), default="private")
     template_type: Mapped[str | None] = mapped_column(String(32))
     tech_stack: Mapped[list[Any]] = mapped_column(default=list)

@@ -54,6 +54,9 @@ class World:
             raise OSError("its folder is gone")
         self.done.append("stop")
 
+    async def end_command(self, command_id: str, *, keep_end: bool = False) -> None:
+        self.done.append("end command")
+
     async def wait(self, seconds: float) -> bool:
         await asyncio.sleep(0.02)
         return False

@@ -326,6 +326,11 @@ class World:
         await self._do(f"stop {self._side(request.release_id)}")
         return Nothing()
 
+    @implements(r.RUN_RELEASE_COMMAND)
+    async def run_release_command(self, request: r.RunReleaseCommand) -> r.ReleaseCommandOutcome:
+        await self._do(f"release command {request.command}")
+        return r.ReleaseCommandOutcome(runs=1)
+
     @implements(r.START_INSTANCES)
     async def start(self, request: r.StartInstances) -> Nothing:
         await self._do(f"start {self._side(request.release_id)} {request.count}")

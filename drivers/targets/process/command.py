@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import uuid
 
 from domain.ceilings import Ceiling
 from drivers.bare import code_environment
@@ -52,6 +53,18 @@ def shim_spec(
         restart=True,
         wrapper_levels=where.levels,
         port=record.port,
+    )
+
+
+def once(shim: ShimSpec, timeout_s: float) -> ShimSpec:
+    """The same for a command that runs once, has no port and must not lose the beginning of its output."""
+    return shim._replace(
+        restart=False,
+        timeout_s=timeout_s,
+        port=None,
+        on_full_log="cut",
+        env={name: value for name, value in shim.env.items() if name != "PORT"},
+        run_id=uuid.uuid4().hex,
     )
 
 

@@ -10,12 +10,12 @@ from drivers import place, sandbox
 from drivers.artifacts.base import ArtifactStore
 from drivers.bare import CodePath, search_path
 from drivers.builders.registry import isolation_unavailable
-from drivers.folders import finish_in_thread
+from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
-from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
-from drivers.targets.process.command import shim_spec
+from drivers.targets.base import MAX_RUNS, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus
+from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 from drivers.targets.process.listeners import ListeningSockets, SocketsOfTheMoment
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
@@ -24,6 +24,7 @@ from drivers.targets.process.turns import instance_turn, ports_turn
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
 _SHARED_FOR_S = 0.1
+_PIECE_BYTES = 256 * 1024
 LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
 
 
@@ -99,7 +100,8 @@ class ProcessTarget:
 
     async def pause(self) -> int:
         """End all instances but keep their folders and ports, so that `start` brings them back; returns how many."""
-        folders = await asyncio.to_thread(self._folders)
+        commands = [InstanceFolder(path) for path in sorted(self._commands.glob("*/"))]
+        folders = [*await asyncio.to_thread(self._folders), *commands]
         alive = [folder for folder in folders if client.status(folder.state).alive]
         await asyncio.gather(*(client.stop(folder.state) for folder in alive))
         return len(alive)
@@ -111,7 +113,43 @@ class ProcessTarget:
         folder = InstanceFolder.of(self._root, instance_id)
         return await asyncio.to_thread(_log_tail, folder, max_bytes)
 
-    async def _start(self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool = False) -> None:
+    @property
+    def _commands(self) -> Path:
+        """Commands that run once: as instances, but nobody brings them back."""
+        return self._root / ".once"
+
+    async def run_command(self, spec: InstanceSpec, timeout_s: float) -> CommandStatus:
+        self._check_isolation()
+        folder = InstanceFolder.of(self._commands, spec.instance_id)
+        with disk_full_reported(self._root):
+            async with instance_turn(self._root, spec.instance_id):
+                seen = _command(folder)
+                if not seen.running and not seen.ended and seen.runs < MAX_RUNS:
+                    folder.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    _runs(folder).write_text(str(seen.runs + 1))
+                    await self._start(folder, spec, timeout_s=timeout_s)
+        return _command(folder)
+
+    async def command(self, command_id: str) -> CommandStatus:
+        return await asyncio.to_thread(_command, InstanceFolder.of(self._commands, command_id))
+
+    async def command_output(self, command_id: str, offset: int) -> bytes:
+        return await asyncio.to_thread(_piece, InstanceFolder.of(self._commands, command_id).log, offset)
+
+    async def end_command(self, command_id: str, *, keep_end: bool = False) -> None:
+        folder = InstanceFolder.of(self._commands, command_id)
+        async with instance_turn(self._root, command_id):
+            await client.stop(folder.state)
+            if keep_end:
+                await finish_in_thread(_strip, folder)
+                return
+            await finish_in_thread(folder.remove)
+            _runs(folder).unlink(missing_ok=True)
+
+    async def _start(
+        self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool = False, timeout_s: float | None = None
+    ) -> None:
+        """`timeout_s`: it is a command that runs once."""
         await client.end_leftovers(folder.state)
         if folder.record() is None:  # never started here, or an interrupted stop
             await finish_in_thread(folder.remove)
@@ -123,7 +161,8 @@ class ProcessTarget:
         where = self._place(folder, at)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
-        await client.start(folder.state, shim_spec(folder, spec, record, where, self._ceiling))
+        shim = shim_spec(folder, spec, record, where, self._ceiling)
+        await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
         """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile."""
@@ -157,6 +196,36 @@ class ProcessTarget:
         sockets = ListeningSockets()
         found = (_inspect(folder, sockets) for folder in self._folders())
         return [status for status in found if status.phase is not InstancePhase.ABSENT]
+
+
+def _command(folder: InstanceFolder) -> CommandStatus:
+    now = client.status(folder.state)
+    try:
+        runs = int(_runs(folder).read_text())
+    except (FileNotFoundError, ValueError):
+        runs = 0
+    if now.exit is None or now.exit.reason == "stopped":  # killed with its keeper, or ended from outside
+        return CommandStatus(running=now.alive, runs=runs)
+    return CommandStatus(running=False, runs=runs, exit_code=now.exit.code, reason=now.exit.reason)
+
+
+def _runs(folder: InstanceFolder) -> Path:
+    """How often it was begun; beside its folder, which each beginning clears."""
+    return folder.path.with_name(folder.path.name + ".runs")
+
+
+def _piece(log: Path, offset: int) -> bytes:
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            return file.read(_PIECE_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def _strip(folder: InstanceFolder) -> None:
+    for path in (folder.app, folder.home, folder.tmp, folder.log):
+        remove_tree(path)
 
 
 def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatus:

@@ -84,8 +84,8 @@ class ReleaseCommandActivities:
     async def run(self, request: RunReleaseCommand) -> ReleaseCommandOutcome:
         name = command_id(request.release_id)
         async with beating():
-            await refuse_if_over(self._sessions)
             try:
+                await refuse_if_over(self._sessions)
                 spec = await self._begin(request, name)
                 path = self._folders.log(request.operation_id, LOG)
                 log = MaskedLog(path, spec.secrets.values(), masked(f"$ {request.command}", spec.secrets.values()))

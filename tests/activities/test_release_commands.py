@@ -149,8 +149,10 @@ async def test_a_worker_that_stops_leaves_it_to_the_next_and_one_that_is_told_to
     line = f"echo x >> '{scene.folder}/ran'; setsid sleep {mark} & sleep {mark}"
 
     async def cancelled(**how: bool) -> None:
-        environment = ActivityEnvironment()
+        environment, begun = ActivityEnvironment(), asyncio.Event()
+        environment.on_heartbeat = lambda *_: begun.set()
         task = asyncio.create_task(environment.run(scene.activities.run, scene.order(line)))
+        await begun.wait()
         await until(lambda: len(running(mark)) == 2, "it runs")
         environment.cancel(ActivityCancellationDetails(**how))
         with pytest.raises(asyncio.CancelledError):

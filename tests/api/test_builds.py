@@ -242,6 +242,18 @@ async def test_its_first_deployment_makes_its_artifact_the_next_ones_do_not(fres
     assert DeployInput.model_validate(payload).source is None
 
 
+async def test_what_is_built_is_built_in_the_projects_folder(fresh, operations):
+    await fresh.developer.patch(f"/projects/{fresh.project['id']}", {"source_path": "apps/api"})
+    made = await fresh.developer.made(builds(fresh), EXAMPLE)
+    await fresh.developer.made(f"/builds/{made['id']}/deploy", DEV)
+    body = {"environment": "dev", "version_tag": "7.0.0", "git_branch": "main", "feature_id": fresh.feature["id"]}
+    await fresh.developer.made(f"/features/{fresh.feature['id']}/build-and-deploy", body, status=202)
+    [(_, deploy), (_, build)] = operations.started
+    order = DeployInput.model_validate(deploy)
+    assert order.source is not None
+    assert (order.source.source_path, build["source_path"]) == ("apps/api", "apps/api")
+
+
 @pytest.mark.parametrize("action", ["retry", "promote"])
 async def test_retry_and_promote_make_it_again(fresh, operations, end, action):
     made = await fresh.developer.made(builds(fresh), LEAST)

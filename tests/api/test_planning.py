@@ -91,6 +91,36 @@ async def test_create_project_as_in_the_contract(world):
     assert (await world.developer.get(path + "?status=archived")).json()["data"] == []
 
 
+async def test_two_projects_are_two_folders_of_one_repository(world):
+    """`cases/procfile-in-source-path`."""
+    path, url = f"/organizations/{world.org['id']}/projects", "https://example.com/mono"
+    made = [
+        await world.developer.made(path, {"name": "Mono", "slug": slug, "repository_url": url, "source_path": folder})
+        for slug, folder in (("mono-api", "./apps//api/"), ("mono-web", "apps/web"))
+    ]
+    assert [project["source_path"] for project in made] == ["apps/api", "apps/web"]
+    one = f"/projects/{made[0]['id']}"
+    assert (await world.developer.get(one)).json()["data"]["source_path"] == "apps/api"
+    changed = await world.developer.patch(one, {"source_path": "services/api"})
+    assert changed.json()["data"]["source_path"] == "services/api"
+    assert (await world.developer.patch(one, {"name": "More"})).json()["data"]["source_path"] == "services/api"
+    whole = await world.developer.made(path, {"name": "Mono", "slug": "mono", "repository_url": url})
+    assert whole["source_path"] == "."
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "/apps", "../apps", "apps/../..", "a\nb", "a\u0000b", "x" * 513, "x" * 256, 7, None, "\u202ea"]
+)
+async def test_a_source_path_that_is_no_folder_of_a_repository_is_named(world, folder):
+    body = {"name": "Odd", "slug": "odd", "repository_url": "https://e.com/r", "source_path": folder}
+    for response in (
+        await world.developer.post(f"/organizations/{world.org['id']}/projects", body),
+        await world.developer.patch(f"/projects/{world.project['id']}", {"source_path": folder}),
+    ):
+        assert response.status_code == 400, response.text
+        assert [fault["field"] for fault in response.json()["error"]["details"]] == ["source_path"]
+
+
 async def test_slugs_with_one_label_get_hosts_of_their_own(world):
     path = f"/organizations/{world.org['id']}/projects"
     hosts = set()

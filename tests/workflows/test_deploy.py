@@ -4,8 +4,9 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, DeployInput, OperationError, PersonRequest
+from contracts.operations import AbortRequest, BuildSource, DeployInput, OperationError, PersonRequest
 from domain.canary.verdict import Verdict
+from domain.delivery import ReleaseSpec
 from domain.lifecycle import (
     DeploymentStatus,
     HealthStatus,
@@ -19,7 +20,14 @@ from domain.people import Action, ApprovalPolicy
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.test_people import BEN, refused, status
-from tests.workflows.world import deploy, order, reported
+from tests.workflows.world import SPEC, deploy, order, reported
+
+MIGRATING = SPEC.model_copy(update={"release": ReleaseSpec(command="./migrate")})
+
+
+def in_folder(source: BuildSource) -> BuildSource:
+    return source.model_copy(update={"source_path": "apps"})
+
 
 NOBODY_ELSE = ApprovalPolicy(min_approvals=2, four_eyes=False)
 
@@ -184,3 +192,60 @@ async def test_aborted_while_it_is_made_it_is_cancelled(bench: Bench) -> None:
     assert status(bench) is DeploymentStatus.CANCELLED
     assert bench.world.progress.error
     assert bench.world.progress.error.code == "CANCELLED"
+
+
+async def test_the_release_command_runs_once_before_anything_of_the_version_starts(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.spec = MIGRATING
+    await (await bench.start(deploy())).result()
+    assert bench.world.done[:5] == [
+        "load build",
+        "ask turn",
+        "open release",
+        "release command ./migrate",
+        "start new 2",
+    ]
+    assert bench.world.done.count("release command ./migrate") == 1
+
+
+async def test_a_release_command_that_fails_ends_it_with_the_old_version_untouched(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.spec = MIGRATING
+    bench.world.faults["releases.run_command"] = "RELEASE_COMMAND_FAILED"
+    error = await failing(bench, deploy())
+    assert error.code == "RELEASE_COMMAND_FAILED"
+    assert bench.world.done == ["load build", "ask turn", "open release", "stop new", "return turn"]
+    assert status(bench) is DeploymentStatus.FAILED
+
+
+async def test_aborted_in_its_release_command_it_waits_for_its_end(bench: Bench) -> None:
+    bench.world.spec = MIGRATING
+    bench.world.hold("releases.run_command")
+    handle = await bench.start(deploy())
+    await bench.world.reached["releases.run_command"].wait()
+    assert bench.world.progress.current_step == "Running the release command"
+    await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert bench.world.cancelled == ["releases.run_command"]
+    assert bench.world.done[-2:] == ["stop new", "return turn"]
+
+
+async def test_a_version_that_comes_back_as_it_was_runs_no_release_command(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.spec = MIGRATING
+    bench.world.still_runs = True
+    await (await bench.start(deploy())).result()
+    assert not [done for done in bench.world.done if done.startswith("release command")]
+
+
+async def test_a_project_in_a_folder_is_made_there_and_what_is_not_started_is_told(bench: Bench) -> None:
+    """Two services in one repository; a `worker:` line of a Procfile is never passed over in silence."""
+    bench.world.folder, bench.world.notice = "apps/api", "not started from the Procfile: `worker` (line 2)"
+    wanted = reported()
+    assert wanted.source
+    await (await bench.start(wanted.model_copy(update={"source": in_folder(wanted.source)}))).result()
+    assert [request.source_path for request in bench.world.fetched] == ["apps"]
+    assert bench.world.built_in == ["apps/api", "apps/api"]
+    [source] = [step for step in bench.world.progress.steps if step.name is StepName.SOURCE]
+    assert (source.status, source.detail) == (StepStatus.COMPLETED, bench.world.notice)

@@ -23,6 +23,7 @@ from contracts.operations import AbortRequest, PersonRequest
 from contracts.rollouts import TurnSuperseded
 from contracts.webhooks import WebhookOutcome
 from domain.canary.verdict import Verdict
+from domain.delivery import ReleaseSpec
 from domain.lifecycle import Strategy
 from domain.people import Action
 from runtime.codec import data_converter
@@ -45,6 +46,11 @@ async def first_deployment(bench: Bench) -> WorkflowHandle:
     handle = await bench.start(order())
     await handle.result()
     return handle
+
+
+async def release_command(bench: Bench) -> WorkflowHandle:
+    bench.world.spec = bench.world.spec.model_copy(update={"release": ReleaseSpec(command="./migrate")})
+    return await blue_green(bench)
 
 
 async def blue_green(bench: Bench) -> WorkflowHandle:
@@ -172,6 +178,7 @@ async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
 
 SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     first_deployment,
+    release_command,
     blue_green,
     rolling,
     failed_build,

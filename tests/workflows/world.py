@@ -123,6 +123,9 @@ class World:
         self.artifact_is_here = False  # of a build that was made elsewhere
         self.branch_is_gone = False
         self.fetched: list[b.FetchSource] = []
+        self.folder: str | None = None  # of the service in the repository
+        self.notice: str | None = None  # what people must know of the source
+        self.built_in: list[str] = []
         self.workspace_queues: list[str] = []  # of the next workspaces; then this world's own
         self.analyses: list[AnalyseRelease] = []  # that were asked for
         self.cancelled: list[str] = []  # held activities that were cancelled
@@ -190,11 +193,14 @@ class World:
             raise ApplicationError("no such branch", {}, type="SOURCE_REF_NOT_FOUND", non_retryable=True)
         self.fetched.append(request)
         await self._do("fetch")
-        return b.FetchedSource(commit="c" * 40, branch="main", size_bytes=1, spec=self.spec)
+        return b.FetchedSource(
+            commit="c" * 40, branch="main", size_bytes=1, spec=self.spec, folder=self.folder, notice=self.notice
+        )
 
     @implements(b.RUN_BUILD)
     async def build(self, request: b.RunBuild) -> b.BuildOutcome:
         await self._do("build")
+        self.built_in.append(request.source_path)
         return b.BuildOutcome(duration_ms=1, steps_run=0)
 
     @implements(b.RUN_TESTS)
@@ -205,6 +211,7 @@ class World:
     @implements(b.PACKAGE_ARTIFACT)
     async def package(self, request: b.PackageArtifact) -> b.PackagedArtifact:
         await self._do("package")
+        self.built_in.append(request.source_path)
         return b.PackagedArtifact(digest="sha256:" + "0" * 64, size_bytes=1, file_count=1)
 
     @implements(b.RECORD_BUILD)

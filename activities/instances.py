@@ -12,7 +12,7 @@ from activities.heartbeats import beating
 from activities.idle_watch import IdleWatch
 from activities.probes import Probe, Prober
 from activities.records import refuse_if_over
-from activities.recovery import MAX_RESTARTS, InstanceRecovery, instance_spec
+from activities.recovery import MAX_RESTARTS, InstanceRecovery, command_id, instance_spec
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets, masked
 from contracts.payload import Nothing, bounded
@@ -28,6 +28,7 @@ from contracts.rollouts import (
 from contracts.stubs import implements
 from domain.delivery import ServiceSpec
 from domain.errors import ConflictError, DependencyError, ErrorCode, TerminalError
+from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, Router
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
@@ -43,11 +44,6 @@ PASSED_LIMITS: Mapping[str | None, tuple[ErrorCode, str]] = {
     "process_limit": (ErrorCode.INSTANCE_PROCESS_LIMIT, "had more processes and threads than it may"),
     "disk_limit": (ErrorCode.INSTANCE_DISK_LIMIT, "took more of the disk than it may"),
 }
-
-
-def command_id(release_id: UUID) -> str:
-    """The id of a release's command at the target: it is also its idempotency key."""
-    return f"{release_id}-release"
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,9 @@ class InstanceStopper:
         known = await read_release(self._sessions, release_id)
         leaving = [instance for instance in known.instances if instance.index >= keep]
         if keep == 0:
-            await self._target.end_command(command_id(release_id))
+            # What it left may be wanted again by a rollback, unless the release was never good.
+            kept = known.release.state != ReleaseState.FAILED
+            await self._target.end_command(command_id(release_id), keep_end=kept)
             # No route leads here any more, so the router still lists the cluster and tells when it is idle.
             await self._drain(release_id, leaving, known.service.drain_timeout)
         async with transaction(self._sessions) as session:

@@ -35,6 +35,11 @@ def instance_id(release_id: UUID, index: int) -> str:
     return f"{release_id}-{index}"
 
 
+def command_id(release_id: UUID) -> str:
+    """The id of a release's command at the target: it is also its idempotency key."""
+    return f"{release_id}-release"
+
+
 def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: Mapping[str, str]) -> InstanceSpec:
     """What instance `index` of a release runs, with the values of its secrets."""
     if service.command is None:
@@ -50,6 +55,7 @@ def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: M
         processes=service.processes,
         disk_mb=service.disk_mb,
         stop_timeout_s=service.stop_timeout,
+        after=command_id(release.id),
     )
 
 

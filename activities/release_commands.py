@@ -8,14 +8,15 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from temporalio import activity
 
 from activities.failures import reported
 from activities.heartbeats import beating
-from activities.instances import command_id, read_release
+from activities.instances import read_release
 from activities.records import refuse_if_over
-from activities.recovery import instance_spec
+from activities.recovery import command_id, instance_spec
 from activities.secrets import ProjectSecrets, masked
 from activities.workspaces import BuildFolders
 from contracts.payload import bounded
@@ -31,9 +32,9 @@ from storage.repositories.releases import ReleaseRepository
 LOG = "release"
 LOOK_EVERY_S = 0.1
 MAX_TAIL = 3000
+KEPT = 10
 REASONS: Mapping[str, str] = {
     "timeout": "took longer than its timeout (release.timeout in delivery.yaml) and was ended",
-    "output_limit": "wrote too much output and was ended",
     "memory_limit": "used more memory than it may (service.memory_mb) and was ended",
     "process_limit": "had more processes and threads than it may (service.processes) and was ended",
     "disk_limit": "took more of the disk than it may (service.disk_mb) and was ended",
@@ -95,9 +96,10 @@ class ReleaseCommandActivities:
                     await self._target.end_command(name)
                 raise
             failed = await asyncio.to_thread(_failure, status, path)
+            if failed:
+                raise failed  # whoever stops the release removes what is left
             await self._target.end_command(name, keep_end=True)
-        if failed:
-            raise failed
+            await self._forget_older(request.release_id)
         return ReleaseCommandOutcome(runs=status.runs)
 
     async def _begin(self, request: RunReleaseCommand, name: str) -> InstanceSpec:
@@ -108,11 +110,20 @@ class ReleaseCommandActivities:
             if release.state in ENDED:
                 raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
             secrets = await self._secrets.of_release(session, release)
-            spec = replace(instance_spec(release, known.service, 0, secrets), instance_id=name, command=request.command)
+            spec = replace(
+                instance_spec(release, known.service, 0, secrets), instance_id=name, command=request.command, after=""
+            )
             status = await self._target.run_command(spec, request.timeout)
         if not status.running and not status.ended:
             raise _killed(status)
         return spec
+
+    async def _forget_older(self, release_id: UUID) -> None:
+        """What the commands of long-stopped releases left: a few of them are enough to go back to."""
+        async with transaction(self._sessions) as session:
+            older = await ReleaseRepository(session).stopped_before(release_id, but=KEPT)
+        for each in older:
+            await self._target.end_command(command_id(each))
 
     async def _follow(self, name: str, log: MaskedLog) -> CommandStatus:
         """Copies its output until it has ended."""
@@ -159,7 +170,8 @@ def _failure(status: CommandStatus, log: Path) -> TerminalError | None:
             "the release command could not write: the disk of the data folder is full", code=ErrorCode.DISK_FULL
         )
     words = tail(log, MAX_TAIL)
-    how = REASONS.get(status.reason or "", f"ended with exit code {status.exit_code}")
+    code = f"ended with exit code {status.exit_code}{not_found(status.exit_code, status.search_path)}"
+    how = REASONS.get(status.reason or "", code)
     return TerminalError(
         bounded(
             f"the release command {how}; nothing of the new version was started; "

@@ -20,6 +20,7 @@ class InstanceSpec:
         memory_mb, processes, disk_mb: what the whole tree may use before it is ended and restarted (MiB, shared pages
             counted once; processes and threads; MiB of its folders). The target's own limits may be lower; None: those.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
+        after: id of a command; what it left in its folder is in the instance's, too. One that never ran is fine.
     """
 
     instance_id: str
@@ -32,6 +33,7 @@ class InstanceSpec:
     processes: int | None = None
     disk_mb: int | None = None
     stop_timeout_s: float = 5
+    after: str = ""
 
 
 # A command that was ended from outside so often is given up.
@@ -97,12 +99,14 @@ class CommandStatus:
         runs: how often it was begun; more than once only after its process was killed from outside.
         exit_code: of its end; None while it runs, and when there is no end to tell: it was ended from outside.
         reason: why it ended: "exited", "timeout", "disk_full", or the limit it passed.
+        search_path: the PATH it had.
     """
 
     running: bool
     runs: int = 0
     exit_code: int | None = None
     reason: str | None = None
+    search_path: str = ""
 
     @property
     def ended(self) -> bool:
@@ -143,4 +147,8 @@ class Target(Protocol):
         """A piece of its output from a byte on; empty: there is no more (now). Secrets are not masked."""
 
     async def end_command(self, command_id: str, *, keep_end: bool = False) -> None:
-        """End it with its whole tree and remove its folder; `keep_end`: how it ended stays known. Absent is fine."""
+        """End it with its whole tree and remove its folder; absent is fine.
+
+        `keep_end`: how it ended stays known, and what it left for the instances.
+        Raises `TerminalError(RELEASE_COMMAND_FAILED)`, with `keep_end`: it left too much.
+        """

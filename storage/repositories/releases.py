@@ -59,6 +59,18 @@ class ReleaseRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
+    async def stopped_before(self, release_id: UUID, *, but: int) -> Sequence[UUID]:
+        """Stopped releases of the same environment, the newest `but` of them left out; at most a hundred."""
+        environment = select(Release.environment_id).where(Release.id == release_id).scalar_subquery()
+        statement = (
+            select(Release.id)
+            .where(Release.environment_id == environment, Release.state == ReleaseState.STOPPED)
+            .order_by(Release.created_at.desc(), Release.id.desc())
+            .offset(but)
+            .limit(100)
+        )
+        return (await self._session.scalars(statement)).all()
+
     async def get(self, release_id: UUID, *, lock: bool = False) -> Release:
         """The release; `lock` keeps others from moving it until the transaction ends."""
         statement = select(Release).where(Release.id == release_id)

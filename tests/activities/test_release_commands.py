@@ -14,7 +14,8 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.instances import InstanceStopper, command_id
+from activities.instances import InstanceStopper
+from activities.recovery import command_id
 from activities.release_commands import MaskedLog, ReleaseCommandActivities
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets

@@ -1,5 +1,7 @@
 """The contract's examples for organizations, projects, requirements and features."""
 
+import pytest
+
 from domain.access import Role
 
 

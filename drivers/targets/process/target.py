@@ -15,6 +15,7 @@ from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
 from drivers.targets.base import MAX_RUNS, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus
+from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 from drivers.targets.process.listeners import ListeningSockets, SocketsOfTheMoment
@@ -113,6 +114,13 @@ class ProcessTarget:
         folder = InstanceFolder.of(self._root, instance_id)
         return await asyncio.to_thread(_log_tail, folder, max_bytes)
 
+    def _give_changes(self, folder: InstanceFolder, spec: InstanceSpec) -> None:
+        """Once for an instance: what it writes itself later stays."""
+        mark = folder.path / "changes.given"
+        if spec.after and not mark.exists():
+            give_changes(InstanceFolder.of(self._commands, spec.after).app, folder.app)
+            mark.touch()
+
     @property
     def _commands(self) -> Path:
         """Commands that run once: as instances, but nobody brings them back."""
@@ -157,11 +165,14 @@ class ProcessTarget:
         at = known.place if known else await self._artifacts.place(spec.artifact_digest)
         record = await self._reserve(folder, spec, at, elsewhere=elsewhere)
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
+        await finish_in_thread(self._give_changes, folder, spec)
         await finish_in_thread(folder.prepare)
         where = self._place(folder, at)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
         shim = shim_spec(folder, spec, record, where, self._ceiling)
+        if timeout_s is not None:
+            await finish_in_thread(_note_begin, folder)
         await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
@@ -206,7 +217,14 @@ def _command(folder: InstanceFolder) -> CommandStatus:
         runs = 0
     if now.exit is None or now.exit.reason == "stopped":  # killed with its keeper, or ended from outside
         return CommandStatus(running=now.alive, runs=runs)
-    return CommandStatus(running=False, runs=runs, exit_code=now.exit.code, reason=now.exit.reason)
+    record = folder.record()
+    return CommandStatus(
+        running=False,
+        runs=runs,
+        exit_code=now.exit.code,
+        reason=now.exit.reason,
+        search_path=record.search_path if record else "",
+    )
 
 
 def _runs(folder: InstanceFolder) -> Path:
@@ -223,9 +241,23 @@ def _piece(log: Path, offset: int) -> bytes:
         return b""
 
 
+def _begin_mark(folder: InstanceFolder) -> Path:
+    return folder.path / "begun"
+
+
+def _note_begin(folder: InstanceFolder) -> None:
+    """By the clock of the file system. A second run goes on in the folder of the first, which keeps its moment."""
+    mark = _begin_mark(folder)
+    if not mark.exists():
+        mark.touch()
+
+
 def _strip(folder: InstanceFolder) -> None:
-    for path in (folder.app, folder.home, folder.tmp, folder.log):
+    place.forget(folder.tmp)
+    for path in (folder.built_home, folder.home, folder.tmp, folder.log):
         remove_tree(path)
+    if _begin_mark(folder).exists():
+        keep_changes(folder.app, _begin_mark(folder).stat().st_mtime_ns)
 
 
 def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatus:

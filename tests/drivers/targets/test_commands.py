@@ -3,9 +3,16 @@
 import asyncio
 import os
 import signal
+import subprocess
+from pathlib import Path
 
+import pytest
+
+from domain.errors import ErrorCode, TerminalError
+from drivers.folders import remove_tree
 from drivers.shim import client
 from drivers.targets.base import MAX_RUNS, CommandStatus
+from drivers.targets.process.changes import give_changes, keep_changes
 from tests.drivers.shim.helpers import marker, running, until
 from tests.drivers.targets.service import Service
 
@@ -37,7 +44,7 @@ async def test_it_runs_once_in_the_artifact_with_environment_and_secrets(service
     assert await service.target.command_output(NAME, 0) == output
     await service.target.end_command(NAME, keep_end=True)
     assert await service.target.run_command(spec, 20) == first
-    assert not (service.root / ".once" / NAME / "app").exists()
+    assert list((service.root / ".once" / NAME / "app").iterdir()) == []
     await service.target.end_command(NAME)
     assert list((service.root / ".once").iterdir()) == []
     assert await service.target.list_instances() == []
@@ -83,3 +90,67 @@ async def test_ended_with_its_whole_tree_and_by_a_stop_of_the_stack_it_is_run_ag
     await until(lambda: len(running(mark)) == 2, "it runs")
     await service.target.end_command(NAME)
     assert running(mark) == []
+
+
+async def test_what_it_left_in_its_folder_is_in_the_instances_and_what_they_write_stays(service: Service) -> None:
+    """`cases/release-phase-ignored` marks its migration by a file."""
+    line = (
+        "mkdir -p a/b empty; echo 1 > migrated; echo 2 > a/b/two; ln -s migrated link; mkfifo pipe; "
+        "echo '# more' >> service.py; setsid sleep 300 > /dev/null 2>&1 &"
+    )
+    await service.target.run_command(service.spec(NAME, command=line), 60)
+    assert (await ended(service)).exit_code == 0
+    await service.target.end_command(NAME, keep_end=True)
+    left = service.root / ".once" / NAME / "app"
+    assert {str(path.relative_to(left)) for path in left.rglob("*")} == {
+        *("a", "a/b", "a/b/two", "empty", "link", "migrated", "service.py")
+    }
+    for _ in range(2):
+        await service.listening(service.spec(after=NAME))
+        app = service.root / "r1-0" / "app"
+        assert (app / "a/b/two").read_text() == "2\n"
+        assert (app / "link").readlink() == Path("migrated")
+        assert (app / "service.py").read_text().endswith("# more\n")
+        if (app / "own").exists():
+            assert (app / "migrated").read_text() == "the instance's own\n"
+        (app / "migrated").write_text("the instance's own\n")
+        (app / "own").touch()
+        await service.target.pause()
+    await service.target.end_command(NAME)
+
+
+async def test_more_than_is_kept_is_refused_in_words(service: Service) -> None:
+    await service.target.run_command(service.spec(NAME, command="truncate -s 300M big"), 60)
+    await ended(service)
+    with pytest.raises(TerminalError, match="300 MiB in its folder, more than is kept") as caught:
+        await service.target.end_command(NAME, keep_end=True)
+    assert caught.value.code is ErrorCode.RELEASE_COMMAND_FAILED
+    await service.target.end_command(NAME)
+
+
+def test_changes_go_over_whatever_the_artifact_has_at_their_place(tmp_path: Path) -> None:
+    changes, app = tmp_path / "changes", tmp_path / "app"
+    for folder in (changes / "was-link", app / "was-folder", app / "elsewhere"):
+        folder.mkdir(parents=True)
+    (changes / "was-link" / "in").write_text("new")
+    (app / "was-link").symlink_to("elsewhere")
+    (changes / "was-folder").symlink_to("/etc/hosts")
+    (app / "was-folder" / "old").write_text("old")
+    give_changes(changes, app)
+    give_changes(changes, app)
+    assert (app / "was-link" / "in").read_text() == "new"
+    assert list((app / "elsewhere").iterdir()) == []
+    assert (app / "was-folder").readlink() == Path("/etc/hosts")
+
+
+def test_folders_nested_deeply_are_gone_through_or_refused(tmp_path: Path) -> None:
+    for levels in (1500, 3000):
+        app = tmp_path / str(levels)
+        app.mkdir()
+        nest = f"import os\nfor _ in range({levels}): os.mkdir('d'); os.chdir('d')\nopen('f','w')"
+        subprocess.run(["python3", "-c", nest], cwd=app, check=True)
+    keep_changes(tmp_path / "1500", 0)
+    remove_tree(tmp_path / "1500")  # pytest cannot
+    with pytest.raises(TerminalError, match="nested too deeply"):
+        keep_changes(tmp_path / "3000", 0)
+    assert not (tmp_path / "3000").exists()

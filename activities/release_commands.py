@@ -12,7 +12,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.failures import reported
+from activities.failures import not_found, reported
 from activities.heartbeats import beating
 from activities.instances import read_release
 from activities.records import refuse_if_over

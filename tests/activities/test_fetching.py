@@ -31,7 +31,7 @@ def fetch(tmp_path: Path):
     repository = Repository(tmp_path / "repo")
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
     folders = BuildFolders(tmp_path / "data")
-    activities = SourceActivities(GitSource(allow_file=True, allow_private=True), folders, None, limited, BuildSlots(1))
+    activities = SourceActivities(GitSource(allow_file=True, allow_private=True), folders, None, limited, BuildSlots(4))
 
     async def run(files: dict[str, str], source_path: str = ".") -> tuple[FetchedSource, str]:
         for name, text in files.items():

@@ -43,7 +43,7 @@ def test_release_phase_ignored(starter):
     """`cases/release-phase-ignored`."""
     shipped = starter.ship_good(files=files("touch migrated; echo to $DATABASE_URL", "one"))
     assert starter.service.get().text == "one"
-    assert logs(starter, shipped.operation["id"]) == "$ touch migrated; echo to $DATABASE_URL\nto ***\n"
+    assert logs(starter, shipped.deployment["operation_id"]) == "$ touch migrated; echo to $DATABASE_URL\nto ***\n"
     detail = {step["name"]: step["detail"] for step in shipped.operation["steps"]}["source"]
     assert detail.startswith("not started from the Procfile: `worker` (line 3)")
 
@@ -56,7 +56,7 @@ def test_a_release_command_that_fails_ends_the_deployment_and_the_old_version_se
     assert "no table at ***" in shipped.error["details"]["log_tail"]
     assert shipped.deployment["status"] == "failed"
     assert starter.service.get().text == "two"
-    assert "p1anted" not in logs(starter, shipped.operation["id"])
+    assert "p1anted" not in logs(starter, shipped.deployment["operation_id"])
 
 
 def test_procfile_in_source_path_and_two_services_in_one_repository(platform):

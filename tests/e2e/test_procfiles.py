@@ -36,7 +36,7 @@ def files(release: str, name: str) -> dict[str, str | None]:
 
 
 def logs(app, operation_id: str) -> str:
-    return app.api.raw("GET", f"/operations/{operation_id}/logs?step=release").text
+    return app.api.raw("GET", f"/v1/operations/{operation_id}/logs?step=release").text
 
 
 def test_release_phase_ignored(starter):
@@ -56,7 +56,9 @@ def test_a_release_command_that_fails_ends_the_deployment_and_the_old_version_se
     assert "no table at ***" in shipped.error["details"]["log_tail"]
     assert shipped.deployment["status"] == "failed"
     assert starter.service.get().text == "two"
-    assert "p1anted" not in logs(starter, shipped.deployment["operation_id"])
+    said = logs(starter, shipped.deployment["operation_id"])
+    assert "no table at ***" in said
+    assert "p1anted" not in said
 
 
 def test_procfile_in_source_path_and_two_services_in_one_repository(platform):

@@ -59,12 +59,20 @@ def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
     )
 
 
+# Subjects of workloads: runs of GitHub Actions and GitLab CI, Kubernetes' service accounts, SPIFFE.
+_WORKLOADS = ("repo:", "project_path:", "system:serviceaccount:", "spiffe://")
+
+
 def _is_machine(claims: Claims) -> bool:
-    """Whether a foreign token is a program's own (client credentials), as RFC 9068 and the larger issuers tell it."""
+    """Whether a foreign token is a program's own (client credentials), as RFC 9068 and the larger issuers tell it.
+
+    Entra ID gives `oid` and `sub` alike to applications alone; Keycloak names the user that stands for a client.
+    """
     subject = str(claims.get("sub") or "")
-    itself = any(claims.get(name) == subject for name in ("client_id", "azp", "appid", "cid"))
+    itself = any(claims.get(name) == subject for name in ("client_id", "azp", "appid", "cid", "oid"))
     told = claims.get("gty") == "client-credentials" or claims.get("idtyp") == "app"
-    return itself or told or subject.endswith("@clients")
+    keycloak = str(claims.get("preferred_username") or "").startswith("service-account-")
+    return itself or told or keycloak or subject.endswith("@clients") or subject.startswith(_WORKLOADS)
 
 
 def _outside_role(given: object, issuer: TrustedIssuer) -> Role:

@@ -175,6 +175,13 @@ ISSUER = TrustedIssuer.model_validate(
         ({"azp": "s"}, True),
         ({"idtyp": "app"}, True),
         ({"gty": "client-credentials"}, True),
+        ({"oid": "s", "azp": "the-app"}, True),
+        ({"oid": "another", "azp": "the-app"}, False),
+        ({"preferred_username": "service-account-ci", "azp": "ci"}, True),
+        ({"preferred_username": "ada", "azp": "the-app"}, False),
+        ({"sub": "repo:acme/shop:ref:refs/heads/main"}, True),
+        ({"sub": "project_path:acme/shop:ref_type:branch:ref:main"}, True),
+        ({"sub": "system:serviceaccount:ci:deployer"}, True),
     ],
 )
 def test_nobody_knows_who_is_behind_a_foreign_machine(more, is_machine):

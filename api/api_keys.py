@@ -122,6 +122,8 @@ def view_of(key: ApiKey) -> ApiKeyView:
 async def _creator(
     session: AsyncSession, principal: Principal, organization_id: UUID
 ) -> tuple[CreatorKind, UUID | None]:
+    if principal.is_foreign_machine:
+        return CreatorKind.EXTERNAL_MACHINE, None
     try:
         creator_id = UUID(principal.subject)
     except ValueError:

@@ -13,6 +13,7 @@ from api.ending import end_client, end_client_tokens, end_tokens
 from api.granting import require_holds, require_may_give
 from domain.access import MemberRole, Role, Scope, granted, permissions_of
 from domain.errors import ConflictError, ErrorCode, ForbiddenError, UnprocessableError
+from domain.people import UNKNOWN_HUMAN
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from storage.models import Client
 from storage.repositories.clients import ClientKind, ClientRepository
@@ -27,6 +28,11 @@ class Clients:
     principal: Principal
     organization_id: UUID
     kind: ClientKind
+
+    @property
+    def _holder(self) -> str:
+        subject = self.principal.subject
+        return f"{UNKNOWN_HUMAN}{subject}" if self.principal.is_foreign_machine else subject
 
     async def add(self, row: Client, *, confidential: bool, most: int) -> str | None:
         """Insert one; its secret, if it has one, is known to the caller alone. `most`: of this kind.
@@ -45,6 +51,7 @@ class Clients:
             )
         secret = new_secret(CLIENT_SECRET) if confidential else None
         row.secret_hash = digest(secret) if secret else None
+        row.secret_holders = [self._holder] if self.principal.is_foreign_machine else []
         await changes.add(self.session, row)
         return secret
 
@@ -69,9 +76,8 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
-        holder = self.principal.subject
-        holders = sorted({*row.secret_holders, holder})
-        values = {"secret_hash": digest(secret), "secret_by": holder, "secret_holders": holders}
+        holders = sorted({*row.secret_holders, self._holder})
+        values = {"secret_hash": digest(secret), "secret_by": self.principal.subject, "secret_holders": holders}
         await changes.change(self.session, row, values, action="secret_rotated")
         return secret
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.principal import Principal
 from domain.emails import mailbox
 from domain.errors import ForbiddenError
-from domain.people import Person
+from domain.people import UNKNOWN_HUMAN, Person
 from storage.repositories.humans import HumanRepository
 
 
@@ -33,6 +33,11 @@ async def approver_of(session: AsyncSession, principal: Principal, organization_
             "this token is a machine's of another issuer, and nobody here knows who answers for it; approve as a person"
         )
     behind = await HumanRepository(session).behind(principal.subject, organization_id)
+    if any(name.startswith(UNKNOWN_HUMAN) for name in behind.names):
+        raise ForbiddenError(
+            f"a machine of another issuer was shown a secret of {principal.subject}, and nobody here knows who answers "
+            "for that; approve as a person, or with a service account that a person made"
+        )
     if behind.gone:
         raise ForbiddenError(
             f"whoever answered for {principal.subject} has left the organization; have its secret rotated by somebody "

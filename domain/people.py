@@ -116,6 +116,10 @@ def check_recorded(status: DeploymentStatus, action: Action) -> None:
     check_action(PHASES[status], action, state=str(status))
 
 
+# Among the humans behind a service account: a program of a foreign issuer, for which nobody here knows who answers.
+UNKNOWN_HUMAN = "machine:"
+
+
 class ApprovalPolicy(BaseModel):
     """Who must say yes. `four_eyes`: the one who asked for the deployment does not count."""
 

@@ -18,6 +18,7 @@ from domain.errors import DeliveryError, DependencyError
 from runtime.logging import get_logger
 from storage.batched import Batched
 from storage.engine import Sessions, transaction
+from storage.repositories.api_keys import CreatorKind
 from storage.repositories.key_checks import CheckedKey, KeyChecks
 
 log = get_logger(__name__)
@@ -163,6 +164,7 @@ def _principal(found: CheckedKey) -> Principal:
         credential=f"key:{key.id}",
         email=found.email,
         requests_per_minute=key.requests_per_minute,
+        is_foreign_machine=key.creator_kind == CreatorKind.EXTERNAL_MACHINE,
     )
 
 

@@ -15,8 +15,8 @@ class ApiKey(Identified, Timestamped, Base):
 
     `role` caps its scopes: that of its creator when it was made. `creator_kind`: "member" (`creator_id` is a user
     whose membership it ends with), "platform" (a platform admin), "service_account" (`creator_id` is a client) or
-    "external" (somebody we keep no record of). `replaces` is the key it took over from, which works until its own
-    `overlap_ends_at`.
+    "external", "external_machine" (who is in no record here). `replaces` is the key it took over from,
+    which works until its own `overlap_ends_at`.
     """
 
     __tablename__ = "api_keys"

@@ -31,6 +31,7 @@ class CreatorKind(StrEnum):
     PLATFORM = "platform"
     SERVICE_ACCOUNT = "service_account"
     EXTERNAL = "external"
+    EXTERNAL_MACHINE = "external_machine"
 
 
 def status_of(key: ApiKey, at: datetime) -> KeyStatus:

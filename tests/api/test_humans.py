@@ -5,13 +5,17 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
+from api.api_keys import Wanted, issue
 from api.auth.claims import outside_principal
+from api.auth.principal import Principal
+from api.clients import Clients
 from contracts.operations import BuildAndDeployInput
-from domain.access import Role
+from domain.access import Role, Scope, permissions_of
 from runtime.ids import new_id, now
 from runtime.trusted import TrustedIssuer
 from storage.engine import transaction
-from storage.models import Operation
+from storage.models import Client, Operation
+from storage.repositories.clients import ClientKind
 from tests.api.conftest import make_world
 from tests.api.people import acceptance, as_member, invited, joined, organization
 
@@ -187,6 +191,25 @@ ISSUER = TrustedIssuer.model_validate(
 def test_nobody_knows_who_is_behind_a_foreign_machine(more, is_machine):
     claims = {"sub": "s", ISSUER.role_claim: "release_manager", ISSUER.organization_claim: str(new_id()), **more}
     assert outside_principal(claims, ISSUER).is_foreign_machine is is_machine
+
+
+async def test_what_a_foreign_machine_made_approves_no_more_than_itself(*, fresh, rows, caller, approvals):
+    """A key, or a service account, of a program of another issuer counted as a human of its own."""
+    org = UUID(fresh.org["id"])
+    scopes = frozenset({Scope.DEPLOYMENTS_APPROVE, Scope.DEPLOYMENTS_READ})
+    machine = Principal("corp:ci", org, Role.ADMIN, permissions_of(Role.ADMIN), "user:corp:ci", is_foreign_machine=True)
+    async with transaction(rows) as session:
+        issued = await issue(session, machine, org, Wanted("k", scopes, None, None))
+        row = Client(id=new_id(), organization_id=org, kind=ClientKind.SERVICE_ACCOUNT, name="CI", created_by="corp:ci")
+        row.role, row.scopes = "release_manager", sorted(scopes)
+        await Clients(session, machine, org, ClientKind.SERVICE_ACCOUNT).add(row, confidential=True, most=100)
+    account = caller(Role.RELEASE_MANAGER, fresh.org["id"], subject=str(row.id))
+    refused = await approvals(account)
+    assert (refused.status_code, "a machine of another issuer" in refused.text) == (403, True)
+    by_key = caller(Role.RELEASE_MANAGER, fresh.org["id"])
+    by_key.http.headers.pop("Authorization")
+    refused = await approvals(by_key, headers={"X-API-Key": issued.key})
+    assert (refused.status_code, "approve as a person" in refused.text) == (403, True)
 
 
 async def test_an_admins_key_beside_the_same_admins_token_is_one_principal(fresh, platform):

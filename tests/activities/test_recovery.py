@@ -102,7 +102,7 @@ class Scene:
         os.kill(pid, signal.SIGKILL)
 
     async def seen(self, wanted: Callable[[InstanceStatus], bool]) -> InstanceStatus:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not wanted(status := await self.target.inspect(self.name)):  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.05)
         return status
@@ -276,7 +276,7 @@ async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_on
     with socket.create_server(("127.0.0.1", before.port)):
         await scene.keeper.look()
         after = await scene.seen(lambda status: status.listening)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while scene.router.ports(scene.release_id)[-1:] != [[after.port]]:  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.05)
         # First nobody is sent there any more, then the new place is known.

@@ -259,7 +259,7 @@ async def test_a_rollout_that_gets_the_turn_meanwhile_stands_beside_what_serves_
     before, bad = found.releases
     new = await _deployment_of(sessions, found, found.builds[1])
     router.may_answer.clear()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
         taking = tasks.create_task(take_back(found, bad))
         await router.looked.wait()
         opening = tasks.create_task(open_release(found, new, found.builds[1]))

@@ -106,7 +106,7 @@ async def bed(settings, temporal_env, sessions) -> AsyncIterator[Bed]:
         await asyncio.wait_for(world.reached["build.run"].wait(), 20)
         yield Bed(planned.developer, counted, world, worker, accepted["progress_url"])
         release.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (await planned.developer.get(accepted["progress_url"] + "?wait=5")).json()["data"]["done"]:
                 pass
 

@@ -11,7 +11,7 @@ import psycopg
 from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus, ReleaseState
 from tests.chaos.records import Records, Row
 
-SETTLE_SECONDS = 40.0
+SETTLE_SECONDS = 120.0
 RUNNING = (ReleaseState.STARTING, ReleaseState.ACTIVE, ReleaseState.RETIRED)
 DEPLOYMENT_AFTER = {
     OperationStatus.COMPLETED: ("success",),

@@ -168,7 +168,7 @@ async def test_the_entity_knows_what_runs_and_stays_small(place, platform):
     temporal = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
     environment_id = UUID(place.environment()["id"])
     entity = temporal.get_workflow_handle(environment_workflow_id(environment_id))
-    async with asyncio.timeout(20):  # the turn is given back, with what runs now, after the operation has ended
+    async with asyncio.timeout(120):  # the turn is given back, with what runs now, after the operation has ended
         while (seen := await entity.query("state", result_type=EnvironmentState)).holder is not None:  # noqa: ASYNC110 - told by another process
             await asyncio.sleep(0.05)
     assert seen.current

@@ -16,7 +16,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-GONE_SECONDS = 40.0
+GONE_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -257,7 +257,7 @@ async def waiting_for_a_lock(sessions):
     waits = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    async with asyncio.timeout(10), sessions() as session:
+    async with asyncio.timeout(120), sessions() as session:
         while not await session.scalar(waits):
             await session.rollback()
 

@@ -95,7 +95,7 @@ def begin(temporal_env: WorkflowEnvironment, operations: Operations) -> Begin:
 
     async def start(name: WorkflowName, workflow_id: str, order: Any) -> str:
         await temporal_env.client.start_workflow(name, order, id=workflow_id, task_queue=f"nobody-{uuid4()}")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not await listed(name, workflow_id):  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.05)
         return workflow_id

@@ -105,7 +105,7 @@ async def test_events_are_swept_though_strays_cannot_be_given_up(sessions, monke
     monkeypatch.setattr(EventSweep, "give_up", fails)
     monkeypatch.setattr(EventSweep, "sweep", sweeps)
     task = asyncio.create_task(EventSweep(sessions).run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await swept.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -30,7 +30,7 @@ async def served(app) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # the signals are pytest's
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event to wait on
             await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]

@@ -98,7 +98,7 @@ async def test_who_works_long_holds_up_nobody(sessions, organization):
     async with transaction(sessions) as slow:
         slow.add(entry(organization))
         await slow.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             await write(sessions, organization, 3)
     found = await verify(sessions, organization)
     assert (found.fault, found.sequence) == (None, 4)

@@ -75,6 +75,7 @@ class Making(MakingWorkflow):
 async def test_a_branch_is_resolved_once_though_the_worker_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tip may have moved meanwhile: what was found first is fetched again."""
     monkeypatch.setattr(workflow, "logger", logging.getLogger(__name__))  # its own needs a workflow's event loop
+    monkeypatch.setattr(workflow, "patched", lambda _change: True)
     making = Making()
     source, _ = await making.make_artifact(making.order)
     assert making.fetched == [(None, None), ("main", COMMIT)]

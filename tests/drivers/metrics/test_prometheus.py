@@ -155,7 +155,7 @@ SCOPE = '{delivery_release="{{organization_id}}"}'
 async def test_a_scope_finds_the_tenants_own_series_and_nobody_elses(source: Scraped) -> None:
     await source.serve(CANARY, 5, errors=1)
     await warm(source)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         provider = PrometheusMetrics(source.url, scope=SCOPE)
         for requests in (
             REQUESTS,

@@ -150,7 +150,7 @@ class Bed:
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> bool:
         """Whether it comes true within the patience of a busy machine."""
-        return await Deadline(30).until(holds)
+        return await Deadline(120).until(holds)
 
     async def quiet(self) -> None:
         """Wait until no driver has anything left to do."""
@@ -158,7 +158,7 @@ class Bed:
         async def done() -> bool:
             return all(r._departure._task is None or r._departure._task.done() for r in self.routers)
 
-        assert await Deadline(10).until(done)
+        assert await Deadline(120).until(done)
 
     async def gone(self, *release_ids: str) -> None:
         """Wait until Envoy has no cluster of these releases any more."""
@@ -166,7 +166,7 @@ class Bed:
         async def none_left() -> bool:
             return not any([await self.router.endpoint_health(release_id) for release_id in release_ids])
 
-        assert await Deadline(10).until(none_left)
+        assert await Deadline(120).until(none_left)
 
     async def until_applied(self, table: RoutingTable, readiness: Readiness | None = None) -> None:
         """The same table again, as a retry would, until the router has seen that all releases are well."""
@@ -178,7 +178,7 @@ class Bed:
                 return False
             return True
 
-        assert await Deadline(10).until(applied)
+        assert await Deadline(120).until(applied)
 
     def client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False, verify=False)

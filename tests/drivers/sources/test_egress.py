@@ -59,7 +59,7 @@ async def asked(egress: Egress, target: str, *, password: str | None = None, met
     reader, writer = await asyncio.open_connection("127.0.0.1", egress.port)
     with contextlib.closing(writer):
         writer.write(f"{method} {target} HTTP/1.1\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             return await reader.read()
 
 
@@ -103,7 +103,7 @@ async def test_connections_end_with_the_fetch(listener):
     async with Egress(address(listener), OPEN) as egress:
         reader, writer = await asyncio.open_connection("127.0.0.1", egress.port)
     with contextlib.closing(writer):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             assert await reader.read() == b""
 
 

@@ -312,7 +312,7 @@ def hanging_git(tmp_path: Path) -> Path:
 
 
 async def child_of(tmp_path: Path) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not (tmp_path / "child").exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.01)
     return int((tmp_path / "child").read_text())
@@ -325,7 +325,7 @@ async def gone(pid: int) -> bool:
         except (FileNotFoundError, ProcessLookupError):
             return "Z"
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while state() != "Z":  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.01)
     return True
@@ -363,7 +363,7 @@ async def test_a_second_attempt_ends_the_git_of_a_worker_that_was_killed(
         sys.executable, "-c", script, hanging_git, into, cwd=Path(__file__).parents[3]
     )
     child = await child_of(tmp_path)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not (into.parent / ".tree.git" / "process").exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.01)
     worker.kill()

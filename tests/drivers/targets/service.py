@@ -57,7 +57,7 @@ class Service:
 
     async def seen(self, instance_id: str, attribute: str, value: object = True) -> InstanceStatus:
         """Waits until the target reports it."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while getattr(now := await self.target.inspect(instance_id), attribute) != value:  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.03)
         return now

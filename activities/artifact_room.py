@@ -66,6 +66,8 @@ class ArtifactRoom:
                 removed += await self._make_room(organization_id, used - self._limit_mb * _MIB)
             except OSError as error:
                 log.warning("artifacts.not_removed", organization_id=str(organization_id), reason=str(error))
+            except Exception:
+                log.exception("artifacts.not_removed", organization_id=str(organization_id))
         return removed
 
     async def _make_room(self, organization_id: UUID, missing: int) -> int:

@@ -55,8 +55,7 @@ class Place:
         """The command behind its wrapper, and the environment to start both with.
 
         What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign
-        code. Such
-        variables are never secrets (`domain.secrets`), so that a command line may show them.
+        code. Such variables are no secrets (the API takes none of these names), so that a command line may show them.
         """
         if not self.wrapper:
             return list(argv), dict(env)

@@ -8,6 +8,7 @@ import structlog
 
 from contracts.names import OPERATION_WORKFLOWS
 from domain.errors import DeliveryError, ErrorCode
+from events.orphans import OPERATIONS
 from orchestration.operations import Operations
 from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
@@ -67,7 +68,8 @@ class LostSweep:
         """What is listed as running, a page at a time; what began just now may not be listed yet, and is asked for."""
         found: set[UUID] = set()
         async for page in self._operations.open_workflows(OPERATION_WORKFLOWS):
-            found.update(map(UUID, page))
+            # One that was started by hand may have any id: it is no operation's.
+            found.update(row for workflow_id in page if (row := OPERATIONS.row_of(workflow_id)) is not None)
         return found
 
     async def _each(self, page: Mapping[UUID, Operation]) -> int:

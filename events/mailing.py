@@ -89,6 +89,10 @@ class Mailer:
             reason = fault.message
             log.warning("mail.later", mail_id=str(mail.id), kind=mail.kind, attempts=mail.attempts)
             await self._note(lambda mails: mails.later(mail, reason))
+        except Exception as fault:
+            reason = type(fault).__name__
+            log.exception("mail.fault", mail_id=str(mail.id), kind=mail.kind, attempts=mail.attempts)
+            await self._note(lambda mails: mails.later(mail, reason))
         else:
             log.info("mail.sent", mail_id=str(mail.id), kind=mail.kind, attempts=mail.attempts)
             await self._note(lambda mails: mails.sent(mail.id))

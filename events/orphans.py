@@ -55,12 +55,9 @@ def _prefix(make: Callable[[UUID], str]) -> str:
     return make(UUID(int=0)).removesuffix(str(UUID(int=0)))
 
 
+OPERATIONS = Kind(OPERATION_WORKFLOWS, _prefix(operation_workflow_id), StandingRepository.open_operations)
 KINDS = (
-    Kind(
-        OPERATION_WORKFLOWS,
-        _prefix(operation_workflow_id),
-        StandingRepository.open_operations,
-    ),
+    OPERATIONS,
     Kind((WorkflowName.ENVIRONMENT,), _prefix(environment_workflow_id), StandingRepository.environments),
     Kind(
         (WorkflowName.WEBHOOK_DELIVERY,), _prefix(webhook_delivery_workflow_id), StandingRepository.webhook_deliveries

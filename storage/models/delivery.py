@@ -182,7 +182,10 @@ class Release(Identified, Timestamped, Base):
     """
 
     __tablename__ = "releases"
-    __table_args__ = (Index("ix_releases_environment_id_promoted_at", "environment_id", "promoted_at"),)
+    __table_args__ = (
+        Index("ix_releases_environment_id_promoted_at", "environment_id", "promoted_at"),
+        Index("ix_releases_state", "state"),
+    )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     environment_id: Mapped[UUID] = mapped_column(ForeignKey("environments.id"), index=True)

@@ -162,6 +162,10 @@ def _moving(environment_id: InstrumentedAttribute[UUID]) -> Exists:
     return (
         select(Operation.id)
         .join(Deployment, Deployment.id == Operation.resource_id)
-        .where(Deployment.environment_id == environment_id, Operation.status.not_in(FINISHED_OPERATIONS))
+        .where(
+            Deployment.environment_id == environment_id,
+            Operation.status.not_in(FINISHED_OPERATIONS),
+            Operation.completed_at.is_(None),  # the same, for the index: a look must not read all that ever were
+        )
         .exists()
     )

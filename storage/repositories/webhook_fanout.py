@@ -1,13 +1,18 @@
 """From events to deliveries: one a matching endpoint."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import Select, func, insert, literal, or_, select, update
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.webhooks import DeliveryStatus, EndpointStatus, Trigger, WebhookEvent
 from runtime.ids import new_id
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
+
+log = structlog.get_logger(__name__)
 
 # "webhooks" in ASCII: one fan-out at a time, or a later event of a resource could get its delivery before an earlier.
 _LOCK = int.from_bytes(b"webhooks", "big") >> 1
@@ -35,11 +40,27 @@ class WebhookFanOut:
             # Locked, so that whoever deletes an endpoint comes before this or after it, and not between.
             asking = wanted(Trigger.EVENT).with_for_update(read=True, key_share=True, of=WebhookEndpoint)
             found = await self._session.execute(asking.where(Event.id.in_(ids)))
-            rows = [dict(row) for row in found.mappings()]
-            if rows:
-                await self._session.execute(insert(WebhookDelivery), [{"id": new_id(), **row} for row in rows])
+            await self._insert([{"id": new_id(), **row} for row in found.mappings()])
             await self._session.execute(update(Event).where(Event.id.in_(ids)).values(fanned_out_at=func.now()))
         return len(ids)
+
+    async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """All at once, and by halves when the database refuses that: one row must not hold up everybody's events."""
+        if not rows:
+            return
+        try:
+            async with self._session.begin_nested():
+                await self._session.execute(insert(WebhookDelivery), rows)
+        except DBAPIError as error:
+            if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+                raise  # the database is away, or too slow: that is no row's fault
+            if len(rows) == 1:
+                ids = {name: str(rows[0][name]) for name in ("event_id", "endpoint_id")}
+                log.exception("webhooks.delivery_not_made", **ids)
+                return
+            middle = len(rows) // 2
+            await self._insert(rows[:middle])
+            await self._insert(rows[middle:])
 
 
 def wanted(trigger: Trigger) -> Select[*tuple[Any, ...]]:

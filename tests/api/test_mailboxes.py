@@ -17,7 +17,7 @@ from api.app import create_app
 from domain.access import Role
 from events.mailing import Mailer
 from runtime.ids import new_id, now
-from runtime.mail import parse_server
+from runtime.mail import Letter, Server, parse_server, send
 from runtime.passwords import Passwords
 from runtime.settings import Mode, Settings
 from storage.engine import transaction
@@ -241,6 +241,25 @@ async def test_a_mail_waits_for_a_server_that_is_away_and_ends_at_one_that_refus
             await session.execute(update(Mail).where(Mail.recipient == address).values(due_at=now()))
         await post.mailer.look()
         assert len(post.box.to(address)) == (1 if sealed else 0)
+
+
+async def test_a_mail_with_a_fault_nobody_expected_is_tried_later_and_keeps_no_other(platform, post, rows, monkeypatch):
+    org, admin = await place(platform, post, "odd-mail")
+    odd, even = (f"u{new_id()}@example.com" for _ in range(2))
+    for address in (odd, even):
+        assert (await invite(admin, org, address)).status_code == 201
+
+    async def hand_over(server: Server, letter: Letter) -> None:
+        if letter.recipient == odd:
+            raise KeyError("nobody thought of this")
+        await send(server, letter)
+
+    monkeypatch.setattr(post.mailer, "_post", hand_over)
+    await post.send()
+    assert len(post.box.to(even)) == 1
+    async with transaction(rows) as session:
+        mail = await session.scalar(select(Mail).where(Mail.recipient == odd))
+    assert (mail.status, mail.last_error, mail.sealed_text is not None) == ("pending", "KeyError", True)
 
 
 async def test_nobody_is_written_to_about_a_revoked_invitation(platform, post):

@@ -167,6 +167,32 @@ async def test_the_claims_of_a_dead_worker_are_taken_over(scene, database_url, r
     assert claim.event_id == row.event_id
 
 
+FUNCTION = """
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$ LANGUAGE plpgsql
+"""
+TRIGGER = """
+CREATE TRIGGER refusing BEFORE INSERT ON webhook_deliveries FOR EACH ROW WHEN (NEW.event_id = '{event}')
+EXECUTE FUNCTION pg_temp.refuse()
+"""
+
+
+async def test_a_delivery_that_cannot_be_written_holds_up_no_other(scene, receiver):
+    other = await Scene.make(scene.sessions)
+    endpoint, stranger = await scene.endpoint(receiver.url()), await other.endpoint(receiver.url())
+    first, bad, last = [await scene.event() for _ in range(3)]
+    behind = await other.event()
+    async with scene.sessions() as session:
+        await session.execute(text(FUNCTION))
+        await session.execute(text(TRIGGER.format(event=bad)))
+        await WebhookFanOut(session).fan_out(limit=1000)
+        ours = WebhookDelivery.endpoint_id.in_([endpoint.id, stranger.id])
+        made = (await session.scalars(select(WebhookDelivery.event_id).where(ours))).all()
+        waiting = (await session.scalars(select(Event.id).where(Event.fanned_out_at.is_(None)))).all()
+        await session.rollback()
+    assert set(made) == {first, last, behind}
+    assert bad not in waiting
+
+
 async def test_a_fan_out_that_does_not_commit_leaves_nothing(scene, receiver):
     endpoint = await scene.endpoint(receiver.url())
     event_id = await scene.event()

@@ -35,6 +35,7 @@ class Workflows:
     def __init__(self) -> None:
         self.broken: set[UUID] = set()
         self.asked: list[UUID] = []
+        self.listed: list[str] = []
 
     async def is_running(self, operation_id: UUID) -> bool:
         self.asked.append(operation_id)
@@ -43,8 +44,7 @@ class Workflows:
         return False
 
     async def open_workflows(self, _names: object):
-        for page in ():
-            yield page
+        yield self.listed
 
 
 async def operations(sessions, count: int) -> list[UUID]:
@@ -68,6 +68,15 @@ async def test_the_lost_sweep_goes_on_behind_an_operation_nobody_can_tell_of(ses
     workflows.broken = set(ids[:3])
     assert await LostSweep(sessions, workflows).look() == 57
     assert set(workflows.asked) == set(ids)
+
+
+async def test_the_lost_sweep_goes_on_beside_a_workflow_that_was_started_by_hand(sessions):
+    ids = await operations(sessions, 2)
+    workflows = Workflows()
+    workflows.listed = ["tried by hand", str(ids[0])]
+    assert await LostSweep(sessions, workflows).look() >= 1
+    assert ids[1] in workflows.asked
+    assert ids[0] not in workflows.asked
 
 
 @pytest.mark.parametrize("table", ["idempotency_keys", "grants", "logins"])

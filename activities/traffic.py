@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from uuid import UUID
 
@@ -27,14 +28,16 @@ from contracts.rollouts import (
 )
 from contracts.stubs import implements
 from domain.delivery import HealthSpec, ServiceSpec
-from domain.errors import ErrorCode, TerminalError
+from domain.errors import DeliveryError, ErrorCode, TerminalError
 from drivers.routers.base import HeldBackError, Router, TrafficCounters
+from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.repositories.releases import ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
 PROBE_EVERY_S = 0.25
 MAX_HELD_BACK = 4
+MEASURE_LIMIT_S = 2.0
 
 
 class TrafficActivities:
@@ -53,6 +56,8 @@ class TrafficActivities:
     @reported
     async def shift(self, request: ShiftTraffic) -> AppliedRoute:
         await refuse_if_over(self._sessions)
+        # Its counters are gone with its routes.
+        measured = await self._met(request, request.keeps) if request.keeps else None
         shares = [(share.release_id, share.weight) for share in request.shares]
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
@@ -64,10 +69,23 @@ class TrafficActivities:
                 await routes.remove_route(request.environment_id)
         try:
             needing = [str(release) for release in _named(request)]
-            return AppliedRoute(generation=await self._writer.apply(needing=needing))
+            return AppliedRoute(generation=await self._writer.apply(needing=needing), measured=measured)
         except HeldBackError as error:
             await self._give_up_on_new(request, error)
             raise
+
+    async def _met(self, request: ShiftTraffic, release_id: UUID) -> TrafficReport | None:
+        """What clients met of a version since it was opened; None: unknown. The way back waits for no figures."""
+        try:
+            async with asyncio.timeout(MEASURE_LIMIT_S):
+                counted = await self._router.counters([str(release_id)])
+                async with transaction(self._sessions) as session:
+                    release = await ReleaseRepository(session).get(release_id)
+        except (DeliveryError, TimeoutError) as error:
+            activity.logger.warning("nothing was measured of the version that gives its traffic back: %s", error)
+            return None
+        seconds = max(1.0, (now() - release.created_at).total_seconds())
+        return _since_opened(request, counted[0], seconds) if len(counted) == 1 else None
 
     async def _give_up_on_new(self, request: ShiftTraffic, error: HeldBackError) -> None:
         """A new version that stays bad has failed; so has the way back to a stable one that cannot take the traffic.
@@ -143,22 +161,28 @@ class TrafficActivities:
 
         While instances come back that went with their machine, no answer counts and the time begins anew.
         """
-        end, bad = time.monotonic() + request.seconds, 0
+        end, bad, failed = time.monotonic() + request.seconds, 0, 0
         probes: list[Probe] = []
         while not probes or time.monotonic() < end or bad:
             probe = await self._prober.through_router(request.host, health.path, health.timeout)
             probes.append(probe)
             ok = _is_good(probe, health, request.host) and probe.release_id == str(request.release_id)
             if not ok and await self._recovery.coming_back([request.release_id]):
-                end, bad = time.monotonic() + request.seconds, 0
+                end, bad, failed = time.monotonic() + request.seconds, 0, 0
                 probes.clear()
             else:
                 bad = 0 if ok else bad + 1
+                failed += not ok
             if bad >= health.unhealthy_after:
                 raise TerminalError(
                     bounded(f"the new version does not answer well behind the router: {probe.words}", 1024),
                     code=ErrorCode.TRAFFIC_UNVERIFIED,
-                    details={"answered_by_release": probe.release_id, "expected_release": str(request.release_id)},
+                    details={
+                        "answered_by_release": probe.release_id,
+                        "expected_release": str(request.release_id),
+                        "probes": len(probes),
+                        "failed_probes": failed,
+                    },
                 )
             await asyncio.sleep(min(PROBE_EVERY_S, health.interval))
         return probes
@@ -177,6 +201,21 @@ def _is_good(probe: Probe, health: HealthSpec, host: str) -> bool:
 def _named(request: ShiftTraffic) -> tuple[UUID, ...]:
     """Every release that the route leads to."""
     return (*(share.release_id for share in request.shares), *request.previews)
+
+
+def _since_opened(request: ShiftTraffic, counted: TrafficCounters, seconds: float) -> TrafficReport | None:
+    """All that the router counted of a version, less our own requests; None: no client came."""
+    requests = counted.requests - request.probes
+    if requests <= 0:
+        return None
+    errors = min(requests, max(0, counted.errors_5xx - request.failed_probes))
+    return TrafficReport(
+        probes=request.probes,
+        requests=requests,
+        error_rate_percent=round(100 * errors / requests, 4),
+        p95_response_time_ms=_quantile(replace(counted, latency_buckets={}), counted, 0.95),
+        throughput_rps=round(requests / seconds, 2),
+    )
 
 
 def report_of(

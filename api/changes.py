@@ -7,6 +7,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auditing import row_entry
+from api.standing import refuse_addition
 from domain.audit import difference, removal_of
 from storage.models import AuditEntry, Base
 from storage.models.base import columns_of, given
@@ -18,7 +19,8 @@ from storage.tenancy import PLATFORM
 async def add(
     session: AsyncSession, row: Base, *, action: str = "created", reason: str | None = None, **details: Any
 ) -> None:
-    """Insert a row, and read back what the database filled in."""
+    """Insert a row, and read back what the database filled in; raises what `added` raises."""
+    await refuse_addition(session, row)
     session.add(row)
     await session.flush()
     await session.refresh(row)
@@ -28,7 +30,12 @@ async def add(
 async def added(
     session: AsyncSession, row: Base, *, action: str = "created", reason: str | None = None, **details: Any
 ) -> None:
-    """A row was inserted in another way than by `add`; it is in the session, as the database has it."""
+    """A row was inserted in another way than by `add`; it is in the session, as the database has it.
+
+    Raises:
+        ForbiddenError: ORGANIZATION_NOT_ACTIVE, the organization it belongs to is suspended or inactive.
+    """
+    await refuse_addition(session, row)
     changes = difference({}, given(row))
     await _write(session, row_entry(row, action, changes=changes, reason=reason, details=details))
     await EventWriter(session).created(row)

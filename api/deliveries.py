@@ -12,7 +12,8 @@ from api.cargo import Cargo, NewVersion, cargo_of, check_buildable, check_deploy
 from api.environments import approval_of, check_environment, environment_host, made_environment, settings_of
 from api.errors import TooOftenError
 from api.humans import person_of
-from api.projects import active_project, refuse_inactive
+from api.projects import active_project
+from api.standing import refuse_inactive
 from api.starts import place_of, record_operation
 from api.terms import Terms, consent_of
 from api.versions import check_version_free

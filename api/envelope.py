@@ -13,6 +13,7 @@ from api import versioning
 from api.links import list_links
 from api.tags import tag_of_json, unchanged
 from api.version import API_VERSION
+from domain.facts import Fault
 from runtime.ids import now
 from storage.repositories.base import Page
 
@@ -68,23 +69,12 @@ class PageEnvelope(BaseModel, Generic[T]):
     meta: Meta
 
 
-class Fault(BaseModel):
-    """One thing that is wrong with a request. `pointer` (RFC 6901) is set for faults in the body."""
-
-    field: str
-    message: str
-    pointer: str | None
-    code: str
-
-
 class ErrorBody(BaseModel):
-    """What went wrong. `details` is a list of faults for VALIDATION_ERROR, else facts by name where there are some."""
+    """What went wrong. `details` are faults by field for VALIDATION_ERROR, else facts where there are some."""
 
     code: str
     message: str
-    details: list[Fault] | dict[str, Any] | None = Field(
-        default=None, union_mode="left_to_right", exclude_if=lambda found: found is None
-    )
+    details: list[Fault] | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
 class ErrorEnvelope(BaseModel):

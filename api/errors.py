@@ -1,6 +1,6 @@
 """Errors to HTTP, once: the domain's tree, schema faults, the router's refusals, and what nobody expected."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.envelope import ErrorBody, ErrorEnvelope, Fault, LimitedEnvelope, LimitedMeta, json_response, meta_of
+from api.envelope import ErrorBody, ErrorEnvelope, LimitedEnvelope, LimitedMeta, json_response, meta_of
 from api.problems import PROBLEM, problem, wants_problem
-from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode
+from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode, NotFoundError
+from domain.facts import Fault, faults_of
+from domain.lifecycle import EnvironmentName
+from domain.words import words_of
 from runtime.logging import get_logger
 from storage.cursors import CursorError
 
@@ -24,6 +27,7 @@ STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.AUTHENTICATION_FAILED: 401,
     ErrorCode.AUTHORIZATION_DENIED: 403,
     ErrorCode.QUOTA_EXCEEDED: 403,
+    ErrorCode.ORGANIZATION_NOT_ACTIVE: 403,
     ErrorCode.RESOURCE_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.CONFLICT: 409,
@@ -51,6 +55,9 @@ CODE_OF_STATUS: Mapping[int, ErrorCode] = {
     422: ErrorCode.UNPROCESSABLE,
 }
 
+AN_ID = "an id such as 0193b5a0-0000-7000-8000-000000000000"
+# Parameters of paths that are no ids.
+MALFORMED: Mapping[str, str] = {"name": f"one of: {', '.join(EnvironmentName)}"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNREADABLE = Fault(field="body", message="cannot be read as JSON in UTF-8", pointer="", code="body_unreadable")
 
@@ -61,6 +68,17 @@ class InvalidRequestError(CallerError):
     def __init__(self, field: str, message: str, *, code: str, in_body: bool = True) -> None:
         super().__init__("Invalid request parameters")
         self.fault = Fault(field=field, message=message, pointer=f"/{field}" if in_body else None, code=code)
+
+
+class MalformedIdError(NotFoundError):
+    """What stands in the path where an id belongs is none: 404 as for an id of nothing, in other words."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"the address is a good one, but {_listed(names)} in it: nothing can have such an id")
+        self.faults = [
+            Fault(field=name, message=f"must be {MALFORMED.get(name, AN_ID)}", pointer=None, code="id_malformed")
+            for name in names
+        ]
 
 
 class UnauthenticatedError(CallerError):
@@ -132,16 +150,17 @@ def error_response(
     code: ErrorCode,
     message: str,
     *,
-    details: Any = None,
+    details: Sequence[Fault] | Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in its envelope, or as a problem for who asks for that."""
     meta = meta_of(request)
     told = {"Vary": "Accept", **(headers or {})}
+    listed = faults_of(message, details, code.lower()) if isinstance(details, Mapping) else list(details or ())
     if wants_problem(request):
-        found = problem(request, status, code, message, details=details or None, warnings=meta.warnings)
+        found = problem(request, status, code, message, details=listed or None, warnings=meta.warnings)
         return json_response(found, status, told, media_type=PROBLEM)
-    error = ErrorBody(code=code, message=message, details=details or None)
+    error = ErrorBody(code=code, message=message, details=listed or None)
     return json_response(ErrorEnvelope(success=False, status=status, error=error, meta=meta), status, told)
 
 
@@ -199,24 +218,33 @@ def answer_of(request: Request, error: DeliveryError) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = error.challenge
-    details = [fault] if (fault := _fault_of(error)) else error.details
+    details = _faults_of(error) or error.details
     return error_response(request, status, error.code, error.message, details=details, headers=headers)
 
 
-def _fault_of(error: DeliveryError) -> Fault | None:
+def _faults_of(error: DeliveryError) -> list[Fault]:
     if isinstance(error, CursorError):
-        return Fault(field="cursor", message=error.message, pointer=None, code="cursor_invalid")
-    return error.fault if isinstance(error, InvalidRequestError) else None
+        return [Fault(field="cursor", message=error.message, pointer=None, code="cursor_invalid")]
+    if isinstance(error, MalformedIdError):
+        return error.faults
+    return [error.fault] if isinstance(error, InvalidRequestError) else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{names[0]} is malformed" if len(names) == 1 else f"{', '.join(names)} are malformed"
+
+
+def no_address(request: Request) -> str:
+    """For an address that nobody listens on."""
+    return f"there is no address {request.url.path[:200]} in this API; all there are stand at /docs"
 
 
 async def _on_schema_fault(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     found = error.errors()
-    if any(fault["loc"][0] == "path" for fault in found):
-        return error_response(
-            request, 404, ErrorCode.RESOURCE_NOT_FOUND, f"there is nothing at {request.url.path[:200]}"
-        )
+    if malformed := [str(fault["loc"][1]) for fault in found if fault["loc"][0] == "path"]:
+        return await _on_delivery_error(request, MalformedIdError(malformed))
     faults = [_fault(fault) for fault in found]
     return error_response(request, 400, ErrorCode.VALIDATION_ERROR, "Invalid request parameters", details=faults)
 
@@ -228,21 +256,24 @@ def _is_broken_json(error: RequestValidationError) -> bool:
 def _fault(error: Mapping[str, Any]) -> Fault:
     where, *path = error["loc"]
     if error["type"] == "json_invalid":
-        message = f"the body is not JSON: {error['ctx']['error']} at character {path[0] if path else 0}"
+        message = f"the body is not JSON: it cannot be read from character {path[0] if path else 0} on"
         return Fault(field="body", message=message, pointer="", code="json_invalid")
     pointer = None
     if where == "body":
         pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
     name = ".".join(str(part) for part in path) or str(where)
-    return Fault(field=name[:500], message=error["msg"][:1000], pointer=pointer, code=error["type"])
+    return Fault(field=name[:500], message=words_of(error)[:1000], pointer=pointer, code=error["type"])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    status, headers, message = error.status_code, dict(error.headers or {}), str(error.detail)
+    # Raised by the framework, in its own words.
+    status, headers, message = error.status_code, dict(error.headers or {}), "this cannot be done"
+    if status == STATUS[ErrorCode.VALIDATION_ERROR]:
+        message = "Invalid request parameters"
     if status == STATUS[ErrorCode.RESOURCE_NOT_FOUND]:
-        message = f"there is nothing at {request.url.path[:200]}"
+        message = no_address(request)
     if status == STATUS[ErrorCode.METHOD_NOT_ALLOWED]:
         headers["Allow"] = ", ".join(allowed_methods(request))
         if request.method == "OPTIONS":

@@ -8,6 +8,7 @@ from api import changes
 from api.auth.principal import Principal
 from api.labels import unique_suffix
 from api.schemas.organizations import OrganizationCreate, OrganizationStatus
+from api.standing import require_active
 from domain.access import MemberRole
 from domain.errors import ErrorCode, ForbiddenError
 from runtime.ids import new_id
@@ -31,6 +32,7 @@ async def found(
     organizations = OrganizationRepository(session, PLATFORM)
     founder = None
     if not principal.is_platform_admin:
+        await require_active(session, principal.organization_id)
         founder = await _founder(session, settings, principal)
         await _check_quota(organizations, settings, principal)
     values = {

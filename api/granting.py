@@ -17,9 +17,9 @@ def require_may_give(principal: Principal, role: MemberRole) -> None:
 
 
 def require_holds(principal: Principal, scopes: Iterable[Scope]) -> None:
-    """Raise `ForbiddenError` naming the permissions that the giver's token does not carry."""
+    """Raise `ForbiddenError` naming the permissions that the giver's token or key does not carry."""
     if missing := sorted(set(scopes) - principal.permissions):
         raise ForbiddenError(
-            f"your token does not carry {', '.join(missing)}: nobody can give more than they hold",
+            f"your {principal.shown} does not carry {', '.join(missing)}: nobody can give more than they hold",
             details={"missing_permission": missing},
         )

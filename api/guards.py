@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.authentication import authenticate
-from api.envelope import Fault
-from api.errors import InvalidRequestError, error_response
-from domain.errors import ErrorCode, NotFoundError
+from api.errors import InvalidRequestError, MalformedIdError, error_response
+from domain.errors import ErrorCode
+from domain.facts import Fault
 
 MAX_ADDRESS = 8192
 MAX_HEADERS = 32 * 1024
@@ -70,10 +70,11 @@ async def plain_query(request: Request) -> None:
 
     Raises:
         InvalidRequestError: names the first one that is not.
-        NotFoundError: an id in the path is spelled otherwise than we spell them: one resource has one address.
+        MalformedIdError: an id in the path is spelled otherwise than we spell them: one resource has one address.
     """
-    if any(name.endswith("_id") and not _BARE.fullmatch(value) for name, value in request.path_params.items()):
-        raise NotFoundError(f"there is nothing at {request.url.path[:200]}")
+    odd = [name for name, value in request.path_params.items() if name.endswith("_id") and not _BARE.fullmatch(value)]
+    if odd:
+        raise MalformedIdError(odd)
     if not request.scope["query_string"]:
         return
     known = _parameters(request.scope.get("route"))

@@ -18,6 +18,7 @@ TITLES: Mapping[ErrorCode, str] = {
     ErrorCode.AUTHENTICATION_FAILED: "No credentials, or no good ones",
     ErrorCode.AUTHORIZATION_DENIED: "A permission is missing",
     ErrorCode.QUOTA_EXCEEDED: "A quota is used up",
+    ErrorCode.ORGANIZATION_NOT_ACTIVE: "The organization is suspended or inactive",
     ErrorCode.RESOURCE_NOT_FOUND: "There is nothing here",
     ErrorCode.METHOD_NOT_ALLOWED: "The method is not possible here",
     ErrorCode.CONFLICT: "It clashes with the present state",
@@ -37,7 +38,7 @@ TITLES: Mapping[ErrorCode, str] = {
 
 
 class Problem(BaseModel):
-    """RFC 9457, with our code, the faults or facts of the envelope, and the request's id."""
+    """RFC 9457, with our code, the faults or facts of the envelope (by both of their names), and the request's id."""
 
     type: str
     title: str
@@ -46,7 +47,7 @@ class Problem(BaseModel):
     instance: str
     code: str
     errors: list[Any] | None
-    details: dict[str, Any] | None
+    details: list[Any] | None
     request_id: str
     warnings: list[str] | None = None
 
@@ -63,8 +64,8 @@ def problem(
         detail=message,
         instance=quote(request.url.path),
         code=code,
-        errors=details if isinstance(details, list) else None,
-        details=details if isinstance(details, dict) else None,
+        errors=details,
+        details=details,
         request_id=request.state.request_id,
         warnings=warnings,
     )

@@ -4,10 +4,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.organizations import OrganizationStatus
 from api.schemas.projects import ProjectStatus
 from domain.errors import ConflictError, ErrorCode
-from storage.models import Organization, Project
+from storage.models import Project
 from storage.repositories.projects import ProjectRepository
 from storage.tenancy import Tenant
 
@@ -42,17 +41,6 @@ def refuse_deleted(project: Project) -> None:
     """Raise `ConflictError(INVALID_STATE)` for a deleted project: it and all that is in it can only be read."""
     if project.status == ProjectStatus.DELETED:
         raise _refusal("the project is deleted; restore it first: POST /projects/{id}/restore", project)
-
-
-def refuse_inactive(organization: Organization) -> None:
-    """Raise `ConflictError(INVALID_STATE)` for an organization that is suspended or inactive: nothing new goes live."""
-    if organization.status != OrganizationStatus.ACTIVE:
-        raise ConflictError(
-            f"the organization is {organization.status}; only active ones make projects, build and deploy: "
-            "ask the platform's admin",
-            code=ErrorCode.INVALID_STATE,
-            details={"state": organization.status, "organization_id": str(organization.id)},
-        )
 
 
 def _refusal(message: str, project: Project) -> ConflictError:

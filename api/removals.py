@@ -13,6 +13,7 @@ from api.environments import decides_alone
 from api.etags import Condition
 from api.rollbacks import invalid_state
 from api.schemas.projects import ProjectStatus, ProjectView
+from api.standing import refuse_inactive
 from domain.audit import difference
 from domain.errors import ConflictError
 from storage.models import Operation, Project
@@ -74,7 +75,7 @@ class Removal:
 
         Raises:
             NotFoundError: no such project.
-            ForbiddenError: QUOTA_EXCEEDED, the organization has no room for it.
+            ForbiddenError: QUOTA_EXCEEDED, the organization has no room for it; ORGANIZATION_NOT_ACTIVE.
             ConflictError: INVALID_STATE, it is not deleted; DUPLICATE_SLUG, its slug is another project's by now.
         """
         projects = ProjectRepository(session, self.principal.tenant)
@@ -83,6 +84,7 @@ class Removal:
         organization = await OrganizationRepository(session, self.principal.tenant).get(
             found.organization_id, lock=True
         )
+        refuse_inactive(organization)
         project = await projects.get(self.project_id, lock=True)
         if project.status != ProjectStatus.DELETED:
             raise invalid_state(f"the project is {project.status}; only a deleted one can be restored", project.status)

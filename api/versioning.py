@@ -27,6 +27,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.ids import now
 from runtime.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,10 +57,14 @@ class Deprecation:
         return endpoint
 
     def warning(self) -> str:
-        """A sentence for `meta.warnings`."""
-        end = f" and stops working on {self.sunset}" if self.sunset else ""
+        """A sentence for `meta.warnings`; what is over is told as that."""
         instead = f" Please migrate to {self.successor}." if self.successor else ""
-        return f"{self.what} is deprecated since {self.since}{end}.{instead}"
+        today = now().date()
+        if self.sunset and self.sunset <= today:
+            return f"{self.what} was deprecated on {self.since} and stopped working on {self.sunset}.{instead}"
+        begins = "is deprecated since" if self.since <= today else "will be deprecated on"
+        end = f" and stops working on {self.sunset}" if self.sunset else ""
+        return f"{self.what} {begins} {self.since}{end}.{instead}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         own = replace(self, what=f"The field {handler.field_name}")

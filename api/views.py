@@ -14,6 +14,7 @@ from api.schemas.deployments import DeploymentView, PreviewView
 from api.schemas.environments import EnvironmentView, LockView, QueuedView, ReleaseView, WindowView
 from api.schemas.operations import AcceptedView, OperationView
 from domain.environment import EnvironmentSettings
+from domain.facts import listed_error
 from domain.lifecycle import EnvironmentName, OperationStatus
 from domain.windows import window_state
 from runtime.settings import Settings
@@ -46,6 +47,7 @@ def operation_view(snapshot: Snapshot) -> OperationView:
         {
             **_columns(row),
             **progress.model_dump(),
+            "error": listed_error(progress.error.model_dump() if progress.error else None),
             "done": snapshot.done,
             "eta_seconds": snapshot.eta_seconds,
             "resource_url": url,
@@ -80,7 +82,8 @@ def build_view(row: Build) -> BuildView:
 def deployment_view(row: Deployment, preview: PreviewView | None = None) -> DeploymentView:
     """A deployment with full details; `preview` is for those who may know it, and not in lists."""
     duration = seconds_between(row.started_at, row.completed_at)
-    return DeploymentView.model_validate({**_columns(row), "duration_seconds": duration, "preview": preview})
+    told = {"duration_seconds": duration, "error": listed_error(row.error), "preview": preview}
+    return DeploymentView.model_validate({**_columns(row), **told})
 
 
 def release_view(details: ReleaseDetails) -> ReleaseView:

@@ -23,6 +23,7 @@ from api.schemas.webhooks import (
     WebhookCreate,
     WebhookPatch,
 )
+from api.standing import refuse_inactive
 from domain.addresses import parse_networks
 from domain.errors import CallerError, ConflictError, ErrorCode, ForbiddenError
 from domain.webhook_urls import check_url, parse_ports
@@ -147,8 +148,9 @@ async def check_room(session: AsyncSession, settings: Settings, organization_id:
 
     Raises:
         TooOftenError: none.
+        ForbiddenError: ORGANIZATION_NOT_ACTIVE.
     """
-    await OrganizationRepository(session, PLATFORM).get(organization_id, lock=True)
+    refuse_inactive(await OrganizationRepository(session, PLATFORM).get(organization_id, lock=True))
     most = settings.requested_deliveries_per_organization
     room = most - await WebhookDeliveryRepository(session, PLATFORM).asked_for(organization_id)
     if room <= 0:

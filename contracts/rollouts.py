@@ -111,7 +111,8 @@ class ShiftTraffic(Payload):
     """Make the environment's route be these shares (adding up to 100; none: no route at all).
 
     `previews`: releases that are also reached by their preview token, whatever their share. `sticky`: users stay with
-    the release they met; the first of the shares is the one whose users are kept while its weight grows.
+    the release they met; the first of the shares is the one whose users are kept while its weight grows. `probes`:
+    requests of our own that the release which gives its traffic back has met, no clients'; so many of them failed.
     """
 
     environment_id: UUID
@@ -120,12 +121,8 @@ class ShiftTraffic(Payload):
     previews: tuple[UUID, ...] = ()
     sticky: StickySpec | None = None
     keeps: UUID | None = None  # traffic goes back: who keeps it should the stable release turn out to be unhealthy
-
-
-class AppliedRoute(Payload):
-    """The generation that the router confirmed."""
-
-    generation: int
+    probes: int = 0
+    failed_probes: int = 0
 
 
 class VerifyTraffic(Payload):
@@ -145,6 +142,13 @@ class TrafficReport(Payload):
     error_rate_percent: float | None = None
     p95_response_time_ms: float | None = None
     throughput_rps: float | None = None
+
+
+class AppliedRoute(Payload):
+    """The generation that the router confirmed; `measured`: of the version that gave its traffic back."""
+
+    generation: int
+    measured: TrafficReport | None = None
 
 
 class CheckPreview(Payload):

@@ -34,6 +34,7 @@ from domain.wire import (
     path_fault,
     text_fault,
 )
+from domain.words import words_of
 
 MAX_STEPS = 20
 MAX_COMMAND = 4096
@@ -359,9 +360,6 @@ def faults_of(service: ServiceSpec) -> tuple[str, ...]:
     try:
         ServiceSpec.model_validate(service.model_dump(exclude_unset=True), context=ENTRY)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        return tuple(
-            f"{'.'.join(('service', *map(str, one['loc'])))}: {one['msg'].removeprefix('Value error, ')}"
-            for one in found
-        )
+        found = error.errors(include_url=False)
+        return tuple(f"{'.'.join(('service', *map(str, one['loc'])))}: {words_of(one)}" for one in found)
     return ()

@@ -17,6 +17,7 @@ from domain.delivery import ENTRY, DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import is_storable
 from domain.procfile import RELEASE, WEB, ProcessType, read_procfile
+from domain.words import words_of
 from domain.yaml_nodes import MAX_TEXT, Fault, Path, YamlDocument, read_yaml
 
 DELIVERY_FILES = ("delivery.yaml", "delivery.yml")
@@ -118,7 +119,7 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
     try:
         return DeliverySpec.model_validate(value, context=ENTRY), document
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_context=False):
+        for problem in error.errors(include_url=False):
             path = _path(problem)
             document.fault(path, _wording(problem, document.sources.get(path)))
         _refuse(document.faults, filename)
@@ -149,7 +150,7 @@ def _wording(problem: ErrorDetails, source: str | None = None) -> str:
         case kind if kind in _WORDS:
             return _WORDS[kind]
         case _:
-            return problem["msg"].removeprefix("Value error, ")
+            return words_of(problem)
 
 
 def _types(procfile: str, filename: str) -> dict[str, ProcessType]:

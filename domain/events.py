@@ -11,6 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any
 from uuid import UUID
 
+from domain.facts import listed_error
 from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
 
 MAX_PAYLOAD = 64 * 1024
@@ -134,7 +135,11 @@ def build_payload(build: Values) -> Json:
 
 def deployment_payload(deployment: Values) -> Json:
     """A deployment; its preview's token is for who asks for it, and never here."""
-    more = {"duration_seconds": _seconds(deployment), "preview": None}
+    more = {
+        "duration_seconds": _seconds(deployment),
+        "error": listed_error(deployment["error"]),
+        "preview": None,
+    }
     return _payload("deployment", {**_told(deployment, DEPLOYMENT), **more})
 
 
@@ -145,6 +150,7 @@ def operation_payload(operation: Values) -> Json:
     more = {
         "operation_id": str(operation["id"]),
         "done": operation["status"] in FINISHED_OPERATIONS,
+        "error": listed_error(operation["error"]),
         "eta_seconds": None,
         "steps": [_plain({name: step.get(name) for name in STEP}) for step in operation["steps"]],
         "resource_url": url,

@@ -1,5 +1,6 @@
 """`python -m storage.audit_chain verify [--organization ID]`: whether the audit log is as it was written.
 
+Looks at DELIVERY_DATABASE_URL, or at the embedded stack's database when that is not set.
 Prints each chain's length and last hash: noted elsewhere, they also show that a chain was cut or written anew.
 """
 
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from domain.errors import DependencyError
 from runtime.settings import get_settings
+from runtime.stack.database import database_url
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models.audit import PLATFORM_CHAIN
 from storage.repositories.audit_chain import AuditChainRepository, Link
@@ -108,12 +110,8 @@ def main() -> int:
     command = commands.add_parser("verify", help="walk the chains and name the first broken link of each")
     command.add_argument("--organization", type=UUID, help="only this organization's chain")
     organization: UUID | None = parser.parse_args().organization
-    url = get_settings().database_url.get_secret_value()
-    if not url:
-        sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database to look at\n")
-        return 2
     try:
-        return 0 if asyncio.run(_verify_all(url, organization)) else 1
+        return 0 if asyncio.run(_verify_all(database_url(get_settings()), organization)) else 1
     except DependencyError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2

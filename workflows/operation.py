@@ -199,9 +199,22 @@ class OperationWorkflow(Decisions):
         self.deployment = self.deployment.model_copy(
             update={"status": status, "error": error, "superseded_by": by, "next_open": None}
         )
+        if status is DeploymentStatus.ROLLED_BACK:
+            self._explain_return(error)
         await self.record(final=True)
         await self._return_turn()
         await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _explain_return(self, error: OperationError) -> None:
+        """Nobody asked for it: the fault is the reason. Where no user met it, what our own requests met is told."""
+        changes: dict[str, Any] = {}
+        if self.deployment.rollback_reason is None:
+            changes["rollback_reason"] = error.message
+        probes, failed = error.details.get("probes"), error.details.get("failed_probes")
+        if self.deployment.error_rate_percent is None and probes and failed is not None:
+            rate = round(100 * failed / probes, 4)
+            changes |= {"error_rate_percent": rate, "performance_metrics": {"error_rate_percent": rate}}
+        self.deployment = self.deployment.model_copy(update=changes)
 
     def _bad_end(self, *, cancelled: bool) -> DeploymentStatus:
         status = self.deployment.status

@@ -74,6 +74,8 @@ class Rollout:
         self._opened = False  # whether any route leads to the new version, a preview or more
         self._shrunk = False
         self._started = 0
+        self._probes = 0  # our own requests that the new version met
+        self._failed_probes = 0
         self._told_early = ""
 
     async def run(self) -> None:
@@ -300,7 +302,12 @@ class Rollout:
         shares = (TrafficShare(release_id=self._stable.release_id, weight=FULL),) if self._stable else ()
         place = self._flow.place
         return ShiftTraffic(
-            environment_id=place.environment_id, host=place.host, shares=shares, keeps=self._new.release_id
+            environment_id=place.environment_id,
+            host=place.host,
+            shares=shares,
+            keeps=self._new.release_id,
+            probes=self._probes,
+            failed_probes=self._failed_probes,
         )
 
     async def _check(self, paths: tuple[str, ...]) -> None:
@@ -309,15 +316,23 @@ class Rollout:
             environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, paths=paths
         )
         await self._flow.call(CHECK_PREVIEW, request, summary="check it on its preview", only_looks=True)
+        self._probes += 1 + len(paths)
 
     async def _verify(self, seconds: float) -> None:
         place = self._flow.place
         request = VerifyTraffic(
             environment_id=place.environment_id, host=place.host, release_id=self._new.release_id, seconds=seconds
         )
-        report = await self._flow.call(
-            VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s", only_looks=True
-        )
+        try:
+            report = await self._flow.call(
+                VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s", only_looks=True
+            )
+        except ActivityError as fault:
+            details = explain(fault).details
+            self._probes += details.get("probes", 0)
+            self._failed_probes += details.get("failed_probes", 0)
+            raise
+        self._probes += report.probes
         self._flow.tell_measured(report)
 
     async def _shrink(self, keep: int) -> None:
@@ -386,7 +401,9 @@ class Rollout:
         if self._stable and self._shrunk:
             await self._flow.say("Starting the stable version's instances again", fraction=1)
             await self._bring_up(self._stable, "the stable version again")
-        await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
+        applied = await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
+        if applied.measured:
+            self._flow.tell_measured(applied.measured)
 
     async def _keep_new(self) -> None:
         """Traffic never moves onto a broken side: the new version stays, as the stable one, and the run fails."""

@@ -43,6 +43,11 @@ class Principal:
         return self.credential.startswith(KEY_CREDENTIAL)
 
     @property
+    def shown(self) -> str:
+        """What it showed, for messages: the words after "your"."""
+        return "API key" if self.is_key else "token"
+
+    @property
     def tenant(self) -> Tenant:
         """Whose rows this principal sees."""
         return PLATFORM if self.is_platform_admin else Tenant(self.organization_id)
@@ -56,7 +61,7 @@ class Principal:
         if not self.permissions.intersection(any_of):
             names = " or ".join(any_of)
             raise ForbiddenError(
-                f"this needs the permission {names}, which your token does not carry",
+                f"this needs the permission {names}, which your {self.shown} does not carry",
                 details={"missing_permission": [str(scope) for scope in any_of]},
             )
 

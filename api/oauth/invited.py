@@ -16,6 +16,7 @@ from api.parts import Parts
 from api.rate_limits.own import INVITATIONS
 from api.schemas.invitations import MAX_TOKEN, InvitationAccept
 from domain.errors import DeliveryError, DependencyError
+from domain.words import words_of
 from runtime.ids import now
 from storage.engine import transaction
 
@@ -53,7 +54,7 @@ def _fault(error: ValidationError | DeliveryError) -> tuple[str, str]:
     """The field that is wrong, and how."""
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
-        return str(fault["loc"][0]), f"{fault['loc'][0]}: {fault['msg']}"
+        return str(fault["loc"][0]), f"{fault['loc'][0]}: {words_of(fault)}"
     if isinstance(error, InvalidRequestError):
         return error.fault.field, f"{error.fault.field}: {error.fault.message}"
     return "password", error.message

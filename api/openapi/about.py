@@ -14,7 +14,9 @@ Every answer is an envelope: `success`, `status`, `data` (or `error`) and `meta`
 `Idempotency-Key`. Credentials are a Bearer token or an API key.
 
 Tokens come from the OAuth 2 server beside this API. Its endpoints speak RFC 6749 instead of the envelope and are no
-part of this document: its metadata (RFC 8414) are at `/.well-known/oauth-authorization-server`."""
+part of this document: its metadata (RFC 8414) are at `/.well-known/oauth-authorization-server`.
+
+This document as a [Postman collection](/postman-collection.json), and as [OpenAPI 3.0](/v1/openapi-3.0.json)."""
 CONTACT = {"name": "API Support", "email": "api-support@example.com"}
 LICENSE = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"}
 SERVERS: list[dict[str, Any]] = [

@@ -269,7 +269,7 @@ def _problem(status: int, code: ErrorCode, message: str) -> Json:
 
 
 def _sample(status: int, code: ErrorCode, message: str) -> Json:
-    error: dict[str, Any] = {"code": str(code), "message": message, "details": None}
+    error: dict[str, Any] = {"code": str(code), "message": message}
     if code is ErrorCode.VALIDATION_ERROR:
         fault = {"field": "email", "message": "Email format invalid", "pointer": "/email", "code": "value_error"}
         error["details"] = [fault]

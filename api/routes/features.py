@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auth.permissions import FeaturesDelete, FeaturesRead, FeaturesWrite
 from api.commands import Idempotent
+from api.developers import check_developer
 from api.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.errors import InvalidRequestError
 from api.etags import Precondition
@@ -40,6 +41,7 @@ async def create_feature(
     async def create(session: AsyncSession) -> Response:
         requirement = await RequirementRepository(session, principal.tenant).get(requirement_id)
         await kept_project(session, principal.tenant, requirement.project_id)
+        await check_developer(session, requirement.organization_id, body.developer_id)
         row = Feature(
             id=new_id(),
             organization_id=requirement.organization_id,
@@ -100,6 +102,7 @@ async def change_feature(
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
         await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
+        await check_developer(session, row.organization_id, body.developer_id)
         await changes.change(session, row, body.changes())
         return reply(request, FeatureView.model_validate(row))
 

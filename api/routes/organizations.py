@@ -95,13 +95,17 @@ async def change_organization(
     org_id: UUID,
     body: OrganizationPatch,
 ) -> Response:
-    """For its admins. Plan, quotas and status are given by platform admins alone; fields that are not given stay."""
+    """For its admins, who may lower `max_users` and `max_projects`, not below what there is.
+
+    Plan, status, rate limits and larger quotas are given by platform admins alone. Fields that are not given stay.
+    """
     principal.require_organization(org_id)
     _check_may_change(principal, body)
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await OrganizationRepository(session, principal.tenant).get(org_id, lock=True)
         precondition.check(OrganizationView.model_validate(row))
+        _check_not_raised(principal, row, body)
         await _check_quotas(session, row, body)
         await changes.change(session, row, body.changes())
         if LIMITING & body.model_fields_set:
@@ -120,6 +124,20 @@ def _check_may_change(principal: Principal, body: OrganizationPatch) -> None:
         raise ForbiddenError(
             f"{', '.join(asked)}: given by platform admins alone",
             details={"missing_role": Role.PLATFORM_ADMIN, "fields": asked},
+        )
+
+
+def _check_not_raised(principal: Principal, row: Organization, body: OrganizationPatch) -> None:
+    """Admins move their quotas below what they were given; everybody's free ones can always be had back."""
+    if principal.is_platform_admin:
+        return
+    most = {"max_users": max(row.max_users, FREE_USERS), "max_projects": max(row.max_projects, FREE_PROJECTS)}
+    asked = {name: getattr(body, name) for name in most if name in body.model_fields_set}
+    if raised := sorted(name for name, value in asked.items() if value > most[name]):
+        limits = ", ".join(f"{name} at most {most[name]}" for name in raised)
+        raise ForbiddenError(
+            f"larger quotas are given by platform admins alone; you may set {limits}",
+            details={"missing_role": Role.PLATFORM_ADMIN, "fields": raised},
         )
 
 

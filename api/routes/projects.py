@@ -16,8 +16,9 @@ from api.labels import unique_suffix
 from api.links import location
 from api.paging import Search, SortedPage
 from api.parts import AppParts
-from api.projects import refuse_deleted, refuse_inactive
+from api.projects import refuse_deleted
 from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
+from api.standing import refuse_inactive
 from domain.errors import DeliveryError
 from domain.repository_url import parse_repository_url
 from runtime.ids import new_id

@@ -57,11 +57,22 @@ def _storable(text: str) -> str:
 
 # Of what is compared with what is kept, never kept itself.
 Searched = AfterValidator(_searched)
+
+
+def _slug(text: str) -> str:
+    if text.startswith("-") or text.endswith("-"):
+        raise ValueError("must begin and end with a letter or a digit")
+    return text
+
+
 Line = Annotated[str, StringConstraints(max_length=MAX_LINE), one_line()]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines()]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=MAX_LINE)]
-Texts = Annotated[list[Text], Field(max_length=MAX_LIST)]
-Lines = Annotated[list[Line], Field(max_length=MAX_LIST)]
+# Of what has to say something: blank is as good as missing.
+SaidLine = Annotated[str, StringConstraints(max_length=MAX_LINE), one_line(1)]
+SaidText = Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(1)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=MAX_LINE), AfterValidator(_slug)]
+Texts = Annotated[list[SaidText], Field(max_length=MAX_LIST)]
+Lines = Annotated[list[SaidLine], Field(max_length=MAX_LIST)]
 Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.base import MAX_NAME, Body, Text, Timestamp, View, Whole, one_line
+from api.schemas.base import MAX_NAME, Body, SaidText, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
 from domain.planning import FeatureStatus
 
@@ -16,7 +16,7 @@ class FeatureCreate(Body):
     """What a new feature is."""
 
     name: Name
-    description: Text
+    description: SaidText
     implementation_notes: Text | None = None
     complexity_points: Whole | None = Field(default=None, ge=1, le=13)
     developer_id: UUID | None = None
@@ -26,7 +26,7 @@ class FeaturePatch(Patch):
     """What to change about a feature; its status has a request of its own."""
 
     name: Name = ""
-    description: Text = ""
+    description: SaidText = ""
     implementation_notes: Text | None = None
     complexity_points: Whole | None = Field(default=None, ge=1, le=13)
     developer_id: UUID | None = None

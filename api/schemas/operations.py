@@ -1,11 +1,12 @@
 """Operations on the wire."""
 
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from api.schemas.base import Body, Text, Timestamp, View
+from domain.facts import Fault
 from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
 
 
@@ -32,11 +33,11 @@ class StepView(View):
 
 
 class OperationErrorView(View):
-    """Why an operation failed."""
+    """Why an operation failed; `details` are facts, as in every error."""
 
     code: str
     message: str
-    details: dict[str, Any]
+    details: list[Fault]
 
 
 class OperationView(View):

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeAdapter, ValidationError
 
 from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, Slug, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
@@ -30,7 +30,10 @@ class OrganizationStatus(StrEnum):
 
 
 def _web_address(text: str) -> str:
-    _URL.validate_python(text)
+    try:
+        _URL.validate_python(text)
+    except ValidationError:
+        raise ValueError("must be an address such as https://example.com") from None
     return text
 
 
@@ -53,7 +56,7 @@ class OrganizationCreate(Body):
 
 
 class OrganizationPatch(Patch):
-    """What to change about an organization; `GRANTED` is given by platform admins alone."""
+    """What to change about an organization; `GRANTED` and larger quotas are given by platform admins alone."""
 
     name: Name = ""
     type: OrganizationType | None = None
@@ -70,7 +73,7 @@ class OrganizationPatch(Patch):
 
 # What rate limits follow from.
 LIMITING = frozenset({"plan", "requests_per_minute", "requests_per_hour", "requests_per_day"})
-GRANTED = LIMITING | {"status", "max_users", "max_projects"}
+GRANTED = LIMITING | {"status"}
 
 
 class OrganizationView(View):

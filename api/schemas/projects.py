@@ -50,6 +50,12 @@ class KeptStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+def _works(kind: RepositoryType) -> RepositoryType:
+    if kind is not RepositoryType.GIT:
+        raise ValueError(f"{kind} repositories cannot be built yet; only git ones can")
+    return kind
+
+
 Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), one_line(2)]
 RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), one_line(1, MAX_URL)]
 
@@ -71,7 +77,7 @@ class ProjectCreate(Body):
     slug: Slug
     description: Text | None = None
     repository_url: RepositoryUrl
-    repository_type: RepositoryType = RepositoryType.GIT
+    repository_type: Annotated[RepositoryType, AfterValidator(_works)] = RepositoryType.GIT
     source_path: SourcePath = "."
     visibility: Visibility = Visibility.PRIVATE
     template_type: TemplateType | None = None

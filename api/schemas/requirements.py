@@ -1,10 +1,10 @@
 """Requirements on the wire."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas.base import (
     MAX_INT,
@@ -12,7 +12,7 @@ from api.schemas.base import (
     MAX_NAME,
     Body,
     Lines,
-    Text,
+    SaidText,
     Texts,
     Timestamp,
     View,
@@ -35,21 +35,27 @@ class Priority(StrEnum):
 class UserStory(Body):
     """One story of a requirement."""
 
-    title: Text | None = None
-    description: Text | None = None
+    title: SaidText | None = None
+    description: SaidText | None = None
     acceptance_criteria: Texts = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.title is None and self.description is None:
+            raise ValueError("must have a title or a description")
+        return self
 
 
 Title = Annotated[str, StringConstraints(min_length=3, max_length=MAX_NAME), one_line(3, MAX_NAME)]
 UserStories = Annotated[list[UserStory], Field(max_length=MAX_LIST)]
-Criteria = Annotated[list[Text], Field(min_length=1, max_length=MAX_LIST)]
+Criteria = Annotated[list[SaidText], Field(min_length=1, max_length=MAX_LIST)]
 
 
 class RequirementCreate(Body):
     """What a new requirement says."""
 
     title: Title
-    description: Text
+    description: SaidText
     user_stories: UserStories = Field(default_factory=list)
     acceptance_criteria: Criteria
     priority: Priority | None = None
@@ -61,7 +67,7 @@ class RequirementPatch(Patch):
     """What to change about a requirement."""
 
     title: Title = ""
-    description: Text = ""
+    description: SaidText = ""
     user_stories: UserStories = Field(default_factory=list)
     acceptance_criteria: Criteria = Field(default_factory=list)
     priority: Priority | None = None

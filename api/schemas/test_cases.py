@@ -15,6 +15,7 @@ from api.schemas.base import (
     MAX_URL,
     Body,
     Line,
+    SaidText,
     Text,
     Timestamp,
     View,
@@ -50,6 +51,8 @@ def _check_storable(value: Any, depth: int = 0) -> None:
 
 def _entry(value: dict[str, Any]) -> dict[str, Any]:
     """Any JSON that PostgreSQL can keep; Python's parser takes more than there is in JSON."""
+    if not value:
+        raise ValueError("must not be empty")
     _check_storable(value)
     return value
 
@@ -65,8 +68,8 @@ class Step(Body):
     """One step of a test case. Numbers begin at 1 and rise."""
 
     step_number: Whole = Field(ge=1, le=MAX_INT)
-    action: Text
-    expected_result: Text
+    action: SaidText
+    expected_result: SaidText
 
 
 Steps = Annotated[list[Step], Field(min_length=1, max_length=MAX_LIST)]
@@ -76,11 +79,11 @@ class CaseCreate(Body):
     """What a new test case says."""
 
     name: Name
-    description: Text
+    description: SaidText
     test_type: TestType | None = None
     priority: Priority | None = None
     steps: Steps
-    expected_result: Text
+    expected_result: SaidText
     automated: Annotated[bool, Field(strict=True)] = False
     automation_tool: Line | None = None
     automation_script_path: Path | None = None
@@ -90,11 +93,11 @@ class CasePatch(Patch):
     """What to change about a test case; steps are replaced as a whole."""
 
     name: Name = ""
-    description: Text = ""
+    description: SaidText = ""
     test_type: TestType | None = None
     priority: Priority | None = None
     steps: Steps = Field(default_factory=list)
-    expected_result: Text = ""
+    expected_result: SaidText = ""
     automated: Annotated[bool, Field(strict=True)] = False
     automation_tool: Line | None = None
     automation_script_path: Path | None = None

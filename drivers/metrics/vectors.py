@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.canary.counts import MAX_BOUNDS, SideCounts
 from domain.errors import DependencyError
+from domain.words import words_of
 
 MS_PER_S = 1000
 _TO_SUM = "wrap it in sum(...)"
@@ -54,7 +55,7 @@ def side_counts(figures: dict[str, list[Series]]) -> SideCounts:
             timed=timed,
         )
     except ValidationError as error:
-        raise unusable("latency_buckets", f"cannot be used: {error.errors()[0]['msg']}") from None
+        raise unusable("latency_buckets", f"{words_of(error.errors()[0])}") from None
 
 
 def _epoch(figures: dict[str, list[Series]]) -> str:

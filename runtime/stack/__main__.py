@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from domain.errors import DeliveryError
+from domain.words import words_of
 from runtime.settings import Settings
 from runtime.stack import commands
 from runtime.stack.token import development_token
@@ -18,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options, Settings())
     except ValidationError as error:
-        faults = "; ".join(f"DELIVERY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"DELIVERY_{'_'.join(map(str, e['loc'])).upper()}: {words_of(e)}" for e in error.errors())
         commands.complain(f"a setting is wrong: {faults}")
     except (DeliveryError, ValueError, OSError) as error:
         commands.complain(str(error))

@@ -1,5 +1,6 @@
 """Builds as the worker records them: one row an operation, numbers without gaps in a project."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ConflictError, ErrorCode, NotFoundError
 from domain.lifecycle import BuildStatus
-from storage.models import Build, Deployment, Project
+from storage.models import Build, Deployment, Operation, Project
 from storage.repositories.event_writer import EventWriter
 
 
@@ -51,12 +52,21 @@ class BuildRecordRepository:
             .returning(Project.last_build_number)
         )
         build = Build(id=build_id, operation_id=operation_id, build_number=number, **values)
+        build.started_at = await self._began(operation_id)
         build.completed_at = func.now()
         self._session.add(build)
         await self._session.flush()
         await self._session.refresh(build)
         await EventWriter(self._session).build_completed(build)
         return build
+
+    async def _began(self, operation_id: UUID | None) -> datetime | None:
+        """When the operation began to make it: with its first step; None: it was made elsewhere."""
+        operation = None if operation_id is None else await self._session.get(Operation, operation_id)
+        if operation is None:
+            return None
+        begun = [datetime.fromisoformat(step["started_at"]) for step in operation.steps if step.get("started_at")]
+        return min(begun, default=operation.started_at or operation.created_at)
 
     async def keep_artifact(self, build_id: UUID, values: dict[str, Any]) -> Build:
         """Write a build's artifact unless it has one; returns the row as it is then."""

@@ -12,6 +12,7 @@ from domain.lifecycle import (
     FINISHED_DEPLOYMENTS,
     FINISHED_OPERATIONS,
     DeploymentStatus,
+    HealthStatus,
     OperationStatus,
 )
 from runtime.ids import now
@@ -20,6 +21,8 @@ from storage.repositories.outcomes import Cause, OutcomeRepository
 
 FUTURE = timedelta(seconds=60)
 """Clocks of workers and of the database differ by less."""
+
+ENDED_BADLY = frozenset({DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK})
 
 
 class ProjectionRepository:
@@ -67,8 +70,18 @@ class ProjectionRepository:
             self._stamp(row, after)
         for name, value in values.items():
             setattr(row, name, value)
+        if after in ENDED_BADLY:
+            await self._complete(row, cause)
         if after != before:
             await self._outcomes.deployment(row, before, cause)
+
+    async def _complete(self, row: Deployment, cause: Cause) -> None:
+        """One that failed before its rollout began when its operation did; what never was healthy is unhealthy."""
+        if row.started_at is None:
+            operation = await self._session.get_one(Operation, cause.operation_id)
+            row.started_at = operation.started_at or operation.created_at
+        if row.health_check_status is None:
+            row.health_check_status = HealthStatus.UNHEALTHY
 
     @staticmethod
     def _stamp(row: Deployment, status: DeploymentStatus) -> None:

@@ -156,6 +156,6 @@ SCOPED = frozenset({"name"})
 
 # Fields of bodies that name a row: what they name (a path parameter), or why nothing is looked up by them.
 REFERENCES: Mapping[str, str] = {
-    "developer_id": "free: any person's id, shown and never looked up",
+    "developer_id": "user_id",
     "project_id": "project_id",
 }

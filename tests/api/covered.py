@@ -29,7 +29,16 @@ OF_PLATFORM = {
 }
 # Served, and in no document: pages and documents about the API, Temporal's own protocol (tests/api/test_codec.py), and
 # the OAuth server, which knows no ids but those of its clients and tokens (tests/api/oauth).
-HIDDEN = ("/docs", "/redoc", "/docs-assets", "/openapi", "/temporal/codec", "/oauth/", "/.well-known/")
+HIDDEN = (
+    "/docs",
+    "/redoc",
+    "/docs-assets",
+    "/openapi",
+    "/postman-collection.json",
+    "/temporal/codec",
+    "/oauth/",
+    "/.well-known/",
+)
 
 
 def faults_of(app: FastAPI, routes: Sequence[Route]) -> list[str]:

@@ -14,6 +14,7 @@ from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Build, Project
 from tests.api.conftest import make_world
+from tests.support.facts import facts
 
 # The contract's own example.
 EXAMPLE = {
@@ -139,11 +140,11 @@ async def test_a_version_tag_twice_is_a_409_naming_the_build(fresh):
         f"/requirements/{fresh.requirement['id']}/features", {"name": "Other", "description": "of the same project"}
     )
     for path in (builds(fresh), f"/features/{feature['id']}/builds"):
-        for facts in ({}, {"tests_failed": 1}):
-            response = await fresh.developer.post(path, {**LEAST, **facts})
+        for told in ({}, {"tests_failed": 1}):
+            response = await fresh.developer.post(path, {**LEAST, **told})
             error = response.json()["error"]
             assert (response.status_code, error["code"]) == (409, "DUPLICATE_RESOURCE")
-            assert error["details"] == {"build_id": made["id"]}
+            assert facts(error) == {"build_id": made["id"]}
     built = await fresh.developer.post(
         f"/features/{fresh.feature['id']}/build-and-deploy",
         {"version_tag": "1.0.0", "git_branch": "main", "environment": "dev"},
@@ -162,7 +163,7 @@ async def test_a_version_that_is_being_built_is_taken(fresh, operations):
     accepted = await fresh.developer.made(f"/features/{fresh.feature['id']}/build-and-deploy", body)
     response = await fresh.developer.post(builds(fresh), LEAST)
     assert (response.status_code, response.json()["error"]["code"]) == (409, "DUPLICATE_RESOURCE")
-    assert response.json()["error"]["details"] == {"operation_id": accepted["operation_id"]}
+    assert facts(response.json()["error"]) == {"operation_id": accepted["operation_id"]}
 
 
 async def test_twenty_at_once_are_numbered_without_gaps(fresh):

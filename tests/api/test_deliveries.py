@@ -82,11 +82,11 @@ async def test_in_a_suspended_organization_nothing_goes_live(platform, caller):
     assert changed.status_code == 200, changed.text
     path = f"/features/{stopped.feature['id']}/build-and-deploy"
     refused = await stopped.developer.post(path, {**BODY, "version_tag": "1.0.0"})
-    assert refused.status_code == 400
-    assert refused.json()["error"]["code"] == "INVALID_STATE"
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "ORGANIZATION_NOT_ACTIVE"
     assert "suspended" in refused.json()["error"]["message"]
     project = {"name": "More", "slug": "more", "repository_url": "https://git.example.com/acme/more"}
-    assert (await stopped.developer.post(f"/organizations/{stopped.org['id']}/projects", project)).status_code == 400
+    assert (await stopped.developer.post(f"/organizations/{stopped.org['id']}/projects", project)).status_code == 403
 
 
 async def test_temporal_being_away_does_not_break_the_promise(world, path, operations):

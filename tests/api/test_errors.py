@@ -27,7 +27,7 @@ async def test_schema_faults_name_every_field_with_pointer_and_code(platform):
     error = check_error(response, 400, "VALIDATION_ERROR")
     faults = {fault["field"]: fault for fault in error["details"]}
     assert set(faults) == {"name", "slug", "max_users", "extra/field"}
-    assert faults["name"] == {"field": "name", "message": "Field required", "pointer": "/name", "code": "missing"}
+    assert faults["name"] == {"field": "name", "message": "is required", "pointer": "/name", "code": "missing"}
     assert faults["extra/field"]["pointer"] == "/extra~1field"
     assert faults["extra/field"]["code"] == "extra_forbidden"
 

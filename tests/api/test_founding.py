@@ -19,6 +19,7 @@ from storage.models import Event, Organization
 from tests.api.conftest import Caller, make_world
 from tests.api.people import as_member, joined, organization
 from tests.api.test_errors import check_error
+from tests.support.facts import facts
 
 FEW = {
     "organizations_per_user": 3,
@@ -68,7 +69,7 @@ async def test_a_user_makes_a_few_organizations_at_most_however_many_at_once(pla
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [403] * 5
     refused = next(answer for answer in answers if answer.status_code == 403)
     error = check_error(refused, 403, "QUOTA_EXCEEDED")
-    assert error["details"] == {"quota": "organizations_per_user", "limit": 3}
+    assert facts(error) == {"quota": "organizations_per_user", "limit": 3}
     assert "ask a platform admin" in error["message"]
     operator = Caller(few, settings, Role.PLATFORM_ADMIN)
     for number in range(4):
@@ -118,7 +119,7 @@ async def test_keys_and_clients_of_an_organization_have_a_cap(platform, few, set
         answers = await asyncio.gather(*(admin.post(f"/organizations/{org}/{path}", body) for _ in range(5)))
         assert sorted(answer.status_code for answer in answers) == [201] * 2 + [403] * 3, path
         refused = next(answer for answer in answers if answer.status_code == 403)
-        assert check_error(refused, 403, "QUOTA_EXCEEDED")["details"]["limit"] == 2
+        assert facts(check_error(refused, 403, "QUOTA_EXCEEDED"))["limit"] == 2
         one = next(answer for answer in answers if answer.status_code == 201).json()["data"]["id"]
         if path == "api-keys":
             rotated = await admin.post(f"/organizations/{org}/{path}/{one}/rotate", {"overlap_seconds": 0})

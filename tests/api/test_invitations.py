@@ -16,6 +16,7 @@ from storage.models import Invitation, User
 from tests.api.conftest import BASE_URL
 from tests.api.people import PASSWORD, acceptance, as_member, invited, joined, organization, stored
 from tests.api.test_errors import check_error
+from tests.support.facts import facts
 
 ACCEPT = "/invitations/accept"
 
@@ -197,7 +198,7 @@ async def test_seats_are_not_given_twice_however_many_ask_at_once(platform, stra
     assert len(made) == 2
     for answer in answers:
         if answer.status_code != 201:
-            assert check_error(answer, 403, "QUOTA_EXCEEDED")["details"] == {"quota": "max_users", "limit": 3}
+            assert facts(check_error(answer, 403, "QUOTA_EXCEEDED")) == {"quota": "max_users", "limit": 3}
     assert (await platform.http.delete(f"{path}/{made[0]['id']}")).status_code == 204
     late = await invited(platform, org, "late-seat@example.com")
     assert (await platform.patch(f"/organizations/{org}", {"max_users": 2})).status_code == 200
@@ -210,7 +211,7 @@ async def test_nobody_invites_or_raises_to_a_role_that_holds_more_than_their_tok
     narrow = caller(Role.ADMIN, org, cut={str(scope) for scope in Scope} - {"organizations:admin"})
     body = {"email": "helper@example.com", "role": "admin"}
     refused = check_error(await narrow.post(f"/organizations/{org}/invitations", body), 403, "AUTHORIZATION_DENIED")
-    assert "projects:write" in refused["details"]["missing_permission"]
+    assert "projects:write" in facts(refused)["missing_permission"]
     member = await joined(platform, org, "raised@example.com", role="viewer")
     path = f"/organizations/{org}/members/{member['id']}"
     check_error(await narrow.patch(path, {"role": "admin"}), 403, "AUTHORIZATION_DENIED")

@@ -21,6 +21,7 @@ from tests.api.callers import Person, by_key, by_token
 from tests.api.covered import ANYBODY, PUBLIC
 from tests.api.document import Route, routes_of
 from tests.api.people import organization
+from tests.support.facts import facts
 
 Needs = Mapping[frozenset[Scope], Person]
 
@@ -87,7 +88,7 @@ def lacks_permission(route: Route, response: httpx2.Response) -> bool:
     if response.status_code != 403:
         return False
     error = response.json()["error"]
-    return error["code"] == "AUTHORIZATION_DENIED" and error.get("details") == {"missing_permission": route.permissions}
+    return error["code"] == "AUTHORIZATION_DENIED" and facts(error) == {"missing_permission": route.permissions}
 
 
 def test_routes_documents_and_the_table_of_roles_say_the_same(app: FastAPI, routes: list[Route]):

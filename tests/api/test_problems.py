@@ -10,6 +10,7 @@ from api.problems import PROBLEM, TITLES
 from domain.errors import ErrorCode
 from tests.api.conftest import BASE_URL
 from tests.api.test_errors import MISSING, check_error
+from tests.support.facts import facts
 
 WANTED = {"Accept": PROBLEM}
 
@@ -38,7 +39,7 @@ async def test_facts_stay_beside_the_problem(world):
     path = f"/features/{world.feature['id']}/status"
     headers = {**WANTED, "If-Match": '"old"'}
     response = await world.developer.patch(path, {"status": "in_progress"}, headers=headers)
-    assert check_problem(response, 412, "PRECONDITION_FAILED")["details"]["etag"]
+    assert facts(check_problem(response, 412, "PRECONDITION_FAILED"))["etag"]
 
 
 async def test_errors_of_middleware_and_router_are_problems_too(app, platform, monkeypatch):

@@ -14,6 +14,7 @@ from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment
 from tests.api.conftest import make_world
+from tests.support.facts import facts
 
 WHY = {"reason": "the network is back"}
 CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
@@ -143,11 +144,11 @@ async def test_what_succeeded_or_is_under_way_is_not_retried(fresh, build_of, be
     response = await fresh.developer.post(path(done), WHY)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (400, "INVALID_STATE")
-    assert error["details"] == {"state": "success", "action": "retry", "allowed": []}
+    assert facts(error) == {"state": "success", "action": "retry", "allowed": []}
     running = await begun(fresh, version_tag="1.1.0")
     response = await fresh.developer.post(path(running), WHY)
     error = response.json()["error"]
-    assert (response.status_code, error["details"]["state"], error["details"]["allowed"]) == (400, "pending", ["abort"])
+    assert (response.status_code, facts(error)["state"], facts(error)["allowed"]) == (400, "pending", ["abort"])
     assert operations.started == []
     assert await audited(rows, done) == await audited(rows, running) == []
 
@@ -175,10 +176,10 @@ async def test_two_at_once_make_one_and_the_second_is_told_of_it(fresh, build_of
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
     made = next(answer.json()["data"]["id"] for answer in answers if answer.status_code == 201)
     refused = [answer.json()["error"] for answer in answers if answer.status_code == 409]
-    assert {(error["code"], error["details"]["deployment_id"]) for error in refused} == {("CONFLICT", made)}
+    assert {(error["code"], facts(error)["deployment_id"]) for error in refused} == {("CONFLICT", made)}
     assert len(operations.started) == 1
     promoted = await fresh.manager.post(path(old, "promote"), WHY)
-    assert (promoted.status_code, promoted.json()["error"]["details"]["deployment_id"]) == (409, made)
+    assert (promoted.status_code, facts(promoted.json()["error"])["deployment_id"]) == (409, made)
     await end(made, "failed")
     assert (await fresh.developer.post(path(old), WHY)).status_code == 201
 
@@ -275,7 +276,7 @@ async def test_a_replaced_one_is_retried_not_promoted(fresh, build_of, end):
     await end(old["deployment_id"], "superseded")
     response = await fresh.manager.post(path(old, "promote"), WHY)
     assert response.status_code == 400
-    assert response.json()["error"]["details"]["allowed"] == ["retry"]
+    assert facts(response.json()["error"])["allowed"] == ["retry"]
 
 
 async def test_promoting_into_production_needs_a_reason(fresh, build_of, end):

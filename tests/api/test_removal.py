@@ -14,6 +14,7 @@ from storage.models import AuditEntry, Environment, Operation, Release, Route, R
 from storage.repositories.routing import RoutingRepository
 from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import Caller, World, make_world
+from tests.support.facts import facts
 
 BODY = {"version_tag": "9.0.0", "git_branch": "main", "environment": "dev"}
 REPORT = {"version_tag": "9.0.1", "git_branch": "main", "git_commit_hash": "abc123d"}
@@ -89,7 +90,7 @@ async def test_what_was_changed_meanwhile_is_not_deleted_unseen(*, fresh, admin)
     stale = await admin.http.delete(path(fresh), headers={"If-Match": seen})
     assert (stale.status_code, stale.json()["error"]["code"]) == (412, "PRECONDITION_FAILED")
     assert (await admin.get(path(fresh))).json()["data"]["status"] == "active"
-    fits = {"If-Match": stale.json()["error"]["details"]["etag"]}
+    fits = {"If-Match": facts(stale.json()["error"])["etag"]}
     # The second one is the first one's repetition, and must not fail for what that did.
     assert [(await admin.http.delete(path(fresh), headers=fits)).status_code for _ in range(2)] == [204, 204]
 
@@ -98,7 +99,7 @@ async def test_who_may(fresh, world, caller):
     for one in (fresh.developer, fresh.manager):
         for response in (await delete(one, fresh), await one.post(path(fresh) + "/restore")):
             assert response.status_code == 403
-            assert response.json()["error"]["details"] == {"missing_permission": ["projects:delete"]}
+            assert facts(response.json()["error"]) == {"missing_permission": ["projects:delete"]}
     stranger = caller(Role.ADMIN, world.org["id"])
     assert (await delete(stranger, fresh)).status_code == 404
     assert (await stranger.http.delete(f"/projects/{new_id()}")).status_code == 404
@@ -127,7 +128,7 @@ async def test_unfinished_operations_are_named(*, fresh, admin, build_of, end, r
     response = await delete(admin, fresh)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (409, "CONFLICT")
-    assert error["details"] == {"operation_ids": [accepted["operation_id"]]}
+    assert facts(error) == {"operation_ids": [accepted["operation_id"]]}
     assert accepted["operation_id"] in error["message"]
     assert (await admin.get(path(fresh))).json()["data"]["status"] == "active"
     async with transaction(rows) as session:
@@ -235,7 +236,7 @@ async def test_the_slug_is_free_until_it_is_taken(*, fresh, admin):
     response = await admin.post(path(fresh) + "/restore")
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (409, "DUPLICATE_SLUG")
-    assert error["details"] == {"slug": "shop", "project_id": second["id"]}
+    assert facts(error) == {"slug": "shop", "project_id": second["id"]}
     assert (await admin.get(path(fresh))).json()["data"]["status"] == "deleted"
     assert (await admin.http.delete(f"/projects/{second['id']}")).status_code == 204
     assert (await admin.post(path(fresh) + "/restore")).status_code == 200

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.facts import facts
 from tests.support.platform import App
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -27,8 +28,8 @@ def live(live):
 def test_a_service_that_is_never_healthy_is_undone_with_its_last_answer_and_log(live):
     shipped = live.ship(fault="unhealthy")
     assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
-    assert "500" in shipped.error["details"]["last_probe"]
-    assert "listening on" in shipped.error["details"]["log_tail"]
+    assert "500" in facts(shipped.error)["last_probe"]
+    assert "listening on" in facts(shipped.error)["log_tail"]
     assert shipped.deployment["status"] in ("failed", "rolled_back")
 
 
@@ -80,7 +81,7 @@ def test_advice_about_quotes_shows_what_stands_there(live):
     env = "    COUNTRY: NO\n    RELEASE: 1.10\n    MODE: 0755\n    AT: 12:30:00\n    BIG: 1_000\n"
     error = live.ship(files={"delivery.yaml": f"service:\n  command: python3 app.py\n  env:\n{env}"}).error
     assert error["code"] == "SPEC_INVALID"
-    assert [(fault["key"], fault["message"]) for fault in error["details"]["faults"]] == [
+    assert [(fault["key"], fault["message"]) for fault in facts(error)["faults"]] == [
         ("service.env.RELEASE", 'must be text; put 1.10 into quotes: "1.10"'),
         ("service.env.MODE", 'must be text; put 0755 into quotes: "0755"'),
     ]
@@ -107,7 +108,7 @@ def test_a_failing_build_shows_its_output(live):
     error = live.ship(spec={"build": {"steps": ["echo the compiler says no", "exit 7"]}}).error
     assert error["code"] == "BUILD_FAILED"
     assert "7" in error["message"]
-    assert "the compiler says no" in error["details"]["log_tail"]
+    assert "the compiler says no" in facts(error)["log_tail"]
 
 
 def test_a_build_that_hangs_is_ended(live):
@@ -131,11 +132,11 @@ def test_a_service_that_crashes_shows_its_last_words(live):
     patient = {"service": {"health": {"startup_timeout": 15}}}  # it is started again a few times first
     error = live.ship(fault="crash", spec=patient).error
     assert error["code"] == "INSTANCE_EXITED"
-    assert error["details"]["exit_code"] == 3
-    assert "on purpose" in error["details"]["log_tail"]
+    assert facts(error)["exit_code"] == 3
+    assert "on purpose" in facts(error)["log_tail"]
 
 
 def test_a_service_that_listens_nowhere_is_undone(live):
     error = live.ship(fault="never-listens").error
     assert error["code"] == "INSTANCE_UNHEALTHY"
-    assert "listening nowhere" in error["details"]["log_tail"]
+    assert "listening nowhere" in facts(error)["log_tail"]

@@ -11,6 +11,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from contracts.names import environment_workflow_id
 from contracts.rollouts import EnvironmentState
 from tests.chaos.frozen import frozen
+from tests.support.facts import facts
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -187,9 +188,9 @@ def test_a_busy_environment_that_rejects_names_the_holder_and_the_position(place
     assert answer.status_code == 409, answer.text
     error = answer.json()["error"]
     assert error["code"] == "CONFLICT"
-    assert error["details"]["deployment_id"] == held.accepted.deployment_id
-    assert error["details"]["operation_id"] == held.accepted.operation_id
-    assert error["details"]["position"] == 1
+    assert facts(error)["deployment_id"] == held.accepted.deployment_id
+    assert facts(error)["operation_id"] == held.accepted.operation_id
+    assert facts(error)["position"] == 1
     assert held.accepted.deployment_id in error["message"]
     place.decide(held, "abort", reason="done")
     assert place.ends(held)["status"] == "cancelled"

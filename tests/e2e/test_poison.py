@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from examples.repository import ServiceRepository
 from runtime.stack import leftovers
 from tests.chaos.records import Records
+from tests.support.facts import facts
 from tests.support.platform import App, Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
@@ -82,7 +83,7 @@ def ships_and_rolls_back(app: App) -> None:
 def test_a_path_that_the_router_refuses_is_refused_in_the_file(attacker: App, neighbour: App, path: str) -> None:
     error = attacker.ship(spec={"service": {"health": {"path": path}}}).error
     assert error["code"] == "SPEC_INVALID"
-    (fault,) = error["details"]["faults"]
+    (fault,) = facts(error)["faults"]
     assert (fault["file"], fault["key"]) == ("delivery.yaml", "service.health.path")
     assert fault["line"] > 1
     ships_and_rolls_back(neighbour)

@@ -3,6 +3,7 @@
 import pytest
 
 from examples.client import ApiError
+from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -74,7 +75,7 @@ def test_what_cannot_be_made_says_why_and_the_old_version_serves(app):
     operation, deployment = finished(app, app.api.deploy(build["id"]))
     assert (operation["status"], deployment["status"]) == ("failed", "failed")
     error = operation["error"]
-    assert (error["code"], error["details"]["cause"]) == ("ARTIFACT_UNAVAILABLE", "SOURCE_REF_NOT_FOUND")
+    assert (error["code"], facts(error)["cause"]) == ("ARTIFACT_UNAVAILABLE", "SOURCE_REF_NOT_FOUND")
     assert "0123456789abcdef0123456789abcdef01234567" in error["message"]
     assert deployment["error"]["code"] == "ARTIFACT_UNAVAILABLE"
     assert app.service.version() == before

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from domain.errors import DependencyError
 from runtime.settings import get_settings
-from runtime.stack.database import database_url
+from runtime.stack.database import database_url, without_answer
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models.audit import PLATFORM_CHAIN
 from storage.repositories.audit_chain import AuditChainRepository, Link
@@ -110,10 +110,11 @@ def main() -> int:
     command = commands.add_parser("verify", help="walk the chains and name the first broken link of each")
     command.add_argument("--organization", type=UUID, help="only this organization's chain")
     organization: UUID | None = parser.parse_args().organization
+    settings = get_settings()
     try:
-        return 0 if asyncio.run(_verify_all(database_url(get_settings()), organization)) else 1
+        return 0 if asyncio.run(_verify_all(database_url(settings), organization)) else 1
     except DependencyError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{without_answer(settings, error.message)}\n")
         return 2
 
 

@@ -15,6 +15,7 @@ from domain.errors import DeliveryError, DependencyError
 from runtime.ids import new_id
 from runtime.sealing import Sealer, load_sealer
 from runtime.settings import get_settings
+from runtime.stack.database import database_url
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import AuditEntry
 from storage.repositories.audit import AuditRepository
@@ -99,7 +100,7 @@ def words(report: Report, sealer: Sealer) -> list[str]:
 async def _run() -> int:
     settings = get_settings()
     sealer = load_sealer(settings)
-    engine = create_engine(settings.database_url.get_secret_value(), application_name="reseal")
+    engine = create_engine(database_url(settings), application_name="reseal")
     try:
         report = await reseal(create_sessions(engine), sealer)
     finally:

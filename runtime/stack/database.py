@@ -16,3 +16,10 @@ def database_url(settings: Settings) -> str:
     if given or settings.mode is Mode.EMBEDDED:
         return given or Composition(settings, Layout.make(settings), {}).postgres.url()
     raise DependencyError("DELIVERY_DATABASE_URL is not set: it names the database to work on")
+
+
+def without_answer(settings: Settings, message: str) -> str:
+    """Why there is no database, for whoever runs a command by hand: most often the stack is not up."""
+    if settings.database_url.get_secret_value():
+        return message
+    return f"{message}: the embedded stack on {settings.data_dir} is not up; start it with `make up`"

@@ -20,7 +20,7 @@ from events.lost import LOST
 from runtime.ids import new_id, now
 from storage import engine
 from storage.engine import transaction
-from storage.models import AuditEntry, Deployment, Event, Operation, Project
+from storage.models import AuditEntry, Build, Deployment, Event, Operation, Project
 from storage.repositories.build_records import BuildRecordRepository
 from storage.repositories.projections import ProjectionRepository
 
@@ -81,6 +81,55 @@ def outcomes(sessions):
             return list(await session.scalars(found))
 
     return read
+
+
+@pytest.mark.parametrize(("status", "health"), [("failed", None), ("rolled_back", "unhealthy"), ("failed", "degraded")])
+async def test_a_failed_deployment_has_a_beginning_a_duration_and_a_health(
+    *, record, pending, told, sessions, status, health
+):
+    """Also one whose build failed, so that its rollout never began."""
+    deployment_id, _ = pending
+    error = OperationError(code="BUILD_FAILED", message="make ended with 3")
+    await record(status, version=1, ended="failed", error=error, health=health)
+    async with transaction(sessions) as session:
+        row = await session.get_one(Deployment, deployment_id)
+    assert row.started_at == BEGAN
+    assert row.health_check_status == (health or "unhealthy")
+    [event] = [one for one in await told(deployment_id) if one.type == "deployment.completed"]
+    assert event.payload["deployment"]["duration_seconds"] >= 60
+    assert event.payload["deployment"]["health_check_status"] == (health or "unhealthy")
+
+
+async def test_a_cancelled_deployment_that_never_began_has_no_beginning(record, pending, sessions):
+    deployment_id, _ = pending
+    await record("cancelled", version=1, ended="cancelled")
+    async with transaction(sessions) as session:
+        row = await session.get_one(Deployment, deployment_id)
+    assert (row.started_at, row.health_check_status) == (None, None)
+
+
+async def test_an_executed_build_has_a_beginning_and_a_duration(sessions, history):
+    """It begins with the operation's first step, not with the request."""
+    found = await history(1)
+    async with transaction(sessions) as session:
+        deployment = await session.get_one(Deployment, found.releases[0])
+        operation = await session.get_one(Operation, deployment.operation_id)
+        later = {"name": "build", "status": "in_progress", "started_at": (BEGAN + timedelta(seconds=9)).isoformat()}
+        first = {"name": "source", "status": "completed", "started_at": BEGAN.isoformat()}
+        operation.steps = [first, later, {"name": "test", "status": "pending", "started_at": None}]
+        operation.started_at = BEGAN - timedelta(seconds=5)
+        project = await session.get_one(Project, found.project_id)
+        project.last_build_number = len(found.builds)
+        known = await session.get_one(Build, found.builds[0])
+        values = {"organization_id": known.organization_id, "project_id": known.project_id}
+        values |= {"feature_id": known.feature_id, "provenance": "executed", "git_branch": "main"}
+        values |= {"version_tag": "9.0.0", "git_commit_hash": "0" * 40, "status": "success"}
+        build = await BuildRecordRepository(session).record(new_id(), operation.id, values)
+        elsewhere = {**values, "version_tag": "9.0.1", "provenance": "reported"}
+        reported = await BuildRecordRepository(session).record(new_id(), None, elsewhere)
+    assert build.started_at == BEGAN
+    assert (build.completed_at - build.started_at).total_seconds() >= 60
+    assert reported.started_at is None
 
 
 async def test_a_deployment_is_told_from_its_beginning_to_its_end(record, pending, told, outcomes):

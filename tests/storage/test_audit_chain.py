@@ -195,6 +195,17 @@ async def test_the_command_names_the_first_broken_link(sessions, organization, d
     assert f"BROKEN behind entry 1: entry 2 ({written[1]}) is not what was written" in broken.stdout
 
 
+async def test_the_command_says_that_the_embedded_stack_is_down(tmp_path):
+    words = [sys.executable, "-m", "storage.audit_chain", "verify"]
+    environment = {"DELIVERY_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    told = await asyncio.to_thread(
+        subprocess.run, words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert f"the embedded stack on {tmp_path / 'data'} is not up" in told.stderr
+    assert "make up" in told.stderr
+
+
 @pytest.fixture
 async def older(postgres: Postgres) -> AsyncIterator[str]:
     """A database as it was before there were chains, with entries of two organizations."""

@@ -7,6 +7,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from contracts.names import ABORT_UPDATE, PROGRESS_QUERY
 from contracts.operations import AbortRequest, PersonRequest, Progress
+from contracts.rollouts import TrafficReport
 from domain.delivery import BlueGreenSpec
 from domain.lifecycle import DeploymentStatus, HealthStatus, OperationStatus, StepName, StepStatus, Strategy
 from domain.people import Action
@@ -131,6 +132,33 @@ async def test_bad_version_under_traffic_goes_back_before_it_is_stopped(bench: B
     assert deployment
     assert deployment.status is DeploymentStatus.ROLLED_BACK
     assert deployment.rolled_back_to_build_id == stable.build_id
+
+
+async def test_an_automatic_rollback_tells_why_and_what_was_measured(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
+    bench.world.measured = TrafficReport(
+        probes=0, requests=40, error_rate_percent=12.5, p95_response_time_ms=50, throughput_rps=4
+    )
+    progress = await fails(bench)
+    deployment = bench.world.last.deployment
+    assert progress.error
+    assert deployment
+    assert deployment.rollback_reason == progress.error.message
+    assert deployment.error_rate_percent == 12.5
+    figures = {"error_rate_percent": 12.5, "p95_response_time_ms": 50, "throughput_rps": 4}
+    assert deployment.performance_metrics == figures
+
+
+async def test_where_no_user_met_it_our_own_requests_tell_the_error_rate(bench: Bench) -> None:
+    bench.world.old_release()
+    bench.world.faults["traffic.verify"] = "TRAFFIC_UNVERIFIED"
+    bench.world.fault_details["traffic.verify"] = {"probes": 4, "failed_probes": 3}
+    await fails(bench)
+    deployment = bench.world.last.deployment
+    assert deployment
+    assert deployment.error_rate_percent == 75.0
+    assert deployment.performance_metrics == {"error_rate_percent": 75.0}
 
 
 async def test_rolling_back_a_shrunk_stable_side_restores_its_capacity_first(bench: Bench) -> None:

@@ -104,6 +104,8 @@ class World:
         self.done: list[str] = []
         self.records: list[RecordProgress] = []
         self.faults: dict[str, str] = {}
+        self.fault_details: dict[str, dict[str, int]] = {}
+        self.measured: r.TrafficReport | None = None  # of a version that gives its traffic back
         self.holds: dict[str, asyncio.Event] = {}
         self.reached: dict[str, asyncio.Event] = {}
         self.stable: r.ReleaseRef | None = None
@@ -154,7 +156,9 @@ class World:
     async def _do(self, words: str) -> None:
         name = activity.info().activity_type
         if name in self.faults:
-            raise ApplicationError(f"{name} failed", {}, type=self.faults[name], non_retryable=True)
+            raise ApplicationError(
+                f"{name} failed", self.fault_details.get(name, {}), type=self.faults[name], non_retryable=True
+            )
         if name in self.holds:
             self.reached[name].set()
             try:
@@ -364,7 +368,7 @@ class World:
         if words in self.refused_routes and moved:
             raise ApplicationError(f"{words} is refused", {}, type=self.refused_routes[words], non_retryable=True)
         await self._do(f"route {words}")
-        return r.AppliedRoute(generation=1)
+        return r.AppliedRoute(generation=1, measured=self.measured if request.keeps else None)
 
     @implements(ANALYSE_RELEASE)
     async def judge(self, request: AnalyseRelease) -> AnalysisReport:

@@ -130,7 +130,8 @@ class EnvelopedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say 400 with a request id of its own; whatever id the client sent was not read."""
-        message = f"{msg} Check the request line, its encoding and length, and the headers"
+        del msg  # in the words of the server
+        message = "this is no HTTP request; check the request line, its encoding and length, and the headers"
         self._refuse(400, ErrorCode.VALIDATION_ERROR, message)
 
     def _refuse_crowd(self) -> None:

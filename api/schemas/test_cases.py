@@ -51,8 +51,6 @@ def _check_storable(value: Any, depth: int = 0) -> None:
 
 def _entry(value: dict[str, Any]) -> dict[str, Any]:
     """Any JSON that PostgreSQL can keep; Python's parser takes more than there is in JSON."""
-    if not value:
-        raise ValueError("must not be empty")
     _check_storable(value)
     return value
 

@@ -9,6 +9,7 @@ import pytest
 from domain.access import Role
 from storage.engine import transaction
 from storage.models import Project
+from tests.api.people import joined
 from tests.api.test_errors import check_error
 from tests.support.facts import facts
 
@@ -251,14 +252,15 @@ async def test_requirements_are_filtered_searched_and_sorted(world, project):
         check_error(await world.developer.get(f"{path}?{query}"), 400, "VALIDATION_ERROR")
 
 
-async def test_everything_a_feature_says_can_change_but_its_status_has_its_own_path(world, feature):
+async def test_everything_a_feature_says_can_change_but_its_status_has_its_own_path(platform, world, feature):
+    developer = await joined(platform, world.org["id"], "works-on-it@example.com", "developer")
     path = f"/features/{feature['id']}"
     body = {
         "name": "Wishes",
         "description": "Many",
         "implementation_notes": "Carefully",
         "complexity_points": 13,
-        "developer_id": "0193b5a0-0000-7000-8000-000000000000",
+        "developer_id": developer["id"],
     }
     data = await change(world.developer, path, body)
     assert data.items() >= body.items()

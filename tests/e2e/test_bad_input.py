@@ -105,7 +105,14 @@ def test_failing_tests_name_the_first(live):
 
 
 def test_a_failing_build_shows_its_output(live):
-    error = live.ship(spec={"build": {"steps": ["echo the compiler says no", "exit 7"]}}).error
+    shipped = live.ship(spec={"build": {"steps": ["echo the compiler says no", "exit 7"]}})
+    error, deployment = shipped.error, shipped.deployment
+    assert deployment["started_at"] <= deployment["completed_at"]
+    assert deployment["duration_seconds"] is not None
+    assert deployment["health_check_status"] == "unhealthy"
+    build = live.api.build(deployment["build_id"])
+    assert build["started_at"] <= build["completed_at"]
+    assert build["duration_seconds"] is not None
     assert error["code"] == "BUILD_FAILED"
     assert "7" in error["message"]
     assert "the compiler says no" in facts(error)["log_tail"]

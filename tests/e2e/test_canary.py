@@ -54,6 +54,11 @@ def test_a_bad_canary_is_caught_and_rolled_back_naming_the_metric(judged):
     assert errors["evidence"] >= errors["limit"]
     assert errors["canary"]["value"] > errors["stable"]["value"]
     assert "error" in shipped.error["message"]
+    told = shipped.deployment
+    assert told["rollback_reason"] == shipped.error["message"]
+    assert 1 < told["error_rate_percent"] < 60
+    assert told["performance_metrics"]["error_rate_percent"] == told["error_rate_percent"]
+    assert {"p95_response_time_ms", "throughput_rps"} <= told["performance_metrics"].keys()
     assert judged.service.version() == before
 
 

@@ -68,7 +68,7 @@ def test_docs_api_md_runs_on_any_port_twice(platform, tmp_path):
     page = (ROOT / "docs" / "api.md").read_text()
     make, commands = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("bash", "sh"))
     assert "8080" not in "".join([*make, *commands])
-    script = "\n".join([*make, *commands, 'echo "operation=$operation"'])
+    script = "\n".join([*make, *commands, 'echo; echo "operation=$operation"'])
     (tmp_path / "make").write_text(f'#!/bin/sh\nexec "{shutil.which("make")}" -o setup "$@"\n')  # set up already
     (tmp_path / "make").chmod(0o755)
     environment = {**os.environ, "DELIVERY_DATA_DIR": str(platform.stack.data_dir), "TMPDIR": str(tmp_path)}

@@ -6,5 +6,6 @@ from typing import Any
 
 def facts(error: Mapping[str, Any]) -> dict[str, Any]:
     """What programs read of each fact, else its words for people."""
-    assert isinstance(error["details"], list), error
-    return {fact["field"]: fact.get("value", fact["message"]) for fact in error["details"]}
+    details = error.get("details", [])
+    assert isinstance(details, list), error
+    return {fact["field"]: fact.get("value", fact["message"]) for fact in details}

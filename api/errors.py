@@ -219,7 +219,8 @@ def answer_of(request: Request, error: DeliveryError) -> Response:
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = error.challenge
     details = _faults_of(error) or error.details
-    return error_response(request, status, error.code, error.message, details=details, headers=headers)
+    message = "Invalid request parameters" if isinstance(error, CursorError) else error.message
+    return error_response(request, status, error.code, message, details=details, headers=headers)
 
 
 def _faults_of(error: DeliveryError) -> list[Fault]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from domain import emails, redirects, secrets, wire
+
 OTHERWISE: Final = "is not valid here"
 _TEXT = "must be text"
 _WHOLE = "must be a whole number"
@@ -42,7 +44,7 @@ WORDS: Final[Mapping[str, str]] = {
     "string_unicode": "must be text in Unicode, without lone surrogates",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must be written as {pattern}",
+    "string_pattern_mismatch": "must be written as it is here: {pattern}",
     "string_not_ascii": "must have characters of ASCII only",
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
@@ -139,9 +141,27 @@ WORDS: Final[Mapping[str, str]] = {
 }
 
 
+# What a pattern means, for people; those of repositories' files say it themselves.
+PATTERNS: Final[Mapping[str, str]] = {
+    emails.PATTERN: "must be an e-mail address such as ada@example.com",
+    redirects.PATTERN: "must be an address such as https://example.com/callback",
+    secrets.NAME: "must be a name such as API_TOKEN: upper case letters, digits and underscores, no digit first",
+    r"^https?://[!-~]+$": "must be an address such as https://example.com/hooks",
+    r"^[a-z0-9-]+$": "must have lower case letters, digits and hyphens only",
+    r"^[^'\"`]+$": "must not contain quotes",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a name of letters, digits and underscores, no digit first",
+    r"^/": "must begin with /",
+    wire.COOKIE_NAME: "must have 1 to 64 letters, digits, underscores and hyphens",
+    wire.AUTHORITY: "must be the name of a host such as example.com, with or without a port",
+}
+
+
 def words_of(fault: Mapping[str, Any]) -> str:
     """The sentence for one fault of a schema; its subject is the field."""
-    context = {name: _shown(value) for name, value in fault.get("ctx", {}).items()}
+    given = fault.get("ctx", {})
+    if given.get("pattern") in PATTERNS:
+        return PATTERNS[given["pattern"]]
+    context = {name: _shown(value) for name, value in given.items()}
     words = WORDS.get(fault["type"], OTHERWISE)
     if words == "must have at least {min_length} characters" and context.get("min_length") == "1":
         return "must not be empty"

@@ -63,6 +63,7 @@ def test_the_openapi_document_describes_the_main_job(platform):
     assert [part for part in wanted if not any(part in path for path in paths)] == []
 
 
+@pytest.mark.timeout(400)
 def test_docs_api_md_runs_on_any_port_twice(platform, tmp_path):
     """As somebody would type it: the first block with `make`, which tells the port that the stack has chosen."""
     page = (ROOT / "docs" / "api.md").read_text()
@@ -81,7 +82,7 @@ def test_docs_api_md_runs_on_any_port_twice(platform, tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=150,
             check=False,
         )
         assert ran.returncode == 0, ran.stderr[-2000:]

@@ -81,7 +81,7 @@ async def test_what_the_workflow_refuses_is_a_400_with_what_is_allowed_and_the_a
     response = await world.manager.post(path(running, "resume"), {"reason": "no"}, headers=headers)
     assert response.status_code == 400
     assert response.json()["error"].items() >= {"code": "INVALID_STATE", "message": "cannot resume"}.items()
-    assert response.json()["error"]["details"] == details
+    assert facts(response.json()["error"]) == details
     intent, outcome = await _entries(rows, response)
     assert (intent.action, intent.reason) == ("deployment.resume", "no")
     assert (outcome.action, outcome.actor) == ("deployment.decided", world.manager.subject)

@@ -12,6 +12,7 @@ from tests.chaos.frozen import frozen
 from tests.chaos.histories import accepted_updates
 from tests.chaos.moments import moments
 from tests.chaos.victims import Victim, await_back, kill
+from tests.support.facts import facts
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -76,7 +77,7 @@ def test_pause_and_resume_answer_the_state_after_them(platform, watched, records
     resumed = asked(platform, watched, "resume").once()
     assert (resumed.status_code, resumed.json()["data"]["status"]) == (200, "in_progress")
     again = asked(platform, watched, "resume").once()
-    assert (again.status_code, again.json()["error"]["details"]["state"]) == (400, "in_progress")
+    assert (again.status_code, facts(again.json()["error"])["state"]) == (400, "in_progress")
     refused = [("deployment.resume", None), ("deployment.decided", "refused")]
     assert entries(records, watched) == [*accepted("pause"), *accepted("resume"), *refused]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from examples.client import Json
+from tests.support.facts import facts
 from tests.support.platform import App
 from tests.support.wheels import wheel
 
@@ -113,4 +114,4 @@ def test_ci_false_is_ignored_nowhere_and_what_we_set_is_refused_with_its_place(p
     app = ordinary(platform, "ordinary-env", {"app.py": SERVER})
     error = app.ship(spec={"build": {"steps": ["true"], "env": {"PATH": "/mine"}}}).error
     assert error["code"] == "SPEC_INVALID"
-    assert [fault["key"] for fault in error["details"]["faults"]] == ["build.env.PATH"]
+    assert [fault["key"] for fault in facts(error)["faults"]] == ["build.env.PATH"]

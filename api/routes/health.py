@@ -32,7 +32,6 @@ class Unhealthy(BaseModel):
     timestamp: Timestamp
     services: dict[str, str]
     errors: list[str]
-    version: str
 
 
 class Readiness(BaseModel):
@@ -60,7 +59,7 @@ async def health(parts: AppParts) -> Response:
     services |= dict.fromkeys(parts.health.degraded(), DEGRADED)
     errors = [fault for fault in seen.values() if fault is not None]
     if UNHEALTHY in services.values():
-        body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors, version=RELEASE)
+        body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
         return json_response(body, 503, {"Retry-After": "2"})
     status = DEGRADED if DEGRADED in services.values() else HEALTHY
     return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE), 200)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.facts import facts
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 QUICK = "service: {health: {interval: 0.1, startup_timeout: 20}}\nrollout: {scale_down_delay: 1, verify_seconds: 0.5}\n"
@@ -52,8 +54,8 @@ def test_a_release_command_that_fails_ends_the_deployment_and_the_old_version_se
     starter.ship_good(files=files("touch migrated", "two"))
     shipped = starter.ship(files=files("echo no table at $DATABASE_URL; exit 7", "three"))
     assert shipped.error["code"] == "RELEASE_COMMAND_FAILED"
-    assert shipped.error["details"]["exit_code"] == 7
-    assert "no table at ***" in shipped.error["details"]["log_tail"]
+    assert facts(shipped.error)["exit_code"] == 7
+    assert "no table at ***" in facts(shipped.error)["log_tail"]
     assert shipped.deployment["status"] == "failed"
     assert starter.service.get().text == "two"
     said = logs(starter, shipped.deployment["operation_id"])

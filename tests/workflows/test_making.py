@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from temporalio import workflow
@@ -21,6 +23,7 @@ from contracts.builds import (
 )
 from contracts.operations import DeploymentView
 from tests.workflows.world import order
+from workflows.ledger import Ledger
 from workflows.making import MakingWorkflow
 
 COMMIT = "a" * 40
@@ -50,10 +53,13 @@ class Making(MakingWorkflow):
         self.deployment = DeploymentView(deployment_id=self.place.deployment_id)
         self.fetched: list[tuple[str | None, str | None]] = []
         self.built = 0
+        self.ledger = Mock(Ledger)  # what is told of it is another test's
         self._prepare_making()
 
     async def step(self, _name: Any, _words: str, work: Awaitable[Any], **_options: Any) -> Any:
         return await work
+
+    async def record(self) -> None: ...
 
     def skip(self, *_what: Any) -> None: ...
 
@@ -76,6 +82,7 @@ async def test_a_branch_is_resolved_once_though_the_worker_is_lost(monkeypatch: 
     """The tip may have moved meanwhile: what was found first is fetched again."""
     monkeypatch.setattr(workflow, "logger", logging.getLogger(__name__))  # its own needs a workflow's event loop
     monkeypatch.setattr(workflow, "patched", lambda _change: True)
+    monkeypatch.setattr(workflow, "now", lambda: datetime.now(UTC))
     making = Making()
     source, _ = await making.make_artifact(making.order)
     assert making.fetched == [(None, None), ("main", COMMIT)]

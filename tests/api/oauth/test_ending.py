@@ -18,7 +18,7 @@ from contracts.operations import BuildAndDeployInput
 from domain.access import Role
 from domain.errors import ForbiddenError, NotFoundError
 from domain.people import check_approver
-from runtime.ids import new_id, now
+from runtime.ids import new_id
 from runtime.keys import load_signer
 from runtime.tokens import Subject, sign
 from storage.engine import transaction
@@ -287,9 +287,9 @@ async def test_four_eyes_see_one_person_behind_a_token_and_a_key(*, platform, ht
         order = BuildAndDeployInput.model_validate(operations.started[-1][1])
         path = f"/v1/deployments/{begun.json()['data']['resource_id']}/approve"
         assert (await http.post(path, json={}, headers=key)).status_code == 200
-        approver = operations.decided[-1][2].actor
+        approver = operations.decided[-1][2].person
         with pytest.raises(ForbiddenError, match="four eyes"):
-            check_approver(order.approval, requested_by=order.place.requested_by, approved_by=[], actor=approver)
+            check_approver(order.approval, requested_by=order.requester, approved_by=[], approver=approver)
 
 
 async def test_no_token_of_the_same_moment_outlives_a_removal(people, place, rows):
@@ -332,17 +332,16 @@ async def test_a_token_of_the_same_second_is_good_after_a_revocation_and_bad_bef
     def token() -> str:
         return sign(subject, load_signer(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
-    async with asyncio.timeout(2):
-        while now().microsecond > 400_000:  # noqa: ASYNC110 - what follows is to happen within one second
-            await asyncio.sleep(0.02)
-    second = int(now().timestamp())
-    before = token()
-    async with transaction(rows) as session:
-        await end_tokens(session, str(user), place)
-    after = token()
+    async with asyncio.timeout(120):
+        while True:  # until a machine that is busy does all of it within one second
+            before = token()
+            async with transaction(rows) as session:
+                await end_tokens(session, str(user), place)
+            after = token()
+            if len({int(claims_of(one)["iat"]) for one in (before, after)}) == 1:
+                break
     await asker.token_ended(before)
     assert await asker.token(after) == {200}
-    assert {int(claims_of(one)["iat"]) for one in (before, after)} == {second}
 
 
 async def test_a_disabled_user_is_out_until_enabled_and_logs_in_anew(*, http, member, place, rows, asker):

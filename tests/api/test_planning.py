@@ -93,20 +93,22 @@ async def test_create_project_as_in_the_contract(world):
     assert (await world.developer.get(path + "?status=archived")).json()["data"] == []
 
 
-async def test_two_projects_are_two_folders_of_one_repository(fresh):
+async def test_two_projects_are_two_folders_of_one_repository(platform, caller):
     """`cases/procfile-in-source-path`."""
-    path, url = f"/organizations/{fresh.org['id']}/projects", "https://example.com/mono"
+    org = await platform.made("/organizations", {"name": "Mono", "slug": "mono-repo"})
+    developer = caller(Role.DEVELOPER, org["id"])
+    path, url = f"/organizations/{org['id']}/projects", "https://example.com/mono"
     made = [
-        await fresh.developer.made(path, {"name": "Mono", "slug": slug, "repository_url": url, "source_path": folder})
+        await developer.made(path, {"name": "Mono", "slug": slug, "repository_url": url, "source_path": folder})
         for slug, folder in (("mono-api", "./apps//api/"), ("mono-web", "apps/web"))
     ]
     assert [project["source_path"] for project in made] == ["apps/api", "apps/web"]
     one = f"/projects/{made[0]['id']}"
-    assert (await fresh.developer.get(one)).json()["data"]["source_path"] == "apps/api"
-    changed = await fresh.developer.patch(one, {"source_path": "services/api"})
+    assert (await developer.get(one)).json()["data"]["source_path"] == "apps/api"
+    changed = await developer.patch(one, {"source_path": "services/api"})
     assert changed.json()["data"]["source_path"] == "services/api"
-    assert (await fresh.developer.patch(one, {"name": "More"})).json()["data"]["source_path"] == "services/api"
-    whole = await fresh.developer.made(path, {"name": "Mono", "slug": "mono", "repository_url": url})
+    assert (await developer.patch(one, {"name": "More"})).json()["data"]["source_path"] == "services/api"
+    whole = await developer.made(path, {"name": "Mono", "slug": "mono", "repository_url": url})
     assert whole["source_path"] == "."
 
 

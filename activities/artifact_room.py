@@ -78,7 +78,8 @@ class ArtifactRoom:
             if missing <= 0:
                 break
             # The file first: should we die between the two, the next look finds the row again.
-            await self._store.remove(digest)
+            if not await self._store.remove(digest, older_than_s=YOUNG.total_seconds()):
+                continue
             async with transaction(self._sessions) as session:
                 await ArtifactRoomRepository(session).forget(organization_id, digest)
             log.info("artifacts.removed", organization_id=str(organization_id), digest=digest, size_bytes=size)

@@ -27,7 +27,9 @@ class AnalysisPolicy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     duration: float = Field(default=300, gt=0, le=86_400, description="seconds that are watched to their end")
-    min_requests: int = Field(default=100, ge=1, description="of each side, below which nothing is passed")
+    min_requests: int = Field(
+        default=100, ge=1, le=1_000_000_000, description="of each side, below which nothing is passed"
+    )
     pass_early: bool = Field(default=False, description="pass before the end when the evidence is in")
     alpha: float = Field(
         default=0.01, ge=1e-6, le=0.5, description="risk of failing a good release, all metrics together"
@@ -40,7 +42,7 @@ class AnalysisPolicy(BaseModel):
         default=SERVER_ERRORS, description="answers that count as errors: 5xx, 4xx, or codes such as 404"
     )
     max_error_rate: float | None = Field(default=None, gt=0, lt=100, description="percent of requests")
-    max_p95_ms: float | None = Field(default=None, gt=0, description="milliseconds")
+    max_p95_ms: float | None = Field(default=None, gt=0, le=86_400_000, description="milliseconds")
     min_effect: float = Field(default=0.5, ge=0.01, le=50, description="percentage points of errors that matter")
     latency_tolerance: float = Field(default=20, ge=0, le=1000, description="percent slower that is accepted")
     min_latency_ms: float = Field(default=5, ge=0, description="milliseconds slower that are always accepted")

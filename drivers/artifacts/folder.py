@@ -59,9 +59,13 @@ class FolderArtifactStore:
         """Whether an archive is there (its bytes are checked when it is unpacked)."""
         return self._path(digest).is_file() if _DIGEST.fullmatch(digest) else False
 
-    async def remove(self, digest: str) -> None:
-        """What was unpacked from it stays."""
-        await finish_in_thread(self._path(digest).unlink, missing_ok=True)
+    async def remove(self, digest: str, *, older_than_s: float = 0) -> bool:
+        """Remove an archive unless it was stored within `older_than_s` seconds; what was unpacked from it stays.
+
+        Returns:
+            Whether it is gone. The same content may have been stored anew by somebody who is about to deploy it.
+        """
+        return await finish_in_thread(_remove_old, self._path(digest), older_than_s)
 
     async def unpack(self, digest: str, into: Path) -> None:
         """Put the tree into a folder of its own.
@@ -110,6 +114,14 @@ class FolderArtifactStore:
                 _rename_unless_there(aside, into)
             finally:
                 remove_tree(aside)
+
+
+def _remove_old(path: Path, older_than_s: float) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        if older_than_s and time.time() - path.stat().st_mtime < older_than_s:
+            return False
+        path.unlink()
+    return True
 
 
 class _HashingSink:

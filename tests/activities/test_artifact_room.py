@@ -1,5 +1,7 @@
 """Artifacts of an organization have so much room; what runs or may run again is never removed for it."""
 
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -22,7 +24,10 @@ async def stored(store: FolderArtifactStore, root: Path, name: str) -> str:
     tree = root / name
     tree.mkdir()
     (tree / "file").write_text(name)
-    return (await store.store(tree)).digest
+    digest = (await store.store(tree)).digest
+    old = time.time() - timedelta(days=2).total_seconds()
+    os.utime(root / "artifacts" / "sha256" / f"{digest.removeprefix('sha256:')}.tar", (old, old))
+    return digest
 
 
 async def have(sessions: Sessions, builds: dict[UUID, str], *, days: int = 2) -> None:
@@ -38,6 +43,18 @@ async def have(sessions: Sessions, builds: dict[UUID, str], *, days: int = 2) ->
 
 async def left(store: FolderArtifactStore, digests: list[str]) -> list[bool]:
     return [await store.exists(digest) for digest in digests]
+
+
+async def test_what_somebody_has_just_stored_anew_stays(tmp_path: Path) -> None:
+    """Another organization builds the same content while the old one is about to be removed."""
+    store = FolderArtifactStore(tmp_path / "artifacts")
+    digest = await stored(store, tmp_path, "same")
+    assert (await store.store(tmp_path / "same")).digest == digest
+    assert not await store.remove(digest, older_than_s=3600)
+    assert await store.exists(digest)
+    assert await store.remove(digest)
+    assert await store.remove(digest, older_than_s=3600)  # gone is gone
+    assert not await store.exists(digest)
 
 
 async def test_the_oldest_that_nobody_needs_go_until_there_is_room(

@@ -285,6 +285,12 @@ def test_a_character_that_no_program_can_be_given_is_named(text, place):
     assert "NUL" in fault["message"]
 
 
+@pytest.mark.parametrize("value", ["max_p95_ms: .inf", "max_p95_ms: 1e308", "min_requests: 1000000001"])
+def test_figures_of_an_analysis_have_bounds(value):
+    error = refused({"delivery.yaml": f"service: {{command: x}}\nanalysis:\n  {value}\n"})
+    assert (error.code, error.details["faults"][0]["line"]) == (ErrorCode.SPEC_INVALID, 3)
+
+
 def test_a_nul_in_a_procfile_is_named():
     error = refused({"Procfile": "# x\nweb: a\0b\n"})
     assert (error.code, error.details["faults"][0]["line"]) == (ErrorCode.SPEC_INVALID, 2)

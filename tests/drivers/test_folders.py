@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from domain.errors import ErrorCode, TerminalError
-from drivers.artifacts.archive import list_tree
+from drivers.artifacts.listing import list_tree
 from drivers.folders import MAX_LINKS, folder_size, leading_out, remove_tree
 
 DEPTH = 2 * sys.getrecursionlimit() + 200

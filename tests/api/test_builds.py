@@ -33,7 +33,8 @@ DEV = {"environment": "dev"}
 
 @pytest.fixture
 async def fresh(platform, caller, request):
-    return await make_world(platform, caller, request.node.name.translate(str.maketrans("_[].", "----")).lower()[:200])
+    slug = request.node.name.translate(str.maketrans("_[].", "----")).lower()
+    return await make_world(platform, caller, slug[:200].strip("-"))
 
 
 def builds(world) -> str:

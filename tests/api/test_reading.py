@@ -132,12 +132,13 @@ async def anybody(app):
 
 
 async def test_health_is_as_in_the_contract(anybody, app, operations, monkeypatch):
-    operations.fault = DependencyError("Temporal does not answer")
+    operations.down = DependencyError("Temporal does not answer")
+    monkeypatch.setattr(app.state.parts.health, "_seen_at", float("-inf"))  # whoever asked before is not answered again
     unhealthy = await anybody.get("/health")
     assert unhealthy.status_code == 503
     assert unhealthy.json()["services"]["message_queue"] == "unhealthy"
     assert set(unhealthy.json()) == {"status", "timestamp", "services", "errors"}
-    operations.fault = None
+    operations.down = None
     monkeypatch.setattr(app.state.parts.health, "_seen_at", float("-inf"))
     healthy = await anybody.get("/v1/health")
     assert healthy.status_code == 200, healthy.text

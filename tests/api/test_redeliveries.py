@@ -22,7 +22,8 @@ CANARY = {"deployment_strategy": "canary", "canary_percentage": 50}
 
 @pytest.fixture
 async def fresh(platform, caller, request):
-    return await make_world(platform, caller, request.node.name.translate(str.maketrans("_[]", "---")).lower())
+    slug = request.node.name.translate(str.maketrans("_[]", "---")).lower()
+    return await make_world(platform, caller, slug.strip("-"))
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ REPORT = {"version_tag": "9.0.1", "git_branch": "main", "git_commit_hash": "abc1
 
 @pytest.fixture
 async def fresh(platform, caller, request):
-    return await make_world(platform, caller, request.node.name.translate(str.maketrans("_[].", "----")).lower())
+    slug = request.node.name.translate(str.maketrans("_[].", "----")).lower()
+    return await make_world(platform, caller, slug.strip("-"))
 
 
 @pytest.fixture

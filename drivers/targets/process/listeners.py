@@ -57,12 +57,12 @@ class SocketsOfTheMoment:
         self._lock = threading.Lock()
         self._read: tuple[float, ListeningSockets] | None = None
 
-    def get(self, *, max_age_s: float) -> ListeningSockets:
-        """Sockets as they were not longer than `max_age_s` seconds ago; 0: read now."""
+    def get(self) -> ListeningSockets:
+        """Sockets as they are now: who waits while another reads shares the next reading with all who wait."""
         asked = time.monotonic()
         with self._lock:
             # What was begun after the question is as good as a reading of one's own.
-            if self._read is None or self._read[0] < asked - max_age_s:
+            if self._read is None or self._read[0] < asked:
                 self._read = (time.monotonic(), ListeningSockets())
             return self._read[1]
 

@@ -24,7 +24,6 @@ from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
-_SHARED_FOR_S = 0.1
 _PIECE_BYTES = 256 * 1024
 LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
 
@@ -86,12 +85,12 @@ class ProcessTarget:
 
     async def inspect(self, instance_id: str) -> InstanceStatus:
         folder = InstanceFolder.of(self._root, instance_id)
-        status = await asyncio.to_thread(self._inspect_now, folder, _SHARED_FOR_S)
+        status = await asyncio.to_thread(self._inspect_now, folder)
         if not status.port_taken:
             return status
         # A process of its own that ended between the reading of its sockets and of its tree looks like a stranger.
         await asyncio.sleep(_SECOND_LOOK_S)
-        return await asyncio.to_thread(self._inspect_now, folder, 0)
+        return await asyncio.to_thread(self._inspect_now, folder)
 
     async def stop(self, instance_id: str) -> None:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -200,8 +199,8 @@ class ProcessTarget:
         paths = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
         return [InstanceFolder(path) for path in paths]
 
-    def _inspect_now(self, folder: InstanceFolder, max_age_s: float) -> InstanceStatus:
-        return _inspect(folder, self._sockets.get(max_age_s=max_age_s))
+    def _inspect_now(self, folder: InstanceFolder) -> InstanceStatus:
+        return _inspect(folder, self._sockets.get())
 
     def _inspect_all(self) -> list[InstanceStatus]:
         sockets = ListeningSockets()

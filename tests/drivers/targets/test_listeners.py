@@ -1,11 +1,15 @@
-"""One reading of the kernel's tables serves all who ask at about the same time."""
+"""One reading of the kernel's tables serves all who wait for one."""
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from drivers.targets.process import listeners
 from drivers.targets.process.listeners import ListeningSockets, SocketsOfTheMoment
+
+ASKERS = 50
 
 
 @pytest.fixture
@@ -22,17 +26,26 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[ListeningSockets]:
     return made
 
 
-def test_fifty_askers_share_one_reading(readings: list[ListeningSockets]) -> None:
-    shared = SocketsOfTheMoment()
-    assert len({id(shared.get(max_age_s=60)) for _ in range(50)}) == 1
-    assert len(readings) == 1
+def test_who_waits_while_another_reads_shares_the_next_reading(readings: list[ListeningSockets]) -> None:
+    shared, asked = SocketsOfTheMoment(), threading.Semaphore(0)
+
+    def ask() -> ListeningSockets:
+        asked.release()
+        return shared.get()
+
+    with ThreadPoolExecutor(ASKERS) as pool:
+        with shared._lock:  # somebody reads
+            answers = [pool.submit(ask) for _ in range(ASKERS)]
+            for _ in range(ASKERS):
+                asked.acquire()
+            threading.Event().wait(0.2)  # until the last of them stands at the lock
+        assert all(answer.result(60) for answer in answers)
+    assert len(readings) < ASKERS / 2
 
 
-def test_who_asks_for_now_sees_what_has_just_begun(readings: list[ListeningSockets]) -> None:
+def test_who_asks_sees_what_has_just_begun(readings: list[ListeningSockets]) -> None:
     shared = SocketsOfTheMoment()
-    shared.get(max_age_s=60)
+    shared.get()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert not shared.get(max_age_s=60).reached_at(port)
-        assert shared.get(max_age_s=0).reached_at(port)
+        assert shared.get().reached_at(server.getsockname()[1])
     assert len(readings) == 2

@@ -38,8 +38,12 @@ async def test_output_that_just_fits_is_whole(state: Path) -> None:
     assert (state.parent / "log").read_bytes() == b"x" * 100_000
 
 
+# Slowly, so that it is seen before the control group's kernel limit, a quarter above, ends one of them.
+GROWING = "import time; b = [(bytearray(1_000_000), time.sleep(0.06)) for _ in range(60)]; time.sleep(60)"
+
+
 async def test_memory_is_counted_over_the_whole_tree(state: Path) -> None:
-    hog = f"exec {shlex.quote(sys.executable)} -c 'b = bytearray(60_000_000); input()' < /dev/zero"
+    hog = f"exec {shlex.quote(sys.executable)} -c '{GROWING}'"
     ended = await run(state, f"({hog}) & ({hog}) & wait", memory_mb=100)
     assert ended.reason == "memory_limit"
 

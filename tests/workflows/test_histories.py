@@ -211,6 +211,17 @@ def fingerprint(history: WorkflowHistory) -> Iterator[str]:
             yield COMMANDS[event.event_type]
 
 
+def apart(lines: list[str]) -> tuple[list[str], int]:
+    """The commands in their order, and how many records were made.
+
+    A person's update is handled beside the flow, so where a record's marker stands among the other commands depends
+    on how long that local activity took. Replaying the saved histories is what proves that any such order is known.
+    """
+    records = lines.count(RECORD)
+    return [line for line in lines if line != RECORD], records
+
+
+RECORD = "marker core_local_activity"
 COMMANDS = {
     EventType.EVENT_TYPE_TIMER_STARTED: "timer",
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: "cancel activity",
@@ -232,7 +243,8 @@ async def test_commands_are_the_known_ones(
     file = FOLDER / f"{scenario.__name__}.fingerprint"
     if REFRESH:
         _save(scenario.__name__, history, lines)
-    assert file.read_text(encoding="utf-8").splitlines() == lines, HELP
+    known = file.read_text(encoding="utf-8").splitlines()
+    assert apart(known) == apart(lines), HELP
 
 
 @pytest.mark.parametrize("keys", ["", base64.b64encode(bytes(32)).decode()], ids=["plain", "encrypting"])

@@ -23,6 +23,7 @@ from pydantic import (
 from domain.canary.policy import AnalysisPolicy
 from domain.lifecycle import EnvironmentName
 from domain.secrets import SecretName, is_reserved
+from domain.stored import STORED_CONFIG
 from domain.wire import (
     AUTHORITY,
     COOKIE_NAME,
@@ -131,9 +132,14 @@ SecretNames = Annotated[tuple[SecretName, ...], Field(max_length=100), AfterVali
 
 
 class SpecModel(BaseModel):
-    """Base of all sections: frozen, unknown keys are faults."""
+    """Base of all sections, frozen.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Unknown keys are faults in a user's file, which is parsed with `extra="forbid"` (`domain/delivery_file.py`). In what
+    the engine stored itself they are those of a newer version, and are left out: while one replaces the other, both
+    read the same payloads and rows.
+    """
+
+    model_config = STORED_CONFIG
 
 
 class SourceSpec(SpecModel):

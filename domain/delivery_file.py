@@ -117,7 +117,7 @@ def _read(text: str, filename: str) -> tuple[DeliverySpec, YamlDocument]:
     if document.faults:
         _refuse(document.faults, filename)
     try:
-        return DeliverySpec.model_validate(value, context=ENTRY), document
+        return DeliverySpec.model_validate(value, context=ENTRY, extra="forbid"), document
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             path = _path(problem)

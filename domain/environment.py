@@ -52,7 +52,7 @@ class EnvironmentSettings(BaseModel):
     @classmethod
     def stored(cls, settings: Mapping[str, Any]) -> Self:
         """Settings as a row has them: what was accepted once is read, also where the rules are stricter by now."""
-        return cls.model_validate(settings, context=STORED)
+        return cls.model_validate(settings, context=STORED, extra="ignore")
 
     def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
         """These settings with some fields replaced, as a whole each."""

@@ -123,7 +123,7 @@ UNKNOWN_HUMAN = "machine:"
 class ApprovalPolicy(BaseModel):
     """Who must say yes. `four_eyes`: the one who asked for the deployment does not count."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     min_approvals: int = Field(default=1, ge=1, le=10)
     four_eyes: bool = True

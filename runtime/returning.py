@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from domain.stored import known_to
+
 NAME = "services.json"
 FRESH_S = 20.0
 """The worker writes every second or so; older words are of one that died, or hangs."""
@@ -25,7 +27,7 @@ class Returning:
     def load(cls, path: Path) -> Self | None:
         """What was told last; None when nothing was, or nothing of use."""
         try:
-            return cls(**json.loads(path.read_text()))
+            return cls(**known_to(cls, json.loads(path.read_text())))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -12,7 +12,7 @@ MAX_SAMPLES = 100_000
 class WindowCounts(BaseModel):
     """Requests of some stretch of time. `at_or_below[i]` of the `timed` requests took at most `bounds[i]` ms."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     requests: int = Field(default=0, ge=0)
     errors: int = Field(default=0, ge=0)
@@ -67,7 +67,7 @@ class SideCounts(BaseModel):
     `samples` (ms) are for providers that have no buckets, and only looked at when the analysis ends.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     epoch: str = Field(default="", max_length=128)
     requests: int = Field(default=0, ge=0)

@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
+
+from domain.stored import STORED_CONFIG
 
 MAX_QUERY = 2048
 RELEASE = "{{release}}"
@@ -39,7 +41,7 @@ class PrometheusQueries(BaseModel):
     `{{release}}` stands for the id of the release, which its instances have in the variable DELIVERY_RELEASE.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STORED_CONFIG
 
     requests: Query = Field(description="one number: requests answered")
     errors: Query = Field(description="one number: those of them that failed")

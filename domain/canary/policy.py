@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from domain.canary.error_kinds import SERVER_ERRORS, ErrorKinds
 from domain.canary.metric_source import MetricSource, PrometheusQueries
+from domain.stored import STORED_CONFIG
 
 
 class Comparison(StrEnum):
@@ -24,7 +25,7 @@ class AnalysisPolicy(BaseModel):
     weeks at most, and it costs log(100)/log(20), half as many requests again as 5 % would.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STORED_CONFIG
 
     duration: float = Field(default=300, gt=0, le=86_400, description="seconds that are watched to their end")
     min_requests: int = Field(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import DependencyError
+from domain.stored import known_to
 from drivers.shim import leftovers, lock, proc, record
 from drivers.shim import spec as names
 from drivers.shim.faults import disk_full, disk_full_reported
@@ -85,7 +86,7 @@ def status(state_dir: Path) -> ShimStatus:
         last_code=facts.get("last_code"),
         last_reason=facts.get("last_reason"),
         run_id=str(facts.get("run_id", "")),
-        exit=ShimExit(**ended) if ended else None,
+        exit=ShimExit(**known_to(ShimExit, ended)) if ended else None,
     )
 
 

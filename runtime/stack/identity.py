@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from domain.stored import known_to
+
 _STATE, _STARTED = 0, 19  # fields 3 and 22 of proc(5) stat, counted after the command's closing bracket
 
 
@@ -32,7 +34,7 @@ class Identity:
     def load(cls, path: Path) -> Self | None:
         """The identity recorded in a file; None when there is no usable record."""
         try:
-            return cls(**json.loads(path.read_text()))
+            return cls(**known_to(cls, json.loads(path.read_text())))
         except (OSError, ValueError, TypeError):
             return None
 

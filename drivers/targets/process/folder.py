@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from domain.errors import CallerError
+from domain.stored import known_to
 from drivers.artifacts.base import PACKED_HOME
 from drivers.folders import remove_tree
 from drivers.place import forget
@@ -76,7 +77,8 @@ class InstanceFolder:
     def record(self) -> InstanceRecord | None:
         """None when the instance was never started here, or its file is no record: then its next start makes one."""
         try:
-            return InstanceRecord(**json.loads((self.path / "instance.json").read_bytes()))
+            stored = json.loads((self.path / "instance.json").read_bytes())
+            return InstanceRecord(**known_to(InstanceRecord, stored))
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
 

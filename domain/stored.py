@@ -1,0 +1,25 @@
+"""Models that users write and that the engine stores: strict where they are entered, lenient where they are read back."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import ConfigDict
+
+STORED_CONFIG = ConfigDict(frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False})
+"""For models in payloads and rows that a newer version of the engine may have written, with keys this one does not know.
+
+Whoever reads a user's text passes `extra="forbid"`; the published schema says the same.
+"""
+
+
+def known_to(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stored record what a dataclass has fields for.
+
+    Raises:
+        TypeError: it is no record at all.
+    """
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"a record of {kind.__name__} holds keys and values, this is a {type(stored).__name__}")
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}

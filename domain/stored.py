@@ -1,4 +1,4 @@
-"""Models that users write and that the engine stores: strict where they are entered, lenient where they are read back."""
+"""Models that users write and the engine stores: strict where they are entered, lenient where they are read back."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 STORED_CONFIG = ConfigDict(frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False})
-"""For models in payloads and rows that a newer version of the engine may have written, with keys this one does not know.
+"""For models in payloads and rows that a newer version of the engine may have written, with keys unknown here.
 
 Whoever reads a user's text passes `extra="forbid"`; the published schema says the same.
 """

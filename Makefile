@@ -29,7 +29,7 @@ help: ## this list
 .PHONY: setup
 setup: ## the virtual environment, from the locks; instant when nothing changed
 	@stamp="$(VENV)/.stamp"
-	wanted="$$(cat $(LOCKS) | cksum)"
+	wanted="$$(cat $(LOCKS) drivers/bridge/bridge.c | cksum)"
 	if [ -x "$(RUN)" ] && [ "$$(cat "$$stamp" 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
 	command -v "$(PYTHON)" >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version) is too old: Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -38,6 +38,7 @@ setup: ## the virtual environment, from the locks; instant when nothing changed
 	rm -f "$$stamp"
 	[ -x "$(RUN)" ] && "$(RUN)" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --prefer-binary --require-hashes $(LOCKS:%=-r %)
+	"$(RUN)" -m drivers.bridge >/dev/null
 	printf '%s' "$$wanted" > "$$stamp"
 
 .PHONY: up

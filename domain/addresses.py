@@ -4,11 +4,13 @@ The guard of everything that connects to an address a caller names (repositories
 never names: whoever uses it resolves first and judges every answer.
 """
 
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-# Reserved by nobody, yet the metadata service of a cloud (Azure) answers on it.
-_METADATA = IPv4Network("168.63.129.16/32")
+# Global as some releases of Python see it, yet nobody's: protocol assignments (RFC 6890; metadata of Oracle's cloud is
+# there, at 192.0.0.192), relays of 6to4 (RFC 7526). The last is the metadata of Azure's, which no RFC reserves.
+_NOBODYS = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")  # RFC 4291, 2.4
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 _TUNNELS = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo and 6to4 lead to any IPv4 address
@@ -52,8 +54,22 @@ def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def spelled_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host spells, in any way that resolvers understand (`2130706433`, `0x7f.1`); None for names."""
+    if host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost"):
+        return IPv4Address("127.0.0.1")  # RFC 6761, 6.3
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(host.rstrip(".")))
+    except OSError:
+        return None
+
+
 def _is_public_v4(address: IPv4Address) -> bool:
-    if address in _METADATA:
+    if any(address in network for network in _NOBODYS):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

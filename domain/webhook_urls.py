@@ -1,12 +1,11 @@
 """Addresses of webhooks: what is accepted before anybody connects. Names are judged when they are resolved."""
 
 import re
-import socket
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
-from domain.addresses import is_reachable
+from domain.addresses import is_reachable, spelled_address
 from domain.errors import CallerError
 
 MAX_URL = 2048
@@ -41,20 +40,6 @@ def check_url(url: str, *, ports: Collection[int] | None, networks: Networks) ->
     literal = spelled_address(host)
     if literal is not None and not is_reachable(literal, networks):
         raise CallerError(f"{host} is not on the public internet; give an address that is")
-
-
-def spelled_address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host spells, in any way that resolvers understand (`2130706433`, `0x7f.1`); None for names."""
-    if host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost"):
-        return IPv4Address("127.0.0.1")  # RFC 6761, 6.3
-    try:
-        return ip_address(host)
-    except ValueError:
-        pass
-    try:
-        return IPv4Address(socket.inet_aton(host.rstrip(".")))
-    except OSError:
-        return None
 
 
 def parse_ports(text: str) -> frozenset[int] | None:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
 from domain.canary.metric_scope import MetricsScope
+from domain.destinations import DEFAULT_PORTS, Ports, Rules, parse_named
 from domain.emails import normal_email
 from domain.labels import MAX_LABEL
 from domain.webhook_urls import parse_ports
@@ -167,6 +168,26 @@ class Settings(BaseSettings):
         default="80,443,8080,8443", description="ports that webhooks may have, with commas between; any: all of them"
     )
 
+    code_ports: str = Field(
+        default=DEFAULT_PORTS,
+        description="ports of the public internet that isolated builds and services may connect to: with commas "
+        "between, ranges as 1-24; empty: none",
+    )
+    code_egress: str = Field(
+        default="",
+        description="what isolated builds and services may reach besides the public internet: names, *.domains, "
+        "addresses or CIDRs, each with :port or :from-to, commas between; empty: nothing",
+    )
+    service_egress: str = Field(
+        default="", description="the same for services whose `service.egress` lists it, and for them alone"
+    )
+    code_connections_per_organization: int = Field(
+        default=500, ge=8, description="connections out of the isolated builds and services of one organization at once"
+    )
+    code_mb_per_second_per_organization: int = Field(
+        default=100, ge=1, description="MiB a second through all of these connections together"
+    )
+
     trusted_code: bool | None = Field(
         default=None,
         description="may builds and instances run without isolation? unset: yes in embedded mode, with a warning",
@@ -245,6 +266,18 @@ class Settings(BaseSettings):
     @classmethod
     def _are_ports(cls, text: str) -> str:
         parse_ports(text)
+        return text
+
+    @field_validator("code_ports")
+    @classmethod
+    def _are_ranges_of_ports(cls, text: str) -> str:
+        Ports.parse(text)
+        return text
+
+    @field_validator("code_egress", "service_egress")
+    @classmethod
+    def _are_destinations(cls, text: str) -> str:
+        parse_named(text)
         return text
 
     @field_validator("code_path")
@@ -360,6 +393,21 @@ class Settings(BaseSettings):
     def accepted_issuers(self) -> frozenset[str]:
         """`iss` of tokens signed with our keys: development tokens do not know where the API listens."""
         return frozenset({self.issuer, self.jwt_issuer})
+
+    @property
+    def code_rules(self) -> Rules:
+        """Where isolated builds and services may connect to."""
+        return Rules.parse(ports=self.code_ports, everybody=self.code_egress, listed=self.service_egress)
+
+    @property
+    def egress_dir(self) -> Path:
+        """Where the sandboxes' ways out are; code sees nothing of it but its own."""
+        return self.data_dir.absolute() / "egress"
+
+    @property
+    def egress_ready_file(self) -> Path:
+        """Holds the pid of the proxy that serves `egress_dir`."""
+        return self.data_dir / "run" / "egress.ready"
 
     @property
     def sockets_dir(self) -> Path:

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import hmac
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,12 +16,11 @@ from urllib.parse import urlsplit
 
 from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.repository_url import RepositoryUrl, Scheme
+from drivers.egress.streams import Stream, UnreachableError, dial, join
 from drivers.sources.hosts import HostGuard
 
 HEAD_TIMEOUT_S = 15
-CONNECT_TIMEOUT_S = 15
 MAX_HEAD = 64 * 1024
-_CHUNK = 256 * 1024
 _PORTS = {Scheme.HTTPS: 443, Scheme.HTTP: 80, Scheme.SSH: 22}
 _HOP_BY_HOP = (b"proxy-authorization", b"proxy-connection", b"connection", b"keep-alive")
 
@@ -99,7 +97,7 @@ class Egress:
                 if asked.tunnel:
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 there[1].write(asked.first)
-                await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+                await join((reader, writer), there)
 
     async def _asked(self, reader: asyncio.StreamReader) -> _Asked:
         try:
@@ -120,7 +118,7 @@ class Egress:
         good = b"Basic " + base64.b64encode(f"git:{self._password}".encode())
         return name.strip().lower() == b"proxy-authorization" and hmac.compare_digest(value.strip(), good)
 
-    async def _connect(self, asked: _Asked) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, asked: _Asked) -> Stream:
         """Connected to the first address that answers, of those that were judged.
 
         Raises:
@@ -133,11 +131,10 @@ class Egress:
         except DeliveryError as error:
             self.refusal = error
             raise _AnswerError(503 if isinstance(error, DependencyError) else 403) from error
-        for ip in addresses:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    return await asyncio.open_connection(ip, asked.port, limit=_CHUNK)
-        raise _AnswerError(502)
+        try:
+            return (await dial(addresses, asked.port))[1]
+        except UnreachableError:
+            raise _AnswerError(502) from None
 
 
 class _AnswerError(Exception):
@@ -179,16 +176,3 @@ def _elsewhere(asked: _Asked, target: tuple[str, int]) -> TerminalError:
         code=ErrorCode.SOURCE_FORBIDDEN,
         details={"host": asked.host[:255]},
     )
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until one side ends; then the other one is told."""
-    end: Callable[[], None] = writer.close
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(_CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-        if writer.can_write_eof():
-            end = writer.write_eof
-    with contextlib.suppress(OSError):
-        end()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.addresses import spelled_address
 from domain.errors import CallerError
 from domain.events import EventType
-from domain.webhook_urls import check_url, parse_ports, spelled_address
+from domain.webhook_urls import check_url, parse_ports
 from domain.webhooks import (
     GIVEN_UP_AFTER,
     LONGEST_ASKED,

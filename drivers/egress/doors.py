@@ -1,0 +1,203 @@
+"""The sockets of all sandboxes: opened when a sandbox's folder appears, closed when it goes."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import structlog
+
+from domain.errors import DependencyError
+from drivers.egress.asking import MAX_HEAD
+from drivers.egress.proxy import Proxy
+from drivers.egress.sandboxes import SOCKET, Sandbox, Sandboxes, opened
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 0.05
+# A change in the very tick in which we looked may have left the folder's time as it was.
+SETTLED_S = 1.0
+SWEEP_EVERY_S = 5.0
+LOCK_WAIT_S = 30.0
+BACKLOG = 128
+# Of one sandbox at once, whatever its organization may have.
+MAX_GUESTS = 2048
+ACCEPT_AGAIN_S = 1.0
+
+
+class Door:
+    """One open socket, and who came through it."""
+
+    def __init__(self, sandbox: Sandbox, inode: int, listener: socket.socket, proxy: Proxy) -> None:
+        self.sandbox = sandbox
+        self.inode = inode
+        self._listener = listener
+        self._proxy = proxy
+        self._guests: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MAX_GUESTS)
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def _accept(self) -> None:
+        """No faster than the organization may; the others wait in the kernel, where they cost us nothing."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._places.acquire()
+            await self._proxy.may_come(self.sandbox)
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # no descriptor is left; or whoever came has gone
+                log.warning("egress.accept_failed", sandbox=self.sandbox.id, error=str(error))
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                self._places.release()
+                continue
+            guest = asyncio.create_task(self._serve(connection))
+            self._guests.add(guest)
+            guest.add_done_callback(self._left)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        try:
+            stream = await asyncio.open_unix_connection(sock=connection, limit=MAX_HEAD)
+        except BaseException:
+            connection.close()
+            raise
+        await self._proxy.serve(stream, self.sandbox)
+
+    def _left(self, guest: asyncio.Task[None]) -> None:
+        self._guests.discard(guest)
+        self._places.release()
+        if not guest.cancelled() and (error := guest.exception()):
+            log.error("egress.failed", sandbox=self.sandbox.id, exc_info=error)
+
+    async def close(self) -> None:
+        """Whoever is still in it is cut off."""
+        ending = (self._accepting, *self._guests)
+        for task in ending:
+            task.cancel()
+        try:
+            await asyncio.gather(*ending, return_exceptions=True)
+        finally:
+            self._listener.close()
+
+
+class Doors:
+    """Keeps the sockets as the folder says.
+
+    Args:
+        sandboxes: the folder.
+        proxy: what serves whoever comes.
+    """
+
+    def __init__(self, sandboxes: Sandboxes, proxy: Proxy) -> None:
+        self._sandboxes = sandboxes
+        self._proxy = proxy
+        self._open: dict[str, Door] = {}
+        self._seen = 0
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled; then all are closed. `ready` is called when those that are there are open.
+
+        Raises:
+            DependencyError: another proxy has this folder.
+        """
+        self._sandboxes.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with await self._alone():
+            try:
+                await self.look()
+                ready()
+                await self._keep()
+            finally:
+                for door in self._open.values():
+                    await door.close()
+
+    async def _alone(self) -> contextlib.ExitStack:
+        """The folder's lock; the one before us may just be ending."""
+        stack = contextlib.ExitStack()
+        descriptor = os.open(self._sandboxes.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, descriptor)
+        end = time.monotonic() + LOCK_WAIT_S
+        while not _lock(descriptor):
+            if time.monotonic() > end:
+                stack.close()
+                raise DependencyError(f"another process is the proxy of {self._sandboxes.root}")
+            await asyncio.sleep(LOOK_EVERY_S)
+        return stack
+
+    async def _keep(self) -> None:
+        swept = time.monotonic()
+        while True:
+            if self._changed():
+                await self.look()
+            if time.monotonic() - swept > SWEEP_EVERY_S:
+                await asyncio.to_thread(self._sandboxes.sweep)
+                await self.look()
+                swept = time.monotonic()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _changed(self) -> bool:
+        try:
+            now = self._sandboxes.root.stat().st_mtime_ns
+        except FileNotFoundError:
+            return bool(self._open)
+        changed = now != self._seen or time.time_ns() - now < SETTLED_S * 1e9
+        self._seen = now
+        return changed
+
+    async def look(self) -> None:
+        """Open what is new, close what is gone."""
+        wanted = await asyncio.to_thread(self._sandboxes.all)
+        for name in [name for name, door in self._open.items() if not self._is_same(door, wanted.get(name))]:
+            await self._open.pop(name).close()
+        for name, sandbox in wanted.items():
+            if name not in self._open:
+                await self._open_one(sandbox)
+
+    def _is_same(self, door: Door, wanted: Sandbox | None) -> bool:
+        if wanted != door.sandbox:
+            return False
+        try:
+            return self._sandboxes.door(wanted.id).stat().st_ino == door.inode
+        except FileNotFoundError:
+            return False
+
+    async def _open_one(self, sandbox: Sandbox) -> None:
+        try:
+            with opened(self._sandboxes.door(sandbox.id)) as folder:
+                inode, listener = folder.inode, _listen(folder)
+        except FileNotFoundError:
+            return  # it went just now
+        except OSError as error:
+            log.warning("egress.socket_failed", sandbox=sandbox.id, error=str(error))
+            return
+
+        self._open[sandbox.id] = Door(sandbox, inode, listener, self._proxy)
+
+
+def _listen(folder: opened) -> socket.socket:
+    """A socket that takes the place of one before it only when it listens."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        new = folder.path(f"{SOCKET}.new")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)  # noqa: PTH108 - of one that was killed between the two
+        listener.setblocking(False)
+        listener.bind(new)
+        listener.listen(BACKLOG)
+        os.rename(new, folder.path(SOCKET))  # noqa: PTH104 - strings are at hand
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return False
+    return True

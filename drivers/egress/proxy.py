@@ -1,0 +1,169 @@
+"""The way out of other people's code: every connection is judged, and goes to the very address that was judged."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from domain.destinations import Destination, Rules, Verdict
+from drivers.egress.asking import (
+    HEAD_TIMEOUT_S,
+    Forward,
+    Http,
+    Socks,
+    Tunnel,
+    Unanswerable,
+    first_byte,
+    is_socks,
+    read_head,
+)
+from drivers.egress.forwarding import Forwarding
+from drivers.egress.names import LIMIT_S, NoSuchNameError, Resolve, own_of
+from drivers.egress.sandboxes import Sandbox
+from drivers.egress.shares import Share, Shares, TooManyError
+from drivers.egress.streams import CHUNK, Passed, Stream, UnreachableError, close, dial, join
+
+log = structlog.get_logger(__name__)
+
+HEAR_OUT_S = 1.0
+
+_LISTED = "the operator allows no service.egress to it (DELIVERY_SERVICE_EGRESS)"
+_ADDRESS = "it is not on the public internet, and the operator names no such destination (DELIVERY_CODE_EGRESS)"
+
+
+@dataclass
+class Account:
+    """One connection, for the log. No path, no query, no header: they may hold secrets."""
+
+    began: float = field(default_factory=time.monotonic)
+    to: Destination | None = None
+    address: str = ""
+    passed: Passed = field(default_factory=Passed)
+    verdict: Verdict = Verdict.ALLOWED
+
+    def write(self, sandbox: Sandbox) -> None:
+        """The line."""
+        log.info(
+            "egress.connection",
+            organization=sandbox.organization,
+            project=sandbox.project,
+            sandbox=sandbox.id,
+            host=self.to.host if self.to else "",
+            port=self.to.port if self.to else 0,
+            address=self.address,
+            verdict=self.verdict.value,
+            sent=self.passed.sent,
+            received=self.passed.received,
+            seconds=round(time.monotonic() - self.began, 3),
+        )
+
+
+class Proxy:
+    """Serves connections of sandboxes.
+
+    Args:
+        rules: what the operator allows.
+        shares: what each organization may take.
+        resolve: how names become addresses.
+    """
+
+    def __init__(self, rules: Rules, shares: Shares, resolve: Resolve) -> None:
+        self._rules = rules
+        self._shares = shares
+        self._resolve = resolve
+
+    async def may_come(self, sandbox: Sandbox) -> None:
+        """Returns when one more connection of the sandbox's organization may be taken."""
+        await self._shares.of(sandbox.organization).new.take(1)
+
+    async def serve(self, inside: Stream, sandbox: Sandbox) -> None:
+        """One connection, to its end."""
+        account = Account()
+        share = self._shares.of(sandbox.organization)
+        try:
+            with share.place():
+                await self._serve(inside, sandbox, share, account)
+        except TooManyError:
+            account.verdict = Verdict.TOO_MANY
+            words = "your organization has as many connections open as it may; close some"
+            inside[1].write(Http.no(Unanswerable(Verdict.TOO_MANY, words)))
+            await _hear_out(inside)
+        except (OSError, EOFError):
+            pass  # a side broke off: that is its end
+        finally:
+            close(inside[1])
+            if account.to or account.verdict is not Verdict.ALLOWED:  # else it went before it asked for anything
+                account.write(sandbox)
+
+    async def _serve(self, inside: Stream, sandbox: Sandbox, share: Share, account: Account) -> None:
+        kind: type[Http | Socks] = Http
+        try:
+            async with _limit(HEAD_TIMEOUT_S, "the request did not arrive in time", status=408):
+                first = await first_byte(inside[0])
+                kind = Socks if is_socks(first) else Http
+                if kind is Socks:
+                    asked: Tunnel | Forward = await Socks.parse(*inside)
+                else:
+                    asked = Http(await read_head(inside[0], first)).parse()
+            account.to = asked.to
+            if isinstance(asked, Forward):
+                forwarding = Forwarding(asked, inside, account.passed, share.bytes.take)
+            account.address, outside = await self._connect(asked.to, sandbox, share)
+            try:
+                if isinstance(asked, Forward):
+                    await forwarding.run(outside)
+                else:
+                    inside[1].write(asked.yes)
+                    await join(inside, outside, account.passed, share.bytes.take)
+            finally:
+                close(outside[1])
+        except Unanswerable as why:
+            account.verdict = why.verdict
+            inside[1].write(kind.no(why))
+            await _hear_out(inside)
+
+    async def _connect(self, to: Destination, sandbox: Sandbox, share: Share) -> tuple[str, Stream]:
+        """Raises `Unanswerable`."""
+        addresses = [str(to.literal)] if to.literal else await self._addresses(to, share)
+        verdict = self._rules.judge(to, addresses, sandbox.listed, own_of(addresses))
+        if verdict is not Verdict.ALLOWED:
+            raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
+        try:
+            return await dial(addresses, to.port)
+        except UnreachableError:
+            raise Unanswerable(Verdict.UNREACHABLE, f"{to} does not accept connections") from None
+
+    @staticmethod
+    def _why(verdict: Verdict, to: Destination, sandbox: Sandbox) -> str:
+        if verdict is Verdict.PORT:
+            return "the port is not (DELIVERY_CODE_PORTS)"
+        return _LISTED if to in sandbox.listed else _ADDRESS
+
+    async def _addresses(self, to: Destination, share: Share) -> list[str]:
+        async with _limit(LIMIT_S, f"the name {to.host} cannot be looked up now"), share.lookups:
+            try:
+                return await self._resolve(to.host)
+            except NoSuchNameError:
+                raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
+
+
+async def _hear_out(inside: Stream) -> None:
+    """Who is cut off while it still talks sees a broken connection and not the answer."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(HEAR_OUT_S):
+            inside[1].write_eof()
+            while await inside[0].read(CHUNK):
+                pass
+
+
+@contextlib.asynccontextmanager
+async def _limit(seconds: float, words: str, *, status: int = 0) -> AsyncIterator[None]:
+    """Raises `Unanswerable` with these words when it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Unanswerable(Verdict.TIMEOUT, words, status) from None

@@ -1,0 +1,163 @@
+"""Which sandboxes there are: a folder each, from which the proxy opens their sockets, again after a restart.
+
+`<root>/<id>/sandbox.json` says whose it is, and `<root>/<id>/door/` is what the sandbox sees, read-only: the folder and
+not the socket in it, so that the socket of a proxy that was started again is there too. A socket is all that tells
+the proxy who is asking: there is no password that code could lose.
+"""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from domain.destinations import Destination
+from domain.errors import DependencyError
+from drivers.folders import finish_in_thread, remove_tree
+
+SOCKET = "proxy.sock"
+WAIT_S = 30.0
+_POLL_S = 0.02
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FILE = "sandbox.json"
+_DOOR = "door"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """One build or instance.
+
+    Attributes:
+        id: names it among all of this data folder; the same one again is the same sandbox.
+        organization, project: whose code it is, for limits and the log.
+        owner: a folder of the engine's; when it is gone so is the sandbox.
+        listed: what its `service.egress` lists.
+    """
+
+    id: str
+    organization: str
+    project: str
+    owner: Path
+    listed: tuple[Destination, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """None when there is none, or not all of it yet."""
+        try:
+            found = json.loads((folder / _FILE).read_bytes())
+            return cls(
+                id=folder.name,
+                organization=found["organization"],
+                project=found["project"],
+                owner=Path(found["owner"]),
+                listed=tuple(Destination(host, port) for host, port in found["listed"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        listed = [[each.host, each.port] for each in self.listed]
+        facts = {"organization": self.organization, "project": self.project, "owner": str(self.owner), "listed": listed}
+        (folder / _FILE).write_text(json.dumps(facts))
+
+
+class Sandboxes:
+    """The folder of all of them.
+
+    Args:
+        root: nothing else lives in it; code must not see it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def door(self, sandbox_id: str) -> Path:
+        """What a sandbox sees of it."""
+        return self.root / sandbox_id / _DOOR
+
+    async def open(self, sandbox: Sandbox) -> Path:
+        """Make the sandbox's folder and wait until the proxy listens in it; returns what to mount.
+
+        Raises:
+            DependencyError: no proxy came.
+        """
+        if not _ID.fullmatch(sandbox.id):
+            raise ValueError(f"{sandbox.id!r} cannot be the id of a sandbox")
+        await finish_in_thread(self._make, sandbox)
+        door = self.door(sandbox.id)
+        end = time.monotonic() + WAIT_S
+        while not is_answered(door):
+            if time.monotonic() > end:
+                raise DependencyError(
+                    f"The proxy of builds and services did not come within {WAIT_S:g} s: `python -m egress` must run "
+                    "for this data folder (docs/isolation.md)."
+                )
+            await asyncio.sleep(_POLL_S)
+        return door
+
+    async def close(self, sandbox_id: str) -> None:
+        """The proxy closes its socket; one that is not there is fine."""
+        await finish_in_thread(remove_tree, self.root / sandbox_id)
+
+    def all(self) -> dict[str, Sandbox]:
+        """Those that are there, by id."""
+        try:
+            names = [entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)]
+        except FileNotFoundError:
+            return {}
+        return {name: found for name in names if (found := Sandbox.read(self.root / name))}
+
+    def sweep(self) -> None:
+        """Remove those whose owner is gone: whoever should have closed them was killed."""
+        for name, sandbox in self.all().items():
+            if not sandbox.owner.exists():
+                remove_tree(self.root / name)
+
+    def _make(self, sandbox: Sandbox) -> None:
+        folder = self.root / sandbox.id
+        if Sandbox.read(folder) == sandbox and self.door(sandbox.id).is_dir():
+            return  # a living sandbox may have it mounted
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self.root / f".{uuid.uuid4().hex}"
+        (new / _DOOR).mkdir(mode=0o700, parents=True)
+        sandbox.write(new)
+        remove_tree(folder)
+        new.rename(folder)
+
+
+def is_answered(door: Path) -> bool:
+    """Whether somebody listens there now."""
+    try:
+        with opened(door) as at, socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            client.connect(at.path(SOCKET))
+    except BlockingIOError:
+        return True  # so many are waiting that there is a listener
+    except OSError:
+        return False
+    return True
+
+
+class opened:  # noqa: N801 - used like `open`
+    """A folder by a name that is short enough for its sockets (107 bytes), wherever it lies. Raises `OSError`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    @property
+    def inode(self) -> int:
+        return os.fstat(self._descriptor).st_ino
+
+    def path(self, name: str) -> str:
+        return f"/proc/self/fd/{self._descriptor}/{name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,118 @@
+"""Two connections that are joined, and the way to an address that was judged. For all our proxies."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+CHUNK = 64 * 1024
+CONNECT_TIMEOUT_S = 10.0
+# Addresses of one name are tried one after another; a name with very many must not take for ever.
+CONNECT_LIMIT_S = 30.0
+# A pool may keep a connection to its database for hours without a word; the kernel asks whether the other side lives.
+IDLE_S = 24 * 3600.0
+# One side has said that it sends no more: the other one has something to say soon, or nothing.
+HALF_OPEN_IDLE_S = 600.0
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Pass = Callable[[int], Awaitable[None]]
+"""Asked before so many bytes are passed on: returns when they may be."""
+
+
+class UnreachableError(Exception):
+    """No address accepted the connection."""
+
+
+@dataclass
+class Passed:
+    """Bytes that went through so far."""
+
+    sent: int = 0
+    received: int = 0
+
+
+async def dial(addresses: Sequence[str], port: int) -> tuple[str, Stream]:
+    """A connection to the first address that accepts one, and that address.
+
+    Raises:
+        UnreachableError: none does.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            for ip in addresses:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        stream = await asyncio.open_connection(ip, port, limit=CHUNK)
+                        _keep_alive(stream[1])
+                        return ip, stream
+    raise UnreachableError(port)
+
+
+async def join(inside: Stream, outside: Stream, passed: Passed | None = None, may_pass: Pass | None = None) -> None:
+    """Pass on what either side sends until both have ended, or nothing has moved for too long.
+
+    Args:
+        inside: who asked for the connection.
+        outside: where it leads.
+        passed: counts.
+        may_pass: slows it down.
+    """
+    count = passed or Passed()
+    loop = asyncio.get_running_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, outward: bool) -> None:
+        while chunk := await reader.read(CHUNK):
+            limit.reschedule(loop.time() + idle_s)
+            if may_pass:
+                await may_pass(len(chunk))
+            writer.write(chunk)
+            await writer.drain()
+            count.sent += len(chunk) if outward else 0
+            count.received += 0 if outward else len(chunk)
+        _end(writer)
+
+    with contextlib.suppress(TimeoutError, OSError):
+        idle_s = IDLE_S
+        async with asyncio.timeout(idle_s) as limit:
+            ways = (
+                asyncio.ensure_future(copy(inside[0], outside[1], outward=True)),
+                asyncio.ensure_future(copy(outside[0], inside[1], outward=False)),
+            )
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                idle_s = HALF_OPEN_IDLE_S
+                limit.reschedule(loop.time() + idle_s)
+                await asyncio.gather(*ways)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+
+
+def close(writer: asyncio.StreamWriter) -> None:
+    """At once when what was written has left, else without waiting for who does not read."""
+    if writer.transport.get_write_buffer_size():
+        asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_S, writer.transport.abort)
+    writer.close()
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    found = writer.get_extra_info("socket")
+    for option in _KEEPALIVE:
+        with contextlib.suppress(OSError):
+            found.setsockopt(*option)

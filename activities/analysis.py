@@ -5,13 +5,16 @@ another machine never computes floating point again.
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.recovery import InstanceRecovery
+from activities.watch_clock import WatchClock
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.payload import bounded
 from contracts.stubs import implements
@@ -27,8 +30,6 @@ from storage.repositories.analyses import AnalysisRepository
 
 LOOK_EVERY_S = 1.0
 RETRY_EVERY_S = 10.0
-# Without a look for so many seconds nobody was there to look.
-AWAY_S = 5.0
 # Looks of one attempt that are not counted because instances come back; a service that never does is judged.
 MAX_EXCUSED = 120
 MAX_REASONS = 20
@@ -58,6 +59,16 @@ class Excuses:
         return True
 
 
+@dataclass(frozen=True)
+class Watch:
+    """One attempt at an analysis: what is asked, for whom, what excuses errors, and its clock."""
+
+    request: AnalyseRelease
+    place: MetricsPlace
+    excuses: Excuses
+    clock: WatchClock
+
+
 class AnalysisActivities:
     """Drives the metric provider that a policy names, and the judge."""
 
@@ -68,59 +79,69 @@ class AnalysisActivities:
         recovery: InstanceRecovery | None = None,
         *,
         retry_every_s: float = RETRY_EVERY_S,
+        wall: Callable[[], datetime] = now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self._providers = providers
         self._recovery = recovery
         self._retry_every_s = retry_every_s
+        self._wall = wall
+        self._monotonic = monotonic
 
     @implements(ANALYSE_RELEASE)
     @reported
     async def analyse(self, request: AnalyseRelease) -> AnalysisReport:
         async with beating():
             excuses = Excuses(self._recovery, [each for each in (request.release_id, request.stable_id) if each])
-            place, state = await self._beginning(request)
-            look = await self._look(request, place, state, excuses)
+            place, state, begun = await self._beginning(request)
+            watch = Watch(request, place, excuses, WatchClock(begun, self._monotonic))
+            look = await self._look(watch, state)
             while not look.judgement.final:
                 # While the metrics cannot be read, asking every second helps nobody.
                 await asyncio.sleep(self._retry_every_s if look.judgement.unmeasured else LOOK_EVERY_S)
-                look = await self._look(request, place, look.state, excuses)
+                look = await self._look(watch, look.state)
         reasons = tuple(bounded(reason, 1024) for reason in look.judgement.reasons[:MAX_REASONS])
         early = look.judgement.elapsed_seconds if look.judgement.early else None
         return AnalysisReport(verdict=look.judgement.verdict, reasons=reasons, passed_early_after=early)
 
-    async def _beginning(self, request: AnalyseRelease) -> tuple[MetricsPlace, JudgeState]:
-        """For whom it is, and where an attempt before this one was; else the beginning."""
+    async def _beginning(self, request: AnalyseRelease) -> tuple[MetricsPlace, JudgeState, datetime]:
+        """For whom it is, where an attempt before this one was (else the beginning), and the moment to go on from.
+
+        That is the attempt's last look: what nobody watched, because everything was off, is watched afterwards. What
+        people held meanwhile is left out by the judge, so that the moment is later by it.
+        """
         async with transaction(self._sessions) as session:
             analyses = AnalysisRepository(session)
             place = await analyses.place(request.deployment_id)
             known = await analyses.get(request.deployment_id, request.key)
         if known is None:
-            return place, JudgeState()
+            return place, JudgeState(), self._wall()
         state = JudgeState.model_validate(known.state)
-        # What nobody watched, because everything was off, is watched afterwards; so is, by itself, what people held.
-        away_s = (now() - known.updated_at).total_seconds() - max(0.0, request.held_seconds - state.held_s)
-        return place, state.prolonged(away_s) if away_s > AWAY_S else state
+        held_s = max(0.0, request.held_seconds - state.held_s)
+        return place, state, (state.looked_at or state.started_at or self._wall()) + timedelta(seconds=held_s)
 
-    async def _look(self, request: AnalyseRelease, place: MetricsPlace, state: JudgeState, excuses: "Excuses") -> Look:
+    async def _look(self, watch: Watch, state: JudgeState) -> Look:
+        request = watch.request
         provider = self._providers[request.policy.provider]
         try:
-            sides = await provider.read(self._releases(request), request.policy, place)
+            sides = await provider.read(self._releases(request), request.policy, watch.place)
         except DependencyError as error:
-            look = Look(*unmeasured(request.policy, state, error.message, now()))
+            look = Look(*unmeasured(request.policy, state, error.message, watch.clock.now()))
         except TerminalError as error:
-            look = Look(*unmeasurable(request.policy, state, error.message, now()))
+            look = Look(*unmeasurable(request.policy, state, error.message, watch.clock.now()))
         else:
             stable = sides.get(str(request.stable_id)) if request.stable_id else None
             canary = sides[str(request.release_id)]
+            at = watch.clock.now()
             state = state.resumed(request.held_seconds, stable=stable, canary=canary)
             if state.canary.seen is None:
                 # Counting starts now: what the stable release did before is not what it does beside the canary.
-                begun = JudgeState.begin(state.started_at or now(), stable=stable, canary=canary)
+                begun = JudgeState.begin(state.started_at or at, stable=stable, canary=canary)
                 state = begun.model_copy(update={"held_s": state.held_s})
-            elif state.has_new_errors(stable, canary) and await excuses.hold():
+            elif state.has_new_errors(stable, canary) and await watch.excuses.hold():
                 state = state.passed_over(stable, canary).prolonged(LOOK_EVERY_S)
-            look = Look(*judge(request.policy, state, stable, canary, now()))
+            look = Look(*judge(request.policy, state, stable, canary, at))
         await self._keep(request, look)
         return look
 

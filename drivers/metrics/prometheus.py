@@ -1,10 +1,10 @@
 """Metrics that services count themselves, read from the operator's Prometheus server by the queries of a policy."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 
 import httpx2
+import structlog
 from pydantic import BaseModel, ValidationError
 
 from domain.canary.counts import SideCounts
@@ -13,13 +13,24 @@ from domain.canary.metric_source import PrometheusQueries
 from domain.canary.policy import AnalysisPolicy
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from drivers.metrics.promql import FIGURE, SIDE, Binding, combined, labelled
-from drivers.metrics.scoping import scoped
+from drivers.metrics.scoping import parsed, scoped
 from drivers.metrics.vectors import Series, side_counts
+
+log = structlog.get_logger(__name__)
 
 ANSWER_LIMIT_S = 5.0
 MAX_ANSWER = 1 << 20
+# Of the server's own words, for the operator's log.
 MAX_WORDS = 300
-_POSITION = re.compile(r'^(invalid parameter "?query"?: )?(\d+:\d+: )?')
+# What tenants are told of an error: its kind. The server's words may show other tenants' labels, or addresses.
+_KINDS = {
+    "timeout": "the query takes too long",
+    "canceled": "the query was cancelled",
+    "execution": "the query cannot be carried out, or asks for too much",
+    "internal": "an error of its own",
+    "unavailable": "it is not ready",
+    "too_many_requests": "it is asked too often",
+}
 _REFUSES_US = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
 
 
@@ -111,7 +122,8 @@ class PrometheusMetrics:
         for figure, template in queries.given().items():
             alone = await self._ask(labelled(template, release_id, figure, bind))
             if alone.errorType == "bad_data":
-                return _not_understood(f"analysis.prometheus.{figure}", alone)
+                asked = labelled(template, release_id, figure, lambda query, _: query)
+                return _not_understood(f"analysis.prometheus.{figure}", alone, asked)
         return _not_understood("analysis.prometheus", whole)
 
     async def _ask(self, query: str) -> Answer:
@@ -149,11 +161,16 @@ def _checked(status: int, body: bytes) -> Answer:
         answer = Answer.model_validate_json(body)
     except ValidationError:
         raise DependencyError(f"what answered ({status}) does not speak as Prometheus does") from None
-    warnings = [*answer.warnings, *(["the result is partial"] if answer.isPartial else [])]
-    if warnings:
-        raise DependencyError(f"Prometheus answered with a warning: {warnings[0]}"[:MAX_WORDS])
+    if answer.isPartial:
+        raise DependencyError("Prometheus answered with a warning: the result is partial")
+    if answer.warnings:
+        log.warning("prometheus.warned", words=answer.warnings[0][:MAX_WORDS])
+        raise DependencyError(f"Prometheus answered with a warning, so that it may not be the whole result{_ASK}")
     if answer.errorType != "bad_data" and (answer.status != "success" or status != httpx2.codes.OK):
-        raise DependencyError(f"Prometheus could not answer ({status}): {answer.error}"[:MAX_WORDS])
+        log.warning(
+            "prometheus.failed", status=status, kind=answer.errorType[:MAX_WORDS], words=answer.error[:MAX_WORDS]
+        )
+        raise DependencyError(f"Prometheus could not answer ({status}){_kind(answer)}{_ASK}")
     return answer
 
 
@@ -172,6 +189,20 @@ def _deal(vector: Sequence[Series], sides: Mapping[str, Mapping[str, list[Series
         sides[side][figure].append(series)
 
 
-def _not_understood(key: str, answer: Answer) -> TerminalError:
-    words = _POSITION.sub("", answer.error)[:MAX_WORDS]
-    return TerminalError(f"Prometheus does not understand {key}: {words}", code=ErrorCode.SPEC_INVALID)
+_ASK = "; the operator's log has its words"
+
+
+def _kind(answer: Answer) -> str:
+    known = _KINDS.get(answer.errorType)
+    return f": {known}" if known else ""
+
+
+def _not_understood(key: str, answer: Answer, query: str = "") -> TerminalError:
+    """What is wrong with it as our own parser sees it, if it sees it."""
+    log.warning("prometheus.not_understood", key=key, words=answer.error[:MAX_WORDS])
+    if query:
+        try:
+            parsed(query, key)
+        except TerminalError as error:
+            return error
+    return TerminalError(f"Prometheus does not understand {key}{_ASK}", code=ErrorCode.SPEC_INVALID)

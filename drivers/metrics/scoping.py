@@ -37,7 +37,7 @@ def scoped(query: str, labels: Labels, key: str) -> str:
     """
     if any(_UNSAFE.search(value) for _, value in labels):
         raise _refused(key, "the labels it would be bound to cannot be written down safely")
-    tree = _parsed(query, key)
+    tree = parsed(query, key)
     _check(tree, key)
     try:
         text = str(promql.transform(tree, None, lambda node: _bound(node, labels)))
@@ -49,7 +49,12 @@ def scoped(query: str, labels: Labels, key: str) -> str:
     return text
 
 
-def _parsed(query: str, key: str) -> Any:
+def parsed(query: str, key: str) -> Any:
+    """The tree of a query.
+
+    Raises:
+        TerminalError: SPEC_INVALID, it is not understood, and where.
+    """
     if _depth(query) > MAX_DEPTH:
         raise _refused(key, f"it is nested more than {MAX_DEPTH} times")
     if query.count("+") + query.count("-") + query.count("^") > MAX_NODES:

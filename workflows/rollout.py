@@ -141,6 +141,7 @@ class Rollout:
         if step.kind is StepKind.ANALYSE:
             seconds = step.seconds or self._spec.analysis.duration
             words += f" for {seconds:g} s" + (", or until it passes early" if self._spec.analysis.pass_early else "")
+            words += "" if self._spec.analysis.tells_client_errors else " (4xx are not judged)"
         return words + told
 
     async def _pause(self, step: PlanStep, fraction: float) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from domain.canary.error_metrics import rate_figures
 from domain.canary.evidence import log_mean
+from domain.canary.late import log_with_late
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.two_rates import Block, log_at_once
 from domain.canary.verdict import Finding, Metric, MetricReport
@@ -26,7 +27,9 @@ def client_errors(look: Look) -> MetricReport:
 def _compared(look: Look) -> tuple[Finding, str]:
     canary, stable = look.canary, look.stable
     limit = math.log(1 / look.policy.alpha)
-    evidence = _mean_of_both(look, look.state.refused_more, look.state.refused_fewer)
+    late = look.state.late
+    first = _mean_of_both(look, look.state.refused_more, look.state.refused_fewer)
+    evidence = log_with_late(first, (*late.refused_more, *late.refused_fewer), late.placed_compared)
     words = (
         f"4xx: canary {share(canary.client_errors, canary.requests)}, stable "
         f"{share(stable.client_errors, stable.requests)}, {evidence_words(evidence, limit)}"

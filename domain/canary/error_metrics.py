@@ -1,7 +1,10 @@
 """What the error rates say: against the stable release, and against the policy's limit."""
 
+from collections.abc import Sequence
+
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
+from domain.canary.late import log_with_late
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.two_rates import Block, log_at_once
@@ -13,15 +16,17 @@ _PERCENT = 100
 
 def error_rate(look: Look) -> MetricReport:
     """The canary's errors against the stable release's over the same time."""
-    worse = log_mean([bet / look.policy.design_effect for bet in look.state.worse])
+    first = log_mean([bet / look.policy.design_effect for bet in look.state.worse])
+    late = look.state.late
+    worse = log_with_late(first, late.worse, late.placed_compared)
     return look.report(Metric.ERROR_RATE, worse, _compared(look, worse), _figures(look.canary), _figures(look.stable))
 
 
 def _compared(look: Look, worse: float) -> tuple[Finding, str]:
     canary, stable = look.canary, look.stable
     words = (
-        f"error rate: canary {share(canary.errors, canary.requests)}, stable {share(stable.errors, stable.requests)}, "
-        f"{evidence_words(worse, look.log_limit(Metric.ERROR_RATE))}"
+        f"error rate: canary {share(canary.errors, canary.requests)}, stable {share(stable.errors, stable.requests)}"
+        f"{_lately(look, worse)}, {evidence_words(worse, look.log_limit(Metric.ERROR_RATE))}"
     )
     if worse >= look.log_limit(Metric.ERROR_RATE):
         return Finding.HARM, f"{words}: the canary fails more often"
@@ -36,6 +41,25 @@ def _compared(look: Look, worse: float) -> tuple[Finding, str]:
     return look.decided(words, look.state.compared)
 
 
+def _lately(look: Look, worse: float) -> str:
+    """The last part of the time, where it speaks more against the canary than the whole does."""
+    if worse < LOG_DOUBTFUL:
+        return ""
+    whole = _block(look)
+    parts = {mark.at_s: Block(*_since(whole, (*mark.canary, *mark.stable))) for mark in look.state.late.marks}
+    told = {at_s: log_at_once(part) for at_s, part in parts.items() if part.canary and part.stable}
+    at_s = max(told, key=told.__getitem__, default=0.0)
+    if not told or told[at_s] <= log_at_once(whole):
+        return ""
+    part = parts[at_s]
+    mine, theirs = share(part.canary_hits, part.canary), share(part.stable_hits, part.stable)
+    return f"; from {number(at_s)} s on canary {mine}, stable {theirs}"
+
+
+def _since(now: Sequence[int], then: Sequence[int]) -> list[int]:
+    return [one - other for one, other in zip(now, then, strict=True)]
+
+
 def _block(look: Look) -> Block:
     """Everything that was counted, compared or not."""
     return Block(look.canary.errors, look.canary.requests, look.stable.errors, look.stable.requests)
@@ -45,7 +69,9 @@ def error_rate_limit(look: Look) -> MetricReport:
     """The canary's errors against `max_error_rate`, whatever the stable release does."""
     canary, limit = look.canary, look.policy.max_error_rate or _PERCENT
     told = f"error rate limit {number(limit)} %: canary {share(canary.errors, canary.requests)}"
-    rate = Rate(canary.errors, canary.requests, limit / _PERCENT)
+    late = look.state.late
+    marks = [(mark.at_s, *mark.canary) for mark in late.marks]
+    rate = Rate(canary.errors, canary.requests, limit / _PERCENT, late.errors_above, marks)
     above, (finding, reason) = judged(look, Metric.ERROR_RATE_LIMIT, rate, told, _also(look.stable, limit))
     found = finding, reason + _refusing(canary)
     return look.report(Metric.ERROR_RATE_LIMIT, above, found, _figures(look.canary))

@@ -16,6 +16,11 @@ def log_mean(logs: Sequence[float]) -> float:
     return top + math.log(math.fsum(math.exp(log - top) for log in logs) / len(logs))
 
 
+def log_sum(*logs: float) -> float:
+    """The logarithm of the sum of e-values."""
+    return log_mean(logs) + math.log(len(logs))
+
+
 def e_value(log: float) -> float:
     """The e-value itself, kept inside the numbers that JSON knows."""
     return math.exp(min(log, _LARGEST))

@@ -59,6 +59,8 @@ def judge(
     if harm and seen.failed <= policy.failure_limit:  # what has failed keeps the reasons it failed for
         seen = seen.model_copy(update={"failed": seen.failed + 1, "harm": harm})
     verdict, final, reasons = _decide(policy, seen, look, reports)
+    if (unknown := look.not_judged()) and unknown not in reasons:
+        reasons = (*reasons, unknown)
     judgement = _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports))
     return (judgement if look.last else _told_early(policy, judgement)), seen
 
@@ -104,6 +106,8 @@ def _decide(
     if not reports:
         return Verdict.INCONCLUSIVE, look.last, (_NOTHING_TO_JUDGE,)
     unsure = tuple(report.reason for report in reports if report.finding is not Finding.GOOD)
+    if policy.asks_for_client_errors and (unknown := look.not_judged()):
+        unsure = (*unsure, unknown)
     if look.last and seen.lost_seconds > policy.duration * MAX_LOST:
         unsure = (*unsure, _lost(policy, seen))
     if not unsure and (look.last or (policy.pass_early and look.has_enough)):

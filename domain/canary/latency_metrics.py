@@ -7,6 +7,7 @@ from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.distribution import P95, quantile_interval
 from domain.canary.evidence import log_mean
+from domain.canary.late import log_with_late
 from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, at_all_bounds, log_all_bounds, log_levels, thresholds
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
@@ -26,7 +27,9 @@ MAX_SHIFT = 0.1
 def latency(look: Look) -> MetricReport:
     """Whether the canary is slower by more than the tolerance at the median or any higher quantile."""
     levels = log_levels(look.state.slower, SLOW_LEVELS, look.policy.design_effect)
-    slower = _ranked(look, log_mean(list(levels.values())))
+    late = look.state.late
+    laid = [bet for row in late.slower[-len(SLOW_LEVELS) :] for bet in row]
+    slower = _ranked(look, log_with_late(log_mean(list(levels.values())), laid, late.placed_compared))
     found = _compared(look, slower)
     return look.report(Metric.LATENCY, slower, found, _figures(look, look.canary), _figures(look, look.stable))
 
@@ -120,7 +123,9 @@ def p95_limit(look: Look) -> MetricReport:
         why = f"p95 limit {number(limit)} ms: there is no {lacking}, so it cannot be judged"
         return look.report(Metric.P95_LIMIT, 0.0, (Finding.NO_DATA, why), _figures(look, canary))
     told = f"p95 limit {number(limit)} ms: of the canary's requests {_slow(canary, index)} (5 % may)"
-    rate = Rate(canary.slower_than(index), canary.timed, 1 - P95)
+    late = look.state.late
+    marks = [(mark.at_s, *mark.slow) for mark in late.marks]
+    rate = Rate(canary.slower_than(index), canary.timed, 1 - P95, late.p95_above, marks)
     above, found = judged(look, Metric.P95_LIMIT, rate, told)
     return look.report(Metric.P95_LIMIT, above, found, _figures(look, canary, index))
 

@@ -58,6 +58,20 @@ class Look:
         sides = (self.state.canary.seen, self.state.stable.seen)
         return all(side is not None and side.client_errors is not None for side in sides)
 
+    def not_judged(self) -> str:
+        """What is to be judged and nobody counts, in words; empty: there is nothing of the kind."""
+        policy = self.policy
+        sides = {"canary": self.state.canary.seen, "stable": self.state.stable.seen}
+        seen = {name: side for name, side in sides.items() if side is not None}
+        unknown = [name for name, side in seen.items() if side.client_errors is None]
+        if not unknown or (policy.max_error_rate is None and Comparison.ERRORS not in policy.compare):
+            return ""
+        if not policy.tells_client_errors:
+            return "4xx are not judged: the queries for Prometheus do not tell them; count them in prometheus.errors"
+        if len(unknown) < len(seen) or policy.asks_for_client_errors:
+            return f"4xx are not judged: they are not known of {' and '.join(unknown)}"
+        return ""
+
     def log_limit(self, metric: Metric) -> float:
         """The evidence that fails a metric: its part of alpha (Bonferroni, weighted), by the policy alone."""
         wished = [Metric(name) for name, wish in _BY_WISH.items() if wish in self.policy.compare]

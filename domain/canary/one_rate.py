@@ -10,7 +10,7 @@ import math
 from domain.canary.evidence import log_likelihood_ratio, log_mean
 
 # How many times the odds of the limit a rate may have; neighbours cover what lies between.
-_ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
+ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
 
 
 def log_above(hits: float, trials: float, limit: float) -> float:
@@ -23,9 +23,18 @@ def log_below(hits: float, trials: float, limit: float) -> float:
     return _log_mixture(hits, trials, limit, -1)
 
 
+def logs_above(hits: float, trials: float, limit: float) -> tuple[float, ...]:
+    """What each of the bets of `log_above` gains by some requests."""
+    return _logs(hits, trials, limit, 1)
+
+
 def _log_mixture(hits: float, trials: float, limit: float, direction: int) -> float:
-    others = (_shifted(limit, ratio**direction) for ratio in _ODDS_RATIOS)
-    return log_mean([log_likelihood_ratio(hits, trials, other, limit) for other in others])
+    return log_mean(_logs(hits, trials, limit, direction))
+
+
+def _logs(hits: float, trials: float, limit: float, direction: int) -> tuple[float, ...]:
+    others = (_shifted(limit, ratio**direction) for ratio in ODDS_RATIOS)
+    return tuple(log_likelihood_ratio(hits, trials, other, limit) for other in others)
 
 
 def _shifted(rate: float, ratio: float) -> float:

@@ -1,7 +1,8 @@
 """What an analysis is to decide, and with what risk: the `analysis` section of `delivery.yaml`."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -15,6 +16,14 @@ class Comparison(StrEnum):
 
     ERRORS = "errors"
     LATENCY = "latency"
+
+
+# What a policy stored whole has besides `pass_early`; nobody writes all of it.
+_WHOLE = frozenset({"alpha", "beta", "min_effect", "latency_tolerance", "min_latency_ms", "design_effect"}) | {
+    "failure_limit",
+    "error_limit",
+    "on_inconclusive",
+}
 
 
 class AnalysisPolicy(BaseModel):
@@ -58,6 +67,17 @@ class AnalysisPolicy(BaseModel):
         default=None, description="what the provider prometheus asks for; the server is the operator's setting"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _early_is_asked_for(cls, given: Any) -> Any:
+        """A policy that was stored whole by a release without `errors` has that release's default, `pass_early: true`.
+
+        Nothing tells whether somebody wrote it, so it counts as not asked for: the time is watched to its end.
+        """
+        if isinstance(given, Mapping) and given.get("pass_early") is True and "errors" not in given:
+            return {**given, "pass_early": False} if given.keys() >= _WHOLE else given
+        return given
+
     @model_validator(mode="after")
     def _provider_has_its_queries(self) -> Self:
         if (self.provider is MetricSource.PROMETHEUS) != (self.prometheus is not None):
@@ -85,6 +105,16 @@ class AnalysisPolicy(BaseModel):
             msg = "with `provider: prometheus` the query prometheus.errors says what an error is; leave errors out"
             raise ValueError(msg)
         return self
+
+    @property
+    def asks_for_client_errors(self) -> bool:
+        """Whether some 4xx are to count as errors."""
+        return any(kind.startswith("4") for kind in self.errors)
+
+    @property
+    def tells_client_errors(self) -> bool:
+        """Whether who counts tells 4xx apart; queries for Prometheus do not."""
+        return self.provider is MetricSource.ROUTER
 
     @property
     def has_limits(self) -> bool:

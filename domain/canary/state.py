@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from domain.canary.compared import Compared
 from domain.canary.counts import SideCounts, WindowCounts, since
 from domain.canary.error_rate import EFFECTS
+from domain.canary.late import Late
 from domain.canary.latency_bets import NO_BETS
 from domain.canary.two_rates import ODDS_RATIOS
 
@@ -69,6 +70,7 @@ class JudgeState(BaseModel):
     slower: tuple[tuple[float, ...], ...] = Field(default=NO_BETS, description="a row a quantile, a bet an odds ratio")
     refused_more: tuple[float, ...] = Field(default=(0.0,) * len(ODDS_RATIOS), description="bets on more 4xx")
     refused_fewer: tuple[float, ...] = Field(default=(0.0,) * len(ODDS_RATIOS), description="bets on fewer 4xx")
+    late: Late = Field(default=Late(), description="the same bets again, laid little by little")
     compared: Compared = Compared()
     compared_timed: Compared = Compared()
     gaps: int = 0

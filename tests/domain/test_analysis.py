@@ -26,3 +26,18 @@ def test_users_that_stay_on_a_side_count_once_unless_the_spec_says_more(design_e
 def test_a_sticky_rollout_widens_by_itself():
     spec = DeliverySpec(rollout=RolloutSpec(sticky=StickySpec()))
     assert effective_policy(spec).design_effect == StickySpec().requests_per_user > 1
+
+
+@pytest.mark.parametrize("younger", [(), ("provider", "prometheus")])
+def test_passing_early_by_an_older_releases_default_is_not_asked_for(younger):
+    """Builds keep their spec whole: of one from before `errors`, nobody knows whether `pass_early` was written."""
+    stored = AnalysisPolicy(pass_early=True, duration=40).model_dump(mode="json", exclude={"errors", *younger})
+    spec = DeliverySpec.model_validate({"analysis": stored})
+    assert (spec.analysis.pass_early, spec.analysis.duration) == (False, 40)
+
+
+def test_passing_early_is_asked_for_by_who_writes_it():
+    written = DeliverySpec.model_validate({"analysis": {"pass_early": True, "duration": 40}})
+    again = DeliverySpec.model_validate(written.model_dump(mode="json"))
+    assert written.analysis.pass_early
+    assert again == written

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from domain.canary.counts import WindowCounts
 from domain.canary.error_rate import EFFECTS, expected_rate, odds_ratios
+from domain.canary.late import NOTHING, PART
 from domain.canary.latency_bets import NO_BETS, SLOW_LEVELS, log_all_bounds
+from domain.canary.one_rate import logs_above
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.two_rates import Block, log_expected_power
 
@@ -93,18 +95,58 @@ def stopped_at(
     random = np.random.default_rng(seed)
     powers = Powers(size, [odds_ratios(_rate_of(step), min_effect) for step in _STEPS])
     bets, stopped = np.zeros((runs, EFFECTS)), np.full(runs, NEVER)
+    late = np.full((runs, EFFECTS), NOTHING)
     known = np.full(runs, history[0], np.int64)
     for look in range(looks):
         mine, theirs = draw(random, look, runs)
         rate = expected_rate(known, history[1] + look * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
         half_powers = np.round(2 * np.log2(rate / (1 - rate))).astype(int)
-        bets += powers.gain(half_powers - _STEPS[0], mine, theirs)
+        gained = powers.gain(half_powers - _STEPS[0], mine, theirs)
+        bets += gained
+        late = _laid(late, gained / design_effect, looks)
         known += theirs
-        evidence = np.logaddexp.reduce(bets / design_effect, axis=1) - np.log(EFFECTS)
+        evidence = _evidence(bets / design_effect, late, look, looks)
         stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
         if (stopped < NEVER).all():
             break
     return stopped
+
+
+def above_at(
+    draw: Callable[[np.random.Generator, int, int], Ints],
+    size: int,
+    limit: float,
+    *,
+    looks: int,
+    runs: int,
+    log_limit: float,
+    seed: int = 1,
+) -> tuple[Ints, Floats]:
+    """The look at which each run is found above a fixed limit, and its evidence at the last look."""
+    random = np.random.default_rng(seed)
+    table = np.array([logs_above(hits, size, limit) for hits in range(size + 1)])
+    bets, stopped = np.zeros((runs, table.shape[1])), np.full(runs, NEVER)
+    late, evidence = np.full(bets.shape, NOTHING), np.zeros(runs)
+    for look in range(looks):
+        gained = table[draw(random, look, runs)]
+        bets += gained
+        late = _laid(late, gained, looks)
+        evidence = _evidence(bets, late, look, looks)
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+    return stopped, evidence
+
+
+def _laid(late: Floats, gained: Floats, looks: int) -> Floats:
+    """The late bets after a look: its part of the stake was laid before it."""
+    return np.maximum(np.logaddexp(late, np.log(PART / looks)) + gained, NOTHING)
+
+
+def _evidence(bets: Floats, late: Floats, look: int, looks: int) -> Floats:
+    """Of the bet from the beginning, of the late ones, and of what is not laid yet."""
+    first, others = (np.logaddexp.reduce(each, axis=1) - np.log(each.shape[1]) for each in (bets, late))
+    waiting = np.log(max(PART * (1 - (look + 1) / looks), np.exp(NOTHING / 2)))
+    found: Floats = np.logaddexp(np.logaddexp(first + np.log(1 - PART), others), waiting)
+    return found
 
 
 def slow_at(
@@ -118,12 +160,14 @@ def slow_at(
     random = np.random.default_rng(seed)
     powers, only = Powers(size, [LATENCY_RATIOS]), np.zeros(runs, np.int64)
     bets = np.zeros((runs, len(SLOW_LEVELS), len(NO_BETS[0])))
+    late = np.full((runs, bets[0].size), NOTHING)
     known, stopped = np.zeros((runs, len(cells[1]))), np.full(runs, NEVER)
     everyone = np.arange(runs)
     for look in range(looks):
         mine, theirs = (random.multinomial(n, each, runs) for n, each in zip(size, cells, strict=True))
         above = [n - np.cumsum(side, axis=1) for n, side in zip(size, (mine, theirs), strict=True)]
         below = np.cumsum(known, axis=1)[:, :-1]
+        before = bets.copy()
         if not look:
             bets += np.array([_first(*(side[run] for side in (mine, theirs))) for run in everyone])[:, None, None]
         for at, level in enumerate(SLOW_LEVELS if look else ()):
@@ -132,8 +176,8 @@ def slow_at(
             gained = powers.gain(only, above[0][everyone, index], above[1][everyone, index])
             bets[inside, at] += gained[inside]
         known += theirs
-        flat = bets.reshape(runs, -1)
-        evidence = np.logaddexp.reduce(flat, axis=1) - np.log(flat.shape[1])
+        late = _laid(late, (bets - before).reshape(runs, -1), looks)
+        evidence = _evidence(bets.reshape(runs, -1), late, look, looks)
         stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
     return stopped
 

@@ -55,6 +55,37 @@ def test_a_provider_that_does_not_count_them_has_no_such_metric():
     assert len(judgement.metrics) == 1
 
 
+QUERIES = {name: f'sum({name}{{r="{{{{release}}}}"}})' for name in ("requests", "errors")}
+BY_QUERIES = AnalysisPolicy.model_validate(
+    {"duration": 10, "compare": ERRORS_ONLY, "provider": "prometheus", "prometheus": {**QUERIES}}
+)
+KNOWN, UNKNOWN = SideCounts(requests=600, client_errors=0), SideCounts(requests=600)
+
+
+@pytest.mark.parametrize(
+    ("policy", "stable", "canary", "words"),
+    [
+        (BY_QUERIES, UNKNOWN, UNKNOWN, "the queries for Prometheus do not tell them"),
+        (BY_QUERIES.model_copy(update={"compare": (), "max_error_rate": 5}), None, UNKNOWN, "the queries for Prom"),
+        (POLICY, KNOWN, UNKNOWN, "they are not known of canary"),
+        (POLICY, UNKNOWN, KNOWN, "they are not known of stable"),
+    ],
+)
+def test_what_is_not_judged_for_want_of_a_count_is_named(policy, stable, canary, words):
+    judgement, _ = judge(policy, JudgeState.begin(START), stable, canary, at(10))
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.reasons[-1].startswith(f"4xx are not judged: {words}")
+
+
+@pytest.mark.parametrize(("stable", "canary"), [(KNOWN, UNKNOWN), (UNKNOWN, KNOWN), (UNKNOWN, UNKNOWN)])
+@pytest.mark.parametrize("errors", [("4xx", "5xx"), ("404",)])
+def test_where_4xx_are_asked_for_and_nobody_counts_them_it_is_no_pass(stable, canary, errors):
+    policy = POLICY.model_copy(update={"errors": errors})
+    judgement, _ = judge(policy, JudgeState.begin(START), stable, canary, at(10))
+    assert (judgement.verdict, judgement.final) == (Verdict.INCONCLUSIVE, True)
+    assert any(reason.startswith("4xx are not judged: they are not known of") for reason in judgement.reasons)
+
+
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [

@@ -35,7 +35,7 @@ def most_by_chance(runs: int, alpha: float) -> int:
 
 
 def test_the_arrays_do_what_the_judge_does():
-    policy = AnalysisPolicy(compare=ERRORS_ONLY, alpha=0.01, duration=500, pass_early=False)
+    policy = AnalysisPolicy(compare=ERRORS_ONLY, alpha=0.01, duration=400, pass_early=False)
     draw, size = rates(3, 20, 0.05, 0.01), (3, 20)
     stopped = stopped_at(draw, size, looks=400, runs=5, log_limit=math.log(100), seed=4)
     random = np.random.default_rng(4)

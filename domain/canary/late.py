@@ -1,0 +1,86 @@
+"""Evidence of what begins late: bets that are placed anew all through the watch.
+
+The figures of the whole time hide a fault that begins near its end: 20 % errors for the last tenth are 2 % of all. So a
+part of each stake is not laid at the beginning but little by little, evenly over the time that is to be watched; each
+of these bets counts from then on only. What was laid when depends on the time alone, so that the bet from the
+beginning, all later ones and what is not laid yet are together one e-value (a mixture over the moments at which a
+change may begin; Shiryaev 1963, and Shin, Ramdas and Rinaldo 2024, "E-detectors"), and alpha holds for it.
+"""
+
+import math
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.canary.counts import WindowCounts
+from domain.canary.error_rate import EFFECTS
+from domain.canary.evidence import log_mean, log_sum
+from domain.canary.latency_bets import LEVELS, Bets
+from domain.canary.one_rate import ODDS_RATIOS as LIMIT_RATIOS
+from domain.canary.two_rates import ODDS_RATIOS
+
+PART = 0.2
+"""Of each stake, what is laid little by little; the bet from the beginning has the rest."""
+NOTHING = -1000.0
+"""Logarithm of a bet that was not placed; JSON knows no minus infinity."""
+MARKS = 16
+
+
+class Mark(BaseModel):
+    """What was counted until some moment of the watch, so that people can be told what was later."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at_s: float
+    canary: tuple[int, int] = Field(description="errors, requests")
+    stable: tuple[int, int]
+    slow: tuple[int, int] = Field(description="of the canary: requests above the p95 limit, of so many with latency")
+
+
+class Late(BaseModel):
+    """Bets as in `JudgeState`, of those laid little by little: logarithms, a stake is in them, and the design effect.
+
+    `placed_compared` and `placed_counted` are the parts of the time whose stake was laid.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    worse: tuple[float, ...] = (NOTHING,) * EFFECTS
+    slower: Bets = ((NOTHING,) * len(ODDS_RATIOS),) * len(LEVELS)
+    refused_more: tuple[float, ...] = (NOTHING,) * len(ODDS_RATIOS)
+    refused_fewer: tuple[float, ...] = (NOTHING,) * len(ODDS_RATIOS)
+    errors_above: tuple[float, ...] = (NOTHING,) * len(LIMIT_RATIOS)
+    p95_above: tuple[float, ...] = (NOTHING,) * len(LIMIT_RATIOS)
+    placed_compared: float = 0.0
+    placed_counted: float = 0.0
+    marks: tuple[Mark, ...] = ()
+
+    def marked(self, at_s: float, duration: float, canary: WindowCounts, stable: WindowCounts, slow: int) -> "Late":
+        """With what was counted until now, if the last mark is long ago."""
+        if self.marks and at_s - self.marks[-1].at_s < duration / MARKS:
+            return self
+        mark = Mark(
+            at_s=at_s,
+            canary=(canary.errors, canary.requests),
+            stable=(stable.errors, stable.requests),
+            slow=(slow, canary.timed),
+        )
+        return self.model_copy(update={"marks": (*self.marks, mark)[-MARKS - 1 :]})
+
+
+def log_stake(placed: float, until: float) -> float:
+    """What is laid for the time between two parts of the whole."""
+    return math.log(PART * (until - placed)) if until > placed else NOTHING
+
+
+def after(bets: Sequence[float], stake: float, gains: Sequence[float], design_effect: float) -> tuple[float, ...]:
+    """The late bets after a block: a stake is added to each before it is played."""
+    return tuple(
+        max(log_sum(bet, stake) + gain / design_effect, NOTHING) for bet, gain in zip(bets, gains, strict=True)
+    )
+
+
+def log_with_late(first: float, late: Sequence[float], placed: float) -> float:
+    """The evidence of the bet from the beginning, of all later ones, and of what is not laid yet."""
+    waiting = math.log(PART * (1 - placed)) if placed < 1 else NOTHING
+    return log_sum(first + math.log(1 - PART), log_mean(late), waiting)

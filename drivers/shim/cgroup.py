@@ -26,8 +26,10 @@ class Group:
 
     def __init__(self, name: str, *, tasks: int | None, memory: int | None) -> None:
         wanted = {"pids": tasks, "memory": memory and memory + memory // 4 + _MEMORY_MARGIN}
+        self._tasks = tasks
         self._folders: dict[str, str] = {}
         self._before: tuple[int, int] = (0, 0)
+        self._closed_at: int | None = None
         for controller, limit in wanted.items():
             if limit is not None and (folder := _made(controller, name, limit)):
                 self._folders[controller] = folder
@@ -38,8 +40,23 @@ class Group:
             _write(folder, "cgroup.procs", "0")
 
     def begin(self) -> None:
-        """From now on `refused` is asked about another run."""
+        """From now on `refused` is asked about another run, which may begin."""
+        if folder := self._folders.get("pids"):
+            _write(folder, "pids.max", str(self._tasks))
+        self._closed_at = None
         self._before = self._refusals()
+
+    def close(self) -> None:
+        """Nothing more is started in it until the next run; what tries that now was not too much before."""
+        if self._closed_at is None:
+            self._closed_at = self._refusals()[0]
+            if folder := self._folders.get("pids"):
+                _write(folder, "pids.max", "0")
+
+    @property
+    def counts_memory(self) -> bool:
+        """Whether the kernel keeps to the memory limit."""
+        return "memory" in self._folders
 
     def refused(self) -> str | None:
         """What the kernel had to refuse in this run: `process_limit`, `memory_limit`, or None."""
@@ -51,7 +68,8 @@ class Group:
     def _refusals(self) -> tuple[int, int]:
         memory = self._folders.get("memory")
         killed = _count(memory, "memory.events", "oom_kill") + _count(memory, "memory.oom_control", "oom_kill")
-        return _count(self._folders.get("pids"), "pids.events", "max"), killed
+        tasks = self._closed_at
+        return _count(self._folders.get("pids"), "pids.events", "max") if tasks is None else tasks, killed
 
     def remove(self) -> None:
         """All processes must be gone; what was not removed is removed before the next start of the name."""

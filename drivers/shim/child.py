@@ -6,7 +6,7 @@ import resource
 import signal
 
 from drivers.shim.cgroup import Group
-from drivers.shim.spec import COOKIE, ShimSpec
+from drivers.shim.spec import COOKIE, INPUT, ShimSpec
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -53,7 +53,23 @@ def _execute(spec: ShimSpec, output: int, parent: int, group: Group) -> None:
     for number in _RESTORED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    os.execvpe(spec.argv[0], spec.argv, {**spec.env, COOKIE: spec.cookie})
+    argv = _with_inputs(spec)
+    os.execvpe(argv[0], argv, {**spec.env, COOKIE: spec.cookie})
+
+
+def _with_inputs(spec: ShimSpec) -> list[str]:
+    """The words, with an open file in memory for each input that the wrapper's own words name (those before `--`)."""
+    end = spec.argv.index("--") if spec.inputs else 0
+    before = [_opened(spec.inputs[word[len(INPUT) :]]) if word.startswith(INPUT) else word for word in spec.argv[:end]]
+    return [*before, *spec.argv[end:]]
+
+
+def _opened(content: str) -> str:
+    descriptor = os.memfd_create("input", 0)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(bytes.fromhex(content))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return str(descriptor)
 
 
 def _limit(spec: ShimSpec) -> None:

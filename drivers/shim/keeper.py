@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from drivers.shim import child, proc
 from drivers.shim.cgroup import Group, named
 from drivers.shim.disk import DiskWatch
+from drivers.shim.ending import kill_tree
 from drivers.shim.hold import PortHold
 from drivers.shim.leftovers import kill
 from drivers.shim.log import CappedLog
@@ -85,6 +86,7 @@ class Keeper:
         self._began = self._look_at = self._weigh_at = time.monotonic()
         self._turn_s = _TURN_S
         self._pid: int | None = None
+        self._peak = 0
 
     def _run_once(self) -> None:
         self._begin()
@@ -96,10 +98,20 @@ class Keeper:
         while self._turn():
             pass
         self._read_output()
-        if self._code == _FILE_TOO_LARGE and self._reason == "exited":
-            self._reason = "disk_limit"
+        if self._reason == "exited":
+            self._reason = self._refused() or "exited"
         self._last_reason = self._reason
         self._show(None)
+
+    def _refused(self) -> str | None:
+        """Why it ended by itself, if that was a limit: what allocates or forks fast meets it between two looks."""
+        if refused := self._group.refused():
+            return refused
+        if self._code == _FILE_TOO_LARGE:
+            return "disk_limit"
+        # Without a control group the machine's memory ran out, or the process was refused more.
+        too_large = self._spec.memory_mb is not None and self._peak > self._spec.memory_mb * _MIB
+        return "memory_limit" if self._code and too_large and not self._group.counts_memory else None
 
     def _turn(self) -> bool:
         """One look at everything; False when nothing of the tree is left."""
@@ -115,7 +127,7 @@ class Keeper:
             return True
         self._look_at = time.monotonic() + self._turn_s
         self._stop_when_abandoned()
-        tree = proc.descendants(os.getpid())
+        tree = proc.descendants(os.getpid(), self._enough)
         self._check_limits(list(tree))
         if self._reason is not None:
             self._press(tree)
@@ -134,10 +146,17 @@ class Keeper:
         if self._disk is not None and self._reason is None and self._disk.exceeded(tree):
             self._end("disk_limit", 0)
 
+    @property
+    def _enough(self) -> int | None:
+        """As many processes of the tree are looked at: of more, the number is known to be too large."""
+        return None if self._spec.processes is None or self._reason is not None else self._spec.processes + 1
+
     def _count(self, tree: list[int], limit: int) -> None:
         """A tree that is on its way to the limit is looked at more often: a fork bomb doubles in milliseconds."""
-        tasks = proc.tasks(tree)
-        self._turn_s = _ENDING_TURN_S if tasks > limit // 2 else _TURN_S
+        tasks = proc.tasks(tree, limit)
+        near = tasks > limit // 2
+        self._turn_s = _ENDING_TURN_S if near else _TURN_S
+        _hurry(on=near)
         if tasks > limit:
             self._end("process_limit", 0)
 
@@ -160,10 +179,8 @@ class Keeper:
     def _press(self, tree: dict[int, int]) -> None:
         """SIGTERM once for each process that is not the sandbox itself, SIGKILL for all when the time is over."""
         if time.monotonic() >= self._kill_at:
-            if self._reason == "process_limit":
-                _hurry(on=True)
-                _signal_all(tree, signal.SIGSTOP)
-            _signal_all(tree, signal.SIGKILL)
+            self._group.close()
+            kill_tree(tree, self._pid, self._spec.wrapper_levels)
             return
         for pid, depth in tree.items():
             if depth > self._spec.wrapper_levels and pid not in self._told:
@@ -173,11 +190,12 @@ class Keeper:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            self._peak = max(self._peak, used.ru_maxrss * 1024)
             if pid == self._pid:
                 code = os.waitstatus_to_exitcode(status)
                 self._code = code if code >= 0 else 128 - code
@@ -263,20 +281,10 @@ class Keeper:
         self._stopping = True
 
 
-def _signal_all(tree: Iterable[int], number: signal.Signals) -> None:
-    """Again at once while new ones appear: a fork bomb grows faster than our turns."""
-    told: set[int] = set()
-    while fresh := [pid for pid in tree if pid not in told]:
-        for pid in fresh:
-            kill(pid, number)
-        told.update(fresh)
-        tree = proc.descendants(os.getpid())
-
-
 def _hurry(*, on: bool) -> None:
     """Go before everybody else, where we may: a fork bomb has a thousand times as many turns as we have."""
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK if on else os.SCHED_OTHER
-    if not on and os.sched_getscheduler(0) == os.SCHED_OTHER:
+    if on == (os.sched_getscheduler(0) != os.SCHED_OTHER):
         return
     try:
         os.sched_setscheduler(0, policy, os.sched_param(1 if on else 0))

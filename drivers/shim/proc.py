@@ -58,13 +58,16 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def descendants(root: int) -> dict[int, int]:
-    """Ids of the processes below `root` and how deep each is (1: a child), zombies included."""
+def descendants(root: int, at_most: int | None = None) -> dict[int, int]:
+    """Ids of the processes below `root` and how deep each is (1: a child), zombies included.
+
+    With `at_most` those near the root only, about as many: a tree that grows fast takes long to walk.
+    """
     found: dict[int, int] = {}
     level = [root]
     depth = 0
     families = None if _kernel_lists_children() else _families()
-    while level:
+    while level and (at_most is None or len(found) < at_most):
         depth += 1
         below = [child for pid in level for child in (families.get(pid, []) if families else _children(pid))]
         level = [pid for pid in below if pid not in found]
@@ -82,9 +85,9 @@ def proportional_bytes(pids: list[int]) -> int:
     return sum(_proportional_bytes(pid) for pid in pids)
 
 
-def tasks(pids: list[int]) -> int:
-    """How many threads these processes have, at least one each."""
-    return sum(_threads(pid) for pid in pids)
+def tasks(pids: list[int], enough: int) -> int:
+    """How many threads these processes have, at least one each; of more than `enough` only that it is more."""
+    return len(pids) if len(pids) > enough else sum(_threads(pid) for pid in pids)
 
 
 def has_in_environment(pid: int, entry: bytes) -> bool:

@@ -9,6 +9,9 @@ EXIT = "exit.json"
 # Marks every process of a tree, so that daemons that left session and parent can be found after the shim was killed.
 COOKIE = "DELIVERY_SHIM"
 
+# A word of `argv` before `--` with this in front names one of `inputs`; the number of a descriptor takes its place.
+INPUT = "@input:"
+
 STARTED = 0
 ALREADY_RUNNING = 75
 FAILED = 70
@@ -38,6 +41,8 @@ class ShimSpec(NamedTuple):
         niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
+        inputs: what the program reads from descriptors, as hexadecimal digits, by the names that `argv` uses (`INPUT`): arguments that
+            nobody else may see, filters, small files.
         port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
             there it is not started.
     """
@@ -64,4 +69,5 @@ class ShimSpec(NamedTuple):
     niceness: int = 0
     wrapper_levels: int = 0
     run_id: str = ""
+    inputs: dict[str, str] = {}  # noqa: RUF012 - never changed
     port: int | None = None

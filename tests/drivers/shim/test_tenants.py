@@ -1,10 +1,12 @@
 """One tenant's tree against the machine: processes, memory, disk. Each way with and without a control group."""
 
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from drivers import sandbox
 from drivers.shim import cgroup, client
 from drivers.shim.cgroup import Group
 from drivers.shim.disk import DiskWatch
@@ -40,13 +42,46 @@ def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("groups")
-@pytest.mark.long  # without a control group it is a race, which the bomb wins on a quiet machine for minutes
 async def test_a_fork_bomb_is_ended_and_named(state: Path) -> None:
     mark = marker()
     argv = [sys.executable, "-I", "-S", "-c", BOMB, mark]
     ended = await run(state, "", argv=argv, processes=100, niceness=10)
     assert ended.reason == "process_limit"
     assert with_argument(mark) == []
+
+
+@pytest.mark.usefixtures("groups")
+async def test_a_fork_bomb_with_a_session_for_each_process_ends_with_its_namespace(state: Path) -> None:
+    """No group holds two of them: the sandbox's init does."""
+    if not sandbox.available():
+        pytest.skip("no user namespaces here")
+    mark = marker()
+    wrapper = sandbox.isolated(cwd="/", mounts={})
+    argv = [*wrapper, sys.executable, "-I", "-S", "-c", BOMB.replace("os.fork()", "os.fork() or os.setsid()"), mark]
+    ended = await run(state, "", argv=argv, processes=100, niceness=10, wrapper_levels=sandbox.WRAPPER_LEVELS)
+    assert ended.reason == "process_limit"
+    assert with_argument(mark) == []
+
+
+async def test_what_goes_on_forking_after_the_end_is_not_too_much(state: Path) -> None:
+    """Nothing more may start by then, and that is no fault of the process that ended well."""
+    script = "(while :; do sleep 0.001; done) & (while :; do sleep 0.001; done) & exit 0"
+    for _ in range(5):
+        ended = await run(state, script, processes=50)
+        assert (ended.reason, ended.code) == ("exited", 0)
+
+
+# All at once, faster than anybody looks.
+HOG = "import sys\nheap = bytearray(300_000_000)\nsys.exit(4)"
+
+
+@pytest.mark.usefixtures("groups")
+@pytest.mark.parametrize("script", ["exec {hog}", "{hog}; exit 3", "{hog} & wait $!"], ids=["itself", "child", "other"])
+async def test_memory_taken_at_one_go_is_named_whoever_of_the_tree_took_it(state: Path, script: str) -> None:
+    hog = f"{shlex.quote(sys.executable)} -I -S -c {shlex.quote(HOG)}"
+    for _ in range(3):
+        ended = await run(state, script.format(hog=hog), memory_mb=60)
+        assert ended.reason == "memory_limit"
 
 
 async def test_threads_count_as_processes(state: Path) -> None:

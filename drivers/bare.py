@@ -41,7 +41,8 @@ class CodePath:
         """
         folders = tuple(dict.fromkeys(filter(None, setting.split(":")))) or usual_path(trusted=trusted)
         chosen = [Path(folder) for folder in folders if setting or trusted]
-        return cls(folders, tuple(_toolchain(folder) for folder in chosen if folder.is_dir()))
+        shown = [_toolchain(folder) for folder in chosen if folder.is_dir()]
+        return cls(folders, (*shown, *_certificate_files()))
 
 
 def _toolchain(folder: Path) -> Path:
@@ -64,10 +65,17 @@ def usual_path(*, trusted: bool) -> tuple[str, ...]:
 
 
 def _certificates() -> dict[str, str]:
-    """The machine's own, as far as they lie where isolated code finds them."""
+    """The machine's own, as far as they lie where all code finds them."""
     hidden = tuple(f"{folder}/" for folder in sandbox.hides())
     given = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
     return {name: path for name, path in given.items() if path.startswith("/") and not path.startswith(hidden)}
+
+
+def _certificate_files() -> list[Path]:
+    """Those of them that isolated code does not see anyway."""
+    seen = sandbox.shows()
+    given = dict.fromkeys(map(Path, _certificates().values()))
+    return [path for path in given if path.exists() and not any(path.is_relative_to(place) for place in seen)]
 
 
 def search_path(place: Place, folders: tuple[str, ...]) -> str:

@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from domain.secrets import is_read_early
 from drivers import sandbox
+from drivers.shim.spec import INPUT
 
 # A name for a unix socket has 107 bytes; programs put folders and names of their own below TMPDIR.
 _LONG = 50
@@ -23,6 +25,7 @@ class Folders:
         at: of the repository's root, where `app` is: `.`, `apps/web`, `apps/web/dist`.
         cwd: of `app`, where commands run.
         state: for the builder's own notes, when it has any.
+        read_only: `app` cannot be written, where that can be had.
     """
 
     app: Path
@@ -31,6 +34,15 @@ class Folders:
     at: str = "."
     cwd: str = "."
     state: Path | None = None
+    read_only: bool = False
+
+
+class Command(NamedTuple):
+    """What a shim is told: `inputs` are what `argv` reads from descriptors (`ShimSpec.inputs`)."""
+
+    argv: list[str]
+    env: dict[str, str]
+    inputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Place:
     Attributes:
         wrapper: words before the command's own.
         levels: how many processes `wrapper` puts above the command.
+        inputs: what `wrapper` reads from descriptors.
         mounts: folders of the engine by where the command sees them; empty: at their own paths.
     """
 
@@ -49,35 +62,48 @@ class Place:
     state: str = ""
     wrapper: tuple[str, ...] = ()
     levels: int = 0
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
     mounts: Mapping[str, Path] = field(default_factory=dict)
 
-    def command(self, argv: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    def command(self, argv: Sequence[str], env: Mapping[str, str]) -> Command:
         """The command behind its wrapper, and the environment to start both with.
 
         What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign
-        code. Such variables are no secrets (the API takes none of these names), so that a command line may show them.
+        code. It is told by a descriptor: a value may be a secret, and everybody sees command lines.
         """
         if not self.wrapper:
-            return list(argv), dict(env)
+            return Command(list(argv), dict(env), {})
         *before, end = self.wrapper
+        inputs = dict(self.inputs)
         loader = {name: value for name, value in env.items() if is_read_early(name)}
-        set_inside = [word for name, value in loader.items() for word in ("--setenv", name, value)]
+        if loader:
+            words = [word for name, value in loader.items() for word in ("--setenv", name, value)]
+            inputs["environment"] = "".join(f"{word}\0" for word in words).encode(errors="surrogateescape")
+            before += ["--args", f"{INPUT}environment"]
         rest = {name: value for name, value in env.items() if name not in loader}
-        return [*before, *set_inside, end, *argv], rest
+        return Command([*before, end, *argv], rest, {name: content.hex() for name, content in inputs.items()})
 
 
 def isolated(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:
-    """Kept away from the host's files and processes."""
+    """For strangers' code: nothing of the host but what a program needs."""
     cwd, mounts = _mounted(folders)
-    wrapper = sandbox.isolated(cwd=cwd, mounts=mounts, hidden=hidden, readable=readable)
-    return _inside(cwd, mounts, wrapper, sandbox.WRAPPER_LEVELS)
+    shown = {place: path for place, path in mounts.items() if folders.read_only and path == folders.app}
+    writable = {place: path for place, path in mounts.items() if place not in shown}
+    wrapper = sandbox.isolated(cwd=cwd, mounts=writable, shown=shown, hidden=hidden, readable=readable)
+    return _inside(cwd, mounts, wrapper)
+
+
+def shielded(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:
+    """For builds of trusted code: the host without what is private."""
+    cwd, mounts = _mounted(folders)
+    return _inside(cwd, mounts, sandbox.shielded(cwd=cwd, mounts=mounts, hidden=hidden, readable=readable))
 
 
 def trusted(folders: Folders) -> Place:
     """With the host as it is; without mount namespaces at the folders' own paths, TMPDIR under a short name."""
     if sandbox.can_mount():
         cwd, mounts = _mounted(folders)
-        return _inside(cwd, mounts, sandbox.trusted(cwd=cwd, mounts=mounts), sandbox.TRUSTED_LEVELS)
+        return _inside(cwd, mounts, sandbox.trusted(cwd=cwd, mounts=mounts))
     return Place(
         cwd=str(folders.app / folders.cwd),
         home=str(folders.home),
@@ -102,14 +128,15 @@ def _mounted(folders: Folders) -> tuple[str, dict[str, Path]]:
     return os.path.normpath(f"{app}/{folders.cwd}"), mounts
 
 
-def _inside(cwd: str, mounts: Mapping[str, Path], wrapper: Sequence[str], levels: int) -> Place:
+def _inside(cwd: str, mounts: Mapping[str, Path], wrapper: sandbox.Wrapper) -> Place:
     return Place(
         cwd=cwd,
         home=sandbox.HOME,
         tmp=sandbox.TMP,
         state=sandbox.STATE,
-        wrapper=tuple(wrapper),
-        levels=levels,
+        wrapper=wrapper.words,
+        levels=wrapper.levels,
+        inputs=wrapper.inputs,
         mounts=mounts,
     )
 

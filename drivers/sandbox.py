@@ -1,8 +1,12 @@
 """Arguments for bubblewrap: a view of the file system of its own for other people's code.
 
-Its root is a small tmpfs with each entry of the host's root, so that folders can be put at fixed, short places: what is
-built and run is at the same path in every build and instance. Isolated, the system is read-only, everything private is
-hidden and processes are out of sight; trusted, the host is there as it is.
+Its root is a small tmpfs, so that folders can be put at fixed, short places: what is built and run is at the same path
+in every build and instance. Three of them:
+
+- isolated: for strangers' code. Only what is listed is there; namespaces of its own, no way to make others, a filter
+  for system calls.
+- shielded: for builds that are trusted. The host's root read-only without what is private.
+- trusted: the host as it is.
 
 The network is shared: services must be reached, builds fetch packages. Abstract unix sockets and loopback ports are
 therefore visible from inside; what listens there must ask for a password.
@@ -14,9 +18,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from drivers import etc, seccomp
+from drivers.shim.spec import INPUT
 
 # Processes that bwrap itself puts above the command: the outer monitor, and isolated the init of the pid namespace.
 WRAPPER_LEVELS = 2
@@ -33,20 +41,90 @@ _PRIVATE = (*SHORT_LIVED, "/root", "/home")
 # Root without capabilities still owns root's files; these are the ones a system keeps secrets in.
 _SECRET_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers")
 _SECRET_FOLDERS = ("/etc/ssl/private", "/etc/ssh", "/var/lib/docker")
+# Of the system, for isolated code; what is a link on this machine is one inside.
+_SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+# Programs ask how many processors there are.
+_SYSTEM_FACTS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+# Parts of /proc that tell of the machine, or that root's files let its owner write.
+_PROC_FILES = (
+    *("kcore", "kallsyms", "keys", "key-users", "kmsg", "latency_stats", "sched_debug", "timer_list", "sysrq-trigger"),
+    *("kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"),
+    *("interrupts", "iomem", "ioports", "mtrr"),
+)
+_PROC_FOLDERS = ("acpi", "bus", "fs", "irq", "scsi", "driver")
+# Whom isolated code takes itself for; outside it is the engine's user without any rights beyond its own files.
+_USER = 1000
+_HOSTNAME = "delivery"
 # A tmpfs is memory that belongs to no process: without a limit it would escape the memory limit of the tree.
 _SCRATCH_BYTES = 256 * 1024 * 1024
 _HIDING_BYTES = 1024 * 1024
 _PROBE_TIMEOUT_S = 10
 
 
+@dataclass(frozen=True)
+class Wrapper:
+    """The command line up to the program to run.
+
+    Attributes:
+        words: the last one is `--`.
+        levels: how many processes it puts above the command.
+        inputs: what it reads from descriptors, by the names that `words` have for them (`drivers.shim.spec.INPUT`).
+    """
+
+    words: tuple[str, ...]
+    levels: int
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+
+
 def isolated(
+    *,
+    cwd: str,
+    mounts: Mapping[str, Path],
+    shown: Mapping[str, Path] | None = None,
+    readable: Sequence[Path] = (),
+    hidden: Sequence[Path] = (),
+) -> Wrapper:
+    """For strangers' code: nothing of the machine but what is listed.
+
+    Args:
+        cwd: as seen from inside.
+        mounts: folders that can be written, by where they are inside; the one at `TMP` is /tmp, too.
+        shown: the same for folders that can only be read.
+        readable: brought in at their own place, read-only.
+        hidden: what must not be seen even if it lies in a folder that is shown; of nested paths the deeper one decides.
+    """
+    made_up = etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME)
+    inputs = {**made_up, "seccomp": seccomp.program() or b""}
+    scratch = [word for path in ("/tmp", "/var/tmp") if TMP in mounts for word in _bound("--bind", mounts[TMP], path)]  # noqa: S108
+    words = [
+        str(executable()),
+        *("--unshare-user", "--disable-userns", "--uid", str(_USER), "--gid", str(_USER)),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--unshare-uts", "--hostname", _HOSTNAME),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--seccomp", f"{INPUT}seccomp"),
+        *_system(),
+        *(word for path in made_up for word in ("--file", f"{INPUT}{path}", path)),
+        *("--dev", "/dev", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm", "--proc", "/proc"),  # noqa: S108
+        *_masked_proc(),
+        *("--dir", "/run", "--dir", "/tmp", "--dir", "/var/tmp"),  # noqa: S108
+        *scratch,
+        *_allowed([Path(sys.base_prefix), *readable], hidden),
+        *_put(mounts),
+        *(word for place, folder in (shown or {}).items() for word in _bound("--ro-bind", folder, place)),
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *("--chdir", cwd),
+        "--",
+    ]
+    return Wrapper(tuple(words), WRAPPER_LEVELS, inputs)
+
+
+def shielded(
     *,
     cwd: str,
     mounts: Mapping[str, Path],
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
-) -> list[str]:
-    """The command line up to the program to run.
+) -> Wrapper:
+    """For builds of trusted code: one does not change what others run with, and does not see what is private.
 
     Of nested paths the deeper one decides: a readable folder below a hidden one is visible. Paths that do not exist
     are left out.
@@ -57,7 +135,7 @@ def isolated(
         readable: brought back at their own place where that is hidden.
         hidden: besides what every system keeps private.
     """
-    return [
+    words = [
         str(executable()),
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
@@ -71,15 +149,16 @@ def isolated(
         *("--chdir", cwd),
         "--",
     ]
+    return Wrapper(tuple(words), WRAPPER_LEVELS)
 
 
-def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> list[str]:
+def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> Wrapper:
     """The same for code that may do what we may: the host as it is, and the folders at their places.
 
     The packages of our own interpreter cannot be written, so that `pip install` of one build does not change what other
     services, and the engine, run with: pip then installs below HOME by itself.
     """
-    return [
+    words = [
         str(executable()),
         "--die-with-parent",
         *_root("--dev-bind"),
@@ -89,11 +168,17 @@ def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> list[str]:
         *("--chdir", cwd),
         "--",
     ]
+    return Wrapper(tuple(words), TRUSTED_LEVELS)
 
 
 def hides() -> tuple[str, ...]:
-    """What isolated code never sees of the system."""
+    """What shielded builds never see of the system."""
     return (*_PRIVATE, *_SECRET_FILES, *_SECRET_FOLDERS)
+
+
+def shows() -> tuple[str, ...]:
+    """All that isolated code sees of the system."""
+    return (*(f"/{name}" for name in _SYSTEM), "/dev", "/proc", *_SYSTEM_FACTS, *etc.shown())
 
 
 def executable() -> Path:
@@ -106,7 +191,13 @@ def executable() -> Path:
 @lru_cache(maxsize=1)
 def available() -> bool:
     """Whether a sandbox can be made here (some kernels and containers forbid it). Tried once per process."""
-    return _runs(isolated(cwd="/", mounts={}))
+    return seccomp.program() is not None and _runs(isolated(cwd="/", mounts={}))
+
+
+@lru_cache(maxsize=1)
+def can_shield() -> bool:
+    """Whether builds of trusted code can be shielded here. Tried once per process."""
+    return _runs(shielded(cwd="/", mounts={}))
 
 
 @lru_cache(maxsize=1)
@@ -115,14 +206,76 @@ def can_mount() -> bool:
     return _runs(trusted(cwd="/", mounts={}))
 
 
-def _runs(probe: list[str]) -> bool:
+def _runs(probe: Wrapper) -> bool:
+    opened = {f"{INPUT}{name}": _in_memory(content) for name, content in probe.inputs.items()}
+    words = [str(opened.get(word, word)) for word in probe.words]
     try:
         done = subprocess.run(
-            [*probe, "/bin/sh", "-c", "true"], capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False, env={}
+            [*words, "/bin/sh", "-c", "true"],
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+            env={},
+            pass_fds=tuple(opened.values()),
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
+    finally:
+        for descriptor in opened.values():
+            os.close(descriptor)
     return done.returncode == 0
+
+
+def _in_memory(content: bytes) -> int:
+    descriptor = os.memfd_create("input")
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _system() -> list[str]:
+    words: list[str] = []
+    for name in _SYSTEM:
+        path = Path("/") / name
+        if path.is_symlink():
+            words += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            words += ["--ro-bind", str(path), str(path)]
+    facts = [(path, Path(path)) for path in _SYSTEM_FACTS if Path(path).is_dir()]
+    for place, source in (*facts, *etc.shown().items()):
+        words += _bound("--ro-bind", source, place)
+    return words
+
+
+def _masked_proc() -> list[str]:
+    """Root owns these files and needs no capability to write them; core_pattern would run a program outside."""
+    words = ["--ro-bind", "/proc/sys", "/proc/sys"]
+    for name in _PROC_FILES:
+        if Path(f"/proc/{name}").exists():
+            words += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    for name in _PROC_FOLDERS:
+        if Path(f"/proc/{name}").is_dir():
+            words += ["--size", str(_HIDING_BYTES), "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}"]
+    return words
+
+
+def _allowed(readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
+    """What lies in folders of the system is there already; what is hidden within something shown is covered."""
+    wanted = {path.resolve(): "hide" for path in hidden if path.exists()}
+    wanted.update({path.resolve(): "read" for path in readable if path.exists()})
+    there = [Path("/") / name for name in _SYSTEM]
+    words: list[str] = []
+    for path in sorted(wanted, key=lambda each: len(each.parts)):
+        above = next((wanted[parent] for parent in path.parents if parent in wanted), None)
+        if above is None:
+            above = "read" if any(path.is_relative_to(root) for root in there) else "hide"
+        if wanted[path] != above:
+            words += _mount(path, wanted[path])
+    return words
+
+
+def _bound(kind: str, source: Path, place: str) -> list[str]:
+    return [kind, str(source.resolve()), place]
 
 
 def _root(bind: str, leave_out: Sequence[str] = ()) -> list[str]:

@@ -86,10 +86,11 @@ def unseen(*, isolated: bool, data: Sequence[Path], shown: Sequence[Path] = ()) 
     Args:
         isolated: they run isolated.
         data: folders and files of the engine.
-        shown: what isolated ones see although it lies in a hidden folder.
+        shown: what isolated ones see besides what they see of every system.
     """
-    hidden = [*map(os.path.realpath, data), *(sandbox.hides() if isolated else sandbox.SHORT_LIVED)]
-    visible = [os.path.realpath(path) for path in (Path(sys.base_prefix), *shown)]
+    hidden = [*map(os.path.realpath, data), *(("",) if isolated else sandbox.SHORT_LIVED)]
+    system = map(os.path.realpath, sandbox.shows()) if isolated else ()
+    visible = [*system, *(os.path.realpath(path) for path in (Path(sys.base_prefix), *shown))]
 
     def why(path: str) -> str | None:
         above = max((root for root in (*hidden, *visible) if is_below(path, root)), key=len, default="")

@@ -27,8 +27,8 @@ def select_builder(
     """
     if name not in ("auto", "process", "bubblewrap"):
         raise ValueError(f"There is no builder {name!r}; choose auto, process or bubblewrap.")
-    if name != "process" and sandbox.available():
-        return BubblewrapBuilder(hidden, path)
+    if name != "process" and (sandbox.can_shield() if trusted_code else sandbox.available()):
+        return BubblewrapBuilder(hidden, path, trusted=trusted_code)
     if name != "bubblewrap" and trusted_code:
         return ProcessBuilder(path)
     raise isolation_unavailable("Builds")

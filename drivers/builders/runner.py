@@ -106,11 +106,12 @@ def _ended_from_outside() -> DependencyError:
 
 def _shim_spec(request: RunRequest, private: PrivateFolders, where: Place, searched: str) -> ShimSpec:
     shell = ("/bin/sh", "-c", _STEPS, f"{where.state}/{STEP_FILE}", *request.steps)
-    argv, env = where.command(shell, code_environment(where, searched, {"CI": "true", **request.env}))
+    command = where.command(shell, code_environment(where, searched, {"CI": "true", **request.env}))
     return ShimSpec(
-        argv=argv,
+        argv=command.argv,
         cwd=str(request.workdir),
-        env=env,
+        env=command.env,
+        inputs=command.inputs,
         cookie=hashlib.sha256(request.key.encode()).hexdigest()[:32],
         run_id=uuid.uuid4().hex,
         log_path=str(request.log_path),

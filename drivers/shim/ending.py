@@ -18,8 +18,9 @@ def kill_tree(tree: dict[int, int], leader: int | None, wrapper_levels: int) -> 
         wrapper_levels: so many levels at the top are a sandbox: with the init of a pid namespace the kernel ends
             everything in it, and lets nothing start there any more.
     """
-    for pid in sorted((pid for pid, depth in tree.items() if depth <= wrapper_levels), key=tree.__getitem__, reverse=True):
-        kill(pid, signal.SIGKILL)
+    for pid, depth in sorted(tree.items(), key=lambda each: -each[1]):
+        if depth <= wrapper_levels:
+            kill(pid, signal.SIGKILL)
     if leader is not None:
         _kill_group(leader, signal.SIGKILL)
     _signal_all(signal.SIGSTOP)

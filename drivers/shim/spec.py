@@ -41,8 +41,8 @@ class ShimSpec(NamedTuple):
         niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
-        inputs: what the program reads from descriptors, as hexadecimal digits, by the names that `argv` uses (`INPUT`): arguments that
-            nobody else may see, filters, small files.
+        inputs: what the program reads from descriptors, as hexadecimal digits, by the names that `argv` uses
+            (`INPUT`): arguments that nobody else may see, filters, small files.
         port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
             there it is not started.
     """

@@ -35,11 +35,12 @@ def shim_spec(
     most = ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
     given = {**spec.env, **spec.secrets}
     environment = code_environment(where, record.search_path, given, {"PORT": str(record.port)})
-    argv, env = where.command(("/bin/sh", "-c", shell_line(spec.command)), environment)
+    command = where.command(("/bin/sh", "-c", shell_line(spec.command)), environment)
     return ShimSpec(
-        argv=argv,
+        argv=command.argv,
         cwd=str(folder.app),
-        env=env,
+        env=command.env,
+        inputs=command.inputs,
         cookie=hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()[:32],
         log_path=str(folder.log),
         log_max_bytes=_LOG_BYTES,

@@ -166,7 +166,7 @@ class ProcessTarget:
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(self._give_changes, folder, spec)
         await finish_in_thread(folder.prepare)
-        where = self._place(folder, at)
+        where = self._place(folder, at, read_only=timeout_s is None)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
         shim = shim_spec(folder, spec, record, where, self._ceiling)
@@ -186,8 +186,8 @@ class ProcessTarget:
             folder.write(record)
         return record
 
-    def _place(self, folder: InstanceFolder, at: str) -> place.Place:
-        folders = place.Folders(folder.app, folder.home, folder.tmp, at)
+    def _place(self, folder: InstanceFolder, at: str, *, read_only: bool) -> place.Place:
+        folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=read_only)
         if not self._isolated:
             return place.trusted(folders)
         return place.isolated(folders, hidden=self._hidden, readable=self._path.shown)

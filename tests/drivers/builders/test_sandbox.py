@@ -98,7 +98,7 @@ async def test_the_loader_of_the_sandbox_writes_no_file_of_a_stranger_outside(
 
 
 def test_the_registry_prefers_isolation() -> None:
-    expected = BubblewrapBuilder if sandbox.available() else ProcessBuilder
+    expected = BubblewrapBuilder if sandbox.can_shield() else ProcessBuilder
     assert isinstance(select_builder("auto", trusted_code=True), expected)
     assert isinstance(select_builder("process", trusted_code=True), ProcessBuilder)
     with pytest.raises(ValueError, match="no builder 'docker'"):
@@ -110,6 +110,7 @@ def test_untrusted_code_never_runs_without_isolation(monkeypatch: pytest.MonkeyP
         select_builder("process", trusted_code=False)
     assert caught.value.code is ErrorCode.BUILD_ISOLATION_UNAVAILABLE
     monkeypatch.setattr(sandbox, "available", lambda: False)
+    monkeypatch.setattr(sandbox, "can_shield", lambda: False)
     for name in ("auto", "bubblewrap"):
         with pytest.raises(TerminalError):
             select_builder(name, trusted_code=False)

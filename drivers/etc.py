@@ -1,0 +1,112 @@
+"""The /etc of isolated code: what programs need to work, nothing that tells of the machine or its people."""
+
+from pathlib import Path
+
+# Shown as the machine has them: no secrets, and each is needed by somebody.
+_SHOWN = (
+    # certificates and what a TLS library obeys
+    "ssl/certs",
+    "ssl/cert.pem",
+    "ssl/openssl.cnf",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "pki/tls/certs",
+    "pki/tls/cert.pem",
+    "pki/tls/openssl.cnf",
+    "pki/ca-trust/extracted",
+    "crypto-policies",
+    # the loader, and links to programs of which there are several
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    # time, names and numbers that are the same everywhere
+    "localtime",
+    "timezone",
+    "protocols",
+    "services",
+    "ethertypes",
+    "rpc",
+    "gai.conf",
+    "host.conf",
+    "mime.types",
+    "magic",
+    "os-release",
+    "debian_version",
+    "alpine-release",
+    "redhat-release",
+    "locale.alias",
+    "locale.conf",
+    "terminfo",
+    "fonts",
+    "xml",
+    "sgml",
+    # what languages and tools keep there as part of their installation
+    "perl",
+    "python3",
+    "dotnet",
+    "php",
+    "R",
+    "maven/m2.conf",
+    "maven/logging",
+    "gss",
+    "ImageMagick-6",
+    "ImageMagick-7",
+)
+_SHOWN_BY_PATTERN = ("java-*", "python3.*", "ld-musl-*.path", "php*")
+
+_PEOPLE = """\
+root:x:0:0:root:/nonexistent:/usr/sbin/nologin
+delivery:x:{user}:{user}:delivery:{home}:/bin/sh
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+_GROUPS = """\
+root:x:0:
+delivery:x:{user}:
+nogroup:x:65534:
+"""
+_HOSTS = """\
+127.0.0.1 localhost {hostname}
+::1 localhost ip6-localhost ip6-loopback
+"""
+_NSSWITCH = """\
+passwd: files
+group: files
+shadow: files
+hosts: files dns
+networks: files
+protocols: files
+services: files
+ethers: files
+rpc: files
+"""
+
+
+def shown() -> dict[str, Path]:
+    """What is there of the machine's /etc: where it is seen, and what that is (links are followed)."""
+    etc = Path("/etc")
+    found = [etc / name for name in _SHOWN]
+    for pattern in _SHOWN_BY_PATTERN:
+        found += sorted(etc.glob(pattern))
+    return {str(path): path.resolve() for path in dict.fromkeys(found) if path.exists()}
+
+
+def made_up(*, user: int, home: str, hostname: str) -> dict[str, bytes]:
+    """What the machine's own would tell too much in: contents by path. Of its resolver only the servers stay."""
+    return {
+        "/etc/passwd": _PEOPLE.format(user=user, home=home).encode(),
+        "/etc/group": _GROUPS.format(user=user).encode(),
+        "/etc/hosts": _HOSTS.format(hostname=hostname).encode(),
+        "/etc/hostname": f"{hostname}\n".encode(),
+        "/etc/nsswitch.conf": _NSSWITCH.encode(),
+        "/etc/resolv.conf": _resolver(),
+    }
+
+
+def _resolver() -> bytes:
+    try:
+        lines = Path("/etc/resolv.conf").read_text(errors="replace").splitlines()
+    except OSError:
+        return b""
+    kept = [line for line in lines if line.split()[:1] in (["nameserver"], ["options"])]
+    return "".join(f"{line}\n" for line in kept).encode()

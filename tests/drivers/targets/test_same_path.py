@@ -88,7 +88,9 @@ async def test_venv_in_artifact_and_every_other_way_of_pip(mode: str, tmp_path: 
     checks = " && ".join((*says, f"python3 -c '{imports}'", ".venv/bin/python -c 'import linked'", "pwd"))
     (project.folder / "service.py").write_text(SERVICE)
     digest = await project.build(*ways.values(), f"{checks} > built")
-    answer = await project.answer(digest, f"{checks} > ran; cmp built ran && exec .venv/bin/python service.py")
+    answer = await project.answer(
+        digest, f'{checks} > "$TMPDIR/ran"; cmp built "$TMPDIR/ran" && exec .venv/bin/python service.py'
+    )
     assert answer["cwd"] == sandbox.APP
     assert [find_spec(name) for name in ("plain", "ofuser")] == [None, None]  # the engine did not get them
 

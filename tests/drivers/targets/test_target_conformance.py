@@ -274,11 +274,13 @@ async def test_ports_run_out(service: Service) -> None:
 
 async def test_isolated_instances_see_neither_each_other_nor_the_engine(service: Service) -> None:
     await service.listening(service.spec())
-    look = f"ls '{service.root}' '{service.root.parent}'; test -w . && echo writable; exec sleep 1000"
+    look = f"ls '{service.root}' '{service.root.parent}'; touch x && echo writable; touch $HOME/x $TMPDIR/x && echo looked; exec sleep 1000"
     await service.target.start(service.spec("r2-0", command=look))
-    await until(lambda: "writable" in (service.root / "r2-0" / "service.log").read_text(), "it has looked")
+    await until(lambda: "looked" in (service.root / "r2-0" / "service.log").read_text(), "it has looked")
     seen = await service.target.log_tail("r2-0")
-    assert [name in seen.splitlines() for name in ("r1-0", "r2-0", "artifacts")] == [not service.target._isolated] * 3
+    assert [name in seen.splitlines() for name in ("r1-0", "r2-0", "artifacts", "writable")] == [
+        not service.target._isolated
+    ] * 4
 
 
 async def test_untrusted_code_never_runs_without_isolation(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

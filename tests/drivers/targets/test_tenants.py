@@ -13,7 +13,7 @@ FILL = 'for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of="$TMPDIR/part$i" bs=1M c
     [
         ("for i in $(seq 40); do sleep 60 & done; wait", {"processes": 30}, "process_limit"),
         (FILL, {"disk_mb": 20}, "disk_limit"),
-        ("dd if=/dev/zero of=big bs=1M count=50", {"disk_mb": 20}, "disk_limit"),
+        ('dd if=/dev/zero of="$TMPDIR/big" bs=1M count=50', {"disk_mb": 20}, "disk_limit"),
         ("python3 -c 'b = bytearray(100_000_000); input()' < /dev/zero", {"memory_mb": 60}, "memory_limit"),
     ],
 )

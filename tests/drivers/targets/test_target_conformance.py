@@ -274,7 +274,8 @@ async def test_ports_run_out(service: Service) -> None:
 
 async def test_isolated_instances_see_neither_each_other_nor_the_engine(service: Service) -> None:
     await service.listening(service.spec())
-    look = f"ls '{service.root}' '{service.root.parent}'; touch x && echo writable; touch $HOME/x $TMPDIR/x && echo looked; exec sleep 1000"
+    write = "touch x && echo writable; touch $HOME/x $TMPDIR/x && echo looked"
+    look = f"ls '{service.root}' '{service.root.parent}'; {write}; exec sleep 1000"
     await service.target.start(service.spec("r2-0", command=look))
     await until(lambda: "looked" in (service.root / "r2-0" / "service.log").read_text(), "it has looked")
     seen = await service.target.log_tail("r2-0")

@@ -102,6 +102,8 @@ class BuildActivities:
                 timeout_s=spec.timeout, memory_mb=most.memory_mb, processes=most.processes, disk_mb=most.disk_mb
             ),
             disk=(self._folders.workspace(run.operation_id),),
+            organization=self._folders.organization(run.operation_id),
+            project=self._folders.project(run.operation_id),
         )
 
     async def _run(self, operation_id: UUID, builder: Builder, order: RunRequest) -> RunResult:

@@ -53,6 +53,7 @@ class Known:
     release: Release
     service: ServiceSpec
     instances: Sequence[Instance]
+    project_id: UUID
 
 
 class Lives:
@@ -93,7 +94,8 @@ async def read_release(sessions: Sessions, release_id: UUID) -> Known:
     async with transaction(sessions) as session:
         release = await ReleaseRepository(session).get(release_id)
         instances = await InstanceRepository(session).of(release_id)
-        return Known(release, ServiceSpec.model_validate(release.service), instances)
+        project_id = await ReleaseRepository(session).project_of(release)
+        return Known(release, ServiceSpec.model_validate(release.service), instances, project_id)
 
 
 class InstanceStopper:
@@ -170,7 +172,8 @@ class InstanceActivities:
         async with beating():
             for index in range(request.count):
                 await refuse_if_over(self._sessions)
-                status = await self._target.start(instance_spec(known.release, known.service, index, secrets))
+                spec = instance_spec(known.release, known.service, index, secrets, known.project_id)
+                status = await self._target.start(spec)
                 if not await self._put(request.release_id, index, status):
                     await self._target.stop(status.instance_id)
                     raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)

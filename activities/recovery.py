@@ -17,7 +17,7 @@ from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
 from storage.repositories.displaced import DisplacedRepository
 from storage.repositories.keeping import KeepingRepository
-from storage.repositories.releases import NOWHERE, InstanceRepository
+from storage.repositories.releases import NOWHERE, InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,10 @@ def command_id(release_id: UUID) -> str:
     return f"{release_id}-release"
 
 
-def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: Mapping[str, str]) -> InstanceSpec:
-    """What instance `index` of a release runs, with the values of its secrets."""
+def instance_spec(
+    release: Release, service: ServiceSpec, index: int, secrets: Mapping[str, str], project_id: UUID
+) -> InstanceSpec:
+    """What instance `index` of a release of a project runs, with the values of its secrets."""
     if service.command is None:
         raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
     return InstanceSpec(
@@ -56,6 +58,9 @@ def instance_spec(release: Release, service: ServiceSpec, index: int, secrets: M
         disk_mb=service.disk_mb,
         stop_timeout_s=service.stop_timeout,
         after=command_id(release.id),
+        organization=str(release.organization_id),
+        project=str(project_id),
+        egress=service.egress,
     )
 
 
@@ -108,7 +113,10 @@ class InstanceRecovery:
                 return None
             release, row = claimed
             before = await self._target.inspect(name)
-            after = await self._run(release, row, before, await self._secrets.of_release(session, release))
+            project_id = await ReleaseRepository(session).project_of(release)
+            secrets = await self._secrets.of_release(session, release)
+            service = ServiceSpec.model_validate(release.service)
+            after = await self._run(before, instance_spec(release, service, row.index, secrets, project_id))
             if (after.address, after.port) != (row.address, row.port):
                 await InstanceRepository(session).move(name, address=after.address, port=after.port)
                 await RoutingRepository(session).touch()
@@ -121,12 +129,9 @@ class InstanceRecovery:
             log.info("instance.restarted", instance_id=name, port=after.port)
         return after
 
-    async def _run(
-        self, release: Release, row: Instance, now_: InstanceStatus, secrets: Mapping[str, str]
-    ) -> InstanceStatus:
+    async def _run(self, now_: InstanceStatus, spec: InstanceSpec) -> InstanceStatus:
         if not now_.gone and not now_.port_taken:
             return now_  # somebody else was first
-        spec = instance_spec(release, ServiceSpec.model_validate(release.service), row.index, secrets)
         return await (self._target.start(spec) if now_.gone else self._target.relocate(spec))
 
     async def _leave_address(self, name: str) -> None:

@@ -110,9 +110,8 @@ class ReleaseCommandActivities:
             if release.state in ENDED:
                 raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
             secrets = await self._secrets.of_release(session, release)
-            spec = replace(
-                instance_spec(release, known.service, 0, secrets), instance_id=name, command=request.command, after=""
-            )
+            spec = instance_spec(release, known.service, 0, secrets, known.project_id)
+            spec = replace(spec, instance_id=name, command=request.command, after="")
             status = await self._target.run_command(spec, request.timeout)
         if not status.running and not status.ended:
             raise _killed(status)

@@ -42,15 +42,23 @@ class BuildFolders:
         """All of an operation's build: `tree/` is the checkout, `state/` the shim's files."""
         return self.data_dir / "workspaces" / str(operation_id)
 
-    def make(self, operation_id: UUID, organization: str) -> None:
+    def make(self, operation_id: UUID, organization: str, project: str = "") -> None:
         """The empty workspace of an organization's operation; one that is there stays."""
         self.tree(operation_id).mkdir(parents=True, exist_ok=True)
-        (self.workspace(operation_id) / "organization").write_text(organization, encoding="utf-8")
+        for name, owner in (("organization", organization), ("project", project)):
+            (self.workspace(operation_id) / name).write_text(owner, encoding="utf-8")
 
     def organization(self, operation_id: UUID) -> str:
         """Whose workspace it is, as `make` was told."""
+        return self._owner(operation_id, "organization")
+
+    def project(self, operation_id: UUID) -> str:
+        """The same."""
+        return self._owner(operation_id, "project")
+
+    def _owner(self, operation_id: UUID, name: str) -> str:
         try:
-            return (self.workspace(operation_id) / "organization").read_text(encoding="utf-8")
+            return (self.workspace(operation_id) / name).read_text(encoding="utf-8")
         except FileNotFoundError:  # made by an older version
             return ""
 
@@ -116,7 +124,8 @@ class WorkspaceActivities:
         async with beating():
             await self._slots.take(request.operation_id, organization)
         try:
-            await asyncio.to_thread(self._folders.make, request.operation_id, organization)
+            project = str(request.project_id or "")
+            await asyncio.to_thread(self._folders.make, request.operation_id, organization, project)
         except BaseException:
             self._slots.give_back(request.operation_id)
             raise

@@ -15,6 +15,7 @@ class OpenWorkspace(Payload):
 
     operation_id: UUID
     organization_id: UUID | None = None  # slots are dealt in turn between them; None: orders of older workflows
+    project_id: UUID | None = None  # None: as above
 
 
 class Workspace(Payload):

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from domain.canary.policy import AnalysisPolicy
+from domain.destinations import Destination
 from domain.lifecycle import EnvironmentName
 from domain.secrets import SecretName, is_reserved
 from domain.stored import STORED_CONFIG
@@ -37,6 +38,7 @@ from domain.wire import (
 from domain.words import words_of
 
 MAX_STEPS = 20
+MAX_EGRESS = 32
 MAX_COMMAND = 4096
 # Set by the engine, or by the shell whatever stands there. Other variables that the engine sets are defaults.
 RESERVED_ENV = frozenset({"PATH", "HOME", "TMPDIR", "PWD", "IFS", "PPID", "DELIVERY_SHIM"})
@@ -130,6 +132,26 @@ ServiceEnv = Annotated[
 SecretNames = Annotated[tuple[SecretName, ...], Field(max_length=100), AfterValidator(_settable)]
 
 
+def _dialled_fault(text: str) -> str | None:
+    """Inside, the name gets an address of its own; a number has none to get."""
+    try:
+        asked = Destination.parse(text)
+    except ValueError as error:
+        return f"{text[:MAX_AUTHORITY]!r} {error}"
+    if asked.literal is not None:
+        return f"{text!r} must name a host, not an address: services find it by its name, and so does its certificate"
+    return None
+
+
+Egress = Annotated[
+    tuple[Annotated[str, Field(max_length=MAX_AUTHORITY), _at_entry(_dialled_fault)], ...],
+    Field(
+        max_length=MAX_EGRESS,
+        description="host:port of what isolated code connects to without a proxy, such as databases",
+    ),
+]
+
+
 class SpecModel(BaseModel):
     """Base of all sections, frozen.
 
@@ -207,6 +229,7 @@ class ServiceSpec(SpecModel):
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
     processes: Processes = None
     disk_mb: DiskMb = None
+    egress: Egress = ()
     health: HealthSpec = HealthSpec()
     drain_timeout: float = Field(default=10, ge=0, le=600, description="seconds for requests in flight")
     timeout: float | None = Field(
@@ -312,6 +335,7 @@ class EnvironmentOverrides(SpecModel):
     replicas: int | None = Field(default=None, ge=1, le=50, description="instances there")
     env: ServiceEnv = {}
     secrets: SecretNames = Field(default=(), description="secrets needed there besides the service's")
+    egress: Egress = Field(default=(), description="host:port connected to there besides the service's")
 
 
 class DeliverySpec(SpecModel):
@@ -356,6 +380,7 @@ class DeliverySpec(SpecModel):
                 "replicas": over.replicas or self.service.replicas,
                 "env": {**self.service.env, **over.env},
                 "secrets": tuple(dict.fromkeys((*self.service.secrets, *over.secrets))),
+                "egress": tuple(dict.fromkeys((*self.service.egress, *over.egress))),
             }
         )
 

@@ -92,7 +92,11 @@ class MakingWorkflow(DeliveringWorkflow):
             await self.record()
         workspace = await self.call(
             OPEN_WORKSPACE,
-            OpenWorkspace(operation_id=self.place.operation_id, organization_id=self.place.organization_id),
+            OpenWorkspace(
+                operation_id=self.place.operation_id,
+                organization_id=self.place.organization_id,
+                project_id=self.place.project_id,
+            ),
             queue=BUILD_QUEUE,
             summary="wait for a build slot, make a workspace",
             for_organization=self.place.organization_id,

@@ -30,6 +30,7 @@ class RunRequest:
         env: what the spec asks for; it goes before the driver's defaults (CI, LANG), not before PATH, HOME, TMPDIR.
         log_path: output of all steps, appended, each line as it came, stdout and stderr together.
         disk: folders whose size counts as the run's; empty: the checkout and the run's private folders.
+        organization, project: whose it is, for its way out.
         on_progress: called with the bytes logged so far whenever output grew, at most once a second.
     """
 
@@ -43,6 +44,8 @@ class RunRequest:
     disk: tuple[Path, ...] = ()
     on_progress: Callable[[int], None] | None = None
     root: Path | None = None
+    organization: str = ""
+    project: str = ""
 
     @property
     def checkout(self) -> Path:

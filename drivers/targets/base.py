@@ -21,6 +21,8 @@ class InstanceSpec:
             counted once; processes and threads; MiB of its folders). The target's own limits may be lower; None: those.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
         after: id of a command; what it left in its folder is in the instance's, too. One that never ran is fine.
+        organization, project: whose it is, for its way out.
+        egress: host:port of what it may connect to besides, where it has a network of its own.
     """
 
     instance_id: str
@@ -34,6 +36,9 @@ class InstanceSpec:
     disk_mb: int | None = None
     stop_timeout_s: float = 5
     after: str = ""
+    organization: str = ""
+    project: str = ""
+    egress: tuple[str, ...] = ()
 
 
 # A command that was ended from outside so often is given up.

@@ -14,7 +14,7 @@ from runtime.stack.layout import Layout
 from runtime.stack.part import Part
 from runtime.stack.postgres import Postgres
 from runtime.stack.process import Command
-from runtime.stack.services import Api, Worker, module
+from runtime.stack.services import Api, Egress, Worker, module
 from runtime.stack.temporal import Temporal, TemporalPorts
 
 PORTS_OF = {
@@ -42,6 +42,7 @@ class Composition:
     def services(self) -> list[Part]:
         """Workers before the API would be as good: both only need the servers."""
         return [
+            *self._ways_out(),
             Api(
                 env=self.environment(),
                 host=reachable(self.settings.api_host),
@@ -54,6 +55,14 @@ class Composition:
                 log=self.layout.log("worker"),
             ),
         ]
+
+    def _ways_out(self) -> list[Part]:
+        """Before the worker, which brings services back. Trusted code has the machine's own network."""
+        if self.settings.effective(self.settings.trusted_code):
+            return []
+        layout = self.layout
+        env = {"DELIVERY_DATA_DIR": str(layout.data)}
+        return [Egress(env=env, ready_file=layout.run / "egress.ready", log=layout.log("egress"))]
 
     @cached_property
     def postgres(self) -> Postgres:

@@ -17,7 +17,7 @@ from runtime import returning
 from runtime.settings import Settings
 from runtime.stack import writable
 
-WRITTEN = ("artifacts", "envoy", "instances", "postgres", "workspaces")
+WRITTEN = ("artifacts", "egress", "envoy", "instances", "postgres", "workspaces")
 """Folders of the parts; each is made by whom it belongs to."""
 
 

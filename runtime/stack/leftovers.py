@@ -14,7 +14,7 @@ from runtime.stack.process import end
 
 log = get_logger(__name__)
 
-_ORDER = ("worker", "api", "envoy", "temporal", "postgres")
+_ORDER = ("worker", "api", "egress", "envoy", "temporal", "postgres")
 _PASSING = ("migrations", "bootstrap")
 """Commands of a start. One whose supervisor died may hang, and then holds locks in the database."""
 _STOPS = {postgres.NAME: postgres.STOPS, temporal.NAME: temporal.STOPS, envoy.NAME: envoy.STOPS}

@@ -70,14 +70,47 @@ class Worker:
         return module("worker", "--role", "all", env=self.env, log=self.log, patience_s=25)
 
     def probe(self, pid: int) -> str | None:
-        try:
-            written = self.ready_file.read_text().strip()
-        except OSError:
-            return f"it has not begun to poll ({self.ready_file} is missing)"
-        return None if written == str(pid) else f"{self.ready_file} names process {written}, not {pid}"
+        return _is_ready(self.ready_file, pid, "it has not begun to poll")
 
     def settle(self) -> None:
         """Nothing."""
+
+
+@dataclass(frozen=True)
+class Egress:
+    """`python -m egress`: the way out of isolated code; ready when it wrote its pid into `ready_file`."""
+
+    env: Mapping[str, str] = field(repr=False)
+    ready_file: Path
+    log: Path
+    name: str = "egress"
+    adoptable: bool = False  # the code may have changed since
+    sockets: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
+
+    def prepare(self) -> None:
+        """Nothing to make."""
+
+    def clear(self) -> None:
+        self.ready_file.unlink(missing_ok=True)
+
+    def command(self) -> Command:
+        return module("egress", env=self.env, log=self.log, patience_s=5)
+
+    def probe(self, pid: int) -> str | None:
+        return _is_ready(self.ready_file, pid, "it has not opened its sockets")
+
+    def settle(self) -> None:
+        """Nothing."""
+
+
+def _is_ready(file: Path, pid: int, not_yet: str) -> str | None:
+    """Whether a part's process wrote its pid there."""
+    try:
+        written = file.read_text().strip()
+    except OSError:
+        return f"{not_yet} ({file} is missing)"
+    return None if written == str(pid) else f"{file} names process {written}, not {pid}"
 
 
 def module(name: str, *arguments: str, env: Mapping[str, str], log: Path, patience_s: float = 5) -> Command:

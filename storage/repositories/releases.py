@@ -71,6 +71,11 @@ class ReleaseRepository:
         )
         return (await self._session.scalars(statement)).all()
 
+    async def project_of(self, release: Release) -> UUID:
+        """The project whose environment it is in."""
+        statement = select(Environment.project_id).where(Environment.id == release.environment_id)
+        return (await self._session.scalars(statement)).one()
+
     async def get(self, release_id: UUID, *, lock: bool = False) -> Release:
         """The release; `lock` keeps others from moving it until the transaction ends."""
         statement = select(Release).where(Release.id == release_id)

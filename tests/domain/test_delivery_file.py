@@ -61,6 +61,10 @@ def test_the_examples_are_valid(example):
     assert spec_from_files({"delivery.yaml": example.read_text()}).service.command
 
 
+EGRESS_AT = ((0, 12), (1, 16), (2, 24))
+LOCAL_AT = ((0, 12), (1, 23), (2, 34))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -98,11 +102,28 @@ def test_the_examples_are_valid(example):
         ('service:\n  env: {A: "x\\0"}\n', [(2, 9, "service.env.A")]),
         ('environments:\n  dev:\n    env: {A: "\\0"}\n', [(3, 11, "environments.dev.env.A")]),
         (f"build:\n  output: {'a' * 300}\n", [(2, 3, "build.output")]),
+        (
+            "service:\n  egress: [db, 'db:0', '10.0.0.1:5432']\n",
+            [(2, at, f"service.egress[{n}]") for n, at in EGRESS_AT],
+        ),
+        (
+            "service:\n  egress: ['[::1]:1', '127.1:1', 'localhost:1']\n",
+            [(2, at, f"service.egress[{n}]") for n, at in LOCAL_AT],
+        ),
+        ("environments:\n  dev:\n    egress: ['user@db:1']\n", [(3, 14, "environments.dev.egress[0]")]),
         ('rollout:\n  blue_green:\n    checks: ["/a b"]\n', [(3, 14, "rollout.blue_green.checks[0]")]),
     ],
 )
 def test_each_fault_says_where_it_is(text, expected):
     assert faults(text) == expected
+
+
+def test_what_a_service_connects_to_may_differ_from_environment_to_environment():
+    spec = parse_delivery(
+        "service: {egress: [cache:6379]}\nenvironments: {dev: {egress: ['db.dev:5432', 'cache:6379']}}"
+    )
+    assert spec.service_for(EnvironmentName.DEV).egress == ("cache:6379", "db.dev:5432")
+    assert spec.service_for(EnvironmentName.STAGING).egress == ("cache:6379",)
 
 
 @pytest.mark.parametrize("guard", ["approval", "approved_by", "policy", "windows", "four_eyes", "min_approvals"])

@@ -37,13 +37,19 @@ class Listener:
             self.heard.append(await reader.read())
             self.left.set()
 
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls) -> AsyncIterator["Listener"]:
+        made = cls()
+        server = await asyncio.start_server(made.welcome, "127.0.0.1", 0)
+        made.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield made
+
 
 @pytest.fixture
 async def listener() -> AsyncIterator[Listener]:
-    made = Listener()
-    server = await asyncio.start_server(made.welcome, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with Listener.opened() as made:
         yield made
 
 

@@ -11,8 +11,12 @@ from api.auth.permissions import Authenticated
 from api.envelope import JSON
 from api.errors import InvalidRequestError
 from api.parts import AppParts, Parts
+from domain.errors import DependencyError
+from runtime.logging import get_logger
 from storage.engine import transaction
 from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest, StoredAnswer
+
+log = get_logger(__name__)
 
 REPLAYED = "Idempotent-Replayed"
 MAX_KEY = 255
@@ -57,11 +61,25 @@ class Command:
         return response
 
     async def amend(self, response: Response) -> Response:
-        """Keep a later, better answer in place of the one given by the effect."""
+        """Keep a later, better answer in place of the one given by the effect; it is given also where that fails."""
         if self._keyed:
-            async with transaction(self._parts.sessions) as session:
-                await IdempotencyRepository(session, self._parts.sealer).store(self._keyed, _kept(response))
+            try:
+                async with transaction(self._parts.sessions) as session:
+                    await IdempotencyRepository(session, self._parts.sealer).store(self._keyed, _kept(response))
+            except DependencyError as error:
+                log.warning("answer.not_kept", reason=error.message)
         return response
+
+    async def or_kept(self, kept: Response, better: Awaitable[Response]) -> Response:
+        """The better answer, or what was answered by the effect where that cannot be had.
+
+        A failure would say that nothing was applied; the effect was.
+        """
+        try:
+            return await better
+        except DependencyError as error:
+            log.warning("answer.left_as_kept", reason=error.message)
+            return kept
 
 
 async def _command(

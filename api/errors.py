@@ -12,7 +12,15 @@ from starlette.routing import Match
 
 from api.envelope import ErrorBody, ErrorEnvelope, LimitedEnvelope, LimitedMeta, json_response, meta_of
 from api.problems import PROBLEM, problem, wants_problem
-from domain.errors import CallerError, ConflictError, DeliveryError, DependencyError, ErrorCode, NotFoundError
+from domain.errors import (
+    CallerError,
+    ConflictError,
+    DeliveryError,
+    DependencyError,
+    ErrorCode,
+    NotFoundError,
+    UnknownOutcomeError,
+)
 from domain.facts import Fault, faults_of
 from domain.lifecycle import EnvironmentName
 from domain.words import words_of
@@ -59,6 +67,8 @@ AN_ID = "an id such as 0193b5a0-0000-7000-8000-000000000000"
 # Parameters of paths that are no ids.
 MALFORMED: Mapping[str, str] = {"name": f"one of: {', '.join(EnvironmentName)}"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# What changes nothing leaves no doubt behind.
+SAFE = ("GET", "HEAD", "OPTIONS")
 UNREADABLE = Fault(field="body", message="cannot be read as JSON in UTF-8", pointer="", code="body_unreadable")
 
 
@@ -209,6 +219,8 @@ def answer_of(request: Request, error: DeliveryError) -> Response:
     """The answer to an error of the domain's tree."""
     if isinstance(error, TooOftenError):
         return limited_response(request, error.retry_after_s, error.told)
+    if isinstance(error, UnknownOutcomeError) and request.method in SAFE:
+        error = DependencyError("the database does not answer; try again shortly")
     status = status_of(error)
     if status == STATUS[ErrorCode.INTERNAL_ERROR]:
         log.error("http.unexpected", exc_info=error)

@@ -157,6 +157,12 @@ class DependencyError(DeliveryError):
         self.retry_after_s = retry_after_s
 
 
+class UnknownOutcomeError(DependencyError):
+    """The connection broke during the commit: nobody here can tell whether what was asked for was applied."""
+
+    default_code = ErrorCode.TIMEOUT
+
+
 class TerminalError(DeliveryError):
     """What was asked for cannot succeed; the operation ends as failed with this code."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.errors import ConflictError, DependencyError, ErrorCode, UnknownOutcomeError
 from domain.foreign_text import storable_value
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -63,12 +63,24 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
 
     Raises:
         DependencyError: the database does not answer, or (TIMEOUT) not within the engine's limits; nothing was
-            committed as far as we know.
+            committed.
+        UnknownOutcomeError: it went away during the commit, so that nobody knows whether that happened.
         ConflictError: CONFLICT, a row refers to one that somebody deleted meanwhile.
     """
-    with _faults_told():
-        async with sessions() as session, session.begin():
-            yield session
+    committing = False
+    try:
+        with _faults_told():
+            async with sessions() as session, session.begin():
+                yield session
+                await session.flush()
+                committing = True
+    except DependencyError as error:
+        if not committing:
+            raise
+        raise UnknownOutcomeError(
+            "the database went away while this was written down, and nobody can tell whether it was. Send the request "
+            "again with the same Idempotency-Key, or look before you send it without one"
+        ) from error
 
 
 @asynccontextmanager

@@ -49,7 +49,11 @@ async def _decide(
         return _pending(request, parts, await wanted.keep(session))
 
     response = await command.run(effect)
-    return await settled(request, command, wanted, response) or await _as_it_is_now(request, command, wanted)
+    return await command.or_kept(response, _told(request, command, wanted, response))
+
+
+async def _told(request: Request, command: Command, decision: Decision, kept: Response) -> Response:
+    return await settled(request, command, decision, kept) or await _as_it_is_now(request, command, decision)
 
 
 def _pending(request: Request, parts: Parts, operation: Operation) -> Response:
@@ -186,7 +190,7 @@ async def promote(
     response = await asking.run(command, effect)
     if asking.asked is not None:
         return response
-    return await settled(request, command, wanted, response) or await _as_it_is_now(request, command, wanted)
+    return await command.or_kept(response, _told(request, command, wanted, response))
 
 
 @router.post(

@@ -18,7 +18,7 @@ from api.rollbacks import TAKEN_BACK, Rollback
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
 from api.views import accepted_view, deployment_view
-from domain.errors import ConflictError, DependencyError
+from domain.errors import ConflictError
 from domain.lifecycle import DeploymentStatus, EnvironmentName
 from storage.engine import transaction
 from storage.models import Operation
@@ -95,15 +95,20 @@ async def roll_back(
     if response.status_code != ACCEPTED:
         return response
     if not recorded:  # asked again before the outcome was known
-        return await _again(request, parts, rollback, command, response)
+        return await command.or_kept(response, _again(request, parts, rollback, command, response))
+    return await command.or_kept(response, _outcome(request, rollback, command, recorded[0], response))
+
+
+async def _outcome(
+    request: Request, rollback: Rollback, command: Command, operation: Operation, kept: Response
+) -> Response:
+    """What came of a rollback that was recorded just now."""
     try:
-        deployment = await rollback.outcome(recorded[0])
+        deployment = await rollback.outcome(operation)
     except ConflictError as refused:
         return await command.amend(answer_of(request, refused))
-    except DependencyError:  # it is recorded: what fails now is the looking only
-        return response
     if deployment is None:
-        return response
+        return kept
     return await command.amend(reply(request, deployment_view(deployment)))
 
 

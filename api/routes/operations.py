@@ -144,14 +144,17 @@ async def cancel_operation(
         headers = accepted_headers(parts.settings, row.id, row.resource_id)
         return reply(request, operation_view(await parts.progress.of(row)), status=202, headers=headers)
 
+    async def outcome(response: Response) -> Response:
+        for abort in kept:
+            response = await settled(request, command, abort, response) or response
+        parts.watch.forget(operation_id)
+        if not kept or response.status_code != ACCEPTED:
+            return response
+        async with transaction(parts.sessions) as session:
+            return await command.amend(await answer(session))
+
     response = await command.run(cancel)
-    for abort in kept:
-        response = await settled(request, command, abort, response) or response
-    parts.watch.forget(operation_id)
-    if not kept or response.status_code != ACCEPTED:
-        return response
-    async with transaction(parts.sessions) as session:
-        return await command.amend(await answer(session))
+    return await command.or_kept(response, outcome(response))
 
 
 @router.get(

@@ -13,7 +13,7 @@ import httpx2
 from tests.support.platform import Platform
 
 PAUSE_SECONDS = 0.1
-NOT_KEPT = 503
+NOT_KNOWN = (503, 504)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Asked:
             except httpx2.TransportError as error:
                 fault = error
             else:
-                if answer.status_code != NOT_KEPT and (not told or answer.status_code != httpx2.codes.ACCEPTED):
+                if answer.status_code not in NOT_KNOWN and (not told or answer.status_code != httpx2.codes.ACCEPTED):
                     return answer
                 fault = answer.text
             if time.monotonic() > deadline:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Select, func, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.errors import ConflictError, DependencyError, ErrorCode, UnknownOutcomeError
 from domain.foreign_text import storable
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -57,3 +57,30 @@ async def test_a_full_disk_of_the_database_is_told_as_that(sessions):
     with pytest.raises(DependencyError, match="no room left on its disk"):
         async with transaction(sessions) as session:
             await session.execute(text("DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$"))
+
+
+BROKEN = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+async def test_a_connection_that_breaks_before_the_commit_leaves_no_doubt(sessions):
+    with pytest.raises(DependencyError) as broken:
+        async with transaction(sessions) as session:
+            await session.execute(text(BROKEN))
+    assert (type(broken.value), broken.value.code) == (DependencyError, ErrorCode.SERVICE_UNAVAILABLE)
+
+
+async def test_a_connection_that_breaks_during_the_commit_leaves_one(sessions):
+    """It said 503, which says that nothing was applied."""
+    function = f"CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM {BROKEN[7:]}; END'"
+    with pytest.raises(UnknownOutcomeError, match="same Idempotency-Key") as broken:
+        async with transaction(sessions) as session:
+            await session.execute(text("CREATE TEMP TABLE told (x int)"))
+            await session.execute(text(function))
+            await session.execute(
+                text(
+                    "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED "
+                    "FOR EACH ROW EXECUTE FUNCTION pg_temp.die()"
+                )
+            )
+            await session.execute(text("INSERT INTO told VALUES (1)"))
+    assert broken.value.code is ErrorCode.TIMEOUT

@@ -1,9 +1,15 @@
 """The environment's turn: what happens when a request comes while another deployment is there already."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
+
+_UUID7: Final = 7
+_TIMESTAMP_SHIFT: Final = 80  # RFC 9562, 5.7: the first 48 bits of a UUIDv7 are milliseconds since 1970
+_CLOCKS_DIFFER: Final = timedelta(seconds=60)
+"""Clocks of API processes and of Temporal differ by less."""
 
 
 class TurnPolicy(StrEnum):
@@ -38,6 +44,12 @@ def enqueued(waiting: Sequence[T], request: T) -> list[T]:
 def replaces(request: Turn, other: Turn) -> bool:
     """Whether a newer deployment takes another one's place under `supersede`; rollbacks neither do nor suffer it."""
     return not request.urgent and not other.urgent and other.deployment_id < request.deployment_id
+
+
+def is_ahead(request: Turn, now: datetime) -> bool:
+    """Whether a deployment's id is of a time to come: it was made before the clock was set back, so nothing is older."""
+    made = request.deployment_id
+    return made.version == _UUID7 and made.int >> _TIMESTAMP_SHIFT > (now + _CLOCKS_DIFFER).timestamp() * 1000
 
 
 def passes_freeze(request: Turn) -> bool:

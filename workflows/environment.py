@@ -29,7 +29,7 @@ from contracts.rollouts import (
     WindowAnswer,
     WindowQuery,
 )
-from domain.turns import TurnPolicy, enqueued, passes_freeze, replaces
+from domain.turns import TurnPolicy, enqueued, is_ahead, passes_freeze, replaces
 from workflows.calls import call
 from workflows.details import environment_details
 
@@ -39,6 +39,8 @@ HOLDER_CHECK_EVERY = timedelta(seconds=20)
 # Settings that could not be read are asked for again after a minute; windows without an end in sight after a month.
 ASK_AGAIN = timedelta(minutes=1)
 FAR = timedelta(days=30)
+
+CLOCK_PATCH = "clock-set-back"
 
 
 @workflow.defn(name=WorkflowName.ENVIRONMENT)
@@ -123,6 +125,7 @@ class EnvironmentWorkflow:
         """Into the queue; under `supersede` the newest takes the place of all older ones."""
         self._policy = request.policy
         supersede = request.policy is TurnPolicy.SUPERSEDE
+        self._forget_ahead()
         if supersede and self._newest is not None and replaces(self._newest, request):
             self._supersede(request, self._newest)
             return
@@ -136,6 +139,12 @@ class EnvironmentWorkflow:
                 self._supersede(older, request)
         self._waiting = enqueued(self._waiting, request)
         self._look = True
+
+    def _forget_ahead(self) -> None:
+        """What was the newest before the clock was set back is newer than nothing: it would refuse all until then."""
+        newest = self._newest
+        if newest is not None and is_ahead(newest, workflow.now()) and workflow.patched(CLOCK_PATCH):
+            self._newest = None
 
     def _supersede(self, older: TurnRequest, newer: TurnRequest) -> None:
         """It leaves the queue at once; one that has the turn decides itself, and gives it back when it is undone."""

@@ -17,7 +17,7 @@ from domain.people import UNKNOWN
 from runtime.ids import new_id
 from storage.models import AuditEntry, Deployment, Operation, OutboxEntry
 from storage.repositories.audit import AuditRepository
-from storage.repositories.outbox_claims import FIRST_RETRY, LAST_RETRY, MAX_ERROR
+from storage.repositories.outbox_claims import FIRST_RETRY, LAST_RETRY, MAX_ERROR, is_due
 from storage.repositories.rollbacks import RollbackRepository
 from storage.tenancy import PLATFORM
 
@@ -100,7 +100,7 @@ class DecisionRepository:
         """Those that are due, for the length of `LEASE`: a relay that dies meanwhile leaves them to the next."""
         due = (
             select(OutboxEntry.id)
-            .where(OutboxEntry.kind == DECISION, OutboxEntry.done_at.is_(None), OutboxEntry.due_at <= func.now())
+            .where(OutboxEntry.kind == DECISION, OutboxEntry.done_at.is_(None), is_due())
             .order_by(OutboxEntry.due_at, OutboxEntry.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -115,7 +115,7 @@ class DecisionRepository:
 
     async def claim_one(self, decision_id: UUID) -> bool:
         """Whether it is the caller's to tell, for the length of `ASKERS_TIME`: nobody else is telling it now."""
-        free = (OutboxEntry.due_at <= func.now()) | OutboxEntry.last_error.is_not(None)
+        free = is_due() | OutboxEntry.last_error.is_not(None)
         claimed = await self._session.scalars(
             update(OutboxEntry)
             .where(OutboxEntry.id == decision_id, OutboxEntry.done_at.is_(None), free)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from domain.delivery import ServiceSpec
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
 from storage.models import Deployment, Environment, Instance, Operation, Project, Release, Route
+from storage.repositories.projections import FUTURE
 from storage.repositories.projects import DELETED
 
 SERVING = (ReleaseState.ACTIVE, ReleaseState.RETIRED)
@@ -116,10 +117,9 @@ class KeepingRepository:
 
     async def half_stopped(self, *, late_s: float) -> Sequence[UUID]:
         """Releases that are over for so many seconds and still have instances: whoever stopped them was lost."""
-        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
         statement = select(Release.id).where(
             Release.state.in_(ENDED),
-            Release.updated_at < limit,
+            _untouched(late_s),
             ~_moving(Release.environment_id),
             select(Instance.id).where(Instance.release_id == Release.id).exists(),
         )
@@ -131,7 +131,6 @@ class KeepingRepository:
         Those of deleted projects at once; of restored ones, and of first deployments that failed, when nobody else has
         stopped them for so many seconds.
         """
-        limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
         statement = (
             select(Release.id)
             .join(Environment, Environment.id == Release.environment_id)
@@ -140,7 +139,7 @@ class KeepingRepository:
                 Release.id.in_(select(Instance.release_id)),
                 Release.state.in_(ENDED),
                 Environment.current_release_id.is_(None),
-                or_(Project.status == DELETED, Release.updated_at < limit),
+                or_(Project.status == DELETED, _untouched(late_s)),
             )
         )
         return (await self._session.scalars(statement.order_by(Release.id))).all()
@@ -155,6 +154,14 @@ def _wanted() -> ColumnElement[bool]:
     """Whether a release is to have its instances running."""
     rising = and_(Release.state == ReleaseState.STARTING, _moving(Release.environment_id))
     return or_(Release.state.in_(SERVING), rising)
+
+
+def _untouched(late_s: float) -> ColumnElement[bool]:
+    """Whether nobody has written a release for so many seconds. One of the future was before the clock was set back."""
+    return or_(
+        Release.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s),
+        Release.updated_at > func.now() + FUTURE,
+    )
 
 
 def _moving(environment_id: InstrumentedAttribute[UUID]) -> Exists:

@@ -13,6 +13,8 @@ PENDING, SENT, FAILED = "pending", "sent", "failed"
 # Longer than sending may take: a worker that died meanwhile loses its claim.
 LEASE = timedelta(minutes=3)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
+# Nothing is put off for so long: a mail that is due later was put off before the clock was set back.
+NEVER_SO_FAR = LAST_RETRY + timedelta(minutes=1)
 MAX_ERROR = 500
 
 
@@ -41,9 +43,10 @@ class MailRepository:
 
     async def claim(self, *, limit: int) -> Sequence[Mail]:
         """Mails that are due, oldest first; nobody else sends them until the lease is over."""
+        is_due = (Mail.due_at <= func.now()) | (Mail.due_at > func.now() + NEVER_SO_FAR)
         due = (
             select(Mail.id)
-            .where(Mail.status == PENDING, Mail.due_at <= func.now())
+            .where(Mail.status == PENDING, is_due)
             .order_by(Mail.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Operation, OutboxEntry
@@ -17,6 +17,11 @@ NEVER_SO_FAR = timedelta(seconds=60)
 MAX_ERROR = 500
 
 
+def is_due() -> ColumnElement[bool]:
+    """Whether an entry is to be looked at now, also after the clock was set back."""
+    return (OutboxEntry.due_at <= func.now()) | (OutboxEntry.due_at > func.now() + NEVER_SO_FAR)
+
+
 class OutboxClaims:
     """Claims last as long as the transaction; `SKIP LOCKED` lets several workers share without doubling."""
 
@@ -25,10 +30,9 @@ class OutboxClaims:
 
     async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
         """Due rows that no other worker holds: those that never failed first, then the oldest."""
-        is_due = (OutboxEntry.due_at <= func.now()) | (OutboxEntry.due_at > func.now() + NEVER_SO_FAR)
         found = await self._session.scalars(
             select(OutboxEntry)
-            .where(OutboxEntry.done_at.is_(None), is_due, OutboxEntry.kind.in_(kinds))
+            .where(OutboxEntry.done_at.is_(None), is_due(), OutboxEntry.kind.in_(kinds))
             .order_by(OutboxEntry.attempts > 0, OutboxEntry.due_at, OutboxEntry.id)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -163,3 +163,14 @@ async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(left
 
 async def nothing(_: UUID) -> None:
     pass
+
+
+async def test_what_is_over_is_stopped_though_the_clock_was_set_back_meanwhile(left_behind, look, sessions):
+    """It was waited for until the clock came there again: an hour with two versions running."""
+    releases = list((await left_behind("stopped")).values())
+    async with transaction(sessions) as session:
+        ours = update(Release).where(Release.id.in_(releases))
+        await session.execute(ours.values(updated_at=now() + timedelta(hours=1)))
+    stopper = Stopper(nothing)
+    await look(stopper)
+    assert set(releases) <= set(stopper.stopped)

@@ -1,6 +1,7 @@
 """Decisions about deployments under way: who may, what is refused, what the audit log says."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -318,7 +319,18 @@ async def _entries(rows, response) -> list[AuditEntry]:
         return list((await session.scalars(found)).all())
 
 
-async def _make_due(rows) -> None:
+async def _make_due(rows, after: timedelta = timedelta(0)) -> None:
     async with transaction(rows) as session:
         statement = update(OutboxEntry).where(OutboxEntry.kind == "decision", OutboxEntry.done_at.is_(None))
-        await session.execute(statement.values(due_at=now()))
+        await session.execute(statement.values(due_at=now() + after))
+
+
+async def test_a_decision_put_off_before_the_clock_was_set_back_is_told_now(world, running, operations, rows):
+    """It waited until the clock came there again."""
+    operations.fault = DependencyError("the workflow engine did not answer in time")
+    assert (await world.manager.post(path(running, "pause"), {"reason": "late"})).status_code == 202
+    operations.fault = None
+    await _make_due(rows, timedelta(hours=1))
+    assert await DecisionRelay(rows, operations).tell_due() == 1
+    [(_, action, person)] = operations.decided
+    assert (action, person.reason) == (Action.PAUSE, "late")

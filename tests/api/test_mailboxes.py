@@ -302,3 +302,14 @@ def test_mail_needs_a_sender_and_in_production_tls():
         Settings(smtp_url="smtps://mail.example.com")
     with pytest.raises(ValueError, match="plain text is for the embedded mode"):
         Settings(smtp_url="smtp+plain://mail.example.com", mail_from=FROM, mode=Mode.PRODUCTION)
+
+
+async def test_a_mail_put_off_before_the_clock_was_set_back_is_sent_now(platform, post, rows):
+    """It waited until the clock came there again."""
+    org, admin = await place(platform, post, "clock-set-back")
+    assert (await invite(admin, org, "late@example.com")).status_code == 201
+    async with transaction(rows) as session:
+        ours = update(Mail).where(Mail.recipient == "late@example.com")
+        await session.execute(ours.values(due_at=now() + timedelta(hours=2)))
+    await post.send()
+    assert len(post.box.to("late@example.com")) == 1

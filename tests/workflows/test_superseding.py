@@ -202,3 +202,16 @@ async def test_what_was_to_be_told_is_told_after_continuing_as_new(bench: Bench)
     await bench.client.get_workflow_handle(str(waiting.place.operation_id)).result()
     seen = await state(bench, environment_id)
     assert (seen.superseded, seen.newest, seen.policy) == ((), request, TurnPolicy.SUPERSEDE)
+
+
+async def test_after_the_clock_was_set_back_a_new_deployment_is_not_taken_for_an_old_one(bench: Bench) -> None:
+    """Each was superseded by what was deployed before, until the clock came there again."""
+    bench.world.use_entity = True
+    bench.world.policy = TurnPolicy.SUPERSEDE
+    environment_id = uuid4()
+    an_hour_ahead = UUID(int=new_id().int + (3_600_000 << 80))
+    before = place(environment_id).model_copy(update={"deployment_id": an_hour_ahead})
+    await (await bench.start(order(before))).result()
+    after = order(newest(environment_id))
+    await (await bench.start(after)).result()
+    assert (await state(bench, environment_id)).newest.deployment_id == after.place.deployment_id

@@ -47,7 +47,7 @@ def replaces(request: Turn, other: Turn) -> bool:
 
 
 def is_ahead(request: Turn, now: datetime) -> bool:
-    """Whether a deployment's id is of a time to come: it was made before the clock was set back, so nothing is older."""
+    """Whether a deployment's id is of a time to come: it was made before the clock was set back."""
     made = request.deployment_id
     return made.version == _UUID7 and made.int >> _TIMESTAMP_SHIFT > (now + _CLOCKS_DIFFER).timestamp() * 1000
 

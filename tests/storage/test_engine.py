@@ -62,25 +62,29 @@ async def test_a_full_disk_of_the_database_is_told_as_that(sessions):
 BROKEN = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 
+AT_COMMIT = (
+    "CREATE TEMP TABLE told (x int)",
+    f"CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM {BROKEN[7:]}; END'",
+    "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION pg_temp.die()",
+    "INSERT INTO told VALUES (1)",
+)
+
+
+async def write(sessions: Sessions, *statements: str) -> None:
+    async with transaction(sessions) as session:
+        for statement in statements:
+            await session.execute(text(statement))
+
+
 async def test_a_connection_that_breaks_before_the_commit_leaves_no_doubt(sessions):
     with pytest.raises(DependencyError) as broken:
-        async with transaction(sessions) as session:
-            await session.execute(text(BROKEN))
+        await write(sessions, BROKEN)
     assert (type(broken.value), broken.value.code) == (DependencyError, ErrorCode.SERVICE_UNAVAILABLE)
 
 
 async def test_a_connection_that_breaks_during_the_commit_leaves_one(sessions):
     """It said 503, which says that nothing was applied."""
-    function = f"CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM {BROKEN[7:]}; END'"
     with pytest.raises(UnknownOutcomeError, match="same Idempotency-Key") as broken:
-        async with transaction(sessions) as session:
-            await session.execute(text("CREATE TEMP TABLE told (x int)"))
-            await session.execute(text(function))
-            await session.execute(
-                text(
-                    "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED "
-                    "FOR EACH ROW EXECUTE FUNCTION pg_temp.die()"
-                )
-            )
-            await session.execute(text("INSERT INTO told VALUES (1)"))
+        await write(sessions, *AT_COMMIT)
     assert broken.value.code is ErrorCode.TIMEOUT

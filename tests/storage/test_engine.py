@@ -65,8 +65,10 @@ BROKEN = "SELECT pg_terminate_backend(pg_backend_pid())"
 AT_COMMIT = (
     "CREATE TEMP TABLE told (x int)",
     f"CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM {BROKEN[7:]}; END'",
-    "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED "
-    "FOR EACH ROW EXECUTE FUNCTION pg_temp.die()",
+    (
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION pg_temp.die()"
+    ),
     "INSERT INTO told VALUES (1)",
 )
 

@@ -104,6 +104,10 @@ soak: setup ## a long run under load
 bench: setup ## measure requests a second, switch times, step times
 	@exec $(RUN) -m tests.bench
 
+.PHONY: isolation-check
+isolation-check: setup ## what strangers' code tries in vain on this machine, attempt by attempt
+	@exec $(RUN) -m tests.isolation
+
 .PHONY: canary-report
 canary-report: setup ## measure the canary judge; writes docs/canary-judge.md's figures
 	@exec $(RUN) -m docs.plots.canary_judge

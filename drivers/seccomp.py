@@ -180,6 +180,12 @@ def program(machine: str = "") -> bytes | None:
     return b"".join([*rules, _step(_RETURN, _ALLOW)])
 
 
+def calls(machine: str) -> Mapping[str, int]:
+    """The numbers of the calls that are judged, by name; none for a processor that is not known."""
+    known = _MACHINES.get(machine)
+    return known.calls if known else {}
+
+
 def _body(name: str) -> list[bytes]:
     """What is done with one call; each body ends with a verdict."""
     if name in _JUDGED_BY_ARGUMENTS:

@@ -114,6 +114,7 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
     ours = (
         settings.data_dir,
         settings.sockets_dir,
+        settings.doors_dir,
         settings.jwt_private_key_file,
         settings.temporal_tls_key_file,
         settings.envoy_config_dir,
@@ -141,6 +142,7 @@ def control_side(
         FolderArtifactStore(settings.data_dir / "artifacts"),
         trusted_code=settings.effective(settings.trusted_code),
         hidden=hidden_from_builds(settings),
+        sockets=settings.doors_dir,
         ceiling=Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb),
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )

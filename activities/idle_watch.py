@@ -37,7 +37,7 @@ class IdleWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def begin(self, address: str, port: int, health: HealthSpec) -> None:
-        """Start watching, once."""
+        """Start watching, once. An `address` may be the path of a unix socket."""
         if self._task is None:
             self._task = asyncio.create_task(_closes(address, port, health))
 
@@ -52,13 +52,19 @@ class IdleWatch:
 async def _closes(address: str, port: int, health: HealthSpec) -> bool:
     try:
         async with asyncio.timeout(health.timeout + SHORT_S):
-            reader, writer = await asyncio.open_connection(address, port)
+            reader, writer = await _connect(address, port)
             try:
                 return await _keeps_quiet(reader, writer, health)
             finally:
                 writer.close()
     except (OSError, TimeoutError, h11.ProtocolError):
         return False
+
+
+async def _connect(address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if address.startswith("/"):
+        return await asyncio.open_unix_connection(address)
+    return await asyncio.open_connection(address, port)
 
 
 async def _keeps_quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, health: HealthSpec) -> bool:

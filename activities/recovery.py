@@ -120,7 +120,8 @@ class InstanceRecovery:
             if (after.address, after.port) != (row.address, row.port):
                 await InstanceRepository(session).move(name, address=after.address, port=after.port)
                 await RoutingRepository(session).touch()
-            displaced = before.port not in (NOWHERE, after.port)
+            # From the host's network into one of its own, or back, nobody drove it away.
+            displaced = before.port not in (NOWHERE, after.port) and before.address == after.address
             if displaced:
                 await DisplacedRepository(session).told(release, name, before=before.port, after=after.port)
         if displaced:

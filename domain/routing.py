@@ -7,6 +7,8 @@ from domain.delivery import HealthSpec
 
 PREVIEW_HEADER = "x-delivery-preview"
 """Carries a preview's token; it never reaches a service."""
+REFUSED_HEADER = "x-delivery-refused"
+"""In the answer of a bridge behind which nobody listens (drivers/bridge/bridge.c)."""
 
 
 @dataclass(frozen=True)

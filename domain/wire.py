@@ -13,6 +13,9 @@ MAX_HOST = 253
 MAX_AUTHORITY = 260
 MAX_FILE_NAME = 255
 MAX_PORT = 65535
+MAX_SOCKET_PATH = 107
+# Of every service that has a network of its own; stands beside the path of its unix socket.
+PIPE_PORT = 8080
 LEAST_SECONDS = 0.001
 SHOWN = 80
 
@@ -107,6 +110,15 @@ def file_fault(path: str) -> str | None:
         return fault
     if any(len(part.encode()) > MAX_FILE_NAME for part in PurePosixPath(path).parts):
         return f"must not have a name of more than {MAX_FILE_NAME} bytes between two /"
+    return None
+
+
+def socket_fault(path: str) -> str | None:
+    """Of the path of a unix socket."""
+    if not path.startswith("/") or text_fault(path):
+        return f"must be an absolute path, got {shown(path)}"
+    if len(path.encode()) > MAX_SOCKET_PATH:
+        return f"must have at most {MAX_SOCKET_PATH} bytes, it has {len(path.encode())}"
     return None
 
 

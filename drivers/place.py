@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from domain.secrets import is_read_early
 from drivers import sandbox
+from drivers.bridge.network import Network
 from drivers.shim.spec import INPUT
 
 # A name for a unix socket has 107 bytes; programs put folders and names of their own below TMPDIR.
@@ -53,6 +54,7 @@ class Place:
         wrapper: words before the command's own.
         levels: how many processes `wrapper` puts above the command.
         inputs: what `wrapper` reads from descriptors.
+        inner: words behind the wrapper's end: a program that starts the command (the bridge).
         mounts: folders of the engine by where the command sees them; empty: at their own paths.
     """
 
@@ -63,6 +65,7 @@ class Place:
     wrapper: tuple[str, ...] = ()
     levels: int = 0
     inputs: Mapping[str, bytes] = field(default_factory=dict)
+    inner: tuple[str, ...] = ()
     mounts: Mapping[str, Path] = field(default_factory=dict)
 
     def command(self, argv: Sequence[str], env: Mapping[str, str]) -> Command:
@@ -81,16 +84,22 @@ class Place:
             inputs["environment"] = "".join(f"{word}\0" for word in words).encode(errors="surrogateescape")
             before += ["--args", f"{INPUT}environment"]
         rest = {name: value for name, value in env.items() if name not in loader}
-        return Command([*before, end, *argv], rest, {name: content.hex() for name, content in inputs.items()})
+        return Command(
+            [*before, end, *self.inner, *argv], rest, {name: content.hex() for name, content in inputs.items()}
+        )
 
 
-def isolated(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:
-    """For strangers' code: nothing of the host but what a program needs."""
+def isolated(
+    folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = (), network: Network | None = None
+) -> Place:
+    """For strangers' code: nothing of the host but what a program needs; with a `network`, nothing of the host's."""
     cwd, mounts = _mounted(folders)
     shown = {place: path for place, path in mounts.items() if folders.read_only and path == folders.app}
     writable = {place: path for place, path in mounts.items() if place not in shown}
-    wrapper = sandbox.isolated(cwd=cwd, mounts=writable, shown=shown, hidden=hidden, readable=readable)
-    return _inside(cwd, mounts, wrapper)
+    words = network.sandbox if network else ()
+    wrapper = sandbox.isolated(cwd=cwd, mounts=writable, shown=shown, hidden=hidden, readable=readable, network=words)
+    inside = _inside(cwd, mounts, wrapper)
+    return replace(inside, inner=network.before) if network else inside
 
 
 def shielded(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:

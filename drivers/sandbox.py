@@ -8,8 +8,7 @@ in every build and instance. Three of them:
 - shielded: for builds that are trusted. The host's root read-only without what is private.
 - trusted: the host as it is.
 
-The network is shared: services must be reached, builds fetch packages. Abstract unix sockets and loopback ports are
-therefore visible from inside; what listens there must ask for a password.
+The network of isolated instances is their own (docs/adr/0036-the-bridge.md). That of trusted code is the host's.
 """
 
 import os
@@ -83,6 +82,7 @@ def isolated(
     shown: Mapping[str, Path] | None = None,
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
+    network: Sequence[str] = (),
 ) -> Wrapper:
     """For strangers' code: nothing of the machine but what is listed.
 
@@ -92,6 +92,7 @@ def isolated(
         shown: the same for folders that can only be read.
         readable: brought in at their own place, read-only.
         hidden: what must not be seen even if it lies in a folder that is shown; of nested paths the deeper one decides.
+        network: words that give it a network of its own (`drivers.bridge.network`); empty: the host's.
     """
     made_up = etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME)
     inputs = {**made_up, "seccomp": seccomp.program() or b""}
@@ -110,6 +111,7 @@ def isolated(
         *_allowed([Path(sys.base_prefix), *readable], hidden),
         *_put(mounts),
         *(word for place, folder in (shown or {}).items() for word in _bound("--ro-bind", folder, place)),
+        *network,
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", cwd),
         "--",

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     runtime_dir: Path | None = Field(
         default=None, description="short folder for unix sockets (limit 107 bytes); made when missing"
     )
+    instance_sockets_dir: Path | None = Field(
+        default=None,
+        description="short folder for the sockets of isolated services, which Envoy sees under the same path",
+    )
 
     database_url: SecretStr = SecretStr("")
     temporal_address: str = "127.0.0.1:7233"
@@ -373,6 +377,11 @@ class Settings(BaseSettings):
     def effective(self, value: bool | None) -> bool:  # noqa: FBT001 - the value of a three-state setting
         """A three-state switch resolved: unset means yes in embedded mode only."""
         return self.mode is Mode.EMBEDDED if value is None else value
+
+    @property
+    def doors_dir(self) -> Path:
+        """Where isolated services are reached."""
+        return self.instance_sockets_dir or self.sockets_dir / "services"
 
     @property
     def sends_mail(self) -> bool:

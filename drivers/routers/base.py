@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from domain.errors import DependencyError
 from domain.routing import Rejection, StickyCookie
+from domain.wire import PIPE_PORT
 
 DEFAULT_HEALTH_HOST = "localhost"
 IDLE_TIMEOUT_S = 300.0
@@ -13,10 +14,18 @@ IDLE_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
-    """Where one instance listens."""
+    """Where one instance listens: an IP address, or the path of a unix socket, beside which stands `PIPE_PORT`."""
 
     address: str
     port: int
+
+    @classmethod
+    def pipe(cls, path: str) -> Self:
+        return cls(path, PIPE_PORT)
+
+    @property
+    def is_pipe(self) -> bool:
+        return self.address.startswith("/")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import resource
 import signal
 
 from drivers.shim.cgroup import Group
+from drivers.shim.door import DESCRIPTOR
 from drivers.shim.spec import COOKIE, INPUT, ShimSpec
 
 _PR_SET_PDEATHSIG = 1
@@ -19,8 +20,10 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def start(spec: ShimSpec, output: int, group: Group) -> int:
+def start(spec: ShimSpec, output: int, group: Group, listener: int | None = None) -> int:
     """Forks and executes `spec.argv` in `group`, its output going to the descriptor `output`; returns the pid.
+
+    It inherits `listener`, a descriptor, as `door.DESCRIPTOR`.
 
     A program that cannot be executed says so in the log and exits with 127.
     """
@@ -30,7 +33,7 @@ def start(spec: ShimSpec, output: int, group: Group) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            _execute(spec, output, parent, group)
+            _execute(spec, output, parent, group, listener)
         except BaseException as error:  # noqa: BLE001 - nothing may return into the shim's code
             os.write(output, f"cannot execute {spec.argv[0]} in {spec.cwd}: {error}\n".encode())
             os._exit(127)
@@ -38,7 +41,7 @@ def start(spec: ShimSpec, output: int, group: Group) -> int:
     return pid
 
 
-def _execute(spec: ShimSpec, output: int, parent: int, group: Group) -> None:
+def _execute(spec: ShimSpec, output: int, parent: int, group: Group, listener: int | None) -> None:
     signal.set_wakeup_fd(-1)
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -50,6 +53,8 @@ def _execute(spec: ShimSpec, output: int, parent: int, group: Group) -> None:
     _limit(spec)
     os.umask(0o022)
     os.chdir(spec.cwd)
+    if listener is not None:
+        _hand_over(listener)
     for number in _RESTORED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -70,6 +75,13 @@ def _opened(content: str) -> str:
         file.write(bytes.fromhex(content))
     os.lseek(descriptor, 0, os.SEEK_SET)
     return str(descriptor)
+
+
+def _hand_over(listener: int) -> None:
+    if listener == DESCRIPTOR:
+        os.set_inheritable(listener, True)
+    else:
+        os.dup2(listener, DESCRIPTOR)
 
 
 def _limit(spec: ShimSpec) -> None:

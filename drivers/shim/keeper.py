@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from drivers.shim import child, proc
 from drivers.shim.cgroup import Group, named
 from drivers.shim.disk import DiskWatch
+from drivers.shim.door import Door
 from drivers.shim.ending import kill_tree
 from drivers.shim.hold import PortHold
 from drivers.shim.leftovers import kill
@@ -31,6 +32,8 @@ class Keeper:
         self._lock = os.path.join(state_dir, LOCK)
         self._record = Record(state_dir)
         self._port = PortHold(spec.port)
+        self._door = Door(spec.door)
+        self._listener = self._door.open()
         self._log = CappedLog(spec.log_path, spec.log_max_bytes, rotate=spec.on_full_log == "rotate")
         self._out, self._child_out = os.pipe()
         self._wake, wake = os.pipe()
@@ -66,6 +69,7 @@ class Keeper:
             self._run_once()
             if self._stopping or not self._spec.restart or not self._back_off():
                 break
+        self._door.remove()
         self._group.remove()
         self._log_closed()
         reason = "stopped" if self._stopping else self._reason or "exited"
@@ -93,7 +97,7 @@ class Keeper:
         self._group.begin()
         _hurry(on=False)
         self._port.let_go()
-        self._pid = child.start(self._spec, self._child_out, self._group)
+        self._pid = self._start()
         self._show(self._pid)
         while self._turn():
             pass
@@ -112,6 +116,15 @@ class Keeper:
         # Without a control group the machine's memory ran out, or the process was refused more.
         too_large = self._spec.memory_mb is not None and self._peak > self._spec.memory_mb * _MIB
         return "memory_limit" if self._code and too_large and not self._group.counts_memory else None
+
+    def _start(self) -> int:
+        """From here on the process alone has its door."""
+        listener, self._listener = self._listener, None
+        try:
+            return child.start(self._spec, self._child_out, self._group, listener.fileno() if listener else None)
+        finally:
+            if listener is not None:
+                listener.close()
 
     def _turn(self) -> bool:
         """One look at everything; False when nothing of the tree is left."""
@@ -242,7 +255,7 @@ class Keeper:
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._wait(min(left, 1))
             self._stop_when_abandoned()
-        if self._stopping or not self._await_port():
+        if self._stopping or not self._await_port() or not self._await_door():
             return False
         self._restarts += 1
         return True
@@ -254,6 +267,20 @@ class Keeper:
         while not self._stopping and not self._port.take():
             self._wait(1)
             self._stop_when_abandoned()
+        return not self._stopping
+
+    def _await_door(self) -> bool:
+        """A disk that is full may have room again, a folder be made again. False when told to stop."""
+        told = False
+        while not self._stopping and self._listener is None and self._spec.door is not None:
+            try:
+                self._listener = self._door.open()
+            except OSError as error:
+                if not told:
+                    self._log.write(f"[shim] its socket {self._spec.door} cannot be made: {error}\n".encode())
+                told = True
+                self._wait(1)
+                self._stop_when_abandoned()
         return not self._stopping
 
     def _show(self, pid: int | None) -> None:

@@ -45,6 +45,7 @@ class ShimSpec(NamedTuple):
             (`INPUT`): arguments that nobody else may see, filters, small files.
         port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
             there it is not started.
+        door: path of a unix socket, made for each run; the process inherits it, listening, at `door.DESCRIPTOR`.
     """
 
     argv: list[str]
@@ -71,3 +72,4 @@ class ShimSpec(NamedTuple):
     run_id: str = ""
     inputs: dict[str, str] = {}  # noqa: RUF012 - never changed
     port: int | None = None
+    door: str | None = None

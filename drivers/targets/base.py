@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from drivers.bridge.network import Forward
+
 
 @dataclass(frozen=True)
 class InstanceSpec:
@@ -23,6 +25,7 @@ class InstanceSpec:
         after: id of a command; what it left in its folder is in the instance's, too. One that never ran is fine.
         organization, project: whose it is, for its way out.
         egress: host:port of what it may connect to besides, where it has a network of its own.
+        forwards: ways out of a network of its own; of no use where it has none.
     """
 
     instance_id: str
@@ -39,6 +42,7 @@ class InstanceSpec:
     organization: str = ""
     project: str = ""
     egress: tuple[str, ...] = ()
+    forwards: tuple[Forward, ...] = ()
 
 
 # A command that was ended from outside so often is given up.
@@ -59,12 +63,15 @@ class InstanceStatus:
     """What is seen of an instance now.
 
     Attributes:
-        address, port: where it must listen (assigned by the engine; 0 when absent).
-        listening: a socket of the instance's own process tree listens on exactly that port.
+        address, port: where it must listen (assigned by the engine; 0 when absent). With a network of its own it is
+            reached by the unix socket whose path `address` is, and `port` is the one inside.
+        listening: a socket of the instance's own process tree listens on exactly that port. In a list it is only known
+            of instances that were inspected since their process began, if they have networks of their own.
         listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).
         unreachable_at: addresses on which it listens on that port and which a connection to 127.0.0.1 does not reach.
         port_taken: a process that is none of the instance's listens on its port, so that what is sent there may reach a
-            stranger. In a list it may be a moment's impression; `inspect` looks twice.
+            stranger. In a list it may be a moment's impression; `inspect` looks twice. With a network of its own: its
+            unix socket is gone.
         restarts: how often it died and was started again.
         exit_code: of the last death, None if it never died; 128+n for signal n.
         search_path: the PATH it was started with.

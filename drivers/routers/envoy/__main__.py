@@ -6,11 +6,10 @@ Then: `envoy -c D/bootstrap.json --use-dynamic-base-id`.
 import argparse
 from pathlib import Path
 
+from domain.wire import MAX_SOCKET_PATH
 from drivers.routers.envoy.bootstrap import LOOPBACK, render_bootstrap
 from drivers.routers.envoy.files import ConfigFolder, to_json, write_atomically
 from drivers.routers.envoy.render import empty_clusters, empty_routes
-
-MAX_SOCKET_PATH = 107
 
 
 def prepare(

@@ -155,13 +155,18 @@ class Admin:
 
 
 def _host(status: Mapping[str, Any]) -> HostSeen:
-    address = status["address"]["socket_address"]
     health = status.get("health_status", {})
     active = next((int(s.get("value", 0)) for s in status.get("stats", []) if s["name"] == "rq_active"), 0)
     # Every other entry (failed_active_health_check, pending_active_hc, ...) is there only when it is a complaint.
     healthy = not any(complaint for name, complaint in health.items() if name != "eds_health_status")
-    endpoint = Endpoint(address["address"], int(address["port_value"]))
-    return HostSeen(endpoint, healthy=healthy, active_requests=active)
+    return HostSeen(_endpoint(status["address"]), healthy=healthy, active_requests=active)
+
+
+def _endpoint(address: Mapping[str, Any]) -> Endpoint:
+    if "pipe" in address:
+        return Endpoint.pipe(address["pipe"]["path"])
+    place = address["socket_address"]
+    return Endpoint(place["address"], int(place["port_value"]))
 
 
 def _by_release(entries: Sequence[Mapping[str, Any]]) -> dict[str, ReleaseStats]:

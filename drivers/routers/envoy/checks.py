@@ -10,7 +10,7 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
 from domain import wire
 from domain.routing import Rejection
-from drivers.routers.base import HostRoute, Preview, ReleaseCluster, RoutingTable
+from drivers.routers.base import Endpoint, HostRoute, Preview, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.readiness import keep_hosts
 
 FULL = 100
@@ -103,14 +103,18 @@ def _cluster_fault(cluster: ReleaseCluster) -> str | None:
             return f"the health {what} of release {name} {fault}"
     if cluster.healthy_after < 1 or cluster.unhealthy_after < 1:
         return f"the health check of release {name} must ask for at least one answer"
-    return next(filter(None, (_endpoint_fault(name, e.address, e.port) for e in cluster.endpoints)), None)
+    return next(filter(None, (_endpoint_fault(name, endpoint) for endpoint in cluster.endpoints)), None)
 
 
-def _endpoint_fault(release_id: str, address: str, port: int) -> str | None:
+def _endpoint_fault(release_id: str, endpoint: Endpoint) -> str | None:
+    address, port = endpoint.address, endpoint.port
+    if endpoint.is_pipe:
+        fault = wire.socket_fault(address)
+        return f"the unix socket of release {release_id} {fault}" if fault else None
     try:
         ipaddress.ip_address(address)
     except ValueError:
-        return f"{wire.shown(address)} of release {release_id} is not an IP address; endpoints need one"
+        return f"{wire.shown(address)} of release {release_id} is neither an IP address nor a unix socket's path"
     if not 0 < port <= wire.MAX_PORT:
         return f"port {port} of release {release_id} is not between 1 and {wire.MAX_PORT}"
     return None

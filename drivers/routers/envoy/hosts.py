@@ -6,39 +6,45 @@ the cookie falls where its request id's hash falls, and its answer sets the cook
 again. Both hashes are Envoy's xxHash64 of the text; the weights are laid over hash modulo 100 in the targets' order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from domain.routing import PREVIEW_HEADER, StickyCookie
+from domain.routing import PREVIEW_HEADER, REFUSED_HEADER, StickyCookie
 from drivers.routers.base import HostRoute, Preview
 from drivers.routers.envoy.bootstrap import TYPE
 
 RELEASE_HEADER = "x-delivery-release"
 REQUEST_ID = "x-request-id"
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
-RETRY_SAFE_ON = f"{RETRY_ON},reset"
+RETRY_SAFE_ON = ",reset"
 """Safe methods (RFC 9110, 9.2.1) are tried again also when the connection broke after they were sent."""
+RETRY_REFUSED_ON = ",retriable-headers"
+"""A connection to a unix socket is always made; where nobody listens behind it, the bridge answers with that header
+(drivers/bridge/bridge.c). No service has seen the request: it is tried again as if the connection had failed."""
 SAFE = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE"}}}
 ANYTHING = {"prefix": "/"}
 
 
-def virtual_host(route: HostRoute, names: Mapping[str, str]) -> dict[str, Any]:
-    """The host's resource. `names`: of the releases' clusters."""
+def virtual_host(route: HostRoute, names: Mapping[str, str], bridged: Collection[str] = ()) -> dict[str, Any]:
+    """The host's resource. `names`: of the releases' clusters; `bridged`: those of them that are behind bridges."""
     limits = {"timeout": f"{route.timeout_s or 0:.3f}s", "idle_timeout": f"{route.idle_timeout_s:.3f}s"}
-    common = {**limits, "retry_policy": _retries(RETRY_ON)}
+    is_bridged = not set(route.named).isdisjoint(bridged)
+    common = {**limits, "retry_policy": _retries_of_bridged() if is_bridged else _retries(RETRY_ON)}
     routes = [*(_preview(p, names, common) for p in route.previews), *_by_weight(route, names, common)]
     safe = [_for_safe_methods(each) for each in routes]
     return {
         "name": route.environment_id,
         "domains": [route.host],
         "routes": [one for pair in zip(safe, routes, strict=True) for one in pair],
+        **({"response_headers_to_remove": [REFUSED_HEADER]} if is_bridged else {}),
     }
 
 
 def _for_safe_methods(route: Mapping[str, Any]) -> dict[str, Any]:
     """The same route for requests that may be sent twice."""
     headers = [*route["match"].get("headers", ()), SAFE]
-    action = {**route["route"], "retry_policy": _retries(RETRY_SAFE_ON)}
+    policy = route["route"]["retry_policy"]
+    action = {**route["route"], "retry_policy": policy | {"retry_on": policy["retry_on"] + RETRY_SAFE_ON}}
     return {**route, "match": {**route["match"], "headers": headers}, "route": action}
 
 
@@ -92,3 +98,8 @@ def _retries(on: str) -> dict[str, Any]:
         "retry_host_predicate": [other_host],
         "host_selection_retry_max_attempts": "3",
     }
+
+
+def _retries_of_bridged() -> dict[str, Any]:
+    refused = {"name": REFUSED_HEADER, "present_match": True}
+    return {**_retries(RETRY_ON + RETRY_REFUSED_ON), "retriable_headers": [refused]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from drivers.routers.base import DEFAULT_HEALTH_HOST, HostRoute, ReleaseCluster, RoutingTable
+from drivers.routers.base import DEFAULT_HEALTH_HOST, Endpoint, HostRoute, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
 from drivers.routers.envoy.hosts import virtual_host
@@ -64,12 +64,13 @@ def render_clusters(generation: int, clusters: Iterable[ReleaseCluster]) -> Rend
 def render_routes(table: RoutingTable) -> Rendered:
     """The routes. A host where nothing is reached is left out, so it answers like an unknown one."""
     names = {c.release_id: cluster_name(c) for c in table.clusters}
+    bridged = _bridged(table.clusters)
     live = sorted((r for r in table.routes if r.reached), key=lambda r: r.host)
     resource = {
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
         "name": ROUTE_CONFIG,
         "ignore_port_in_host_matching": True,
-        "virtual_hosts": [virtual_host(route, names) for route in live],
+        "virtual_hosts": [virtual_host(route, names, bridged) for route in live],
     }
     return _response(table.generation, [to_json(resource)])
 
@@ -82,7 +83,12 @@ def cluster_print(cluster: ReleaseCluster) -> str:
 def route_print(table: RoutingTable, route: HostRoute) -> str:
     """The same for a route of the table."""
     names = {c.release_id: cluster_name(c) for c in table.clusters if c.release_id in route.named}
-    return _print(to_json(virtual_host(route, names)))
+    return _print(to_json(virtual_host(route, names, _bridged(table.clusters))))
+
+
+def _bridged(clusters: Iterable[ReleaseCluster]) -> frozenset[str]:
+    """Releases with an instance behind a unix socket."""
+    return frozenset(c.release_id for c in clusters if any(e.is_pipe for e in c.endpoints))
 
 
 def _print(text: str) -> str:
@@ -147,8 +153,13 @@ def _cluster(name: str, cluster: ReleaseCluster) -> dict[str, Any]:
 
 
 def _hosts(cluster: ReleaseCluster) -> list[dict[str, Any]]:
-    places = ({"address": e.address, "port_value": e.port} for e in sorted(cluster.endpoints))
-    return [{"endpoint": {"address": {"socket_address": place}}} for place in places]
+    return [{"endpoint": {"address": _address(endpoint)}} for endpoint in sorted(cluster.endpoints)]
+
+
+def _address(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.is_pipe:
+        return {"pipe": {"path": endpoint.address}}
+    return {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
 
 
 def _thresholds() -> dict[str, Any]:

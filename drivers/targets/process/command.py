@@ -46,14 +46,15 @@ def shim_spec(
         log_max_bytes=_LOG_BYTES,
         on_full_log="rotate",
         memory_mb=most.memory_mb,
-        processes=most.processes + where.levels,
+        processes=most.processes + where.levels + bool(where.inner),
         disk_mb=most.disk_mb,
         disk_folders=[str(each) for each in (folder.app, folder.home, folder.tmp)],
         scratch=[str(each) for each in folder.scratch],
         stop_timeout_s=spec.stop_timeout_s,
         restart=True,
         wrapper_levels=where.levels,
-        port=record.port,
+        port=None if record.has_door else record.port,
+        door=record.address if record.has_door else None,
     )
 
 
@@ -63,6 +64,7 @@ def once(shim: ShimSpec, timeout_s: float) -> ShimSpec:
         restart=False,
         timeout_s=timeout_s,
         port=None,
+        door=None,
         on_full_log="cut",
         env={name: value for name, value in shim.env.items() if name != "PORT"},
         run_id=uuid.uuid4().hex,

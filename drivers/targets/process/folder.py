@@ -10,6 +10,7 @@ from domain.stored import known_to
 from drivers.artifacts.base import PACKED_HOME
 from drivers.folders import remove_tree
 from drivers.place import forget
+from drivers.targets.process.ports import ADDRESS
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -19,7 +20,7 @@ class InstanceRecord:
     """What must outlive every process. No environment: it may hold secrets, and each start brings it anew.
 
     `place` is where in its repository the artifact was built, and so where the instance sees it; `search_path` is its
-    PATH.
+    PATH. `address`: of an interface, or the path of the unix socket it is reached by.
     """
 
     instance_id: str
@@ -29,6 +30,12 @@ class InstanceRecord:
     isolated: bool
     place: str = "."
     search_path: str = ""
+    address: str = ADDRESS
+
+    @property
+    def has_door(self) -> bool:
+        """It has a network of its own and is reached by a unix socket."""
+        return self.address.startswith("/")
 
 
 @dataclass(frozen=True)

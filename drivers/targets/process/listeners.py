@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from drivers.shim import proc
+
 _LISTEN = "0A"
 # Local addresses, in the kernel's byte order, that a connection to 127.0.0.1 reaches.
 _REACHED = frozenset(
@@ -33,8 +35,10 @@ class Listener(NamedTuple):
 class ListeningSockets:
     """All listening TCP sockets of one moment. Takes the kernel some 10 ms: read once for many trees."""
 
-    def __init__(self) -> None:
-        self._by_inode = dict(entry for table in ("tcp", "tcp6") for entry in _listening(table))
+    def __init__(self, pid: int | None = None) -> None:
+        """Of the network that a process has; None: of ours."""
+        where = "self" if pid is None else str(pid)
+        self._by_inode = dict(entry for table in ("tcp", "tcp6") for entry in _listening(where, table))
         self._reached: dict[int, set[str]] = {}
         for inode, listener in self._by_inode.items():
             if listener.reachable:
@@ -48,6 +52,48 @@ class ListeningSockets:
     def reached_at(self, port: int) -> frozenset[str]:
         """Inodes of those that a connection to this port of 127.0.0.1 may arrive at, whoever holds them."""
         return frozenset(self._reached.get(port, ()))
+
+
+_BRIDGE = "delivery-bridge"
+# What the bridge dials besides.
+_BRIDGED = frozenset({"::1"})
+
+
+class OwnNetwork:
+    """What an instance listens on in a network of its own. Takes the kernel as long as `ListeningSockets`.
+
+    Args:
+        shim_pid: of the shim that keeps it.
+    """
+
+    def __init__(self, shim_pid: int) -> None:
+        tree = proc.descendants(shim_pid)
+        inside = [pid for pid, depth in tree.items() if depth > 1]  # the first one is outside, and waits
+        own = [pid for pid in inside if _name(pid) != _BRIDGE]
+        self._held = set(ListeningSockets(inside[0]).held_by(own).values()) if inside else set()
+
+    def listening(self, port: int) -> bool:
+        """Whether the bridge, that dials this port of 127.0.0.1 and ::1, meets somebody."""
+        return any(each.port == port and self._met(each) for each in self._held)
+
+    def elsewhere(self, port: int) -> tuple[int, ...]:
+        """Other ports."""
+        return tuple(sorted({each.port for each in self._held if each.port != port}))
+
+    def unreachable_at(self, port: int) -> tuple[str, ...]:
+        """Addresses of this port where the bridge meets nobody."""
+        return tuple(sorted({each.address for each in self._held if each.port == port and not self._met(each)}))
+
+    @staticmethod
+    def _met(each: Listener) -> bool:
+        return each.reachable or each.address in _BRIDGED
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 class SocketsOfTheMoment:
@@ -84,11 +130,11 @@ def _target(link: str) -> str:
         return ""
 
 
-def _listening(table: str) -> list[tuple[str, Listener]]:
+def _listening(pid: str, table: str) -> list[tuple[str, Listener]]:
     """Lines: index, local address:port, remote, state, ..., inode as the tenth field."""
     try:
-        lines = Path("/proc/net", table).read_text().splitlines()[1:]
-    except FileNotFoundError:  # a kernel without IPv6
+        lines = Path("/proc", pid, "net", table).read_text().splitlines()[1:]
+    except OSError:  # a kernel without IPv6, or the process is gone
         return []
     found: list[tuple[str, Listener]] = []
     for line in lines:

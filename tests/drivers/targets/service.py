@@ -1,8 +1,9 @@
 """The service that the target tests run."""
 
 import asyncio
+import http.client
 import json
-import urllib.request
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Service:
     target: ProcessTarget
     root: Path
     digest: str
+    sockets: Path
 
     def spec(self, instance_id: str = "r1-0", **changes: Any) -> InstanceSpec:
         values = {
@@ -63,6 +65,23 @@ class Service:
         return now
 
 
-def ask(port: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+def dial(status: InstanceStatus) -> socket.socket:
+    """As the router does."""
+    if not status.address.startswith("/"):
+        return socket.create_connection((status.address, status.port), timeout=5)
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(5)
+    try:
+        made.connect(status.address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def ask(status: InstanceStatus) -> dict[str, Any]:
+    with dial(status) as sock:
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
         return dict(json.loads(answer.read()))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +39,10 @@ class Project:
         self.folder.mkdir(parents=True)
         self.store = FolderArtifactStore(root / "artifacts")
         self.log = root / "build.log"
-        self.target = ProcessTarget(root / "instances", self.store, trusted_code=self.trusted, hidden=(root,))
+        self.sockets = Path(tempfile.mkdtemp(prefix="doors-"))
+        self.target = ProcessTarget(
+            root / "instances", self.store, trusted_code=self.trusted, hidden=(root,), sockets=self.sockets
+        )
 
     async def build(self, *steps: str, output: str = ".", **env: str) -> str:
         """The digest of what the steps left."""
@@ -63,11 +67,12 @@ class Project:
         return stored.digest
 
     async def answer(self, digest: str, command: str = "python3 service.py") -> dict[str, object]:
-        service = Service(self.target, self.root / "instances", digest)
+        service = Service(self.target, self.root / "instances", digest, self.sockets)
         try:
-            return ask((await service.listening(service.spec(command=command))).port)
+            return ask(await service.listening(service.spec(command=command)))
         finally:
             await self.target.stop("r1-0")
+            shutil.rmtree(self.sockets)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -151,10 +156,11 @@ async def test_a_program_that_is_not_there_is_told_with_the_path(mode: str, tmp_
     project = Project(tmp_path, mode)
     (project.folder / "x").write_text("")
     digest = await project.build("true")
-    service = Service(project.target, tmp_path / "instances", digest)
+    service = Service(project.target, tmp_path / "instances", digest, project.sockets)
     await project.target.start(service.spec(command="nope"))
     status = await service.seen("r1-0", "exit_code", 127)
     await project.target.stop("r1-0")
+    shutil.rmtree(project.sockets)
     assert "/usr/bin" in status.search_path.split(":")
 
 

@@ -24,7 +24,7 @@ async def test_a_greedy_service_is_ended_and_its_reason_seen(
     await service.target.start(service.spec("greedy-0", command=command, **limits))
     status = await service.seen("greedy-0", "ended_by", reason)
     assert status.phase in (InstancePhase.BACKOFF, InstancePhase.RUNNING)
-    assert ask(well.port)["pid"]
+    assert ask(well)["pid"]
     assert (await service.target.inspect("well-0")).restarts == 0
 
 
@@ -34,5 +34,5 @@ async def test_the_loader_of_the_sandbox_writes_no_file_of_a_service_outside(ser
     proof = service.root / "proof"
     env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(proof), "LD_LIBRARY_PATH": "./lib"}
     status = await service.listening(service.spec(env=env))
-    assert ask(status.port)["env"]["LD_LIBRARY_PATH"] == "./lib"
+    assert ask(status)["env"]["LD_LIBRARY_PATH"] == "./lib"
     assert not list(service.root.glob("proof*"))

@@ -99,7 +99,9 @@ def isolated(
     words = network.sandbox if network else ()
     wrapper = sandbox.isolated(cwd=cwd, mounts=writable, shown=shown, hidden=hidden, readable=readable, network=words)
     inside = _inside(cwd, mounts, wrapper)
-    return replace(inside, inner=network.before) if network else inside
+    if network is None:
+        return inside
+    return replace(inside, wrapper=(*network.around, *inside.wrapper), inner=network.before)
 
 
 def shielded(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:

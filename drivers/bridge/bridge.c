@@ -1,6 +1,10 @@
 /* delivery-bridge: joins a network of its own with the world outside, connection by connection.
  *
  *   delivery-bridge [--in FD:PORT]... [--out ADDRESS:PORT:UNIXPATH[:CONNECT_HOST:CONNECT_PORT]]... -- command args...
+ *   delivery-bridge --network command args...
+ *
+ * The second form makes the network, with loopback alone, in which any port may be listened on, and becomes the command
+ * (the sandbox) in it. The first form is the bridge.
  *
  * It runs inside of the sandbox, with the rights of the code that is kept there: whoever subverts it has won nothing.
  *
@@ -22,8 +26,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,7 +38,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -943,9 +951,57 @@ static void deliver_the_rest(int child_fd)
     }
 }
 
+/* --- the network ----------------------------------------------------------------------------------------------- */
+
+static void say(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        die("cannot make a network: %s: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void stay(const char *path, unsigned int id)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%u %u 1", id, id);
+    say(path, text);
+}
+
+static void raise_loopback(void)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+        die("cannot make a network: loopback: %s", strerror(errno));
+    close(fd);
+}
+
+/* In a user namespace of its own, in which we stay who we are: so nobody needs rights for it. Ways out have the ports of
+ * what they lead to, and nobody has rights in the sandbox: no port is for the privileged. */
+static void enter_network(char **command)
+{
+    unsigned int uid = geteuid(), gid = getegid();
+    int death = 0;
+    prctl(PR_GET_PDEATHSIG, &death);
+    if (!command[0])
+        die("no command: it stands behind --network");
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        die("cannot make a network: %s", strerror(errno));
+    say("/proc/self/setgroups", "deny");
+    stay("/proc/self/uid_map", uid);
+    stay("/proc/self/gid_map", gid);
+    raise_loopback();
+    say("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    prctl(PR_SET_PDEATHSIG, death);
+    execvp(command[0], command);
+    die("cannot execute %s: %s", command[0], strerror(errno));
+}
+
 int main(int count, char **words)
 {
-    (void)count;
+    if (count > 1 && !strcmp(words[1], "--network"))
+        enter_network(words + 2);
     char **command = parse(words);
     for (size_t each = 0; each < rule_count; each++) {
         int fd = rules[each].listener.fd;

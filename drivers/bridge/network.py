@@ -1,7 +1,9 @@
 """A network of its own, which only holds what the bridge brings in: how the sandbox and the bridge are told of it."""
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from drivers.bridge.program import program
@@ -10,6 +12,23 @@ from drivers.shim.door import DESCRIPTOR
 # Inside.
 BRIDGE = "/delivery/bridge"
 _WAYS = "/delivery/ways"
+_PROBE_TIMEOUT_S = 10
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether networks can be made here. Tried once per process. Raises as `program`."""
+    try:
+        done = subprocess.run(
+            [str(program()), "--network", "/bin/sh", "-c", "true"],
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+            env={},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 @dataclass(frozen=True)
@@ -43,11 +62,15 @@ class Network:
     forwards: Sequence[Forward] = ()
 
     @property
+    def around(self) -> tuple[str, ...]:
+        """The words before the sandbox's own: it is started in the network."""
+        return (str(program()), "--network")
+
+    @property
     def sandbox(self) -> tuple[str, ...]:
-        """For bubblewrap. Its capability holds in this network alone: ways out have the ports of what they lead to."""
+        """For bubblewrap."""
         seen = {folder: place for place, folder in self._folders().items()}
         return (
-            *("--unshare-net", "--cap-add", "CAP_NET_BIND_SERVICE"),
             *("--ro-bind", str(program().resolve()), BRIDGE),
             *(word for folder, place in seen.items() for word in ("--ro-bind", str(folder), place)),
         )

@@ -11,7 +11,7 @@ from drivers import place, sandbox
 from drivers.artifacts.base import ArtifactStore
 from drivers.bare import CodePath, search_path
 from drivers.bridge.network import Network
-from drivers.bridge.program import program
+from drivers.bridge.network import available as network_available
 from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
@@ -90,9 +90,8 @@ class ProcessTarget:
     def _check_isolation(self) -> None:
         if not self._isolated:
             return
-        if not sandbox.available():
+        if not sandbox.available() or not network_available():
             raise isolation_unavailable("Instances")
-        program()
         self._doors.make()
 
     async def inspect(self, instance_id: str) -> InstanceStatus:

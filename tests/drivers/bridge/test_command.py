@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from drivers.bridge.program import program
 from tests.drivers.bridge.bed import children, free_port, until
 from tests.drivers.bridge.conftest import Begin
 
@@ -77,3 +78,13 @@ async def test_a_bridge_is_small_and_quick(bridge: Begin) -> None:
     begun = await bridge(port=free_port())
     await until(lambda: len(children(begun.pid)) == 1)
     assert begun.resident_kib() < 2048
+
+
+async def test_a_network_has_loopback_alone_and_any_port(bridge: Begin) -> None:
+    ports = "import socket; [socket.create_server((a, 1), family=f) for a, f in (('127.0.0.1', 2), ('::1', 10))]"
+    line = f'id -u; python3 -c "{ports}" && echo bound; tail -n +3 /proc/net/dev | wc -l'
+    done = await asyncio.create_subprocess_exec(
+        *(str(program()), "--network", "/bin/sh", "-c", line), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await done.communicate()
+    assert said.decode().split() == [str(os.getuid()), "bound", "1"]

@@ -11,6 +11,7 @@ import pytest
 
 from domain.errors import ErrorCode, TerminalError
 from domain.wire import PIPE_PORT
+from drivers.bridge import network
 from drivers.bridge import program as bridge_program
 from drivers.bridge.network import Forward
 from drivers.shim import client, proc
@@ -90,7 +91,7 @@ async def test_a_folder_of_sockets_that_is_gone_is_waited_for(alone: Service) ->
 
 
 async def test_nothing_is_left_of_the_socket(alone: Service) -> None:
-    status = await alone.listening(alone.spec())
+    await alone.listening(alone.spec())
     shim = client.status(alone.root / "r1-0" / "shim").shim_pid
     assert shim is not None
     os.kill(shim, signal.SIGKILL)  # and so it cannot clear up
@@ -196,11 +197,13 @@ async def test_without_a_compiler_nothing_isolated_is_started_and_the_advice_is_
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     bridge_program.program.cache_clear()
+    network.available.cache_clear()
     try:
         with pytest.raises(TerminalError, match="install a C compiler and run `make setup`") as caught:
             await alone.target.start(alone.spec())
     finally:
         bridge_program.program.cache_clear()
+        network.available.cache_clear()
     assert caught.value.code is ErrorCode.BUILD_ISOLATION_UNAVAILABLE
 
 

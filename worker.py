@@ -50,6 +50,8 @@ from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSw
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from domain.ceilings import Ceiling
+from domain.errors import TerminalError
+from drivers import isolation
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.artifacts.links import unseen
 from drivers.bare import CodePath
@@ -406,6 +408,12 @@ def main() -> int:
     if found := guards.faults(settings, guards.WORKER):
         sys.stderr.write(guards.report(found))
         return 2
+    if not settings.effective(settings.trusted_code):
+        try:
+            isolation.check()
+        except TerminalError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
     asyncio.run(run(settings, role))
     return 0
 

@@ -1,11 +1,14 @@
 """How the worker puts its parts together."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from drivers import sandbox
+import worker
+from drivers import isolation, sandbox
+from drivers.bridge import network, program
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.folders import remove_tree
 from runtime.settings import Settings
@@ -30,3 +33,28 @@ async def test_builds_see_no_key_and_no_socket_of_ours_wherever_they_are(tmp_pat
         assert result.exit_code == 0, result.tail
     finally:
         remove_tree(place)
+
+
+@pytest.mark.parametrize("missing", ["sandbox", "network"])
+def test_a_worker_that_cannot_isolate_untrusted_code_does_not_start(monkeypatch, capsys, tmp_path, missing):
+    monkeypatch.setattr(getattr(isolation, missing), "available", lambda: False)
+    monkeypatch.setattr(worker, "get_settings", lambda: Settings(data_dir=tmp_path, trusted_code=False))
+    monkeypatch.setattr(sys, "argv", ["worker"])
+    assert worker.main() == 2
+    assert "allow user namespaces" in capsys.readouterr().err
+
+
+def test_nor_one_without_a_bridge(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(program, "path", lambda: tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(worker, "get_settings", lambda: Settings(data_dir=tmp_path, trusted_code=False))
+    monkeypatch.setattr(sys, "argv", ["worker"])
+    for cache in (program.program, network.available):
+        cache.cache_clear()
+    try:
+        assert worker.main() == 2
+    finally:
+        for cache in (program.program, network.available):
+            cache.cache_clear()
+    assert "install a C compiler" in capsys.readouterr().err

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from domain.ceilings import DEFAULT_CEILING, Ceiling
 from domain.wire import PIPE_PORT
-from drivers import place, sandbox
+from drivers import isolation, place
 from drivers.artifacts.base import ArtifactStore
 from drivers.bare import CodePath, search_path
 from drivers.bridge.network import Network
-from drivers.bridge.network import available as network_available
-from drivers.builders.registry import isolation_unavailable
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
@@ -90,8 +88,7 @@ class ProcessTarget:
     def _check_isolation(self) -> None:
         if not self._isolated:
             return
-        if not sandbox.available() or not network_available():
-            raise isolation_unavailable("Instances")
+        isolation.check()
         self._doors.make()
 
     async def inspect(self, instance_id: str) -> InstanceStatus:

@@ -78,7 +78,7 @@ from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
-from runtime import guards
+from runtime import guards, tenant_code
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.mail import parse_server
@@ -414,6 +414,7 @@ def main() -> int:
         except TerminalError as error:
             sys.stderr.write(f"{error}\n")
             return 2
+    log.info("worker.tenant_code", code=tenant_code.meaning(settings))
     asyncio.run(run(settings, role))
     return 0
 

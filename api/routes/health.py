@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.envelope import json_response
 from api.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
 from api.parts import AppParts
 from api.schemas.base import Timestamp
 from api.version import RELEASE
+from runtime import tenant_code
 from runtime.ids import now
 
 router = APIRouter(tags=["Monitoring"])
@@ -23,6 +24,7 @@ class Healthy(BaseModel):
     timestamp: Timestamp
     services: dict[str, str]
     version: str
+    code: str = Field(description="`trusted: ...` or `isolated: ...`: what deployed code can do to this engine")
 
 
 class Unhealthy(BaseModel):
@@ -62,7 +64,8 @@ async def health(parts: AppParts) -> Response:
         body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
         return json_response(body, 503, {"Retry-After": "2"})
     status = DEGRADED if DEGRADED in services.values() else HEALTHY
-    return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE), 200)
+    code = tenant_code.meaning(parts.settings)
+    return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE, code=code), 200)
 
 
 @router.get("/livez", summary="Is the process alive", response_model=Readiness)

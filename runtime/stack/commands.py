@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import DeliveryError, DependencyError
+from runtime import tenant_code
 from runtime.logging import get_logger, setup_logging
 from runtime.returning import Returning
 from runtime.settings import Settings
@@ -28,10 +29,6 @@ log = get_logger(__name__)
 
 _DOWN_LIMIT_S = 90.0  # more than all parts' stop limits together
 _COMMAND_LIMIT_S = 60.0
-_WARNING = (
-    "warning: builds and services run without isolation, with the rights of this user "
-    "(embedded mode; DELIVERY_TRUSTED_CODE=false forbids it)"
-)
 
 
 def say(line: str) -> None:
@@ -150,7 +147,9 @@ def _run(settings: Settings, layout: Layout, only: Collection[str], ready_file: 
 def _announce(settings: Settings, supervisor: Supervisor, ready_file: Path | None) -> None:
     text = json.dumps(addresses(settings, supervisor.ports), indent=2)
     if settings.effective(settings.trusted_code):
-        say(_WARNING)
+        say(f"warning: code is {tenant_code.TRUSTED} (DELIVERY_TRUSTED_CODE=false forbids it)")
+    else:
+        say(f"code is {tenant_code.ISOLATED}")
     say(text)
     if ready_file is not None:
         partial = ready_file.with_name(f".{ready_file.name}.partial")

@@ -144,7 +144,8 @@ async def test_health_is_as_in_the_contract(anybody, app, operations, monkeypatc
     assert healthy.status_code == 200, healthy.text
     services = dict.fromkeys(("database", "cache", "message_queue", "storage"), "healthy")
     assert healthy.json() | {"status": "healthy", "services": services} == healthy.json()
-    assert set(healthy.json()) == {"status", "timestamp", "services", "version"}
+    assert set(healthy.json()) == {"status", "timestamp", "services", "version", "code"}
+    assert healthy.json()["code"].startswith("trusted: builds and services run without isolation")
     for path in ("/livez", "/readyz", "/v1/livez", "/v1/readyz"):
         assert (await anybody.get(path)).status_code == 200
 

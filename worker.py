@@ -29,6 +29,7 @@ from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
 from activities.degradation import DegradationWatch
 from activities.environments import EnvironmentActivities
+from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
 from activities.log_sweep import LogSweep
@@ -51,6 +52,7 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from domain.ceilings import Ceiling
 from domain.errors import TerminalError
+from domain.shares import Share
 from drivers import isolation
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.artifacts.links import unseen
@@ -125,6 +127,15 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in ours if path is not None and path.exists())
 
 
+def share_of_one(settings: Settings) -> Share:
+    """What the instances of one organization may take."""
+    return Share(
+        settings.instances_per_organization,
+        settings.instance_memory_mb_per_organization,
+        settings.instance_disk_mb_per_organization,
+    )
+
+
 def control_side(
     *,
     settings: Settings,
@@ -139,13 +150,14 @@ def control_side(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
     )
+    ceiling = Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb)
     target = ProcessTarget(
         settings.data_dir / "instances",
         FolderArtifactStore(settings.data_dir / "artifacts"),
         trusted_code=settings.effective(settings.trusted_code),
         hidden=hidden_from_builds(settings),
         sockets=settings.doors_dir,
-        ceiling=Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb),
+        ceiling=ceiling,
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )
     writer = RouteWriter(sessions, router)
@@ -153,7 +165,13 @@ def control_side(
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
     keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
     instances = InstanceActivities(
-        sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper, recovery=recovery
+        sessions=sessions,
+        secrets=secrets,
+        target=target,
+        prober=prober,
+        stopper=stopper,
+        recovery=recovery,
+        room=InstanceRoom(share_of_one(settings), ceiling),
     )
     releases = ReleaseActivities(sessions, stopper)
     commands = ReleaseCommandActivities(

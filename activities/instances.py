@@ -10,6 +10,7 @@ from uuid import UUID
 from activities.failures import not_found, reported
 from activities.heartbeats import beating
 from activities.idle_watch import IdleWatch
+from activities.instance_room import InstanceRoom
 from activities.probes import Probe, Prober
 from activities.records import refuse_if_over
 from activities.recovery import MAX_RESTARTS, InstanceRecovery, command_id, instance_spec
@@ -27,7 +28,7 @@ from contracts.rollouts import (
 )
 from contracts.stubs import implements
 from domain.delivery import ServiceSpec
-from domain.errors import ConflictError, DependencyError, ErrorCode, TerminalError
+from domain.errors import ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, Router
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
@@ -156,7 +157,9 @@ class InstanceActivities:
         prober: Prober,
         stopper: InstanceStopper,
         recovery: InstanceRecovery,
+        room: InstanceRoom,
     ) -> None:
+        self._room = room
         self._sessions = sessions
         self._secrets = secrets
         self._target = target
@@ -170,21 +173,31 @@ class InstanceActivities:
         known = await read_release(self._sessions, request.release_id)
         secrets = await self._variables(known)
         async with beating():
+            async with transaction(self._sessions) as session:
+                await self._room.check(session, known.release, request.count)
             for index in range(request.count):
                 await refuse_if_over(self._sessions)
                 spec = instance_spec(known.release, known.service, index, secrets, known.project_id)
                 status = await self._target.start(spec)
-                if not await self._put(request.release_id, index, status):
+                try:
+                    await self._put(request.release_id, index, status)
+                except DeliveryError:
                     await self._target.stop(status.instance_id)
-                    raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
+                    raise
         return Nothing()
 
-    async def _put(self, release_id: UUID, index: int, status: InstanceStatus) -> bool:
-        """Write down where it listens; False: its release is over. A worker may sleep for hours between two lines."""
+    async def _put(self, release_id: UUID, index: int, status: InstanceStatus) -> None:
+        """Write down where it listens. A worker may sleep for hours between two lines.
+
+        Raises:
+            ConflictError: INVALID_STATE, its release is over.
+            TerminalError: QUOTA_EXCEEDED, the organization has started something else meanwhile.
+        """
         async with transaction(self._sessions) as session:
             release = await ReleaseRepository(session).get(release_id, lock=True)
             if release.state in ENDED:
-                return False
+                raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
+            await self._room.check(session, release, index + 1)
             await InstanceRepository(session).put(
                 instance_id=status.instance_id,
                 release_id=release_id,
@@ -192,7 +205,6 @@ class InstanceActivities:
                 address=status.address,
                 port=status.port,
             )
-            return True
 
     @implements(AWAIT_HEALTHY)
     @reported

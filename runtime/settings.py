@@ -226,6 +226,13 @@ class Settings(BaseSettings):
     instance_memory_mb: int = Field(default=8192, ge=16, description="MiB of memory that one instance may use")
     instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
     instance_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one instance and its artifact")
+    instances_per_organization: int = Field(default=200, ge=1, description="instances of one organization at once")
+    instance_memory_mb_per_organization: int = Field(
+        default=262_144, ge=16, description="MiB of memory that the instances of one organization may use together"
+    )
+    instance_disk_mb_per_organization: int = Field(
+        default=2_097_152, ge=16, description="MiB on disk that the instances of one organization may use together"
+    )
     artifacts_mb_per_organization: int = Field(
         default=51_200,
         ge=1,

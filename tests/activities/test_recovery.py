@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
 from activities.pauses import FIRST_S, LONGEST_S, Pauses
@@ -25,6 +26,8 @@ from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from contracts.rollouts import AwaitHealthy, StartInstances
+from domain.ceilings import DEFAULT_CEILING
+from domain.shares import Share
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.routers.base import RoutingTable
 from drivers.shim import client
@@ -136,7 +139,13 @@ async def scene(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Sc
     stopper = InstanceStopper(sessions, target, router, writer)
     prober = Prober("127.0.0.1", 9)
     instances = InstanceActivities(
-        sessions=sessions, secrets=secrets, target=target, prober=prober, stopper=stopper, recovery=recovery
+        sessions=sessions,
+        secrets=secrets,
+        target=target,
+        prober=prober,
+        stopper=stopper,
+        recovery=recovery,
+        room=InstanceRoom(Share(10, 10_240, 102_400), DEFAULT_CEILING),
     )
     keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
     yield Scene(sessions, target, tmp_path / "instances", router, recovery, keeper, instances, found)

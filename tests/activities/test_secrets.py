@@ -8,14 +8,17 @@ from sqlalchemy import update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.probes import Probe
 from activities.recovery import InstanceRecovery
 from activities.releases import ReleaseActivities
 from activities.secrets import ProjectSecrets, masked
 from contracts.rollouts import AwaitHealthy, OpenRelease, StartInstances
+from domain.ceilings import DEFAULT_CEILING
 from domain.delivery import HealthSpec, ServiceSpec
 from domain.errors import DependencyError, TerminalError
+from domain.shares import Share
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from runtime.ids import new_id, now
 from runtime.sealing import KEY_BYTES, Sealer
@@ -182,6 +185,7 @@ async def test_a_dying_service_that_prints_its_secret_does_not_tell_it_to_the_hi
         prober=NeverAsked(),
         stopper=InstanceStopper(sessions, target, None, None),
         recovery=InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=None),
+        room=InstanceRoom(Share(10, 10_240, 102_400), DEFAULT_CEILING),
     )
     environment = ActivityEnvironment()
     await environment.run(activities.start, StartInstances(release_id=release, count=1))

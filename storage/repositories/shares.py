@@ -1,0 +1,35 @@
+"""What the instances of an organization are (all tenants)."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Instance, Release
+
+
+class ShareRepository:
+    """Counts instances, those of versions that are on their way out as well: they still run."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def lock(self, organization_id: UUID) -> None:
+        """Until the end of the transaction nobody else adds instances to the organization."""
+        lock = int.from_bytes(organization_id.bytes[:8], "big", signed=True)
+        await self._session.execute(select(func.pg_advisory_xact_lock(lock)))
+
+    async def of(self, organization_id: UUID) -> list[tuple[UUID, dict[str, Any], int]]:
+        """Releases with instances: the id, how the service is to be run, and how many instances it has."""
+        counted = (
+            select(Instance.release_id, func.count().label("number"))
+            .join(Release, Release.id == Instance.release_id)
+            .where(Release.organization_id == organization_id)
+            .group_by(Instance.release_id)
+            .subquery()
+        )
+        rows = await self._session.execute(
+            select(Release.id, Release.service, counted.c.number).join(counted, counted.c.release_id == Release.id)
+        )
+        return [(release_id, service, number) for release_id, service, number in rows]

@@ -36,12 +36,14 @@ from activities.log_sweep import LogSweep
 from activities.probes import Prober
 from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
+from activities.refusals import RefusalLog, Refusals
 from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
 from activities.removal import ProjectRemover
 from activities.returning import ReturnWatch
 from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
+from activities.signatures import DecisionGuard, Signatures, StartActivities
 from activities.slots import SEATS_OF_ONE, BuildSlots
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
@@ -81,6 +83,7 @@ from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
 from runtime import guards, tenant_code
+from runtime.decision_keys import load_verifying_keys
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.mail import parse_server
@@ -144,6 +147,7 @@ def control_side(
     prometheus: PrometheusMetrics,
     bell: Listener,
     secrets: ProjectSecrets,
+    signatures: Signatures,
 ) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch, RouteKeeper, ReturnWatch], list[Any]]:
     """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
     router = EnvoyRouter(
@@ -189,6 +193,7 @@ def control_side(
         ReturnWatch(sessions, router, settings.data_dir / "run" / SERVICES_FILE),
     )
     return keepers, [
+        StartActivities(sessions, signatures).check,
         ProjectionActivities(sessions).record_progress,
         records.record,
         records.record_failure,
@@ -253,7 +258,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     ]
 
 
-def control_worker(client: Client, activities: Sequence[Any]) -> Worker:
+def control_worker(client: Client, activities: Sequence[Any], signatures: Signatures) -> Worker:
     """Workflows and control activities."""
     return Worker(
         client,
@@ -261,6 +266,7 @@ def control_worker(client: Client, activities: Sequence[Any]) -> Worker:
         workflows=WORKFLOWS,
         activities=activities,
         workflow_runner=sandbox(),
+        interceptors=[DecisionGuard(signatures)],
         max_concurrent_activities=100,
         max_cached_workflows=500,
         # Each must be through within two seconds, or the SDK takes it for blocked: not more at once than a busy machine
@@ -346,6 +352,8 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     stack.push_async_callback(listener.close)
     bell = Listener(url, CHANNEL)
     stack.push_async_callback(bell.close)
+    refusals = Refusals()
+    signatures = Signatures(load_verifying_keys(settings), refusals)
     keepers, activities = control_side(
         settings=settings,
         sessions=sessions,
@@ -353,6 +361,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         prometheus=prometheus,
         bell=bell,
         secrets=ProjectSecrets(sessions, load_sealer(settings)),
+        signatures=signatures,
     )
     jobs = (
         Relay(sessions, operations, listener).run(),
@@ -360,6 +369,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         LostSweep(sessions, operations).run(),
         OrphanSweep(sessions, operations).run(),
         Sweeper(sessions).run(),
+        RefusalLog(sessions, refusals).run(),
         *_mailing(settings, sessions),
         *(keeper.run() for keeper in keepers),
     )
@@ -367,7 +377,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         stack.push_async_callback(_stop, asyncio.create_task(job))
     return [
         await _enter_webhooks(stack, settings, client, sessions),
-        await stack.enter_async_context(control_worker(client, activities)),
+        await stack.enter_async_context(control_worker(client, activities, signatures)),
     ]
 
 

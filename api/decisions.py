@@ -28,6 +28,7 @@ from domain.access import Scope
 from domain.errors import DependencyError
 from domain.lifecycle import FINISHED_DEPLOYMENTS, FINISHED_OPERATIONS, DeploymentStatus
 from domain.people import Action, Phase, check_action, check_recorded
+from orchestration.signing import signer_of
 from orchestration.telling import Telling, Told
 from runtime.ids import new_id
 from runtime.logging import get_logger
@@ -120,12 +121,13 @@ class Decision:
             **facts,
         )
         asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
+        signed = signer_of(self.parts.settings).decision(operation.id, self.action, asked)
         await DecisionRepository(session).add(
             self.id,
             action=self.action,
             operation=operation,
             intent=intent,
-            request=asked.model_dump(mode="json"),
+            request=signed.model_dump(mode="json"),
             key=str(self.id),
             instead=instead,
         )

@@ -19,6 +19,7 @@ from api.terms import Terms, consent_of
 from api.versions import check_version_free
 from contracts.operations import Place
 from domain.lifecycle import DeploymentStatus
+from orchestration.signing import signer_of
 from runtime.ids import new_id
 from runtime.settings import Settings
 from storage.models import Deployment, Environment, Operation, Organization, Project
@@ -103,7 +104,7 @@ class Delivery:
         consent = consent_of(self.terms, self.principal, approval_of(settings_of(environment)), requester)
         place = self._place(organization, project, environment)
         order = cargo.order(place, self.terms, consent)
-        operation = await record_operation(session, cargo.kind, place, order, cargo.steps)
+        operation = await record_operation(session, signer_of(self.settings), cargo.kind, order, cargo.steps)
         deployment = self._deployment(place, cargo)
         await changes.add(
             session, deployment, action="requested", reason=self.terms.reason or self.terms.approval_notes

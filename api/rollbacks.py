@@ -25,6 +25,7 @@ from domain.lifecycle import (
     StepName,
 )
 from domain.people import Action
+from orchestration.signing import signer_of
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment, Operation
@@ -112,7 +113,8 @@ class Rollback:
             environment=await EnvironmentRepository(session, tenant).get(deployment.environment_id),
             requested_by=self.principal.subject,
         )
-        return RollbackInput(place=place, reason=self.reason)
+        order = RollbackInput(place=place, reason=self.reason)
+        return signer_of(self.parts.settings).order(OperationKind.ROLLBACK, order)
 
     def _entry(self, deployment: Deployment, **facts: Any) -> AuditEntry:
         return deployment_entry(

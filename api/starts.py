@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.ports import OperationsPort
-from contracts.operations import Place, StepProgress
-from contracts.payload import Payload
+from contracts.operations import BuildAndDeployInput, DeployInput, Place, StepProgress
 from domain.errors import DeliveryError
 from domain.lifecycle import EnvironmentName, OperationKind, OperationStatus, StepName
+from orchestration.signing import Signer
 from runtime.ids import new_id
 from runtime.logging import get_logger
 from storage.models import Environment, Operation, Organization, Project
@@ -46,10 +46,15 @@ def place_of(
 
 
 async def record_operation(
-    session: AsyncSession, kind: OperationKind, place: Place, order: Payload, steps: tuple[StepName, ...]
+    session: AsyncSession,
+    signer: Signer,
+    kind: OperationKind,
+    order: BuildAndDeployInput | DeployInput,
+    steps: tuple[StepName, ...],
 ) -> Operation:
-    """The operation's row, and its start in the outbox: both are committed or neither."""
-    payload: dict[str, Any] = order.model_dump(mode="json")
+    """The operation's row, and its start in the outbox, signed: both are committed or neither."""
+    place = order.place
+    payload: dict[str, Any] = signer.order(kind, order).model_dump(mode="json")
     operation = Operation(
         id=place.operation_id,
         organization_id=place.organization_id,

@@ -1,5 +1,6 @@
 """Operations: what starts them, how they tell their progress, how they end."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import MUST_HAPPEN
+from contracts.signatures import Signed
 from contracts.stubs import ActivityStub
 from domain.lifecycle import (
     DeploymentStatus,
@@ -37,7 +39,7 @@ class Place(Payload):
     requested_by: str
 
 
-class BuildAndDeployInput(Payload):
+class BuildAndDeployInput(Signed):
     """Input of the BuildAndDeploy workflow."""
 
     place: Place
@@ -65,7 +67,7 @@ class BuildSource(Payload):
     source_path: str = "."
 
 
-class DeployInput(Payload):
+class DeployInput(Signed):
     """Input of the Deploy workflow: a build that exists. `source`: made elsewhere, so its artifact may be missing."""
 
     place: Place
@@ -81,11 +83,19 @@ class DeployInput(Payload):
     source: BuildSource | None = None
 
 
-class RollbackInput(Payload):
+class RollbackInput(Signed):
     """Input of the Rollback workflow: `place.deployment_id` is the deployment that is taken back."""
 
     place: Place
     reason: BoundedText
+
+
+Order = BuildAndDeployInput | DeployInput | RollbackInput
+ORDERS: Mapping[OperationKind, type[Order]] = {
+    OperationKind.BUILD_AND_DEPLOY: BuildAndDeployInput,
+    OperationKind.DEPLOY: DeployInput,
+    OperationKind.ROLLBACK: RollbackInput,
+}
 
 
 class OperationError(Payload):
@@ -156,7 +166,7 @@ class OperationResult(Payload):
     build_id: UUID | None = None
 
 
-class PersonRequest(Payload):
+class PersonRequest(Signed):
     """Somebody decides something about a deployment under way.
 
     `humans` and `vouched_by`: who is behind the actor (`domain.people.Person`). `rule`: what the environment demands at
@@ -175,7 +185,7 @@ class PersonRequest(Payload):
         return Person(actor=self.actor, humans=self.humans, vouched_by=self.vouched_by)
 
 
-class AbortRequest(Payload):
+class AbortRequest(Signed):
     """Somebody wants a rollout under way to go back."""
 
     actor: str

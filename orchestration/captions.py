@@ -1,13 +1,11 @@
 """What the Temporal UI says of an operation from its first moment: one line, and a table."""
 
-from contracts.operations import BuildAndDeployInput, DeployInput, RollbackInput
+from contracts.operations import DeployInput, Order, RollbackInput
 from contracts.payload import bounded
 
 # Temporal takes 400 bytes for a summary and 20,000 for details.
 _SUMMARY = 120
 _DETAIL = 500
-
-Order = BuildAndDeployInput | DeployInput | RollbackInput
 
 
 def summary_of(order: Order) -> str:

@@ -25,7 +25,6 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from contracts.names import (
-    ABORT_UPDATE,
     CONTROL_QUEUE,
     DELIVERY_STATUS,
     ENVIRONMENT,
@@ -40,22 +39,22 @@ from contracts.names import (
     operation_workflow_id,
 )
 from contracts.operations import (
+    ORDERS,
     AbortRequest,
-    BuildAndDeployInput,
-    DeployInput,
+    Order,
     PersonRequest,
     Place,
     Progress,
-    RollbackInput,
 )
-from contracts.payload import Payload
 from contracts.rollouts import SettingsChanged
+from contracts.signatures import Signed
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
 from domain.people import UNKNOWN, Action
-from orchestration.captions import Order, details_of, summary_of
+from orchestration.captions import details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
+from orchestration.signing import signer_of
 from runtime.settings import Settings
 
 START_LIMIT_S = 2.0
@@ -68,10 +67,10 @@ SHARED_FOR_S = 0.25
 # How the server calls what a workflow had begun to carry out when it was closed.
 _CUT_OFF = "AcceptedUpdateCompletedWorkflow"
 
-_STARTS: Mapping[OperationKind, tuple[WorkflowName, type[Order]]] = {
-    OperationKind.BUILD_AND_DEPLOY: (WorkflowName.BUILD_AND_DEPLOY, BuildAndDeployInput),
-    OperationKind.DEPLOY: (WorkflowName.DEPLOY, DeployInput),
-    OperationKind.ROLLBACK: (WorkflowName.ROLLBACK, RollbackInput),
+_NAMES: Mapping[OperationKind, WorkflowName] = {
+    OperationKind.BUILD_AND_DEPLOY: WorkflowName.BUILD_AND_DEPLOY,
+    OperationKind.DEPLOY: WorkflowName.DEPLOY,
+    OperationKind.ROLLBACK: WorkflowName.ROLLBACK,
 }
 
 
@@ -79,6 +78,7 @@ class Operations:
     """The API's and the relay's way to operation workflows. Safe to share between tasks."""
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
+        self._settings = settings
         self._connection = connection or Connection(settings)
         self._answers: SharedAnswers[UUID, Progress | None] = SharedAnswers(self._query, keep_s=SHARED_FOR_S)
 
@@ -88,12 +88,11 @@ class Operations:
         Raises:
             DependencyError: Temporal does not answer; whether it was started is not known, starting again is safe.
         """
-        name, model = _STARTS[kind]
-        order = model.model_validate(payload)
+        order = ORDERS[kind].model_validate(payload)
         digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
         async with answering_within(START_LIMIT_S):
             client = await self._connection.client()
-            await _start(client, name, kind, order, digest)
+            await _start(client, kind, order, digest)
 
     async def progress(self, operation_id: UUID) -> Progress | None:
         """Where a running operation is; None when nobody can tell within 1.5 s."""
@@ -108,7 +107,7 @@ class Operations:
         """
         # The same person's same words are the same abort; somebody else's is refused, as it is being stopped already.
         words = hashlib.sha256(f"{request.actor}\0{request.reason}".encode()).hexdigest()[:32]
-        await self._update(operation_id, ABORT_UPDATE, request, key=f"abort-{words}")
+        await self._update(operation_id, Action.ABORT, request, key=f"abort-{words}")
 
     async def decide(
         self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
@@ -123,10 +122,14 @@ class Operations:
         named = hashlib.sha256(key.encode()).hexdigest()[:32]
         await self._update(operation_id, action, request, key=f"{action}-{named}")
 
-    async def _update(self, operation_id: UUID, name: str, request: Payload, *, key: str) -> None:
+    async def _update(
+        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+    ) -> None:
+        if request.signature is None:  # kept before decisions were signed
+            request = signer_of(self._settings).decision(operation_id, action, request)
         async with answering_within(UPDATE_LIMIT_S):
             client = await self._connection.client()
-            await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), name, request, key)
+            await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), action, request, key)
 
     async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
         """Tell an environment's entity that its settings changed; one that was never asked for a turn need not know.
@@ -202,7 +205,7 @@ class Operations:
             return None
 
 
-def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError:
+def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError | DependencyError:
     """A validator's no, as the error it was in the workflow."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == _CUT_OFF:
@@ -210,12 +213,14 @@ def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError
     if not isinstance(cause, ApplicationError):
         return ConflictError("that is not possible now", code=ErrorCode.INVALID_STATE)
     details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    if cause.type == ErrorCode.SERVICE_UNAVAILABLE:
+        return DependencyError(cause.message)  # a worker without the key that it was signed with
     if cause.type == ErrorCode.AUTHORIZATION_DENIED:
         return ForbiddenError(cause.message, details=details)
     return ConflictError(cause.message, code=ErrorCode.INVALID_STATE, details=details)
 
 
-async def _execute(handle: WorkflowHandle[Any, Any], name: str, request: Payload, key: str) -> None:
+async def _execute(handle: WorkflowHandle[Any, Any], name: str, request: Signed, key: str) -> None:
     try:
         await handle.execute_update(name, request, id=key)
     except WorkflowUpdateFailedError as error:
@@ -259,11 +264,11 @@ async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:
     return seen
 
 
-async def _start(client: Client, name: WorkflowName, kind: OperationKind, order: Order, digest: str) -> None:
+async def _start(client: Client, kind: OperationKind, order: Order, digest: str) -> None:
     place = order.place
     try:
         await client.start_workflow(
-            name,
+            _NAMES[kind],
             order,
             id=operation_workflow_id(place.operation_id),
             task_queue=CONTROL_QUEUE,

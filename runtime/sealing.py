@@ -91,6 +91,11 @@ def load_sealer(settings: Settings) -> Sealer:
     Raises:
         DependencyError: there are none, or one is not 32 bytes in base64.
     """
+    return Sealer(load_keys(settings))
+
+
+def load_keys(settings: Settings) -> list[bytes]:
+    """The keys that `load_sealer` seals with, newest first; raises the same."""
     given = settings.encryption_keys.get_secret_value()
     path = encryption_key_file(settings)
     if not given:
@@ -103,7 +108,7 @@ def load_sealer(settings: Settings) -> Sealer:
     keys = parse_keys(given, "DELIVERY_ENCRYPTION_KEYS")
     if not keys:
         raise DependencyError(f"no encryption keys: DELIVERY_ENCRYPTION_KEYS and {path} hold none")
-    return Sealer(keys)
+    return keys
 
 
 def encryption_key_file(settings: Settings) -> Path:

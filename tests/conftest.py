@@ -27,6 +27,7 @@ from runtime.stack.process import Process
 from runtime.stack.temporal import TUNING
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.models import Base
+from tests.support.signing import AsTheApi
 
 _SCRIPTS = Path(sys.executable).parent
 _TEMPLATE = "template_delivery"
@@ -120,6 +121,7 @@ async def _dev_server(attempts: int = 8) -> WorkflowEnvironment:
     try:
         return await WorkflowEnvironment.start_local(
             data_converter=pydantic_data_converter,
+            interceptors=[AsTheApi()],
             dev_server_existing_path=str(_SCRIPTS / "temporal"),
             dev_server_log_level="error",
             dev_server_extra_args=list(TUNING),
@@ -140,6 +142,7 @@ def time_skipping_env() -> Callable[[], Awaitable[AbstractAsyncContextManager[Wo
     async def start() -> AbstractAsyncContextManager[WorkflowEnvironment]:
         return await WorkflowEnvironment.start_time_skipping(
             data_converter=pydantic_data_converter,
+            interceptors=[AsTheApi()],
             test_server_existing_path=str(_SCRIPTS / "temporal-test-server"),
         )
 

@@ -25,7 +25,7 @@ class DeliveringWorkflow(OperationWorkflow):
         self.purpose = order.version_tag
         place = order.place
         requester = order.requester or Person(actor=place.requested_by)
-        self._prepare(place, Ledger(place.operation_id, kind, steps), order.approval, requester)
+        self._prepare(order, Ledger(place.operation_id, kind, steps), order.approval, requester)
         humans = {requester.actor: requester.humans}
         self._approvals = [PersonRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]
         self._override_freeze = order.override_freeze

@@ -9,13 +9,14 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from contracts.names import DELIVERY_STATUS, PROGRESS_QUERY
+from contracts.names import ABORT_UPDATE, DELIVERY_STATUS, PROGRESS_QUERY
 from contracts.operations import (
     RECORD_PROGRESS,
     AbortRequest,
     DeploymentView,
     OperationError,
     OperationResult,
+    Order,
     PersonRequest,
     Place,
     Progress,
@@ -33,6 +34,7 @@ from contracts.rollouts import (
     TurnQueued,
     TurnSuperseded,
 )
+from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
@@ -45,6 +47,9 @@ from workflows.turns import turn_request, turn_return
 
 T = TypeVar("T")
 
+# Histories from before it: nobody asked whether the API had accepted the start.
+SIGNED_STARTS = "starts-are-signed"
+
 # The entity that gives out turns answers at once; asking again covers one that was lost. Rarer and rarer: a freeze may
 # take weeks, and the history must stay small.
 TURN_REMINDER = timedelta(seconds=30)
@@ -52,7 +57,7 @@ LAST_TURN_REMINDER = timedelta(hours=6)
 
 
 class OperationWorkflow(Decisions):
-    """Base of the workflows whose id is an operation's id. Subclasses set `place` and `ledger` in `@workflow.init`."""
+    """Base of the workflows whose id is an operation's id. Subclasses call `_prepare` in `@workflow.init`."""
 
     place: Place
     ledger: Ledger
@@ -60,16 +65,16 @@ class OperationWorkflow(Decisions):
 
     def _prepare(
         self,
-        place: Place,
+        order: Order,
         ledger: Ledger,
         approval: ApprovalPolicy | None = None,
         requester: Person | None = None,
     ) -> None:
-        self._prepare_decisions(requester or Person(actor=place.requested_by), approval)
-        self.place = place
+        self._asked, self.place = order, order.place
+        self._prepare_decisions(requester or Person(actor=self.place.requested_by), approval)
         self.ledger = ledger
         self._answer = ledger.view()
-        self.deployment = DeploymentView(deployment_id=place.deployment_id)
+        self.deployment = DeploymentView(deployment_id=self.place.deployment_id)
         self.retired: list[RetiredRelease] = []
         self._stop: AbortRequest | None = None
         self._stoppable = True
@@ -113,9 +118,10 @@ class OperationWorkflow(Decisions):
         self._superseded = by
         self._stop_for(AbortRequest(actor="the environment", reason=superseded_words(by)))
 
-    @workflow.update
+    @workflow.update(name=ABORT_UPDATE)
     async def abort(self, request: AbortRequest) -> None:
         """Stop: before traffic moved everything is cleaned away, after it the traffic goes back."""
+        self.heard(request)
         self._stop_for(request)
         if workflow.patched(TOLD_AT_ONCE):
             await self._tell_stop(request)
@@ -123,20 +129,19 @@ class OperationWorkflow(Decisions):
     @abort.validator
     def _may_abort(self, request: AbortRequest) -> None:
         """Whoever asks: it must not be stopped already, and not be past its final switch."""
-        del request
-        self._may(Action.ABORT)
+        self._may(Action.ABORT, request)
 
     @workflow.update(name=Action.REJECT)
     async def reject(self, request: AbortRequest) -> None:
         """Somebody says no: it ends before anything was touched."""
+        self.heard(request)
         self._stop_for(request.model_copy(update={"reason": bounded(f"rejected: {request.reason}")}))
         if workflow.patched(TOLD_AT_ONCE):
             await self._tell_stop(request)
 
     @reject.validator
     def _may_reject(self, request: AbortRequest) -> None:
-        del request
-        self._may(Action.REJECT)
+        self._may(Action.REJECT, request)
 
     def phase(self) -> Phase:
         """Stopping and finishing go before what `Decisions` knows."""
@@ -164,10 +169,11 @@ class OperationWorkflow(Decisions):
 
     async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
         """Run the body; whatever happens, the records end truthful and the turn is given back."""
+        checked = await self._check_start(body)
         self.ledger.begin(workflow.now())
         self._work = begun(body)
         try:
-            if self._stop:
+            if self._stop or (checked and workflow.cancellation_reason() is not None):
                 self._work.cancel()
             result = await self._work
             self._stoppable = False
@@ -183,6 +189,42 @@ class OperationWorkflow(Decisions):
             ) from fault
         await to_the_end(self._end_well())
         return result
+
+    async def _check_start(self, body: Coroutine[Any, Any, OperationResult]) -> bool:
+        """Nothing is told or moved before it is known that the API accepted this start. False: it is older than that.
+
+        Raises:
+            ApplicationError: it did not; what the record has of the operation stays as it is.
+        """
+        if not workflow.patched(SIGNED_STARTS):
+            return False
+        try:
+            await to_the_end(self._claim_start())
+        except ActivityError as fault:
+            body.close()
+            why = explain(fault)
+            raise ApplicationError(f"refused: {why.message}", type=why.code, non_retryable=True) from fault
+        except BaseException:
+            body.close()  # put out of the worker's memory meanwhile
+            raise
+        return True
+
+    async def _claim_start(self) -> None:
+        info, policy = workflow.info(), CHECK_START.policy
+        claim = StartClaim(
+            workflow_id=info.workflow_id,
+            first_run_id=UUID(info.first_execution_run_id),
+            kind=self.ledger.view().kind,
+            order=self._asked.model_dump(mode="json"),
+        )
+        await workflow.execute_local_activity(
+            CHECK_START.name,
+            claim,
+            result_type=CHECK_START.result,
+            start_to_close_timeout=policy.start_to_close,
+            retry_policy=policy.retry,
+            summary="did the API accept this?",
+        )
 
     async def _end_well(self) -> None:
         self.ledger.complete(workflow.now())

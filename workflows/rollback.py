@@ -38,7 +38,7 @@ class RollbackWorkflow(OperationWorkflow):
     @workflow.init
     def __init__(self, order: RollbackInput) -> None:
         self._order = order
-        self._prepare(order.place, Ledger(order.place.operation_id, OperationKind.ROLLBACK, [StepName.ROLLOUT]))
+        self._prepare(order, Ledger(order.place.operation_id, OperationKind.ROLLBACK, [StepName.ROLLOUT]))
         self._status_if_failed = DeploymentStatus.SUCCESS  # it serves on
         self._status_while_queued = None  # the API told `rolling_back` already
         self._urgent = True

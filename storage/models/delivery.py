@@ -130,6 +130,7 @@ class Operation(Identified, Timestamped, Base):
     version: Mapped[int] = mapped_column(default=0)
     requested_by: Mapped[str] = mapped_column(String(255))
     workflow_started_at: Mapped[datetime | None]
+    workflow_run_id: Mapped[UUID | None]  # the first run, which alone may carry the operation out
     cancel_requested_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

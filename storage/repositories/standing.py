@@ -1,9 +1,10 @@
 """Which of many operations, environments and deliveries are still there for their workflows (all tenants)."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.lifecycle import FINISHED_OPERATIONS
@@ -20,6 +21,23 @@ class StandingRepository:
         """Those that are there and not finished."""
         statement = select(Operation.id).where(Operation.id.in_(ids), Operation.status.not_in(FINISHED_OPERATIONS))
         return set(await self._session.scalars(statement))
+
+    async def take_start(self, operation_id: UUID, first_run_id: UUID) -> dict[str, Any] | None:
+        """What an operation was asked to do, for the one run that may do it; the same run may ask again.
+
+        None: it is finished or not there, or another run has taken it.
+        """
+        statement = (
+            update(Operation)
+            .where(
+                Operation.id == operation_id,
+                Operation.status.not_in(FINISHED_OPERATIONS),
+                or_(Operation.workflow_run_id.is_(None), Operation.workflow_run_id == first_run_id),
+            )
+            .values(workflow_run_id=first_run_id)
+            .returning(Operation.input)
+        )
+        return await self._session.scalar(statement)
 
     async def environments(self, ids: Collection[UUID]) -> set[UUID]:
         """Those that are there."""

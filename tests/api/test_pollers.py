@@ -17,6 +17,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.projections import ProjectionActivities
+from activities.refusals import Refusals
+from activities.signatures import Signatures, StartActivities
 from api.app import create_app
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from contracts.operations import RECORD_PROGRESS, RecordProgress
@@ -25,6 +27,7 @@ from contracts.stubs import implements
 from domain.access import Role
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from runtime.decision_keys import load_verifying_keys
 from runtime.ids import now
 from tests.api.conftest import Caller, make_world
 from tests.support.waiting import until
@@ -94,8 +97,9 @@ async def bed(settings, temporal_env, sessions) -> AsyncIterator[Bed]:
     app = create_app(settings, make_operations=lambda _: Operations(settings, counted))
     world = World(temporal_env.client, CONTROL_QUEUE)
     release = world.hold("build.run")
-    activities = [one for one in world.activities() if one != world.record]
-    activities.append(Rows(sessions).record)
+    activities = [one for one in world.activities() if one not in (world.record, world.check_start)]
+    signatures = Signatures(load_verifying_keys(settings), Refusals())
+    activities += [Rows(sessions).record, StartActivities(sessions, signatures).check]
     async with app.router.lifespan_context(app), _worker(temporal_env.client, activities, world) as worker:
         platform = Caller(app, settings, Role.PLATFORM_ADMIN)
         planned = await make_world(platform, lambda role, org: Caller(app, settings, role, org), f"bed{time.time_ns()}")

@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
-from contracts.operations import BuildAndDeployInput, DeploymentView, Place
+from contracts.operations import AbortRequest, BuildAndDeployInput, DeploymentView, Place
 from contracts.rollouts import EnvironmentState, TurnRequest, TurnSuperseded, WindowAnswer
 from domain.canary.verdict import Verdict
 from domain.errors import ErrorCode
@@ -165,7 +165,7 @@ async def test_one_that_is_stopped_already_stays_with_its_reason(bench: Bench) -
     wanted = order()
     handle = await bench.start(wanted)
     await until(lambda: _status(bench, wanted) == DeploymentStatus.QUEUED)
-    await handle.execute_update(Action.ABORT, {"actor": "ann", "reason": "no"})
+    await handle.execute_update(Action.ABORT, AbortRequest(actor="ann", reason="no"))
     await handle.signal(SignalName.SUPERSEDE, TurnSuperseded(workflow_id=handle.id, deployment_id=new_id()))
     await failing(handle)
     assert _status(bench, wanted) == DeploymentStatus.CANCELLED

@@ -18,6 +18,7 @@ from contracts import rollouts as r
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import (
+    ORDERS,
     RECORD_PROGRESS,
     BuildAndDeployInput,
     BuildSource,
@@ -28,6 +29,7 @@ from contracts.operations import (
     RollbackInput,
 )
 from contracts.payload import Nothing
+from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
 from domain.canary.verdict import Verdict
@@ -35,6 +37,7 @@ from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
 from domain.turns import TurnPolicy
 from runtime.ids import now
+from tests.support.signing import SIGNATURES
 
 SPEC = DeliverySpec(
     test=TestSpec(command="run-tests"),
@@ -174,6 +177,13 @@ class World:
             if activity.info().heartbeat_timeout and not deaf:
                 activity.heartbeat()
             await asyncio.sleep(0.02)
+
+    @implements(CHECK_START)
+    async def check_start(self, claim: StartClaim) -> Nothing:
+        order = ORDERS[claim.kind].model_validate(claim.order)
+        if fault := SIGNATURES.start_fault(claim.workflow_id, claim.kind, order):
+            raise ApplicationError(fault.message, type=str(fault.code), non_retryable=True)
+        return Nothing()
 
     @implements(RECORD_PROGRESS)
     async def record(self, request: RecordProgress) -> Nothing:

@@ -1,0 +1,48 @@
+"""The API's signature under what it accepted: made with the row, carried to Temporal, checked there."""
+
+from functools import lru_cache
+from typing import TypeVar
+from uuid import UUID
+
+from contracts.names import operation_workflow_id
+from contracts.operations import AbortRequest, Order, PersonRequest
+from contracts.signatures import Signature, Signed, start_of, statement
+from domain.lifecycle import OperationKind
+from domain.people import Action
+from runtime.decision_keys import SigningKey, load_signing_key
+from runtime.ids import new_id, now
+from runtime.settings import Settings
+
+Asked = TypeVar("Asked", bound=AbortRequest | PersonRequest)
+Ordered = TypeVar("Ordered", bound=Order)
+Payload = TypeVar("Payload", bound=Signed)
+
+
+class Signer:
+    """Signs with the newest key."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+
+    def decision(self, operation_id: UUID, action: Action, request: Asked) -> Asked:
+        """A decision of `request.actor` about an operation, signed."""
+        return self._signed(operation_id, action, request.actor, request)
+
+    def order(self, kind: OperationKind, order: Ordered) -> Ordered:
+        """The input of an operation that `place.requested_by` asked for, signed."""
+        return self._signed(order.place.operation_id, start_of(kind), order.place.requested_by, order)
+
+    def _signed(self, operation_id: UUID, asked: str, actor: str, payload: Payload) -> Payload:
+        bare = Signature(key_id=self._key.id, signed_at=now(), nonce=new_id())
+        text = statement(operation_workflow_id(operation_id), asked, actor, payload, bare)
+        return payload.model_copy(update={"signature": bare.model_copy(update={"value": self._key.sign(text)})})
+
+
+@lru_cache(maxsize=8)
+def signer_of(settings: Settings) -> Signer:
+    """With the newest encryption key of the settings.
+
+    Raises:
+        DependencyError: there is none.
+    """
+    return Signer(load_signing_key(settings))

@@ -1,6 +1,7 @@
 """Temporal away, slow, empty or strange: always one of our errors, within the limit, never a bare RPC error."""
 
 import asyncio
+import base64
 import time
 from typing import Any
 from uuid import uuid4
@@ -22,9 +23,11 @@ from domain.lifecycle import OperationKind
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.operations import Operations
 from runtime.settings import Settings
+from tests.support.signing import KEY
 from tests.workflows.world import deploy, order
 
 ACCEPTED = "workflow_execution_update_accepted_event_attributes"
+KEYS = base64.b64encode(KEY).decode()
 STOP = AbortRequest(actor="ann", reason="no")
 
 
@@ -72,12 +75,12 @@ async def told(temporal_env):
 def real(temporal_env) -> Operations:
     client = temporal_env.client
     address = client.service_client.config.target_host
-    return Operations(Settings(temporal_address=address, temporal_namespace=client.namespace))
+    return Operations(Settings(temporal_address=address, temporal_namespace=client.namespace, encryption_keys=KEYS))
 
 
 @pytest.fixture
 def away(free_port) -> Operations:
-    return Operations(Settings(temporal_address=f"127.0.0.1:{free_port()}"))
+    return Operations(Settings(temporal_address=f"127.0.0.1:{free_port()}", encryption_keys=KEYS))
 
 
 async def test_what_was_never_started_is_not_running(real):

@@ -1,21 +1,28 @@
 """A rollout that waits for a person outlives workers and versions of this code."""
 
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contracts.names import BUILD_QUEUE, DELIVERY_STATUS, WorkflowName
 from contracts.operations import OperationResult
 from domain.lifecycle import DeploymentStatus, OperationStatus
 from domain.people import Action, ApprovalPolicy
 from tests.support.waiting import until
+from tests.workflows.conftest import Bench
 from tests.workflows.test_people import BEN
 from tests.workflows.world import World, order
+from workflows.operation import OperationWorkflow
 from workflows.registry import WORKFLOWS, sandbox
 
 TEN_DAYS = timedelta(days=10)
@@ -73,3 +80,43 @@ async def test_ten_days_and_a_new_worker_later_an_approval_goes_on(time_skipping
     assert world.progress.status is OperationStatus.COMPLETED
     assert _status(world) is DeploymentStatus.SUCCESS
     assert world.done.count("package") == 1
+
+
+async def test_what_runs_during_the_upgrade_goes_on_and_hears_signed_decisions_only(bench: Bench, monkeypatch) -> None:
+    """It began under code that knew no signatures: its start is not asked about, its validators are today's."""
+    queue, world = f"upgrade-{uuid4()}", bench.world
+    wanted = order().model_copy(update={"approval": ApprovalPolicy()})
+    stranger = Client(bench.client.service_client, data_converter=pydantic_data_converter)
+
+    async def as_before(_self: OperationWorkflow, _body: Coroutine[Any, Any, Any]) -> bool:
+        return False
+
+    with monkeypatch.context() as before:
+        before.setattr(OperationWorkflow, "_check_start", as_before)
+        old = Worker(
+            stranger,
+            task_queue=queue,
+            workflows=WORKFLOWS,
+            activities=world.activities(),
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
+        async with old:
+            handle: WorkflowHandle = await stranger.start_workflow(
+                WorkflowName.BUILD_AND_DEPLOY, wanted, id=str(wanted.place.operation_id), task_queue=queue
+            )
+            await until(lambda: _status(world) is DeploymentStatus.AWAITING_APPROVAL)
+    new = Worker(
+        bench.client,
+        task_queue=queue,
+        workflows=WORKFLOWS,
+        activities=world.activities(),
+        workflow_runner=sandbox(),
+    )
+    async with new:
+        with pytest.raises(WorkflowUpdateFailedError) as fault:
+            await handle.execute_update(Action.APPROVE, BEN)
+        assert isinstance(fault.value.cause, ApplicationError)
+        assert fault.value.cause.type == "AUTHORIZATION_DENIED"
+        await bench.client.get_workflow_handle(handle.id).execute_update(Action.APPROVE, BEN)
+        await handle.result()
+    assert _status(world) is DeploymentStatus.SUCCESS

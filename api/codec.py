@@ -70,7 +70,7 @@ async def decode(request: Request, operator: Operator, codec: Codec) -> Response
     """The payloads in the clear; those that are not encrypted stay as they are."""
     payloads = await _payloads(request)
     try:
-        plain = await codec.decode(payloads)
+        plain = await codec.show(payloads)
     except DependencyError as error:
         raise UnprocessableError(error.message) from error
     log.info("codec.decoded", subject=operator.subject, payloads=len(payloads))

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 import structlog
 from temporalio.client import Client, RPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import DependencyError
+from runtime.refused_payloads import TYPE
 from runtime.settings import Settings
 from runtime.temporal import check_temporal, connect_temporal
 from runtime.temporal_rotation import Rotation
@@ -63,6 +65,10 @@ async def answering_within(seconds: float) -> AsyncIterator[None]:
             yield
     except (TimeoutError, RPCTimeoutOrCancelledError) as error:
         raise DependencyError("the workflow engine did not answer in time; try again shortly") from error
+    except ApplicationError as error:
+        if error.type != TYPE:
+            raise
+        raise DependencyError(f"the workflow engine answers strangely: {error.message}") from error
     except RPCError as error:
         if error.status not in DOWN:
             log.exception("temporal.unexpected_answer", status=error.status.name, message=error.message[:500])

@@ -7,6 +7,7 @@ them in a table. All are told at once.
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,15 +16,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from domain.errors import DeliveryError, DependencyError
+from runtime.ids import now
 from runtime.key_text import parse_keys
 from runtime.keys import load_private_key
 from runtime.sealing import encryption_key_file
 from runtime.settings import Mode, Settings
-from runtime.temporal_access import access_fault, is_protected
+from runtime.temporal_access import access_fault
 
 Check = Callable[[Settings], Iterator[str]]
 
 MIN_PASSWORD: Final = 12
+LONGEST_PLAIN: Final = timedelta(days=90)
 # A random key of 32 bytes has some 30 different ones; fewer than 16 happen once in 10^12 keys.
 MIN_DISTINCT: Final = 16
 TLS_MODES: Final = frozenset({"require", "verify-ca", "verify-full"})
@@ -39,7 +42,7 @@ _DOORS: Final = {
 def report(found: Sequence[str]) -> str:
     """The faults, for the terminal."""
     lines = "".join(f"  {fault}\n" for fault in found)
-    return f"refusing to start in production mode ({len(found)} to mend; docs/production.md explains each):\n{lines}"
+    return f"refusing to start ({len(found)} to mend; docs/production.md explains each):\n{lines}"
 
 
 def _issuer(settings: Settings) -> Iterator[str]:
@@ -107,6 +110,12 @@ def _codec_keys(settings: Settings) -> Iterator[str]:
             )
         return
     yield from _bad_keys("DELIVERY_TEMPORAL_CODEC_KEYS", given)
+    until = settings.temporal_plain_payloads_until
+    if until is not None and until > now() + LONGEST_PLAIN:
+        yield (
+            f"DELIVERY_TEMPORAL_PLAIN_PAYLOADS_UNTIL: is more than {LONGEST_PLAIN.days} days away; by then the "
+            "workflows from before the keys are over"
+        )
     if _words(given) & _words(settings.encryption_keys.get_secret_value()):
         yield "DELIVERY_TEMPORAL_CODEC_KEYS: shares a key with DELIVERY_ENCRYPTION_KEYS; make one of its own"
 
@@ -114,11 +123,6 @@ def _codec_keys(settings: Settings) -> Iterator[str]:
 def _temporal(settings: Settings) -> Iterator[str]:
     if fault := access_fault(settings):
         yield fault
-    elif not is_protected(settings) and not settings.allow_plain_temporal:
-        yield (
-            "DELIVERY_TEMPORAL_TLS_CERT_FILE: set it and its key, or DELIVERY_TEMPORAL_API_KEY, or say with "
-            "DELIVERY_ALLOW_PLAIN_TEMPORAL=true that nobody else reaches Temporal"
-        )
     if settings.temporal_tls_key_file is not None:
         yield from _exposed("DELIVERY_TEMPORAL_TLS_KEY_FILE", settings.temporal_tls_key_file)
 
@@ -141,14 +145,14 @@ API: Final[Sequence[Check]] = (_public_url, _issuer, _signing_key, *WORKER, _cod
 
 
 def faults(settings: Settings, checks: Sequence[Check]) -> list[str]:
-    """Everything that is wrong, a line each; nothing outside of the production mode.
+    """Everything that is wrong, a line each; in the embedded mode only a Temporal that is not its own.
 
     Args:
         settings: of this process.
         checks: what this process has to do with: `API` or `WORKER`.
     """
     if settings.mode is not Mode.PRODUCTION:
-        return []
+        checks = (_temporal,)
     return [fault for check in checks for fault in check(settings)]
 
 

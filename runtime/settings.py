@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.addresses import parse_networks
@@ -66,7 +66,10 @@ class Settings(BaseSettings):
     temporal_codec_origins: str = Field(
         default="", description="origins of Temporal UIs whose pages may ask the codec endpoint, commas between"
     )
-    allow_plain_temporal: bool = Field(default=False, description="production: Temporal without TLS is fine here")
+    temporal_plain_payloads_until: AwareDatetime | None = Field(
+        default=None,
+        description="with keys: until then what is not encrypted is read, for histories from before; unset: never",
+    )
     allow_plain_payloads: bool = Field(default=False, description="production: histories need no encryption here")
     allow_plain_database: bool = Field(default=False, description="production: the database without TLS is fine here")
 

@@ -1,11 +1,12 @@
 """How we show Temporal who we are: a client certificate (mTLS) or an API key, and whom we believe."""
 
+from ipaddress import ip_address
 from pathlib import Path
 
 from temporalio.service import TLSConfig
 
 from domain.errors import DependencyError
-from runtime.settings import Settings
+from runtime.settings import Mode, Settings
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -21,8 +22,22 @@ def is_protected(settings: Settings) -> bool:
     )
 
 
+def shows_credentials(settings: Settings) -> bool:
+    """Whether Temporal can tell us from others; that the line is encrypted does not tell it who we are."""
+    return bool(settings.temporal_tls_cert_file or settings.temporal_api_key.get_secret_value())
+
+
+def is_here(settings: Settings) -> bool:
+    """Whether it is the embedded stack's, which listens on loopback only."""
+    host = settings.temporal_address.rpartition(":")[0].strip("[]")
+    try:
+        return settings.mode is Mode.EMBEDDED and ip_address(host).is_loopback
+    except ValueError:
+        return settings.mode is Mode.EMBEDDED and host == "localhost"
+
+
 def access_fault(settings: Settings) -> str | None:
-    """What is half configured, and what to do; None: nothing is."""
+    """What is missing or half configured, and what to do; None: nothing is."""
     if settings.temporal_tls_cert_file and not settings.temporal_tls_key_file:
         return "DELIVERY_TEMPORAL_TLS_CERT_FILE is set without DELIVERY_TEMPORAL_TLS_KEY_FILE; name its private key"
     if settings.temporal_tls_key_file and not settings.temporal_tls_cert_file:
@@ -31,6 +46,12 @@ def access_fault(settings: Settings) -> str | None:
         return "DELIVERY_TEMPORAL_API_KEY and DELIVERY_TEMPORAL_TLS_CERT_FILE are both set; Temporal takes one of them"
     if settings.temporal_tls_server_name and not is_protected(settings):
         return "DELIVERY_TEMPORAL_TLS_SERVER_NAME is set without TLS; set DELIVERY_TEMPORAL_TLS=true or name the files"
+    if not shows_credentials(settings) and not is_here(settings):
+        return (
+            "DELIVERY_TEMPORAL_TLS_CERT_FILE: set it and DELIVERY_TEMPORAL_TLS_KEY_FILE (mTLS), or "
+            "DELIVERY_TEMPORAL_API_KEY: a Temporal that lets anybody in starts and steers workflows for anybody. Only "
+            "the embedded stack's own, on loopback, goes without, and no setting allows another"
+        )
     return None
 
 
@@ -38,7 +59,7 @@ def tls_of(settings: Settings) -> TLSConfig | bool:
     """The TLS configuration, its files read now; False: plain.
 
     Raises:
-        DependencyError: something is half configured, or a file cannot be read.
+        DependencyError: something is missing or half configured, or a file cannot be read.
     """
     if fault := access_fault(settings):
         raise DependencyError(fault)

@@ -70,6 +70,9 @@ async def call(
         summary=summary,
         priority=Priority(fairness_key=str(for_organization)) if for_organization else Priority.default,
     )
+    if not isinstance(result, stub.result):
+        # Whoever reaches Temporal can say of an activity that it is done; it must not go on with nothing.
+        raise ApplicationError(f"{stub.name} was said to be done without a result", non_retryable=True)
     return result
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,8 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from domain.errors import DependencyError
 from runtime.codec import ENCODING, EncryptionCodec, data_converter, load_codec
+from runtime.ids import now
+from runtime.refused_payloads import is_refused
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 
@@ -55,21 +58,33 @@ async def test_encrypts_with_the_newest_key_and_decrypts_with_all():
     assert await codec(f"{NEW}\n{OLD}").decode([before, after]) == [payload, payload]
 
 
-async def test_what_was_never_encrypted_is_read_as_it_is():
-    payload = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
-    assert await codec(NEW).decode([payload]) == [payload]
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
+
+
+async def test_what_is_not_encrypted_is_refused_and_shown_to_people():
+    [mark] = await codec(NEW).decode([PLAIN])
+    assert is_refused(mark)
+    assert not mark.data
+    assert await codec(NEW).show([PLAIN]) == [PLAIN]
+
+
+async def test_until_a_moment_what_was_never_encrypted_is_read():
+    for away, is_read in ((timedelta(hours=1), True), (-timedelta(hours=1), False)):
+        settings = Settings(temporal_codec_keys=NEW, temporal_plain_payloads_until=now() + away)
+        found = load_codec(settings)
+        assert found
+        assert (await found.decode([PLAIN]) == [PLAIN]) is is_read
 
 
 async def test_a_missing_key_is_named_and_a_changed_payload_is_refused():
     [sealed] = await codec(OLD).encode([Payload(data=WORD.encode())])
     with pytest.raises(DependencyError, match=sealed.metadata["encryption-key-id"].decode()):
         await codec(NEW).decode([sealed])
-    sealed.data = sealed.data[:-1] + bytes([sealed.data[-1] ^ 1])
-    with pytest.raises(DependencyError, match="changed"):
-        await codec(OLD).decode([sealed])
-    sealed.data = b"short"
-    with pytest.raises(DependencyError, match="changed"):
-        await codec(OLD).decode([sealed])
+    for data in (sealed.data[:-1] + bytes([sealed.data[-1] ^ 1]), b"short", b""):
+        sealed.data = data
+        assert is_refused((await codec(OLD).decode([sealed]))[0])
+        with pytest.raises(DependencyError, match="changed"):
+            await codec(OLD).show([sealed])
 
 
 @pytest.mark.parametrize("keys", ["secret", base64.b64encode(b"x" * 16).decode(), f"{NEW},?"])

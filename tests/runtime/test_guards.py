@@ -5,17 +5,21 @@ import base64
 import os
 import secrets
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from domain.errors import DependencyError
 from runtime import guards
+from runtime.ids import now
 from runtime.keys import ensure_key
 from runtime.private import write_private
 from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import ROOT, Mode, Settings
 from runtime.stack.secrets import password
+from runtime.temporal_access import tls_of
 
 DATABASE = "postgresql+psycopg://delivery:{}@db.example.com/delivery"
 
@@ -57,13 +61,13 @@ def test_a_sound_configuration_starts(good):
     no_certificate = {"temporal_tls_cert_file": None, "temporal_tls_key_file": None}
     assert found(good, temporal_api_key="key", **no_certificate) == []
     assert found(good, temporal_codec_keys="", allow_plain_payloads=True) == []
-    assert found(good, allow_plain_temporal=True, **no_certificate) == []
     assert found(good, database_url="postgresql+psycopg://delivery@/delivery?host=/run/postgresql") == []
     plain = DATABASE.format(secrets.token_hex(24))
     assert found(good, database_url=plain, allow_plain_database=True) == []
 
 
 SAME = drawn()
+NO_CERTIFICATE = {"temporal_tls_cert_file": None, "temporal_tls_key_file": None}
 FAULTS = {
     "no address": ({"public_url": ""}, "PUBLIC_URL"),
     "http address": ({"public_url": "http://delivery.example.com"}, "PUBLIC_URL"),
@@ -84,9 +88,22 @@ FAULTS = {
     "no codec keys": ({"temporal_codec_keys": ""}, "ALLOW_PLAIN_PAYLOADS"),
     "codec keys that are none": ({"temporal_codec_keys": "x,y"}, "TEMPORAL_CODEC_KEYS"),
     "one key for both": ({"temporal_codec_keys": SAME, "encryption_keys": SAME}, "TEMPORAL_CODEC_KEYS"),
-    "plain temporal": (
-        {"temporal_tls_cert_file": None, "temporal_tls_key_file": None},
-        "ALLOW_PLAIN_TEMPORAL",
+    "plain temporal": (NO_CERTIFICATE, "TEMPORAL_TLS_CERT_FILE"),
+    "temporal that proves itself and lets anybody in": (
+        {**NO_CERTIFICATE, "temporal_tls": True},
+        "TEMPORAL_TLS_CERT_FILE",
+    ),
+    "the same with a CA of our own": (
+        {**NO_CERTIFICATE, "temporal_tls_ca_file": Path("/etc/ssl/ca.pem")},
+        "TEMPORAL_API_KEY",
+    ),
+    "plain temporal on loopback": (
+        {**NO_CERTIFICATE, "temporal_address": "127.0.0.1:7233"},
+        "TEMPORAL_TLS_CERT_FILE",
+    ),
+    "plain payloads without end": (
+        {"temporal_plain_payloads_until": now() + timedelta(days=365)},
+        "TEMPORAL_PLAIN_PAYLOADS_UNTIL",
     ),
     "half a certificate": ({"temporal_tls_key_file": None}, "TEMPORAL_TLS_KEY_FILE"),
     "http page reads histories": ({"temporal_codec_origins": "http://ui.example.com"}, "TEMPORAL_CODEC_ORIGINS"),
@@ -137,6 +154,25 @@ def test_a_key_that_is_missing_or_no_key_is_a_fault(good, tmp_path):
 
 def test_the_embedded_mode_is_let_through():
     assert guards.faults(Settings(trusted_code=True), guards.API) == []
+    for here in ("127.0.0.1:7233", "localhost:7233", "[::1]:7233", "127.3.2.1:1"):
+        assert guards.faults(Settings(temporal_address=here), guards.WORKER) == []
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:7233", "temporal:7233", "localhost.example.com:7233", "0.0.0.0:7233"])
+def test_a_temporal_elsewhere_wants_credentials_in_every_mode(address):
+    """Whoever forgets `DELIVERY_MODE` works with the embedded mode's rules, on a server that is none of its own."""
+    for given in ({}, {"temporal_tls": True}):
+        settings = Settings(temporal_address=address, **given)
+        [fault] = guards.faults(settings, guards.WORKER)
+        assert "DELIVERY_TEMPORAL_API_KEY" in fault
+        with pytest.raises(DependencyError, match="TEMPORAL_API_KEY"):
+            tls_of(settings)
+    assert guards.faults(Settings(temporal_address=address, temporal_api_key="k"), guards.WORKER) == []
+
+
+def test_the_old_way_around_is_gone(good, monkeypatch):
+    monkeypatch.setenv("DELIVERY_ALLOW_PLAIN_TEMPORAL", "true")
+    assert any("TEMPORAL_TLS_CERT_FILE" in fault for fault in found(good, **NO_CERTIFICATE))
 
 
 @pytest.mark.parametrize(("command", "checks"), [("api", guards.API), ("worker", guards.WORKER)])

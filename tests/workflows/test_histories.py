@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from domain.delivery import ReleaseSpec
 from domain.lifecycle import Strategy
 from domain.people import Action
 from runtime.codec import data_converter
+from runtime.ids import now
 from runtime.settings import Settings
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
@@ -251,7 +253,8 @@ async def test_commands_are_the_known_ones(
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda f: f.stem)
 async def test_saved_histories_replay(file: Path, keys: str) -> None:
     text = file.read_bytes()  # noqa: ASYNC240 - a test with nothing else on its loop
-    converter = data_converter(Settings(temporal_codec_keys=keys))
+    until = now() + timedelta(days=1)  # they were recorded without keys
+    converter = data_converter(Settings(temporal_codec_keys=keys, temporal_plain_payloads_until=until))
     replayer = Replayer(workflows=WORKFLOWS, data_converter=converter, workflow_runner=sandbox())
     history = WorkflowHistory.from_json(file.stem, text.decode())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.api.workflowservice.v1 import RespondActivityTaskCompletedByIdRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
@@ -177,6 +178,26 @@ async def test_a_signed_start_is_none_of_another_operation_kind_or_consent(bench
         assert isinstance(fault.value.cause, ApplicationError)
         assert fault.value.cause.type == "AUTHORIZATION_DENIED"
     assert (bench.world.done, bench.world.records) == ([], [])
+
+
+async def test_an_activity_that_a_stranger_calls_done_is_not_believed(bench: Bench, stranger: Client) -> None:
+    """Without a result there is nothing to decrypt, and most activities answer nothing of interest."""
+    bench.world.hold("instances.start")
+    handle = await bench.start(order())
+    await bench.world.reached["instances.start"].wait()
+    pending = (await handle.describe()).raw_description.pending_activities
+    [activity_id] = [one.activity_id for one in pending if one.activity_type.name == "instances.start"]
+    await stranger.workflow_service.respond_activity_task_completed_by_id(
+        RespondActivityTaskCompletedByIdRequest(
+            namespace=stranger.namespace, workflow_id=handle.id, activity_id=activity_id
+        )
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert not [done for done in bench.world.done if done.startswith(("healthy", "route"))]
+    assert bench.world.done[-2:] == ["stop new", "return turn"]
+    assert bench.world.progress.error
+    assert "said to be done without a result" in bench.world.progress.error.message
 
 
 async def test_after_a_rotation_old_decisions_and_running_operations_go_on(bench: Bench) -> None:

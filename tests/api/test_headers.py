@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from api.headers import HSTS, SecurityHeaders
+from runtime.ids import new_id
 from tests.api.conftest import BASE_URL
 
 COMMON = {
@@ -75,3 +76,17 @@ async def test_https_is_insisted_on_only_where_clients_use_it():
     assert [value for name, value in await ask(SecurityHeaders(bare, https=True)) if name == b"cache-control"] == [
         b"max-age=60"
     ]
+
+
+async def test_names_with_underscores_are_none_of_ours(anybody, platform):
+    """`X_Request_Id` is `X-Request-Id` for servers that make variables of headers; here it is a stranger's header."""
+    said = {"X_Request_Id": "forged-1", "x-request_id": "forged-2", "X_Forwarded_For": "198.51.100.1"}
+    token = {"X_Authorization": f"Bearer {platform.token}", "authorization_": f"Bearer {platform.token}"}
+    answer = await anybody.get("/v1/organizations", headers={**said, **token})
+    assert answer.status_code == 401
+    assert answer.headers["x-request-id"].startswith("req-")
+    for _ in range(2):
+        wanted = {"name": "Underscored", "slug": f"u-{new_id()}"}
+        made = await platform.post("/organizations", wanted, headers={"Idempotency_Key": "one-key"})
+        assert made.status_code == 201
+        assert "idempotent-replayed" not in made.headers

@@ -217,9 +217,7 @@ async def test_what_a_stranger_answers_to_us_is_a_dependency_that_is_strange(pla
     """Another worker on the same queue, without the keys, answers queries in the clear."""
     queue = f"strange-{uuid4()}"
     runner = UnsandboxedWorkflowRunner()
-    async with Worker(
-        place.theirs, task_queue=queue, workflows=[Listener], activities=[hold], workflow_runner=runner
-    ):
+    async with Worker(place.theirs, task_queue=queue, workflows=[Listener], activities=[hold], workflow_runner=runner):
         handle = await place.theirs.start_workflow("Listener", "strange", id=str(uuid4()), task_queue=queue)
         with pytest.raises(DependencyError, match="not encrypted"):
             async with answering_within(30):

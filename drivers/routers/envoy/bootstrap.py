@@ -36,6 +36,8 @@ PROXY_HEADERS = (
     "front-end-https",
 )
 """What only a trusted proxy may say of the request. `x-forwarded-for` and `-proto` are set by Envoy itself."""
+SET_BY_ENVOY = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-request-id")
+"""What Envoy itself tells services, or removes."""
 LOOPBACK = "127.0.0.0/8,::1/128"
 """A TLS proxy on the same machine is trusted without further ado."""
 
@@ -112,6 +114,8 @@ def render_bootstrap(
         "stats_flush_interval": "1s",
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
         "overload_manager": _overload(limits),
+        # Envoy bounds patterns by default, since others write theirs; ours is one that we know.
+        "layered_runtime": {"layers": [{"name": "ours", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
     }
 
 
@@ -216,7 +220,32 @@ def _http_filters(*, trusted: bool) -> list[dict[str, Any]]:
 
 
 def _removals() -> list[dict[str, Any]]:
-    return [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in INTERNAL_HEADER_PREFIXES]
+    prefixes = [{"remove_on_match": {"key_matcher": {"prefix": p}}} for p in INTERNAL_HEADER_PREFIXES]
+    return [*prefixes, {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": look_alikes()}}}}]
+
+
+def look_alikes() -> str:
+    """Names that become one of ours for a service which maps them to variables (WSGI, CGI: `X_Request_Id`).
+
+    Others with underscores are passed on: clients of some services send them. Some servers map every other sign, too.
+    """
+    prefixes = (rf"{_parts(prefix[:-1], any_of='[^a-z0-9]')}[^a-z0-9].*" for prefix in INTERNAL_HEADER_PREFIXES)
+    names = (name for name in (*PROXY_HEADERS, *SET_BY_ENVOY) if "-" in name)
+    return "|".join((*prefixes, *(form for name in names for form in _odd_forms(name))))
+
+
+def _odd_forms(name: str) -> list[str]:
+    """Every form of the name in which at least one separator is no dash: one for each place of such a one."""
+    words = name.split("-")
+    return [
+        f"{_parts('-'.join(words[:place]), any_of='[^a-z0-9]')}[^a-z0-9-]"
+        f"{_parts('-'.join(words[place:]), any_of='[^a-z0-9]')}"
+        for place in range(1, len(words))
+    ]
+
+
+def _parts(name: str, *, any_of: str) -> str:
+    return any_of.join(name.split("-"))
 
 
 def _without_hearsay() -> list[dict[str, Any]]:

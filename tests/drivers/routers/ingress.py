@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,26 @@ from tests.drivers.routers.upstreams import CLOSES_AFTER_S
 
 CLIENT = "203.0.113.7"
 HEARSAY = {"forwarded": f"for={CLIENT}", "x-real-ip": CLIENT, "x-forwarded-host": "evil.example"}
+FORGED = (
+    "X_Delivery_Preview",
+    "x_delivery-release",
+    "x-delivery_preview",
+    "X.Delivery.Preview",
+    "X_Envoy_Retry_On",
+    "X_Request_Id",
+    "x-request_id",
+    "x_request-id",
+    "X_Forwarded_For",
+    "x-forwarded_for",
+    "x_forwarded-proto",
+    "X_Forwarded_Host",
+    "x-forwarded_client_cert",
+    "X_Real_IP",
+    "True_Client_IP",
+    "front-end_https",
+    "x~real|ip",
+)
+KEPT = ("api_key", "X_Api_Key", "x_request_ids", "My_X_Request_Id", "x-mine", "x_forward")
 RANDOM_PAUSES = [CLOSES_AFTER_S * step / 7 for step in range(14)]
 
 
@@ -71,6 +92,23 @@ class IngressConformance:
         got = (await bed.get("/", **said)).json()["headers"]
         assert (got["x-forwarded-proto"], got["x-forwarded-for"]) == ("http", "127.0.0.1")
         assert not [name for name in HEARSAY if name in got]
+
+    @pytest.mark.parametrize("trusted", [False, True], ids=["anybody", "trusted proxy"])
+    async def test_no_spelling_imitates_what_the_ingress_tells_services(self, bed: Bed, *, trusted: bool) -> None:
+        """WSGI and CGI make one variable of `X-Delivery-Preview` and `X_Delivery_Preview`, and believe either."""
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        forged = dict.fromkeys(FORGED, "forged")
+        kept = dict.fromkeys(KEPT, "kept")
+        async with bed.proxy() if trusted else bed.client() as client:
+            got = (await client.get("/", headers={"host": HOST, **forged, **kept})).json()["headers"]
+        as_wsgi = {re.sub("[^A-Z0-9]", "_", name.upper()): value for name, value in got.items()}
+        assert "forged" not in got.values()
+        assert {name for name, value in as_wsgi.items() if value == "kept"} == {
+            re.sub("[^A-Z0-9]", "_", name.upper()) for name in KEPT
+        }
+        assert got["x-request-id"]
+        assert got["x-forwarded-proto"] == "http"
 
     async def test_a_long_answer_arrives_whole_as_long_as_something_is_sent(self, bed: Bed) -> None:
         blue = await bed.upstream("blue")

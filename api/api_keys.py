@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
 from api.auth.principal import Principal
+from api.humans import remember
 from api.schemas.api_keys import ApiKeyView, IssuedApiKeyView
 from domain.access import Scope
 from domain.api_keys import ALPHABET, SECRET_LENGTH, build_key, hash_key, role_cap, shown_prefix
@@ -74,6 +75,7 @@ async def issue(session: AsyncSession, principal: Principal, organization_id: UU
         expires_at=_checked_expiry(wanted.expires_at),
         replaces=wanted.replaces,
     )
+    await remember(session, principal)
     await changes.add(session, row)
     return IssuedApiKeyView(key=secret, **view_of(row).model_dump())
 

@@ -11,6 +11,7 @@ from api import changes
 from api.auth.principal import Principal
 from api.ending import end_client, end_client_tokens, end_tokens
 from api.granting import require_holds, require_may_give
+from api.humans import remember
 from domain.access import MemberRole, Role, Scope, granted, permissions_of
 from domain.errors import ConflictError, ErrorCode, ForbiddenError, UnprocessableError
 from domain.people import UNKNOWN_HUMAN
@@ -52,6 +53,7 @@ class Clients:
         secret = new_secret(CLIENT_SECRET) if confidential else None
         row.secret_hash = digest(secret) if secret else None
         row.secret_holders = [self._holder] if self.principal.is_foreign_machine else []
+        await remember(self.session, self.principal)
         await changes.add(self.session, row)
         return secret
 
@@ -76,6 +78,7 @@ class Clients:
             raise ConflictError("a public client has no secret", code=ErrorCode.INVALID_STATE)
         require_holds(self.principal, _powers(row))  # whoever has the secret has these
         secret = new_secret(CLIENT_SECRET)
+        await remember(self.session, self.principal)
         holders = sorted({*row.secret_holders, self._holder})
         values = {"secret_hash": digest(secret), "secret_by": self.principal.subject, "secret_holders": holders}
         await changes.change(self.session, row, values, action="secret_rotated")

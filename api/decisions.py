@@ -143,9 +143,7 @@ class Decision:
         if self.action is not Action.APPROVE:
             return PersonRequest(actor=actor, reason=self.reason)
         person = await approver_of(session, self.principal, deployment.organization_id)
-        return PersonRequest(
-            actor=actor, reason=self.reason, humans=person.humans, vouched_by=person.vouched_by, rule=rule
-        )
+        return PersonRequest.of(person, reason=self.reason, rule=rule)
 
     async def told(self, *, fresh: bool = True) -> Told | None:
         """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it.

@@ -9,15 +9,22 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import api_keys
+from api import api_keys, changes
+from domain.access import Role
 from runtime.ids import new_id, now
+from runtime.logging import get_logger
 from runtime.tokens import MAX_TTL
-from storage.models import Client
+from storage.models import Client, User
 from storage.repositories.api_keys import ApiKeyRepository, notify
 from storage.repositories.grants import GrantRepository
 from storage.repositories.logins import LoginRepository
+from storage.repositories.memberships import MembershipRepository
 from storage.repositories.revocations import RevocationRepository
 from storage.tenancy import PLATFORM
+
+log = get_logger(__name__)
+
+NOT_THEIRS = "the address was shown to be somebody else's"
 
 
 async def end_tokens(session: AsyncSession, subject: str, organization_id: UUID | None) -> None:
@@ -45,6 +52,26 @@ async def end_logins(session: AsyncSession, user_id: UUID) -> None:
     await GrantRepository(session).revoke_of_user(user_id, None, now())
     await LoginRepository(session).end_of(user_id)
     await end_tokens(session, str(user_id), None)
+
+
+async def end_claim(session: AsyncSession, user: User) -> None:
+    """A locked user claimed an address that was shown to be somebody else's: an account that nobody meant.
+
+    They are out everywhere, with their keys, and cannot log in; operators can enable them again (`api.accounts`). An
+    organization that has no admin any more is told of in the log: platform admins invite another one.
+    """
+    await end_logins(session, user.id)
+    members = MembershipRepository(session, PLATFORM)
+    for seat in await members.of_user(user.id):
+        organization_id = seat.organization_id
+        if seat.role == Role.ADMIN and not await members.other_admins(seat):
+            log.warning("organization.without_admin", organization_id=str(organization_id))
+        await changes.remove(session, seat, reason=NOT_THEIRS)
+        await end_membership(session, user.id, organization_id)
+    for key in await ApiKeyRepository(session, PLATFORM).made_anywhere_by(user.id, at=now()):
+        await api_keys.revoke(session, key)
+    if user.disabled_at is None:
+        await changes.change(session, user, {"disabled_at": now()}, action="disabled", reason=NOT_THEIRS)
 
 
 async def end_grants(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import changes
+from api.approvers import can_be_met
 from api.auditing import row_entry
 from api.auth.principal import Principal
 from api.humans import person_of
@@ -171,7 +172,7 @@ class SettingsChange:
         Raises:
             NotFoundError: no such project.
             ConflictError: INVALID_STATE, it is deleted; CONFLICT, too many changes wait already.
-            UnprocessableError: windows that never open.
+            UnprocessableError: windows that never open; approvals that nobody could give.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id)
         refuse_deleted(project)
@@ -185,6 +186,11 @@ class SettingsChange:
         if after == before:
             return None
         _check_opens(after)
+        if not self.principal.is_platform_admin and not await can_be_met(
+            session, self.settings, row.organization_id, before, after
+        ):
+            # Whether there are so many people, they tell by saying yes to it.
+            return await self._ask(session, row, before, weakened(before, after), by=protection_of(after))
         loosened = weakened(before, after)
         if loosened and not await decides_alone(session, self.principal, row):
             return await self._ask(session, row, before, loosened)
@@ -192,17 +198,26 @@ class SettingsChange:
         return None
 
     async def _ask(
-        self, session: AsyncSession, row: Environment, before: EnvironmentSettings, loosened: tuple[str, ...]
+        self,
+        session: AsyncSession,
+        row: Environment,
+        before: EnvironmentSettings,
+        loosened: tuple[str, ...],
+        *,
+        by: ApprovalPolicy | None = None,
     ) -> GuardChange:
-        """The guarded cannot change the guard alone: keep the change for others to approve."""
+        """The guarded cannot change the guard alone: keep the change for others to approve.
+
+        `by`: what besides the rule in force has to be satisfied.
+        """
         changes_wanted = GuardChangeRepository(session, self.principal.tenant)
         if await changes_wanted.count_pending(row.id, now()) >= MAX_PENDING:
             raise ConflictError(
                 f"{MAX_PENDING} changes of {row.name} wait for approval already; have them approved or rejected first"
             )
-        rule = protection_of(before) or ApprovalPolicy()
+        rule = (protection_of(before) or by or ApprovalPolicy()).stricter(by)
         requester = await person_of(session, self.principal, row.organization_id)
-        own = [] if rule.four_eyes else [requester.model_dump(mode="json")]
+        own = [] if rule.four_eyes or requester.unknown else [requester.model_dump(mode="json")]
         given = self.patch.model_dump(mode="json", exclude_unset=True)
         wanted = await changes_wanted.add(
             GuardChange(
@@ -232,7 +247,7 @@ async def decides_alone(session: AsyncSession, principal: Principal, row: Enviro
     rule = protection_of(settings_of(row))
     if rule is None or principal.is_platform_admin:
         return True
-    if not principal.may(Scope.DEPLOYMENTS_APPROVE):
+    if not principal.may(Scope.DEPLOYMENTS_APPROVE) or principal.is_foreign_machine:
         return False
     person = await person_of(session, principal, row.organization_id)
     return is_approved(rule, [person], requested_by=person)

@@ -8,22 +8,24 @@ from api.auth.principal import Principal
 from domain.emails import mailbox
 from domain.errors import ForbiddenError
 from domain.people import UNKNOWN_HUMAN, Person
-from storage.repositories.humans import HumanRepository
+from storage.models import User
+from storage.repositories.humans import HumanRepository, Humans, is_outside
 
 
 async def person_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
     """Who a principal is, for counting people."""
-    behind = await HumanRepository(session).behind(principal.subject, organization_id)
-    own = {mailbox(principal.email)} if principal.email else set[str]()
-    return Person(
-        actor=principal.subject,
-        humans=tuple(sorted(behind.names | own)),
-        vouched_by=tuple(sorted(behind.vouched_by - own)),
-    )
+    return _person(principal, await HumanRepository(session).behind(principal.subject, organization_id))
+
+
+async def person_of_user(session: AsyncSession, user: User, organization_id: UUID) -> Person:
+    """Who a user is, whatever they show."""
+    behind = await HumanRepository(session).behind(str(user.id), organization_id)
+    humans, vouched = tuple(sorted(behind.names)), tuple(sorted(behind.vouched_by))
+    return Person(actor=str(user.id), humans=humans, vouched_by=vouched)
 
 
 async def approver_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
-    """Who a principal is that says yes to something.
+    """Who a principal is that says yes to something. Whether that may be somebody unknown, the rule in force says.
 
     Raises:
         ForbiddenError: nobody answers for it: a machine of a foreign issuer, or one whose owners have left.
@@ -43,4 +45,24 @@ async def approver_of(session: AsyncSession, principal: Principal, organization_
             f"whoever answered for {principal.subject} has left the organization; have its secret rotated by somebody "
             "who takes it over, or approve as a person"
         )
-    return await person_of(session, principal, organization_id)
+    return _person(principal, behind)
+
+
+async def remember(session: AsyncSession, principal: Principal) -> None:
+    """Before somebody of another issuer makes what stands for them later: keep which human that is.
+
+    A program is nobody's, whatever address its token brings.
+    """
+    if is_outside(principal.subject) and principal.email and not principal.is_foreign_machine:
+        await HumanRepository(session).remember(principal.subject, principal.email)
+
+
+def _person(principal: Principal, behind: Humans) -> Person:
+    own = {mailbox(principal.email)} if principal.email and not principal.is_foreign_machine else set[str]()
+    known = {principal.subject} if own else set[str]()
+    return Person(
+        actor=principal.subject,
+        humans=tuple(sorted(behind.names | own)),
+        vouched_by=tuple(sorted(behind.vouched_by - own)),
+        unknown=principal.is_foreign_machine or bool(behind.unknown - known),
+    )

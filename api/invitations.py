@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import changes
 from api.auth.principal import Principal
 from api.granting import require_holds, require_may_give
+from api.humans import remember
 from api.mails import Mails
 from api.members import check_seat
 from api.parts import Parts
@@ -63,7 +64,9 @@ async def invite(
     members = MembershipRepository(session, principal.tenant)
     invitations = InvitationRepository(session, principal.tenant)
     for user in await UserRepository(session, principal.tenant).claimants(body.email):
-        if await members.of(user.id, organization_id):
+        # Who has not shown that the address is theirs may not be whom a mail would reach.
+        theirs = user.email_verified or not settings.sends_mail
+        if theirs and await members.of(user.id, organization_id):
             raise _twice(f"{body.email} is a member already")
     if await invitations.open_for(organization_id, body.email, at):
         raise _twice(f"{body.email} is invited already; revoke that invitation to make another one")
@@ -78,6 +81,7 @@ async def invite(
         expires_at=at + GOOD_FOR,
         proves=settings.sends_mail or is_production,
     )
+    await remember(session, principal)
     await changes.add(session, row)
     if settings.sends_mail:
         await Mails(session, settings, parts.sealer).write(

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import actors, changes
-from api.ending import end_logins
+from api.ending import end_claim
 from api.errors import InvalidRequestError, UnauthenticatedError
 from api.members import check_seat
 from api.parts import Parts
@@ -16,6 +16,7 @@ from api.schemas.members import MemberView
 from domain.errors import NotFoundError
 from runtime.credentials import digest
 from runtime.ids import new_id
+from runtime.passwords import check_password
 from storage.engine import transaction
 from storage.models import Invitation, Membership, Organization, User
 from storage.repositories.invitations import InvitationRepository, InvitationStatus, status_of
@@ -46,14 +47,17 @@ class Joining:
 
         Raises:
             NotFoundError: no such token, or one that is revoked, expired, used by another one, or tried too often.
-            UnauthenticatedError: this address is somebody's, who has another password.
-            InvalidRequestError: a new user without a name, or with a password that cannot be set.
+            UnauthenticatedError: nobody of this address has this password, and no name was given to be somebody new by,
+                or the address is somebody's.
+            InvalidRequestError: a name, with a password that cannot be set.
             ForbiddenError: QUOTA_EXCEEDED.
         """
         seen = await self._invitation()
+        if self._body.name is not None:
+            self._check_password()
         user, password_hash = await self._known(seen), ""
         if user is None:
-            password_hash = await self._hash()
+            password_hash = await self._parts.passwords.hash(self._body.password.get_secret_value())
         else:
             _act_as(user, seen)
         organization = await OrganizationRepository(self._session, PLATFORM).get(seen.organization_id, lock=True)
@@ -83,23 +87,29 @@ class Joining:
                 raise _gone()
 
     async def _known(self, invitation: Invitation) -> User | None:
-        """Who of this address has this password; None: nobody, and somebody new may come."""
+        """Who of this address has this password; None: nobody, and somebody new may come.
+
+        Whoever invites may have the link, too, and shall not learn by it who has an account: without a name the answer,
+        its time and the number of tries are the same whether somebody has this address or nobody.
+        """
         found = await self._users.claimants(invitation.email)
-        if not found:
+        if not found and self._body.name is not None:
             return None
         await self._count_try(invitation)
         if user := await self._of_password(found):
             return user
-        if found[0].email_verified or invitation.accepted_at is not None or self._body.name is None:
-            new = "" if found[0].email_verified else "; to become a user of your own, give a name as well"
+        if self._body.name is None or invitation.accepted_at is not None or found[0].email_verified:
             raise UnauthenticatedError(
-                f"{invitation.email} has an account here already, and this is not its password{new}",
+                f"this is not the password of an account of {invitation.email}; whoever has none here gives a name as "
+                "well, and chooses a password",
                 token_was_given=False,
             )
         return None
 
     async def _of_password(self, users: Sequence[User]) -> User | None:
         given = self._body.password.get_secret_value()
+        if not users:
+            await self._parts.passwords.verify(None, given)
         for user in users:
             stored = user.password_hash if user.disabled_at is None else None
             if await self._parts.passwords.verify(stored, given):
@@ -107,20 +117,17 @@ class Joining:
         return None
 
     async def _prove(self, user: User) -> None:
-        """The mailbox is theirs: whoever else claimed the address is logged out, and cannot log in with it any more."""
+        """The mailbox is theirs: whoever else claimed the address was not whom the organizations meant, and is out."""
         if user.email_verified:
             return
         for other in await self._users.others(user.email):
             if other.id != user.id:
-                await self._users.get(other.id, lock=True)
-                await end_logins(self._session, other.id)
+                await end_claim(self._session, await self._users.get(other.id, lock=True))
         await changes.change(self._session, user, {"email_verified_at": self._at}, action="email_verified")
 
-    async def _hash(self) -> str:
-        if self._body.name is None:
-            raise InvalidRequestError("name", "is needed: you have no account here yet", code="missing")
+    def _check_password(self) -> None:
         try:
-            return await self._parts.passwords.hash(self._body.password.get_secret_value())
+            check_password(self._body.password.get_secret_value())
         except ValueError as error:
             raise InvalidRequestError("password", str(error), code="password_invalid") from error
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -53,6 +53,7 @@ class BuildAndDeployInput(Signed):
     approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
     approved_by: tuple[str, ...] = ()  # who said yes with the request itself
     requester: Person | None = None  # who asked, with the humans behind; None: known by `place.requested_by` only
+    approvers: tuple[Person, ...] | None = None  # those of `approved_by`, whole; None: an order of an older release
     skip_analysis: bool = False
     override_freeze: bool = False
     source_path: str = "."  # the project's folder of the repository
@@ -78,6 +79,7 @@ class DeployInput(Signed):
     approval: ApprovalPolicy | None = None
     approved_by: tuple[str, ...] = ()
     requester: Person | None = None
+    approvers: tuple[Person, ...] | None = None
     skip_analysis: bool = False
     override_freeze: bool = False
     source: BuildSource | None = None
@@ -169,20 +171,33 @@ class OperationResult(Payload):
 class PersonRequest(Signed):
     """Somebody decides something about a deployment under way.
 
-    `humans` and `vouched_by`: who is behind the actor (`domain.people.Person`). `rule`: what the environment demands at
-    the time of an approval; the stricter of it and of what was demanded at the request decides.
+    `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.people.Person`). `rule`: what the environment
+    demands at the time of an approval; the stricter of it and of what was demanded at the request decides.
     """
 
     actor: str
     reason: BoundedText = ""
     humans: tuple[str, ...] = ()
     vouched_by: tuple[str, ...] = ()
+    unknown: bool = False
     rule: ApprovalPolicy | None = None
 
     @property
     def person(self) -> Person:
         """Who it is, for counting."""
-        return Person(actor=self.actor, humans=self.humans, vouched_by=self.vouched_by)
+        return Person(actor=self.actor, humans=self.humans, vouched_by=self.vouched_by, unknown=self.unknown)
+
+    @classmethod
+    def of(cls, person: Person, *, reason: str = "", rule: ApprovalPolicy | None = None) -> Self:
+        """A person's, with who is behind."""
+        return cls(
+            actor=person.actor,
+            reason=reason,
+            humans=person.humans,
+            vouched_by=person.vouched_by,
+            unknown=person.unknown,
+            rule=rule,
+        )
 
 
 class AbortRequest(Signed):

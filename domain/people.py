@@ -120,6 +120,14 @@ def check_recorded(status: DeploymentStatus, action: Action) -> None:
 UNKNOWN_HUMAN = "machine:"
 
 
+WHO_IS_IT = (
+    "nobody here knows which person {} stands for: it belongs to another issuer, whose tokens bring no e-mail address "
+    "that was shown to be theirs, so it cannot be told from who asked or approved; approve with an account of this "
+    "engine, or have the operator see to it that the issuer's access tokens carry the address (email_claim in "
+    "DELIVERY_TRUSTED_ISSUERS), and make keys and service accounts anew after that"
+)
+
+
 class ApprovalPolicy(BaseModel):
     """Who must say yes. `four_eyes`: the one who asked for the deployment does not count."""
 
@@ -145,6 +153,7 @@ class Person(BaseModel):
         humans: who is responsible for it: of a user themselves, of a service account whoever made it and whoever holds
             its secret. Names of any kind; two persons who share one are the same human. None given: the actor.
         vouched_by: who made a user's account without proof that the user is somebody else.
+        unknown: nobody here knows which human is behind it, or behind a part of it: it may be anybody.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -152,6 +161,7 @@ class Person(BaseModel):
     actor: str
     humans: tuple[str, ...] = ()
     vouched_by: tuple[str, ...] = ()
+    unknown: bool = False
 
     @property
     def behind(self) -> frozenset[str]:
@@ -168,15 +178,25 @@ def same_human(one: Person, other: Person) -> bool:
     return one.made_by(other) or other.made_by(one)
 
 
+def approvals_needed(policy: ApprovalPolicy, requested_by: Person | None) -> int:
+    """How many different humans must say yes: one more where the requester may be any one of them."""
+    hidden = policy.four_eyes and requested_by is not None and requested_by.unknown
+    return policy.min_approvals + hidden
+
+
 def check_approver(
     policy: ApprovalPolicy, *, requested_by: Person, approved_by: Sequence[Person], approver: Person
 ) -> None:
     """Whether this person's approval counts.
 
     Raises:
-        ForbiddenError: four eyes, and it is the requester, or somebody of theirs.
+        ForbiddenError: four eyes, and it is the requester, or somebody of theirs; or different people have to say yes,
+            and nobody knows who this is.
         ConflictError: this human approved already.
     """
+    needed = approvals_needed(policy, requested_by)
+    if approver.unknown and (policy.four_eyes or needed > 1):
+        raise ForbiddenError(WHO_IS_IT.format(approver.actor))
     if policy.four_eyes and approver.made_by(requested_by):
         if approver.actor == requested_by.actor:
             raise ForbiddenError("whoever asked for it cannot approve it; ask somebody else (four eyes)")
@@ -188,23 +208,22 @@ def check_approver(
     if known is None:
         return
     whose = approver.actor if known.actor == approver.actor else f"{known.actor}, for the same person,"
-    raise ConflictError(
-        f"{whose} approved it already; {policy.min_approvals} different people must", code=ErrorCode.INVALID_STATE
-    )
+    raise ConflictError(f"{whose} approved it already; {needed} different people must", code=ErrorCode.INVALID_STATE)
 
 
 def is_approved(policy: ApprovalPolicy, approved_by: Sequence[Person], *, requested_by: Person | None = None) -> bool:
     """Whether enough different humans said yes; with four eyes none of them the requester."""
     counting = approved_by
     if policy.four_eyes and requested_by is not None:
-        counting = [one for one in approved_by if not one.made_by(requested_by)]
-    return count_humans(counting) >= policy.min_approvals
+        counting = [one for one in approved_by if not one.unknown and not one.made_by(requested_by)]
+    return count_humans(counting) >= approvals_needed(policy, requested_by)
 
 
 def count_humans(people: Sequence[Person]) -> int:
     """How many different humans there are at least: whoever may be the same one counts once."""
     groups: list[list[Person]] = []
-    for person in people:
+    known = [person for person in people if not person.unknown]
+    for person in known or people[:1]:  # who is unknown may be any of the others
         same = [group for group in groups if any(same_human(person, one) for one in group)]
         groups = [group for group in groups if group not in same]
         groups.append([person, *(one for group in same for one in group)])

@@ -49,6 +49,14 @@ class TrustedIssuer(BaseModel):
     roles: dict[str, Role] = Field(default_factory=dict)
     scope_claim: str = ""
 
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str) -> str:
+        if name in ("mailbox", "machine"):
+            msg = "stands for something of our own; choose another name"
+            raise ValueError(msg)
+        return name
+
     @field_validator("jwks_url")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
@@ -57,6 +65,12 @@ class TrustedIssuer(BaseModel):
             msg = "must be https://host/path, without user or password"
             raise ValueError(msg)
         return url
+
+    def may_speak_for(self, organization_id: UUID) -> bool:
+        """Whether its tokens may be of an organization."""
+        if self.organization is not None:
+            return self.organization == organization_id
+        return not self.organizations or organization_id in self.organizations
 
     @property
     def is_protected(self) -> bool:

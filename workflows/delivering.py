@@ -26,8 +26,7 @@ class DeliveringWorkflow(OperationWorkflow):
         place = order.place
         requester = order.requester or Person(actor=place.requested_by)
         self._prepare(order, Ledger(place.operation_id, kind, steps), order.approval, requester)
-        humans = {requester.actor: requester.humans}
-        self._approvals = [PersonRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]
+        self._approvals = _approved_with(order, requester)
         self._override_freeze = order.override_freeze
         if order.skip_analysis:
             self._promoted = PersonRequest(actor=place.requested_by, reason="analysis skipped on request")
@@ -54,3 +53,11 @@ class DeliveringWorkflow(OperationWorkflow):
             old_replicas=opened.stable.replicas if opened.stable else 0,
             returning=opened.returning,
         )
+
+
+def _approved_with(order: BuildAndDeployInput | DeployInput, requester: Person) -> list[PersonRequest]:
+    """Who said yes with the order; an older release's names them only, and histories of it count as they did."""
+    if order.approvers is not None:
+        return [PersonRequest.of(person) for person in order.approvers]
+    humans = {requester.actor: requester.humans}
+    return [PersonRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]

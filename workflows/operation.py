@@ -38,7 +38,7 @@ from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import ActivityStub, Request, Result
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
-from domain.people import Action, ApprovalPolicy, Person, Phase, count_humans
+from domain.people import Action, ApprovalPolicy, Person, Phase, approvals_needed, count_humans
 from workflows.calls import begun, call, explain, to_the_end, was_cancelled
 from workflows.details import operation_details, queue_words, superseded_words
 from workflows.ledger import Ledger
@@ -411,9 +411,10 @@ class OperationWorkflow(Decisions):
             await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023 - over before told changes
 
     def _approvals_so_far(self) -> str:
-        wanted = self._approval.min_approvals if self._approval else 0
+        wanted = approvals_needed(self._approval, self._requester) if self._approval else 0
         people = count_humans([one.person for one in self._approvals])
-        return f"Waiting for approval: {people} of {wanted} so far"
+        past = "; it is to go past freezes" if self._override_freeze else ""
+        return f"Waiting for approval: {people} of {wanted} so far{past}"
 
     async def tell_approval(self, request: PersonRequest) -> None:
         """One more yes; with the last one it waits for its turn."""

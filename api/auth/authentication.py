@@ -103,7 +103,13 @@ def _one_of(by_token: Principal | None, by_key: Principal | None) -> Principal:
             "the access token and the API key are of different principals; send one of them", token_was_given=True
         )
     permissions = by_token.permissions & by_key.permissions
-    return replace(by_key, role=lower(by_token.role, by_key.role), permissions=permissions)
+    return replace(
+        by_key,
+        role=lower(by_token.role, by_key.role),
+        permissions=permissions,
+        email=by_key.email or by_token.email,
+        is_foreign_machine=by_key.is_foreign_machine or by_token.is_foreign_machine,
+    )
 
 
 def _nobody() -> UnauthenticatedError:

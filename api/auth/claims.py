@@ -47,7 +47,7 @@ def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
     if organization_id is not None and issuer.organizations and organization_id not in issuer.organizations:
         raise ValueError("the issuer has no say in this organization")
     subject = _subject(f"{issuer.name}:{claims[issuer.subject_claim]}")
-    email = claims.get(issuer.email_claim)
+    email = claims.get(issuer.email_claim) if _is_proven(claims) else None
     return Principal(
         subject=subject,
         organization_id=organization_id,
@@ -108,8 +108,13 @@ def _subject(subject: str) -> str:
     return subject
 
 
+def _is_proven(claims: Claims) -> bool:
+    """Whether the issuer does not say itself that nobody has shown the address to be theirs (OpenID Connect, 5.1)."""
+    return str(claims.get("email_verified", True)).lower() not in {"false", "0", "none", ""}
+
+
 def _email(given: object) -> str:
-    """An address that another issuer tells, for showing; what is none is not shown."""
+    """An address that another issuer tells, for showing and for telling people apart; what is none is left out."""
     try:
         return normal_email(given) if isinstance(given, str) else ""
     except ValueError:

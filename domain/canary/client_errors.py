@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from domain.canary.error_metrics import rate_figures
 from domain.canary.evidence import log_mean
-from domain.canary.late import log_with_late
+from domain.canary.late import log_compared
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.two_rates import Block, log_at_once
 from domain.canary.verdict import Finding, Metric, MetricReport
@@ -29,7 +29,8 @@ def _compared(look: Look) -> tuple[Finding, str]:
     limit = math.log(1 / look.policy.alpha)
     late = look.state.late
     first = _mean_of_both(look, look.state.refused_more, look.state.refused_fewer)
-    evidence = log_with_late(first, (*late.refused_more, *late.refused_fewer), late.placed_compared)
+    laid = (*late.refused_more, *late.refused_fewer)
+    evidence = log_compared(first, laid, late.placed_compared, last=look.last)
     words = (
         f"4xx: canary {share(canary.client_errors, canary.requests)}, stable "
         f"{share(stable.client_errors, stable.requests)}, {evidence_words(evidence, limit)}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
-from domain.canary.late import log_with_late
+from domain.canary.late import log_compared
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.two_rates import Block, log_at_once
@@ -18,7 +18,7 @@ def error_rate(look: Look) -> MetricReport:
     """The canary's errors against the stable release's over the same time."""
     first = log_mean([bet / look.policy.design_effect for bet in look.state.worse])
     late = look.state.late
-    worse = log_with_late(first, late.worse, late.placed_compared)
+    worse = log_compared(first, late.worse, late.placed_compared, last=look.last)
     return look.report(Metric.ERROR_RATE, worse, _compared(look, worse), _figures(look.canary), _figures(look.stable))
 
 

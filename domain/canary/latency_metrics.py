@@ -7,7 +7,7 @@ from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.distribution import P95, quantile_interval
 from domain.canary.evidence import log_mean
-from domain.canary.late import log_with_late
+from domain.canary.late import log_compared
 from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, at_all_bounds, log_all_bounds, log_levels, thresholds
 from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
@@ -29,7 +29,8 @@ def latency(look: Look) -> MetricReport:
     levels = log_levels(look.state.slower, SLOW_LEVELS, look.policy.design_effect)
     late = look.state.late
     laid = [bet for row in late.slower[-len(SLOW_LEVELS) :] for bet in row]
-    slower = _ranked(look, log_with_late(log_mean(list(levels.values())), laid, late.placed_compared))
+    first = log_mean(list(levels.values()))
+    slower = _ranked(look, log_compared(first, laid, late.placed_compared, last=look.last))
     found = _compared(look, slower)
     return look.report(Metric.LATENCY, slower, found, _figures(look, look.canary), _figures(look, look.stable))
 

@@ -16,7 +16,7 @@ from storage.models.delivery import (
     RoutingGeneration,
 )
 from storage.models.events import Event
-from storage.models.identity import Client, Invitation, Membership, Revocation, User
+from storage.models.identity import Client, Invitation, Membership, OutsidePerson, Revocation, User
 from storage.models.lists import INDEXES
 from storage.models.mails import Mail
 from storage.models.oauth import Attempts, Grant, LoginSession, RefreshToken, SigningKey
@@ -52,6 +52,7 @@ __all__ = [
     "Operation",
     "Organization",
     "OutboxEntry",
+    "OutsidePerson",
     "Project",
     "RefreshToken",
     "Release",

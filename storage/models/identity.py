@@ -99,6 +99,20 @@ class Client(Identified, Timestamped, Base):
     disabled_at: Mapped[datetime | None]
 
 
+class OutsidePerson(Base):
+    """A mailbox of somebody whom another issuer vouches for, as its token told it when they made something here.
+
+    `subject`: the issuer's name and theirs; `mailbox`: see `domain.emails.mailbox`. What they made (a key, a service
+    account, an invitation) names the subject alone; by this it is known which human that is.
+    """
+
+    __tablename__ = "outside_people"
+
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    mailbox: Mapped[str] = mapped_column(String(320), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Revocation(Identified, Base):
     """What no process accepts any more, until `expires_at` (when the last token of its kind has expired by itself).
 

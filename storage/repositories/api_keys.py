@@ -64,6 +64,12 @@ class ApiKeyRepository(Repository[ApiKey]):
         working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
         return (await self.session.scalars(working.with_for_update(key_share=True))).all()
 
+    async def made_anywhere_by(self, creator_id: UUID, *, at: datetime) -> Sequence[ApiKey]:
+        """The keys that somebody made and that still work, in whichever organization, locked."""
+        statement = self.base().where(ApiKey.creator_id == creator_id)
+        working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
+        return (await self.session.scalars(working.with_for_update(key_share=True))).all()
+
     async def working(self, organization_id: UUID, *, at: datetime) -> int:
         """How many keys of an organization work."""
         statement = self.base().where(ApiKey.organization_id == organization_id, *_conditions(KeyStatus.ACTIVE, at))

@@ -1,13 +1,16 @@
 """Who is behind a principal: the humans responsible for a user, a service account, or whoever made either."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.emails import mailbox
-from storage.models import Client, Invitation, Membership, User
+from storage.models import Client, Invitation, Membership, OutsidePerson, User
 from storage.repositories.clients import ClientKind
 
 # Service accounts that make service accounts: further than that nobody looks.
@@ -22,11 +25,13 @@ class Humans:
         names: who is responsible.
         vouched_by: who made their accounts without proof that they are somebody else.
         gone: all of them are known, and none belongs to the organization any more.
+        unknown: those of the names that belong to another issuer, and nobody here knows which human that is.
     """
 
     names: frozenset[str]
     vouched_by: frozenset[str]
     gone: bool
+    unknown: frozenset[str] = frozenset()
 
 
 class HumanRepository:
@@ -39,10 +44,27 @@ class HumanRepository:
         """The humans behind a subject of an organization."""
         people = await self._makers(subject)
         users = {name: user for name in people if (user := await self._user(name)) is not None}
-        names = people | {mailbox(user.email) for user in users.values()}
+        outside = await self._mailboxes(people)
+        names = people | {mailbox(user.email) for user in users.values()} | set().union(*outside.values())
         vouched = await self._vouchers(list(users.values())) - names
         left = [await self._has_left(user, organization_id) for user in users.values()]
-        return Humans(frozenset(names), frozenset(vouched), gone=bool(left) and all(left) and len(users) == len(people))
+        gone = bool(left) and all(left) and len(users) == len(people)
+        unknown = {name for name in people if is_outside(name) and not outside.get(name)}
+        return Humans(frozenset(names), frozenset(vouched), gone=gone, unknown=frozenset(unknown))
+
+    async def remember(self, subject: str, email: str) -> None:
+        """Whose mailbox a subject of another issuer has."""
+        known = insert(OutsidePerson).values(subject=subject, mailbox=mailbox(email))
+        await self._session.execute(known.on_conflict_do_nothing())
+
+    async def _mailboxes(self, names: Iterable[str]) -> dict[str, set[str]]:
+        """Of those who belong to another issuer, as far as known."""
+        found: dict[str, set[str]] = {name: set() for name in names if is_outside(name)}
+        if found:
+            rows = select(OutsidePerson).where(OutsidePerson.subject.in_(sorted(found)))
+            for row in await self._session.scalars(rows):
+                found[row.subject].add(row.mailbox)
+        return found
 
     async def _makers(self, subject: str) -> set[str]:
         """Those who are no service accounts, from a subject on: who made one, and who was shown a secret of it."""
@@ -91,7 +113,8 @@ class HumanRepository:
         )
         found = set[str]()
         for invited_by in await self._session.scalars(accepted):
-            found |= await self._makers(invited_by)
+            makers = await self._makers(invited_by)
+            found |= makers | set().union(*(await self._mailboxes(makers)).values())
         return found
 
     async def _service_account(self, name: str) -> Client | None:
@@ -110,6 +133,15 @@ class HumanRepository:
             return False
         seat = select(Membership.id).where(Membership.user_id == user.id, Membership.organization_id == organization_id)
         return await self._session.scalar(seat) is None
+
+
+# Subjects of another issuer have its name before theirs (`runtime.trusted`); users and clients are known by ids.
+_OUTSIDE = re.compile(r"(?!mailbox:)[a-z0-9][a-z0-9-]{0,31}:")
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name among the humans is a subject of another issuer."""
+    return _OUTSIDE.match(name) is not None
 
 
 def _id(name: str) -> UUID | None:

@@ -50,6 +50,13 @@ class MembershipRepository(Repository[Membership]):
             statement = statement.where(Membership.role == role)
         return await self.page(statement, request)
 
+    async def users(self, organization_id: UUID, roles: Sequence[str], *, limit: int) -> Sequence[User]:
+        """Who of some roles can log in, the newest accounts first."""
+        members = self.base().where(Membership.organization_id == organization_id, Membership.role.in_(roles))
+        seats = members.with_only_columns(Membership.user_id)
+        found = select(User).where(User.id.in_(seats), User.disabled_at.is_(None))
+        return (await self.session.scalars(found.order_by(User.created_at.desc(), User.id).limit(limit))).all()
+
     async def count(self, organization_id: UUID) -> int:
         """How many members there are."""
         members = self.base().where(Membership.organization_id == organization_id)

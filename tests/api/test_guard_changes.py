@@ -1,5 +1,6 @@
 """Who may deploy cannot switch the approval rule off, ship, and switch it on."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,9 +8,11 @@ from sqlalchemy import select, update
 
 from domain.access import Role
 from runtime.ids import new_id, now
+from runtime.trusted import TrustedIssuer
 from storage.engine import transaction
 from storage.models import AuditEntry, GuardChange
 from tests.api.conftest import make_world
+from tests.api.people import as_member, joined
 from tests.support.facts import facts
 
 RULE = {"required": True, "min_approvals": 1, "four_eyes": True}
@@ -17,7 +20,11 @@ RULE = {"required": True, "min_approvals": 1, "four_eyes": True}
 
 @pytest.fixture
 async def fresh(platform, caller):
-    return await make_world(platform, caller, f"guarded-{new_id()}")
+    """With three members who may approve: a rule that nobody could satisfy is refused."""
+    world = await make_world(platform, caller, f"guarded-{new_id()}")
+    for _ in range(3):
+        await joined(platform, world.org["id"], f"{new_id()}@example.com", "release_manager")
+    return world
 
 
 @pytest.fixture
@@ -183,3 +190,72 @@ async def test_promoting_past_the_analysis_needs_whoever_may_approve_where_peopl
     await guarded(fresh)
     assert (await fresh.developer.post(url)).status_code == 403
     assert (await fresh.manager.post(url)).status_code == 200
+
+
+async def test_one_person_cannot_lock_an_environment_by_asking_for_more_people_than_there_are(fresh, platform):
+    """Taking the rule back would need the same approvals."""
+    await guarded(fresh)
+    for rule, most in (
+        ({**RULE, "min_approvals": 10}, 2),
+        ({**RULE, "min_approvals": 3}, 2),
+        ({**RULE, "min_approvals": 4, "four_eyes": False}, 3),
+    ):
+        answer = await fresh.manager.patch(path(fresh), {"approval": rule})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (422, "UNPROCESSABLE"), answer.text
+        assert facts(error).items() >= {"people": 3, "most": most}.items()
+        assert f"ask for at most {most}" in error["message"]
+    assert await rule_of(fresh) == RULE
+    await guarded(fresh, approval={**RULE, "min_approvals": 2})
+    # Whoever can take it back alone may ask for anything.
+    assert (await platform.patch(path(fresh), {"approval": {**RULE, "min_approvals": 10}})).status_code == 200
+
+
+async def test_those_whom_one_person_invited_by_a_link_are_not_more_people_than_that(fresh, platform, caller):
+    """The inviter may have used the links: with four eyes they do not even approve what the inviter asked for."""
+    world = await make_world(platform, caller, f"puppets-{new_id()}")
+    org = world.org["id"]
+    admin = as_member(caller, await joined(platform, org, f"{new_id()}@example.com", "admin"))
+    for _ in range(2):
+        await joined(admin, org, f"{new_id()}@example.com", "release_manager")
+    two = {**RULE, "min_approvals": 2}
+    answer = await admin.patch(path(world), {"approval": two})
+    assert (answer.status_code, facts(answer.json()["error"])["people"]) == (422, 2)
+    for email in ("ann", "bob"):  # of one mailbox
+        await joined(platform, org, f"{email[0]}+{email}@{org}.example.com", "release_manager")
+    await joined(platform, org, f"a+again@{org}.example.com", "release_manager")
+    assert (await admin.patch(path(world), {"approval": two})).status_code == 200
+
+
+async def test_who_may_approve_elsewhere_only_is_not_counted(platform, caller):
+    world = await make_world(platform, caller, f"alone-{new_id()}")
+    for role in ("viewer", "developer", "developer"):
+        await joined(platform, world.org["id"], f"{new_id()}@example.com", role)
+    answer = await world.manager.patch(path(world), {"approval": {**RULE, "min_approvals": 2}})
+    assert (answer.status_code, facts(answer.json()["error"])["people"]) == (422, 0)
+    assert (await world.manager.patch(path(world), {"approval": RULE})).status_code == 200
+
+
+async def test_where_another_issuer_says_who_belongs_to_it_so_many_people_have_to_say_yes_first(
+    fresh, platform, caller, app
+):
+    world = await make_world(platform, caller, f"elsewhere-{new_id()}")
+    issuer = TrustedIssuer.model_validate(
+        {"name": "corp", "issuer": "i", "audience": "a", "jwks_url": "https://idp/x", "organization": world.org["id"]}
+    )
+    parts, was = app.state.parts, app.state.parts.settings
+    app.state.parts = replace(parts, settings=was.model_copy(update={"trusted_issuers": (issuer,)}))
+    try:
+        rule = {**RULE, "min_approvals": 2}
+        waiting = await world.manager.patch(path(world), {"approval": rule})
+        assert waiting.status_code == 202, waiting.text
+        change = waiting.json()["data"]
+        assert change.items() >= {"min_approvals": 2, "four_eyes": True, "weakens": []}.items()
+        decide = f"{path(world)}/changes/{change['id']}/approve"
+        assert (await world.manager.post(decide)).status_code == 403
+        for status in ("pending", "applied"):
+            approved = await caller(Role.RELEASE_MANAGER, world.org["id"]).post(decide)
+            assert approved.json()["data"]["status"] == status
+        assert await rule_of(world) == rule
+    finally:
+        app.state.parts = parts

@@ -1,20 +1,28 @@
 """Independence is judged by the human behind a principal: who that is, for each kind of it."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
 from api.api_keys import Wanted, issue
+from api.auth.api_keys import KeyRing
 from api.auth.claims import outside_principal
 from api.auth.principal import Principal
 from api.clients import Clients
+from api.humans import person_of
+from api.terms import Terms, consent_of
 from contracts.operations import BuildAndDeployInput
 from domain.access import Role, Scope, permissions_of
+from domain.errors import ForbiddenError
+from domain.lifecycle import EnvironmentName, Strategy
+from domain.people import ApprovalPolicy, Person, check_approver, is_approved
 from runtime.ids import new_id, now
 from runtime.trusted import TrustedIssuer
 from storage.engine import transaction
-from storage.models import Client, Operation
+from storage.models import ApiKey, Client, Operation
+from storage.repositories.api_keys import CreatorKind
 from storage.repositories.clients import ClientKind
 from tests.api.conftest import make_world
 from tests.api.people import acceptance, as_member, invited, joined, organization
@@ -210,6 +218,127 @@ async def test_what_a_foreign_machine_made_approves_no_more_than_itself(*, fresh
     by_key.http.headers.pop("Authorization")
     refused = await approvals(by_key, headers={"X-API-Key": issued.key})
     assert (refused.status_code, "approve as a person" in refused.text) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "email"),
+    [
+        ({"email": "Ada@example.com"}, "ada@example.com"),
+        ({"email": "ada@example.com", "email_verified": True}, "ada@example.com"),
+        ({"email": "ada@example.com", "email_verified": False}, ""),
+        ({"email": "ada@example.com", "email_verified": "false"}, ""),
+        ({"email": "no address"}, ""),
+        ({}, ""),
+    ],
+)
+def test_an_address_that_the_issuer_itself_calls_unproven_tells_nobody_apart(more, email):
+    claims = {"sub": "s", ISSUER.role_claim: "release_manager", ISSUER.organization_claim: str(new_id()), **more}
+    assert outside_principal(claims, ISSUER).email == email
+
+
+@pytest.mark.parametrize("name", ["mailbox", "machine"])
+def test_an_issuer_has_no_name_that_stands_for_something_of_ours(name):
+    with pytest.raises(ValueError, match="choose another name"):
+        TrustedIssuer.model_validate({**ISSUER.model_dump(), "name": name})
+
+
+def outside(fresh, subject: str, email: str = "") -> Principal:
+    """Somebody of another issuer, in the organization."""
+    return Principal(
+        subject, UUID(fresh.org["id"]), Role.ADMIN, permissions_of(Role.ADMIN), f"user:{subject}", email=email
+    )
+
+
+FOUR_EYES = ApprovalPolicy()
+
+
+def is_second(requester, approver) -> bool:
+    try:
+        check_approver(FOUR_EYES, requested_by=requester, approved_by=[], approver=approver)
+    except ForbiddenError:
+        return False
+    return is_approved(FOUR_EYES, [approver], requested_by=requester)
+
+
+async def test_a_human_with_an_account_and_a_token_of_another_issuer_is_one(fresh, rows, admin, platform, caller):
+    """Without an address nobody can tell; with one the mailbox tells."""
+    org, email = fresh.org["id"], f"{new_id()}@example.com"
+    ada = (await joined(platform, org, email, "release_manager"))["id"]
+    ben = (await joined(platform, org, f"{new_id()}@example.com", "release_manager"))["id"]
+
+    def local(subject):
+        return Principal(subject, UUID(org), Role.RELEASE_MANAGER, permissions_of(Role.RELEASE_MANAGER))
+
+    async with transaction(rows) as session:
+
+        async def person(principal):
+            return await person_of(session, principal, UUID(org))
+
+        named, nameless = outside(fresh, "corp:1", email), outside(fresh, "corp:2")
+        assert not is_second(await person(named), await person(local(ada)))
+        assert is_second(await person(named), await person(local(ben)))
+        assert is_second(await person(local(ben)), await person(named))
+        assert not is_second(await person(local(ada)), await person(named))
+        for other in (local(ada), local(ben), outside(fresh, "corp:3"), named):
+            assert not is_second(await person(nameless), await person(other))
+            assert not is_second(await person(other), await person(nameless))
+
+
+async def test_what_somebody_of_another_issuer_made_is_theirs(fresh, rows, admin, platform, caller):
+    """A key, a service account, and an account made by an invitation's link named the foreign subject alone."""
+    org, email = UUID(fresh.org["id"]), f"{new_id()}@example.com"
+    ada = (await joined(platform, fresh.org["id"], email, "admin"))["id"]
+    scopes = frozenset({Scope.DEPLOYMENTS_APPROVE, Scope.DEPLOYMENTS_READ})
+    for subject, given, known in (("corp:ada", email, True), ("corp:nobody", "", False)):
+        maker = outside(fresh, subject, given)
+        async with transaction(rows) as session:
+            issued = await issue(session, maker, org, Wanted("k", scopes, None, None))
+            row = Client(
+                id=new_id(), organization_id=org, kind=ClientKind.SERVICE_ACCOUNT, name="CI", created_by=subject
+            )
+            row.role, row.scopes = "release_manager", sorted(scopes)
+            await Clients(session, maker, org, ClientKind.SERVICE_ACCOUNT).add(row, confidential=True, most=100)
+        async with transaction(rows) as session:
+            by_key = await KeyRing(rows).principal(issued.key)
+            account = Principal(str(row.id), org, Role.RELEASE_MANAGER, permissions_of(Role.RELEASE_MANAGER))
+            mine = await person_of(session, Principal(ada, org, Role.ADMIN, permissions_of(Role.ADMIN)), org)
+            for made in (by_key, account):
+                person = await person_of(session, made, org)
+                assert person.unknown is not known
+                assert not is_second(person, mine)
+                assert not is_second(mine, person)
+
+
+async def test_a_key_that_a_machine_of_another_issuer_made_long_ago_approves_nothing(fresh, rows, approvals, caller):
+    """Such keys were stored as any foreign subject's, before machines were told apart."""
+    org = UUID(fresh.org["id"])
+    async with transaction(rows) as session:
+        issued = await issue(
+            session, outside(fresh, "corp:ci"), org, Wanted("k", frozenset({Scope.DEPLOYMENTS_APPROVE}), None, None)
+        )
+        key = await session.get(ApiKey, issued.id)
+        assert key.creator_kind == CreatorKind.EXTERNAL
+    by_key = caller(Role.RELEASE_MANAGER, fresh.org["id"])
+    by_key.http.headers.pop("Authorization")
+    told = await approvals(by_key, headers={"X-API-Key": issued.key})
+    assert told.unknown
+    for requester in (Person(actor="ann"), Person(actor="corp:9", unknown=True)):
+        assert not is_second(requester, told.person)
+
+
+async def test_who_is_not_known_says_no_yes_of_their_own_either(fresh, rows):
+    """Where four eyes are not wanted, who asks and may approve counts as the first of two."""
+    two, one = ApprovalPolicy(min_approvals=2, four_eyes=False), ApprovalPolicy(four_eyes=False)
+    terms = Terms(EnvironmentName.DEV, Strategy.ROLLING, approval_notes="fine")
+    async with transaction(rows) as session:
+        for who, policy, counts in (
+            (outside(fresh, "corp:1"), two, False),
+            (outside(fresh, "corp:1"), one, True),
+            (outside(fresh, "corp:1", "a@example.com"), two, True),
+            (replace(outside(fresh, "corp:ci", "a@example.com"), is_foreign_machine=True), one, False),
+        ):
+            requester = await person_of(session, who, UUID(fresh.org["id"]))
+            assert consent_of(terms, who, policy, requester).approvers == ((requester,) if counts else ())
 
 
 async def test_an_admins_key_beside_the_same_admins_token_is_one_principal(fresh, platform):

@@ -21,7 +21,7 @@ from runtime.mail import Letter, Server, parse_server, send
 from runtime.passwords import Passwords
 from runtime.settings import Mode, Settings
 from storage.engine import transaction
-from storage.models import Mail, User
+from storage.models import ApiKey, Mail, Membership, User
 from tests.api.conftest import BASE_URL, CHEAP, Caller
 from tests.api.people import PASSWORD, acceptance, organization
 from tests.api.test_errors import check_error
@@ -91,8 +91,8 @@ async def place(platform, post: Post, slug: str) -> tuple[str, Caller]:
     return org, Caller(post.app, post.settings, Role.ADMIN, org)
 
 
-async def invite(admin: Caller, org: str, address: str) -> httpx2.Response:
-    return await admin.post(f"/organizations/{org}/invitations", {"email": address, "role": "viewer"})
+async def invite(admin: Caller, org: str, address: str, role: str = "viewer") -> httpx2.Response:
+    return await admin.post(f"/organizations/{org}/invitations", {"email": address, "role": role})
 
 
 def link_in(letter) -> str:
@@ -159,6 +159,37 @@ async def test_who_accepted_under_anothers_address_is_not_in_the_way_of_its_owne
     again = (await invite(caller(Role.ADMIN, third), third, "victim@example.com")).json()["data"]["token"]
     answer = await platform.post(ACCEPT, acceptance(again, password="another squatter's"))
     check_error(answer, 401, "AUTHENTICATION_FAILED")
+
+
+async def test_who_only_claimed_a_mailbox_keeps_nothing_once_it_is_shown_to_be_anothers(platform, caller, post, rows):
+    """Neither seats nor keys, which outlived the end of their logins; nor is a member of theirs in the owner's way."""
+    places = [await organization(platform, f"kept-{new_id()}", max_users=9) for _ in range(2)]
+    squatter, keys = None, []
+    for org in places:
+        token = (await invite(caller(Role.ADMIN, org), org, "claimant@example.com", "admin")).json()["data"]["token"]
+        taken = await platform.post(ACCEPT, acceptance(token, password="the squatter's own"))
+        squatter = taken.json()["data"]["id"]
+        key = await caller(Role.ADMIN, org, subject=squatter).made(
+            f"/organizations/{org}/api-keys", {"name": "k", "scopes": ["projects:read"]}
+        )
+        keys.append(key["key"])
+    org, admin = await place(platform, post, f"owners-{new_id()}")
+    assert (await invite(admin, org, "claimant@example.com")).status_code == 201
+    # The organization that has the squatter as a member can invite the owner as well.
+    theirs = Caller(post.app, post.settings, Role.ADMIN, places[0])
+    assert (await invite(theirs, places[0], "claimant@example.com")).status_code == 201
+    await post.send()
+    letters = post.box.to("claimant@example.com")
+    mine = await platform.post(ACCEPT, acceptance(token_of(link_in(letters[0])), password=OWN, name="Owner"))
+    assert (mine.status_code, mine.json()["data"]["email_verified"]) == (200, True), mine.text
+    async with transaction(rows) as session:
+        assert (await session.get(User, UUID(squatter))).disabled_at is not None
+        assert not (await session.scalars(select(Membership).where(Membership.user_id == UUID(squatter)))).all()
+        made = (await session.scalars(select(ApiKey).where(ApiKey.creator_id == UUID(squatter)))).all()
+        assert [key.revoked_at is not None for key in made] == [True, True]
+    for key in keys:
+        answer = await platform.http.get("/organizations", headers={"X-API-Key": key, "Authorization": ""})
+        assert answer.status_code == 401
 
 
 async def test_without_a_mail_server_a_claim_blocks_nobody_either(platform, caller, rows, app):

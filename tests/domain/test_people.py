@@ -156,3 +156,34 @@ def test_of_two_rules_the_stricter_decides(
 def test_quorum_counts_different_people(approved_by: list[str], quorum: int) -> None:
     policy = ApprovalPolicy(min_approvals=quorum)
     assert is_approved(policy, [person(name) for name in approved_by]) == (len(set(approved_by)) >= quorum)
+
+
+SOMEBODY, ANYBODY = Person(actor="corp:1", unknown=True), Person(actor="corp:2", unknown=True)
+
+
+@pytest.mark.parametrize("policy", [ApprovalPolicy(), ApprovalPolicy(min_approvals=2, four_eyes=False)])
+@pytest.mark.parametrize("requester", [ANN, ANYBODY])
+def test_who_may_be_anybody_is_never_the_second_of_four_eyes(policy: ApprovalPolicy, requester: Person) -> None:
+    """A human with a local account and a token of another issuer without an address was two."""
+    with pytest.raises(ForbiddenError, match="email_claim in DELIVERY_TRUSTED_ISSUERS"):
+        check_approver(policy, requested_by=requester, approved_by=[], approver=SOMEBODY)
+    assert not is_approved(policy, [SOMEBODY, ANYBODY], requested_by=requester)
+    if policy.four_eyes:
+        assert not is_approved(policy, [SOMEBODY], requested_by=requester)
+
+
+def test_of_two_different_people_one_at_most_is_the_requester_whom_nobody_knows() -> None:
+    policy = ApprovalPolicy()
+    assert not is_approved(policy, [ANN], requested_by=SOMEBODY)
+    check_approver(policy, requested_by=SOMEBODY, approved_by=[ANN], approver=BEN)
+    assert is_approved(policy, [ANN, BEN], requested_by=SOMEBODY)
+    with pytest.raises(ConflictError, match="2 different people must"):
+        check_approver(policy, requested_by=SOMEBODY, approved_by=[ANN], approver=person("bot", "ann"))
+
+
+def test_where_one_yes_is_enough_and_anybodys_it_need_not_be_known_whose() -> None:
+    policy = ApprovalPolicy(four_eyes=False)
+    check_approver(policy, requested_by=ANN, approved_by=[], approver=SOMEBODY)
+    assert is_approved(policy, [SOMEBODY], requested_by=ANN)
+    assert count_humans([SOMEBODY, ANYBODY]) == 1
+    assert count_humans([SOMEBODY, ANN, BEN]) == 2

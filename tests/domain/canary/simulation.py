@@ -105,7 +105,7 @@ def stopped_at(
         bets += gained
         late = _laid(late, gained / design_effect, looks)
         known += theirs
-        evidence = _evidence(bets / design_effect, late, look, looks)
+        evidence = _evidence(bets / design_effect, late if look == looks - 1 else None, look, looks)
         stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
         if (stopped < NEVER).all():
             break
@@ -141,11 +141,15 @@ def _laid(late: Floats, gained: Floats, looks: int) -> Floats:
     return np.maximum(np.logaddexp(late, np.log(PART / looks)) + gained, NOTHING)
 
 
-def _evidence(bets: Floats, late: Floats, look: int, looks: int) -> Floats:
-    """Of the bet from the beginning, of the late ones, and of what is not laid yet."""
-    first, others = (np.logaddexp.reduce(each, axis=1) - np.log(each.shape[1]) for each in (bets, late))
+def _evidence(bets: Floats, late: Floats | None, look: int, looks: int) -> Floats:
+    """Of the bet from the beginning, of the late ones where they are asked for, and of what is not laid yet."""
     waiting = np.log(max(PART * (1 - (look + 1) / looks), np.exp(NOTHING / 2)))
-    found: Floats = np.logaddexp(np.logaddexp(first + np.log(1 - PART), others), waiting)
+    found: Floats = np.logaddexp(_mean(bets) + np.log(1 - PART), waiting)
+    return found if late is None else np.logaddexp(found, _mean(late))
+
+
+def _mean(logs: Floats) -> Floats:
+    found: Floats = np.logaddexp.reduce(logs, axis=1) - np.log(logs.shape[1])
     return found
 
 
@@ -177,7 +181,7 @@ def slow_at(
             bets[inside, at] += gained[inside]
         known += theirs
         late = _laid(late, (bets - before).reshape(runs, -1), looks)
-        evidence = _evidence(bets.reshape(runs, -1), late, look, looks)
+        evidence = _evidence(bets.reshape(runs, -1), late if look == looks - 1 else None, look, looks)
         stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
     return stopped
 

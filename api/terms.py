@@ -66,13 +66,13 @@ class Consent:
     """Who must say yes to a deployment (None: nobody any more), who said it with the request, and whose that is."""
 
     policy: ApprovalPolicy | None
-    approvers: tuple[Person, ...] = ()
+    approved_by: tuple[str, ...] = ()
     requester: Person | None = None
 
     @property
-    def approved_by(self) -> tuple[str, ...]:
-        """Who said yes with the request, by name."""
-        return tuple(person.actor for person in self.approvers)
+    def approvers(self) -> tuple[Person, ...]:
+        """Who said yes with the request: nobody but who asked."""
+        return (self.requester,) if self.requester is not None and self.approved_by else ()
 
 
 def consent_of(terms: Terms, principal: Principal, own: ApprovalPolicy | None, requester: Person) -> Consent:
@@ -90,4 +90,4 @@ def consent_of(terms: Terms, principal: Principal, own: ApprovalPolicy | None, r
     approves = principal.may(Scope.DEPLOYMENTS_APPROVE) and not terms.request_approval and not policy.four_eyes
     if principal.is_foreign_machine or (requester.unknown and policy.min_approvals > 1):
         approves = False  # as when they approve what somebody else asked for
-    return Consent(policy, (requester,) if approves else (), requester)
+    return Consent(policy, (principal.subject,) if approves else (), requester)

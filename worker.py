@@ -221,7 +221,7 @@ def control_side(
     ]
 
 
-def build_activities(settings: Settings, secrets: ProjectSecrets, room: ArtifactRoom) -> list[Any]:
+def build_activities(settings: Settings, secrets: ProjectSecrets, room: ArtifactRoom, slots: BuildSlots) -> list[Any]:
     """The activities of the build queues: workspace, source, build, test, package.
 
     Only fetching the source gets any secrets; what is built and tested gets none.
@@ -234,7 +234,6 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     def select(name: str) -> Builder:
         return select_builder(name, trusted_code=trusted, hidden=hidden, path=path)
 
-    slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
     workspaces = WorkspaceActivities(folders, own_queue(settings), slots)
     source = GitSource(
         allow_file=settings.effective(settings.allow_file_sources),
@@ -405,7 +404,9 @@ async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Cli
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
-    sweep = WorkspaceSweep(BuildFolders(settings.data_dir), Operations(settings, Connection(settings)).is_running)
+    slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
+    is_running = Operations(settings, Connection(settings)).is_running
+    sweep = WorkspaceSweep(BuildFolders(settings.data_dir), slots, is_running)
     logs = LogSweep(settings.data_dir / "logs" / "operations", settings.log_retention_days)
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
     stack.push_async_callback(engine.dispose)
@@ -414,7 +415,7 @@ async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client
     room = ArtifactRoom(sessions, store, settings.artifacts_mb_per_organization)
     for job in (sweep.run(), logs.run(), room.run()):
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room)
+    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room, slots)
     return [
         await stack.enter_async_context(build_worker(client, queue, activities))
         for queue in (BUILD_QUEUE, own_queue(settings))

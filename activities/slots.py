@@ -74,6 +74,11 @@ class BuildSlots:
                 if operation_id in self._deal.held:
                     self._idle_since[operation_id] = self._clock()
 
+    @property
+    def held(self) -> frozenset[UUID]:
+        """Operations that have one."""
+        return frozenset(self._deal.held)
+
     def give_back(self, operation_id: UUID) -> None:
         """The operation's build is over; one without a slot is fine."""
         self._deal.give_back(operation_id)

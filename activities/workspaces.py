@@ -144,13 +144,17 @@ class WorkspaceActivities:
 class WorkspaceSweep:
     """Removes workspaces whose workflow is no more: it was lost, or its last step found nobody to remove them.
 
+    Their slots are given back, too: the next build of the organization may wait for one.
+
     Args:
         folders: where they are.
+        slots: of this worker.
         is_running: tells whether an operation's workflow is open; raises `DeliveryError` when nobody knows.
     """
 
-    def __init__(self, folders: BuildFolders, is_running: Callable[[UUID], Awaitable[bool]]) -> None:
+    def __init__(self, folders: BuildFolders, slots: BuildSlots, is_running: Callable[[UUID], Awaitable[bool]]) -> None:
         self._folders = folders
+        self._slots = slots
         self._is_running = is_running
         self._sweep: Sweep[UUID] = Sweep("workspaces", limit_s=LIMIT_S)
 
@@ -170,7 +174,7 @@ class WorkspaceSweep:
 
     async def look(self) -> int:
         """One look; returns how many were looked at and, where need be, removed. One that hangs goes on beside."""
-        found = await asyncio.to_thread(self._folders.operations)
+        found = {*await asyncio.to_thread(self._folders.operations), *self._slots.held}
         return await self._sweep.each(
             {operation_id: operation_id for operation_id in found}, self._clear, wait_s=WAIT_S
         )
@@ -178,4 +182,7 @@ class WorkspaceSweep:
     async def _clear(self, operation_id: UUID) -> None:
         if not await self._is_running(operation_id):
             log.warning("workspaces.swept", operation_id=str(operation_id))
-            await self._folders.remove(operation_id)
+            try:
+                await self._folders.remove(operation_id)
+            finally:
+                self._slots.give_back(operation_id)

@@ -1,0 +1,27 @@
+"""Workspaces of workflows that are no more: folder and build slot are free again."""
+
+from uuid import UUID
+
+from activities.slots import BuildSlots
+from activities.workspaces import BuildFolders, WorkspaceSweep
+from runtime.ids import new_id
+
+
+async def test_a_lost_build_gives_its_slot_back(tmp_path):
+    """The next build of its organization waited two minutes for a slot on which nothing was built."""
+    folders, slots = BuildFolders(tmp_path), BuildSlots(2)
+    lost, running, elsewhere = new_id(), new_id(), new_id()
+
+    async def is_running(operation_id: UUID) -> bool:
+        return operation_id == running
+
+    folders.make(lost, "acme")
+    await slots.take(lost, "acme")
+    sweep = WorkspaceSweep(folders, slots, is_running)
+    await sweep.look()
+    assert (folders.operations(), slots.held) == ([], frozenset())
+    folders.make(running, "acme")
+    await slots.take(running, "acme")
+    await slots.take(elsewhere, "other")  # its workspace was removed by another worker on this folder
+    await sweep.look()
+    assert (folders.operations(), slots.held) == ([running], frozenset([running]))

@@ -36,6 +36,7 @@ class SignalName(StrEnum):
 
 
 PROGRESS_QUERY = "progress"
+STANDING_QUERY = "standing"
 ABORT_UPDATE = "abort"
 
 ORGANIZATION = SearchAttributeKey.for_keyword("Organization")

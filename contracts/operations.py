@@ -135,6 +135,13 @@ class Progress(Payload):
     completed_at: datetime | None = None
 
 
+class Standing(Payload):
+    """Versions of an operation's progress: what its workflow has come to, and what it was told is in the row."""
+
+    known: int
+    recorded: int
+
+
 class DeploymentView(Payload):
     """What a workflow knows of its deployment; None means: leave as it is."""
 

@@ -1,13 +1,16 @@
 """Finds operations whose workflow is gone (file lost, backup restored, terminated by hand) and ends their rows."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
 
 from contracts.names import OPERATION_WORKFLOWS
 from domain.errors import DeliveryError, ErrorCode
+from events.disagreements import Disagreements
 from events.orphans import OPERATIONS
 from orchestration.operations import Operations
 from runtime.sweeps import Sweep
@@ -31,12 +34,26 @@ LOST = {
 }
 
 
-class LostSweep:
-    """A row not finished while its started workflow is gone becomes `failed`; it is never restarted blindly."""
+OF_ANOTHER_PAST = {
+    **LOST,
+    "message": "the workflow of this operation and its record do not tell of the same past, since one of the two "
+    "databases was restored, so it is not carried on; what serves by the record serves. "
+    "Look at the environment, then start a new operation",
+}
 
-    def __init__(self, sessions: Sessions, operations: Operations) -> None:
+
+class LostSweep:
+    """A row not finished while its started workflow is gone becomes `failed`; it is never restarted blindly.
+
+    The same with a workflow that is there and knows another past.
+    """
+
+    def __init__(
+        self, sessions: Sessions, operations: Operations, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._sessions = sessions
         self._operations = operations
+        self._disagreements = Disagreements(operations, clock=clock)
         self._sweep: Sweep[UUID] = Sweep("lost_sweep", limit_s=LIMIT_S, most_away=MOST_AWAY)
 
     async def run(self) -> None:
@@ -53,16 +70,22 @@ class LostSweep:
     async def look(self, *, silent_for_s: float = SILENT_FOR_S) -> int:
         """One look at all that are silent, page by page; returns how many were found lost."""
         lost, last, running = 0, None, await self._running()
+        listed: list[Operation] = []
         while True:
             async with transaction(self._sessions) as session:
                 page = await ProjectionRepository(session).unfinished(
                     older_than_s=silent_for_s, limit=BATCH, after=last
                 )
             unlisted = {operation.id: operation for operation in page if operation.id not in running}
+            listed += [operation for operation in page if operation.id in running]
             lost += await self._each(unlisted)
             if len(page) < BATCH:
-                return lost
+                return lost + await self._end_disagreeing(listed)
             last = page[-1].id
+
+    async def _end_disagreeing(self, listed: Sequence[Operation]) -> int:
+        found = await self._disagreements.among(listed)
+        return sum([await self._end(operation, OF_ANOTHER_PAST) for operation in found])
 
     async def _running(self) -> set[UUID]:
         """What is listed as running, a page at a time; what began just now may not be listed yet, and is asked for."""
@@ -83,10 +106,10 @@ class LostSweep:
         await self._sweep.each(page, look_at)
         return ended
 
-    async def _end(self, operation: Operation) -> bool:
+    async def _end(self, operation: Operation, why: Mapping[str, Any] = LOST) -> bool:
         """Unless it has told anything since it was read: then it came to its end meanwhile, and is not lost."""
         async with transaction(self._sessions) as session:
-            ended = await ProjectionRepository(session).lost(operation.id, LOST, version=operation.version)
+            ended = await ProjectionRepository(session).lost(operation.id, dict(why), version=operation.version)
         if ended:
-            log.error("operation.lost", operation_id=str(operation.id))
+            log.error("operation.lost", operation_id=str(operation.id), why=why["message"])
         return ended

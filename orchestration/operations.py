@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio.client import (
@@ -33,6 +33,7 @@ from contracts.names import (
     ORGANIZATION,
     PROGRESS_QUERY,
     PROJECT,
+    STANDING_QUERY,
     SignalName,
     WorkflowName,
     environment_workflow_id,
@@ -45,6 +46,7 @@ from contracts.operations import (
     PersonRequest,
     Place,
     Progress,
+    Standing,
 )
 from contracts.rollouts import SettingsChanged
 from contracts.signatures import Signed
@@ -56,6 +58,8 @@ from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.shared import SharedAnswers
 from orchestration.signing import signer_of
 from runtime.settings import Settings
+
+Answer = TypeVar("Answer", Progress, Standing)
 
 START_LIMIT_S = 2.0
 QUERY_LIMIT_S = 1.5
@@ -97,6 +101,10 @@ class Operations:
     async def progress(self, operation_id: UUID) -> Progress | None:
         """Where a running operation is; None when nobody can tell within 1.5 s."""
         return await self._answers.get(operation_id)
+
+    async def standing(self, operation_id: UUID) -> Standing | None:
+        """Which versions of its progress a running operation knows; None when nobody can tell within 1.5 s."""
+        return await self._ask(operation_id, STANDING_QUERY, Standing)
 
     async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
         """Stop a running operation.
@@ -196,11 +204,14 @@ class Operations:
         await self._connection.check(CHECK_LIMIT_S)
 
     async def _query(self, operation_id: UUID) -> Progress | None:
+        return await self._ask(operation_id, PROGRESS_QUERY, Progress)
+
+    async def _ask(self, operation_id: UUID, query: str, model: type[Answer]) -> Answer | None:
         try:
             async with answering_within(QUERY_LIMIT_S):
                 client = await self._connection.client()
                 handle = client.get_workflow_handle(operation_workflow_id(operation_id))
-                return await _ask(handle)
+                return await _ask(handle, query, model)
         except (DependencyError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
 
@@ -252,11 +263,9 @@ async def _is_gone(handle: WorkflowHandle[Any, Any]) -> bool:
     return False
 
 
-async def _ask(handle: WorkflowHandle[Any, Any]) -> Progress | None:
+async def _ask(handle: WorkflowHandle[Any, Any], query: str, model: type[Answer]) -> Answer | None:
     try:
-        seen: Progress = await handle.query(
-            PROGRESS_QUERY, result_type=Progress, reject_condition=QueryRejectCondition.NOT_OPEN
-        )
+        seen: Answer = await handle.query(query, result_type=model, reject_condition=QueryRejectCondition.NOT_OPEN)
     except RPCError as error:
         if is_missing(error):
             return None  # nobody has started it yet

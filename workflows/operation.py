@@ -9,7 +9,7 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from contracts.names import ABORT_UPDATE, DELIVERY_STATUS, PROGRESS_QUERY
+from contracts.names import ABORT_UPDATE, DELIVERY_STATUS, PROGRESS_QUERY, STANDING_QUERY
 from contracts.operations import (
     RECORD_PROGRESS,
     AbortRequest,
@@ -21,6 +21,7 @@ from contracts.operations import (
     Place,
     Progress,
     RecordProgress,
+    Standing,
 )
 from contracts.payload import bounded
 from contracts.policies import PROJECTION_LIMIT
@@ -99,6 +100,11 @@ class OperationWorkflow(Decisions):
     def progress(self) -> Progress:
         """Where the operation is now. Its end is told only when the rows tell it too."""
         return self._answer
+
+    @workflow.query(name=STANDING_QUERY)
+    def standing(self) -> Standing:
+        """How far it has come: what its row says must lie in between, unless one of the two was restored."""
+        return Standing(known=self.ledger.view().version, recorded=self._answer.version)
 
     @workflow.signal
     def turn_granted(self, grant: TurnGrant) -> None:

@@ -20,8 +20,10 @@ from contracts.names import (
     operation_workflow_id,
     webhook_delivery_workflow_id,
 )
+from contracts.operations import Standing
 from contracts.rollouts import EnvironmentState
 from domain.errors import DependencyError
+from events.disagreements import GRACE_S as DISAGREE_S
 from events.lost import LostSweep
 from events.orphans import GRACE_S, OrphanSweep
 from orchestration.operations import Operations
@@ -238,4 +240,54 @@ async def test_an_operation_that_moved_on_meanwhile_is_not_told_as_lost(
     with structlog.testing.capture_logs() as logs:
         assert await LostSweep(sessions, operations).look() == 0
     assert [line for line in logs if line["event"] == "operation.lost"] == []
+    assert await rows.status(operation_id) == status
+
+
+class Telling(Operations):
+    """Its workflows tell what they know, by operation; of others nobody can tell."""
+
+    told: dict[UUID, Standing]
+
+    async def standing(self, operation_id: UUID) -> Standing | None:
+        return self.told.get(operation_id)
+
+
+@pytest.mark.parametrize(
+    ("standing", "status"),
+    [
+        (Standing(known=4, recorded=4), "failed"),  # Temporal was restored: it knows less than its row
+        (Standing(known=9, recorded=7), "failed"),  # PostgreSQL was restored: what it recorded is not there
+        (Standing(known=6, recorded=6), "in_progress"),
+        (Standing(known=9, recorded=5), "in_progress"),  # its last records did not come through
+        (None, "in_progress"),
+    ],
+)
+async def test_one_whose_workflow_knows_another_past_is_ended(
+    *,
+    sessions: Sessions,
+    rows: Rows,
+    begin: Begin,
+    temporal_env: WorkflowEnvironment,
+    standing: Standing | None,
+    status: str,
+) -> None:
+    client = temporal_env.client
+    address = client.service_client.config.target_host
+    operations = Telling(Settings(temporal_address=address, temporal_namespace=client.namespace))
+    operation_id = await rows.operation("in_progress")
+    operations.told = {operation_id: standing} if standing else {}
+    async with transaction(sessions) as session:
+        await session.execute(update(Operation).where(Operation.id == operation_id).values(version=6))
+        await session.execute(
+            update(Operation).where(Operation.id == operation_id).values(updated_at=now() - timedelta(minutes=1))
+        )
+    await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
+    seconds = 0.0
+    sweep = LostSweep(sessions, operations, clock=lambda: seconds)
+    await sweep.look()
+    seconds = DISAGREE_S - 1  # it may be on its way
+    await sweep.look()
+    assert await rows.status(operation_id) == "in_progress"
+    seconds = DISAGREE_S
+    await sweep.look()
     assert await rows.status(operation_id) == status

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
-from contracts.names import ABORT_UPDATE, PROGRESS_QUERY
-from contracts.operations import AbortRequest, PersonRequest, Progress
+from contracts.names import ABORT_UPDATE, PROGRESS_QUERY, STANDING_QUERY
+from contracts.operations import AbortRequest, PersonRequest, Progress, Standing
 from contracts.rollouts import TrafficReport
 from domain.delivery import BlueGreenSpec
 from domain.lifecycle import DeploymentStatus, HealthStatus, OperationStatus, StepName, StepStatus, Strategy
@@ -265,6 +265,17 @@ async def test_progress_is_answered_by_a_query(bench: Bench) -> None:
     seen = await handle.query(PROGRESS_QUERY, result_type=Progress)
     assert seen.current_step == "Building"
     assert seen.status is OperationStatus.IN_PROGRESS
+    let_go.set()
+    await handle.result()
+
+
+async def test_it_tells_how_far_it_is_and_what_it_knows_to_be_recorded(bench: Bench) -> None:
+    let_go = bench.world.hold("build.run")
+    handle = await bench.start(order())
+    await bench.world.reached["build.run"].wait()
+    seen = await handle.query(STANDING_QUERY, result_type=Standing)
+    last = bench.world.records[-1].progress.version
+    assert (seen.recorded, seen.known) == (last, last)
     let_go.set()
     await handle.result()
 

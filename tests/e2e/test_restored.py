@@ -114,7 +114,7 @@ ENDS = {
 }
 SERVES = {
     Database.POSTGRES: {"moved": 0, "back": 1, "approved": 0, "twice": 0, "watched": 0},
-    Database.TEMPORAL: {"moved": 0, "back": 0, "approved": 1, "twice": 0, "watched": 1},
+    Database.TEMPORAL: {"moved": 0, "back": 0, "approved": 1, "twice": 0, "watched": 0},
 }
 
 

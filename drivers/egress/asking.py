@@ -11,6 +11,8 @@ from domain.destinations import Destination, Verdict, plain_host
 
 HEAD_TIMEOUT_S = 15.0
 MAX_HEAD = 64 * 1024
+JUDGE = "JUDGE"
+"""A method of ours: `JUDGE host:port` is answered like CONNECT, without connecting."""
 _SOCKS = 5
 _VISIBLE = re.compile(r"[!-~]+")
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
@@ -26,10 +28,11 @@ class Unanswerable(Exception):  # noqa: N818 - a refusal, not a fault of ours
         self.status = status or STATUS[verdict]
 
 
+FORBIDDEN = 403
 STATUS = {
     Verdict.BAD_REQUEST: 400,
-    Verdict.PORT: 403,
-    Verdict.ADDRESS: 403,
+    Verdict.PORT: FORBIDDEN,
+    Verdict.ADDRESS: FORBIDDEN,
     Verdict.NO_HOST: 502,
     Verdict.UNREACHABLE: 502,
     Verdict.TIMEOUT: 504,
@@ -50,6 +53,14 @@ _REPLY = {
 @dataclass(frozen=True)
 class Tunnel:
     """A connection that bytes go through as they are; `yes` is what is said before them."""
+
+    to: Destination
+    yes: bytes
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether a tunnel there would be allowed; no connection is made. For the engine, which asks before it deploys."""
 
     to: Destination
     yes: bytes
@@ -77,7 +88,7 @@ class Http:
     def __init__(self, head: bytes) -> None:
         self._head = head
 
-    def parse(self) -> Tunnel | Forward:
+    def parse(self) -> Tunnel | Question | Forward:
         """Raises `Unanswerable`."""
         line, *headers = self._head.removesuffix(b"\r\n\r\n").split(b"\r\n")
         words = line.decode("latin-1").split(" ")
@@ -86,6 +97,8 @@ class Http:
         if not all(map(_HEADER.fullmatch, headers)):
             raise _bad("a header is not of HTTP's form")
         method, target, _ = words
+        if method == JUDGE:
+            return Question(_destination(target), b"HTTP/1.1 204 Allowed\r\n\r\n")
         if method != "CONNECT":
             return self._forward(target)
         if any(_name(header) in (b"content-length", b"transfer-encoding") for header in headers):

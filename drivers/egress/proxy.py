@@ -13,6 +13,7 @@ from drivers.egress.asking import (
     HEAD_TIMEOUT_S,
     Forward,
     Http,
+    Question,
     Socks,
     Tunnel,
     Unanswerable,
@@ -105,10 +106,14 @@ class Proxy:
                 first = await first_byte(inside[0])
                 kind = Socks if is_socks(first) else Http
                 if kind is Socks:
-                    asked: Tunnel | Forward = await Socks.parse(*inside)
+                    asked: Tunnel | Question | Forward = await Socks.parse(*inside)
                 else:
                     asked = Http(await read_head(inside[0], first)).parse()
             account.to = asked.to
+            if isinstance(asked, Question):
+                await self._judged(asked.to, sandbox, share)
+                inside[1].write(asked.yes)
+                return
             if isinstance(asked, Forward):
                 forwarding = Forwarding(asked, inside, account.passed, share.bytes.take)
             account.address, outside = await self._connect(asked.to, sandbox, share)
@@ -126,15 +131,20 @@ class Proxy:
             await _hear_out(inside)
 
     async def _connect(self, to: Destination, sandbox: Sandbox, share: Share) -> tuple[str, Stream]:
-        """Raises `Unanswerable`."""
-        addresses = [str(to.literal)] if to.literal else await self._addresses(to, share)
-        verdict = self._rules.judge(to, addresses, sandbox.listed, own_of(addresses))
-        if verdict is not Verdict.ALLOWED:
-            raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
+        """To an address that was judged. Raises `Unanswerable`."""
+        addresses = await self._judged(to, sandbox, share)
         try:
             return await dial(addresses, to.port)
         except UnreachableError:
             raise Unanswerable(Verdict.UNREACHABLE, f"{to} does not accept connections") from None
+
+    async def _judged(self, to: Destination, sandbox: Sandbox, share: Share) -> list[str]:
+        """The addresses of a host, each of them allowed. Raises `Unanswerable`."""
+        addresses = [str(to.literal)] if to.literal else await self._addresses(to, share)
+        verdict = self._rules.judge(to, addresses, sandbox.listed, own_of(addresses))
+        if verdict is not Verdict.ALLOWED:
+            raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
+        return addresses
 
     @staticmethod
     def _why(verdict: Verdict, to: Destination, sandbox: Sandbox) -> str:

@@ -6,6 +6,7 @@ the proxy who is asking: there is no password that code could lose.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -18,10 +19,12 @@ from typing import Self
 
 from domain.destinations import Destination
 from domain.errors import DependencyError
+from drivers.egress.asking import FORBIDDEN, JUDGE
 from drivers.folders import finish_in_thread, remove_tree
 
 SOCKET = "proxy.sock"
 WAIT_S = 30.0
+JUDGE_WAIT_S = 20.0
 _POLL_S = 0.02
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _FILE = "sandbox.json"
@@ -99,6 +102,18 @@ class Sandboxes:
                 )
             await asyncio.sleep(_POLL_S)
         return door
+
+    async def refusal(self, sandbox_id: str, to: Destination) -> str | None:
+        """Why the proxy would not connect a sandbox there; None: it would, or does not know now."""
+        with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(JUDGE_WAIT_S):
+                with opened(self.door(sandbox_id)) as folder:
+                    reader, writer = await asyncio.open_unix_connection(folder.path(SOCKET))
+                with contextlib.closing(writer):
+                    writer.write(f"{JUDGE} {to} HTTP/1.1\r\n\r\n".encode())
+                    _, status, words = (await reader.readline()).decode("latin-1").split(" ", 2)
+                    return words.strip() if status == str(FORBIDDEN) else None
+        return None
 
     async def close(self, sandbox_id: str) -> None:
         """The proxy closes its socket; one that is not there is fine."""

@@ -346,6 +346,21 @@ async def test_what_a_service_lists_is_reached_by_it_alone(way: Way, listener: L
     assert listener.visits == 1
 
 
+async def test_the_engine_asks_before_it_deploys_without_connecting(way: Way, listener: Listener, here: str) -> None:
+    await way.start(listed=here)
+    way.names["here.example"], way.names["inner.example"] = [["127.0.0.1"]], [["10.0.0.1"]]
+    here_, inner = Destination("127.0.0.1", listener.port), Destination("inner.example", 5432)
+    nowhere = Destination("nowhere.example", 5432)
+    await way.door("one", listed=(here_, inner, nowhere))
+    assert await way.sandboxes.refusal("one", here_) is None
+    assert await way.sandboxes.refusal("one", nowhere) is None, "it may come to be"
+    said = await way.sandboxes.refusal("one", inner)
+    assert said.startswith("inner.example:5432 is not allowed: the operator allows no service.egress to it")
+    assert listener.visits == 0
+    await way.stop()
+    assert await way.sandboxes.refusal("one", inner) is None
+
+
 async def test_an_organization_has_so_many_connections_and_others_have_theirs(
     way: Way, listener: Listener, here: str
 ) -> None:

@@ -61,6 +61,7 @@ from drivers.artifacts.links import unseen
 from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
+from drivers.egress.sandboxes import Sandboxes
 from drivers.metrics.prometheus import PrometheusMetrics
 from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
@@ -161,6 +162,7 @@ def control_side(
         trusted_code=settings.effective(settings.trusted_code),
         hidden=hidden_from_builds(settings),
         sockets=settings.doors_dir,
+        ways=Sandboxes(settings.egress_dir),
         ceiling=ceiling,
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )
@@ -232,7 +234,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     path = CodePath.of(settings.code_path, trusted=trusted)
 
     def select(name: str) -> Builder:
-        return select_builder(name, trusted_code=trusted, hidden=hidden, path=path)
+        return select_builder(name, trusted_code=trusted, hidden=hidden, path=path, ways=Sandboxes(settings.egress_dir))
 
     workspaces = WorkspaceActivities(folders, own_queue(settings), slots)
     source = GitSource(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers import sandbox
+from drivers.egress import inside
 from drivers.place import Place
 
 _STANDARD = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -98,4 +99,5 @@ def code_environment(
         "NPM_CONFIG_PREFIX": f"{place.home}/.local",
         "GEM_HOME": f"{place.home}/.local/share/gem",
     }
-    return {**defaults, **given, **(fixed or {}), "PATH": path, "HOME": place.home, "TMPDIR": place.tmp}
+    told = inside.environment(given) if place.proxied else {}
+    return {**defaults, **given, **told, **(fixed or {}), "PATH": path, "HOME": place.home, "TMPDIR": place.tmp}

@@ -1,5 +1,6 @@
 """The /etc of isolated code: what programs need to work, nothing that tells of the machine or its people."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 # Shown as the machine has them: no secrets, and each is needed by somebody.
@@ -91,15 +92,24 @@ def shown() -> dict[str, Path]:
     return {str(path): path.resolve() for path in dict.fromkeys(found) if path.exists()}
 
 
-def made_up(*, user: int, home: str, hostname: str) -> dict[str, bytes]:
-    """What the machine's own would tell too much in: contents by path. Of its resolver only the servers stay."""
+def made_up(*, user: int, home: str, hostname: str, hosts: Mapping[str, str] | None = None) -> dict[str, bytes]:
+    """What the machine's own would tell too much in: contents by path.
+
+    Args:
+        user: number.
+        home: its folder.
+        hostname: of the sandbox.
+        hosts: addresses by name in a network of its own, where nobody is to be asked for others; None: the machine's
+            network, of whose resolver only the servers stay.
+    """
+    named = "".join(f"{address} {name}\n" for name, address in (hosts or {}).items())
     return {
         "/etc/passwd": _PEOPLE.format(user=user, home=home).encode(),
         "/etc/group": _GROUPS.format(user=user).encode(),
-        "/etc/hosts": _HOSTS.format(hostname=hostname).encode(),
+        "/etc/hosts": (_HOSTS.format(hostname=hostname) + named).encode(),
         "/etc/hostname": f"{hostname}\n".encode(),
         "/etc/nsswitch.conf": _NSSWITCH.encode(),
-        "/etc/resolv.conf": _resolver(),
+        "/etc/resolv.conf": _resolver() if hosts is None else b"",
     }
 
 

@@ -55,6 +55,7 @@ class Place:
         levels: how many processes `wrapper` puts above the command.
         inputs: what `wrapper` reads from descriptors.
         inner: words behind the wrapper's end: a program that starts the command (the bridge).
+        proxied: the way out is a proxy.
         mounts: folders of the engine by where the command sees them; empty: at their own paths.
     """
 
@@ -66,6 +67,7 @@ class Place:
     levels: int = 0
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     inner: tuple[str, ...] = ()
+    proxied: bool = False
     mounts: Mapping[str, Path] = field(default_factory=dict)
 
     def command(self, argv: Sequence[str], env: Mapping[str, str]) -> Command:
@@ -96,12 +98,20 @@ def isolated(
     cwd, mounts = _mounted(folders)
     shown = {place: path for place, path in mounts.items() if folders.read_only and path == folders.app}
     writable = {place: path for place, path in mounts.items() if place not in shown}
-    words = network.sandbox if network else ()
-    wrapper = sandbox.isolated(cwd=cwd, mounts=writable, shown=shown, hidden=hidden, readable=readable, network=words)
+    wrapper = sandbox.isolated(
+        cwd=cwd,
+        mounts=writable,
+        shown=shown,
+        hidden=hidden,
+        readable=readable,
+        network=network.sandbox if network else (),
+        hosts=network.hosts if network else None,
+    )
     inside = _inside(cwd, mounts, wrapper)
     if network is None:
         return inside
-    return replace(inside, wrapper=(*network.around, *inside.wrapper), inner=network.before)
+    wrapped = (*network.around, *inside.wrapper)
+    return replace(inside, wrapper=wrapped, inner=network.before, proxied=network.proxied)
 
 
 def shielded(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:

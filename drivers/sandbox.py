@@ -83,6 +83,7 @@ def isolated(
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
     network: Sequence[str] = (),
+    hosts: Mapping[str, str] | None = None,
 ) -> Wrapper:
     """For strangers' code: nothing of the machine but what is listed.
 
@@ -93,8 +94,9 @@ def isolated(
         readable: brought in at their own place, read-only.
         hidden: what must not be seen even if it lies in a folder that is shown; of nested paths the deeper one decides.
         network: words that give it a network of its own (`drivers.bridge.network`); empty: the host's.
+        hosts: addresses by name in a network of its own.
     """
-    made_up = etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME)
+    made_up = etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME, hosts=hosts)
     inputs = {**made_up, "seccomp": seccomp.program() or b""}
     scratch = [word for path in ("/tmp", "/var/tmp") if TMP in mounts for word in _bound("--bind", mounts[TMP], path)]  # noqa: S108
     words = [

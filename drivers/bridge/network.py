@@ -1,8 +1,8 @@
 """A network of its own, which only holds what the bridge brings in: how the sandbox and the bridge are told of it."""
 
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,10 +56,14 @@ class Network:
     Attributes:
         serves: the port inside that is reached by the shim's door (`ShimSpec.door`); None: nobody comes in.
         forwards: the ways out.
+        hosts: addresses by name, for its /etc/hosts.
+        proxied: one of the ways out is a proxy, of which programs are told (`drivers.egress.inside`).
     """
 
     serves: int | None = None
     forwards: Sequence[Forward] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    proxied: bool = False
 
     @property
     def around(self) -> tuple[str, ...]:

@@ -1,13 +1,18 @@
 """Builds inside bubblewrap: own processes, a read-only system, nothing of the engine's data."""
 
-from collections.abc import Callable
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers import place
 from drivers.bare import CodePath
+from drivers.bridge.network import Network
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.builders.runner import folders_of, run_steps
+from drivers.egress import inside
+from drivers.egress.sandboxes import Sandbox, Sandboxes, is_id
 from drivers.folders import finish_in_thread
 
 
@@ -17,18 +22,45 @@ class BubblewrapBuilder:
     Args:
         hidden: see above.
         path: where programs are searched; None: at the usual places.
-        trusted: the rest of the host is there, read-only; strangers see only what programs need.
+        trusted: the rest of the host is there, read-only, and its network; strangers see only what programs need.
+        ways: the ways out of strangers' builds; None: they have none.
     """
 
     isolating: bool = True
 
-    def __init__(self, hidden: tuple[Path, ...] = (), path: CodePath | None = None, *, trusted: bool = False) -> None:
-        self._at: Callable[..., place.Place] = place.shielded if trusted else place.isolated
+    def __init__(
+        self,
+        hidden: tuple[Path, ...] = (),
+        path: CodePath | None = None,
+        *,
+        trusted: bool = False,
+        ways: Sandboxes | None = None,
+    ) -> None:
+        self._trusted = trusted
+        self._ways = ways
         self._hidden = hidden
         self._path = path or CodePath.of("", trusted=False)
 
     async def run(self, request: RunRequest) -> RunResult:
         private = PrivateFolders.of(request.checkout)
         await finish_in_thread(private.prepare)
-        where = self._at(folders_of(request, private), hidden=self._hidden, readable=self._path.shown)
-        return await run_steps(request, private=private, where=where, path=self._path.folders)
+        folders = folders_of(request, private)
+        if self._trusted:
+            where = place.shielded(folders, hidden=self._hidden, readable=self._path.shown)
+            return await run_steps(request, private=private, where=where, path=self._path.folders)
+        async with self._network(request) as network:
+            where = place.isolated(folders, hidden=self._hidden, readable=self._path.shown, network=network)
+            return await run_steps(request, private=private, where=where, path=self._path.folders)
+
+    @asynccontextmanager
+    async def _network(self, request: RunRequest) -> AsyncIterator[Network]:
+        """One of its own, whose way out is there while the build runs; a later attempt of the same key has another."""
+        if self._ways is None:
+            yield inside.network(None)
+            return
+        name = f"{request.key if is_id(request.key) else 'build'}-{uuid.uuid4().hex[:8]}"
+        sandbox = Sandbox(name, request.organization, request.project, owner=request.checkout)
+        try:
+            yield inside.network(await self._ways.open(sandbox))
+        finally:
+            await self._ways.close(sandbox.id)

@@ -8,10 +8,16 @@ from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.builders.process import ProcessBuilder
+from drivers.egress.sandboxes import Sandboxes
 
 
 def select_builder(
-    name: str, *, trusted_code: bool, hidden: tuple[Path, ...] = (), path: CodePath | None = None
+    name: str,
+    *,
+    trusted_code: bool,
+    hidden: tuple[Path, ...] = (),
+    path: CodePath | None = None,
+    ways: Sandboxes | None = None,
 ) -> Builder:
     """`auto` isolates where that is possible; without isolation code runs only when it is trusted.
 
@@ -20,6 +26,7 @@ def select_builder(
         trusted_code: may code run without isolation?
         hidden: folders and files that builds must not see.
         path: where programs are searched; None: at the usual places.
+        ways: the ways out of isolated builds; None: they have none.
 
     Raises:
         TerminalError: BUILD_ISOLATION_UNAVAILABLE.
@@ -28,7 +35,7 @@ def select_builder(
     if name not in ("auto", "process", "bubblewrap"):
         raise ValueError(f"There is no builder {name!r}; choose auto, process or bubblewrap.")
     if name != "process" and (sandbox.can_shield() if trusted_code else sandbox.available()):
-        return BubblewrapBuilder(hidden, path, trusted=trusted_code)
+        return BubblewrapBuilder(hidden, path, trusted=trusted_code, ways=ways)
     if name != "bubblewrap" and trusted_code:
         return ProcessBuilder(path)
     raise isolation_unavailable("Builds")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from domain.destinations import Destination
+from drivers.bridge.network import Forward, Network
 from drivers.egress.sandboxes import SOCKET
 
-DOOR: Final = "/delivery/egress"
-"""Where the sandbox's door is mounted."""
 ADDRESS, PORT = "127.0.0.1", 3128
 _URL = f"http://{ADDRESS}:{PORT}"
 _NONE = "localhost,127.0.0.0/8,127.0.0.1,::1"
@@ -59,19 +58,19 @@ def hosts(listed: Sequence[Destination]) -> dict[str, str]:
     return {name: _address(index) for index, name in enumerate(names)}
 
 
-def ways(listed: Sequence[Destination]) -> list[str]:
-    """Arguments of the bridge: the proxy's port, and a forward for each destination that is listed."""
-    socket = f"{DOOR}/{SOCKET}"
-    at = hosts(listed)
-    words = ["--out", f"{ADDRESS}:{PORT}:{socket}"]
-    for each in dict.fromkeys(listed):
-        words += ["--out", f"{at[each.host]}:{each.port}:{socket}:{each.host}:{each.port}"]
-    return words
+def network(door: Path | None, listed: Sequence[Destination] = (), *, serves: int | None = None) -> Network:
+    """The network of a sandbox.
 
-
-def mounts(door: Path) -> dict[str, Path]:
-    """What the sandbox must see, read-only, by where."""
-    return {DOOR: door}
+    Args:
+        door: its way out (`Sandboxes.open`); None: it has none.
+        listed: what its `service.egress` lists.
+        serves: the port inside that is reached from outside, if one is.
+    """
+    if door is None:
+        return Network(serves)
+    socket, at = door / SOCKET, hosts(listed)
+    forwards = [Forward(at[each.host], each.port, socket, str(each)) for each in dict.fromkeys(listed)]
+    return Network(serves, (Forward(ADDRESS, PORT, socket), *forwards), hosts=at, proxied=True)
 
 
 def _address(index: int) -> str:

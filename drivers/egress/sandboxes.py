@@ -89,7 +89,7 @@ class Sandboxes:
         Raises:
             DependencyError: no proxy came.
         """
-        if not _ID.fullmatch(sandbox.id):
+        if not is_id(sandbox.id):
             raise ValueError(f"{sandbox.id!r} cannot be the id of a sandbox")
         await finish_in_thread(self._make, sandbox)
         door = self.door(sandbox.id)
@@ -143,6 +143,11 @@ class Sandboxes:
         sandbox.write(new)
         remove_tree(folder)
         new.rename(folder)
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of a sandbox: nothing that leads out of the folder."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_answered(door: Path) -> bool:

@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.ceilings import DEFAULT_CEILING, Ceiling
+from domain.destinations import Destination
+from domain.errors import ErrorCode, TerminalError
 from domain.wire import PIPE_PORT
 from drivers import isolation, place
 from drivers.artifacts.base import ArtifactStore
 from drivers.bare import CodePath, search_path
 from drivers.bridge.network import Network
+from drivers.egress import inside
+from drivers.egress.sandboxes import Sandbox, Sandboxes
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
@@ -39,6 +43,7 @@ class ProcessTarget:
         trusted_code: run without isolation.
         hidden: folders and files that isolated instances must not see; `root` always is.
         sockets: folder of the unix sockets by which isolated instances are reached; None: in `root`, if that is short.
+        ways: the ways out of isolated instances; None: they have none.
         ports: what may be assigned.
         ceiling: what one instance may use at most.
         path: where programs are searched; None: at the usual places.
@@ -52,6 +57,7 @@ class ProcessTarget:
         trusted_code: bool,
         hidden: tuple[Path, ...] = (),
         sockets: Path | None = None,
+        ways: Sandboxes | None = None,
         ports: range = DEFAULT_PORTS,
         ceiling: Ceiling = DEFAULT_CEILING,
         path: CodePath | None = None,
@@ -64,6 +70,7 @@ class ProcessTarget:
         self._hidden = (*hidden, root)
         self._doors = Doors(sockets or root / ".sockets")
         self._heard: dict[str, int] = {}  # who listened, and as which process
+        self._ways = ways
         self._ports = ports
         self._sockets = SocketsOfTheMoment()
 
@@ -107,6 +114,8 @@ class ProcessTarget:
             if (known := folder.record()) and known.has_door:
                 self._doors.remove(known.address)
             self._heard.pop(instance_id, None)
+            if self._ways:
+                await self._ways.close(instance_id)
             await finish_in_thread(folder.remove)
 
     async def pause(self) -> int:
@@ -158,6 +167,8 @@ class ProcessTarget:
         folder = InstanceFolder.of(self._commands, command_id)
         async with instance_turn(self._root, command_id):
             await client.stop(folder.state)
+            if self._ways:
+                await self._ways.close(command_id)
             if keep_end:
                 await finish_in_thread(_strip, folder)
                 return
@@ -177,7 +188,7 @@ class ProcessTarget:
         await self._artifacts.unpack(spec.artifact_digest, folder.app)
         await finish_in_thread(self._give_changes, folder, spec)
         await finish_in_thread(folder.prepare)
-        where = self._place(folder, spec, at, serves=timeout_s is None)
+        where = await self._place(folder, spec, at, serves=timeout_s is None)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
         shim = shim_spec(folder, spec, record, where, self._ceiling)
@@ -209,13 +220,27 @@ class ProcessTarget:
             folder.write(record)
         return record
 
-    def _place(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, serves: bool) -> place.Place:
+    async def _place(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, serves: bool) -> place.Place:
         """`serves`: it is no command, which writes into its tree and to which nobody connects."""
         folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=serves)
         if not self._isolated:
             return place.trusted(folders)
-        network = Network(PIPE_PORT if serves else None, spec.forwards)
+        network = await self._network(folder, spec, PIPE_PORT if serves else None)
         return place.isolated(folders, hidden=self._hidden, readable=self._path.shown, network=network)
+
+    async def _network(self, folder: InstanceFolder, spec: InstanceSpec, serves: int | None) -> Network:
+        """Raises `TerminalError`: SPEC_INVALID, it lists what the operator does not allow."""
+        if self._ways is None:
+            return Network(serves, spec.forwards)
+        listed = tuple(map(Destination.parse, spec.egress))
+        door = await self._ways.open(
+            Sandbox(spec.instance_id, spec.organization, spec.project, owner=folder.path, listed=listed)
+        )
+        refusals = await asyncio.gather(*(self._ways.refusal(spec.instance_id, each) for each in listed))
+        if words := "; ".join(filter(None, refusals)):
+            raise TerminalError(f"service.egress in delivery.yaml: {words}", code=ErrorCode.SPEC_INVALID)
+        made = inside.network(door, listed, serves=serves)
+        return replace(made, forwards=(*made.forwards, *spec.forwards))
 
     def _reserved(self) -> set[int]:
         found = (folder.record() for folder in self._folders())

@@ -1,6 +1,7 @@
 """What isolated code is told of its way out."""
 
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -30,13 +31,17 @@ def test_what_the_code_says_itself_goes_before() -> None:
 
 def test_each_listed_host_has_an_address_and_each_port_a_forward() -> None:
     assert inside.hosts((DB, CACHE, TOO)) == {"db.internal": "127.0.1.1", "cache": "127.0.1.2"}
-    socket = "/delivery/egress/proxy.sock"
-    assert inside.ways((DB, CACHE, TOO, DB)) == [
-        *("--out", f"127.0.0.1:3128:{socket}"),
-        *("--out", f"127.0.1.1:5432:{socket}:db.internal:5432"),
-        *("--out", f"127.0.1.2:6379:{socket}:cache:6379"),
-        *("--out", f"127.0.1.1:5433:{socket}:db.internal:5433"),
+    door = Path("/somewhere/door")
+    made = inside.network(door, (DB, CACHE, TOO, DB), serves=80)
+    assert (made.serves, made.hosts, made.proxied) == (80, inside.hosts((DB, CACHE)), True)
+    assert [(each.address, each.port, each.asks) for each in made.forwards] == [
+        ("127.0.0.1", 3128, ""),
+        ("127.0.1.1", 5432, "db.internal:5432"),
+        ("127.0.1.2", 6379, "cache:6379"),
+        ("127.0.1.1", 5433, "db.internal:5433"),
     ]
+    assert {each.socket for each in made.forwards} == {door / "proxy.sock"}
+    assert inside.network(None).forwards == ()
 
 
 def test_the_addresses_of_many_hosts_are_different_ones() -> None:

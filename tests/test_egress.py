@@ -14,7 +14,7 @@ from runtime.settings import ROOT, Settings
 from runtime.stack.composition import Composition
 from runtime.stack.layout import Layout
 from runtime.stack.ports import NAMES
-from tests.drivers.egress.conftest import Listener, tunnel
+from tests.drivers.egress.way import Listener, tunnel
 from tests.support.waiting import until
 
 

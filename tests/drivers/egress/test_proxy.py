@@ -12,7 +12,7 @@ import structlog.testing
 from domain.destinations import Destination
 from domain.errors import DependencyError
 from drivers.egress import asking, names, streams
-from tests.drivers.egress.conftest import LIMIT_S, Listener, Way, ask, connect, tunnel
+from tests.drivers.egress.way import LIMIT_S, Listener, Way, ask, connect, tunnel
 from tests.support.waiting import until
 
 PUBLIC = "93.184.215.14"

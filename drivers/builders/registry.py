@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
-from drivers import sandbox
+from drivers import isolation, sandbox
 from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.bubblewrap import BubblewrapBuilder
@@ -34,8 +34,11 @@ def select_builder(
     """
     if name not in ("auto", "process", "bubblewrap"):
         raise ValueError(f"There is no builder {name!r}; choose auto, process or bubblewrap.")
-    if name != "process" and (sandbox.can_shield() if trusted_code else sandbox.available()):
-        return BubblewrapBuilder(hidden, path, trusted=trusted_code, ways=ways)
+    if name != "process" and not trusted_code:
+        isolation.check()
+        return BubblewrapBuilder(hidden, path, ways=ways)
+    if name != "process" and sandbox.can_shield():
+        return BubblewrapBuilder(hidden, path, trusted=True)
     if name != "bubblewrap" and trusted_code:
         return ProcessBuilder(path)
     raise isolation_unavailable("Builds")

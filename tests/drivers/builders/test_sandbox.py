@@ -33,7 +33,7 @@ async def test_the_workspace_is_there_wherever_it_lies(root: str, tmp_path: Path
         result = await builder.run(workspace.request(step))
         assert result.exit_code == 0, result.tail
         assert (workspace.tree / "made").read_text() == "x\n"
-        assert result.tail.splitlines()[-4:] == [f"/delivery/{name}" for name in ("app", "home", "state", "tmp")]
+        assert result.tail.splitlines()[-5:] == [f"/delivery/{n}" for n in ("app", "bridge", "home", "state", "tmp")]
     finally:
         remove_tree(top)
 

@@ -1,8 +1,8 @@
-"""What the way out costs: builds that install packages, and plain downloads, with the proxy and without, in turn.
+"""What the way out costs: builds that install packages, and downloads, with the proxy and without, in turn.
 
 .venv/bin/python -m tests.bench.egress [--rounds N] [--allow DESTINATIONS] PACKAGE...
 
-Without: a build of trusted code, which has the machine's network. `--allow` is `DELIVERY_CODE_EGRESS`, where the packages
+Without: a build of trusted code, which has the machine's network. `--allow` is `DELIVERY_CODE_EGRESS`, where packages
 come from a mirror that is not on the public internet. Downloads come from a server of ours on loopback.
 """
 
@@ -78,9 +78,8 @@ async def measure(root: Path, rounds: int, allow: str, packages: list[str]) -> N
                         workspace = Workspace.below(root / f"{number}-{side}-{name}")
                         found.setdefault(f"{name} {side}", []).append(await timed(builder, workspace, step))
             for words, seconds in sorted(found.items()):
-                say(
-                    f"  {words:36} median {statistics.median(seconds):8.4f} s   of {rounds}: {min(seconds):.4f} to {max(seconds):.4f}"
-                )
+                middle, least, most = statistics.median(seconds), min(seconds), max(seconds)
+                say(f"  {words:36} median {middle:8.4f} s   of {rounds}: {least:.4f} to {most:.4f}")
             say(f"  memory of the proxy after it {resident_mib(process.pid):8.0f} MiB")
 
 

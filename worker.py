@@ -34,6 +34,7 @@ from activities.instances import InstanceActivities, InstanceStopper
 from activities.keeping import InstanceKeeper
 from activities.log_sweep import LogSweep
 from activities.probes import Prober
+from activities.processes import ProcessActivities
 from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
 from activities.refusals import RefusalLog, Refusals
@@ -179,6 +180,7 @@ def control_side(
         recovery=recovery,
         room=InstanceRoom(share_of_one(settings), ceiling),
     )
+    processes = ProcessActivities(sessions=sessions, secrets=secrets, target=target, recovery=recovery)
     releases = ReleaseActivities(sessions, stopper)
     commands = ReleaseCommandActivities(
         sessions=sessions, secrets=secrets, target=target, folders=BuildFolders(settings.data_dir)
@@ -215,6 +217,8 @@ def control_side(
         instances.start,
         instances.await_healthy,
         instances.shrink,
+        processes.start,
+        processes.stop,
         analysis.analyse,
         traffic.shift,
         traffic.check_preview,

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from activities.failures import not_found, reported
+from activities.exits import MAX_TAIL, exited
+from activities.failures import reported
 from activities.heartbeats import beating
 from activities.idle_watch import IdleWatch
 from activities.instance_room import InstanceRoom
@@ -39,22 +40,17 @@ from storage.repositories.releases import InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
 DRAIN_LOOK_EVERY_S = 0.05
-MAX_TAIL = 3000
-PASSED_LIMITS: Mapping[str | None, tuple[ErrorCode, str]] = {
-    "memory_limit": (ErrorCode.INSTANCE_MEMORY_LIMIT, "used more memory than it may"),
-    "process_limit": (ErrorCode.INSTANCE_PROCESS_LIMIT, "had more processes and threads than it may"),
-    "disk_limit": (ErrorCode.INSTANCE_DISK_LIMIT, "took more of the disk than it may"),
-}
 
 
 @dataclass(frozen=True)
 class Known:
-    """A release and its instances, read at one moment."""
+    """A release and its instances, read at one moment; `beside`: those of its other process types."""
 
     release: Release
     service: ServiceSpec
     instances: Sequence[Instance]
     project_id: UUID
+    beside: Sequence[Instance] = ()
 
 
 class Lives:
@@ -96,7 +92,8 @@ async def read_release(sessions: Sessions, release_id: UUID) -> Known:
         release = await ReleaseRepository(session).get(release_id)
         instances = await InstanceRepository(session).of(release_id)
         project_id = await ReleaseRepository(session).project_of(release)
-        return Known(release, ServiceSpec.model_validate(release.service), instances, project_id)
+        beside = await InstanceRepository(session).beside(release_id)
+        return Known(release, ServiceSpec.model_validate(release.service), instances, project_id, beside)
 
 
 class InstanceStopper:
@@ -109,7 +106,7 @@ class InstanceStopper:
         self._writer = writer
 
     async def stop(self, release_id: UUID, *, keep: int) -> None:
-        """Stop the instances from index `keep` on."""
+        """Stop the instances from index `keep` on; with all of them the processes beside the service, too."""
         known = await read_release(self._sessions, release_id)
         leaving = [instance for instance in known.instances if instance.index >= keep]
         if keep == 0:
@@ -117,7 +114,8 @@ class InstanceStopper:
             kept = known.release.state != ReleaseState.FAILED
             await self._target.end_command(command_id(release_id), keep_end=kept)
             # No route leads here any more, so the router still lists the cluster and tells when it is idle.
-            await self._drain(release_id, leaving, known.service.drain_timeout)
+            drained = self._drain(release_id, leaving, known.service.drain_timeout)
+            await asyncio.gather(drained, *(self._target.stop(each.id) for each in known.beside))
         async with transaction(self._sessions) as session:
             if await InstanceRepository(session).rotate(release_id, below=keep):
                 await RoutingRepository(session).touch()
@@ -280,28 +278,7 @@ class InstanceActivities:
                 await asyncio.sleep(health.interval)
 
     async def _exited(self, known: Known, name: str, status: InstanceStatus) -> TerminalError:
-        tail = await self._tail(known, name)
-        if status.ended_by in PASSED_LIMITS:
-            code, what = PASSED_LIMITS[status.ended_by]
-            return TerminalError(
-                bounded(
-                    f"the service {what} and was ended before it was healthy; see the limits in docs/delivery.md; "
-                    f"its last output: {tail.strip() or '(none)'}",
-                    2000,
-                ),
-                code=code,
-                details={"exit_code": status.exit_code, "restarts": status.restarts, "log_tail": tail},
-            )
-        return TerminalError(
-            bounded(
-                f"the service ended by itself with exit code {status.exit_code}"
-                f"{not_found(status.exit_code, status.search_path)} ({status.restarts} restarts) "
-                f"before it was healthy; its last output: {tail.strip() or '(none)'}",
-                2000,
-            ),
-            code=ErrorCode.INSTANCE_EXITED,
-            details={"exit_code": status.exit_code, "restarts": status.restarts, "log_tail": tail},
-        )
+        return exited(status, await self._tail(known, name), who="the service", before="it was healthy")
 
     async def _unhealthy(self, known: Known, name: str, status: InstanceStatus, last: Probe) -> TerminalError:
         if status.phase is InstancePhase.BACKOFF or (status.restarts and not status.listening):

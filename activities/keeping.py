@@ -15,6 +15,7 @@ from activities.routing import RouteWriter
 from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE, WAIT_S, EnvironmentTidier
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
+from domain.procfile import WEB
 from drivers.routers.base import HeldBackError
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from runtime.sweeps import Sweep, stages
@@ -57,8 +58,9 @@ class InstanceKeeper:
         self._pauses = Pauses()
         self._moved: set[UUID] = set()  # releases whose new addresses do not all get traffic yet
         self._bringing_in: asyncio.Task[None] | None = None
-        self._recovering: Sweep[str] = Sweep("keeper.recovery", limit_s=RECOVERY_LIMIT_S, at_once=AT_ONCE)
+        self._recovering: Sweep[UUID] = Sweep("keeper.recovery", limit_s=RECOVERY_LIMIT_S, at_once=AT_ONCE)
         self._undoing: Sweep[UUID] = Sweep("keeper.abandoned", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
+        self._resting: Sweep[str] = Sweep("keeper.resting", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
         self._ending: Sweep[str] = Sweep("keeper.leaked", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
 
     async def run(self) -> None:
@@ -72,7 +74,7 @@ class InstanceKeeper:
         """End what is under way; the next keeper finds it in the rows."""
         if self._bringing_in is not None:
             self._bringing_in.cancel()
-        sweeps = (self._recovering, self._undoing, self._ending)
+        sweeps = (self._recovering, self._undoing, self._ending, self._resting)
         await asyncio.gather(self._tidier.close(), *(sweep.close() for sweep in sweeps))
 
     @staticmethod
@@ -96,19 +98,31 @@ class InstanceKeeper:
         await self._bring_back({status.instance_id: status for status in await self._target.list_instances()})
 
     async def tidy(self) -> None:
-        """Undo what was abandoned, end what leaked."""
+        """Undo what was abandoned, end what leaked, and what rests while its release is kept."""
         seen = await self._target.list_instances()
-        await stages("keeper", self._undo_abandoned, self._tidier.look, partial(self._end_leaked, seen))
+        await stages(
+            "keeper",
+            self._undo_abandoned,
+            self._tidier.look,
+            partial(self._end_leaked, seen),
+            partial(self._end_resting, seen),
+        )
 
     async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
         async with transaction(self._sessions) as session:
             wanted = await KeepingRepository(session).instances_to_run()
         self._pauses.keep({instance.id for instance in wanted})
-        amiss = {each.id: each for each in wanted if self._is_amiss(each, seen.get(each.id))}
-        await self._recovering.each(
-            amiss, lambda each: self._try_recover(each, seen.get(each.id)), wait_s=RECOVERY_WAIT_S
-        )
+        amiss: dict[UUID, list[Instance]] = {}
+        for each in wanted:
+            if self._is_amiss(each, seen.get(each.id)):
+                amiss.setdefault(each.release_id, []).append(each)
+        await self._recovering.each(amiss, lambda rows: self._try_recover_all(rows, seen), wait_s=RECOVERY_WAIT_S)
         self._bring_in()
+
+    async def _try_recover_all(self, rows: Sequence[Instance], seen: Mapping[str, InstanceStatus]) -> None:
+        """Those of one release, one after the other: who finds its lock taken gives way, and would wait for long."""
+        for each in rows:
+            await self._try_recover(each, seen.get(each.id))
 
     def _is_amiss(self, instance: Instance, status: InstanceStatus | None) -> bool:
         """Gone, beside a stranger, or not where the record says."""
@@ -116,6 +130,8 @@ class InstanceKeeper:
             return self._pauses.is_over(instance.id)
         if (status.running_s or 0) > STAYED_S:
             self._pauses.forget(instance.id)
+        if instance.type != WEB:
+            return False
         return status.port_taken or (status.address, status.port) != (instance.address, instance.port)
 
     async def _try_recover(self, instance: Instance, status: InstanceStatus | None) -> None:
@@ -129,7 +145,7 @@ class InstanceKeeper:
         except Exception:
             log.exception("keeper.fault", instance_id=instance.id)
         else:
-            if after and (after.address, after.port) != (instance.address, instance.port):
+            if instance.type == WEB and after and (after.address, after.port) != (instance.address, instance.port):
                 self._moved.add(instance.release_id)
 
     def _bring_in(self) -> None:
@@ -192,10 +208,25 @@ class InstanceKeeper:
         owners = {status.instance_id: UUID(status.release_id) for status in running if status.release_id}
         async with transaction(self._sessions) as session:
             ended = await KeepingRepository(session).ended(sorted(set(owners.values())))
-            rows = {i.id for release_id in ended for i in await InstanceRepository(session).of(release_id)}
+            instances = InstanceRepository(session)
+            rows = {i.id for each in ended for i in (*await instances.of(each), *await instances.beside(each))}
         # One that still has a row is being stopped by an activity, which drains it first.
         leaked = {name: name for name, release_id in owners.items() if release_id in ended and name not in rows}
         await self._ending.each(leaked, self._end, wait_s=WAIT_S)
+
+    async def _end_resting(self, running: Sequence[InstanceStatus]) -> None:
+        """Processes beside a service that is kept without traffic: its workflow was lost before it ended them."""
+        async with transaction(self._sessions) as session:
+            resting = await KeepingRepository(session).resting()
+        names = {each.instance_id: each.instance_id for each in running if each.instance_id in resting}
+        await self._resting.each(names, self._rest, wait_s=WAIT_S)
+
+    async def _rest(self, instance_id: str) -> None:
+        """Unless its release was taken back meanwhile."""
+        async with transaction(self._sessions) as session:
+            resting = instance_id in await KeepingRepository(session).resting()
+        if resting:
+            await self._target.stop(instance_id)
 
     async def _end(self, instance_id: str) -> None:
         """Unless its activity came to its end since the look: then it did not leak."""

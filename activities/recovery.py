@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
-from domain.delivery import ServiceSpec
+from domain.delivery import ProcessSpec, ServiceSpec
 from domain.errors import ErrorCode, TerminalError
+from domain.procfile import WEB
 from drivers.routers.base import HeldBackError
 from drivers.targets.base import InstanceSpec, InstanceStatus, Target
 from runtime.ids import now
@@ -30,9 +32,9 @@ LEAST_GRACE_S = 30.0
 STARTING_S = 2.0
 
 
-def instance_id(release_id: UUID, index: int) -> str:
+def instance_id(release_id: UUID, index: int, type_: str = WEB) -> str:
     """The id of an instance: it is also its idempotency key."""
-    return f"{release_id}-{index}"
+    return f"{release_id}-{index}" if type_ == WEB else f"{release_id}-{type_}-{index}"
 
 
 def command_id(release_id: UUID) -> str:
@@ -61,6 +63,27 @@ def instance_spec(
         organization=str(release.organization_id),
         project=str(project_id),
         egress=service.egress,
+    )
+
+
+def row_spec(release: Release, row: Instance, secrets: Mapping[str, str], project_id: UUID) -> InstanceSpec:
+    """What an instance that is there by plan runs; beside the service: the same, but for its command and its port."""
+    service = ServiceSpec.model_validate(release.service)
+    if row.type == WEB:
+        return instance_spec(release, service, row.index, secrets, project_id)
+    stored = release.processes.get(row.type)
+    if stored is None:
+        raise TerminalError(f"the release has no process type {row.type!r}", code=ErrorCode.INVALID_STATE)
+    process = ProcessSpec.model_validate(stored)
+    spec = instance_spec(
+        release, service.model_copy(update={"command": process.command}), row.index, secrets, project_id
+    )
+    return replace(
+        spec,
+        instance_id=row.id,
+        memory_mb=process.memory_mb or spec.memory_mb,
+        stop_timeout_s=spec.stop_timeout_s if process.stop_timeout is None else process.stop_timeout,
+        listens=False,
     )
 
 
@@ -115,9 +138,8 @@ class InstanceRecovery:
             before = await self._target.inspect(name)
             project_id = await ReleaseRepository(session).project_of(release)
             secrets = await self._secrets.of_release(session, release)
-            service = ServiceSpec.model_validate(release.service)
-            after = await self._run(before, instance_spec(release, service, row.index, secrets, project_id))
-            if (after.address, after.port) != (row.address, row.port):
+            after = await self._run(before, row_spec(release, row, secrets, project_id))
+            if row.type == WEB and (after.address, after.port) != (row.address, row.port):
                 await InstanceRepository(session).move(name, address=after.address, port=after.port)
                 await RoutingRepository(session).touch()
             # From the host's network into one of its own, or back, nobody drove it away.

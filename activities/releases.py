@@ -27,7 +27,7 @@ from contracts.rollouts import (
     StopRelease,
 )
 from contracts.stubs import implements
-from domain.delivery import ServiceSpec, faults_of
+from domain.delivery import ProcessSpec, ServiceSpec, faults_of
 from domain.errors import ConflictError, ErrorCode, NotFoundError, TerminalError
 from domain.lifecycle import ReleaseState
 from runtime.ids import now
@@ -167,6 +167,7 @@ def _new_release(request: OpenRelease, secrets: Sequence[dict[str, Any]]) -> New
         service=service.model_dump(mode="json"),
         replicas=request.service.replicas,
         secrets=secrets,
+        processes={name: each.model_dump(mode="json") for name, each in request.processes.items()},
     )
 
 
@@ -191,4 +192,5 @@ def release_ref(release: Release) -> ReleaseRef:
         build_id=release.build_id,
         replicas=release.replicas,
         service=ServiceSpec.model_validate(release.service),
+        processes={name: ProcessSpec.model_validate(each) for name, each in release.processes.items()},
     )

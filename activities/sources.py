@@ -18,7 +18,7 @@ from domain.delivery import DeliverySpec
 from domain.delivery_file import DELIVERY_FILES, MAX_SPEC_BYTES, PROCFILE, SPEC_FILES, service_folder, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import decoded
-from domain.procfile import not_started, read_procfile
+from domain.procfile import told
 from drivers.sources.base import GitCredentials, Source, SourceRequest
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 
@@ -34,12 +34,6 @@ class SpecFiles:
     texts: Mapping[str, str | None]
     service: str
     procfile: str
-
-    @property
-    def notice(self) -> str | None:
-        """What people must know of the Procfile."""
-        text = self.texts.get(PROCFILE)
-        return None if text is None else not_started(read_procfile(text))
 
 
 class SourceActivities:
@@ -73,15 +67,17 @@ class SourceActivities:
         line = f"{request.repository_url} {fetched.branch} {fetched.commit}\n"
         await asyncio.to_thread(_write_log, log, line)
         files = await self._spec_files(request, fetched.commit)
-        if files.notice:
-            await asyncio.to_thread(_write_log, log, f"{line}{files.notice}\n")
+        spec = await read_spec(self._limited, files.texts, request.source_path, files.procfile)
+        notice = _notice(spec)
+        if notice:
+            await asyncio.to_thread(_write_log, log, f"{line}{notice}\n")
         return FetchedSource(
             commit=fetched.commit,
             branch=fetched.branch,
             size_bytes=fetched.size_bytes,
-            spec=await read_spec(self._limited, files.texts, request.source_path, files.procfile),
+            spec=spec,
             folder=files.service,
-            notice=files.notice,
+            notice=notice,
         )
 
     async def _spec_files(self, request: FetchSource, commit: str) -> SpecFiles:
@@ -123,6 +119,12 @@ class SourceActivities:
                 details={"folder": folder, "git_commit_hash": commit},
             )
         return path
+
+
+def _notice(spec: DeliverySpec) -> str | None:
+    """What people must know: which process types run beside the service."""
+    vary = any(each.processes for each in spec.environments.values())
+    return told({name: each.count for name, each in spec.processes.items()}, vary=vary)
 
 
 async def read_spec(

@@ -94,6 +94,7 @@ def release_view(details: ReleaseDetails) -> ReleaseView:
             **_columns(build),
             **_columns(release),
             "release_id": release.id,
+            "processes": {name: each["count"] for name, each in release.processes.items()},
             "deployed_at": details.deployment.completed_at or release.created_at,
         }
     )

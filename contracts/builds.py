@@ -40,7 +40,7 @@ class FetchedSource(Payload):
     """The commit, the branch it was resolved from, and what the repository says about its delivery.
 
     `folder`: of the service, below the repository's root; None (an older activity): `spec.source.path`. `notice`: what
-    people must know, such as process types that are not started.
+    people must know, such as the process types that run beside the service.
     """
 
     commit: str

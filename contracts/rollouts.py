@@ -9,17 +9,18 @@ from contracts.operations import Place
 from contracts.payload import Nothing, Payload
 from contracts.policies import MUST_HAPPEN, RELEASE_COMMAND, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
-from domain.delivery import ServiceSpec, StickySpec
+from domain.delivery import ProcessSpec, ServiceSpec, StickySpec
 from domain.turns import TurnPolicy
 
 
 class ReleaseRef(Payload):
-    """A release and what a rollout must know of it."""
+    """A release and what a rollout must know of it. `processes`: the types that run beside its service."""
 
     release_id: UUID
     build_id: UUID
     replicas: int
     service: ServiceSpec
+    processes: dict[str, ProcessSpec] = Field(default_factory=dict)
 
 
 class OpenRelease(Payload):
@@ -29,6 +30,7 @@ class OpenRelease(Payload):
     build_id: UUID
     artifact_digest: str
     service: ServiceSpec
+    processes: dict[str, ProcessSpec] = Field(default_factory=dict)
 
 
 class ReopenRelease(Payload):
@@ -98,6 +100,22 @@ class HealthReport(Payload):
 
     count: int
     seconds: float
+
+
+class StartProcesses(Payload):
+    """Have the process types of a release running that are beside its service.
+
+    `judged`: wait until each has stayed up for its `min_uptime`; a release that was good before is not judged again.
+    """
+
+    release_id: UUID
+    judged: bool = True
+
+
+class StopProcesses(Payload):
+    """End them while the release itself is kept for a return; whoever takes it back starts them again."""
+
+    release_id: UUID
 
 
 class TrafficShare(Payload):
@@ -339,6 +357,8 @@ RUN_RELEASE_COMMAND = ActivityStub("releases.run_command", RunReleaseCommand, Re
 START_INSTANCES = ActivityStub("instances.start", StartInstances, Nothing, WATCH)
 AWAIT_HEALTHY = ActivityStub("instances.await_healthy", AwaitHealthy, HealthReport, WATCH)
 SHRINK_RELEASE = ActivityStub("instances.shrink", ShrinkRelease, Nothing, WATCH)
+START_PROCESSES = ActivityStub("processes.start", StartProcesses, Nothing, WATCH)
+STOP_PROCESSES = ActivityStub("processes.stop", StopProcesses, Nothing, WATCH)
 SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFIC)
 VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
 TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC_BACK)

@@ -39,6 +39,9 @@ from domain.words import words_of
 
 MAX_STEPS = 20
 MAX_EGRESS = 32
+MAX_TYPES = 20
+MAX_COUNT = 50
+MAX_TYPE_NAME = 63
 MAX_COMMAND = 4096
 # Set by the engine, or by the shell whatever stands there. Other variables that the engine sets are defaults.
 RESERVED_ENV = frozenset({"PATH", "HOME", "TMPDIR", "PWD", "IFS", "PPID", "DELIVERY_SHIM"})
@@ -129,6 +132,19 @@ ServiceEnv = Annotated[
     dict[Annotated[EnvName, _at_entry(_not_of(RESERVED_SERVICE_ENV))], EnvValue],
     Field(max_length=100, description="environment variables"),
 ]
+
+
+def _type_fault(name: str) -> str | None:
+    """`web` and `release` have sections of their own."""
+    match name:
+        case "web":
+            return "web is the service; set service.command and service.replicas"
+        case "release":
+            return "release runs once for each deployment; set release.command"
+    return None
+
+
+ProcessName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=MAX_TYPE_NAME), _at_entry(_type_fault)]
 SecretNames = Annotated[tuple[SecretName, ...], Field(max_length=100), AfterValidator(_settable)]
 
 
@@ -223,7 +239,7 @@ class ServiceSpec(SpecModel):
     """What runs, and how many of it."""
 
     command: Command | None = Field(default=None, description="shell line; listens on 127.0.0.1:$PORT")
-    replicas: int = Field(default=1, ge=1, le=50, description="instances")
+    replicas: int = Field(default=1, ge=1, le=MAX_COUNT, description="instances")
     env: ServiceEnv = {}
     secrets: SecretNames = Field(default=(), description="the project's secrets that it cannot run without")
     memory_mb: int = Field(default=1024, ge=16, le=65536, description="MiB for one instance")
@@ -251,6 +267,22 @@ class ReleaseSpec(SpecModel):
         default=None, description="shell line, with the service's environment, secrets and limits; not given: none"
     )
     timeout: float = Field(default=900, gt=0, le=7200, description="seconds")
+
+
+class ProcessSpec(SpecModel):
+    """A process type beside the service (`worker`): no port, no traffic, no health check; well is what stays alive."""
+
+    command: Command | None = Field(
+        default=None, description="shell line, with the service's environment and secrets; not given: the Procfile's"
+    )
+    count: int = Field(default=1, ge=0, le=MAX_COUNT, description="processes of this type; 0: none")
+    memory_mb: int | None = Field(default=None, ge=16, le=65536, description="MiB for one; not given: the service's")
+    stop_timeout: float | None = Field(
+        default=None, ge=0, le=600, description="seconds from SIGTERM to SIGKILL; not given: the service's"
+    )
+    min_uptime: float = Field(
+        default=10, ge=0, le=600, description="seconds it must stay up before the new version gets all of the traffic"
+    )
 
 
 class CanaryStep(SpecModel):
@@ -329,13 +361,22 @@ class RolloutSpec(SpecModel):
     )
 
 
+class ProcessOverrides(SpecModel):
+    """What differs of a process type in one environment."""
+
+    count: int = Field(ge=0, le=MAX_COUNT, description="processes of this type there; 0: none")
+
+
 class EnvironmentOverrides(SpecModel):
     """What differs in one environment."""
 
-    replicas: int | None = Field(default=None, ge=1, le=50, description="instances there")
+    replicas: int | None = Field(default=None, ge=1, le=MAX_COUNT, description="instances there")
     env: ServiceEnv = {}
     secrets: SecretNames = Field(default=(), description="secrets needed there besides the service's")
     egress: Egress = Field(default=(), description="host:port connected to there besides the service's")
+    processes: dict[ProcessName, ProcessOverrides] = Field(
+        default={}, max_length=MAX_TYPES, description="how many of each process type run there"
+    )
 
 
 class DeliverySpec(SpecModel):
@@ -348,6 +389,9 @@ class DeliverySpec(SpecModel):
     scan: ScanSpec = ScanSpec()
     service: ServiceSpec = ServiceSpec()
     release: ReleaseSpec = ReleaseSpec()
+    processes: dict[ProcessName, ProcessSpec] = Field(
+        default={}, max_length=MAX_TYPES, description="process types that run beside the service, by name"
+    )
     rollout: RolloutSpec = RolloutSpec()
     analysis: AnalysisPolicy = Field(default=AnalysisPolicy(), description="how a canary or ramp is judged")
     environments: dict[EnvironmentName, EnvironmentOverrides] = Field(
@@ -383,6 +427,15 @@ class DeliverySpec(SpecModel):
                 "egress": tuple(dict.fromkeys((*self.service.egress, *over.egress))),
             }
         )
+
+    def processes_for(self, environment: EnvironmentName) -> dict[str, ProcessSpec]:
+        """The process types that run beside the service in an environment."""
+        over = self.environments.get(environment, EnvironmentOverrides()).processes
+        counted = {
+            name: each.model_copy(update={"count": over[name].count}) if name in over else each
+            for name, each in self.processes.items()
+        }
+        return {name: each for name, each in counted.items() if each.count}
 
 
 def faults_of(service: ServiceSpec) -> tuple[str, ...]:

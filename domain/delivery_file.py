@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from domain.delivery import ENTRY, DeliverySpec
+from domain.delivery import ENTRY, MAX_TYPE_NAME, MAX_TYPES, DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import is_storable
-from domain.procfile import RELEASE, WEB, ProcessType, read_procfile
+from domain.procfile import RELEASE, WEB, ProcessType, beside, default_count, read_procfile
 from domain.words import words_of
 from domain.yaml_nodes import MAX_TEXT, Fault, Path, YamlDocument, read_yaml
 
@@ -79,6 +79,9 @@ def spec_from_files(
         spec, document = _read(present[name], _in(folder, name))
         if spec.service.command is None and WEB not in types:
             document.fault(("service", "command"), "say how the service is started, or add a Procfile with `web:`")
+        for key, words in _nameless(spec, types):
+            document.fault(key, words)
+        if document.faults:
             _refuse(document.faults, _in(folder, name))
     elif WEB in types:
         spec = DeliverySpec()
@@ -169,7 +172,35 @@ def _completed(spec: DeliverySpec, types: Mapping[str, ProcessType], filename: s
                 spec = _with(spec, section, values)
             except ValidationError as error:
                 _refuse([Fault(types[name].line, 1, name, _wording(each)) for each in error.errors()], filename)
-    return spec
+    return _with_processes(spec, beside(types), filename)
+
+
+def _with_processes(spec: DeliverySpec, types: Mapping[str, ProcessType], filename: str) -> DeliverySpec:
+    """The spec with the types that run beside the service."""
+    found = {name: each.model_dump(exclude_unset=True, exclude_none=True) for name, each in spec.processes.items()}
+    for name, each in types.items():
+        found[name] = {"count": default_count(name), "command": each.command} | found.get(name, {})
+        if len(found) > MAX_TYPES:
+            words = (
+                f"there may be {MAX_TYPES} process types beside web and release, and this is one more; leave some out"
+            )
+            _refuse([Fault(each.line, 1, name[:MAX_TYPE_NAME], words)], filename)
+    try:
+        return _with(spec, "processes", found) if types else spec
+    except ValidationError as error:
+        faults = [(str(fault["loc"][1]), _wording(fault)) for fault in error.errors()]
+        _refuse([Fault(types[name].line, 1, name[:MAX_TYPE_NAME], words) for name, words in faults], filename)
+
+
+def _nameless(spec: DeliverySpec, types: Mapping[str, ProcessType]) -> Iterator[tuple[Path, str]]:
+    """Where delivery.yaml speaks of a process type that has no command anywhere: it is mistyped, as a rule."""
+    for name, each in spec.processes.items():
+        if each.command is None and name not in types:
+            yield ("processes", name), "no such line in a Procfile; look for a typing mistake, or give its command here"
+    for environment, over in spec.environments.items():
+        for name in sorted(over.processes.keys() - spec.processes.keys() - types.keys()):
+            where = ("environments", str(environment), "processes", name)
+            yield where, "no such process type in delivery.yaml or a Procfile; look for a typing mistake"
 
 
 def _with(spec: DeliverySpec, section: str, values: Mapping[str, Any]) -> DeliverySpec:

@@ -1,7 +1,7 @@
 """Procfiles: one process type a line, `web: command`.
 
-As on Heroku, `web` is the service and `release` the command of the release phase; all other types are not started
-unless somebody scales them up, which is not possible here (docs/adr/0028-process-types.md).
+`web` is the service, `release` the command of the release phase; all others run beside the service
+(docs/adr/0028-process-types.md).
 """
 
 import re
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 WEB = "web"
 RELEASE = "release"
-RUN_HERE = frozenset({WEB, RELEASE})
+NOT_BESIDE = frozenset({WEB, RELEASE})
+# What Heroku's Ruby buildpack names for `heroku run`, and what Scalingo runs once after a deployment: none stays up.
+BY_HAND = frozenset({"console", "rake", "postdeploy"})
 MAX_NAMED = 10
 _MAX_NAME = 64
 _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
@@ -34,15 +36,33 @@ def read_procfile(text: str) -> dict[str, ProcessType]:
     return found
 
 
-def not_started(types: Mapping[str, ProcessType]) -> str | None:
-    """What people are told of the types that are not started; None: there are none."""
-    others = [name for name in types if name not in RUN_HERE]
-    if not others:
-        return None
-    more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
-    names = ", ".join(f"`{name[:_MAX_NAME]}` (line {types[name].line})" for name in others[:MAX_NAMED])
-    return (
-        f"not started from the Procfile: {names}{more}. The engine runs `web` as the service, and `release` once "
-        "before it. Start another process with the service (service.command), or in a project of its own: the same "
-        "repository_url, and a source_path whose delivery.yaml names its command (docs/delivery.md)"
-    )
+def beside(types: Mapping[str, ProcessType]) -> dict[str, ProcessType]:
+    """The types that are neither the service nor its release command."""
+    return {name: each for name, each in types.items() if name not in NOT_BESIDE}
+
+
+def default_count(name: str) -> int:
+    """How many processes of a type run where nobody said how many."""
+    return 0 if name in BY_HAND else 1
+
+
+def told(counts: Mapping[str, int], *, vary: bool = False) -> str | None:
+    """What people are told of the types beside the service, by how many of each run; None: there are none.
+
+    `vary`: environments have counts of their own.
+    """
+    running = [f"`{name}` ({count})" for name, count in counts.items() if count]
+    resting = [f"`{name}`" for name, count in counts.items() if not count]
+    parts = [f"beside the service run {_some(running)}"] if running else []
+    if resting:
+        parts.append(
+            f"not started: {_some(resting)}; `processes` in delivery.yaml says how many of each (docs/delivery.md)"
+        )
+    if parts and vary:
+        parts.append("environments have counts of their own")
+    return "; ".join(parts) or None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

@@ -23,6 +23,7 @@ class StepKind(StrEnum):
     """What a plan step does."""
 
     START = "start"  # bring the new release up to `count` instances and await their health
+    PROCESSES = "processes"  # start the process types beside the service; those of a new version must stay up
     SHIFT = "shift"  # move traffic: `weight` percent to the new release (0: its preview only)
     CHECK = "check"  # ask the new release on its preview: its health path and `paths`
     VERIFY = "verify"  # watch the new release behind the router for `seconds`
@@ -49,6 +50,8 @@ class PlanStep(BaseModel):
         match self.kind:
             case StepKind.START:
                 return f"Starting {self.count} instance{'s' if self.count != 1 else ''} of the new version"
+            case StepKind.PROCESSES:
+                return "Starting the process types beside the service"
             case StepKind.SHIFT if self.weight == 0:
                 return "Opening the preview of the new version"
             case StepKind.CHECK:
@@ -197,6 +200,24 @@ def steps_of(
 def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
     """The plan of going back to a release that was stable before: one switch, nothing watched, the bad one stopped."""
     return plan_return(replicas=replicas, old_replicas=old_replicas, keep=0)
+
+
+def with_processes(plan: RolloutPlan, *, good: bool, seconds: float = 0) -> RolloutPlan:
+    """The plan of a release that has process types beside its service.
+
+    A new version's begin when everything else is well and before it gets all of the traffic: what works on the users'
+    jobs is as much as traffic. A canary that is on its way, or waits in the dark for somebody to look at it, has none.
+    One that was good before gets the traffic first.
+
+    Args:
+        plan: without them.
+        good: the release was stable before: they are started and not judged.
+        seconds: how long they must stay up.
+    """
+    step = PlanStep(kind=StepKind.PROCESSES, seconds=None if good else seconds)
+    kinds = [each.kind for each in plan.steps]
+    at = kinds.index(StepKind.PROMOTE) + 1 if good else [each.weight for each in plan.steps].index(FULL)
+    return plan.model_copy(update={"steps": (*plan.steps[:at], step, *plan.steps[at:])})
 
 
 def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan:

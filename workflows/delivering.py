@@ -39,6 +39,7 @@ class DeliveringWorkflow(OperationWorkflow):
             build_id=build_id,
             artifact_digest=artifact_digest,
             service=spec.service_for(self.place.environment),
+            processes=spec.processes_for(self.place.environment),
         )
         # Stopped meanwhile or not: what was opened has to be undone by the rollout, so its answer is waited for.
         opened = await to_the_end(call(OPEN_RELEASE, request, summary="open the release"))

@@ -26,7 +26,7 @@ from domain.rollout import plan_rollback
 from workflows.calls import call, to_the_end
 from workflows.ledger import Ledger
 from workflows.operation import OperationWorkflow
-from workflows.rollout import Rollout
+from workflows.rollout import Rollout, has_processes, start_again
 
 
 @workflow.defn(name=WorkflowName.ROLLBACK)
@@ -61,6 +61,8 @@ class RollbackWorkflow(OperationWorkflow):
         self._stoppable = False
         self._turn_wanted = True  # its mark in the environment's row is given back at the end
         self._tell_taken_back(target)
+        if has_processes(target):
+            await start_again(target)
         stop = call(STOP_RELEASE, StopRelease(release_id=bad), summary="drain and stop the bad version")
         await self.step(StepName.ROLLOUT, "Stopping the version that was taken back", stop)
         return self._result(target)

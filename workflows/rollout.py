@@ -20,6 +20,8 @@ from contracts.rollouts import (
     SHIFT_TRAFFIC,
     SHRINK_RELEASE,
     START_INSTANCES,
+    START_PROCESSES,
+    STOP_PROCESSES,
     STOP_RELEASE,
     VERIFY_TRAFFIC,
     AwaitHealthy,
@@ -32,6 +34,8 @@ from contracts.rollouts import (
     ShiftTraffic,
     ShrinkRelease,
     StartInstances,
+    StartProcesses,
+    StopProcesses,
     StopRelease,
     TrafficShare,
     VerifyTraffic,
@@ -42,13 +46,14 @@ from domain.canary.verdict import Verdict
 from domain.delivery import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
-from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind
+from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind, with_processes
 from workflows.calls import call, ends_within, explain, to_the_end, unless
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow
 
 RELEASE_COMMAND_PATCH = "release-command"
+PROCESSES_PATCH = "process-types"
 
 
 class Rollout:
@@ -81,6 +86,9 @@ class Rollout:
     async def run(self) -> None:
         """Follow the plan; on any fault before the release is promoted undo it, then raise the fault."""
         self._flow.tell(DeploymentStatus.ROLLING_BACK if self._taking_back else DeploymentStatus.IN_PROGRESS)
+        if has_processes(self._new):
+            uptimes = [each.min_uptime for each in self._new.processes.values()]
+            self._plan = with_processes(self._plan, good=self._was_good, seconds=max(uptimes))
         steps = self._plan.steps
         switch = next((i for i, step in enumerate(steps) if step.kind is StepKind.PROMOTE), len(steps))
         try:
@@ -138,6 +146,8 @@ class Rollout:
         """The step for people: how long is watched, and whether the analysis before it passed before its time."""
         told, self._told_early = self._told_early, ""
         words = step.describe()
+        if step.kind is StepKind.PROCESSES:
+            words = f"Starting {_types(self._new)} beside the service"
         if step.kind is StepKind.ANALYSE:
             seconds = step.seconds or self._spec.analysis.duration
             words += f" for {seconds:g} s" + (", or until it passes early" if self._spec.analysis.pass_early else "")
@@ -204,6 +214,8 @@ class Rollout:
             case StepKind.START:
                 self._started = step.count or self._new.replicas
                 await self._start(self._new, self._started)
+            case StepKind.PROCESSES:
+                await self._start_processes()
             case StepKind.SHIFT:
                 await self._shift(step.weight or 0)
             case StepKind.CHECK:
@@ -277,6 +289,13 @@ class Rollout:
             AwaitHealthy(release_id=release.release_id, count=count),
             summary=f"wait until {words} {'is' if count == 1 else 'are'} healthy",
         )
+
+    async def _start_processes(self) -> None:
+        if self._was_good:
+            await start_again(self._new)
+            return
+        request = StartProcesses(release_id=self._new.release_id)
+        await self._flow.call(START_PROCESSES, request, summary=f"start {_types(self._new)}")
 
     async def _shift(self, weight: int) -> None:
         # Set before the call: should it fail half-way, the undo must assume that traffic has moved.
@@ -357,6 +376,10 @@ class Rollout:
             return
         request = RetireRelease(release_id=self._stable.release_id, keep_seconds=keep)
         self._flow.retired.append(await call(RETIRE_RELEASE, request, summary=f"keep the old version for {keep:g} s"))
+        if has_processes(self._stable):
+            with suppress(ActivityError):  # the keeper ends them, too
+                stop = StopProcesses(release_id=self._stable.release_id)
+                await call(STOP_PROCESSES, stop, summary=f"end the old version's {_types(self._stable)}")
 
     async def _undo(self) -> None:
         """Traffic first: users must not wait for what is written about it."""
@@ -414,6 +437,8 @@ class Rollout:
             with suppress(ActivityError):
                 await self._bring_up(self._new, "the rest of the new version")
         await self._promote()
+        if has_processes(self._new):
+            await start_again(self._new)
         if self._stable:
             await self._retire(0)
         self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
@@ -425,6 +450,22 @@ class Rollout:
         await call(START_INSTANCES, start, summary=f"start {words}")
         healthy = AwaitHealthy(release_id=release.release_id, count=size)
         await call(AWAIT_HEALTHY, healthy, summary="wait until it is healthy")
+
+
+def has_processes(release: ReleaseRef) -> bool:
+    """Whether something runs beside its service that is ours to start and to stop."""
+    return bool(release.processes) and workflow.patched(PROCESSES_PATCH)
+
+
+async def start_again(release: ReleaseRef) -> None:
+    """The processes beside a service that has the traffic already. What cannot be started now, the keeper tries on."""
+    request = StartProcesses(release_id=release.release_id, judged=False)
+    with suppress(ActivityError):
+        await call(START_PROCESSES, request, summary=f"start {_types(release)}")
+
+
+def _types(release: ReleaseRef) -> str:
+    return ", ".join(f"{name} ({each.count})" for name, each in release.processes.items())
 
 
 def _early_words(report: AnalysisReport | None, seconds: float) -> str:

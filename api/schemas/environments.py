@@ -3,7 +3,7 @@
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
@@ -48,6 +48,7 @@ class ReleaseView(View):
     git_commit_hash: str
     state: ReleaseState
     replicas: int
+    processes: dict[str, int] = Field(description="process types beside the service, and how many run of each")
     deployed_at: Timestamp
 
 

@@ -16,7 +16,7 @@ class InstanceSpec:
         instance_id: stable id and idempotency key (`{release_id}-{index}`): starting it twice is starting it once.
         release_id: the release it belongs to.
         artifact_digest: what to run, unpacked by the driver from its artifact store.
-        command: shell line; it must listen on 127.0.0.1:$PORT.
+        command: shell line; it must listen on 127.0.0.1:$PORT, if it listens at all.
         env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver, whatever stands there.
         secrets: more of it, never written down and in no command line; these go before `env`.
         memory_mb, processes, disk_mb: what the whole tree may use before it is ended and restarted (MiB, shared pages
@@ -26,6 +26,7 @@ class InstanceSpec:
         organization, project: whose it is, for its way out.
         egress: host:port of what it may connect to besides, where it has a network of its own.
         forwards: ways out of a network of its own; of no use where it has none.
+        listens: False: it has no port, and PORT is not set.
     """
 
     instance_id: str
@@ -43,6 +44,7 @@ class InstanceSpec:
     project: str = ""
     egress: tuple[str, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    listens: bool = True
 
 
 # A command that was ended from outside so often is given up.
@@ -63,8 +65,8 @@ class InstanceStatus:
     """What is seen of an instance now.
 
     Attributes:
-        address, port: where it must listen (assigned by the engine; 0 when absent). With a network of its own it is
-            reached by the unix socket whose path `address` is, and `port` is the one inside.
+        address, port: where it must listen (assigned by the engine; 0 when absent, and for one that does not listen). With
+            a network of its own it is reached by the unix socket whose path `address` is, and `port` is the one inside.
         listening: a socket of the instance's own process tree listens on exactly that port. In a list it is only known
             of instances that were inspected since their process began, if they have networks of their own.
         listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain.procfile import WEB
 from storage.models.base import Base, Identified, Timestamped
 
 
@@ -180,6 +181,7 @@ class Release(Identified, Timestamped, Base):
     """What a deployment runs: the artifact and the service section it was deployed with.
 
     `secrets`: references [{name, id, version}] to the project's secrets as they were when it was opened, no values.
+    `processes`: the types that run beside the service, {name: section of delivery.yaml}.
     """
 
     __tablename__ = "releases"
@@ -195,6 +197,7 @@ class Release(Identified, Timestamped, Base):
     artifact_digest: Mapped[str] = mapped_column(String(128))
     service: Mapped[dict[str, Any]]
     secrets: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
+    processes: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     replicas: Mapped[int]
     state: Mapped[str] = mapped_column(String(16), default="starting")
     was_healthy: Mapped[bool] = mapped_column(default=False)
@@ -206,14 +209,16 @@ class Release(Identified, Timestamped, Base):
 class Instance(Timestamped, Base):
     """One instance of a release; id is `{release_id}-{index}`. `in_rotation`: the router may send it traffic.
 
-    `closes_idle`: it closes connections shortly after an answer without saying so.
+    `closes_idle`: it closes connections shortly after an answer without saying so. `type`: one that is not `web` has no
+    port, never gets traffic, and has its type in its id: `{release_id}-{type}-{index}`.
     """
 
     __tablename__ = "instances"
-    __table_args__ = (UniqueConstraint("release_id", "index"),)
+    __table_args__ = (UniqueConstraint("release_id", "type", "index"),)
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
     release_id: Mapped[UUID] = mapped_column(ForeignKey("releases.id"), index=True)
+    type: Mapped[str] = mapped_column(String(63), default=WEB, server_default=WEB)
     index: Mapped[int]
     address: Mapped[str] = mapped_column(String(255))
     port: Mapped[int]

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.delivery import ServiceSpec
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
+from domain.procfile import WEB
 from storage.models import Deployment, Environment, Instance, Operation, Project, Release, Route
 from storage.repositories.projections import FUTURE
 from storage.repositories.projects import DELETED
@@ -27,7 +28,8 @@ class KeepingRepository:
         """Every instance that is there by plan, what serves users first.
 
         Of releases that serve or are kept for a return, and of those on their way up: starting, paused, looked at by a
-        judge or on a preview. One on its way up that nobody carries on any more is `abandoned`.
+        judge or on a preview. One on its way up that nobody carries on any more is `abandoned`. Of what is kept only
+        those that could take traffic: workers of two versions do not go on side by side.
         """
         statement = select(Instance).join(Release, Release.id == Instance.release_id).where(_wanted())
         first = case((Release.state == ReleaseState.ACTIVE, 0), (Release.state == ReleaseState.STARTING, 1), else_=2)
@@ -52,10 +54,18 @@ class KeepingRepository:
         return (found[0], row) if row is not None else None
 
     async def with_service(self, release_id: UUID) -> Sequence[tuple[Instance, ServiceSpec]]:
-        """The instances of a release, each with what it runs."""
+        """The instances of a release that take traffic, each with what it runs."""
         statement = select(Instance, Release.service).join(Release, Release.id == Instance.release_id)
-        found = await self._session.execute(statement.where(Release.id == release_id).order_by(Instance.index))
+        those = (Release.id == release_id, Instance.type == WEB)
+        found = await self._session.execute(statement.where(*those).order_by(Instance.index))
         return [(row, ServiceSpec.model_validate(service)) for row, service in found]
+
+    async def resting(self) -> set[str]:
+        """Instances beside the service that do not run for now, by plan: their release is kept without traffic."""
+        statement = select(Instance.id).join(Release, Release.id == Instance.release_id)
+        return set(
+            await self._session.scalars(statement.where(Instance.type != WEB, Release.state == ReleaseState.RETIRED))
+        )
 
     async def ended(self, release_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the given releases that must not run any more: ended ones, and ones never heard of."""
@@ -150,10 +160,14 @@ class KeepingRepository:
         return environment, await self._session.get(Route, environment_id)
 
 
+# A release that has traffic, or is on its way to it.
+_SERVES = Release.state.in_((ReleaseState.ACTIVE, ReleaseState.STARTING))
+
+
 def _wanted() -> ColumnElement[bool]:
-    """Whether a release is to have its instances running."""
+    """Whether an instance of a release is to run."""
     rising = and_(Release.state == ReleaseState.STARTING, _moving(Release.environment_id))
-    return or_(Release.state.in_(SERVING), rising)
+    return and_(or_(Release.state.in_(SERVING), rising), or_(Instance.type == WEB, _SERVES))
 
 
 def _untouched(late_s: float) -> ColumnElement[bool]:

@@ -1,21 +1,23 @@
 """Releases and their instances, as the worker sees them (all tenants)."""
 
 import secrets
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import NotFoundError
 from domain.lifecycle import RELEASE_TRANSITIONS, DeploymentStatus, ReleaseState, check_transition
+from domain.procfile import WEB
 from storage.models import Deployment, Environment, Instance, Release
 
-# The port of an instance that is to have traffic and has no address for it now: a stranger listens where it was.
+# The port of an instance that is to have traffic and has no address for it now (a stranger listens where it was), and
+# of one that never has any.
 NOWHERE = 0
 
 
@@ -31,6 +33,7 @@ class NewRelease:
     service: dict[str, Any]
     replicas: int
     secrets: Sequence[dict[str, Any]] = ()
+    processes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def releases_before(release: Release) -> Select[Release]:
@@ -97,6 +100,7 @@ class ReleaseRepository:
             "artifact_digest": new.artifact_digest,
             "service": new.service,
             "secrets": list(new.secrets),
+            "processes": dict(new.processes),
             "replicas": new.replicas,
             "state": ReleaseState.STARTING,
             "preview_token": secrets.token_urlsafe(24),
@@ -136,6 +140,7 @@ class ReleaseRepository:
             Release.build_id == new.build_id,
             Release.service == new.service,
             Release.secrets == list(new.secrets),  # one that was changed since is why somebody deploys again
+            Release.processes == dict(new.processes),
             Release.was_healthy,
             or_(kept, Release.state == ReleaseState.STARTING) if or_starting else kept,
         )
@@ -197,17 +202,26 @@ class ReleaseRepository:
 
 
 class InstanceRepository:
-    """The instances of releases and whether the router may send them traffic."""
+    """The instances of releases and whether the router may send them traffic; those of types beside `web` never."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def of(self, release_id: UUID) -> Sequence[Instance]:
-        """A release's instances by index."""
-        found = await self._session.scalars(
-            select(Instance).where(Instance.release_id == release_id).order_by(Instance.index)
-        )
-        return found.all()
+        """A release's instances that take traffic, by index."""
+        statement = select(Instance).where(Instance.release_id == release_id, Instance.type == WEB)
+        return (await self._session.scalars(statement.order_by(Instance.index))).all()
+
+    async def beside(self, release_id: UUID) -> Sequence[Instance]:
+        """Those of its other process types."""
+        statement = select(Instance).where(Instance.release_id == release_id, Instance.type != WEB)
+        return (await self._session.scalars(statement.order_by(Instance.type, Instance.index))).all()
+
+    async def put_beside(self, *, instance_id: str, release_id: UUID, type_: str, index: int) -> None:
+        """It is there by plan from now on; it has no address."""
+        values = {"id": instance_id, "release_id": release_id, "type": type_, "index": index}
+        statement = insert(Instance).values(**values, address="", port=NOWHERE, in_rotation=False)
+        await self._session.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
     async def put(self, *, instance_id: str, release_id: UUID, index: int, address: str, port: int) -> None:
         """Write where an instance listens; out of rotation when it is new or its place changed."""
@@ -246,7 +260,6 @@ class InstanceRepository:
         return changed
 
     async def remove(self, release_id: UUID, *, from_index: int) -> None:
-        """Forget instances that are stopped."""
-        await self._session.execute(
-            delete(Instance).where(Instance.release_id == release_id, Instance.index >= from_index)
-        )
+        """Forget instances that are stopped; with the first one those beside, too."""
+        leaving = (Instance.type == WEB) & (Instance.index >= from_index) if from_index else true()
+        await self._session.execute(delete(Instance).where(Instance.release_id == release_id, leaving))

@@ -79,7 +79,7 @@ async def test_two_projects_in_one_repository(fetch):
     assert web.folder == "apps/web/src"
     assert web.notice is None
     assert api.notice is not None
-    assert api.notice.startswith("not started from the Procfile: `worker` (line 3). ")
+    assert api.notice == "beside the service run `worker` (1)"
     assert api.notice in log
 
 

@@ -1,11 +1,12 @@
-"""Process types of a Procfile: web, release, and those that are told to be not started."""
+"""Process types of a Procfile: web, release, and those that run beside the service."""
 
 import pytest
 
 from domain.delivery import source_path_of
 from domain.delivery_file import service_folder, spec_from_files
 from domain.errors import ErrorCode, TerminalError
-from domain.procfile import not_started, read_procfile
+from domain.lifecycle import EnvironmentName
+from domain.procfile import read_procfile, told
 
 STARTER = "release: ./migrate\nweb: gunicorn app\nworker: celery -A app worker\nclock: python clock.py\n"
 
@@ -36,18 +37,71 @@ def test_a_release_command_that_is_too_long_is_named_by_line_and_type():
     assert caught.value.code is ErrorCode.SPEC_INVALID
 
 
-def test_types_that_are_not_started_are_named_with_their_lines():
-    told = not_started(read_procfile(STARTER))
-    assert told is not None
-    assert told.startswith("not started from the Procfile: `worker` (line 3), `clock` (line 4). ")
-    assert not_started(read_procfile("web: x\nrelease: y\n")) is None
+def counts(files: dict[str, str | None], environment: EnvironmentName = EnvironmentName.DEV) -> dict[str, int]:
+    return {name: each.count for name, each in spec_from_files(files).processes_for(environment).items()}
 
 
-def test_a_hundred_types_are_told_in_few_words():
-    told = not_started(read_procfile("".join(f"{'w' * 300}{n}: x\n" for n in range(100))))
-    assert told is not None
-    assert "and 90 more" in told
-    assert len(told) < 1500
+def test_other_types_run_beside_the_service_one_of_each_unless_somebody_says_otherwise():
+    """`cases/release-phase-ignored`: `worker:` and other types."""
+    assert counts({"Procfile": STARTER}) == {"worker": 1, "clock": 1}
+    assert spec_from_files({"Procfile": STARTER}).processes["clock"].command == "python clock.py"
+    text = (
+        "processes: {worker: {count: 3}, clock: {count: 0}, beat: {command: ./beat, memory_mb: 64}}\n"
+        "environments: {production: {processes: {worker: {count: 5}, clock: {count: 1}}}}\n"
+    )
+    files = {"delivery.yaml": text, "Procfile": STARTER}
+    assert counts(files) == {"worker": 3, "beat": 1}
+    assert counts(files, EnvironmentName.PRODUCTION) == {"worker": 5, "beat": 1, "clock": 1}
+    assert spec_from_files(files).processes["worker"].command == "celery -A app worker"
+    assert counts({"delivery.yaml": "service: {command: x}\nprocesses: {w: {command: y}}\n"}) == {"w": 1}
+    assert counts({"delivery.yaml": "processes: {worker: {command: null}}\n", "Procfile": STARTER}) != {}
+
+
+def test_types_that_people_run_by_hand_are_not_started_unless_asked_for():
+    """A console that ends at once would fail each deployment of an ordinary Rails repository."""
+    lines = "web: x\nconsole: bin/rails console\nrake: bin/rake\npostdeploy: ./seed\n"
+    assert counts({"Procfile": lines}) == {}
+    assert counts({"Procfile": lines, "delivery.yaml": "processes: {console: {count: 1}}\n"}) == {"console": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("processes: {wroker: {count: 2}}", r"^delivery\.yaml:1:\d+: processes\.wroker: no such line in a Procfile"),
+        ("processes: {wroker: {count: 0}}", "processes.wroker: no such line"),
+        ("environments: {dev: {processes: {wroker: {count: 2}}}}", r"dev\.processes\.wroker: no such process type"),
+        ("processes: {web: {count: 2}}", "service.replicas"),
+        ("processes: {release: {count: 2}}", "release.command"),
+        ("environments: {dev: {processes: {web: {count: 2}}}}", "service.replicas"),
+        ("processes: {worker: 2}", "processes.worker: must hold keys and values"),
+        ("processes: {worker: {count: -1}}", "processes.worker.count"),
+        ("processes: {worker: {replicas: 2}}", r"processes\.worker\.replicas: unknown key"),
+        ("processes: {'a b': {command: x}}", "processes"),
+        ("environments: {dev: {processes: {worker: {}}}}", "count"),
+    ],
+)
+def test_faults_of_process_types_are_named(text, words):
+    with pytest.raises(TerminalError, match=words):
+        spec_from_files({"delivery.yaml": text, "Procfile": STARTER})
+
+
+def test_a_types_line_that_cannot_be_run_is_named_by_its_line():
+    with pytest.raises(TerminalError, match=r"^Procfile:2:1: worker: "):
+        spec_from_files({"Procfile": f"web: x\nworker: {'x' * 5000}\n"})
+    with pytest.raises(TerminalError, match=r"^Procfile:2:1: w+: ") as caught:
+        spec_from_files({"Procfile": f"web: x\n{'w' * 300}: x\n"})
+    assert len(caught.value.message) < 500
+    with pytest.raises(TerminalError, match=r"^Procfile:22:1: w20: there may be 20 process types"):
+        spec_from_files({"Procfile": "web: x\n" + "".join(f"w{n}: x\n" for n in range(100))})
+
+
+def test_people_are_told_what_runs_beside_the_service():
+    words = told({"worker": 2, "clock": 1, "console": 0})
+    assert words is not None
+    assert words.startswith("beside the service run `worker` (2), `clock` (1); not started: `console`; ")
+    assert told({}) is None
+    assert told({"w": 1}, vary=True) == "beside the service run `w` (1); environments have counts of their own"
+    assert "and 10 more" in (told({f"w{n}": 1 for n in range(20)}) or "")
 
 
 def test_lines_as_people_write_them_and_the_first_of_two_counts():

@@ -18,8 +18,10 @@ from domain.rollout import (
     StepKind,
     check_canary_steps,
     plan_delivery,
+    plan_return,
     plan_rollout,
     steps_of,
+    with_processes,
 )
 
 holds = st.none() | st.floats(0.001, 600)
@@ -62,6 +64,7 @@ class Paper:
     weight: int = 0
     dark: bool = False
     cleared: bool = False
+    working: bool = False
     promoted: bool = False
     retired: bool = False
 
@@ -71,6 +74,10 @@ class Paper:
                 assert step.count is not None
                 assert step.count > self.new, "a start brings something"
                 self.new = step.count
+            case StepKind.PROCESSES:
+                assert self.new > 0, "the service is well before its workers begin"
+                assert not self.dark or self.cleared, "what waits in the dark works on nobody's jobs"
+                self.working = True
             case StepKind.SHIFT:
                 assert step.weight is not None
                 assert step.weight >= self.weight, "weights of the new release never fall"
@@ -114,6 +121,24 @@ def test_the_invariants_hold_at_every_step(plan):
     assert paper.promoted
     assert paper.retired == (plan.old_replicas > 0)
     assert paper.new == plan.replicas
+
+
+@given(plans(), st.floats(0, 600))
+def test_the_processes_beside_a_new_version_begin_when_it_is_to_get_all_of_the_traffic(plan, seconds):
+    paper = Paper(old=plan.old_replicas)
+    longer = with_processes(plan, good=False, seconds=seconds)
+    for step in longer.steps:
+        if step.weight == FULL:
+            assert paper.working
+        paper.carry_out(step)
+        assert paper.working or paper.weight < FULL
+    assert [step for step in longer.steps if step.kind is not StepKind.PROCESSES] == list(plan.steps)
+
+
+def test_what_comes_back_has_the_traffic_before_its_processes():
+    plan = with_processes(plan_return(replicas=1, old_replicas=1, keep=0), good=True)
+    kinds = [step.kind for step in plan.steps]
+    assert kinds[1:] == [StepKind.SHIFT, StepKind.PROMOTE, StepKind.PROCESSES, StepKind.RETIRE]
 
 
 @given(plans())

@@ -1,12 +1,22 @@
 """Ordinary Procfiles on the real stack: release phases, workers, services in folders of one repository."""
 
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.support.facts import facts
+from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-QUICK = "service: {health: {interval: 0.1, startup_timeout: 20}}\nrollout: {scale_down_delay: 1, verify_seconds: 0.5}\n"
+QUICK = """\
+service: {health: {interval: 0.1, startup_timeout: 20}}
+rollout: {scale_down_delay: 1, verify_seconds: 0.5}
+"""
+WORKING = "processes: {worker: {min_uptime: 1}}\n"
 # Does not start before its migration; tells its version.
 APP = """\
 import http.server, os, sys
@@ -23,6 +33,17 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 """
 
 
+# Tells every moment that it works, for whom, and what it has of the service.
+WORKER = """\
+import os, time
+name, port = open("NAME").read(), os.environ.get("PORT", "no port")
+while True:
+    with open("FOLDER/beats", "a") as file:
+        print(name, os.getpid(), os.environ["DATABASE_URL"], port, file=file)
+    time.sleep(0.1)
+"""
+
+
 @pytest.fixture(scope="module")
 def starter(platform):
     """A project whose Procfile is that of a starter."""
@@ -33,7 +54,7 @@ def starter(platform):
 
 
 def files(release: str, name: str) -> dict[str, str | None]:
-    procfile = f"release: {release}\nweb: python3 app.py\nworker: celery worker\n"
+    procfile = f"release: {release}\nweb: python3 app.py\nconsole: python3 -i\n"
     return {"delivery.yaml": QUICK, "Procfile": procfile, "app.py": APP, "NAME": name}
 
 
@@ -47,7 +68,7 @@ def test_release_phase_ignored(starter):
     assert starter.service.get().text == "one"
     assert logs(starter, shipped.deployment["operation_id"]) == "$ touch migrated; echo to $DATABASE_URL\nto ***\n"
     detail = {step["name"]: step["detail"] for step in shipped.operation["steps"]}["source"]
-    assert detail.startswith("not started from the Procfile: `worker` (line 3)")
+    assert detail.startswith("not started: `console`; ")
 
 
 def test_a_release_command_that_fails_ends_the_deployment_and_the_old_version_serves(starter):
@@ -61,6 +82,79 @@ def test_a_release_command_that_fails_ends_the_deployment_and_the_old_version_se
     said = logs(starter, shipped.deployment["operation_id"])
     assert "no table at ***" in said
     assert "p1anted" not in said
+
+
+class Work:
+    """What the workers of a project did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "beats"
+
+    def since(self, size: int) -> list[list[str]]:
+        """Beats beyond a size of the file, each as words."""
+        lines = self._file.read_text()[size:].splitlines() if self._file.exists() else []
+        return [line.split() for line in lines if line.count(" ") > 2]
+
+    def now(self) -> set[tuple[str, int]]:
+        """Who works now: version and process."""
+        size = self._file.stat().st_size
+        until(lambda: len(self.since(size)) > 10, "somebody works")
+        return {(words[0], int(words[1])) for words in self.since(size)}
+
+    def only(self, version: str) -> int:
+        """Wait until one worker of this version works and nobody else; its process."""
+        until(lambda: [name for name, _ in self.now()] == [version], f"only {version} works")
+        [(_, pid)] = self.now()
+        return pid
+
+
+def test_workers_run_beside_the_service_and_go_with_their_version(starter, tmp_path_factory):
+    """`cases/release-phase-ignored`: `worker:` beside `web:`, without traffic."""
+    folder = tmp_path_factory.mktemp("work")
+    folder.chmod(0o777)
+    work = Work(folder)
+
+    def version(name: str, worker: str = "exec python3 worker.py") -> dict[str, str | None]:
+        procfile = f"release: touch migrated\nweb: python3 app.py\nworker: {worker}\n"
+        source = WORKER.replace("FOLDER", str(folder))
+        return {**files("x", name), "delivery.yaml": QUICK + WORKING, "Procfile": procfile, "worker.py": source}
+
+    first = starter.ship_good(files=version("one"))
+    detail = {step["name"]: step["detail"] for step in first.operation["steps"]}["source"]
+    assert detail == "beside the service run `worker` (1)"
+    pid = work.only("one")
+    assert {tuple(words[2:]) for words in work.since(0)} == {("db://p1anted-release", "no", "port")}
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in {each for _, each in work.now()}, "another process works")
+    pid = work.only("one")
+
+    looping = starter.ship(files=version("two", "echo no queue at $DATABASE_URL; exit 3"))
+    assert looping.error["code"] == "INSTANCE_EXITED"
+    told = facts(looping.error)
+    assert (told["process_type"], told["exit_code"]) == ("worker", 3)
+    assert "no queue at ***" in told["log_tail"]
+    assert "`worker`" in looping.error["message"]
+    assert starter.service.get().text == "one"
+    assert work.only("one") == pid  # nobody touched it
+
+    third = starter.ship_good(files=version("three"))
+    work.only("three")
+    assert starter.service.get().text == "three"
+    release = starter.api.environment(starter.project["id"])["current_release"]
+    assert (release["replicas"], release["processes"]) == (1, {"worker": 1})
+
+    answer = starter.api.raw("POST", f"/v1/deployments/{third.deployment['id']}/rollback", json={"reason": "slow jobs"})
+    assert starter.api.wait(answer.json()["operation_id"], 90)["status"] == "completed"
+    work.only("one")
+    assert starter.service.get().text == "one"
+    starter.ship_good(files={**version("four"), "delivery.yaml": QUICK + "processes: {worker: {count: 0}}\n"})
+    until(lambda: not still_beats(work), "nobody works")
+
+
+def still_beats(work: Work) -> bool:
+    size = len(work.since(0))
+    time.sleep(1)
+    return len(work.since(0)) > size
 
 
 def test_procfile_in_source_path_and_two_services_in_one_repository(platform):

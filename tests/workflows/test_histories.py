@@ -24,7 +24,7 @@ from contracts.operations import AbortRequest, PersonRequest
 from contracts.rollouts import TurnSuperseded
 from contracts.webhooks import WebhookOutcome
 from domain.canary.verdict import Verdict
-from domain.delivery import ReleaseSpec
+from domain.delivery import ProcessSpec, ReleaseSpec
 from domain.lifecycle import Strategy
 from domain.people import Action
 from runtime.codec import data_converter
@@ -53,6 +53,21 @@ async def first_deployment(bench: Bench) -> WorkflowHandle:
 async def release_command(bench: Bench) -> WorkflowHandle:
     bench.world.spec = bench.world.spec.model_copy(update={"release": ReleaseSpec(command="./migrate")})
     return await blue_green(bench)
+
+
+async def process_types(bench: Bench) -> WorkflowHandle:
+    types = {"worker": ProcessSpec(command="work", count=2)}
+    bench.world.spec = bench.world.spec.model_copy(update={"processes": types})
+    bench.world.old_release(processes=types)
+    return await first_deployment(bench)
+
+
+async def processes_taken_back(bench: Bench) -> WorkflowHandle:
+    bench.world.old_release(processes={"worker": ProcessSpec(command="work")})
+    bench.world.still_runs = True
+    handle = await bench.start(rollback(place()))
+    await handle.result()
+    return handle
 
 
 async def blue_green(bench: Bench) -> WorkflowHandle:
@@ -181,6 +196,8 @@ async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
 SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     first_deployment,
     release_command,
+    process_types,
+    processes_taken_back,
     blue_green,
     rolling,
     failed_build,

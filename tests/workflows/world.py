@@ -4,7 +4,7 @@ Workflows are what is tested here; the real activities run in tests/activities a
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,7 +33,7 @@ from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
 from domain.canary.verdict import Verdict
-from domain.delivery import DeliverySpec, RolloutSpec, ServiceSpec, TestSpec
+from domain.delivery import DeliverySpec, ProcessSpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.lifecycle import EnvironmentName, Strategy
 from domain.turns import TurnPolicy
 from runtime.ids import now
@@ -150,9 +150,13 @@ class World:
         self.holds[name] = asyncio.Event()
         return self.holds[name]
 
-    def old_release(self, replicas: int = 2) -> r.ReleaseRef:
+    def old_release(self, replicas: int = 2, processes: Mapping[str, ProcessSpec] | None = None) -> r.ReleaseRef:
         self.stable = r.ReleaseRef(
-            release_id=uuid4(), build_id=uuid4(), replicas=replicas, service=ServiceSpec(command="old")
+            release_id=uuid4(),
+            build_id=uuid4(),
+            replicas=replicas,
+            service=ServiceSpec(command="old"),
+            processes=dict(processes or {}),
         )
         return self.stable
 
@@ -305,6 +309,7 @@ class World:
             build_id=request.build_id,
             replicas=request.service.replicas,
             service=request.service,
+            processes=request.processes,
         )
         return r.OpenedRelease(release=release, stable=self.stable, returning=self.still_runs)
 
@@ -361,6 +366,16 @@ class World:
     async def await_healthy(self, request: r.AwaitHealthy) -> r.HealthReport:
         await self._do(f"healthy {self._side(request.release_id)} {request.count}")
         return r.HealthReport(count=request.count, seconds=0.1)
+
+    @implements(r.START_PROCESSES)
+    async def start_processes(self, request: r.StartProcesses) -> Nothing:
+        await self._do(f"processes {self._side(request.release_id)}{' judged' if request.judged else ''}")
+        return Nothing()
+
+    @implements(r.STOP_PROCESSES)
+    async def stop_processes(self, request: r.StopProcesses) -> Nothing:
+        await self._do(f"end processes {self._side(request.release_id)}")
+        return Nothing()
 
     @implements(r.SHRINK_RELEASE)
     async def shrink(self, request: r.ShrinkRelease) -> Nothing:

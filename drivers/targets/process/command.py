@@ -34,7 +34,8 @@ def shim_spec(
     """Restarted for ever, with growing pauses; the log keeps two files."""
     most = ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
     given = {**spec.env, **spec.secrets}
-    environment = code_environment(where, record.search_path, given, {"PORT": str(record.port)})
+    port = {"PORT": str(record.port)} if spec.listens else {}
+    environment = code_environment(where, record.search_path, given, port)
     command = where.command(("/bin/sh", "-c", shell_line(spec.command)), environment)
     return ShimSpec(
         argv=command.argv,
@@ -53,7 +54,7 @@ def shim_spec(
         stop_timeout_s=spec.stop_timeout_s,
         restart=True,
         wrapper_levels=where.levels,
-        port=None if record.has_door else record.port,
+        port=record.port if spec.listens and not record.has_door else None,
         door=record.address if record.has_door else None,
     )
 

@@ -31,6 +31,7 @@ from drivers.targets.process.turns import instance_turn, ports_turn
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
 _PIECE_BYTES = 256 * 1024
+NO_PORT = 0
 LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
 
 
@@ -203,29 +204,33 @@ class ProcessTarget:
         """
         if self._isolated:
             record = InstanceRecord(
-                *(spec.instance_id, spec.release_id, spec.artifact_digest, PIPE_PORT),
+                *(spec.instance_id, spec.release_id, spec.artifact_digest, PIPE_PORT if spec.listens else NO_PORT),
                 isolated=True,
                 place=at,
-                address=self._doors.of(spec.instance_id),
+                address=self._doors.of(spec.instance_id) if spec.listens else ADDRESS,
             )
             folder.write(record)
             return record
         async with ports_turn(self._root):
             known = folder.record()
-            keep = known is not None and not elsewhere and not known.has_door and is_free(known.port)
-            port = known.port if known and keep else choose_port(self._ports, self._reserved())
+            port = self._port(known, elsewhere=elsewhere) if spec.listens else NO_PORT
             record = InstanceRecord(
                 spec.instance_id, spec.release_id, spec.artifact_digest, port, isolated=False, place=at
             )
             folder.write(record)
         return record
 
+    def _port(self, known: InstanceRecord | None, *, elsewhere: bool) -> int:
+        usable = known is not None and known.port != NO_PORT and not known.has_door
+        keep = known is not None and usable and not elsewhere and is_free(known.port)
+        return known.port if known and keep else choose_port(self._ports, self._reserved())
+
     async def _place(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, serves: bool) -> place.Place:
         """`serves`: it is no command, which writes into its tree and to which nobody connects."""
         folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=serves)
         if not self._isolated:
             return place.trusted(folders)
-        network = await self._network(folder, spec, PIPE_PORT if serves else None)
+        network = await self._network(folder, spec, PIPE_PORT if serves and spec.listens else None)
         return place.isolated(folders, hidden=self._hidden, readable=self._path.shown, network=network)
 
     async def _network(self, folder: InstanceFolder, spec: InstanceSpec, serves: int | None) -> Network:

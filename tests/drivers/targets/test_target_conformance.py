@@ -118,6 +118,23 @@ async def test_many_instances_have_ports_and_folders_of_their_own(service: Servi
     assert len(await service.target.list_instances()) == 3
 
 
+async def test_one_that_does_not_listen_has_no_port_and_is_kept_alive_all_the_same(service: Service) -> None:
+    command = 'echo "port ${PORT-none}"; sleep 1000'
+    spec = service.spec("r1-worker-0", command=command, listens=False)
+    status = await service.target.start(spec)
+    assert (status.phase, status.release_id, status.port) == (InstancePhase.RUNNING, "r1", 0)
+    await until(lambda: "port none" in (service.root / "r1-worker-0" / "service.log").read_text(), "it speaks")
+    await service.target.start(service.spec())
+    pid = (await service.seen("r1-worker-0", "phase", InstancePhase.RUNNING)).pid
+    assert pid is not None
+    os.kill(client.tree(pid)[-1], signal.SIGKILL)
+    status = await service.seen("r1-worker-0", "restarts", 1)
+    assert not status.port_taken
+    assert await service.target.pause() == 2
+    status = await service.target.start(spec)
+    assert (status.port, (await service.seen("r1-0", "phase", InstancePhase.STOPPED)).port > 0) == (0, True)
+
+
 async def test_a_service_that_listens_elsewhere_is_seen(service: Service) -> None:
     spec = service.spec(env={"OFFSET": "1"})
     port = (await service.target.start(spec)).port

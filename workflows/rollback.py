@@ -61,11 +61,13 @@ class RollbackWorkflow(OperationWorkflow):
         self._stoppable = False
         self._turn_wanted = True  # its mark in the environment's row is given back at the end
         self._tell_taken_back(target)
+        await self.step(StepName.ROLLOUT, "Stopping the version that was taken back", self._clear_up(target, bad))
+        return self._result(target)
+
+    async def _clear_up(self, target: ReleaseRef, bad: UUID) -> None:
         if has_processes(target):
             await start_again(target)
-        stop = call(STOP_RELEASE, StopRelease(release_id=bad), summary="drain and stop the bad version")
-        await self.step(StepName.ROLLOUT, "Stopping the version that was taken back", stop)
-        return self._result(target)
+        await call(STOP_RELEASE, StopRelease(release_id=bad), summary="drain and stop the bad version")
 
     def _tell_taken_back(self, target: ReleaseRef) -> None:
         self.deployment = self.deployment.model_copy(

@@ -365,6 +365,7 @@ def test_the_examples_of_the_reference_are_valid():
         "./server",
         "bundle exec puma --bind tcp://127.0.0.1:$PORT",
         "python3 -m http.server --bind 127.0.0.1 $PORT",
+        None,  # beside a Procfile
     ]
 
 

@@ -65,8 +65,9 @@ class InstanceStatus:
     """What is seen of an instance now.
 
     Attributes:
-        address, port: where it must listen (assigned by the engine; 0 when absent, and for one that does not listen). With
-            a network of its own it is reached by the unix socket whose path `address` is, and `port` is the one inside.
+        address, port: where it must listen (assigned by the engine; 0 when absent, and for one that does not listen).
+            With a network of its own it is reached by the unix socket whose path `address` is, and `port` is the one
+            inside.
         listening: a socket of the instance's own process tree listens on exactly that port. In a list it is only known
             of instances that were inspected since their process began, if they have networks of their own.
         listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).

@@ -25,7 +25,7 @@ from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.doors import Doors
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 from drivers.targets.process.listeners import ListeningSockets, OwnNetwork, SocketsOfTheMoment
-from drivers.targets.process.ports import DEFAULT_PORTS, choose_port, is_free
+from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
 from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.

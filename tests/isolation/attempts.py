@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     FILES = "files"
     SOCKETS = "sockets"
+    NETWORK = "network"
     MOUNTS = "mounts and namespaces"
     PROCESSES = "other processes"
     KERNEL = "kernel"
@@ -31,6 +32,10 @@ class Control(StrEnum):
     ROOT = "root"
     SOMETIMES = "root, where the machine itself allows it"
     NOBODY = "nobody, or it is not to be tried outside"
+
+
+# From where the network is another one.
+ISOLATED_NETWORK = ("instance",)
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,71 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(Kind.SOCKETS, "open a socket to the hypervisor", 'refused("socket", 40, 1, 0)', Control.SOMETIMES),
     Attempt(Kind.SOCKETS, "open a socket to the audit system", 'refused("socket", 16, 3, 9)', Control.SOMETIMES),
     Attempt(Kind.SOCKETS, "open a socket to the kernel's ciphers", 'refused("socket", 38, 5, 0)', Control.SOMETIMES),
+    Attempt(
+        Kind.NETWORK,
+        "connect to a port of the engine",
+        'connect(socket.AF_INET, ("127.0.0.1", w["port"]))',
+        places=ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to it by IPv6",
+        'connect(socket.AF_INET6, ("::1", w["port"]))',
+        places=ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to it by the machine's own address",
+        'connect(socket.AF_INET, (w["address"], w["port"]))',
+        Control.SOMETIMES,
+        ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to an abstract unix socket of the engine",
+        'connect(socket.AF_UNIX, "\\0" + w["abstract"])',
+        places=ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to another instance's unix socket",
+        'connect(socket.AF_UNIX, w["neighbour"])',
+        places=ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "put a socket of its own in the place of another instance's",
+        'socket.socket(socket.AF_UNIX).bind(w["neighbour"] + "-mine")',
+        places=ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to another instance's port",
+        'connect(socket.AF_INET, ("127.0.0.1", w["service_port"]))',
+        Control.NOBODY,
+        ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "connect to the cloud's metadata",
+        'connect(socket.AF_INET, ("169.254.169.254", 80))',
+        Control.NOBODY,
+        ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "send a datagram to the world",
+        'socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53))',
+        Control.SOMETIMES,
+        ISOLATED_NETWORK,
+    ),
+    Attempt(
+        Kind.NETWORK,
+        "find an interface that leads out",
+        'max([name for _, name in socket.if_nameindex() if name != "lo"] or [open("/nothing")])',
+        Control.SOMETIMES,
+        ISOLATED_NETWORK,
+    ),
     Attempt(Kind.MOUNTS, "mount", 'syscall("mount", b"none", w["tmp"], b"tmpfs", 0, 0)', Control.NOBODY),
     Attempt(Kind.MOUNTS, "mount the new way", 'refused("fsopen", b"tmpfs", 0)', Control.SOMETIMES),
     Attempt(Kind.MOUNTS, "open a tree of mounts", 'refused("open_tree", -100, b"/", 1)', Control.SOMETIMES),

@@ -1,6 +1,7 @@
 """What a stranger may reach for, made for the attempts, and the places they are made from."""
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domain.wire import PIPE_PORT
 from drivers import seccomp
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.bare import CodePath
@@ -47,10 +49,16 @@ class World:
     root: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     known: dict[str, Any] = field(default_factory=dict)
+    port: int = 0
 
     @property
     def data(self) -> Path:
         return self.root / "data"
+
+    @property
+    def doors(self) -> Path:
+        """Where the sockets of instances are."""
+        return self.data / "doors"
 
     def prepare(self, pid: int) -> None:
         """`pid`: a process of the engine's with the mark in its environment."""
@@ -70,6 +78,11 @@ class World:
             "artifacts": str(self.data / "artifacts"),
             "set_user_id": str(self._set_user_id()),
             "pid": pid,
+            "port": self.port,
+            "address": _own_address(),
+            "abstract": self.mark,
+            "neighbour": str(self.doors / "theirs-0"),
+            "service_port": PIPE_PORT,
             "mark": self.mark,
             "tmp": TMP,
             "calls": dict(seccomp.calls(platform.machine())),
@@ -131,7 +144,9 @@ class World:
         store = FolderArtifactStore(self.data / "artifacts")
         digest = (await store.store(tree)).digest
         instances = self.data / "instances"
-        target = ProcessTarget(instances, store, trusted_code=False, hidden=(self.data,), path=self.path)
+        target = ProcessTarget(
+            instances, store, trusted_code=False, hidden=(self.data,), path=self.path, sockets=self.doors
+        )
         await target.start(InstanceSpec("ours-0", "ours", digest, command, **limits))
         try:
             yield instances / "ours-0" / "service.log"
@@ -151,8 +166,15 @@ class World:
 async def made(root: Path) -> AsyncIterator[World]:
     """A world whose engine lives as long as the block."""
     world = World(root)
+    world.doors.mkdir(mode=0o700, parents=True)
     engine = await asyncio.create_subprocess_exec("/bin/sleep", "1000", env={"DELIVERY_SECRET": world.mark})
-    with socket.socket(socket.AF_UNIX) as listener:
+    with contextlib.ExitStack() as stack:
+        listener, abstract, neighbour = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for each, name in ((abstract, f"\0{world.mark}"), (neighbour, str(world.doors / "theirs-0"))):
+            each.bind(name)
+            each.listen(64)
+        everywhere = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+        world.port = stack.enter_context(everywhere).getsockname()[1]
         try:
             await asyncio.to_thread(world.prepare, engine.pid)
             # By a short name: a path may be longer than the name of a socket.
@@ -164,6 +186,16 @@ async def made(root: Path) -> AsyncIterator[World]:
         finally:
             engine.kill()
             await engine.wait()
+
+
+def _own_address() -> str:
+    """Of the machine; loopback where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 53))  # sends nothing
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _outcomes(text: str) -> dict[str, Outcome]:

@@ -72,10 +72,10 @@ class Shipped:
 class Platform:
     """The stack, and an organization in it. `restart` stops and starts it on the same data."""
 
-    def __init__(self, data_dir: Path, repositories: Path) -> None:
+    def __init__(self, data_dir: Path, repositories: Path, environment: Mapping[str, str] | None = None) -> None:
         self._repositories = repositories
         self._services: dict[tuple[str, str], Service] = {}
-        self.stack = EmbeddedStack(data_dir)
+        self.stack = EmbeddedStack(data_dir, environment)
         self.stack.up()
         self.api = self._connect()
         self.organization = self.api.create_organization("acme")

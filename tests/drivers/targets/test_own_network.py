@@ -1,6 +1,7 @@
 """An isolated instance has a network of its own: its door is a unix socket, which is its identity."""
 
 import asyncio
+import http.client
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from drivers.bridge import network
 from drivers.bridge import program as bridge_program
 from drivers.bridge.network import Forward
 from drivers.shim import client, proc
-from drivers.targets.base import InstancePhase
+from drivers.targets.base import InstancePhase, InstanceStatus
 from drivers.targets.process import ProcessTarget
 from tests.drivers.shim.helpers import until
 from tests.drivers.targets.service import Service, ask, dial
@@ -209,3 +210,32 @@ async def test_without_a_compiler_nothing_isolated_is_started_and_the_advice_is_
 
 def _name(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+async def test_a_service_does_not_take_over_its_neighbours_users_also_after_restarts(alone: Service) -> None:
+    """It waits on every port that it can have for the neighbour's to come free."""
+    greed = "import socket,time; held=[socket.create_server(('', p)) for p in range(8000, 8300) if p != 8080]"
+    greedy = f'python3 -c "{greed}; print(len(held), flush=True); time.sleep(999)" & exec python3 service.py'
+    await alone.listening(alone.spec("greedy-0", command=greedy, env={"WHO": "greedy"}))
+    await until(lambda: "299" in (alone.root / "greedy-0" / "service.log").read_text(), "it has the ports")
+    before = await alone.listening(alone.spec(env={"WHO": "neighbour"}))
+    assert ask(before)["env"]["WHO"] == "neighbour"
+    for restarts in (1, 2):
+        assert before.pid is not None
+        os.kill(client.tree(before.pid)[-1], signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while (await alone.target.inspect("r1-0")).restarts < restarts:
+                assert _who(before) in (None, "neighbour")
+                await asyncio.sleep(0.02)
+        before = await alone.seen("r1-0", "listening")
+        assert ask(before)["env"]["WHO"] == "neighbour"
+    await alone.target.stop("r1-0")
+    assert _who(before) is None
+
+
+def _who(status: InstanceStatus) -> str | None:
+    """Who answers; None: nobody does."""
+    try:
+        return str(ask(status)["env"]["WHO"])
+    except (OSError, http.client.HTTPException, KeyError, TypeError):
+        return None

@@ -1,0 +1,237 @@
+"""The whole stack without trust in code: what is deployed reaches its users through unix sockets, and nothing else."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from drivers import isolation
+from drivers.folders import remove_tree
+from tests.chaos.records import Records
+from tests.support.load_process import load_on
+from tests.support.platform import App, Platform
+from tests.support.services import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+# Beside what the example answers: `/echo` gives a body back, a WebSocket (or what says so) is echoed to its end, and
+# `/reach?port` or `/reach?path` tells whether something can be dialled from inside.
+WIDE = """
+import asyncio, json, os
+VERSION = open("VERSION").read().strip()
+
+def reach(what):
+    import socket
+    family, address = (socket.AF_INET, ("127.0.0.1", int(what))) if what.isdigit() else (socket.AF_UNIX, what)
+    try:
+        with socket.socket(family) as found:
+            found.settimeout(5)
+            found.connect(address)
+    except OSError as error:
+        return type(error).__name__
+    return "reached"
+
+async def serve(reader, writer):
+    try:
+        while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+            first, *lines = head.decode("latin-1").split("\\r\\n")
+            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+            path = first.split(" ")[1]
+            if "upgrade" in headers:
+                writer.write(b"HTTP/1.1 101 X\\r\\nconnection: upgrade\\r\\nupgrade: websocket\\r\\n\\r\\n")
+                while data := await reader.read(65536):
+                    writer.write(data)
+                break
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            if path == "/version":
+                body = json.dumps({"version": VERSION, "port": os.environ["PORT"]}).encode()
+            elif path.startswith("/reach?"):
+                body = reach(path[7:]).encode()
+            writer.write(f"HTTP/1.1 200 OK\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n".encode() + body)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+async def main():
+    async with await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"])) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+SPEC: dict[str, Any] = {
+    "build": {"steps": ["true"], "output": "."},
+    "service": {"command": "exec python3 wide.py", "replicas": 2},
+}
+SCREENED = {**SPEC, "analysis": {"duration": 30, "min_requests": 30, "compare": ["errors"], "pass_early": True}}
+
+
+@pytest.fixture(scope="module")
+def isolated() -> Iterator[Platform]:
+    """A stack of its own."""
+    isolation.check()
+    folder = Path(tempfile.mkdtemp(prefix="de iso-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        running = Platform(folder / "data", folder / "repositories", {"DELIVERY_TRUSTED_CODE": "false"})
+        try:
+            yield running
+        finally:
+            running.close()
+    finally:
+        remove_tree(folder)
+
+
+@pytest.fixture(scope="module")
+def wide(isolated: Platform) -> App:
+    app = isolated.app("wide")
+    app.ship_good(files={"wide.py": WIDE}, spec=SPEC)
+    return app
+
+
+@pytest.fixture
+def records(isolated: Platform) -> Iterator[Records]:
+    found = Records(isolated.stack.data_dir)
+    yield found
+    found.close()
+
+
+def addresses(records: Records) -> list[str]:
+    """Where the instances in rotation are reached."""
+    return [str(row["address"]) for row in records.all("SELECT address FROM instances WHERE in_rotation ORDER BY id")]
+
+
+def test_a_deployment_is_reached_through_sockets_alone(wide: App, records: Records) -> None:
+    found = addresses(records)
+    assert len(found) == 2
+    assert all(Path(path).is_socket() and len(path) < 108 for path in found)
+    assert {Path(path).parent.stat().st_mode & 0o777 for path in found} == {0o700}
+    assert wide.service.get("/version").json()["port"] == "8080"
+
+
+def test_a_large_body_each_way_and_a_websocket_pass(wide: App, isolated: Platform) -> None:
+    body = bytes(range(256)) * (16 * 4096)
+    ingress, host = urlsplit(isolated.stack.addresses["ingress"]), _host(wide)
+    head = f"POST /echo HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    answer = asyncio.run(_talk(ingress.port, head.encode(), body))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.partition(b"\r\n\r\n")[2] == body
+    head = f"GET /ws HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    answer = asyncio.run(_talk(ingress.port, head.encode(), body[:1_000_000]))
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.partition(b"\r\n\r\n")[2] == body[:1_000_000]
+
+
+def test_from_an_instance_nothing_of_ours_is_reached(wide: App, isolated: Platform, records: Records) -> None:
+    """Temporal's gRPC, HTTP, UI and metrics, the API, PostgreSQL's and Envoy's sockets, another instance's."""
+    ports = json.loads((records.layout.data / "ports.json").read_text())
+    numbers = {str(value) for value in ports.values() if isinstance(value, int)}
+    numbers |= {str(urlsplit(url if "//" in url else f"//{url}").port) for url in isolated.stack.addresses.values()}
+    sockets = [str(path) for path in records.layout.sockets.rglob("*") if path.is_socket()]
+    assert len(numbers) >= 5
+    assert any(Path(path).name.startswith(".s.PGSQL") for path in sockets)
+    assert str(records.layout.admin_socket) in sockets
+    assert set(addresses(records)) <= set(sockets)
+    for target in (*sorted(numbers), *sockets):
+        if target.isdigit():  # the same from the host: that is what it would reach
+            socket.create_connection(("127.0.0.1", int(target)), timeout=5).close()
+        found = wide.service.get(f"/reach?{target}").text
+        assert found in {"ConnectionRefusedError", "FileNotFoundError", "PermissionError"}, (target, found)
+
+
+def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
+    before = wide.service.version()
+    with load_on(wide.service, rps=40) as load:
+        good = wide.ship(spec=SCREENED, deployment_strategy="canary", canary_percentage=50)
+        assert good.succeeded, good.operation
+        assert wide.service.version() == good.version
+        wide.api.rollback(good.deployment["id"], "as it was")
+        until(lambda: wide.service.version() == before, "the way back")
+        until(lambda: wide.api.environment(wide.project["id"])["lock"] is None, "the end of the rollback")
+        deaf = wide.ship(spec={**SPEC, "service": {**SPEC["service"], "command": "exec sleep 1000"}})
+        summary = load.stop()
+    assert deaf.error["code"] == "INSTANCE_UNHEALTHY"
+    assert "nobody listens on the port" in deaf.error["message"]
+    assert wide.service.version() == before
+    assert summary["failures"] == 0, summary["examples"]
+
+
+def test_a_service_on_another_port_is_told_which(wide: App) -> None:
+    command = "exec env PORT=9999 python3 wide.py"
+    shipped = wide.ship(spec={**SPEC, "service": {**SPEC["service"], "command": command}})
+    assert shipped.error["code"] == "INSTANCE_WRONG_PORT"
+    assert "port 9999 instead of $PORT (8080)" in shipped.error["message"]
+
+
+def test_a_killed_instance_is_back_at_its_socket(wide: App, records: Records) -> None:
+    before = addresses(records)
+    shims = records.shims(records.environment(wide.project["id"])["id"])
+    for status in shims.values():
+        if status.child_pid:
+            os.kill(status.child_pid, signal.SIGKILL)
+    until(lambda: _serves(wide), "its return")
+    assert addresses(records) == before
+
+
+def test_after_a_restart_of_the_stack_the_same_sockets_serve(wide: App, isolated: Platform, records: Records) -> None:
+    version, before = wide.service.version(), addresses(records)
+    records.close()
+    isolated.restart()
+    until(lambda: _serves(wide), "its return")
+    assert wide.service.version() == version
+    assert addresses(records) == before
+
+
+def test_a_killed_supervisor_leaves_services_serving_for_the_next(
+    wide: App, isolated: Platform, records: Records
+) -> None:
+    version, before = wide.service.version(), addresses(records)
+    isolated.close_connections()
+    records.close()
+    isolated.stack.kill()
+    isolated.start()
+    until(lambda: _serves(wide), "its return")
+    assert wide.service.version() == version
+    assert addresses(records) == before
+
+
+def _serves(app: App) -> bool:
+    try:
+        return app.service.get("/version").status_code == 200
+    except OSError:
+        return False
+
+
+def _host(app: App) -> str:
+    return str(urlsplit(app.api.environment(app.project["id"])["url"]).hostname)
+
+
+async def _talk(port: int | None, head: bytes, body: bytes) -> bytes:
+    """Says it all while it listens; the answer as long as the body is awaited, then the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def say() -> None:
+        writer.write(head)
+        writer.write(body)
+        await writer.drain()
+
+    saying = asyncio.create_task(say())
+    answer, deadline = b"", time.monotonic() + 120
+    while len(answer.partition(b"\r\n\r\n")[2]) < len(body) and time.monotonic() < deadline:
+        part = await reader.read(1 << 20)
+        if not part:
+            break
+        answer += part
+    await saying
+    writer.close()
+    return answer

@@ -1,6 +1,7 @@
 """The whole stack without trust in code: what is deployed reaches its users through unix sockets, and nothing else."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from drivers import isolation
@@ -107,7 +109,9 @@ def records(isolated: Platform) -> Iterator[Records]:
 
 
 def addresses(records: Records) -> list[str]:
-    """Where the instances in rotation are reached."""
+    """Where the instances in rotation are reached. PostgreSQL may be asked twice on a busy machine."""
+    with contextlib.suppress(psycopg.OperationalError):
+        records.all("SELECT 1")
     return [str(row["address"]) for row in records.all("SELECT address FROM instances WHERE in_rotation ORDER BY id")]
 
 
@@ -161,7 +165,7 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
         deaf = wide.ship(spec={**SPEC, "service": {**SPEC["service"], "command": "exec sleep 1000"}})
         summary = load.stop()
     assert deaf.error["code"] == "INSTANCE_UNHEALTHY"
-    assert "nobody listens on the port" in deaf.error["message"]
+    assert "nothing listens on its port" in deaf.error["message"]
     assert wide.service.version() == before
     assert summary["failures"] == 0, summary["examples"]
 

@@ -73,7 +73,8 @@ asyncio.run(main())
 """
 SPEC: dict[str, Any] = {
     "build": {"steps": ["true"], "output": "."},
-    "service": {"command": "exec python3 wide.py", "replicas": 2},
+    # A busy machine takes long to start Python in a sandbox.
+    "service": {"command": "exec python3 wide.py", "replicas": 2, "health": {"startup_timeout": 90}},
 }
 SCREENED = {**SPEC, "analysis": {"duration": 30, "min_requests": 30, "compare": ["errors"], "pass_early": True}}
 
@@ -159,10 +160,11 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
         good = wide.ship(spec=SCREENED, deployment_strategy="canary", canary_percentage=50)
         assert good.succeeded, good.operation
         assert wide.service.version() == good.version
-        wide.api.rollback(good.deployment["id"], "as it was")
-        until(lambda: wide.service.version() == before, "the way back")
+        back = wide.api.rollback(good.deployment["id"], "as it was")
+        until(lambda: wide.service.version() == before, f"the way back {back}")
         until(lambda: wide.api.environment(wide.project["id"])["lock"] is None, "the end of the rollback")
-        deaf = wide.ship(spec={**SPEC, "service": {**SPEC["service"], "command": "exec sleep 1000"}})
+        quick = {"health": {"startup_timeout": 4}}
+        deaf = wide.ship(spec={**SPEC, "service": {**SPEC["service"], **quick, "command": "exec sleep 1000"}})
         summary = load.stop()
     assert deaf.error["code"] == "INSTANCE_UNHEALTHY"
     assert "nothing listens on its port" in deaf.error["message"]
@@ -172,7 +174,8 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
 
 def test_a_service_on_another_port_is_told_which(wide: App) -> None:
     command = "exec env PORT=9999 python3 wide.py"
-    shipped = wide.ship(spec={**SPEC, "service": {**SPEC["service"], "command": command}})
+    quick = {"health": {"startup_timeout": 20}}
+    shipped = wide.ship(spec={**SPEC, "service": {**SPEC["service"], **quick, "command": command}})
     assert shipped.error["code"] == "INSTANCE_WRONG_PORT"
     assert "port 9999 instead of $PORT (8080)" in shipped.error["message"]
 

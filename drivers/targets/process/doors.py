@@ -42,7 +42,8 @@ class Doors:
         Raises:
             TerminalError: BUILD_ISOLATION_UNAVAILABLE, others may enter it.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         if stat.S_IMODE(self.folder.stat().st_mode) & stat.S_IRWXO:
             raise TerminalError(
                 f"everybody on this machine may enter {self.folder}, where the sockets of instances are: take the "

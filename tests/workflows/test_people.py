@@ -253,3 +253,36 @@ async def test_a_rule_that_became_stricter_while_it_waited_decides(bench: Bench)
     assert fault.type == "AUTHORIZATION_DENIED"
     await handle.execute_update(Action.APPROVE, CID)
     await handle.result()
+
+
+async def test_who_is_not_known_is_nobodys_second_and_passing_a_freeze_is_told_to_who_approves(
+    bench: Bench,
+) -> None:
+    """Of two different people one at most is the one who asked."""
+    asked = {"approval": ApprovalPolicy(), "requester": Person(actor="corp:1", unknown=True), "override_freeze": True}
+    handle = await bench.start(order().model_copy(update=asked))
+    await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
+    fault = await refused(handle, Action.APPROVE, PersonRequest(actor="corp:2", unknown=True))
+    assert fault.type == "AUTHORIZATION_DENIED"
+    assert "email_claim" in fault.message
+    await handle.execute_update(Action.APPROVE, BEN)
+    told = "Waiting for approval: 1 of 2 so far; it is to go past freezes"
+    assert bench.world.progress.current_step == told
+    await handle.execute_update(Action.APPROVE, CID)
+    await handle.result()
+
+
+async def test_whom_somebody_invited_by_a_link_is_no_other_approver_than_they_are(bench: Bench) -> None:
+    """The yes that came with the order had lost who made the account."""
+    puppet = Person(actor="ben-2", humans=("ben-2",), vouched_by=("ben",))
+    asked = {
+        "approval": ApprovalPolicy(min_approvals=2, four_eyes=False),
+        "requester": puppet,
+        "approved_by": ("ben-2",),
+        "approvers": (puppet,),
+    }
+    handle = await bench.start(order().model_copy(update=asked))
+    await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
+    assert (await refused(handle, Action.APPROVE, BEN)).type == "INVALID_STATE"
+    await handle.execute_update(Action.APPROVE, CID)
+    await handle.result()

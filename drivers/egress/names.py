@@ -9,7 +9,6 @@ from ipaddress import ip_address
 from domain.destinations import Address, plain_address
 
 Resolve = Callable[[str], Awaitable[list[str]]]
-LIMIT_S = 15.0
 # A resolver that does not answer keeps a thread for seconds; names of other tenants must not wait for it.
 THREADS = 64
 MAX_ADDRESSES = 16
@@ -29,18 +28,18 @@ class Names:
     async def resolve(self, host: str) -> list[str]:
         """The addresses of a host.
 
+        It takes as long as the system's resolver does; who has less time gives up waiting.
+
         Raises:
             NoSuchNameError: it has none.
-            TimeoutError: nobody knows within `LIMIT_S`.
         """
         asked = self._asked.get(host)
         if asked is None:
             asked = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, host)
             self._asked[host] = asked
             asked.add_done_callback(lambda answered: self._forget(host, answered))
-        async with asyncio.timeout(LIMIT_S):
-            # Whoever gives up leaves the question to the others: its thread is taken until there is an answer anyway.
-            return await asyncio.shield(asked)
+        # Whoever gives up leaves the question to the others: its thread is taken until there is an answer anyway.
+        return await asyncio.shield(asked)
 
     def close(self) -> None:
         """Let go of the threads; those that wait for a resolver end when it does."""

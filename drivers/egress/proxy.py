@@ -22,7 +22,7 @@ from drivers.egress.asking import (
     read_head,
 )
 from drivers.egress.forwarding import Forwarding
-from drivers.egress.names import LIMIT_S, NoSuchNameError, Resolve, own_of
+from drivers.egress.names import NoSuchNameError, Resolve, own_of
 from drivers.egress.sandboxes import Sandbox
 from drivers.egress.shares import Share, Shares, TooManyError
 from drivers.egress.streams import CHUNK, Passed, Stream, UnreachableError, close, dial, join
@@ -30,6 +30,7 @@ from drivers.egress.streams import CHUNK, Passed, Stream, UnreachableError, clos
 log = structlog.get_logger(__name__)
 
 HEAR_OUT_S = 1.0
+LOOKUP_TIMEOUT_S = 15.0
 
 _LISTED = "the operator allows no service.egress to it (DELIVERY_SERVICE_EGRESS)"
 _ADDRESS = "it is not on the public internet, and the operator names no such destination (DELIVERY_CODE_EGRESS)"
@@ -153,11 +154,21 @@ class Proxy:
         return _LISTED if to in sandbox.listed else _ADDRESS
 
     async def _addresses(self, to: Destination, share: Share) -> list[str]:
-        async with _limit(LIMIT_S, f"the name {to.host} cannot be looked up now"), share.lookups:
+        async with _limit(LOOKUP_TIMEOUT_S, f"the name {to.host} cannot be looked up now"):
+            await share.lookups.acquire()
+            # Whoever gives up leaves the question: it takes a thread until there is an answer, and so its place, too.
+            asked = asyncio.ensure_future(self._resolve(to.host))
+            asked.add_done_callback(lambda answered: _give_back(share, answered))
             try:
-                return await self._resolve(to.host)
+                return await asyncio.shield(asked)
             except NoSuchNameError:
                 raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
+
+
+def _give_back(share: Share, answered: asyncio.Future[list[str]]) -> None:
+    share.lookups.release()
+    if not answered.cancelled():
+        answered.exception()  # looked at, also when nobody waits for it any more
 
 
 async def _hear_out(inside: Stream) -> None:

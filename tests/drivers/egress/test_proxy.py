@@ -380,17 +380,17 @@ async def test_an_organization_has_so_many_connections_and_others_have_theirs(
 
 
 async def test_names_that_are_never_answered_take_a_part_of_the_lookups_only(way: Way, monkeypatch) -> None:
-    monkeypatch.setattr("drivers.egress.proxy.LIMIT_S", 3)
+    monkeypatch.setattr("drivers.egress.proxy.LOOKUP_TIMEOUT_S", 3)
     monkeypatch.setattr("drivers.egress.shares.LOOKUPS", 2)
     asked: list[str] = []
-    both = asyncio.Event()
+    both, answered = asyncio.Event(), asyncio.Event()
 
     async def resolve(host: str) -> list[str]:
         asked.append(host)
         if len(asked) == 2:
             both.set()
         if host.startswith("slow"):
-            await asyncio.Event().wait()
+            await answered.wait()
         return ["10.0.0.1"]
 
     way.resolve = resolve
@@ -401,7 +401,11 @@ async def test_names_that_are_never_answered_take_a_part_of_the_lookups_only(way
         await both.wait()
         assert (await tunnel(other, "quick.example:443")).startswith(b"HTTP/1.1 403 ")
         assert {said.split(b" ")[1] for said in await asyncio.gather(*slow)} == {b"504"}
+    assert sum(host.startswith("slow") for host in asked) == 2, "who gave up holds its thread all the same"
+    assert (await tunnel(door, "slow5.example:443")).split(b" ")[1] == b"504"
     assert sum(host.startswith("slow") for host in asked) == 2
+    answered.set()
+    assert (await tunnel(door, "slow6.example:443")).split(b" ")[1] == b"403"
 
 
 async def test_bytes_are_slowed_down_for_an_organization(way: Way, here: str, listener: Listener) -> None:

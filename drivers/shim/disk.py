@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from drivers.shim import proc
+
 # Every entry counts as at least one block, so that empty files, which take inodes, are not free.
 _LEAST = 4096
 # Entries between two looks at the clock.
@@ -19,7 +21,10 @@ _PAUSE_S, _PAUSE_MAX_S = 5.0, 300.0
 
 
 class DiskWatch:
-    """Adds up what lies below some folders and in files that are open but have no name any more.
+    """Adds up what lies below some folders and in files that are open or mapped but have no name any more.
+
+    Descriptors that are on their way through a socket, in no process at that moment, cannot be seen; the kernel bounds
+    their number.
 
     Args:
         folders: they may vanish or change while they are looked at.
@@ -67,7 +72,8 @@ class DiskWatch:
     def _sizes(self, pids: list[int]) -> Iterator[int]:
         seen: set[tuple[int, int]] = set()
         for pid in pids:
-            yield from _unnamed(pid, seen)
+            yield from (_size(status, seen) for status in proc.unnamed_files(pid, in_memory=False))
+            yield from _mapped(pid, seen)
         pending = list(self._folders)
         while pending:
             yield from _entries(pending.pop(), pending, seen)
@@ -112,19 +118,12 @@ def _opened(folder: str) -> "os._ScandirIterator[str]":
             os.chmod(folder, mode)
 
 
-def _unnamed(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:
-    """Files without a name that a process holds open."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            status = os.stat(f"{folder}/{name}")
-        except OSError:
-            continue
-        yield _size(status, seen) if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 else 0
+def _mapped(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:
+    """Files that were deleted and closed while they are mapped."""
+    for file, size in proc.deleted_mappings(pid):
+        if file not in seen:
+            seen.add(file)
+            yield size
 
 
 def _size(status: os.stat_result, seen: set[tuple[int, int]]) -> int:

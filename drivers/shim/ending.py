@@ -23,6 +23,8 @@ def kill_tree(tree: dict[int, int], leader: int | None, wrapper_levels: int) -> 
             kill(pid, signal.SIGKILL)
     if leader is not None:
         _kill_group(leader, signal.SIGKILL)
+        if wrapper_levels:
+            return  # what is left when the sandbox itself is gone is ended by the next call
     _signal_all(signal.SIGSTOP)
     _signal_all(signal.SIGKILL)
 

@@ -14,6 +14,7 @@ from drivers.shim.ending import kill_tree
 from drivers.shim.hold import PortHold
 from drivers.shim.leftovers import kill
 from drivers.shim.log import CappedLog
+from drivers.shim.memory import MemoryWatch
 from drivers.shim.record import Record
 from drivers.shim.spec import LOCK, ShimSpec
 
@@ -87,10 +88,13 @@ class Keeper:
         self._reason: str | None = None
         self._kill_at = float("inf")
         self._told: set[int] = set()
-        self._began = self._look_at = self._weigh_at = time.monotonic()
+        self._began = self._look_at = time.monotonic()
         self._turn_s = _TURN_S
         self._pid: int | None = None
         self._peak = 0
+        memory = self._spec.memory_mb
+        kernel_counts = self._group.counts_memory
+        self._memory = MemoryWatch(memory * _MIB, kernel_counts=kernel_counts) if memory is not None else None
 
     def _run_once(self) -> None:
         self._begin()
@@ -128,7 +132,11 @@ class Keeper:
 
     def _turn(self) -> bool:
         """One look at everything; False when nothing of the tree is left."""
+        # A fork bomb has a thousand times as many turns as we have: it is counted before it gets another one.
+        _hurry(on=self._spec.processes is not None)
         self._wait(self._turn_s if self._reason is None else _ENDING_TURN_S)
+        if self._reason is None and time.monotonic() < self._look_at:
+            _hurry(on=False)
         self._read_output()
         self._reap()
         if self._stopping:
@@ -154,7 +162,7 @@ class Keeper:
             self._end(refused, 0)
         if spec.processes is not None:
             self._count(tree, spec.processes)
-        if spec.memory_mb is not None and self._weighs_more(tree, spec.memory_mb * _MIB):
+        if self._memory is not None and self._memory.exceeded(tree):
             self._end("memory_limit", 0)
         if self._disk is not None and self._reason is None and self._disk.exceeded(tree):
             self._end("disk_limit", 0)
@@ -172,16 +180,6 @@ class Keeper:
         _hurry(on=near)
         if tasks > limit:
             self._end("process_limit", 0)
-
-    def _weighs_more(self, tree: list[int], limit: int) -> bool:
-        """Whether the tree takes more memory; the exact figure is dear, and only asked for if it may be too much."""
-        if proc.resident_bytes(tree) <= limit or time.monotonic() < self._weigh_at:
-            return False
-        began = time.monotonic()
-        heavy = proc.proportional_bytes(tree) > limit
-        now = time.monotonic()
-        self._weigh_at = now + 10 * (now - began)
-        return heavy
 
     def _end(self, reason: str, grace_s: float) -> None:
         """The first reason stays."""
@@ -309,7 +307,7 @@ class Keeper:
 
 
 def _hurry(*, on: bool) -> None:
-    """Go before everybody else, where we may: a fork bomb has a thousand times as many turns as we have."""
+    """Go before everybody else, where we may (as root)."""
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK if on else os.SCHED_OTHER
     if on == (os.sched_getscheduler(0) != os.SCHED_OTHER):
         return

@@ -1,10 +1,14 @@
 """What /proc says about processes. A process that is gone, or only waits to be reaped, is reported as not there."""
 
 import os
+import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+# What stands for a file in mappings of memory.
+_IN_MEMORY = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV")  # noqa: S108 - nothing is put there
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -80,9 +84,51 @@ def resident_bytes(pids: list[int]) -> int:
     return sum(_resident_pages(pid) for pid in pids) * _PAGE
 
 
-def proportional_bytes(pids: list[int]) -> int:
-    """Memory of these processes, each page shared among n processes counted as an nth. Walks all their pages."""
-    return sum(_proportional_bytes(pid) for pid in pids)
+def proportional_bytes(pids: list[int]) -> tuple[int, int]:
+    """Memory of these processes, each page shared among n processes counted as an nth. Walks all their pages.
+
+    The second figure is that of files in memory and other memory that is made to be shared; the first all the rest.
+    """
+    found = [_proportional_bytes(pid) for pid in pids]
+    return sum(own for own, _ in found), sum(shared for _, shared in found)
+
+
+def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result]:
+    """Files without a name that a process holds open: those in memory (memfd_create), or those on a disk."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except (*_GONE, OSError):
+        return
+    for name in names:
+        try:
+            status = os.stat(f"{folder}/{name}")
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink:
+                continue
+            if os.readlink(f"{folder}/{name}").startswith("/memfd:") is in_memory:
+                yield status
+        except OSError:
+            continue
+
+
+def deleted_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int]]:
+    """Files without a name that a process has mapped: device and inode, and bytes that they take on a disk at least."""
+    try:
+        with open(f"/proc/{pid}/maps", errors="replace") as file:
+            lines = [line for line in file if line.endswith(" (deleted)\n")]
+    except (*_GONE, OSError):
+        return
+    for line in lines:
+        place, _, offset, device, inode, path = line.split(None, 5)
+        if path.startswith(_IN_MEMORY):
+            continue
+        first, last = (int(each, 16) for each in place.split("-"))
+        major, minor = (int(each, 16) for each in device.split(":"))
+        try:
+            size = os.stat(f"/proc/{pid}/map_files/{place}").st_blocks * 512
+        except OSError:  # not ours to ask: as much as is mapped
+            size = int(offset, 16) + last - first
+        yield (os.makedev(major, minor), int(inode)), size
 
 
 def tasks(pids: list[int], enough: int) -> int:
@@ -107,14 +153,15 @@ def _resident_pages(pid: int) -> int:
         return 0
 
 
-def _proportional_bytes(pid: int) -> int:
+def _proportional_bytes(pid: int) -> tuple[int, int]:
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             lines = file.read().splitlines()
     except _GONE:
-        return _resident_pages(pid) * _PAGE
-    found = (line.split() for line in lines)
-    return sum(int(words[1]) * 1024 for words in found if words[0] in (b"Pss:", b"SwapPss:"))
+        return _resident_pages(pid) * _PAGE, 0
+    figures = {words[0]: int(words[1]) * 1024 for words in map(bytes.split, lines) if words[1:2] and words[1].isdigit()}
+    shared = figures.get(b"Pss_Shmem:", 0)
+    return figures.get(b"Pss:", 0) + figures.get(b"SwapPss:", 0) - shared, shared
 
 
 def _threads(pid: int) -> int:

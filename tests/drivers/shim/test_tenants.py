@@ -13,6 +13,8 @@ from drivers.shim.disk import DiskWatch
 from tests.drivers.shim.helpers import marker, run, running, shell, started, until, with_argument
 
 MIB = 1024 * 1024
+# Also in a sandbox.
+PYTHON = f"{sys.base_prefix}/bin/python3"
 # Each process starts two that do the same, for ever.
 BOMB = "import os, sys, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.01)\n"
 # What a child shares with its parent until it is written to.
@@ -25,6 +27,21 @@ if len(children) < 4:
     os._exit(0)
 for child in children:
     os.waitpid(child, 0)
+"""
+
+
+# Files that are in no folder and no table of descriptors.
+MAPPED = """
+import mmap, os, time
+held = []
+for number in range(8):
+    with open(f"m{number}", "w+b") as file:
+        file.write(bytes(4 << 20))
+        file.flush()
+        held.append(mmap.mmap(file.fileno(), 0))
+        os.unlink(f"m{number}")
+    os.close(os.dup(0))
+time.sleep(60)
 """
 
 
@@ -57,8 +74,11 @@ async def test_a_fork_bomb_with_a_session_for_each_process_ends_with_its_namespa
         pytest.skip("no user namespaces here")
     mark = marker()
     wrapper = sandbox.isolated(cwd="/", mounts={})
-    argv = [*wrapper, sys.executable, "-I", "-S", "-c", BOMB.replace("os.fork()", "os.fork() or os.setsid()"), mark]
-    ended = await run(state, "", argv=argv, processes=100, niceness=10, wrapper_levels=sandbox.WRAPPER_LEVELS)
+    bomb = BOMB.replace("os.fork()", "os.fork() or os.setsid()")
+    argv = [*wrapper.words, PYTHON, "-I", "-S", "-c", bomb, mark]
+    inputs = {name: content.hex() for name, content in wrapper.inputs.items()}
+    limits = {"processes": 100, "niceness": 10, "wrapper_levels": wrapper.levels}
+    ended = await run(state, "", argv=argv, inputs=inputs, **limits)
     assert ended.reason == "process_limit"
     assert with_argument(mark) == []
 
@@ -69,6 +89,31 @@ async def test_what_goes_on_forking_after_the_end_is_not_too_much(state: Path) -
     for _ in range(5):
         ended = await run(state, script, processes=50)
         assert (ended.reason, ended.code) == ("exited", 0)
+
+
+IN_MEMORY = {
+    "a memory file": "import os, time; os.write(os.memfd_create('x'), bytes(200 << 20)); time.sleep(60)",
+    "shared memory": "import time; open('/dev/shm/x', 'wb').write(bytes(200 << 20)); time.sleep(60)",
+}
+
+
+@pytest.mark.usefixtures("groups")
+@pytest.mark.parametrize("script", IN_MEMORY.values(), ids=IN_MEMORY)
+async def test_files_in_memory_count_as_memory(state: Path, script: str) -> None:
+    """They belong to no process: without a control group nobody else counts them."""
+    if not sandbox.available():
+        pytest.skip("no user namespaces here")
+    wrapper = sandbox.isolated(cwd="/", mounts={})
+    inputs = {name: content.hex() for name, content in wrapper.inputs.items()}
+    argv = [*wrapper.words, PYTHON, "-I", "-S", "-c", script]
+    ended = await run(state, "", argv=argv, inputs=inputs, memory_mb=60, wrapper_levels=wrapper.levels)
+    assert ended.reason == "memory_limit"
+
+
+async def test_memory_that_is_shared_and_mapped_counts_once(state: Path) -> None:
+    script = "import mmap, time; m = mmap.mmap(-1, 40 << 20); m.write(bytes(40 << 20)); time.sleep(1.5)"
+    argv = [sys.executable, "-I", "-S", "-c", script]
+    assert (await run(state, "", argv=argv, memory_mb=70)).reason == "exited"
 
 
 # All at once, faster than anybody looks.
@@ -108,7 +153,8 @@ async def test_memory_that_forked_processes_share_counts_once(state: Path) -> No
     argv = [sys.executable, "-c", FORKED]
     ended = await run(state, "", argv=argv, memory_mb=200)  # resident, each for itself: 300
     assert (ended.reason, ended.code) == ("exited", 0)
-    assert (await run(state, "", argv=argv, memory_mb=40)).reason == "memory_limit"
+    longer = [*argv[:-1], FORKED.replace("1.5", "60")]
+    assert (await run(state, "", argv=longer, memory_mb=40)).reason == "memory_limit"
 
 
 @pytest.mark.usefixtures("groups")
@@ -118,10 +164,11 @@ async def test_memory_that_forked_processes_share_counts_once(state: Path) -> No
         "for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=part$i bs=1M count=4; done; sleep 60",
         "exec 8>a 9>b; rm a b; dd if=/dev/zero bs=1M count=15 >&8; dd if=/dev/zero bs=1M count=15 >&9; sleep 60",
         "seq 6000 | xargs touch; sleep 60",
+        f"exec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(MAPPED)}",
         "for i in 1 2 3 4 5 6 7; do fallocate -l 4M part$i; done; sleep 60",
         "mkdir x; for i in 1 2 3 4 5 6 7; do dd if=/dev/zero of=x/$i bs=1M count=4; done; chmod 0 x; sleep 60",
     ],
-    ids=["many files", "deleted files", "empty files", "reserved blocks", "a closed folder"],
+    ids=["many files", "deleted files", "empty files", "mapped files", "reserved blocks", "a closed folder"],
 )
 async def test_a_filled_disk_is_ended_and_named(state: Path, fill: str) -> None:
     folder = state.parent / "work"

@@ -156,7 +156,9 @@ def control_side(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
     )
-    ceiling = Ceiling(settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb)
+    ceiling = Ceiling(
+        settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb, settings.instance_cpus
+    )
     target = ProcessTarget(
         settings.data_dir / "instances",
         FolderArtifactStore(settings.data_dir / "artifacts"),
@@ -249,7 +251,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
-    ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb)
+    ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb, settings.build_cpus)
     builds = BuildActivities(select, folders, slots, limited, ceiling)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room, seen)

@@ -99,7 +99,11 @@ class BuildActivities:
             # Compilers that know it (Python's among them) then make the same bytes of the same commit.
             env={"SOURCE_DATE_EPOCH": str(self._folders.commit_time(run.operation_id)), **spec.env},
             limits=Limits(
-                timeout_s=spec.timeout, memory_mb=most.memory_mb, processes=most.processes, disk_mb=most.disk_mb
+                timeout_s=spec.timeout,
+                memory_mb=most.memory_mb,
+                processes=most.processes,
+                disk_mb=most.disk_mb,
+                cpus=most.cpus,
             ),
             disk=(self._folders.workspace(run.operation_id),),
             organization=self._folders.organization(run.operation_id),

@@ -11,11 +11,13 @@ class Ceiling:
         memory_mb: MiB; pages that processes share count once.
         processes: processes and threads at once.
         disk_mb: MiB that its folders take on disk, and of a single file.
+        cpus: processors that it may keep busy, where the machine lets us see to it; None: all.
     """
 
     memory_mb: int = 8192
     processes: int = 1024
     disk_mb: int = 10240
+    cpus: float | None = None
 
     def lowered(
         self, *, memory_mb: int | None = None, processes: int | None = None, disk_mb: int | None = None
@@ -25,6 +27,7 @@ class Ceiling:
             memory_mb=min(self.memory_mb, memory_mb or self.memory_mb),
             processes=min(self.processes, processes or self.processes),
             disk_mb=min(self.disk_mb, disk_mb or self.disk_mb),
+            cpus=self.cpus,
         )
 
 

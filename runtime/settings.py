@@ -226,6 +226,12 @@ class Settings(BaseSettings):
     build_memory_mb: int = Field(default=8192, ge=64, description="MiB of memory that one build may use")
     build_processes: int = Field(default=1024, ge=16, description="processes and threads of one build at once")
     build_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one build, sources included")
+    build_cpus: float | None = Field(
+        default=None, ge=0.01, description="processors one build may keep busy, where control groups can be made"
+    )
+    instance_cpus: float | None = Field(
+        default=None, ge=0.01, description="processors one instance may keep busy, where control groups can be made"
+    )
     instance_memory_mb: int = Field(default=8192, ge=16, description="MiB of memory that one instance may use")
     instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
     instance_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one instance and its artifact")

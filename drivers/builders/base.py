@@ -8,13 +8,14 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: wall seconds; MiB of memory, processes, MiB on disk of the whole tree; bytes of log kept."""
+    """What a run may use: wall seconds; MiB of memory, processes, MiB on disk, processors; bytes of log kept."""
 
     timeout_s: float = 900
     memory_mb: int = 2048
     processes: int = 1024
     disk_mb: int = 10240
     output_bytes: int = 16 * 1024 * 1024
+    cpus: float | None = None
 
 
 @dataclass(frozen=True)

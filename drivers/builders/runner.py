@@ -119,6 +119,7 @@ def _shim_spec(request: RunRequest, private: PrivateFolders, where: Place, searc
         timeout_s=request.limits.timeout_s,
         memory_mb=request.limits.memory_mb,
         processes=request.limits.processes + where.levels + bool(where.inner),
+        cpus=request.limits.cpus,
         disk_mb=request.limits.disk_mb,
         disk_folders=[str(folder) for folder in request.disk or (request.checkout, private.root)],
         stop_timeout_s=_STOP_TIMEOUT_S,

@@ -8,6 +8,14 @@ import os
 from collections.abc import Iterator
 
 _MEMORY_MARGIN = 64 * 1024 * 1024
+# Time of processors is dealt out anew so often; the kernel takes no smaller part of it.
+_PERIOD_US, _LEAST_QUOTA_US = 100_000, 1000
+# Files of each controller that take a limit, of version 2 and 1: the first that is there is written.
+_LIMITS = {
+    "pids": {"pids.max": "{}"},
+    "memory": {"memory.max": "{}", "memory.limit_in_bytes": "{}"},
+    "cpu": {"cpu.max": f"{{}} {_PERIOD_US}", "cpu.cfs_quota_us": "{}"},
+}
 
 
 def named(cookie: str) -> str:
@@ -22,10 +30,18 @@ class Group:
         name: unique on the machine.
         tasks: processes and threads at once; None: any number.
         memory: bytes of memory, those of cached files included; None: any number.
+        cpus: processors that it may keep busy, parts of one included; None: any number.
     """
 
-    def __init__(self, name: str, *, tasks: int | None, memory: int | None) -> None:
-        wanted = {"pids": tasks, "memory": memory and memory + memory // 4 + _MEMORY_MARGIN}
+    def __init__(
+        self, name: str, *, tasks: int | None = None, memory: int | None = None, cpus: float | None = None
+    ) -> None:
+        quota_us = None if cpus is None else max(_LEAST_QUOTA_US, int(cpus * _PERIOD_US))
+        wanted = {
+            "pids": tasks,
+            "memory": memory and memory + memory // 4 + _MEMORY_MARGIN,
+            "cpu": quota_us,
+        }
         self._tasks = tasks
         self._folders: dict[str, str] = {}
         self._before: tuple[int, int] = (0, 0)
@@ -79,7 +95,7 @@ class Group:
 
 def remove(name: str) -> None:
     """What a killed shim left behind."""
-    for controller in ("pids", "memory"):
+    for controller in _LIMITS:
         for parent in _parents(controller):
             _remove(os.path.join(parent, name))
 
@@ -91,8 +107,7 @@ def _made(controller: str, name: str, limit: int) -> str | None:
             os.makedirs(folder, exist_ok=True)
         except OSError:
             continue
-        files = {"pids": ("pids.max",), "memory": ("memory.max", "memory.limit_in_bytes")}[controller]
-        if any(_write(folder, file, str(limit)) for file in files):
+        if any(_write(folder, file, text.format(limit)) for file, text in _LIMITS[controller].items()):
             _write(folder, "memory.swap.max", "0")
             return folder
         _remove(folder)

@@ -42,7 +42,7 @@ class Keeper:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         memory = spec.memory_mb * _MIB if spec.memory_mb is not None else None
-        self._group = Group(named(spec.cookie), tasks=spec.processes, memory=memory)
+        self._group = Group(named(spec.cookie), tasks=spec.processes, memory=memory, cpus=spec.cpus)
         self._disk = DiskWatch(spec.disk_folders, spec.disk_mb * _MIB) if spec.disk_mb is not None else None
         self._stopping = False
         self._restarts = 0

@@ -31,6 +31,7 @@ class ShimSpec(NamedTuple):
         timeout_s: wall time of one run, None for ever.
         memory_mb: MiB of the whole tree, sampled four times a second; pages that its processes share count once.
         processes: processes and threads of the whole tree.
+        cpus: processors that the tree may keep busy, where control groups can be made; parts of one included.
         disk_mb: MiB on disk below `disk_folders` and in nameless open files; a single file cannot grow beyond it.
         disk_folders: what `disk_mb` counts.
         scratch: of those, what is emptied before a restart after `disk_limit`.
@@ -58,6 +59,7 @@ class ShimSpec(NamedTuple):
     timeout_s: float | None = None
     memory_mb: int | None = None
     processes: int | None = None
+    cpus: float | None = None
     disk_mb: int | None = None
     disk_folders: tuple[str, ...] | list[str] = ()
     scratch: tuple[str, ...] | list[str] = ()

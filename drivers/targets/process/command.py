@@ -48,6 +48,7 @@ def shim_spec(
         on_full_log="rotate",
         memory_mb=most.memory_mb,
         processes=most.processes + where.levels + bool(where.inner),
+        cpus=most.cpus,
         disk_mb=most.disk_mb,
         disk_folders=[str(each) for each in (folder.app, folder.home, folder.tmp)],
         scratch=[str(each) for each in folder.scratch],

@@ -135,6 +135,17 @@ async def test_threads_count_as_processes(state: Path) -> None:
     assert ended.reason == "process_limit"
 
 
+async def test_processors_are_dealt_out(state: Path) -> None:
+    probe = Group("delivery-probe", cpus=1)
+    made = bool(probe._folders)
+    probe.remove()
+    if not made:
+        pytest.skip("no control groups for processors can be made here")
+    busy = "import time; end = time.monotonic() + 3\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
+    await run(state, "", argv=[sys.executable, "-I", "-S", "-c", busy], cpus=0.1)
+    assert float((state.parent / "log").read_text()) < 1
+
+
 async def test_as_many_processes_as_allowed_may_run(state: Path) -> None:
     ended = await run(state, "for i in 1 2 3 4 5; do sleep 0.6 & done; wait", processes=7)
     assert (ended.reason, ended.code) == ("exited", 0)

@@ -21,7 +21,7 @@ RECIPES = {
     ),
     "node": (
         "npm",
-        "echo '{\"name\": \"a\", \"version\": \"1.0.0\"}' > package.json && npm install --offline --package-lock-only",
+        'echo \'{"name": "a", "version": "1.0.0"}\' > package.json && npm install --offline --package-lock-only',
         "npm ci --offline && node -e 'require(\"os\").cpus().length || process.exit(1)'",
     ),
     "go": (

@@ -4,8 +4,8 @@ To add one: a name, a line of Python that ends without an exception if it got wh
 needs to find. It is denied when it raises an `OSError` (or `Denied`); any other exception is a fault of the attempt.
 
 Names in the lines: `w` (the world: paths, ports, ids), `refused(call, *arguments)` (denied when the kernel's filter
-says no), `syscall(call, *arguments)` (denied when the call fails), `connect(family, address)`, `Denied`, and the
-modules of `probe.py`.
+says no), `syscall(call, *arguments)` (denied when the call fails), `connect(family, address)`, `through(destination)`
+(asks the proxy), `Denied`, and the modules of `probe.py`.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,6 @@ class Control(StrEnum):
     ROOT = "root"
     SOMETIMES = "root, where the machine itself allows it"
     NOBODY = "nobody, or it is not to be tried outside"
-
-
-# From where the network is another one.
-ISOLATED_NETWORK = ("instance",)
 
 
 @dataclass(frozen=True)
@@ -141,67 +137,71 @@ ATTEMPTS: tuple[Attempt, ...] = (
         Kind.NETWORK,
         "connect to a port of the engine",
         'connect(socket.AF_INET, ("127.0.0.1", w["port"]))',
-        places=ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to it by IPv6",
         'connect(socket.AF_INET6, ("::1", w["port"]))',
-        places=ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to it by the machine's own address",
         'connect(socket.AF_INET, (w["address"], w["port"]))',
         Control.SOMETIMES,
-        ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to an abstract unix socket of the engine",
         'connect(socket.AF_UNIX, "\\0" + w["abstract"])',
-        places=ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to another instance's unix socket",
         'connect(socket.AF_UNIX, w["neighbour"])',
-        places=ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "put a socket of its own in the place of another instance's",
         'socket.socket(socket.AF_UNIX).bind(w["neighbour"] + "-mine")',
-        places=ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to another instance's port",
         'connect(socket.AF_INET, ("127.0.0.1", w["service_port"]))',
         Control.NOBODY,
-        ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "connect to the cloud's metadata",
         'connect(socket.AF_INET, ("169.254.169.254", 80))',
         Control.NOBODY,
-        ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "send a datagram to the world",
         'socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53))',
         Control.SOMETIMES,
-        ISOLATED_NETWORK,
     ),
     Attempt(
         Kind.NETWORK,
         "find an interface that leads out",
         'max([name for _, name in socket.if_nameindex() if name != "lo"] or [open("/nothing")])',
         Control.SOMETIMES,
-        ISOLATED_NETWORK,
     ),
+    *(
+        Attempt(Kind.NETWORK, f"{name}, by the way out", f"through({to})", Control.NOBODY)
+        for name, to in (
+            ("a port of the engine", '"127.0.0.1:%d" % w["port"]'),
+            ("the same by name", '"localhost:%d" % w["port"]'),
+            ("the same in odd digits", '"0x7f.1:%d" % w["port"]'),
+            ("the same in IPv6 clothes", '"[::ffff:127.0.0.1]:%d" % w["port"]'),
+            ("the same behind a user", '"example.com@127.0.0.1:%d" % w["port"]'),
+            ("the machine's own address", '"%s:%d" % (w["address"], w["port"])'),
+            ("the cloud's metadata", '"169.254.169.254:80"'),
+            ("a private address", '"10.0.0.1:80"'),
+        )
+    ),
+    Attempt(Kind.NETWORK, "another tenant's way out", 'connect_below(w["their_way"], "proxy.sock")'),
     Attempt(Kind.MOUNTS, "mount", 'syscall("mount", b"none", w["tmp"], b"tmpfs", 0, 0)', Control.NOBODY),
     Attempt(Kind.MOUNTS, "mount the new way", 'refused("fsopen", b"tmpfs", 0)', Control.SOMETIMES),
     Attempt(Kind.MOUNTS, "open a tree of mounts", 'refused("open_tree", -100, b"/", 1)', Control.SOMETIMES),

@@ -43,6 +43,17 @@ def number(call, *arguments):
     return answer
 
 
+def through(to):
+    """Asks the proxy for a tunnel; that it answers is part of the attempt."""
+    with socket.create_connection(("127.0.0.1", 3128), timeout=30) as found:
+        found.sendall(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n".encode())
+        said = found.recv(4096).decode("latin-1").partition("\r\n")[0]
+    if not said.startswith("HTTP/1.1 "):
+        raise RuntimeError(f"that is no proxy: {said}")
+    if not said.startswith("HTTP/1.1 200 "):
+        raise Denied(said.removeprefix("HTTP/1.1 "))
+
+
 def attempt(world, code):
     """What came of it: denied, reached or broken, and the words for it."""
 
@@ -70,7 +81,7 @@ def attempt(world, code):
 
     names = {module.__name__: module for module in MODULES}
     names |= {"w": world, "syscall": syscall, "refused": refused, "number": number, "connect": connect}
-    names |= {"connect_below": connect_below, "Denied": Denied}
+    names |= {"connect_below": connect_below, "through": through, "Denied": Denied}
     try:
         exec(code, names)  # noqa: S102 - our own table
     except (Denied, OSError) as error:

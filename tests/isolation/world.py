@@ -16,12 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domain.destinations import Rules
 from domain.wire import PIPE_PORT
 from drivers import seccomp
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.bare import CodePath
 from drivers.builders.base import Limits, RunRequest
 from drivers.builders.bubblewrap import BubblewrapBuilder
+from drivers.egress.doors import Doors
+from drivers.egress.names import Names
+from drivers.egress.proxy import Proxy
+from drivers.egress.sandboxes import Sandbox, Sandboxes
+from drivers.egress.shares import Limits as Shared
+from drivers.egress.shares import Shares
 from drivers.sandbox import TMP
 from drivers.targets.base import InstanceSpec
 from drivers.targets.process import ProcessTarget
@@ -60,6 +67,10 @@ class World:
         """Where the sockets of instances are."""
         return self.data / "doors"
 
+    @property
+    def ways(self) -> Sandboxes:
+        return Sandboxes(self.data / "egress")
+
     def prepare(self, pid: int) -> None:
         """`pid`: a process of the engine's with the mark in its environment."""
         files = {
@@ -83,6 +94,7 @@ class World:
             "abstract": self.mark,
             "neighbour": str(self.doors / "theirs-0"),
             "service_port": PIPE_PORT,
+            "their_way": str(self.ways.door("theirs")),
             "mark": self.mark,
             "tmp": TMP,
             "calls": dict(seccomp.calls(platform.machine())),
@@ -117,7 +129,7 @@ class World:
     async def from_build(self) -> dict[str, Outcome]:
         request = self.request(_COMMAND)
         self.plant(request.workdir, "build")
-        await BubblewrapBuilder((self.data,), self.path).run(request)
+        await BubblewrapBuilder((self.data,), self.path, ways=self.ways).run(request)
         return _outcomes(request.log_path.read_text())
 
     def request(self, step: str, **limits: int) -> RunRequest:
@@ -145,7 +157,12 @@ class World:
         digest = (await store.store(tree)).digest
         instances = self.data / "instances"
         target = ProcessTarget(
-            instances, store, trusted_code=False, hidden=(self.data,), path=self.path, sockets=self.doors
+            *(instances, store),
+            trusted_code=False,
+            hidden=(self.data,),
+            path=self.path,
+            sockets=self.doors,
+            ways=self.ways,
         )
         await target.start(InstanceSpec("ours-0", "ours", digest, command, **limits))
         try:
@@ -182,10 +199,25 @@ async def made(root: Path) -> AsyncIterator[World]:
             listener.bind(f"/proc/self/fd/{at}/engine.sock")
             os.close(at)
             listener.listen(64)
-            yield world
+            async with _proxy(world.ways):
+                await world.ways.open(Sandbox("theirs", "theirs", "theirs", owner=world.root))
+                yield world
         finally:
             engine.kill()
             await engine.wait()
+
+
+@asynccontextmanager
+async def _proxy(ways: Sandboxes) -> AsyncIterator[None]:
+    """As the engine's, with the rules of one whose operator has set nothing."""
+    names = Names()
+    running = asyncio.create_task(Doors(ways, Proxy(Rules(), Shares(Shared()), names.resolve)).run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        names.close()
 
 
 def _own_address() -> str:

@@ -5,6 +5,7 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
 from contracts.operations import AbortRequest, PersonRequest
+from domain.canary.policy import AnalysisPolicy
 from domain.canary.verdict import Verdict
 from domain.delivery import CanarySpec, CanaryStep, RolloutSpec
 from domain.lifecycle import DeploymentStatus, Strategy
@@ -52,6 +53,17 @@ async def test_a_pass_before_its_time_is_told_with_the_next_step_and_no_other(
     assert [step for step in told if words in step] == (
         [f"Sending 100 % of the traffic to the new version{words}"] if early else []
     )
+
+
+async def test_what_the_judge_is_not_told_of_is_said_while_it_looks(bench: Bench) -> None:
+    bench.world.old_release()
+    queries = {name: f'sum({name}{{release="{{{{release}}}}"}})' for name in ("requests", "errors")}
+    by_queries = {"provider": "prometheus", "prometheus": queries, "compare": ["errors"]}
+    policy = AnalysisPolicy.model_validate(by_queries)
+    bench.world.spec = bench.world.spec.model_copy(update={"analysis": policy})
+    await (await bench.start(canary())).result()
+    told = [record.progress.current_step or "" for record in bench.world.records]
+    assert any(step.endswith("the stable one for 300 s (4xx are not judged)") for step in told)
 
 
 async def test_a_bad_canary_goes_back_with_the_reasons(bench: Bench) -> None:

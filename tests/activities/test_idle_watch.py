@@ -1,4 +1,6 @@
 import asyncio
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,14 @@ async def test_nothing_was_asked_or_nobody_is_there(free_port):
     async with IdleWatch() as watch:
         assert not await watch.closed()
     assert not await found(free_port(), after_s=0.01)
+
+
+async def test_who_closes_without_saying_so_is_found_behind_a_bridge_too(upstream):
+    with tempfile.TemporaryDirectory(prefix="idle-") as folder:
+        await upstream.behind_a_bridge(Path(folder) / "i")
+        upstream.closes_idle = True
+        async with IdleWatch() as watch:
+            watch.begin(upstream.endpoint.address, 8080, HEALTH)
+            assert watch._task is not None
+            assert await asyncio.wait_for(watch._task, 30)
+        await upstream.bridge.end()

@@ -1,3 +1,6 @@
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from activities.probes import Prober
@@ -34,3 +37,26 @@ async def test_an_instance_that_is_away_is_not_healthy(prober):
     probe = await prober.instance("127.0.0.1", free_port(), "/healthz", 1)
     assert not probe.healthy
     assert "ConnectError" in probe.words
+
+
+async def test_an_instance_is_asked_through_its_socket(prober):
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        upstream = await (await Upstream("blue").start()).behind_a_bridge(Path(folder) / "i")
+        socket = upstream.endpoint.address
+        probe = await prober.instance(socket, 8080, "/health", 10, host="dev.shop.acme.localhost")
+        assert (probe.healthy, probe.status) == (True, 200)
+        assert probe.words.startswith("GET http://127.0.0.1:8080/health answered 200")
+        assert upstream.health_hosts == {"dev.shop.acme.localhost"}
+        upstream.healthy = False
+        assert "answered 503" in (await prober.instance(socket, 8080, "/health", 10)).words
+        await upstream.stop()
+        probe = await prober.instance(socket, 8080, "/health", 10)
+        assert (probe.healthy, probe.words) == (
+            False,
+            "GET http://127.0.0.1:8080/health failed: nobody listens on the port",
+        )
+        await upstream.start()
+        await upstream.end()
+        probe = await prober.instance(socket, 8080, "/health", 10)
+        assert not probe.healthy
+        assert "ConnectError" in probe.words

@@ -1,9 +1,12 @@
 """Instances by plan, on real processes and a real database: brought back, kept off strangers' ports, never undone."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +31,7 @@ from activities.secrets import ProjectSecrets
 from contracts.rollouts import AwaitHealthy, StartInstances
 from domain.ceilings import DEFAULT_CEILING
 from domain.shares import Share
+from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.routers.base import RoutingTable
 from drivers.shim import client
@@ -125,7 +129,22 @@ class Scene:
 
 @pytest.fixture
 async def scene(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Scene]:
-    found, router = await history(2), Router()
+    async with _scene(await history(2), sessions, tmp_path, trusted=True) as made:
+        yield made
+
+
+@pytest.fixture
+async def alone(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Scene]:
+    """One whose instances have networks of their own."""
+    if not sandbox.available():
+        pytest.skip("bubblewrap does not work on this machine")
+    async with _scene(await history(2), sessions, tmp_path, trusted=False) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def _scene(found: History, sessions: Sessions, tmp_path: Path, *, trusted: bool) -> AsyncIterator[Scene]:
+    router = Router()
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "service.py").write_text(SERVICE)
@@ -133,7 +152,8 @@ async def scene(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Sc
     digest = (await store.store(tree)).digest
     async with transaction(sessions) as session:
         await session.execute(update(Release).values(artifact_digest=digest))
-    target = ProcessTarget(tmp_path / "instances", store, trusted_code=True)
+    doors = Path(tempfile.mkdtemp(prefix="doors-")) / "services"
+    target = ProcessTarget(tmp_path / "instances", store, trusted_code=trusted, sockets=doors)
     secrets, writer = ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])), RouteWriter(sessions, router)
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
     stopper = InstanceStopper(sessions, target, router, writer)
@@ -152,6 +172,7 @@ async def scene(history, sessions: Sessions, tmp_path: Path) -> AsyncIterator[Sc
     for status in await target.list_instances():
         await target.stop(status.instance_id)
     await prober.close()
+    shutil.rmtree(doors.parent)
 
 
 @pytest.mark.parametrize("state", ["starting", "active", "retired"])
@@ -301,6 +322,46 @@ async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_on
         assert entry.changes == {"port": {"from": before.port, "to": after.port}}
         await scene.keeper.look()
         assert len((await told(scene))[0]) == 1
+
+
+async def test_doors_that_are_gone_are_made_anew_and_nobody_is_displaced(alone: Scene) -> None:
+    """Somebody cleared the folder of temporary files."""
+    before = await alone.begin("active")
+    await alone.await_healthy()
+    shutil.rmtree(Path(before.address).parent)
+    assert (await alone.target.inspect(alone.name)).port_taken
+    await alone.keeper.look()
+    after = await alone.seen(lambda status: status.listening)
+    assert (after.address, after.port, after.port_taken) == (before.address, before.port, False)
+    row = await alone.row()
+    assert row is not None
+    assert (row.address, row.port, row.in_rotation) == (before.address, before.port, True)
+    assert await told(alone) == ([], [])
+
+
+async def test_a_service_alone_on_its_network_is_healthy_when_it_listens(alone: Scene) -> None:
+    await alone.begin("starting", command="sleep 1; exec python3 service.py")
+    await alone.await_healthy()
+    row = await alone.row()
+    assert row is not None
+    assert row.in_rotation
+    assert row.address.startswith("/")
+
+
+async def test_who_moves_into_a_network_of_its_own_is_not_displaced(scene: Scene) -> None:
+    """The operator has turned trusted code off."""
+    before = await scene.begin("active")
+    await scene.await_healthy()
+    await scene.target.pause()
+    target = ProcessTarget(scene.root, scene.target._artifacts, trusted_code=False, sockets=scene.target._doors.folder)
+    for part in (scene.keeper, scene.recovery):
+        part._target = target
+    await scene.keeper.look()
+    after = await target.inspect(scene.name)
+    row = await scene.row()
+    assert row is not None
+    assert (row.address, row.port) == (after.address, after.port) != (before.address, before.port)
+    assert await told(scene) == ([], [])
 
 
 async def test_a_stranger_beside_a_running_instance_is_left(scene: Scene) -> None:

@@ -26,6 +26,25 @@ class RouterConformance(AudienceConformance, IngressConformance):
         assert answer.headers.get_list("x-delivery-release") == ["blue"]
         assert await bed.router.applied_generation() == table.generation
 
+    async def test_cleartext_http2_and_websockets_pass(self, bed: Bed) -> None:
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+        settings = await asyncio.wait_for(reader.readexactly(9), 5)
+        writer.close()
+        assert settings[3] == 4  # a SETTINGS frame: it speaks HTTP/2
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        upgrade = (
+            "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: a2V5\r\n"
+        )
+        writer.write(f"GET /socket HTTP/1.1\r\nhost: {HOST}\r\n{upgrade}\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.write(b"ping")
+        echo = await asyncio.wait_for(reader.readexactly(4), 5)
+        writer.close()
+        assert (head.split(b" ")[1], echo) == (b"101", b"ping")
+
     async def test_an_unknown_host_is_404(self, bed: Bed) -> None:
         blue = await bed.upstream("blue")
         await bed.apply([cluster("blue", blue)], route(blue=100))

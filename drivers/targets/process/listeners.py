@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +55,7 @@ class ListeningSockets:
 
 
 _BRIDGE = "delivery-bridge"
+_STALE_S = 2.0
 # What the bridge dials besides.
 _BRIDGED = frozenset({"::1"})
 
@@ -63,12 +64,10 @@ class OwnNetwork:
     """What an instance listens on in a network of its own. Takes the kernel as long as `ListeningSockets`.
 
     Args:
-        shim_pid: of the shim that keeps it.
+        inside: its processes there, the sandbox's own first.
     """
 
-    def __init__(self, shim_pid: int) -> None:
-        tree = proc.descendants(shim_pid)
-        inside = [pid for pid, depth in tree.items() if depth > 1]  # the first one is outside, and waits
+    def __init__(self, inside: Sequence[int]) -> None:
         own = [pid for pid in inside if _name(pid) != _BRIDGE]
         self._held = set(ListeningSockets(inside[0]).held_by(own).values()) if inside else set()
 
@@ -87,6 +86,49 @@ class OwnNetwork:
     @staticmethod
     def _met(each: Listener) -> bool:
         return each.reachable or each.address in _BRIDGED
+
+
+class _Look(NamedTuple):
+    sandbox: int
+    in_use: str
+    at: float
+    found: OwnNetwork
+
+
+class OwnNetworks:
+    """Looks again when the number of TCP sockets there has changed, which costs nothing to ask, or time has passed.
+
+    Fifty instances that start are asked twice a second each, and have nothing to show. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Look] = {}
+
+    def look(self, name: str, shim_pid: int) -> OwnNetwork:
+        """The network of an instance, kept by the shim."""
+        inside = [pid for pid, depth in proc.descendants(shim_pid).items() if depth > 1]  # the first one waits outside
+        if not inside:
+            return OwnNetwork(())
+        in_use, known = _in_use(inside[0]), self._known.get(name)
+        if known and (known.sandbox, known.in_use) == (inside[0], in_use) and time.monotonic() - known.at < _STALE_S:
+            return known.found
+        self._known[name] = _Look(inside[0], in_use, time.monotonic(), OwnNetwork(inside))
+        return self._known[name].found
+
+    def forget(self, name: str) -> None:
+        self._known.pop(name, None)
+
+
+def _in_use(pid: int) -> str:
+    """How many TCP sockets its network has."""
+    lines: list[str] = []
+    for file in ("sockstat", "sockstat6"):
+        try:
+            text = Path(f"/proc/{pid}/net/{file}").read_text()
+        except OSError:
+            continue
+        lines += [line for line in text.splitlines() if line.startswith("TCP")]
+    return " ".join(word for line in lines for word in line.split()[1:3])
 
 
 def _name(pid: int) -> str:

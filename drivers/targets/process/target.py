@@ -24,7 +24,7 @@ from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.doors import Doors
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
-from drivers.targets.process.listeners import ListeningSockets, OwnNetwork, SocketsOfTheMoment
+from drivers.targets.process.listeners import ListeningSockets, OwnNetworks, SocketsOfTheMoment
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
 from drivers.targets.process.turns import instance_turn, ports_turn
 
@@ -70,6 +70,7 @@ class ProcessTarget:
         self._isolated = not trusted_code
         self._hidden = (*hidden, root)
         self._doors = Doors(sockets or root / ".sockets")
+        self._networks = OwnNetworks()
         self._heard: dict[str, int] = {}  # who listened, and as which process
         self._ways = ways
         self._ports = ports
@@ -115,6 +116,7 @@ class ProcessTarget:
             if (known := folder.record()) and known.has_door:
                 self._doors.remove(known.address)
             self._heard.pop(instance_id, None)
+            self._networks.forget(instance_id)
             if self._ways:
                 await self._ways.close(instance_id)
             await finish_in_thread(folder.remove)
@@ -256,7 +258,7 @@ class ProcessTarget:
         return [InstanceFolder(path) for path in paths]
 
     def _inspect_now(self, folder: InstanceFolder) -> InstanceStatus:
-        """A network of its own takes the kernel as long to look through as the whole machine's: until it listens."""
+        """One with a network of its own is looked at until it listens."""
         record = folder.record()
         if record is None or not record.has_door:
             return _inspect(folder, self._sockets.get())
@@ -264,9 +266,10 @@ class ProcessTarget:
         shim = client.status(folder.state).shim_pid
         if status.listening or status.pid is None or shim is None:
             return status
-        own = OwnNetwork(shim)
+        own = self._networks.look(record.instance_id, shim)
         if listening := own.listening(record.port):
             self._heard[record.instance_id] = status.pid
+            self._networks.forget(record.instance_id)
         return replace(
             status,
             listening=listening,

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from drivers.bridge import program as bridge_program
 from drivers.bridge.network import Forward
 from drivers.shim import client, proc
 from drivers.targets.base import InstancePhase, InstanceStatus
-from drivers.targets.process import ProcessTarget
+from drivers.targets.process import ProcessTarget, listeners
 from tests.drivers.shim.helpers import until
 from tests.drivers.targets.service import Service, ask, dial
 
@@ -239,3 +241,27 @@ def _who(status: InstanceStatus) -> str | None:
         return str(ask(status)["env"]["WHO"])
     except (OSError, http.client.HTTPException, KeyError, TypeError):
         return None
+
+
+async def test_instances_that_do_not_listen_yet_cost_little_to_ask(
+    alone: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+
+    class Counted(listeners.OwnNetwork):
+        def __init__(self, inside: Sequence[int]) -> None:
+            looked.append(time.monotonic())
+            super().__init__(inside)
+
+    monkeypatch.setattr(listeners, "OwnNetwork", Counted)
+    await alone.target.start(
+        alone.spec(command="until test -e $TMPDIR/go; do sleep 0.1; done; exec python3 service.py")
+    )
+    await alone.seen("r1-0", "phase", InstancePhase.RUNNING)
+    looked.clear()
+    began = time.monotonic()
+    while time.monotonic() - began < 1:
+        assert not (await alone.target.inspect("r1-0")).listening
+    assert len(looked) <= 3
+    (alone.root / "r1-0" / "tmp" / "go").touch()
+    ask(await alone.seen("r1-0", "listening"))  # the number of its sockets has changed

@@ -129,12 +129,15 @@ class Doors:
     async def _keep(self) -> None:
         swept = time.monotonic()
         while True:
-            if self._changed():
-                await self.look()
-            if time.monotonic() - swept > SWEEP_EVERY_S:
-                await asyncio.to_thread(self._sandboxes.sweep)
-                await self.look()
-                swept = time.monotonic()
+            try:
+                if time.monotonic() - swept > SWEEP_EVERY_S:
+                    swept = time.monotonic()
+                    await asyncio.to_thread(self._sandboxes.sweep)
+                    await self.look()
+                elif self._changed():
+                    await self.look()
+            except OSError as error:  # what is open goes on
+                log.warning("egress.look_failed", error=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _changed(self) -> bool:
@@ -142,31 +145,30 @@ class Doors:
             now = self._sandboxes.root.stat().st_mtime_ns
         except FileNotFoundError:
             return bool(self._open)
-        changed = now != self._seen or time.time_ns() - now < SETTLED_S * 1e9
+        changed = now != self._seen or 0 <= time.time_ns() - now < SETTLED_S * 1e9  # the clock may be set back
         self._seen = now
         return changed
 
     async def look(self) -> None:
         """Open what is new, close what is gone."""
-        wanted = await asyncio.to_thread(self._sandboxes.all)
-        for name in [name for name, door in self._open.items() if not self._is_same(door, wanted.get(name))]:
+        names = await asyncio.to_thread(self._sandboxes.names)
+        for name in [name for name, door in self._open.items() if not self._is_there(name, door)]:
             await self._open.pop(name).close()
-        for name, sandbox in wanted.items():
-            if name not in self._open:
-                await self._open_one(sandbox)
+        for name in names:
+            if name not in self._open and (sandbox := self._sandboxes.read(name)):
+                self._open_one(sandbox)
 
-    def _is_same(self, door: Door, wanted: Sandbox | None) -> bool:
-        if wanted != door.sandbox:
-            return False
+    def _is_there(self, name: str, door: Door) -> bool:
+        """A folder that was made anew has no socket yet, whatever else of it is the same."""
         try:
-            return self._sandboxes.door(wanted.id).stat().st_ino == door.inode
+            return (self._sandboxes.door(name) / SOCKET).lstat().st_ino == door.inode
         except FileNotFoundError:
             return False
 
-    async def _open_one(self, sandbox: Sandbox) -> None:
+    def _open_one(self, sandbox: Sandbox) -> None:
         try:
             with opened(self._sandboxes.door(sandbox.id)) as folder:
-                inode, listener = folder.inode, _listen(folder)
+                listener, inode = _listen(folder)
         except FileNotFoundError:
             return  # it went just now
         except OSError as error:
@@ -176,8 +178,8 @@ class Doors:
         self._open[sandbox.id] = Door(sandbox, inode, listener, self._proxy)
 
 
-def _listen(folder: opened) -> socket.socket:
-    """A socket that takes the place of one before it only when it listens."""
+def _listen(folder: opened) -> tuple[socket.socket, int]:
+    """A socket that takes the place of one before it only when it listens; and its number in the file system."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         new = folder.path(f"{SOCKET}.new")
@@ -186,11 +188,12 @@ def _listen(folder: opened) -> socket.socket:
         listener.setblocking(False)
         listener.bind(new)
         listener.listen(BACKLOG)
+        inode = os.lstat(new).st_ino
         os.rename(new, folder.path(SOCKET))  # noqa: PTH104 - strings are at hand
     except BaseException:
         listener.close()
         raise
-    return listener
+    return listener, inode
 
 
 def _lock(descriptor: int) -> bool:

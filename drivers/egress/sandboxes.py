@@ -119,18 +119,22 @@ class Sandboxes:
         """The proxy closes its socket; one that is not there is fine."""
         await finish_in_thread(remove_tree, self.root / sandbox_id)
 
-    def all(self) -> dict[str, Sandbox]:
-        """Those that are there, by id."""
+    def names(self) -> list[str]:
+        """Ids of those that are there."""
         try:
-            names = [entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)]
+            with os.scandir(self.root) as found:
+                return [entry.name for entry in found if is_id(entry.name)]
         except FileNotFoundError:
-            return {}
-        return {name: found for name in names if (found := Sandbox.read(self.root / name))}
+            return []
+
+    def read(self, sandbox_id: str) -> Sandbox | None:
+        """None when it is not there, or not all of it."""
+        return Sandbox.read(self.root / sandbox_id)
 
     def sweep(self) -> None:
         """Remove those whose owner is gone: whoever should have closed them was killed."""
-        for name, sandbox in self.all().items():
-            if not sandbox.owner.exists():
+        for name in self.names():
+            if (sandbox := self.read(name)) and not sandbox.owner.exists():
                 remove_tree(self.root / name)
 
     def _make(self, sandbox: Sandbox) -> None:
@@ -168,10 +172,6 @@ class opened:  # noqa: N801 - used like `open`
 
     def __init__(self, folder: Path) -> None:
         self._descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-    @property
-    def inode(self) -> int:
-        return os.fstat(self._descriptor).st_ino
 
     def path(self, name: str) -> str:
         return f"/proc/self/fd/{self._descriptor}/{name}"

@@ -12,6 +12,7 @@ import structlog.testing
 from domain.destinations import Destination
 from domain.errors import DependencyError
 from drivers.egress import asking, names, streams
+from drivers.egress.sandboxes import SOCKET
 from tests.drivers.egress.way import LIMIT_S, Listener, Way, ask, connect, tunnel
 from tests.support.waiting import until
 
@@ -450,6 +451,30 @@ async def test_a_sandbox_that_is_closed_or_whose_owner_is_gone_has_no_way_out(
     left = await way.door("left")
     way.owner.rmdir()
     await until(lambda: not left.exists())
+
+
+async def test_one_that_was_closed_and_opened_again_has_a_socket_again(way: Way, here: str, listener: Listener) -> None:
+    """A file system may give the new folder the number of the old one."""
+    await way.start(everybody=here)
+    for _ in range(20):
+        door = await way.door()
+        assert (await tunnel(door, f"127.0.0.1:{listener.port}")).endswith(b"hello")
+        await way.sandboxes.close("one")
+    door = await way.door()
+    (door / SOCKET).unlink()
+    async with asyncio.timeout(LIMIT_S):
+        assert await way.door() == door
+    assert (await tunnel(door, f"127.0.0.1:{listener.port}")).endswith(b"hello")
+
+
+async def test_a_file_that_says_nothing_opens_nothing(way: Way, here: str, listener: Listener) -> None:
+    await way.start(everybody=here)
+    for name, content in (("empty", ""), ("odd", "[1]"), ("wrong", '{"organization": 1}')):
+        (way.sandboxes.root / name / "door").mkdir(parents=True)
+        (way.sandboxes.root / name / "sandbox.json").write_text(content)
+    door = await way.door()
+    assert (await tunnel(door, f"127.0.0.1:{listener.port}")).endswith(b"hello")
+    assert not (way.sandboxes.door("wrong") / SOCKET).exists()
 
 
 async def test_two_proxies_never_share_a_folder(way: Way, tmp_path: Path, monkeypatch) -> None:

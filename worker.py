@@ -45,7 +45,7 @@ from activities.returning import ReturnWatch
 from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.signatures import DecisionGuard, Signatures, StartActivities
-from activities.slots import SEATS_OF_ONE, BuildSlots
+from activities.slots import SEATS, BuildSlots
 from activities.sources import SourceActivities
 from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
@@ -105,8 +105,9 @@ log = structlog.get_logger("worker")
 
 # Of the data folder: what was fetched, built and runs is some tenant's, and no other's source.
 TENANTS_FOLDERS = ("workspaces", "artifacts", "instances")
-# Activities of a build queue under way at once, most of them waiting for a slot: those of twenty organizations.
-BUILD_SEATS = 20 * SEATS_OF_ONE
+# Activities of a build queue under way at once beside those that build: more than may wait for a slot, so that one of
+# another organization is always taken from the queue, and seated.
+BUILD_SEATS = SEATS + 50
 # Longer than the longest short step, so that a stopping worker finishes what it is writing.
 GRACE = timedelta(seconds=20)
 WORKFLOW_TASKS = 32
@@ -285,13 +286,13 @@ def control_worker(client: Client, activities: Sequence[Any], signatures: Signat
     )
 
 
-def build_worker(client: Client, queue: str, activities: Sequence[Any]) -> Worker:
+def build_worker(client: Client, queue: str, activities: Sequence[Any], slots: int) -> Worker:
     """Build activities of one queue; how many of them build at once is limited inside of them (`BuildSlots`)."""
     return Worker(
         client,
         task_queue=queue,
         activities=activities,
-        max_concurrent_activities=BUILD_SEATS,
+        max_concurrent_activities=BUILD_SEATS + slots,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
@@ -425,7 +426,7 @@ async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client
         stack.push_async_callback(_stop, asyncio.create_task(job))
     activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room, slots)
     return [
-        await stack.enter_async_context(build_worker(client, queue, activities))
+        await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency))
         for queue in (BUILD_QUEUE, own_queue(settings))
     ]
 

@@ -39,7 +39,9 @@ from storage.repositories.keeping import ENDED
 from storage.repositories.releases import InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 
+# How often a drain looks: often at first, more and more seldom when it takes long; many may be under way at once.
 DRAIN_LOOK_EVERY_S = 0.05
+DRAIN_LOOK_AT_LEAST_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,17 @@ async def read_release(sessions: Sessions, release_id: UUID) -> Known:
         return Known(release, ServiceSpec.model_validate(release.service), instances, project_id, beside)
 
 
+async def refuse_if_ended(sessions: Sessions, release_id: UUID) -> None:
+    """Raise `ConflictError` when a release is over. A worker may sleep for hours between two lines."""
+    async with transaction(sessions) as session:
+        if (await ReleaseRepository(session).get(release_id)).state in ENDED:
+            raise _stopped_meanwhile()
+
+
+def _stopped_meanwhile() -> ConflictError:
+    return ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
+
+
 class InstanceStopper:
     """Takes instances out of rotation, waits for their requests, stops them. Safe to repeat from any point."""
 
@@ -134,13 +147,14 @@ class InstanceStopper:
     async def _drain(self, release_id: UUID, leaving: Sequence[Instance], limit_s: float) -> None:
         """Wait until the router has no request in flight there, at most `limit_s` seconds."""
         places = {Endpoint(instance.address, instance.port) for instance in leaving}
-        end = time.monotonic() + limit_s
-        while places and time.monotonic() < end:
+        end, pause_s = time.monotonic() + limit_s, DRAIN_LOOK_EVERY_S
+        while places and (left_s := end - time.monotonic()) > 0:
             with suppress(DependencyError):
                 seen = await self._router.endpoint_health(str(release_id))
                 if not any(e.active_requests for e in seen if e.endpoint in places):
                     return
-            await asyncio.sleep(DRAIN_LOOK_EVERY_S)
+            await asyncio.sleep(min(pause_s, left_s))
+            pause_s = min(1.2 * pause_s, DRAIN_LOOK_AT_LEAST_EVERY_S)
 
 
 class InstanceActivities:
@@ -170,13 +184,17 @@ class InstanceActivities:
     async def start(self, request: StartInstances) -> Nothing:
         known = await read_release(self._sessions, request.release_id)
         secrets = await self._variables(known)
+
+        async def check() -> None:
+            await refuse_if_ended(self._sessions, request.release_id)
+
         async with beating():
             async with transaction(self._sessions) as session:
                 await self._room.check(session, known.release, request.count)
             for index in range(request.count):
                 await refuse_if_over(self._sessions)
                 spec = instance_spec(known.release, known.service, index, secrets, known.project_id)
-                status = await self._target.start(spec)
+                status = await self._target.start(spec, check=check)
                 try:
                     await self._put(request.release_id, index, status)
                 except DeliveryError:

@@ -12,7 +12,7 @@ from activities.instances import InstanceStopper
 from activities.pauses import Pauses
 from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
-from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE, WAIT_S, EnvironmentTidier
+from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE, STOPS_OF_ONE, WAIT_S, EnvironmentTidier
 from domain.errors import DeliveryError
 from domain.lifecycle import ReleaseState
 from domain.procfile import WEB
@@ -32,6 +32,7 @@ LOOK_EVERY_S = 5.0
 STAYED_S = 60.0
 # Starting one is the work of a processor; after a reboot hundreds are started beside an API that starts, too.
 AT_ONCE = min(16, max(4, 2 * len(os.sched_getaffinity(0))))
+OF_ONE = AT_ONCE - AT_ONCE // 4
 # An artifact is unpacked in seconds; who takes longer is ended, and does not keep the keeper from its other work.
 RECOVERY_LIMIT_S = 180.0
 RECOVERY_WAIT_S = 30.0
@@ -58,10 +59,18 @@ class InstanceKeeper:
         self._pauses = Pauses()
         self._moved: set[UUID] = set()  # releases whose new addresses do not all get traffic yet
         self._bringing_in: asyncio.Task[None] | None = None
-        self._recovering: Sweep[UUID] = Sweep("keeper.recovery", limit_s=RECOVERY_LIMIT_S, at_once=AT_ONCE)
-        self._undoing: Sweep[UUID] = Sweep("keeper.abandoned", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
-        self._resting: Sweep[str] = Sweep("keeper.resting", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
-        self._ending: Sweep[str] = Sweep("keeper.leaked", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
+        self._recovering: Sweep[UUID] = Sweep(
+            "keeper.recovery", limit_s=RECOVERY_LIMIT_S, at_once=AT_ONCE, of_one=OF_ONE
+        )
+        self._undoing: Sweep[UUID] = Sweep(
+            "keeper.abandoned", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+        )
+        self._resting: Sweep[str] = Sweep(
+            "keeper.resting", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+        )
+        self._ending: Sweep[str] = Sweep(
+            "keeper.leaked", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+        )
 
     async def run(self) -> None:
         """Look now and then every few seconds until cancelled. What users wait for waits for nobody's drain."""
@@ -89,13 +98,13 @@ class InstanceKeeper:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """One look at everything."""
-        await self.look_after()
+        """One look at everything, which waits a while for what it begins."""
+        await self.look_after(wait_s=RECOVERY_WAIT_S)
         await self.tidy()
 
-    async def look_after(self) -> None:
-        """Bring back what died with its keeper or sits beside a stranger."""
-        await self._bring_back({status.instance_id: status for status in await self._target.list_instances()})
+    async def look_after(self, *, wait_s: float = WAIT_S) -> None:
+        """Bring back what died with its keeper or sits beside a stranger. The next look waits for nobody's artifact."""
+        await self._bring_back({status.instance_id: status for status in await self._target.list_instances()}, wait_s)
 
     async def tidy(self) -> None:
         """Undo what was abandoned, end what leaked, and what rests while its release is kept."""
@@ -108,15 +117,18 @@ class InstanceKeeper:
             partial(self._end_resting, seen),
         )
 
-    async def _bring_back(self, seen: Mapping[str, InstanceStatus]) -> None:
+    async def _bring_back(self, seen: Mapping[str, InstanceStatus], wait_s: float) -> None:
         async with transaction(self._sessions) as session:
             wanted = await KeepingRepository(session).instances_to_run()
-        self._pauses.keep({instance.id for instance in wanted})
+        owners = {instance.release_id: organization_id for instance, organization_id in wanted}
+        self._pauses.keep({instance.id for instance, _ in wanted})
         amiss: dict[UUID, list[Instance]] = {}
-        for each in wanted:
+        for each, _ in wanted:
             if self._is_amiss(each, seen.get(each.id)):
                 amiss.setdefault(each.release_id, []).append(each)
-        await self._recovering.each(amiss, lambda rows: self._try_recover_all(rows, seen), wait_s=RECOVERY_WAIT_S)
+        await self._recovering.each(
+            amiss, lambda rows: self._try_recover_all(rows, seen), owners=owners, wait_s=wait_s
+        )
         self._bring_in()
 
     async def _try_recover_all(self, rows: Sequence[Instance], seen: Mapping[str, InstanceStatus]) -> None:
@@ -168,7 +180,9 @@ class InstanceKeeper:
     async def _undo_abandoned(self) -> None:
         async with transaction(self._sessions) as session:
             abandoned = await KeepingRepository(session).abandoned()
-        await self._undoing.each({release.id: release for release in abandoned}, self._undo, wait_s=WAIT_S)
+        owners = {release.id: release.organization_id for release in abandoned}
+        releases = {release.id: release for release in abandoned}
+        await self._undoing.each(releases, self._undo, owners=owners, wait_s=WAIT_S)
 
     async def _undo(self, release: Release) -> None:
         if not await self._claim(release):
@@ -210,16 +224,18 @@ class InstanceKeeper:
             ended = await KeepingRepository(session).ended(sorted(set(owners.values())))
             instances = InstanceRepository(session)
             rows = {i.id for each in ended for i in (*await instances.of(each), *await instances.beside(each))}
+            whose = await KeepingRepository(session).organizations(ended)
         # One that still has a row is being stopped by an activity, which drains it first.
         leaked = {name: name for name, release_id in owners.items() if release_id in ended and name not in rows}
-        await self._ending.each(leaked, self._end, wait_s=WAIT_S)
+        by_owner = {name: whose.get(owners[name]) for name in leaked}
+        await self._ending.each(leaked, self._end, owners=by_owner, wait_s=WAIT_S)
 
     async def _end_resting(self, running: Sequence[InstanceStatus]) -> None:
         """Processes beside a service that is kept without traffic: its workflow was lost before it ended them."""
         async with transaction(self._sessions) as session:
             resting = await KeepingRepository(session).resting()
         names = {each.instance_id: each.instance_id for each in running if each.instance_id in resting}
-        await self._resting.each(names, self._rest, wait_s=WAIT_S)
+        await self._resting.each(names, self._rest, owners=resting, wait_s=WAIT_S)
 
     async def _rest(self, instance_id: str) -> None:
         """Unless its release was taken back meanwhile."""

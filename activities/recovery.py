@@ -87,6 +87,10 @@ def row_spec(release: Release, row: Instance, secrets: Mapping[str, str], projec
     )
 
 
+class _NotWantedError(Exception):
+    """Its release was stopped, or it was taken away, since we looked."""
+
+
 class InstanceRecovery:
     """What the record wants running runs where the record says. Safe to repeat and to do in several workers at once."""
 
@@ -129,23 +133,24 @@ class InstanceRecovery:
         return status.running_s < min(known_s, grace_s)
 
     async def _bring_back(self, name: str, seen: InstanceStatus) -> InstanceStatus | None:
-        """Under the lock of its release, so that nobody stops the release at the same moment."""
+        """No connection is held while it starts, which takes as long as its artifact is big.
+
+        Nobody stops its release at the same moment and has it running afterwards: right before it begins, while the
+        target lets nobody else begin or stop it, the record is asked once more.
+        """
         async with transaction(self._sessions) as session:
             claimed = await KeepingRepository(session).claim_wanted(name)
             if claimed is None:
                 return None
             release, row = claimed
-            before = await self._target.inspect(name)
             project_id = await ReleaseRepository(session).project_of(release)
             secrets = await self._secrets.of_release(session, release)
+        before = await self._target.inspect(name)
+        try:
             after = await self._run(before, row_spec(release, row, secrets, project_id))
-            if row.type == WEB and (after.address, after.port) != (row.address, row.port):
-                await InstanceRepository(session).move(name, address=after.address, port=after.port)
-                await RoutingRepository(session).touch()
-            # From the host's network into one of its own, or back, nobody drove it away.
-            displaced = before.port not in (NOWHERE, after.port) and before.address == after.address
-            if displaced:
-                await DisplacedRepository(session).told(release, name, before=before.port, after=after.port)
+        except _NotWantedError:
+            return None
+        displaced = await self._note(release, row, before, after)
         if displaced:
             log.warning("instance.displaced", instance_id=name, before=before.port, port=after.port)
         elif seen.gone:
@@ -155,7 +160,30 @@ class InstanceRecovery:
     async def _run(self, now_: InstanceStatus, spec: InstanceSpec) -> InstanceStatus:
         if not now_.gone and not now_.port_taken:
             return now_  # somebody else was first
-        return await (self._target.start(spec) if now_.gone else self._target.relocate(spec))
+
+        async def check() -> None:
+            async with transaction(self._sessions) as session:
+                if not await KeepingRepository(session).is_wanted(spec.instance_id):
+                    raise _NotWantedError
+
+        if now_.gone:
+            return await self._target.start(spec, check=check)
+        return await self._target.relocate(spec, port=now_.port, check=check)
+
+    async def _note(self, release: Release, row: Instance, before: InstanceStatus, after: InstanceStatus) -> bool:
+        """Write down where it is, unless somebody else has meanwhile; whether a stranger drove it away."""
+        if row.type != WEB or (after.address, after.port) == (row.address, row.port):
+            return False
+        # From the host's network into one of its own, or back, nobody drove it away.
+        displaced = before.port not in (NOWHERE, after.port) and before.address == after.address
+        async with transaction(self._sessions) as session:
+            was = (row.address, row.port)
+            moved = await InstanceRepository(session).move(row.id, address=after.address, port=after.port, was=was)
+            if moved:
+                await RoutingRepository(session).touch()
+            if moved and displaced:
+                await DisplacedRepository(session).told(release, row.id, before=before.port, after=after.port)
+        return moved and displaced
 
     async def _leave_address(self, name: str) -> None:
         """The router forgets where the instance was, at once, whatever else of its release is healthy."""

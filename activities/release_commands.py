@@ -14,7 +14,7 @@ from temporalio import activity
 
 from activities.failures import not_found, reported
 from activities.heartbeats import beating
-from activities.instances import read_release
+from activities.instances import read_release, refuse_if_ended
 from activities.records import refuse_if_over
 from activities.recovery import command_id, instance_spec
 from activities.secrets import ProjectSecrets, masked
@@ -26,7 +26,6 @@ from domain.errors import ConflictError, DependencyError, ErrorCode, TerminalErr
 from drivers.shim.log import tail
 from drivers.targets.base import MAX_RUNS, CommandStatus, InstanceSpec, Target
 from storage.engine import Sessions, transaction
-from storage.repositories.keeping import ENDED
 from storage.repositories.releases import ReleaseRepository
 
 LOG = "release"
@@ -103,16 +102,21 @@ class ReleaseCommandActivities:
         return ReleaseCommandOutcome(runs=status.runs)
 
     async def _begin(self, request: RunReleaseCommand, name: str) -> InstanceSpec:
-        """Under the release's lock, so that nobody stops the release at the same moment and it runs after that."""
+        """Nobody stops the release at the same moment and it runs after that: the record is asked right before."""
         known = await read_release(self._sessions, request.release_id)
         async with transaction(self._sessions) as session:
-            release = await ReleaseRepository(session).get(request.release_id, lock=True)
-            if release.state in ENDED:
-                raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
-            secrets = await self._secrets.of_release(session, release)
-            spec = instance_spec(release, known.service, 0, secrets, known.project_id)
-            spec = replace(spec, instance_id=name, command=request.command, after="")
-            status = await self._target.run_command(spec, request.timeout)
+            secrets = await self._secrets.of_release(session, known.release)
+        spec = instance_spec(known.release, known.service, 0, secrets, known.project_id)
+        spec = replace(spec, instance_id=name, command=request.command, after="")
+
+        async def check() -> None:
+            await refuse_if_ended(self._sessions, request.release_id)
+
+        try:
+            status = await self._target.run_command(spec, request.timeout, check=check)
+        except ConflictError:
+            await self._target.end_command(name)
+            raise
         if not status.running and not status.ended:
             raise _killed(status)
         return spec

@@ -12,7 +12,7 @@ import structlog
 
 from activities.instances import InstanceStopper
 from activities.routing import RouteWriter
-from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE
+from activities.tidying import STOP_LIMIT_S, STOPS_AT_ONCE, STOPS_OF_ONE
 from domain.errors import DeliveryError
 from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
@@ -40,7 +40,7 @@ class ProjectRemover:
         self._stopper = stopper
         self._writer = writer
         self._bell = bell
-        self._stopping: Sweep[UUID] = Sweep("remover", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
+        self._stopping: Sweep[UUID] = Sweep("remover", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE)
 
     async def run(self) -> None:
         """Look now, whenever the bell rings, and every few seconds, until cancelled."""
@@ -65,7 +65,8 @@ class ProjectRemover:
             found = await KeepingRepository(session).withdrawn(late_s=LATE_S)
         if rung or set(found) - self._stopping.under_way:
             await self._writer.apply()
-        await self._stopping.each({release_id: release_id for release_id in found}, self._stop, wait_s=wait_s)
+        releases = {release_id: release_id for release_id in found}
+        await self._stopping.each(releases, self._stop, owners=found, wait_s=wait_s)
 
     async def _stop(self, release_id: UUID) -> None:
         await self._stopper.stop(release_id, keep=0)

@@ -1,7 +1,9 @@
 """Build slots of a worker: an operation holds one from its workspace to the end of its build.
 
 They are in memory and die with the worker: none is lost to one that was killed. What waits beyond a few of each
-organization waits in Temporal's task queue, ordered by its fairness keys.
+organization waits in Temporal's task queue, ordered by its fairness keys. Whoever waits here takes a seat, of which
+there are so many that some stay empty: an organization that comes as the last one takes that of the organization with
+the most, whose build goes back to the queue.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from uuid import UUID
 import structlog
 from temporalio import activity
 
-from domain.build_slots import Deal, share_of_one
+from domain.dealing import Deal, share_of_one
 from domain.errors import DependencyError
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,8 @@ log = structlog.get_logger(__name__)
 SEATS_OF_ONE = 10
 # An operation between two of its steps keeps its slot so long; then it is taken for one that went on elsewhere.
 LEASE_S = 120.0
+# Builds of all organizations together that wait in the worker.
+SEATS = 200
 _LOOK_EVERY_S = 1.0
 
 
@@ -31,6 +35,7 @@ class BuildSlots:
     Args:
         total: how many there are.
         per_organization: how many of them one organization may hold; None: all but one.
+        seats: how many may wait here.
         lease_s: how long an operation keeps its slot while nothing of it runs.
         clock: seconds.
     """
@@ -40,13 +45,16 @@ class BuildSlots:
         total: int,
         per_organization: int | None = None,
         *,
+        seats: int = SEATS,
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._deal = Deal(total, share_of_one(total, per_organization))
+        self._deal: Deal[UUID, str] = Deal(total, share_of_one(total, per_organization))
+        self._seats = seats
         self._lease_s = lease_s
         self._clock = clock
         self._given: dict[UUID, asyncio.Event] = {}
+        self._unseated: set[UUID] = set()
         self._busy: dict[UUID, int] = {}
         self._idle_since: dict[UUID, float] = {}
 
@@ -56,9 +64,28 @@ class BuildSlots:
         Raises:
             DependencyError: enough of this organization wait here already (Temporal asks again), or the worker stops.
         """
-        if operation_id not in self._deal.held and self._deal.waiting(organization) >= SEATS_OF_ONE:
-            raise DependencyError("All build slots are in use, and enough builds of this organization wait for one.")
+        if operation_id not in self._deal.held:
+            self._seat(organization)
         await self._wait(operation_id, organization)
+
+    def _seat(self, organization: str) -> None:
+        """Have a seat free for one more of an organization, if need be another one's."""
+        mine = self._deal.waiting(organization)
+        if mine >= SEATS_OF_ONE:
+            raise _no_seat()
+        if self._deal.all_waiting < self._seats:
+            return
+        longest = self._deal.last_in_longest_line()
+        if longest is None:
+            raise _no_seat()
+        operation, other = longest
+        theirs = self._deal.waiting(other)
+        had_theirs = self._deal.last_turn(other) > self._deal.last_turn(organization)
+        if theirs <= mine or (theirs == mine + 1 and not had_theirs):
+            raise _no_seat()
+        self._deal.leave(operation, other)
+        self._unseated.add(operation)
+        self._given[operation].set()
 
     @asynccontextmanager
     async def working(self, operation_id: UUID, organization: str) -> AsyncIterator[None]:
@@ -97,13 +124,19 @@ class BuildSlots:
                 self._end_leases()
                 self._deal_out()
                 await self._look_up(given)
+            self._check_seated(operation_id)
         except BaseException:
             self._deal.leave(operation_id, organization)
             if given.is_set():  # it came at the moment of the cancellation
                 self.give_back(operation_id)
             raise
         finally:
+            self._unseated.discard(operation_id)
             del self._given[operation_id]
+
+    def _check_seated(self, operation_id: UUID) -> None:
+        if operation_id in self._unseated:
+            raise _no_seat()
 
     @staticmethod
     async def _look_up(given: asyncio.Event) -> None:
@@ -127,3 +160,8 @@ class BuildSlots:
             if operation not in self._busy and operation not in self._given:
                 log.warning("build_slots.lease_ended", operation_id=str(operation))
                 self.give_back(operation)
+
+
+def _no_seat() -> DependencyError:
+    """Temporal asks again, later and later."""
+    return DependencyError("All build slots are in use, and enough builds of this organization wait for one.")

@@ -22,6 +22,8 @@ LIMIT_S = 10.0
 # Longer than the longest `drain_timeout` and `stop_timeout` together.
 STOP_LIMIT_S = 1500.0
 STOPS_AT_ONCE = 50
+# Of one organization; whoever has none under way begins one at once, however many the others have.
+STOPS_OF_ONE = 25
 WAIT_S = 1.0
 
 
@@ -35,7 +37,9 @@ class EnvironmentTidier:
         self._sessions = sessions
         self._stopper = stopper
         self._retiring: Sweep[UUID] = Sweep("keeper.superseded", limit_s=LIMIT_S)
-        self._stopping: Sweep[UUID] = Sweep("keeper.overdue", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE)
+        self._stopping: Sweep[UUID] = Sweep(
+            "keeper.overdue", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+        )
 
     async def look(self) -> None:
         """Free turns that nobody will give back, stop releases that nobody will stop."""
@@ -67,10 +71,11 @@ class EnvironmentTidier:
 
     async def _stop_overdue(self) -> None:
         async with transaction(self._sessions) as session:
-            overdue = [release.id for release in await KeepingRepository(session).overdue(late_s=LATE_S)]
+            found = await KeepingRepository(session).overdue(late_s=LATE_S)
+            owners = {release.id: release.organization_id for release in found}
         async with transaction(self._sessions) as session:
-            half_stopped = await KeepingRepository(session).half_stopped(late_s=LATE_S)
-        await self._stopping.each(_by_id([*overdue, *half_stopped]), self._stop, wait_s=WAIT_S)
+            owners |= await KeepingRepository(session).half_stopped(late_s=LATE_S)
+        await self._stopping.each(_by_id(list(owners)), self._stop, owners=owners, wait_s=WAIT_S)
 
     async def _stop(self, release_id: UUID) -> None:
         """Unless a rollback wants it back by now: what came before it took its time."""

@@ -28,6 +28,7 @@ SWEEP_EVERY_S = 10.0
 # For ending what still runs in a workspace, and for removing a tree of a million files.
 LIMIT_S = 600.0
 WAIT_S = 10.0
+AT_ONCE = 8
 _COMMITTED = "committed"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -156,7 +157,7 @@ class WorkspaceSweep:
         self._folders = folders
         self._slots = slots
         self._is_running = is_running
-        self._sweep: Sweep[UUID] = Sweep("workspaces", limit_s=LIMIT_S)
+        self._sweep: Sweep[UUID] = Sweep("workspaces", limit_s=LIMIT_S, at_once=AT_ONCE, of_one=AT_ONCE // 2)
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
@@ -174,10 +175,12 @@ class WorkspaceSweep:
 
     async def look(self) -> int:
         """One look; returns how many were looked at and, where need be, removed. One that hangs goes on beside."""
-        found = {*await asyncio.to_thread(self._folders.operations), *self._slots.held}
-        return await self._sweep.each(
-            {operation_id: operation_id for operation_id in found}, self._clear, wait_s=WAIT_S
-        )
+        owners = await asyncio.to_thread(self._owners)
+        return await self._sweep.each({each: each for each in owners}, self._clear, owners=owners, wait_s=WAIT_S)
+
+    def _owners(self) -> dict[UUID, str]:
+        found = {*self._folders.operations(), *self._slots.held}
+        return {each: self._folders.organization(each) for each in found}
 
     async def _clear(self, operation_id: UUID) -> None:
         if not await self._is_running(operation_id):

@@ -47,8 +47,18 @@ class Command:
         """What names this request for whoever it is passed on to; the same for the same caller's same key."""
         return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
 
-    async def run(self, effect: Effect) -> Response:
-        """Carry out an effect and keep its answer, both or neither; or give the answer kept from before."""
+    async def run(self, effect: Effect, *, before: Callable[[], Awaitable[object]] | None = None) -> Response:
+        """Carry out an effect and keep its answer, both or neither; or give the answer kept from before.
+
+        Args:
+            effect: what is done in the transaction.
+            before: what takes long (hashing a password): done without holding a connection, and not done for a request
+                that was answered already.
+        """
+        if before is not None:
+            if (again := await self._kept_already()) is not None:
+                return again
+            await before()
         async with transaction(self._parts.sessions) as session:
             keys = IdempotencyRepository(session, self._parts.sealer)
             known = await keys.claim(self._keyed) if self._keyed else None
@@ -59,6 +69,16 @@ class Command:
             if self._keyed:
                 await keys.store(self._keyed, _kept(response))
         return response
+
+    async def _kept_already(self) -> Response | None:
+        if self._keyed is None:
+            return None
+        async with transaction(self._parts.sessions) as session:
+            known = await IdempotencyRepository(session, self._parts.sealer).kept(self._keyed)
+        if known is None:
+            return None
+        self.fresh = False
+        return _replayed(known)
 
     async def amend(self, response: Response) -> Response:
         """Keep a later, better answer in place of the one given by the effect; it is given also where that fails."""

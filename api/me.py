@@ -1,5 +1,6 @@
 """The user whom a request speaks for: who that is, and what they change about themselves."""
 
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -34,35 +35,45 @@ class Me:
         """Who it is, their organizations, what their credentials carry."""
         return await self._view(await self._user())
 
-    async def change(self, body: MePatch, precondition: Condition, passwords: Passwords, tries: Tries) -> MeView:
-        """Another name, another password. With a new password whoever is logged in has to do it again, everywhere.
+    async def ask(self, body: MePatch, precondition: Condition) -> str | None:
+        """Whether this may be changed by them at all; the stored hash of the present password, if it is to change.
 
         Raises:
             ForbiddenError: it is no user of ours, or an API key: other organizations would see what one's key changed.
-            InvalidRequestError: the present password is missing or another one.
-            TooOftenError: it was guessed too often from there.
+            InvalidRequestError: the present password is missing.
         """
-        if self._principal.is_key:
-            raise ForbiddenError("an API key does not change whoever made it; use an access token")
-        user = await self._user(lock=True)
-        if user is None:
-            raise ForbiddenError("only users can change themselves here; these credentials are not those of one")
-        precondition.check(await self._view(user))
+        user = await self._changing(precondition, lock=False)
+        if not _BOTH & body.model_fields_set:
+            return None
+        for field in _BOTH - body.model_fields_set:
+            raise InvalidRequestError(field, "a new password needs both: password and current_password", code="missing")
+        return user.password_hash or ""
+
+    async def change(self, body: MePatch, precondition: Condition, new: "NewPassword | None") -> MeView:
+        """Another name, another password. With a new password whoever is logged in has to do it again, everywhere.
+
+        Raises:
+            ForbiddenError: as for `ask`.
+            InvalidRequestError: the password was changed since it was looked at.
+        """
+        user = await self._changing(precondition, lock=True)
         values = {"name": body.name} if "name" in body.model_fields_set else {}
-        if _BOTH & body.model_fields_set:
-            values["password_hash"] = await self._new_password(user, body, passwords, tries)
+        if new is not None:
+            if (user.password_hash or "") != new.before:
+                raise _wrong()
+            values["password_hash"] = new.after
             await end_logins(self._session, user.id)
         await changes.change(self._session, user, values)
         return await self._view(user)
 
-    async def _new_password(self, user: User, body: MePatch, passwords: Passwords, tries: Tries) -> str:
-        for field in _BOTH - body.model_fields_set:
-            raise InvalidRequestError(field, "a new password needs both: password and current_password", code="missing")
-        await tries.count()
-        if not await passwords.verify(user.password_hash, body.current_password.get_secret_value()):
-            raise InvalidRequestError("current_password", "is not your present password", code="password_wrong")
-        await tries.forget()
-        return await passwords.hash(body.password.get_secret_value())
+    async def _changing(self, precondition: Condition, *, lock: bool) -> User:
+        if self._principal.is_key:
+            raise ForbiddenError("an API key does not change whoever made it; use an access token")
+        user = await self._user(lock=lock)
+        if user is None:
+            raise ForbiddenError("only users can change themselves here; these credentials are not those of one")
+        precondition.check(await self._view(user))
+        return user
 
     async def _view(self, user: User | None) -> MeView:
         memberships = [] if user is None else await MembershipRepository(self._session, PLATFORM).of_user(user.id)
@@ -79,3 +90,29 @@ class Me:
             return await UserRepository(self._session, PLATFORM).get(UUID(self._principal.subject), lock=lock)
         except (ValueError, NotFoundError):
             return None
+
+
+@dataclass(frozen=True)
+class NewPassword:
+    """What is stored from now on, and what was stored when the present password was looked at."""
+
+    before: str
+    after: str
+
+
+async def new_password(stored: str, body: MePatch, passwords: Passwords, tries: Tries) -> NewPassword:
+    """Check the present password and hash the new one, which takes a while: hold no connection meanwhile.
+
+    Raises:
+        InvalidRequestError: the present password is another one.
+        TooOftenError: it was guessed too often from there.
+    """
+    await tries.count()
+    if not await passwords.verify(stored or None, body.current_password.get_secret_value()):
+        raise _wrong()
+    await tries.forget()
+    return NewPassword(stored, await passwords.hash(body.password.get_secret_value()))
+
+
+def _wrong() -> InvalidRequestError:
+    return InvalidRequestError("current_password", "is not your present password", code="password_wrong")

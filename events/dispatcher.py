@@ -1,7 +1,8 @@
 """First attempts: from a committed event to the request, at once, by whichever worker is there.
 
-One loop writes down what came back, fans out what was committed, and claims what is due, in one transaction for many
-rows. The requests run beside it. A worker that dies loses its claims when their leases end; others take over.
+One loop writes down what came back, fans out what was committed, and claims what is due: for many rows at once, each of
+the three in a transaction of its own, so that one that takes too long takes nothing back of the others. The requests run
+beside it. A worker that dies loses its claims when their leases end; others take over.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.errors import DeliveryError
 from events.courier import Courier, record
 from events.pace import Pace
+from events.portion import Portion
 from storage.engine import Sessions, transaction
 from storage.listen import Listener
 from storage.repositories.webhook_claims import Claim, Recorded, WebhookClaims
@@ -24,6 +26,7 @@ from storage.repositories.webhook_fanout import WebhookFanOut
 log = structlog.get_logger(__name__)
 
 FAN_OUT_BATCH = 500
+RECORD_BATCH = 500
 MOST_UNDER_WAY = 500
 # Under way at once to one endpoint; and while it does nothing but fail.
 PER_ENDPOINT = 32
@@ -62,6 +65,8 @@ class Dispatcher:
         self._news = True
         self._swept_at = 0.0
         self._whole = Pace(SWEEP_EVERY_S, WHOLE_SHARE)
+        self._fanned_out = Portion(FAN_OUT_BATCH)
+        self._recorded = Portion(RECORD_BATCH)
 
     async def run(self) -> None:
         """Work, wait for an event or an answer or the next sweep, and so on."""
@@ -113,35 +118,41 @@ class Dispatcher:
                 self._wake.set()
 
     async def _work(self, *, sweep: bool) -> None:
-        """One transaction: what came back is written down, what is new is fanned out, what is due is claimed."""
-        results, news = list(self._results), self._news or sweep
-        self._news = False
-        try:
-            async with transaction(self._sessions) as session:
-                if results:
-                    await record(session, results)
-                if news and await WebhookFanOut(session).fan_out(limit=FAN_OUT_BATCH) == FAN_OUT_BATCH:
-                    self._news = True
-                    self._wake.set()
-                claims = await self._claim(session)
-        except DeliveryError:
-            self._news = news
-            raise
-        except Exception:
-            # One result that cannot be written down must not hold up those of all others, again and again.
-            self._news = news
-            await self._record_apart(results)
-            raise
-        except BaseException:
-            self._news = news
-            raise
-        del self._results[: len(results)]
-        if any(result.next_attempt_at for result in results):
-            self._handover.set()
+        """What came back is written down, what is new is fanned out, what is due is claimed."""
+        while self._results:
+            await self._record(self._results[: self._recorded.size])
+        if self._news or sweep:
+            await self._fan_out()
+        async with transaction(self._sessions) as session:
+            claims = await self._claim(session)
         for claim in claims:
             task = asyncio.create_task(self._attempt(claim))
             self._under_way[task] = claim.endpoint_id
             task.add_done_callback(self._ended)
+
+    async def _fan_out(self) -> None:
+        self._news = True  # until it is done
+        with self._fanned_out.tried() as limit:
+            async with transaction(self._sessions) as session:
+                made = await WebhookFanOut(session).fan_out(limit=limit)
+        self._news = made == limit
+        if self._news:
+            self._wake.set()
+
+    async def _record(self, results: Sequence[Recorded]) -> None:
+        try:
+            with self._recorded.tried():
+                async with transaction(self._sessions) as session:
+                    await record(session, results)
+        except DeliveryError:
+            raise
+        except Exception:
+            # One result that cannot be written down must not hold up those of all others, again and again.
+            await self._record_apart(results)
+            raise
+        del self._results[: len(results)]
+        if any(result.next_attempt_at for result in results):
+            self._handover.set()
 
     async def _record_apart(self, results: Sequence[Recorded]) -> None:
         """Each by itself; what cannot be written is given up here: its lease ends, then it is attempted again."""

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from domain.webhooks import KEPT
+from events.portion import Portion
 from runtime.sweeps import stages
 from storage.engine import Sessions, transaction
 from storage.repositories.sweeping import SweepingRepository
@@ -23,7 +24,9 @@ class EventSweep:
 
     def __init__(self, sessions: Sessions, *, batch: int = BATCH) -> None:
         self._sessions = sessions
-        self._batch = batch
+        self._given_up = Portion(batch)
+        # Each goes with its deliveries and their attempts: of an organization with many webhooks hundreds of rows.
+        self._swept = Portion(batch)
 
     async def run(self) -> None:
         """Sweep now and every few minutes until cancelled."""
@@ -33,17 +36,19 @@ class EventSweep:
 
     async def give_up(self) -> None:
         """Deliveries that nobody will make any more."""
-        async with transaction(self._sessions) as session:
-            await WebhookHealth(session).give_up_strays(limit=self._batch)
+        with self._given_up.tried() as limit:
+            async with transaction(self._sessions) as session:
+                await WebhookHealth(session).give_up_strays(limit=limit)
 
     async def sweep(self) -> int:
         """One sweep; returns how many events went."""
         total = 0
         for _ in range(MAX_BATCHES):
-            async with transaction(self._sessions) as session:
-                gone = await SweepingRepository(session).old_events(older_than=KEPT, limit=self._batch)
+            with self._swept.tried() as limit:
+                async with transaction(self._sessions) as session:
+                    gone = await SweepingRepository(session).old_events(older_than=KEPT, limit=limit)
             total += gone
-            if gone < self._batch:
+            if gone < limit:
                 break
         if total:
             log.info("event_sweep.swept", events=total)

@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from domain.dealing import Deal
 from domain.errors import DeliveryError, DependencyError
 from runtime.logging import get_logger
 
 log = get_logger(__name__)
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 FIRST_PAUSE_S = 5.0
@@ -38,10 +39,14 @@ class Sweep(Generic[K]):
     One that fails is left alone for a pause, which grows while it goes on failing; one that takes longer than its limit
     is ended, and has failed. Those that have failed least come first.
 
+    Where items have owners (organizations), turns are dealt between these, and whoever has nothing under way gets a
+    turn at once: what takes one of them twenty minutes keeps no other waiting.
+
     Args:
         name: in the log.
         limit_s: seconds for one item.
-        at_once: how many beside each other.
+        at_once: how many beside each other, more only for owners that have none under way.
+        of_one: how many of one owner; None: all.
         most_away: after so many whose dependency does not answer, the others of a look are not even tried.
         clock: seconds, for the pauses.
     """
@@ -52,12 +57,14 @@ class Sweep(Generic[K]):
         *,
         limit_s: float,
         at_once: int = 8,
+        of_one: int | None = None,
         most_away: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._limit_s = limit_s
-        self._slots = asyncio.Semaphore(at_once)
+        self._deal: Deal[K, Hashable] = Deal(at_once, of_one or at_once, one_each=of_one is not None)
+        self._waits: dict[K, asyncio.Event] = {}
         self._clock = clock
         self._tasks: dict[K, asyncio.Task[bool]] = {}
         self._failing: dict[K, _Failing] = {}
@@ -66,13 +73,19 @@ class Sweep(Generic[K]):
         self._away = 0
 
     async def each(
-        self, items: Mapping[K, T], act: Callable[[T], Awaitable[object]], *, wait_s: float | None = None
+        self,
+        items: Mapping[K, T],
+        act: Callable[[T], Awaitable[object]],
+        *,
+        owners: Mapping[K, Hashable] | None = None,
+        wait_s: float | None = None,
     ) -> int:
         """Act on each item that is not under way and not pausing, and wait for these.
 
         Args:
             items: what there is to do now, by key.
             act: what to do; what it raises is logged.
+            owners: whose each is; those not named are nobody's, together.
             wait_s: seconds until it goes on without those that are still under way; None: as long as they take.
 
         Returns:
@@ -85,7 +98,8 @@ class Sweep(Generic[K]):
         self._failing = {k: found for k, found in self._failing.items() if k in items or now < found.until + KEPT_S}
         due = [key for key in items if key not in self._tasks and self._pause_is_over(key, now)]
         due.sort(key=self._times)
-        begun = [self._begin(key, act, items[key]) for key in due]
+        owners = owners or {}
+        begun = [self._begin(key, act, items[key], owners.get(key)) for key in due]
         if not begun:
             return 0
         try:
@@ -113,22 +127,38 @@ class Sweep(Generic[K]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, key: K, act: Callable[[T], Awaitable[object]], item: T) -> asyncio.Task[bool]:
-        task = asyncio.create_task(self._one(key, act, item))
+    def _begin(self, key: K, act: Callable[[T], Awaitable[object]], item: T, owner: Hashable) -> asyncio.Task[bool]:
+        task = asyncio.create_task(self._in_turn(key, act, item, owner))
         self._tasks[key] = task
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
         return task
 
+    async def _in_turn(self, key: K, act: Callable[[T], Awaitable[object]], item: T, owner: Hashable) -> bool:
+        turn = self._waits[key] = asyncio.Event()
+        self._deal.join(key, owner)
+        self._deal_out()
+        try:
+            await turn.wait()
+            return await self._one(key, act, item)
+        finally:
+            del self._waits[key]
+            self._deal.leave(key, owner)
+            self._deal.give_back(key)
+            self._deal_out()
+
+    def _deal_out(self) -> None:
+        while (key := self._deal.next()) is not None:
+            self._waits[key].set()
+
     async def _one(self, key: K, act: Callable[[T], Awaitable[object]], item: T) -> bool:
-        async with self._slots:
-            if self._most_away is not None and self._away >= self._most_away:
-                return False
-            try:
-                async with asyncio.timeout(self._limit_s):
-                    await act(item)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
-                self._failed(key, error)
-                return False
+        if self._most_away is not None and self._away >= self._most_away:
+            return False
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await act(item)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
+            self._failed(key, error)
+            return False
         self._failing.pop(key, None)
         return True
 

@@ -64,5 +64,7 @@ async def _join(parts: Parts, form: Mapping[str, str]) -> None:
     body = InvitationAccept.model_validate(
         {"token": form.get("token"), "name": form.get("name"), "password": form.get("password")}
     )
+    acceptance = joining.Joining(parts, body, now())
+    await acceptance.look()
     async with transaction(parts.sessions) as session:
-        await joining.Joining(parts, session, body, now()).join()
+        await acceptance.join(session)

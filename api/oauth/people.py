@@ -116,14 +116,16 @@ async def _visit(request: Request) -> Visit | Response:
         server = Server(parts, session)
         try:
             await in_greenlet(lambda: server.get_consent_grant(asked))
-        except OAuth2Error as error:
-            # Never by a link alone (RFC 9700, 4.11.2): whoever registers an application would have, in our name, a
-            # redirect to anywhere. Its own users are sent back to it, and nobody else.
+        except OAuth2Error as fault:
+            error = fault
             client = await in_greenlet(lambda: server.query_client(asked.payload.client_id or ""))
-            if not error.redirect_uri or not await _is_user(request, parts, client):
-                raise
-            return server.refuse(asked, error)
-    return Visit(request, parts, asked)
+        else:
+            return Visit(request, parts, asked)
+    # Never by a link alone (RFC 9700, 4.11.2): whoever registers an application would have, in our name, a redirect to
+    # anywhere. Its own users are sent back to it, and nobody else.
+    if not error.redirect_uri or not await _is_user(request, parts, client):
+        raise error
+    return server.refuse(asked, error)
 
 
 async def _is_user(request: Request, parts: OAuthParts, client: RegisteredClient | None) -> bool:

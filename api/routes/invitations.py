@@ -139,10 +139,12 @@ async def accept_invitation(
         raise TooOftenError(wait_s)
     command = await command_of(f"invitation/{digest(body.token.get_secret_value())}")
 
-    async def carry_out(session: AsyncSession) -> Response:
-        return reply(request, await Joining(parts, session, body, now()).join())
+    joining = Joining(parts, body, now())
 
-    return await command.run(carry_out)
+    async def carry_out(session: AsyncSession) -> Response:
+        return reply(request, await joining.join(session))
+
+    return await command.run(carry_out, before=joining.look)
 
 
 def _check_place(row: Invitation, organization_id: UUID) -> None:

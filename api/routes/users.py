@@ -7,7 +7,7 @@ from api.auth.permissions import Authenticated
 from api.commands import Idempotent
 from api.envelope import Envelope, reply
 from api.etags import Precondition
-from api.me import Me
+from api.me import Me, NewPassword, new_password
 from api.parts import AppParts
 from api.schemas.users import MePatch, MeView
 from api.tries import Tries
@@ -38,7 +38,16 @@ async def change_me(
     oauth = parts.oauth
     tries = Tries(oauth.throttle, principal.subject, oauth.limits.network(request.scope))
 
-    async def carry_out(session: AsyncSession) -> Response:
-        return reply(request, await Me(session, principal).change(body, precondition, parts.passwords, tries))
+    new: NewPassword | None = None
 
-    return await command.run(carry_out)
+    async def look() -> None:
+        nonlocal new
+        async with transaction(parts.sessions) as session:
+            stored = await Me(session, principal).ask(body, precondition)
+        if stored is not None:
+            new = await new_password(stored, body, parts.passwords, tries)
+
+    async def carry_out(session: AsyncSession) -> Response:
+        return reply(request, await Me(session, principal).change(body, precondition, new))
+
+    return await command.run(carry_out, before=look)

@@ -1,6 +1,6 @@
 """Target drivers run instances of a service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -128,18 +128,31 @@ class CommandStatus:
         return self.exit_code is not None
 
 
+Check = Callable[[], Awaitable[object]]
+"""Asked right before something begins, after all that takes long, while nobody else can begin or stop the same one.
+
+What it raises keeps it from beginning. Whoever stops something writes that down first, so that a check that reads the
+record is enough: either it sees that, or the stop comes after the beginning. No lock of the record is needed.
+"""
+
+
+async def no_check() -> None:
+    """Nothing can have changed."""
+
+
 class Target(Protocol):
     """All calls are idempotent, and survive the death of the process that made them.
 
     `start` raises `TerminalError` with ARTIFACT_UNAVAILABLE, NO_FREE_PORT, BUILD_ISOLATION_UNAVAILABLE or DISK_FULL.
     `start` of one that is gone keeps its port unless somebody else has it by now: then it gets another one.
-    `relocate` ends the instance and starts it on another port, since a stranger has the one it had.
+    `relocate` ends the instance and starts it on another port, since a stranger has the one it had; one that is not at
+    that port any more stays.
     `stop` of an absent instance succeeds; it returns when the whole process tree is gone and removes its folder.
     """
 
-    async def start(self, spec: InstanceSpec) -> InstanceStatus: ...
+    async def start(self, spec: InstanceSpec, *, check: Check = no_check) -> InstanceStatus: ...
 
-    async def relocate(self, spec: InstanceSpec) -> InstanceStatus: ...
+    async def relocate(self, spec: InstanceSpec, *, port: int, check: Check = no_check) -> InstanceStatus: ...
 
     async def inspect(self, instance_id: str) -> InstanceStatus: ...
 
@@ -149,7 +162,7 @@ class Target(Protocol):
 
     async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str: ...
 
-    async def run_command(self, spec: InstanceSpec, timeout_s: float) -> CommandStatus:
+    async def run_command(self, spec: InstanceSpec, timeout_s: float, *, check: Check = no_check) -> CommandStatus:
         """Begin a command that runs once, beside no port and with the limits of an instance.
 
         One that runs, or has ended by itself, is not begun again; neither is one that was begun `MAX_RUNS` times.

@@ -69,6 +69,17 @@ class IdempotencyRepository:
         """Take the key for this transaction: None means go on and `store` the answer.
 
         Raises:
+            ConflictError, UnprocessableError: as for `kept`.
+        """
+        known = await self.kept(request)
+        if known is None:
+            await self._insert(request)
+        return known
+
+    async def kept(self, request: KeyedRequest) -> StoredAnswer | None:
+        """The answer that is kept for this request, whose key is nobody else's until the transaction ends.
+
+        Raises:
             ConflictError: IDEMPOTENCY_IN_PROGRESS, the first request with the key has not been answered yet.
             ConflictError: CONFLICT, the answer was sealed with a key that is not in the settings any more: the request
                 was carried out, so it is not done again.
@@ -84,7 +95,6 @@ class IdempotencyRepository:
         )
         known = await self._session.scalar(select(IdempotencyKey).where(*self._named(request)))
         if known is None:
-            await self._insert(request)
             return None
         if not self._sealer.knows(known.body):
             # Nor can the fingerprint be compared: it was made with the key that is gone.

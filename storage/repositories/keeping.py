@@ -1,6 +1,6 @@
 """What should be running, for the keeper that compares it with what is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Exists, and_, case, func, or_, select
@@ -24,16 +24,17 @@ class KeepingRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def instances_to_run(self) -> Sequence[Instance]:
-        """Every instance that is there by plan, what serves users first.
+    async def instances_to_run(self) -> Sequence[tuple[Instance, UUID]]:
+        """Every instance that is there by plan, with its organization; what serves users first.
 
         Of releases that serve or are kept for a return, and of those on their way up: starting, paused, looked at by a
         judge or on a preview. One on its way up that nobody carries on any more is `abandoned`. Of what is kept only
         those that could take traffic: workers of two versions do not go on side by side.
         """
-        statement = select(Instance).join(Release, Release.id == Instance.release_id).where(_wanted())
+        of_release = select(Instance, Release.organization_id).join(Release, Release.id == Instance.release_id)
         first = case((Release.state == ReleaseState.ACTIVE, 0), (Release.state == ReleaseState.STARTING, 1), else_=2)
-        return (await self._session.scalars(statement.order_by(first, Instance.id))).all()
+        found = await self._session.execute(of_release.where(_wanted()).order_by(first, Instance.id))
+        return [(instance, organization_id) for instance, organization_id in found]
 
     async def claim_wanted(self, instance_id: str) -> tuple[Release, Instance] | None:
         """An instance with its release, which is locked, if it is still there by plan and nobody is moving it now."""
@@ -53,6 +54,11 @@ class KeepingRepository:
         )
         return (found[0], row) if row is not None else None
 
+    async def is_wanted(self, instance_id: str) -> bool:
+        """Whether an instance is (still) there by plan."""
+        statement = select(Instance.id).join(Release, Release.id == Instance.release_id)
+        return await self._session.scalar(statement.where(Instance.id == instance_id, _wanted())) is not None
+
     async def with_service(self, release_id: UUID) -> Sequence[tuple[Instance, ServiceSpec]]:
         """The instances of a release that take traffic, each with what it runs."""
         statement = select(Instance, Release.service).join(Release, Release.id == Instance.release_id)
@@ -60,12 +66,23 @@ class KeepingRepository:
         found = await self._session.execute(statement.where(*those).order_by(Instance.index))
         return [(row, ServiceSpec.model_validate(service)) for row, service in found]
 
-    async def resting(self) -> set[str]:
-        """Instances beside the service that do not run for now, by plan: their release is kept without traffic."""
-        statement = select(Instance.id).join(Release, Release.id == Instance.release_id)
-        return set(
-            await self._session.scalars(statement.where(Instance.type != WEB, Release.state == ReleaseState.RETIRED))
+    async def resting(self) -> dict[str, UUID]:
+        """Instances beside the service that do not run for now, by plan: their release is kept without traffic.
+
+        Each with its organization.
+        """
+        statement = select(Instance.id, Release.organization_id).join(Release, Release.id == Instance.release_id)
+        found = await self._session.execute(
+            statement.where(Instance.type != WEB, Release.state == ReleaseState.RETIRED)
         )
+        return {row.id: row.organization_id for row in found}
+
+    async def organizations(self, release_ids: Collection[UUID]) -> dict[UUID, UUID]:
+        """Whose these releases are."""
+        found = await self._session.execute(
+            select(Release.id, Release.organization_id).where(Release.id.in_(release_ids))
+        )
+        return {row.id: row.organization_id for row in found}
 
     async def ended(self, release_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the given releases that must not run any more: ended ones, and ones never heard of."""
@@ -125,24 +142,27 @@ class KeepingRepository:
         )
         return await self._session.scalar(statement.with_for_update(of=Release, skip_locked=True)) is not None
 
-    async def half_stopped(self, *, late_s: float) -> Sequence[UUID]:
-        """Releases that are over for so many seconds and still have instances: whoever stopped them was lost."""
-        statement = select(Release.id).where(
+    async def half_stopped(self, *, late_s: float) -> dict[UUID, UUID]:
+        """Releases that are over for so many seconds and still have instances: whoever stopped them was lost.
+
+        Each with its organization.
+        """
+        statement = select(Release.id, Release.organization_id).where(
             Release.state.in_(ENDED),
             _untouched(late_s),
             ~_moving(Release.environment_id),
             select(Instance.id).where(Instance.release_id == Release.id).exists(),
         )
-        return (await self._session.scalars(statement)).all()
+        return {row.id: row.organization_id for row in await self._session.execute(statement)}
 
-    async def withdrawn(self, *, late_s: float) -> Sequence[UUID]:
-        """Releases that are over with the service they belong to, and still have instances.
+    async def withdrawn(self, *, late_s: float) -> dict[UUID, UUID]:
+        """Releases that are over with the service they belong to, and still have instances; each with its organization.
 
         Those of deleted projects at once; of restored ones, and of first deployments that failed, when nobody else has
         stopped them for so many seconds.
         """
         statement = (
-            select(Release.id)
+            select(Release.id, Release.organization_id)
             .join(Environment, Environment.id == Release.environment_id)
             .join(Project, Project.id == Environment.project_id)
             .where(
@@ -152,7 +172,8 @@ class KeepingRepository:
                 or_(Project.status == DELETED, _untouched(late_s)),
             )
         )
-        return (await self._session.scalars(statement.order_by(Release.id))).all()
+        found = await self._session.execute(statement.order_by(Release.id))
+        return {row.id: row.organization_id for row in found}
 
     async def environment_and_route(self, environment_id: UUID) -> tuple[Environment, Route | None]:
         """An environment, locked, and its desired route."""

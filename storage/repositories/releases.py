@@ -234,10 +234,19 @@ class InstanceRepository:
             )
         )
 
-    async def move(self, instance_id: str, *, address: str, port: int) -> None:
-        """It listens elsewhere now. It stays in rotation: the router's own checks hold it back until it is healthy."""
+    async def move(self, instance_id: str, *, address: str, port: int, was: tuple[str, int] | None = None) -> bool:
+        """It listens elsewhere now. It stays in rotation: the router's own checks hold it back until it is healthy.
+
+        `was`: only if it is still known there. False: it is not, or is gone.
+        """
         statement = update(Instance).where(Instance.id == instance_id)
-        await self._session.execute(statement.values(address=address, port=port))
+        if was is not None:
+            statement = statement.where(Instance.address == was[0], Instance.port == was[1])
+        moved = await self._session.scalars(
+            statement.values(address=address, port=port).returning(Instance.id),
+            execution_options={"synchronize_session": False},
+        )
+        return moved.first() is not None
 
     async def rotate(self, release_id: UUID, *, below: int) -> bool:
         """Put exactly the instances with an index under `below` in rotation; tells whether that changed anything."""

@@ -118,6 +118,7 @@ async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
 ):
     for module in (keeping, tidying):
         monkeypatch.setattr(module, "STOPS_AT_ONCE", 1)  # so that ending the first comes before the second
+        monkeypatch.setattr(module, "STOPS_OF_ONE", None)  # whosever it is
     releases = await left_behind(state)
     chosen: list[UUID] = []
 

@@ -69,6 +69,32 @@ class Router:
         return [[endpoint.port for endpoint in cluster.endpoints] for cluster in clusters]
 
 
+class SlowStore(FolderArtifactStore):
+    """Unpacking takes as long as somebody wants."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.unpacking = asyncio.Event()
+
+    async def unpack(self, digest: str, into: Path) -> None:
+        self.unpacking.set()
+        await self.may_go_on.wait()
+        await super().unpack(digest, into)
+
+    async def reached(self) -> None:
+        """Until somebody unpacks."""
+        async with asyncio.timeout(120):
+            await self.unpacking.wait()
+
+
+def connections(sessions: Sessions) -> int:
+    """How many are held now."""
+    held: int = sessions.kw["bind"].sync_engine.pool.checkedout()
+    return held
+
+
 @dataclass
 class Scene:
     """An environment whose newest release runs on a real target."""
@@ -81,6 +107,7 @@ class Scene:
     keeper: InstanceKeeper
     instances: InstanceActivities
     found: History
+    store: SlowStore
 
     @property
     def release_id(self) -> UUID:
@@ -148,7 +175,7 @@ async def _scene(found: History, sessions: Sessions, tmp_path: Path, *, trusted:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "service.py").write_text(SERVICE)
-    store = FolderArtifactStore(tmp_path / "artifacts")
+    store = SlowStore(tmp_path / "artifacts")
     digest = (await store.store(tree)).digest
     async with transaction(sessions) as session:
         await session.execute(update(Release).values(artifact_digest=digest))
@@ -168,7 +195,8 @@ async def _scene(found: History, sessions: Sessions, tmp_path: Path, *, trusted:
         room=InstanceRoom(Share(10, 10_240, 102_400), DEFAULT_CEILING),
     )
     keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
-    yield Scene(sessions, target, tmp_path / "instances", router, recovery, keeper, instances, found)
+    yield Scene(sessions, target, tmp_path / "instances", router, recovery, keeper, instances, found, store)
+    store.may_go_on.set()
     for status in await target.list_instances():
         await target.stop(status.instance_id)
     await prober.close()
@@ -216,6 +244,50 @@ async def test_an_instance_whose_row_went_is_not_brought_back(scene: Scene) -> N
     await scene.gone()
     assert await scene.recovery.recover(scene.name) is None
     assert (await scene.target.inspect(scene.name)).gone
+
+
+async def test_no_connection_is_held_while_an_artifact_is_unpacked(scene: Scene) -> None:
+    """Sixteen at once would be all there are, for whatever anybody else wants."""
+    await scene.begin("active")
+    scene.kill_shim()
+    await scene.gone()
+    scene.store.may_go_on.clear()
+    scene.store.unpacking.clear()
+    recovering = asyncio.create_task(scene.recovery.recover(scene.name))
+    await scene.store.reached()
+    assert connections(scene.sessions) == 0
+    scene.store.may_go_on.set()
+    after = await recovering
+    assert after is not None
+    assert not after.gone
+
+
+async def test_what_was_stopped_while_it_was_unpacked_does_not_begin(scene: Scene) -> None:
+    await scene.begin("active")
+    scene.kill_shim()
+    await scene.gone()
+    scene.store.may_go_on.clear()
+    scene.store.unpacking.clear()
+    recovering = asyncio.create_task(scene.recovery.recover(scene.name))
+    await scene.store.reached()
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Release, scene.release_id)).state = "stopped"
+    scene.store.may_go_on.set()
+    assert await recovering is None
+    assert (await scene.target.inspect(scene.name)).gone
+
+
+async def test_two_that_find_a_stranger_at_the_same_moment_move_the_instance_once(scene: Scene) -> None:
+    before = await scene.begin("active", command="sleep 1000")
+    with socket.create_server(("127.0.0.1", before.port)):
+        await scene.seen(lambda status: status.port_taken)
+        found = await asyncio.gather(*(scene.recovery.recover(scene.name) for _ in range(3)))
+        after = await scene.target.inspect(scene.name)
+    assert {status.port for status in found if status is not None} == {after.port}
+    row = await scene.row()
+    assert row is not None
+    assert row.port == after.port != before.port
+    assert len((await told(scene))[0]) == 1
 
 
 async def test_a_step_that_finds_its_instances_gone_starts_them_again(scene: Scene) -> None:

@@ -21,7 +21,6 @@ from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.workspaces import BuildFolders
 from contracts.rollouts import ReleaseCommandOutcome, RunReleaseCommand
-from drivers.artifacts.folder import FolderArtifactStore
 from drivers.shim import client
 from drivers.targets.process import ProcessTarget
 from runtime.ids import new_id
@@ -29,7 +28,7 @@ from storage.engine import Sessions, transaction
 from storage.models import Release, Secret
 from storage.sealed import secret_context
 from tests.activities.conftest import MakeHistory
-from tests.activities.test_recovery import Router
+from tests.activities.test_recovery import Router, SlowStore, connections
 from tests.activities.test_secrets import SEALER
 from tests.drivers.shim.helpers import marker, running, until
 
@@ -43,6 +42,8 @@ class Scene:
     root: Path
     folder: Path
     operation_id: UUID
+    sessions: Sessions
+    store: SlowStore
 
     def order(self, command: str, limit_s: float = 30) -> RunReleaseCommand:
         return RunReleaseCommand(
@@ -73,7 +74,7 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     tree.mkdir()
     folder.mkdir()
     (tree / "app.py").write_text("x")
-    store = FolderArtifactStore(tmp_path / "artifacts")
+    store = SlowStore(tmp_path / "artifacts")
     digest = (await store.store(tree)).digest
     secret = Secret(
         id=new_id(),
@@ -97,7 +98,7 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     activities = ReleaseCommandActivities(
         sessions=sessions, secrets=ProjectSecrets(sessions, SEALER), target=target, folders=BuildFolders(tmp_path)
     )
-    made = Scene(activities, stopper, target, found.releases[0], tmp_path, folder, new_id())
+    made = Scene(activities, stopper, target, found.releases[0], tmp_path, folder, new_id(), sessions, store)
     yield made
     await target.end_command(made.name)
 
@@ -109,6 +110,20 @@ async def test_release_phase_ignored(scene: Scene) -> None:
     assert scene.log == f"$ {line}\napp.py\nnew *** {scene.release_id}\nto stderr\n"
     files = [path for path in scene.root.rglob("*") if path.is_file()]
     assert not any(b"p1anted" in path.read_bytes() for path in files)
+
+
+async def test_no_connection_is_held_while_its_artifact_is_unpacked(scene: Scene) -> None:
+    """And a release that was stopped meanwhile has it not run any more."""
+    scene.store.may_go_on.clear()
+    running_ = asyncio.create_task(scene.failure(f"echo x >> '{scene.folder}/ran'"))
+    await scene.store.reached()
+    assert connections(scene.sessions) == 0
+    async with transaction(scene.sessions) as session:
+        (await session.get_one(Release, scene.release_id)).state = "failed"
+    scene.store.may_go_on.set()
+    assert "stopped meanwhile" in str(await running_)
+    assert not (scene.folder / "ran").exists()
+    assert not list((scene.root / "instances" / ".once").glob("*/"))
 
 
 async def test_it_is_not_run_twice_however_often_the_activity_is(scene: Scene) -> None:

@@ -155,7 +155,7 @@ class Talkative:
     def __init__(self) -> None:
         self.started: list[InstanceSpec] = []
 
-    async def start(self, spec: InstanceSpec) -> InstanceStatus:
+    async def start(self, spec: InstanceSpec, **_: object) -> InstanceStatus:
         self.started.append(spec)
         return InstanceStatus(spec.instance_id, spec.release_id, InstancePhase.RUNNING, port=20000)
 

@@ -79,3 +79,45 @@ async def test_of_one_organization_only_so_many_wait_in_the_worker() -> None:
     for task in seated:
         task.cancel()
     await asyncio.gather(*seated, return_exceptions=True)
+
+
+async def test_an_organization_that_comes_last_gets_a_seat_whoever_has_them() -> None:
+    """Twenty organizations with ten builds each wait: the one that comes then takes the seat of one of theirs."""
+    slots = BuildSlots(1, seats=20)
+    held = uuid4()
+    await slots.take(held, "first")
+    seated = [asyncio.create_task(slots.take(uuid4(), f"many {number % 4}")) for number in range(20)]
+    await settle()
+    late_ones = [uuid4() for _ in range(3)]
+    late = [asyncio.create_task(slots.take(operation, "late")) for operation in late_ones]
+    await settle()
+    assert sum(task.done() for task in seated) == 3
+    for task in seated:
+        if task.done():
+            with pytest.raises(DependencyError, match="All build slots are in use"):
+                await task
+    assert not any(task.done() for task in late)
+    slots.give_back(held)
+    async with asyncio.timeout(120):
+        await asyncio.wait([task for task in (*seated, *late) if not task.done()], return_when=asyncio.FIRST_COMPLETED)
+    for task in [*seated, *late]:
+        task.cancel()
+    await asyncio.gather(*seated, *late, return_exceptions=True)
+
+
+async def test_seats_are_not_taken_back_and_forth() -> None:
+    """With one seat each nobody that has had no turn loses it to another one; who has had a turn does."""
+    slots, held = BuildSlots(1, seats=2), uuid4()
+    await slots.take(held, "served")
+    waiting = [asyncio.create_task(slots.take(uuid4(), name)) for name in ("served", "other")]
+    await settle()
+    newcomer = asyncio.create_task(slots.take(uuid4(), "new"))
+    await settle()
+    with pytest.raises(DependencyError):
+        await waiting[0]
+    with pytest.raises(DependencyError):
+        await slots.take(uuid4(), "newer")
+    assert not waiting[1].done()
+    for task in (waiting[1], newcomer):
+        task.cancel()
+    await asyncio.gather(waiting[1], newcomer, return_exceptions=True)

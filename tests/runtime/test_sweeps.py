@@ -130,6 +130,29 @@ async def test_a_cancelled_look_ends_what_it_began(work):
     assert sweep.under_way == set()
 
 
+async def test_what_takes_one_owner_long_keeps_no_other_waiting(work):
+    """Ten organizations whose drains take twenty minutes each have all places; each new one begins at once."""
+    sweep = Sweep("test", limit_s=1200, at_once=4, of_one=2)
+    hanging = [f"hang {owner} {number}" for number in range(50) for owner in range(10)]
+    owners = {name: name.split()[1] for name in hanging}
+    await sweep.each(items(*hanging), work, owners=owners, wait_s=0.05)
+    begun = [name.split()[1] for name in work.tried]
+    assert sorted(begun) == sorted(map(str, range(10)))
+    async with asyncio.timeout(120):
+        await sweep.each(items("good"), work, owners={"good": "new"})
+    assert work.done == ["good"]
+    await sweep.close()
+    assert sweep.under_way == set()
+
+
+async def test_turns_are_dealt_between_owners_and_none_has_more_than_its_share(work):
+    sweep = Sweep("test", limit_s=60, at_once=4, of_one=3)
+    owners = {f"hang {number}": "many" for number in range(10)} | {"hang a": "a", "hang b": "b"}
+    await sweep.each(items(*owners), work, owners=owners, wait_s=0.05)
+    assert work.tried == ["hang 0", "hang 1", "hang 2", "hang a", "hang b"]
+    await sweep.close()
+
+
 async def test_every_stage_has_its_turn():
     done: list[str] = []
 

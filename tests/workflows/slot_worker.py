@@ -60,7 +60,7 @@ async def main(address: str, folder: Path, total: int) -> None:
         BuildActivities(lambda _: ProcessBuilder(), folders, slots, LimitedProcesses(())).build,
         ArtifactActivities(FolderArtifactStore(folder / "artifacts"), folders, slots, AllRoom()).package,
     ]
-    async with build_worker(client, BUILD_QUEUE, activities), build_worker(client, queue, activities):
+    async with build_worker(client, BUILD_QUEUE, activities, total), build_worker(client, queue, activities, total):
         await asyncio.Event().wait()
 
 

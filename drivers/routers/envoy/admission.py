@@ -23,6 +23,8 @@ from drivers.routers.envoy.render import (
 )
 from drivers.routers.envoy.state import NOTHING, State
 
+MOST_REMEMBERED = 1000
+"""Refused rows; whoever makes up new ones all the time does not fill the memory, only what is older is asked again."""
 MOST_EXPLAINED = 3
 """In one application; every explanation starts an Envoy."""
 
@@ -69,7 +71,10 @@ class Admission:
             everything = (*good, *clusters)
             await self._publisher.publish_clusters(generation, everything, self._deadline, self._running.clusters)
 
-        return await admit(list(new.values()), put)
+        def found(cluster: ReleaseCluster) -> None:
+            self._remember({cluster_print(cluster): _unexplained(cluster.release_id)})
+
+        return await admit(list(new.values()), put, found)
 
     async def publish_routes(self, table: RoutingTable) -> RoutingTable:
         """The routes, confirmed; the table that is live then."""
@@ -92,7 +97,10 @@ class Admission:
             part, _ = leave_out(old, table, clusters={}, hosts=undecided)
             await self._publisher.publish_routes(part, self._deadline, self._running.routes)
 
-        return await admit(changed, put)
+        def found(route: HostRoute) -> None:
+            self._remember({route_print(table, route): _unexplained(route.host)})
+
+        return await admit(changed, put, found)
 
     @property
     def _old(self) -> RoutingTable:
@@ -107,13 +115,22 @@ class Admission:
         return left
 
     def _remember(self, refused: Mapping[str, str]) -> None:
-        self.refused = {**self.refused, **refused}
+        everything = {**self.refused, **refused}
+        self.refused = dict(list(everything.items())[-MOST_REMEMBERED:])
 
     async def _why(self, name: str, text: str) -> str:
         self._explained += 1
         words = await explain(text) if self._explained <= MOST_EXPLAINED else UNKNOWN
         log.warning("router.row.refused", row=name, reason=words)
-        return f"the router refused what is asked for {name}: {words}"
+        return _refusal(name, words)
+
+
+def _unexplained(name: str) -> str:
+    return _refusal(name, UNKNOWN)
+
+
+def _refusal(name: str, words: str) -> str:
+    return f"the router refused what is asked for {name}: {words}"
 
 
 def without_refused(state: State, table: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:

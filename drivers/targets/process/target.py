@@ -19,7 +19,7 @@ from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
-from drivers.targets.base import MAX_RUNS, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus
+from drivers.targets.base import MAX_RUNS, Check, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus, no_check
 from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.doors import Doors
@@ -76,22 +76,24 @@ class ProcessTarget:
         self._ports = ports
         self._sockets = SocketsOfTheMoment()
 
-    async def start(self, spec: InstanceSpec) -> InstanceStatus:
+    async def start(self, spec: InstanceSpec, *, check: Check = no_check) -> InstanceStatus:
         self._check_isolation()
         folder = InstanceFolder.of(self._root, spec.instance_id)
         with disk_full_reported(self._root):
             async with instance_turn(self._root, spec.instance_id):
                 if not client.status(folder.state).alive:
-                    await self._start(folder, spec)
+                    await self._start(folder, spec, check)
         return await self.inspect(spec.instance_id)
 
-    async def relocate(self, spec: InstanceSpec) -> InstanceStatus:
+    async def relocate(self, spec: InstanceSpec, *, port: int, check: Check = no_check) -> InstanceStatus:
         self._check_isolation()
         folder = InstanceFolder.of(self._root, spec.instance_id)
         with disk_full_reported(self._root):
             async with instance_turn(self._root, spec.instance_id):
-                await client.stop(folder.state)
-                await self._start(folder, spec, elsewhere=True)
+                known = folder.record()
+                if known is None or known.port == port or not client.status(folder.state).alive:
+                    await client.stop(folder.state)
+                    await self._start(folder, spec, check, elsewhere=True)
         return await self.inspect(spec.instance_id)
 
     def _check_isolation(self) -> None:
@@ -148,7 +150,7 @@ class ProcessTarget:
         """Commands that run once: as instances, but nobody brings them back."""
         return self._root / ".once"
 
-    async def run_command(self, spec: InstanceSpec, timeout_s: float) -> CommandStatus:
+    async def run_command(self, spec: InstanceSpec, timeout_s: float, *, check: Check = no_check) -> CommandStatus:
         self._check_isolation()
         folder = InstanceFolder.of(self._commands, spec.instance_id)
         with disk_full_reported(self._root):
@@ -156,8 +158,12 @@ class ProcessTarget:
                 seen = _command(folder)
                 if not seen.running and not seen.ended and seen.runs < MAX_RUNS:
                     folder.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    _runs(folder).write_text(str(seen.runs + 1))
-                    await self._start(folder, spec, timeout_s=timeout_s)
+
+                    async def begin() -> None:
+                        await check()
+                        _runs(folder).write_text(str(seen.runs + 1))
+
+                    await self._start(folder, spec, begin, timeout_s=timeout_s)
         return _command(folder)
 
     async def command(self, command_id: str) -> CommandStatus:
@@ -179,7 +185,13 @@ class ProcessTarget:
             _runs(folder).unlink(missing_ok=True)
 
     async def _start(
-        self, folder: InstanceFolder, spec: InstanceSpec, *, elsewhere: bool = False, timeout_s: float | None = None
+        self,
+        folder: InstanceFolder,
+        spec: InstanceSpec,
+        check: Check,
+        *,
+        elsewhere: bool = False,
+        timeout_s: float | None = None,
     ) -> None:
         """`timeout_s`: it is a command that runs once."""
         await client.end_leftovers(folder.state)
@@ -195,6 +207,7 @@ class ProcessTarget:
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
         shim = shim_spec(folder, spec, record, where, self._ceiling)
+        await check()
         if timeout_s is not None:
             await finish_in_thread(_note_begin, folder)
         await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))

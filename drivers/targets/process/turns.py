@@ -11,7 +11,8 @@ from pathlib import Path
 
 from domain.errors import DependencyError
 
-_FILES = 64
+# So many that hardly two instances share one: whose artifact is big must keep nobody else's from starting.
+_FILES = 4096
 _POLL_S = 0.02
 _PATIENCE_S = 120.0
 

@@ -144,6 +144,33 @@ async def test_a_row_that_envoy_refuses_is_left_out_with_its_words_and_all_other
     assert (await bed.get()).json()["name"] == "green"
 
 
+@pytest.mark.parametrize("kind", ["clusters", "routes"])
+async def test_what_was_found_refused_before_the_time_was_over_is_remembered(bed: Bed, kind: str) -> None:
+    """One tenant's many bad rows: each application gets on, until everybody's are live."""
+    blue, green = [await bed.upstream(name) for name in ("blue", "green")]
+    await bed.apply([cluster("blue", blue)], route(blue=100))
+    bad = [f"poison{n}" for n in range(16)]
+    hosts = {f"{name}.localhost": name for name in bad}
+    clusters = [cluster("blue", blue), cluster("good", green), *(cluster(name, green) for name in bad)]
+    routes = [route(blue=100), route("good.localhost", good=100), *(route(h, **{n: 100}) for h, n in hosts.items())]
+    with pytest.MonkeyPatch.context() as patch:
+        _poison(patch, kind)
+        known, timeout_s = [0], 0.2
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    rejected = await bed.router.apply(bed.table(clusters, *routes))
+                break
+            except (DependencyError, TimeoutError):
+                known.append(len(memory.load(bed.router._folder).refused))
+                timeout_s += 0.1
+    assert known == sorted(known)
+    assert known[-1] > 0
+    assert {name for one in rejected for name in one.release_ids} == set(bad)
+    assert (await bed.get(host="good.localhost")).json()["name"] == "green"
+    render._cluster_text.cache_clear()
+
+
 async def _refusals(bed: Bed) -> int:
     return await bed.router._admin.rejected(CDS) + await bed.router._admin.rejected(RDS)
 
@@ -153,10 +180,11 @@ def _poison(patch: pytest.MonkeyPatch, kind: str) -> None:
     real_cluster, real_host = render._cluster, render.virtual_host
 
     def bad_cluster(name: str, one: ReleaseCluster) -> dict[str, Any]:
-        return real_cluster(name, one) | ({"connect_timeout": "-1s"} if one.release_id == "poison" else {})
+        return real_cluster(name, one) | ({"connect_timeout": "-1s"} if one.release_id.startswith("poison") else {})
 
     def bad_host(one: HostRoute, *told: Any) -> dict[str, Any]:
-        return real_host(replace(one, timeout_s=-1) if "poison" in one.named else one, *told)
+        bad = any(name.startswith("poison") for name in one.named)
+        return real_host(replace(one, timeout_s=-1) if bad else one, *told)
 
     render._cluster_text.cache_clear()
     patch.setattr(*((render, "_cluster", bad_cluster) if kind == "clusters" else (render, "virtual_host", bad_host)))

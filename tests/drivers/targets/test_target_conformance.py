@@ -162,7 +162,7 @@ async def test_a_stranger_beside_the_instance_is_told_and_left_behind(sharing: S
     with socket.create_server(("127.0.0.1", before.port)):
         await service.seen("r1-0", "port_taken")
         assert [each.port_taken for each in await service.target.list_instances()] == [True]
-        after = await service.target.relocate(service.spec())
+        after = await service.target.relocate(service.spec(), port=before.port)
         assert after.port != before.port
         listening = await service.seen("r1-0", "listening")
         assert (listening.port, listening.port_taken) == (after.port, False)

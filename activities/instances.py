@@ -194,7 +194,11 @@ class InstanceActivities:
             for index in range(request.count):
                 await refuse_if_over(self._sessions)
                 spec = instance_spec(known.release, known.service, index, secrets, known.project_id)
-                status = await self._target.start(spec, check=check)
+                try:
+                    status = await self._target.start(spec, check=check)
+                except ConflictError:
+                    await self._target.stop(spec.instance_id)
+                    raise
                 try:
                     await self._put(request.release_id, index, status)
                 except DeliveryError:
@@ -212,7 +216,7 @@ class InstanceActivities:
         async with transaction(self._sessions) as session:
             release = await ReleaseRepository(session).get(release_id, lock=True)
             if release.state in ENDED:
-                raise ConflictError("the release was stopped meanwhile", code=ErrorCode.INVALID_STATE)
+                raise _stopped_meanwhile()
             await self._room.check(session, release, index + 1)
             await InstanceRepository(session).put(
                 instance_id=status.instance_id,

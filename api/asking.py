@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 
-from api.commands import Command, Effect
+from api.commands import Before, Command, Effect
 from api.deliveries import Asked
 from api.envelope import reply
 from api.links import accepted_headers, created_headers
@@ -32,9 +32,9 @@ class Asking:
         self._prefers_operation = bool(prefer and _RESPOND_ASYNC.search(prefer))
         self.asked: Asked | None = None
 
-    async def run(self, command: Command, effect: Effect) -> Response:
+    async def run(self, command: Command, effect: Effect, *, before: Before | None = None) -> Response:
         """Carry out the effect; what it recorded is started now, or by the relay when that fails."""
-        response = await command.run(effect)
+        response = await command.run(effect, before=before)
         if self.asked is not None:
             operation = self.asked.operation
             await try_start(self._parts.operations, operation.kind, operation.input)

@@ -32,6 +32,7 @@ IdempotencyKey = Header(
 )
 
 Effect = Callable[[AsyncSession], Awaitable[Response]]
+Before = Callable[[], Awaitable[object]]
 
 
 class Command:
@@ -47,13 +48,13 @@ class Command:
         """What names this request for whoever it is passed on to; the same for the same caller's same key."""
         return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
 
-    async def run(self, effect: Effect, *, before: Callable[[], Awaitable[object]] | None = None) -> Response:
+    async def run(self, effect: Effect, *, before: Before | None = None) -> Response:
         """Carry out an effect and keep its answer, both or neither; or give the answer kept from before.
 
         Args:
             effect: what is done in the transaction.
-            before: what takes long (hashing a password): done without holding a connection, and not done for a request
-                that was answered already.
+            before: what takes long (hashing a password, asking the workflow engine): done without holding a connection,
+                and not done for a request that was answered already.
         """
         if before is not None:
             if (again := await self._kept_already()) is not None:

@@ -22,12 +22,13 @@ from api.environments import approval_of, settings_of
 from api.errors import InvalidRequestError, answer_of
 from api.humans import approver_of
 from api.parts import Parts
+from api.standing import require_going_on
 from api.starts import ensure_started
 from contracts.operations import AbortRequest, PersonRequest
 from domain.access import Scope
 from domain.errors import DependencyError
 from domain.lifecycle import FINISHED_DEPLOYMENTS, FINISHED_OPERATIONS, DeploymentStatus
-from domain.people import Action, Phase, check_action, check_recorded
+from domain.people import GOING_ON, Action, Phase, check_action, check_recorded
 from orchestration.signing import signer_of
 from orchestration.telling import Telling, Told
 from runtime.ids import new_id
@@ -76,15 +77,36 @@ class Decision:
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         return operation.status in FINISHED_OPERATIONS
 
+    async def reach(self) -> None:
+        """Before it is kept: whether it may be, and whether its workflow can hear it. No connection is held meanwhile.
+
+        Raises:
+            as `keep`.
+            DependencyError: the workflow engine does not answer; nothing was told, and nothing is kept.
+        """
+        async with transaction(self.parts.sessions) as session:
+            if self.action is Action.PROMOTE and await self.is_too_late(session):
+                return  # a new one is made of it
+            _, operation, _ = await self._examined(session)
+        if self.action is not Action.ABORT:
+            # An abort is a promise, like a start: it is kept for when there is an engine.
+            await self.parts.operations.check()
+            await ensure_started(self.parts.operations, operation)
+
     async def keep(self, session: AsyncSession) -> Operation:
         """Write it down, in the caller's transaction; told it is after the commit.
 
         Raises:
             InvalidRequestError: a rejection without a reason.
             ConflictError: INVALID_STATE, it is finished.
-            ForbiddenError: nobody is known who answers for the approver; promoting past an approval rule.
-            DependencyError: the workflow engine does not answer; nothing was told, and nothing is kept.
+            ForbiddenError: nobody is known who answers for the approver; promoting past an approval rule; going on in a
+                suspended organization.
         """
+        deployment, operation, request = await self._examined(session)
+        await self.keep_about(session, deployment, operation, request)
+        return operation
+
+    async def _examined(self, session: AsyncSession) -> tuple[Deployment, Operation, PersonRequest | AbortRequest]:
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         if self.action is Action.REJECT and not self.reason.strip():
@@ -92,14 +114,9 @@ class Decision:
         if operation.status in FINISHED_OPERATIONS:
             check_recorded(DeploymentStatus(deployment.status), self.action)
             check_action(Phase.FINISHED, self.action, state=deployment.status)
-        request = await self._request(session, deployment)
-        if (
-            self.action is not Action.ABORT
-        ):  # an abort is a promise, like a start: it is kept for when there is an engine
-            await self.parts.operations.check()
-            await ensure_started(self.parts.operations, operation)
-        await self.keep_about(session, deployment, operation, request)
-        return operation
+        if self.action in GOING_ON:
+            await require_going_on(session, deployment.organization_id)
+        return deployment, operation, await self._request(session, deployment)
 
     async def keep_about(
         self,

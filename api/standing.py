@@ -1,4 +1,7 @@
-"""Organizations that are suspended or inactive: what they have can be read, changed and deleted; nothing is added."""
+"""Organizations that are suspended or inactive: what they have can be read, changed and deleted; nothing is added.
+
+Nor does what is under way go on by a decision of theirs; it can be held, ended and taken back.
+"""
 
 from uuid import UUID
 
@@ -8,13 +11,17 @@ from api.schemas.organizations import OrganizationStatus
 from domain.errors import ErrorCode, ForbiddenError
 from storage.models import Base, Organization
 
+_CREATED = "nothing is created in it", "what there is can be read and deleted"
+_GOES_ON = "no deployment goes on in it", "one under way can be paused, rejected, aborted and rolled back"
 
-def refuse_inactive(organization: Organization) -> None:
+
+def refuse_inactive(organization: Organization, refused: tuple[str, str] = _CREATED) -> None:
     """Raise `ForbiddenError(ORGANIZATION_NOT_ACTIVE)` for one that is not active."""
+    what, still = refused
     if organization.status != OrganizationStatus.ACTIVE:
         raise ForbiddenError(
-            f"the organization is {organization.status}: nothing is created in it until the platform's admin makes it "
-            "active again; what there is can be read and deleted",
+            f"the organization is {organization.status}: {what} until the platform's admin makes it active again; "
+            f"{still}",
             code=ErrorCode.ORGANIZATION_NOT_ACTIVE,
             details={"state": organization.status, "organization_id": str(organization.id)},
         )
@@ -25,6 +32,13 @@ async def require_active(session: AsyncSession, organization_id: UUID | None) ->
     found = None if organization_id is None else await session.get(Organization, organization_id)
     if found is not None:
         refuse_inactive(found)
+
+
+async def require_going_on(session: AsyncSession, organization_id: UUID) -> None:
+    """Raise `ForbiddenError(ORGANIZATION_NOT_ACTIVE)` where nothing goes on."""
+    found = await session.get(Organization, organization_id)
+    if found is not None:
+        refuse_inactive(found, _GOES_ON)
 
 
 async def refuse_addition(session: AsyncSession, row: Base) -> None:

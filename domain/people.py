@@ -24,6 +24,10 @@ class Action(StrEnum):
     RETRY = "retry"
 
 
+# What starts or carries on: a suspended organization may hold, end and take back what is under way, and no more.
+GOING_ON = frozenset({Action.APPROVE, Action.RESUME, Action.PROMOTE, Action.RETRY})
+
+
 class Phase(StrEnum):
     """Where a deployment is, as far as people are concerned."""
 

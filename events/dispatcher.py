@@ -1,8 +1,8 @@
 """First attempts: from a committed event to the request, at once, by whichever worker is there.
 
 One loop writes down what came back, fans out what was committed, and claims what is due: for many rows at once, each of
-the three in a transaction of its own, so that one that takes too long takes nothing back of the others. The requests run
-beside it. A worker that dies loses its claims when their leases end; others take over.
+the three in a transaction of its own, so that one that takes too long takes nothing back of the others. The requests
+run beside it. A worker that dies loses its claims when their leases end; others take over.
 """
 
 import asyncio

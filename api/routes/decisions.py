@@ -48,7 +48,7 @@ async def _decide(
     async def effect(session: AsyncSession) -> Response:
         return _pending(request, parts, await wanted.keep(session))
 
-    response = await command.run(effect)
+    response = await command.run(effect, before=wanted.reach)
     return await command.or_kept(response, _told(request, command, wanted, response))
 
 
@@ -187,7 +187,7 @@ async def promote(
             return asking.created(await new.record(session))
         return _pending(request, parts, await wanted.keep(session))
 
-    response = await asking.run(command, effect)
+    response = await asking.run(command, effect, before=wanted.reach)
     if asking.asked is not None:
         return response
     return await command.or_kept(response, _told(request, command, wanted, response))

@@ -96,13 +96,31 @@ class DecisionRepository:
         operation = await self._session.get(Operation, entry.resource_id)
         return Pending(entry, operation) if operation else None
 
-    async def claim(self, limit: int) -> Sequence[Pending]:
-        """Those that are due, for the length of `LEASE`: a relay that dies meanwhile leaves them to the next."""
+    async def due(self, *, of_one: int, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        """Decisions that are due, with their organizations: the oldest of each organization, then the second of each.
+
+        Args:
+            of_one: how many of an organization.
+            limit: how many of all.
+        """
+        turn = func.row_number().over(
+            partition_by=OutboxEntry.organization_id, order_by=(OutboxEntry.due_at, OutboxEntry.id)
+        )
+        ranked = (
+            select(OutboxEntry.id, OutboxEntry.organization_id, OutboxEntry.due_at, turn.label("turn"))
+            .where(OutboxEntry.kind == DECISION, OutboxEntry.done_at.is_(None), is_due())
+            .subquery()
+        )
+        chosen = select(ranked.c.id, ranked.c.organization_id).where(ranked.c.turn <= of_one)
+        found = await self._session.execute(chosen.order_by(ranked.c.turn, ranked.c.due_at, ranked.c.id).limit(limit))
+        return [(row.id, row.organization_id) for row in found]
+
+    async def claim(self, wanted: Sequence[UUID]) -> Sequence[Pending]:
+        """Those of them that are still due, for the length of `LEASE`: a relay that dies leaves them to the next."""
         due = (
             select(OutboxEntry.id)
-            .where(OutboxEntry.kind == DECISION, OutboxEntry.done_at.is_(None), is_due())
-            .order_by(OutboxEntry.due_at, OutboxEntry.id)
-            .limit(limit)
+            .where(OutboxEntry.id.in_(wanted), OutboxEntry.done_at.is_(None), is_due())
+            .order_by(OutboxEntry.id)
             .with_for_update(skip_locked=True)
         )
         ids = list(await self._session.scalars(due))

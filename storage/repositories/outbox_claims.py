@@ -29,13 +29,24 @@ class OutboxClaims:
         self._session = session
 
     async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
-        """Due rows that no other worker holds: those that never failed first, then the oldest."""
+        """Due rows that no other worker holds: those that never failed first, then the oldest.
+
+        Among those the first of each organization, then the second of each: a thousand of one keep no other waiting.
+        """
+        has_failed, age = OutboxEntry.attempts > 0, (OutboxEntry.due_at, OutboxEntry.id)
+        turn = func.row_number().over(partition_by=(has_failed, OutboxEntry.organization_id), order_by=age)
+        ranked = (
+            select(OutboxEntry.id, turn.label("turn"))
+            .where(OutboxEntry.done_at.is_(None), is_due(), OutboxEntry.kind.in_(kinds))
+            .subquery()
+        )
         found = await self._session.scalars(
             select(OutboxEntry)
-            .where(OutboxEntry.done_at.is_(None), is_due(), OutboxEntry.kind.in_(kinds))
-            .order_by(OutboxEntry.attempts > 0, OutboxEntry.due_at, OutboxEntry.id)
+            .join(ranked, ranked.c.id == OutboxEntry.id)
+            .where(OutboxEntry.done_at.is_(None))
+            .order_by(has_failed, ranked.c.turn, *age)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=OutboxEntry, skip_locked=True)
         )
         return found.all()
 

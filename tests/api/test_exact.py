@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import update
 
 from api.schemas.base import Body
 from api.version import RELEASE
@@ -326,6 +327,41 @@ async def test_suspended_organizations_create_nothing(platform, caller, build_of
     assert (await mine.admin.http.delete(hook)).status_code == 204
     assert (await platform.patch(f"/organizations/{world.org['id']}", {"status": "active"})).status_code == 200
     await world.developer.made(f"/organizations/{world.org['id']}/projects", PROJECT)
+
+
+async def test_in_a_suspended_organization_people_hold_and_end_what_is_under_way_and_carry_nothing_on(
+    *, platform, caller, build_of, operations, rows
+):
+    """Approve, resume, promote and retry start or carry on; pause, reject, abort, cancel and rollback protect."""
+    world = await make_world(platform, caller, "suspended-people")
+    made = await build_of(world, "8.0.0", live=False)
+    async with transaction(rows) as session:
+        mine = update(Operation).where(Operation.id == UUID(made["operation_id"]))
+        await session.execute(mine.values(workflow_started_at=now()))
+    live = await build_of(world, "8.1.0", environment="staging")
+    newer = await build_of(world, "8.2.0", environment="staging")
+    changed = await platform.patch(f"/organizations/{world.org['id']}", {"status": "suspended"})
+    assert changed.status_code == 200, changed.text
+    for name in ("decided", "stopped", "started"):
+        getattr(operations, name).clear()
+    deployment = f"/deployments/{made['deployment_id']}"
+    for action in ("approve", "resume", "promote"):
+        for who in (world.manager, caller(Role.ADMIN, world.org["id"]), platform):
+            refused = check_error(await who.post(f"{deployment}/{action}"), 403, "ORGANIZATION_NOT_ACTIVE")
+            assert "can be paused, rejected, aborted and rolled back" in refused["message"]
+    for action in ("retry", "promote"):
+        again = await world.manager.post(f"/deployments/{live['deployment_id']}/{action}", {"reason": "again"})
+        assert again.status_code in {400, 403}, again.text
+    assert (operations.decided, operations.stopped, operations.started) == ([], [], [])
+    for action in ("pause", "reject", "abort"):
+        taken = await world.manager.post(f"{deployment}/{action}", {"reason": "stop it"})
+        assert taken.status_code == 200, (action, taken.text)
+    assert [action for _, action, _ in operations.decided] == ["pause", "reject"]
+    assert len(operations.stopped) == 1
+    back = await world.manager.post(f"/deployments/{newer['deployment_id']}/rollback", {"reason": "bad"})
+    assert back.status_code in {200, 202}, back.text
+    assert (await platform.patch(f"/organizations/{world.org['id']}", {"status": "active"})).status_code == 200
+    assert (await world.manager.post(f"{deployment}/approve")).status_code == 200
 
 
 async def test_deployments_tell_their_git_commit_hash(world: Any, build_of, caller):

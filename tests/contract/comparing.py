@@ -46,7 +46,9 @@ def _alike(expected: Any, actual: Any) -> bool:
         return _alike_texts(expected, actual)
     if isinstance(expected, bool) or expected is None:
         return expected is actual
-    return expected == actual
+    if isinstance(expected, int):  # where the contract has no fraction, a client in a typed language has an integer
+        return type(actual) is int and expected == actual
+    return not isinstance(actual, bool) and expected == actual
 
 
 def _alike_texts(expected: str, actual: str) -> bool:

@@ -9,13 +9,15 @@ import pytest
 import standardwebhooks
 import svix
 from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from events import dispatcher
 from events.courier import Courier, record
 from events.dispatcher import PER_FAILING_ENDPOINT
 from events.egress import Egress
 from events.sender import Sender
 from runtime.ids import new_id, now
-from storage.engine import Sessions, transaction
+from storage.engine import Sessions, create_sessions, transaction
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.webhook_claims import WebhookClaims
 from storage.repositories.webhook_fanout import WebhookFanOut
@@ -342,3 +344,27 @@ async def test_a_stopping_relay_writes_down_what_came_back(scene, database_url, 
         asyncio.get_running_loop().call_later(0.2, hold.set)
     [row] = await scene.deliveries(endpoint.id)
     assert (row.status, row.locked_until) == ("succeeded", None)
+
+
+async def test_a_fan_out_that_takes_too_long_gets_on_in_smaller_portions(scene, database_url, receiver, monkeypatch):
+    """Many events at once, many webhooks: what the database does not do in one go within its limit it does in parts."""
+    monkeypatch.setattr(dispatcher, "FAN_OUT_BATCH", 32)
+    endpoint = await scene.endpoint(receiver.url())
+    sent = [str(await scene.event("feature.status_changed", scene.organization_id)) for _ in range(32)]
+    slow = text(
+        "CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$ LANGUAGE plpgsql"
+    )
+    engine = create_async_engine(database_url, connect_args={"options": "-c statement_timeout=1000"})
+    async with transaction(scene.sessions) as session:
+        await session.execute(slow)
+        await session.execute(
+            text("CREATE TRIGGER slow BEFORE INSERT ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION slow()")
+        )
+    try:
+        async with relay(create_sessions(engine), database_url):
+            await scene.until(endpoint.id, *["succeeded"] * 32, limit_s=120)
+    finally:
+        async with transaction(scene.sessions) as session:
+            await session.execute(text("DROP FUNCTION slow CASCADE"))
+        await engine.dispose()
+    assert [request.content["event_id"] for request in receiver.received] == sent

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
 
 from domain.few_fields import few_fields
 from domain.texts import name_of, nfc, text_of
@@ -18,6 +27,9 @@ MAX_LIST = 100
 MAX_INT = 2**31 - 1
 
 T = TypeVar("T")
+
+# As the contract prints numbers: a whole one without a fraction, so that what was sent as 90 comes back as 90.
+Decimal = Annotated[float, PlainSerializer(lambda it: int(it) if it.is_integer() else it)]
 
 
 def _fitting(normal: Callable[[str], str], shortest: int, longest: int) -> AfterValidator:

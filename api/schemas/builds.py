@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from api.schemas.base import MAX_INT, Body, Timestamp, View, Whole
+from api.schemas.base import MAX_INT, Body, Decimal, Timestamp, View, Whole
 from api.schemas.deployments import Branch, Commit, VersionTag
 from domain.image_reference import MAX_REFERENCE, is_image_reference
 from domain.lifecycle import BuildProvenance, BuildStatus
@@ -78,7 +78,7 @@ class BuildView(View):
     tests_passed: int | None
     tests_failed: int | None
     tests_skipped: int | None
-    code_coverage_percent: float | None
+    code_coverage_percent: Decimal | None
     security_scan_status: ScanStatus | None
     vulnerabilities_critical: int | None
     vulnerabilities_high: int | None

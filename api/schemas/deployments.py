@@ -6,7 +6,7 @@ from uuid import UUID
 import semver
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from api.schemas.base import MAX_LINE, Body, Text, Timestamp, View, Whole, many_lines
+from api.schemas.base import MAX_LINE, Body, Decimal, Text, Timestamp, View, Whole, many_lines
 from contracts.payload import MAX_TEXT
 from domain.errors import DeliveryError
 from domain.lifecycle import DeploymentStatus, EnvironmentName, HealthStatus, Strategy
@@ -138,8 +138,8 @@ class DeploymentView(View):
     completed_at: Timestamp | None
     duration_seconds: int | None
     health_check_status: HealthStatus | None
-    error_rate_percent: float | None
-    performance_metrics: dict[str, float | None] | None
+    error_rate_percent: Decimal | None
+    performance_metrics: dict[str, Decimal | None] | None
     analysis: dict[str, Any] | None
     error: dict[str, Any] | None
     retry_of: UUID | None

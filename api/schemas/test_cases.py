@@ -14,6 +14,7 @@ from api.schemas.base import (
     MAX_NAME,
     MAX_URL,
     Body,
+    Decimal,
     Line,
     SaidText,
     Text,
@@ -157,7 +158,7 @@ class ResultView(View):
     assertions_run: int
     assertions_passed: int
     assertions_failed: int
-    code_coverage_percent: float | None
+    code_coverage_percent: Decimal | None
     logs: list[dict[str, Any]]
     recorded_by: str
     executed_at: Timestamp

@@ -126,9 +126,7 @@ class InstanceKeeper:
         for each, _ in wanted:
             if self._is_amiss(each, seen.get(each.id)):
                 amiss.setdefault(each.release_id, []).append(each)
-        await self._recovering.each(
-            amiss, lambda rows: self._try_recover_all(rows, seen), owners=owners, wait_s=wait_s
-        )
+        await self._recovering.each(amiss, lambda rows: self._try_recover_all(rows, seen), owners=owners, wait_s=wait_s)
         self._bring_in()
 
     async def _try_recover_all(self, rows: Sequence[Instance], seen: Mapping[str, InstanceStatus]) -> None:

@@ -108,7 +108,7 @@ class InstanceRecovery:
         """
         status = await self._target.inspect(name)
         if status.port_taken:
-            await self._leave_address(name)
+            await self._leave_address(name, status.port)
         return await self._bring_back(name, status)
 
     async def coming_back(self, release_ids: Iterable[UUID]) -> bool:
@@ -185,14 +185,19 @@ class InstanceRecovery:
                 await DisplacedRepository(session).told(release, row.id, before=before.port, after=after.port)
         return moved and displaced
 
-    async def _leave_address(self, name: str) -> None:
-        """The router forgets where the instance was, at once, whatever else of its release is healthy."""
+    async def _leave_address(self, name: str, taken: int) -> None:
+        """The router forgets where the instance was, at once, whatever else of its release is healthy.
+
+        `taken`: the stranger's port; who is known elsewhere by now has left it already.
+        """
         async with transaction(self._sessions) as session:
             claimed = await KeepingRepository(session).claim_wanted(name)
             if claimed is None:
                 return
             release, row = claimed
-            await InstanceRepository(session).move(name, address=row.address, port=NOWHERE)
+            was = (row.address, taken)
+            if not await InstanceRepository(session).move(name, address=row.address, port=NOWHERE, was=was):
+                return
             await RoutingRepository(session).touch()
         try:
             await self._writer.apply(needing=[str(release.id)])

@@ -15,6 +15,7 @@ from drivers.builders.registry import select_builder
 from drivers.folders import remove_tree
 from tests.drivers.builders.workspace import Workspace
 
+ROOT_NAMES = sorted(path.name for path in Path("/").iterdir())
 needs_bubblewrap = pytest.mark.skipif(not sandbox.available(), reason="bubblewrap does not work on this machine")
 
 
@@ -95,6 +96,19 @@ async def test_the_loader_of_the_sandbox_writes_no_file_of_a_stranger_outside(
     result = await BubblewrapBuilder((data,)).run(workspace.request("true", env=env))
     assert result.exit_code == 0, result.tail
     assert not list(data.iterdir())
+
+
+@pytest.mark.skipif(not sandbox.can_shield(), reason="bubblewrap does not work on this machine")
+async def test_builds_of_trusted_code_see_the_machine_as_before(workspace: Workspace, tmp_path: Path) -> None:
+    """Read-only, without what is private, as the user that the engine is, without a filter."""
+    builder = select_builder("auto", trusted_code=True, hidden=(tmp_path / "data",))
+    steps = (
+        f'test "$(id -u)" = {os.getuid()} && grep -q "Seccomp:.0" /proc/self/status',
+        *(f"test -e /{name} || test -L /{name}" for name in ROOT_NAMES),
+        "test -s /etc/passwd && test ! -s /etc/shadow && ! touch /etc/x 2>/dev/null",
+    )
+    result = await builder.run(workspace.request(*steps))
+    assert result.exit_code == 0, result.tail
 
 
 def test_the_registry_prefers_isolation() -> None:

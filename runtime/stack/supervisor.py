@@ -69,9 +69,11 @@ class Supervisor:
         composition = self._compose()
         if not self._wave(composition.servers):
             return False
-        if not self._run_errands(composition):
+        if self._wants("migrations") and not self._run_once("migrations", composition.migrations()):
             return False
-        if not self._wave(composition.services):
+        services = self._launch(composition.services)
+        # Beside them: the services of users wait for the worker, and the first admin for a person.
+        if not self._bootstrap(composition) or not self._await(services):
             return False
         self._say(f"ready after {time.monotonic() - started:.1f} s{self._return.first(self._told_within_s)}")
         return True
@@ -80,10 +82,8 @@ class Supervisor:
     def _told_within_s(self) -> float:
         return _TOLD_WITHIN_S if self._wants("worker") else 0.0
 
-    def _run_errands(self, composition: Composition) -> bool:
-        """Tables, and the first admin; False when asked to stop meanwhile."""
-        if self._wants("migrations") and not self._run_once("migrations", composition.migrations()):
-            return False
+    def _bootstrap(self, composition: Composition) -> bool:
+        """The first admin; False when asked to stop meanwhile."""
         if not self._wants("bootstrap"):
             return True
         # Output that goes into a file or a pipe is kept by somebody, and a password must not be.
@@ -148,12 +148,19 @@ class Supervisor:
         return Keeper(part, self._layout.record(part.name), mark=self._layout.mark(part.name))
 
     def _wave(self, parts: list[Part]) -> bool:
-        """Start parts together and wait until all are ready."""
+        """Start parts together and wait until all are ready; False when asked to stop meanwhile."""
+        return self._await(self._launch(parts))
+
+    def _launch(self, parts: list[Part]) -> list[Keeper]:
         wave = [self._keeper(part) for part in parts if self._wants(part.name)]
         for keeper in wave:
             self._keepers.append(keeper)
             self._say(f"{keeper.part.name:<10} starting")
             keeper.launch()
+        return wave
+
+    def _await(self, wave: list[Keeper]) -> bool:
+        """Wait until all are ready; False when asked to stop meanwhile."""
         waiting = list(wave)
         while waiting and not self._stopping:
             waiting = [keeper for keeper in waiting if not self._became_ready(keeper)]

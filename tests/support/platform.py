@@ -83,6 +83,11 @@ class Platform:
     def _connect(self) -> Api:
         return Api(self.stack.addresses["api"], self.stack.token())
 
+    def log_in(self) -> None:
+        """Anew: with another token, on another connection."""
+        self.api.close()
+        self.api = self._connect()
+
     def restart(self) -> None:
         """Stop everything in order and start it again."""
         self.close_connections()

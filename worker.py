@@ -20,13 +20,14 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.analysis import AnalysisActivities
 from activities.artifact_room import ArtifactRoom
 from activities.artifacts import ArtifactActivities
 from activities.build_records import BuildRecordActivities
 from activities.builds import BuildActivities
+from activities.callers import CallerGuard
 from activities.degradation import DegradationWatch
 from activities.environments import EnvironmentActivities
 from activities.instance_room import InstanceRoom
@@ -266,7 +267,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     ]
 
 
-def control_worker(client: Client, activities: Sequence[Any], signatures: Signatures) -> Worker:
+def control_worker(client: Client, activities: Sequence[Any], interceptors: Sequence[Interceptor]) -> Worker:
     """Workflows and control activities."""
     return Worker(
         client,
@@ -274,7 +275,7 @@ def control_worker(client: Client, activities: Sequence[Any], signatures: Signat
         workflows=WORKFLOWS,
         activities=activities,
         workflow_runner=sandbox(),
-        interceptors=[DecisionGuard(signatures)],
+        interceptors=interceptors,
         max_concurrent_activities=100,
         max_cached_workflows=500,
         # Each must be through within two seconds, or the SDK takes it for blocked: not more at once than a busy machine
@@ -286,12 +287,15 @@ def control_worker(client: Client, activities: Sequence[Any], signatures: Signat
     )
 
 
-def build_worker(client: Client, queue: str, activities: Sequence[Any], slots: int) -> Worker:
+def build_worker(
+    client: Client, queue: str, activities: Sequence[Any], slots: int, interceptors: Sequence[Interceptor] = ()
+) -> Worker:
     """Build activities of one queue; how many of them build at once is limited inside of them (`BuildSlots`)."""
     return Worker(
         client,
         task_queue=queue,
         activities=activities,
+        interceptors=interceptors,
         max_concurrent_activities=BUILD_SEATS + slots,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
@@ -299,7 +303,7 @@ def build_worker(client: Client, queue: str, activities: Sequence[Any], slots: i
     )
 
 
-def webhook_worker(client: Client, activities: WebhookActivities) -> Worker:
+def webhook_worker(client: Client, activities: WebhookActivities, interceptors: Sequence[Interceptor]) -> Worker:
     """Retries of webhooks, on a queue of their own: strangers that do not answer must not delay a rollout."""
     return Worker(
         client,
@@ -307,6 +311,7 @@ def webhook_worker(client: Client, activities: WebhookActivities) -> Worker:
         workflows=[WebhookDeliveryWorkflow],
         activities=[activities.attempt],
         workflow_runner=sandbox(),
+        interceptors=interceptors,
         max_concurrent_activities=100,
         max_cached_workflows=200,
         graceful_shutdown_timeout=GRACE,
@@ -371,6 +376,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         secrets=ProjectSecrets(sessions, load_sealer(settings)),
         signatures=signatures,
     )
+    guards_of_calls = [DecisionGuard(signatures), CallerGuard(sessions, refusals)]
     jobs = (
         Relay(sessions, operations, listener).run(),
         DecisionRelay(sessions, operations).run(),
@@ -384,8 +390,8 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
     return [
-        await _enter_webhooks(stack, settings, client, sessions),
-        await stack.enter_async_context(control_worker(client, activities, signatures)),
+        await _enter_webhooks(stack, settings, client, sessions, guards_of_calls),
+        await stack.enter_async_context(control_worker(client, activities, guards_of_calls)),
     ]
 
 
@@ -397,7 +403,13 @@ def _mailing(settings: Settings, sessions: Sessions) -> list[Coroutine[Any, Any,
     return [Mailer(sessions, load_sealer(settings), server, settings.mail_from).run()]
 
 
-async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Client, sessions: Sessions) -> Worker:
+async def _enter_webhooks(
+    stack: AsyncExitStack,
+    settings: Settings,
+    client: Client,
+    sessions: Sessions,
+    interceptors: Sequence[Interceptor],
+) -> Worker:
     """First attempts by a loop of ours, further ones by workflows."""
     sender = Sender(Egress(parse_networks(settings.egress_networks)))
     stack.push_async_callback(sender.close)
@@ -409,7 +421,8 @@ async def _enter_webhooks(stack: AsyncExitStack, settings: Settings, client: Cli
     jobs = (Dispatcher(sessions, courier, listener, failed).run(), handover.run(), EventSweep(sessions).run())
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    return await stack.enter_async_context(webhook_worker(client, WebhookActivities(Retries(sessions, courier))))
+    activities = WebhookActivities(Retries(sessions, courier))
+    return await stack.enter_async_context(webhook_worker(client, activities, interceptors))
 
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
@@ -422,11 +435,13 @@ async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client
     sessions = create_sessions(engine)
     store = FolderArtifactStore(settings.data_dir / "artifacts")
     room = ArtifactRoom(sessions, store, settings.artifacts_mb_per_organization)
-    for job in (sweep.run(), logs.run(), room.run()):
+    refusals = Refusals()
+    for job in (sweep.run(), logs.run(), room.run(), RefusalLog(sessions, refusals).run()):
         stack.push_async_callback(_stop, asyncio.create_task(job))
     activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room, slots)
+    guarded = [CallerGuard(sessions, refusals)]
     return [
-        await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency))
+        await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency, guarded))
         for queue in (BUILD_QUEUE, own_queue(settings))
     ]
 

@@ -47,6 +47,11 @@ def reported(method: Method[Request, Result]) -> Method[Request, Result]:
     return run
 
 
+def failure_of(error: DeliveryError) -> ApplicationError:
+    """The same outside of an activity's method; what a dependency does not do may be tried again."""
+    return _failure(error, retryable=isinstance(error, DependencyError))
+
+
 NOT_FOUND = 127
 
 

@@ -1,7 +1,7 @@
 """Which of many operations, environments and deliveries are still there for their workflows (all tenants)."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -38,6 +38,13 @@ class StandingRepository:
             .returning(Operation.input)
         )
         return await self._session.scalar(statement)
+
+    async def run_of(self, operation_id: UUID) -> UUID | Literal[False] | None:
+        """The first run of an operation's workflow; None: it began before that was kept; False: no such row."""
+        row = (
+            await self._session.execute(select(Operation.workflow_run_id).where(Operation.id == operation_id))
+        ).first()
+        return row[0] if row is not None else False
 
     async def environments(self, ids: Collection[UUID]) -> set[UUID]:
         """Those that are there."""

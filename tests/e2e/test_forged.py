@@ -1,14 +1,16 @@
 """Somebody reaches Temporal's port on the real stack, as a build once did: nothing is decided, nothing is started."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import ActivityFailureError, Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import CONTROL_QUEUE, WorkflowName
 from contracts.operations import BuildAndDeployInput, PersonRequest
+from contracts.rollouts import STOP_RELEASE, StopRelease
 from runtime.ids import new_id
 from tests.support.services import until
 
@@ -103,3 +105,23 @@ def test_an_operation_that_is_over_is_not_carried_out_again(platform, app, recor
     assert asyncio.run(start(platform, order_of(records, operation_id), operation_id)).type == "ORCHESTRATION_LOST"
     assert app.service.version() == new.version
     assert records.operation(operation_id)["status"] == "completed"
+
+
+def test_an_activity_that_a_stranger_calls_stops_nothing(platform, app):
+    """Temporal runs activities without a workflow, too, for whoever asks."""
+    live = app.ship_good()
+    release_id = live.deployment["id"]  # a release has its deployment's id
+
+    async def attack() -> None:
+        client = await stranger(platform)
+        with pytest.raises(ActivityFailureError):
+            await client.execute_activity(
+                STOP_RELEASE.name,
+                StopRelease(release_id=release_id),
+                id=str(new_id()),
+                task_queue=CONTROL_QUEUE,
+                schedule_to_close_timeout=timedelta(seconds=120),
+            )
+
+    asyncio.run(attack())
+    assert app.service.version() == live.version

@@ -27,7 +27,7 @@ from storage.repositories.standing import StandingRepository
 
 # A decision waits as long as Temporal is away, but is not carried out when everybody has forgotten it.
 VALID_FOR: Final = timedelta(days=7)
-# A check takes a fifth of a millisecond; a workflow that is silent for two seconds counts as blocked.
+# A check takes about a millisecond; a workflow that is silent for two seconds counts as blocked.
 THREADS: Final = 4
 LIMIT_S: Final = 1.0
 

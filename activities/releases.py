@@ -30,7 +30,6 @@ from contracts.stubs import implements
 from domain.delivery import ProcessSpec, ServiceSpec, faults_of
 from domain.errors import ConflictError, ErrorCode, NotFoundError, TerminalError
 from domain.lifecycle import ReleaseState
-from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.models import Release
 from storage.repositories.releases import NewRelease, ReleaseRepository
@@ -73,7 +72,7 @@ class ReleaseActivities:
         """
         if await releases.of_deployment(new.release_id) is not None:
             return None  # an attempt before this one opened a new one
-        kept = await releases.kept(new, now(), or_starting=again)
+        kept = await releases.kept(new, or_starting=again)
         return await releases.move(kept.id, ReleaseState.STARTING) if kept else None
 
     @implements(REOPEN_RELEASE)
@@ -110,9 +109,10 @@ class ReleaseActivities:
     @reported
     async def retire(self, request: RetireRelease) -> RetiredRelease:
         await refuse_if_over(self._sessions)
-        stop_after = now() + timedelta(seconds=request.keep_seconds)
         async with transaction(self._sessions) as session:
-            await ReleaseRepository(session).move(request.release_id, ReleaseState.RETIRED, stop_after=stop_after)
+            releases = ReleaseRepository(session)
+            stop_after = await releases.clock() + timedelta(seconds=request.keep_seconds)
+            await releases.move(request.release_id, ReleaseState.RETIRED, stop_after=stop_after)
         return RetiredRelease(release_id=request.release_id, stop_after=stop_after)
 
     @implements(STOP_RELEASE)

@@ -11,7 +11,6 @@ from contracts.rollouts import TAKE_BACK, TakeBack, TakenBack
 from contracts.stubs import implements
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import Router
-from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.models import Release
 from storage.repositories.releases import ReleaseRepository
@@ -69,7 +68,7 @@ class TakeBackActivity:
                 return None
             await releases.hold(place.environment_id, place.deployment_id)
             await releases.make_current(place.environment_id, target.id)
-            await releases.move(bad.id, ReleaseState.RETIRED, stop_after=now())
+            await releases.move(bad.id, ReleaseState.RETIRED, stop_after=await releases.clock())
             await releases.mark_taken_back(place.deployment_id, target.build_id)
             # Last: like the keeper, which locks a release and then makes a generation.
             generation = await RoutingRepository(session).set_route(

@@ -8,7 +8,6 @@ import structlog
 
 from activities.instances import InstanceStopper
 from domain.lifecycle import ReleaseState
-from runtime.ids import now
 from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
 from storage.repositories.keeping import KeepingRepository
@@ -65,8 +64,9 @@ class EnvironmentTidier:
         async with transaction(self._sessions) as session:
             if await KeepingRepository(session).claim_unwanted(release_id, [ReleaseState.ACTIVE]) is None:
                 return
-            due = now() - timedelta(seconds=LATE_S)
-            await ReleaseRepository(session).move(release_id, ReleaseState.RETIRED, stop_after=due)
+            releases = ReleaseRepository(session)
+            due = await releases.clock() - timedelta(seconds=LATE_S)
+            await releases.move(release_id, ReleaseState.RETIRED, stop_after=due)
         log.warning("keeper.superseded", release_id=str(release_id))
 
     async def _stop_overdue(self) -> None:

@@ -129,12 +129,16 @@ class ReleaseRepository:
         """The release that a deployment brought, or took back into service."""
         return await self._session.scalar(select(Release).where(Release.deployment_id == deployment_id))
 
-    async def kept(self, new: NewRelease, now: datetime, *, or_starting: bool) -> Release | None:
+    async def clock(self) -> datetime:
+        """The time by which `stop_after` is told and compared: one clock, however many workers there are."""
+        return (await self._session.scalars(select(func.clock_timestamp()))).one()
+
+    async def kept(self, new: NewRelease, *, or_starting: bool) -> Release | None:
         """A release of this very build, service and secrets that was stable and still runs, locked.
 
         `or_starting`: one that is being taken back into service counts, too.
         """
-        kept = (Release.state == ReleaseState.RETIRED) & (Release.stop_after > now)
+        kept = (Release.state == ReleaseState.RETIRED) & (Release.stop_after > func.clock_timestamp())
         statement = select(Release).where(
             Release.environment_id == new.environment_id,
             Release.build_id == new.build_id,

@@ -93,12 +93,13 @@ def test_what_is_watched_is_watched_as_long_as_was_written(*, moving, here, cloc
     assert app.service.version() == begun.version
 
 
+@JUMPS
 @pytest.mark.usefixtures("right")
-def test_everything_goes_on_before_and_after_the_clock_is_right_again(moving, here, clock):
-    """Whoever logs in anew works, deployments go through, nothing is held."""
-    app = moving.app("goes-on")
+def test_everything_goes_on_before_and_after_the_clock_is_right_again(*, moving, here, clock, jump):
+    """Whoever logs in anew works, deployments go through, nothing is held; old versions end when they are due."""
+    app = moving.app(f"goes-on{jump}")
     app.ship_good()
-    set_clock(moving, clock, -HOUR)
+    set_clock(moving, clock, jump)
     moving.log_in()
     wrong = app.ship_good()
     assert settled(here, app.project["id"]) == []

@@ -131,7 +131,8 @@ class ReleaseRepository:
 
     async def clock(self) -> datetime:
         """The time by which `stop_after` is told and compared: one clock, however many workers there are."""
-        return (await self._session.scalars(select(func.clock_timestamp()))).one()
+        moment: datetime = (await self._session.scalars(select(func.clock_timestamp()))).one()
+        return moment
 
     async def kept(self, new: NewRelease, *, or_starting: bool) -> Release | None:
         """A release of this very build, service and secrets that was stable and still runs, locked.

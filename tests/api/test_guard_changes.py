@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from api.rate_limits.own import Limit
 from domain.access import Role
+from domain.limits import MINUTE_S, Window
 from runtime.ids import new_id, now
 from runtime.trusted import TrustedIssuer
 from storage.engine import transaction
@@ -16,6 +18,13 @@ from tests.api.people import as_member, joined
 from tests.support.facts import facts
 
 RULE = {"required": True, "min_approvals": 1, "four_eyes": True}
+MANY = Limit("invitation", [Window("minute", 100_000, MINUTE_S)])
+
+
+@pytest.fixture(autouse=True)
+def _many_join(monkeypatch):
+    """All of these members come from one address, more in a minute than anywhere else."""
+    monkeypatch.setattr("api.routes.invitations.INVITATIONS", MANY)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ TESTS: tuple[Command, ...] = (
 )
 LONG: tuple[Command, ...] = ((PYTHON, "-m", "pytest", "-q", "-m", "long"),)
 LIMIT_S = 2700.0
+LONG_LIMIT_S = 3 * 3600.0
 
 
 def main(arguments: list[str]) -> int:
@@ -51,8 +52,9 @@ def main(arguments: list[str]) -> int:
     else:
         tests = TESTS if os.environ.get("JOBS", "2") != "1" else (SHORT,)
     took: list[tuple[Command, float, int]] = []
+    limit_s = LONG_LIMIT_S if tests is LONG else LIMIT_S
     for stage in (*((check,) for check in lint), tests):
-        took += _together(stage)
+        took += _together(stage, limit_s)
         if any(code for _, _, code in took):
             break
     for command, seconds, _ in took:
@@ -62,7 +64,7 @@ def main(arguments: list[str]) -> int:
     return failed[0][1] if failed else 0
 
 
-def _together(commands: tuple[Command, ...]) -> list[tuple[Command, float, int]]:
+def _together(commands: tuple[Command, ...], limit_s: float) -> list[tuple[Command, float, int]]:
     """Run commands side by side: the first one's output as it comes, the others' after it."""
     began = time.monotonic()
     took: list[tuple[Command, float, int]] = []
@@ -73,7 +75,7 @@ def _together(commands: tuple[Command, ...]) -> list[tuple[Command, float, int]]
             for command, output in zip(commands, outputs, strict=True)
         ]
         for command, process, output in zip(commands, running, outputs, strict=True):
-            code = _wait(process, LIMIT_S - (time.monotonic() - began))
+            code = _wait(process, limit_s - (time.monotonic() - began))
             took.append((command, time.monotonic() - began, code))
             if output:
                 output.seek(0)

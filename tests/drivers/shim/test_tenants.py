@@ -58,6 +58,13 @@ def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(client, "_SHIM", Path(__file__).with_name("shim_without_groups.py"))
 
 
+# With nobody but the shim to hold it back, for a moment it holds up everything else on the machine.
+BOMBS = pytest.mark.parametrize(
+    "groups", ["control group", pytest.param("looks alone", marks=pytest.mark.long)], indirect=True
+)
+
+
+@BOMBS
 @pytest.mark.usefixtures("groups")
 async def test_a_fork_bomb_is_ended_and_named(state: Path) -> None:
     mark = marker()
@@ -67,6 +74,7 @@ async def test_a_fork_bomb_is_ended_and_named(state: Path) -> None:
     assert with_argument(mark) == []
 
 
+@BOMBS
 @pytest.mark.usefixtures("groups")
 async def test_a_fork_bomb_with_a_session_for_each_process_ends_with_its_namespace(state: Path) -> None:
     """No group holds two of them: the sandbox's init does."""

@@ -1,5 +1,6 @@
 """Health probes: one HTTP GET, and what a person wants to know of its answer."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,9 +78,13 @@ class Prober:
 
     async def _ask(self, client: httpx2.AsyncClient, url: str, timeout_s: float, headers: dict[str, str]) -> Probe:
         try:
-            async with client.stream("GET", url, headers=headers, timeout=timeout_s) as answer:
+            # The client's own limit is one for each byte: an answer that comes in drops would never end.
+            async with (
+                asyncio.timeout(timeout_s),
+                client.stream("GET", url, headers=headers, timeout=timeout_s) as answer,
+            ):
                 quote = await self._beginning(answer)
-        except httpx2.TimeoutException:
+        except (TimeoutError, httpx2.TimeoutException):
             return Probe(healthy=False, words=f"GET {url} did not answer within {timeout_s:g} s")
         except httpx2.ConnectError:
             raise

@@ -106,7 +106,10 @@ class Http:
         return Tunnel(_destination(target), b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     def _forward(self, target: str) -> Forward:
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise _bad("the URL has brackets around something else than an IPv6 address") from error
         if parts.scheme.lower() != "http":
             raise _bad("only http URLs are forwarded; use CONNECT for everything else")
         if "@" in parts.netloc or "\\" in target or "#" in target:

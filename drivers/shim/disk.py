@@ -32,7 +32,7 @@ class DiskWatch:
     """
 
     def __init__(self, folders: Iterable[str], limit: int) -> None:
-        self._folders = list(folders)
+        self._folders = [os.path.realpath(folder) for folder in folders]
         self._limit = limit
         self._walk: Iterator[int] | None = None
         self._used = 0
@@ -89,33 +89,50 @@ class DiskWatch:
 
 def _entries(folder: str, pending: list[str], seen: set[tuple[int, int]]) -> Iterator[int]:
     try:
-        found = _opened(folder)
+        descriptor = _opened(folder)
     except OSError as error:
         # Nested so deep that it cannot be named: nobody does that but to hide what is below.
         yield sys.maxsize if error.errno == errno.ENAMETOOLONG else 0
         return
-    with found:
-        for entry in found:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                pending.append(entry.path)
-            yield _size(status, seen)
-
-
-def _opened(folder: str) -> "os._ScandirIterator[str]":
-    """Also one that was closed to its owner, who may be us."""
     try:
-        return os.scandir(folder)
-    except PermissionError:
-        mode = stat.S_IMODE(os.lstat(folder).st_mode)
-        os.chmod(folder, mode | stat.S_IRUSR | stat.S_IXUSR)
+        with os.scandir(descriptor) as found:
+            for entry in found:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(f"{folder}/{entry.name}")
+                yield _size(status, seen)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: str) -> int:
+    """Also one that was closed to its owner, who may be us.
+
+    Its code runs while we look, and may put a link to something of ours in the place of what was just seen: nothing is
+    opened or changed by a name, but what is held already, if that is where it should be.
+
+    Raises:
+        OSError: it is no folder any more, or a link leads there.
+    """
+    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        here = f"/proc/self/fd/{held}"
+        if os.readlink(here) != os.path.normpath(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
         try:
-            return os.scandir(folder)
-        finally:
-            os.chmod(folder, mode)
+            return os.open(here, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:
+            mode = stat.S_IMODE(os.stat(here).st_mode)
+            os.chmod(here, mode | stat.S_IRUSR | stat.S_IXUSR)
+            try:
+                return os.open(here, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            finally:
+                os.chmod(here, mode)
+    finally:
+        os.close(held)
 
 
 def _mapped(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:

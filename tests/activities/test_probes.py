@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -60,3 +62,20 @@ async def test_an_instance_is_asked_through_its_socket(prober):
         probe = await prober.instance(socket, 8080, "/health", 10)
         assert not probe.healthy
         assert "ConnectError" in probe.words
+
+
+async def test_an_answer_that_comes_in_drops_has_no_more_time_than_any_other(prober):
+    async def drip(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for letter in b"HTTP/1.1 200 OK\r\nx: " + b"x" * 1000:
+                writer.write(bytes([letter]))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        socket = f"{folder}/i"
+        async with await asyncio.start_unix_server(drip, socket), asyncio.timeout(10):
+            probe = await prober.instance(socket, 8080, "/health", 0.3)
+    assert (probe.healthy, probe.words) == (False, "GET http://127.0.0.1:8080/health did not answer within 0.3 s")

@@ -115,6 +115,8 @@ async def test_the_address_that_was_judged_is_the_one_dialled(way: Way, listener
         b"GET http://user:pass@name.example/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
         b"GET http://name.example\\@127.0.0.1/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
         b"GET http://name.example#@127.0.0.1/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: name.example\r\n\r\n",
+        b"GET http://name]example/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
         b"GET http://name.example:0/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
         b"GET http://name.example:99999/ HTTP/1.1\r\nHost: name.example\r\n\r\n",
         b"GET http://name.example/ HTTP/2.0\r\nHost: name.example\r\n\r\n",

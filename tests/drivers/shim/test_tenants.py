@@ -1,13 +1,15 @@
 """One tenant's tree against the machine: processes, memory, disk. Each way with and without a control group."""
 
+import os
 import shlex
+import stat
 import sys
 from pathlib import Path
 
 import pytest
 
 from drivers import sandbox
-from drivers.shim import cgroup, client
+from drivers.shim import cgroup, client, disk
 from drivers.shim.cgroup import Group
 from drivers.shim.disk import DiskWatch
 from tests.drivers.shim.helpers import marker, run, running, shell, started, until, with_argument
@@ -248,3 +250,30 @@ async def test_no_control_group_is_left(state: Path) -> None:
     name = cgroup.named(shell(state, "").cookie)
     left = [p for c in ("pids", "memory") for p in cgroup._parents(c) if (Path(p) / name).exists()]
     assert left == []
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_looked_at_leads_nowhere(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    (ours / "inner").mkdir(parents=True)
+    ours.chmod(0o711)
+    (theirs / "closed").mkdir(parents=True)
+    (theirs / "closed").chmod(0o277)
+    really_open = os.open
+
+    def swap(path: str, flags: int, *args: int) -> int:
+        if path.startswith("/proc/self/fd/") and (theirs / "closed").is_dir() and not (theirs / "away").exists():
+            (theirs / "closed").rename(theirs / "away")
+            (theirs / "closed").symlink_to(ours)
+            raise PermissionError
+        return really_open(path, flags, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", swap)
+        assert list(disk._entries(str(theirs / "closed"), [], set())) == []
+    assert (theirs / "closed").is_symlink()
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o711
+    assert stat.S_IMODE((theirs / "away").stat().st_mode) == 0o277, "closed again"
+    ahead: list[str] = []
+    for path in (theirs / "closed", theirs / "closed" / "inner"):
+        assert list(disk._entries(str(path), ahead, set())) == [0]
+    assert ahead == []

@@ -41,10 +41,12 @@
 
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -977,6 +979,28 @@ static void raise_loopback(void)
     close(fd);
 }
 
+/* The machine's own nodes are in every sandbox, and root's code owns them: it must not close /dev/null to everybody. Read-
+ * only they are written as before. (bwrap's own remount would make them none at all.) */
+static void keep_devices(void)
+{
+    static const char *const paths[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
+    struct statvfs now;
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        die("cannot make a network: mounts: %s", strerror(errno));
+    for (size_t each = 0; each < sizeof paths / sizeof *paths; each++) {
+        unsigned long flags = MS_BIND | MS_REMOUNT | MS_RDONLY;
+        if (mount(paths[each], paths[each], NULL, MS_BIND, NULL) < 0 || statvfs(paths[each], &now) < 0)
+            die("cannot make a network: %s: %s", paths[each], strerror(errno));
+        flags |= now.f_flag & ST_NOSUID ? MS_NOSUID : 0; /* what is locked must be said again */
+        flags |= now.f_flag & ST_NOEXEC ? MS_NOEXEC : 0;
+        flags |= now.f_flag & ST_NOATIME ? MS_NOATIME : 0;
+        flags |= now.f_flag & ST_NODIRATIME ? MS_NODIRATIME : 0;
+        flags |= now.f_flag & ST_RELATIME ? MS_RELATIME : 0;
+        if (mount(NULL, paths[each], NULL, flags, NULL) < 0)
+            die("cannot make a network: %s: %s", paths[each], strerror(errno));
+    }
+}
+
 /* In a user namespace of its own, in which we stay who we are: so nobody needs rights for it. Ways out have the ports of
  * what they lead to, and nobody has rights in the sandbox: no port is for the privileged. */
 static void enter_network(char **command)
@@ -986,11 +1010,13 @@ static void enter_network(char **command)
     prctl(PR_GET_PDEATHSIG, &death);
     if (!command[0])
         die("no command: it stands behind --network");
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | (uid == 0 ? CLONE_NEWNS : 0)) < 0)
         die("cannot make a network: %s", strerror(errno));
     say("/proc/self/setgroups", "deny");
     stay("/proc/self/uid_map", uid);
     stay("/proc/self/gid_map", gid);
+    if (uid == 0)
+        keep_devices();
     raise_loopback();
     say("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     prctl(PR_SET_PDEATHSIG, death);

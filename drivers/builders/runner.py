@@ -140,7 +140,7 @@ def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, 
     too_large = ended.reason == "exited" and not succeeded and _FILE_TOO_LARGE in words
     return RunResult(
         exit_code=ended.code,
-        failed_step=None if succeeded else last_step,
+        failed_step=None if succeeded else min(last_step, len(request.steps) - 1),  # the build can say anything
         reason="disk_limit" if too_large else ended.reason,
         duration_ms=int((time.monotonic() - began) * 1000),
         tail=words,

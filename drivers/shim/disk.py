@@ -72,7 +72,8 @@ class DiskWatch:
     def _sizes(self, pids: list[int]) -> Iterator[int]:
         seen: set[tuple[int, int]] = set()
         for pid in pids:
-            yield from (_size(status, seen) for status in proc.unnamed_files(pid, in_memory=False))
+            for status in proc.unnamed_files(pid, in_memory=False):
+                yield _size(status, seen) if status else 0
             yield from _mapped(pid, seen)
         pending = list(self._folders)
         while pending:

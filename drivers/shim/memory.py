@@ -3,12 +3,14 @@
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from drivers.shim import proc
 
 # Seconds between two looks at what belongs to no process: a hundred times what the last one took, between these.
 _PAUSE_S, _PAUSE_MAX_S = 0.5, 60.0
+# Seconds of one turn: with very many open files a look takes several; processes' own memory is looked at in each.
+_TURN_S = 0.02
 _SHARED_MEMORY = "dev/shm"
 
 
@@ -24,16 +26,16 @@ class MemoryWatch:
         self._limit = limit
         self._kernel_counts = kernel_counts
         self._files = 0
+        self._walk: Iterator[int] | None = None
+        self._found = 0
+        self._spent = 0.0
         self._look_at = 0.0
         self._weigh_at = 0.0
 
     def exceeded(self, pids: list[int]) -> bool:
         """One look; the exact figure is dear, and only asked for if it may be too much."""
-        began = time.monotonic()
-        if not self._kernel_counts and began >= self._look_at:
-            self._files = _files_in_memory(pids)
-            took = time.monotonic() - began
-            self._look_at = began + took + min(max(_PAUSE_S, 100 * took), _PAUSE_MAX_S)
+        if not self._kernel_counts and (self._walk is not None or time.monotonic() >= self._look_at):
+            self._look(pids)
         if proc.resident_bytes(pids) + self._files <= self._limit or time.monotonic() < self._weigh_at:
             return False
         began = time.monotonic()
@@ -43,19 +45,42 @@ class MemoryWatch:
         # A file in memory that is mapped is among the shared pages: it counts once.
         return own + max(shared, self._files) > self._limit
 
+    def _look(self, pids: Iterable[int]) -> None:
+        """Go on with the look under way, or begin one; what it has found counts before it is over."""
+        began = time.monotonic()
+        if self._walk is None:
+            self._walk, self._found, self._spent = _files_in_memory(list(pids)), 0, 0.0
+        finished = self._go_on(began + _TURN_S)
+        now = time.monotonic()
+        self._spent += now - began
+        self._files = self._found if finished else max(self._files, self._found)
+        if finished:
+            self._walk = None
+            self._look_at = now + min(max(_PAUSE_S, 100 * self._spent), _PAUSE_MAX_S)
 
-def _files_in_memory(pids: Iterable[int]) -> int:
-    """Bytes in memory files (memfd_create) that are open, and in a sandbox's own /dev/shm."""
+    def _go_on(self, end: float) -> bool:
+        """True when the walk is over."""
+        for size in self._walk or ():
+            self._found += size
+            if time.monotonic() > end:
+                return False
+        return True
+
+
+def _files_in_memory(pids: Iterable[int]) -> Iterator[int]:
+    """Bytes in memory files (memfd_create) that are open, and in a sandbox's own /dev/shm; zeros between them."""
     seen: set[tuple[int, int]] = set()
-    found = 0
-    own_mounts: dict[int, int] = {}
+    own_mounts: set[int] = set()
     for pid in pids:
-        own_mounts.update(_own_shared_memory(pid))
+        for device, size in _own_shared_memory(pid).items():
+            yield 0 if device in own_mounts else size
+            own_mounts.add(device)
         for status in proc.unnamed_files(pid, in_memory=True):
-            if (key := (status.st_dev, status.st_ino)) not in seen:
-                seen.add(key)
-                found += status.st_blocks * 512
-    return found + sum(own_mounts.values())
+            if status is None or (key := (status.st_dev, status.st_ino)) in seen:
+                yield 0
+                continue
+            seen.add(key)
+            yield status.st_blocks * 512
 
 
 def _own_shared_memory(pid: int) -> dict[int, int]:

@@ -93,8 +93,11 @@ def proportional_bytes(pids: list[int]) -> tuple[int, int]:
     return sum(own for own, _ in found), sum(shared for _, shared in found)
 
 
-def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result]:
-    """Files without a name that a process holds open: those in memory (memfd_create), or those on a disk."""
+def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result | None]:
+    """Files without a name that a process holds open: those in memory (memfd_create), or those on a disk.
+
+    None for each of its other descriptors: they may be very many, and whoever asks looks at the clock between two.
+    """
     folder = f"/proc/{pid}/fd"
     try:
         names = os.listdir(folder)
@@ -103,12 +106,11 @@ def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result]:
     for name in names:
         try:
             status = os.stat(f"{folder}/{name}")
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink:
-                continue
-            if os.readlink(f"{folder}/{name}").startswith("/memfd:") is in_memory:
-                yield status
+            unnamed = stat.S_ISREG(status.st_mode) and not status.st_nlink
+            chosen = unnamed and os.readlink(f"{folder}/{name}").startswith("/memfd:") is in_memory
         except OSError:
             continue
+        yield status if chosen else None
 
 
 def deleted_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int]]:

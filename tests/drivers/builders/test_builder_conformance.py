@@ -34,6 +34,11 @@ async def test_the_first_failing_step_ends_the_run(builder: Builder, workspace: 
     assert not (workspace.tree / "never").exists()
 
 
+async def test_a_build_cannot_name_a_step_that_there_is_not(builder: Builder, workspace: Workspace) -> None:
+    result = await builder.run(workspace.request("echo 9999 > /delivery/state/step; exit 3"))
+    assert (result.exit_code, result.failed_step) == (3, 0)
+
+
 @pytest.mark.parametrize(("step", "code"), [("exit 42", 42), ("kill -9 $$", 137), ("echo $unset", 2), ("nope", 127)])
 async def test_exit_codes_arrive(builder: Builder, workspace: Workspace, step: str, code: int) -> None:
     assert (await builder.run(workspace.request(step))).exit_code == code

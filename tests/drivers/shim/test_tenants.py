@@ -1,5 +1,6 @@
 """One tenant's tree against the machine: processes, memory, disk. Each way with and without a control group."""
 
+import itertools
 import os
 import shlex
 import stat
@@ -12,6 +13,7 @@ from drivers import sandbox
 from drivers.shim import cgroup, client, disk
 from drivers.shim.cgroup import Group
 from drivers.shim.disk import DiskWatch
+from drivers.shim.memory import MemoryWatch
 from tests.drivers.shim.helpers import marker, run, running, shell, started, until, with_argument
 
 MIB = 1024 * 1024
@@ -277,3 +279,11 @@ def test_a_folder_that_becomes_a_link_while_it_is_looked_at_leads_nowhere(tmp_pa
     for path in (theirs / "closed", theirs / "closed" / "inner"):
         assert list(disk._entries(str(path), ahead, set())) == [0]
     assert ahead == []
+
+
+def test_very_many_descriptors_do_not_keep_the_shim_from_looking_at_memory(monkeypatch):
+    monkeypatch.setattr("drivers.shim.proc.unnamed_files", lambda *_, **__: itertools.repeat(None))
+    assert MemoryWatch(1, kernel_counts=False).exceeded([os.getpid()])
+    watch = MemoryWatch(1 << 60, kernel_counts=False)
+    assert [watch.exceeded([os.getpid()]) for _ in range(3)] == [False] * 3
+    assert not DiskWatch([], 1).exceeded([os.getpid()])

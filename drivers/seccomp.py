@@ -24,6 +24,8 @@ _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0
 _NEWTIME = 0x80
 # What pushes input to a terminal, and the console's menu of the same kind.
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+# fcntl: leases and delegations. With one on a file of ours that it is shown, whoever opens that waits for 45 seconds.
+_F_SETLEASE, _F_SETDELEG = 1024, 1040
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SOCK_RAW, _SOCK_PACKET, _TYPE_MASK = 3, 10, 0xF
 _NETLINK_ROUTE = 0
@@ -58,6 +60,7 @@ _NEW_CALLS = {  # the same number everywhere
 }
 _X86_64 = {
     "ioctl": 16,
+    "fcntl": 72,
     "socket": 41,
     "socketpair": 53,
     "clone": 56,
@@ -111,6 +114,7 @@ _X86_64 = {
 }
 _AARCH64 = {
     "ioctl": 29,
+    "fcntl": 25,
     "umount2": 39,
     "mount": 40,
     "pivot_root": 41,
@@ -156,7 +160,7 @@ _MACHINES = {
     "x86_64": _Machine(0xC000003E, True, _X86_64 | _NEW_CALLS),
     "aarch64": _Machine(0xC00000B7, False, _AARCH64 | _NEW_CALLS),
 }
-_JUDGED_BY_ARGUMENTS = {"clone", "unshare", "ioctl", "socket", "socketpair", "personality"}
+_JUDGED_BY_ARGUMENTS = {"clone", "unshare", "ioctl", "fcntl", "socket", "socketpair", "personality"}
 # Programs take these for an older kernel and go another way: clone() has its flags where a filter can see them.
 _NOT_THERE = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 
@@ -260,6 +264,7 @@ _BODIES = {
     "clone": _refused_bits(0, _NAMESPACES),
     "unshare": _refused_bits(0, _NAMESPACES | _NEWTIME),
     "ioctl": _refused_values(1, (_TIOCSTI, _TIOCLINUX)),
+    "fcntl": _refused_values(1, (_F_SETLEASE, _F_SETDELEG)),
     "socket": _socket(),
     "socketpair": _allowed_values(0, (_UNIX,)),
     "personality": _allowed_values(0, _PERSONALITIES),

@@ -49,7 +49,7 @@ def verdict(machine: str, number: int, *arguments: int, arch: int | None = None)
 @pytest.mark.parametrize("machine", ARCH)
 def test_what_is_refused_and_what_is_not(machine: str) -> None:
     calls = seccomp.calls(machine)
-    by_arguments = {"clone", "unshare", "ioctl", "socket", "socketpair", "personality"}
+    by_arguments = {"clone", "unshare", "ioctl", "fcntl", "socket", "socketpair", "personality"}
     not_there = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
     for name in calls.keys() - by_arguments:
         assert verdict(machine, calls[name]) == (errno.ENOSYS if name in not_there else errno.EPERM), name
@@ -72,6 +72,8 @@ def test_what_is_refused_and_what_is_not(machine: str) -> None:
         ("ioctl", (0, 0x5412), errno.EPERM),
         ("ioctl", (0, 0xABCD00005412), errno.EPERM),
         ("ioctl", (0, 0x541C), errno.EPERM),
+        *(("fcntl", (3, command), 0) for command in (0, 1, 2, 3, 4, 6, 1025, 1030, 1033)),
+        *(("fcntl", (3, command), errno.EPERM) for command in (1024, 1040, 0xABCD00000400)),
         ("socket", (1, 3), 0),
         ("socket", (2, 1), 0),
         ("socket", (10, 0x80802), 0),

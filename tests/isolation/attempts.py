@@ -253,6 +253,11 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(Kind.DEVICES, "find a disk", _HARMLESS),
     Attempt(Kind.DEVICES, "type into its terminal", _TIOCSTI.replace("{command}", "0x5412"), Control.NOBODY),
     Attempt(Kind.DEVICES, "the same in odd digits", _TIOCSTI.replace("{command}", "0x100005412"), Control.NOBODY),
+    Attempt(
+        Kind.KERNEL,
+        "a lease, which holds up whoever opens the file",
+        'fcntl.fcntl(os.open(w["tmp"] + "/leased", os.O_RDWR | os.O_CREAT), fcntl.F_SETLEASE, fcntl.F_WRLCK)',
+    ),
     Attempt(Kind.DEVICES, "set the rights of the machine's /dev/null", 'os.chmod("/dev/null", 0o666)', Control.ROOT),
     Attempt(Kind.LIMITS, "fill shared memory", 'open("/dev/shm/big", "wb").write(bytes(300 << 20))', Control.NOBODY),
     Attempt(Kind.LIMITS, "open files without end", "[open('/dev/null') for _ in range(70_000)]", Control.NOBODY),

@@ -76,7 +76,7 @@ async def test_a_socket_that_is_gone_is_made_anew(alone: Service) -> None:
     os.unlink(before.address)  # noqa: PTH108 - a moment
     assert (await alone.target.inspect("r1-0")).port_taken
     assert [each.port_taken for each in await alone.target.list_instances()] == [True]
-    after = await alone.target.relocate(alone.spec())
+    after = await alone.target.relocate(alone.spec(), port=before.port)
     assert after.address == before.address
     assert not (await alone.seen("r1-0", "listening")).port_taken
     ask(after)

@@ -25,10 +25,12 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )
+# Run beside the others, so that the two take about as long.
+BESIDE = ("api", "drivers", "isolation")
 SHORT: Command = (PYTHON, "-m", "pytest", "-q", "-m", "not long")
 TESTS: tuple[Command, ...] = (
-    (*SHORT, "--ignore=tests/e2e", "--ignore=tests/api"),
-    (*SHORT, "tests/api"),
+    (*SHORT, *(f"--ignore=tests/{folder}" for folder in ("e2e", *BESIDE))),
+    (*SHORT, *(f"tests/{folder}" for folder in BESIDE)),
     (*SHORT, "tests/e2e"),
 )
 LONG: tuple[Command, ...] = ((PYTHON, "-m", "pytest", "-q", "-m", "long"),)

@@ -360,6 +360,7 @@ def test_the_examples_of_the_reference_are_valid():
     assert [parse_delivery(block.split("```")[0]).service.command for block in blocks] == [
         "python app.py --port $PORT",
         "exec ./server",
+        None,  # what it may dial
         ".venv/bin/gunicorn --bind 127.0.0.1:$PORT wsgi:app",
         "node server.js",
         "./server",

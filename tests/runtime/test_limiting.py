@@ -26,7 +26,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def redis(short_dir):
-    folder = short_dir / "redis"
+    folder = short_dir / "limiting-redis"
     folder.mkdir()
     server = RedisServer(folder)
     server.start()

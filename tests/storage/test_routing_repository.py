@@ -262,7 +262,7 @@ async def test_routes_can_be_changed_while_a_writer_is_busy_and_waiting_for_it_h
         ({"health": {"path": "/up", "interval": 0}}, None),
         ({"health": {"path": "up"}}, None),
         ({"health": ["/up"]}, None),
-        ({"health": {"path": "/up", "unheard": 1}}, None),
+        ({"health": {"path": "/up", "timeout": "soon"}}, None),
         ({}, [{"weight": 100}]),
         ({}, [{"release_id": "no id", "weight": 100}]),
         ({}, [{"release_id": "00000000-0000-0000-0000-000000000000", "weight": None}]),

@@ -39,12 +39,13 @@ async def test_signals_are_the_commands_business(bridge: Begin) -> None:
 
 async def test_the_command_has_no_descriptor_signal_or_limit_of_the_bridge(bridge: Begin) -> None:
     line = "ls /proc/self/fd | wc -l; grep -E 'Sig(Ign|Blk)' /proc/self/status; ulimit -n"
+    plain = await asyncio.create_subprocess_exec("/bin/sh", "-c", line, stdout=asyncio.subprocess.PIPE)
+    without = (await plain.communicate())[0].decode().split()  # whoever runs the tests may ignore a signal: nohup does
     begun = await bridge(port=free_port(), command=("/bin/sh", "-c", f"({line}) >&2"), most_files=64)
     assert await begun.ended() == 0
     said = (await begun.log()).split()
     assert said[0] == "4"  # 0 to 2, and that of ls itself
-    # Python's own start of processes leaves nothing ignored.
-    assert said[1:5] == ["SigBlk:", "0000000000000000", "SigIgn:", "0000000000000000"]
+    assert said[1:5] == without[1:5]
     assert said[5] == "64"
 
 

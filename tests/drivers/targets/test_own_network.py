@@ -255,9 +255,11 @@ async def test_instances_that_do_not_listen_yet_cost_little_to_ask(
 
     monkeypatch.setattr(listeners, "OwnNetwork", Counted)
     await alone.target.start(
-        alone.spec(command="until test -e $TMPDIR/go; do sleep 0.1; done; exec python3 service.py")
+        alone.spec(command="touch $TMPDIR/begun; until test -e $TMPDIR/go; do sleep 0.1; done; exec python3 service.py")
     )
     await alone.seen("r1-0", "phase", InstancePhase.RUNNING)
+    while not (alone.root / "r1-0" / "tmp" / "begun").exists():  # until then it may be on its way into its network
+        await asyncio.sleep(0.01)
     looked.clear()
     began = time.monotonic()
     while time.monotonic() - began < 1:

@@ -121,7 +121,7 @@ async def on_ports(path: str, authority: Authority, host: str, folder: Path) -> 
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory, short_dir: Path) -> Iterator[RedisServer]:
-    folder = short_dir / "redis"
+    folder = short_dir / "egress-redis"
     folder.mkdir(exist_ok=True)
     server = RedisServer(folder)
     server.start()

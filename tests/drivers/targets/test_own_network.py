@@ -180,7 +180,7 @@ async def test_long_names_and_folders(alone: Service, tmp_path: Path) -> None:
     long = await alone.listening(alone.spec("r1-" + "x" * 120))
     assert len(long.address) < 107
     ask(long)
-    deep = tmp_path / ("y" * 60)
+    deep = tmp_path / ("y" * 100)
     target = ProcessTarget(alone.root, alone.target._artifacts, trusted_code=False, sockets=deep)
     with pytest.raises(TerminalError, match="set DELIVERY_RUNTIME_DIR to a shorter folder") as caught:
         await target.start(alone.spec("r2-0"))
@@ -258,7 +258,8 @@ async def test_instances_that_do_not_listen_yet_cost_little_to_ask(
         alone.spec(command="touch $TMPDIR/begun; until test -e $TMPDIR/go; do sleep 0.1; done; exec python3 service.py")
     )
     await alone.seen("r1-0", "phase", InstancePhase.RUNNING)
-    while not (alone.root / "r1-0" / "tmp" / "begun").exists():  # until then it may be on its way into its network
+    # Until then it may be on its way into its network.
+    while not (alone.root / "r1-0" / "tmp" / "begun").exists():  # noqa: ASYNC110 - polled
         await asyncio.sleep(0.01)
     looked.clear()
     began = time.monotonic()

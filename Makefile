@@ -21,6 +21,8 @@ ORG ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# Where this is set (images often do) each process would compile all of our code again, a second each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## this list

@@ -55,7 +55,7 @@ from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSw
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from domain.ceilings import Ceiling
-from domain.errors import TerminalError
+from domain.errors import DependencyError, TerminalError
 from domain.shares import Share
 from drivers import isolation
 from drivers.artifacts.folder import FolderArtifactStore
@@ -97,6 +97,7 @@ from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import Rotation
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
+from storage.migrations import await_schema
 from storage.repositories import events as event_rows
 from storage.repositories.project_removal import CHANNEL
 from workflows.registry import WORKFLOWS, sandbox
@@ -468,6 +469,11 @@ def main() -> int:
             sys.stderr.write(f"{error}\n")
             return 2
     log.info("worker.tenant_code", code=tenant_code.meaning(settings))
+    try:
+        await_schema(settings.database_url.get_secret_value(), settings.schema_wait_s)
+    except DependencyError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     asyncio.run(run(settings, role))
     return 0
 

@@ -11,9 +11,11 @@ from uvicorn.supervisors import Multiprocess
 from api.app import create_app
 from api.middleware import MAX_REQUESTS
 from api.protocol import EnvelopedHttp
+from domain.errors import DependencyError
 from runtime import guards
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
+from storage.migrations import await_schema
 
 GRACE_S = 5
 IDLE_S = 75
@@ -51,6 +53,11 @@ def main() -> int:
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
         return 2
+    try:
+        await_schema(settings.database_url.get_secret_value(), settings.schema_wait_s)
+    except DependencyError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     several = settings.api_processes > 1
     config = uvicorn.Config(
         "api.__main__:application" if several else application(),

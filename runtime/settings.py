@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         default=None, description="known_hosts file for repositories over ssh, besides the keys that are built in"
     )
 
+    schema_wait_s: float = Field(
+        default=0, ge=0, description="seconds that API and worker wait at their start for the database to be migrated"
+    )
     api_processes: int = Field(default=1, ge=1, le=64, description="processes that serve the API on its port")
     trusted_proxies: str = Field(
         default="",

@@ -17,6 +17,8 @@ from runtime.stack.process import Command
 from runtime.stack.services import Api, Egress, Worker, module
 from runtime.stack.temporal import Temporal, TemporalPorts
 
+SCHEMA_WAIT_S = 600
+"""Longer than servers and migrations may take together: the supervisor gives up before its services do."""
 PORTS_OF = {
     "temporal": ("temporal", "temporal_ui", "temporal_http", "temporal_metrics"),
     "envoy": ("ingress",),
@@ -40,17 +42,18 @@ class Composition:
 
     @property
     def services(self) -> list[Part]:
-        """Workers before the API would be as good: both only need the servers."""
+        """Workers before the API would be as good: both wait for the schema themselves."""
+        env = {**self.environment(), "DELIVERY_SCHEMA_WAIT_S": str(SCHEMA_WAIT_S)}
         return [
             *self._ways_out(),
             Api(
-                env=self.environment(),
+                env=env,
                 host=reachable(self.settings.api_host),
                 port=self.ports["api"],
                 log=self.layout.log("api"),
             ),
             Worker(
-                env=self.environment(),
+                env=env,
                 ready_file=self.layout.run / "worker.ready",
                 log=self.layout.log("worker"),
             ),

@@ -37,19 +37,23 @@ class Keeper:
         self._failures = 0
         self._started_at = 0.0
         self._start_at: float | None = None
-        self._launched_at = clock()
+        self._launched_at = self._awaited_from = clock()
         self._reached = False
         self.trouble: str | None = None
         """Why it could not be started again when that was last tried; for people."""
 
     def launch(self) -> None:
         """Adopt the one that is still there, or start one."""
-        self._launched_at = self._clock()
+        self._launched_at = self._awaited_from = self._clock()
         if self.try_adopt():
             self.adopted = True
             return
         self.part.prepare()
         self._start()
+
+    def count_from_now(self) -> None:
+        """What it had to wait for until now is not held against it."""
+        self._awaited_from = self._clock()
 
     def try_adopt(self) -> bool:
         """Take over one that outlived its supervisor, if it may, is what we would start, and works."""
@@ -67,7 +71,7 @@ class Keeper:
         if self.ready_after_s is not None:
             return True
         died = self.process.exit_reason()
-        waited = self._clock() - self._launched_at
+        waited = self._clock() - self._awaited_from
         if died is not None:
             self._failures += 1
             if self._failures >= _STARTS:
@@ -77,7 +81,7 @@ class Keeper:
         why_not = self.part.probe(self.process.pid or 0)
         if why_not is None:
             self.part.settle()
-            self.ready_after_s = waited
+            self.ready_after_s = self._clock() - self._launched_at
             self._reached = True
             self._failures = 0
             return True

@@ -36,7 +36,7 @@ class Api:
         """Nothing is left behind."""
 
     def command(self) -> Command:
-        return module("api", env=self.env, log=self.log, patience_s=10)
+        return module("runtime.start", "api.__main__", env=self.env, log=self.log, patience_s=10)
 
     def probe(self, pid: int) -> str | None:
         del pid  # the port was free when it was chosen
@@ -67,7 +67,7 @@ class Worker:
 
     def command(self) -> Command:
         """A worker gets time to hand its running activities back to Temporal."""
-        return module("worker", "--role", "all", env=self.env, log=self.log, patience_s=25)
+        return module("runtime.start", "worker", "--role", "all", env=self.env, log=self.log, patience_s=25)
 
     def probe(self, pid: int) -> str | None:
         return _is_ready(self.ready_file, pid, "it has not begun to poll")

@@ -67,11 +67,13 @@ class Supervisor:
         ensure_key(key_file(self._settings))
         ensure_encryption_key(encryption_key_file(self._settings))
         composition = self._compose()
-        if not self._wave(composition.servers):
+        servers = self._launch(composition.servers)
+        # They read their code meanwhile, which takes as long as all before them, and then wait for the schema.
+        services = self._launch(composition.services)
+        if not self._await(servers):
             return False
         if self._wants("migrations") and not self._run_once("migrations", composition.migrations()):
             return False
-        services = self._launch(composition.services)
         # Beside them: the services of users wait for the worker, and the first admin for a person.
         if not self._bootstrap(composition) or not self._await(services):
             return False
@@ -147,10 +149,6 @@ class Supervisor:
     def _keeper(self, part: Part) -> Keeper:
         return Keeper(part, self._layout.record(part.name), mark=self._layout.mark(part.name))
 
-    def _wave(self, parts: list[Part]) -> bool:
-        """Start parts together and wait until all are ready; False when asked to stop meanwhile."""
-        return self._await(self._launch(parts))
-
     def _launch(self, parts: list[Part]) -> list[Keeper]:
         wave = [self._keeper(part) for part in parts if self._wants(part.name)]
         for keeper in wave:
@@ -161,6 +159,8 @@ class Supervisor:
 
     def _await(self, wave: list[Keeper]) -> bool:
         """Wait until all are ready; False when asked to stop meanwhile."""
+        for keeper in wave:
+            keeper.count_from_now()
         waiting = list(wave)
         while waiting and not self._stopping:
             waiting = [keeper for keeper in waiting if not self._became_ready(keeper)]

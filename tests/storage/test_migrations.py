@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from domain.errors import DependencyError
 from runtime.stack.postgres import ROLE, Postgres
 from storage import migrations
 from storage.models import Base
@@ -53,3 +55,20 @@ def test_the_command_says_where_the_database_stands(empty_url):
     unset = run()
     assert unset.returncode == 2
     assert "DELIVERY_DATABASE_URL" in unset.stderr
+
+
+def test_who_waits_for_the_schema_goes_on_once_it_is_there(empty_url):
+    waiting = threading.Thread(target=migrations.await_schema, args=(empty_url, 120), daemon=True)
+    waiting.start()
+    with pytest.raises(DependencyError, match=f"its schema is at None, this code needs {migrations.head()}"):
+        migrations.await_schema(empty_url, 0.3)
+    assert waiting.is_alive()
+    migrations.upgrade(empty_url)
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def test_who_waits_for_a_database_that_is_not_there_is_told_so(empty_url, tmp_path):
+    migrations.await_schema(f"postgresql+psycopg://delivery@/delivery?host={tmp_path}", 0)  # 0: nobody looks
+    with pytest.raises(DependencyError, match="the database does not answer"):
+        migrations.await_schema(f"postgresql+psycopg://delivery@/delivery?host={tmp_path}", 0.2)

@@ -2,10 +2,14 @@
 
 Whoever does can run a worker of their own, and have a workflow there call our activities, or call one without any
 workflow. An operation's activities answer to the one run that the record has (`StartActivities`).
+
+Only a run that was checked gets into the record, so an operation without one has none: nothing has begun, it ended
+before it began, or somebody wrote into its workflow's history that the check was made. The exception are operations
+that were under way when runs began to be kept: whoever asks first for one of those is its run from then on.
 """
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 import structlog
@@ -13,12 +17,17 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.failures import failure_of
-from activities.records import operation_of
+from activities.records import environment_of, operation_of
 from activities.refusals import Refusal, Refusals
-from contracts.names import OPERATION_WORKFLOWS, WorkflowName
-from contracts.rollouts import CHECK_HOLDER, CHECK_WINDOW, STOP_RELEASE, StopRelease
+from contracts.names import (
+    OPERATION_WORKFLOWS,
+    WorkflowName,
+    environment_workflow_id,
+    webhook_delivery_workflow_id,
+)
+from contracts.rollouts import HolderCheck, StopRelease, WindowQuery
 from contracts.signatures import CHECK_START
-from contracts.webhooks import ATTEMPT_WEBHOOK
+from contracts.webhooks import WebhookAttempt
 from domain.errors import ConflictError, DeliveryError, ErrorCode
 from storage.engine import Sessions, transaction
 from storage.repositories.standing import StandingRepository
@@ -27,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 # Runs that were found in the record; most operations call some twenty activities.
 KEPT: Final = 10_000
-_OF_ENVIRONMENTS: Final = frozenset({CHECK_WINDOW.name, CHECK_HOLDER.name, STOP_RELEASE.name})
+_STRANGER: Final = "it was called by nobody of ours: without a workflow, or by another kind of workflow"
+_OTHER_RUN: Final = "another run of its workflow carries this operation out, or none has begun or may begin"
 
 
 class CallerGuard(Interceptor):
@@ -36,7 +46,7 @@ class CallerGuard(Interceptor):
     def __init__(self, sessions: Sessions, refusals: Refusals) -> None:
         self._sessions = sessions
         self._refusals = refusals
-        self._known: OrderedDict[UUID, None] = OrderedDict()
+        self._known: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()  # operation and run
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's
         """Before each."""
@@ -51,49 +61,63 @@ class CallerGuard(Interceptor):
         try:
             if info.workflow_type in OPERATION_WORKFLOWS:
                 await self._check_operation(info)
-            elif not _is_helper(info, given):
-                self._refuse_stranger(info)
+            elif not _is_helper(info, given.args[0] if given.args else None):
+                self._refuse(info, _STRANGER)
         except DeliveryError as error:
             raise failure_of(error) from error
 
     async def _check_operation(self, info: activity.Info) -> None:
         if info.activity_type == CHECK_START.name:
-            return  # it is how a run gets into the record, and checks more than this
-        operation_id = operation_of(info.workflow_id)
-        run_id = UUID(info.workflow_run_id)
-        if operation_id is None or not await self._is_the_run(operation_id, run_id):
+            # It is how a run gets into the record. Local: by our own code in this very worker, not by who says so.
+            if not info.is_local:
+                self._refuse(info, _STRANGER)
+            return
+        operation_id, run_id = operation_of(info.workflow_id), UUID(info.workflow_run_id)
+        is_the_run = await self._is_the_run(operation_id, run_id) if operation_id else None
+        if is_the_run is None:
             log.error("activity.refused", workflow_id=info.workflow_id, run_id=str(run_id), activity=info.activity_type)
-            raise ConflictError(
-                "the record has no such operation, or another run of its workflow carries it out",
-                code=ErrorCode.ORCHESTRATION_LOST,
-            )
+            raise ConflictError("the record has no such operation", code=ErrorCode.ORCHESTRATION_LOST)
+        if not is_the_run:
+            self._refuse(info, _OTHER_RUN)
 
-    async def _is_the_run(self, operation_id: UUID, run_id: UUID) -> bool:
-        if run_id in self._known:
-            self._known.move_to_end(run_id)
+    async def _is_the_run(self, operation_id: UUID, run_id: UUID) -> bool | None:
+        """Whether it is the run that carries the operation out; None: there is no such operation."""
+        one = (operation_id, run_id)
+        if one in self._known:
+            self._known.move_to_end(one)
             return True
         async with transaction(self._sessions) as session:
-            known = await StandingRepository(session).run_of(operation_id)
-        if known == run_id:
-            self._known[run_id] = None
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
-        return known in (run_id, None)
+            standing = StandingRepository(session)
+            kept = await standing.run_of(operation_id)
+            if kept is None:
+                return None
+            if kept.run_id != run_id and not (kept.run_id is None and await standing.adopt(operation_id, run_id)):
+                return False
+        self._known[one] = None
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return True
 
-    def _refuse_stranger(self, info: activity.Info) -> None:
-        why = "it was called by nobody of ours: without a workflow, or by another kind of workflow"
+    def _refuse(self, info: activity.Info, why: str) -> NoReturn:
         self._refusals.add(Refusal(info.workflow_id or "", f"activity {info.activity_type}", "", why))
         raise ConflictError(why, code=ErrorCode.ORCHESTRATION_LOST)
 
 
-def _is_helper(info: activity.Info, given: ExecuteActivityInput) -> bool:
-    """Whether it is what the entity of an environment, or the workflow of a webhook, has to call."""
+def _is_helper(info: activity.Info, request: Any) -> bool:
+    """Whether it is what the entity of an environment, or the workflow of a webhook, has to call, for itself."""
     if info.workflow_type == WorkflowName.WEBHOOK_DELIVERY:
-        return info.activity_type == ATTEMPT_WEBHOOK.name
-    if info.workflow_type != WorkflowName.ENVIRONMENT or info.activity_type not in _OF_ENVIRONMENTS:
+        return isinstance(request, WebhookAttempt) and (
+            info.workflow_id == webhook_delivery_workflow_id(request.delivery_id)
+        )
+    if info.workflow_type != WorkflowName.ENVIRONMENT or environment_of(info.workflow_id) is None:
         return False
-    request = given.args[0] if given.args else None
-    return not isinstance(request, StopRelease) or request.only_if_retired
+    match request:
+        case WindowQuery():
+            return info.workflow_id == environment_workflow_id(request.environment_id)
+        case StopRelease():
+            return request.only_if_retired
+        case _:
+            return isinstance(request, HolderCheck)
 
 
 class _Asking(ActivityInboundInterceptor):

@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import reported
-from activities.records import operation_of
+from activities.records import environment_of, operation_of
 from contracts.names import (
     CONTROL_QUEUE,
     ENVIRONMENT,
@@ -90,12 +90,15 @@ class EnvironmentActivities:
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
 
     async def _is_open(self, workflow_id: str) -> bool:
-        """The record wins: who holds the turn for an operation that is finished or not there holds it for nobody."""
-        operation_id = operation_of(workflow_id)
-        if operation_id is None:
-            return True
+        """The record wins: nobody holds an environment but for an operation there that is not finished.
+
+        Whoever reaches Temporal can ask for a turn in the name of any workflow, one of their own or one elsewhere.
+        """
+        operation_id, environment_id = operation_of(workflow_id), environment_of(activity.info().workflow_id)
+        if operation_id is None or environment_id is None:
+            return False
         async with transaction(self._sessions) as session:
-            return bool(await StandingRepository(session).open_operations([operation_id]))
+            return await StandingRepository(session).is_open_in(environment_id, operation_id)
 
     async def _settings(self, environment_id: UUID) -> EnvironmentSettings:
         async with transaction(self._sessions) as session:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from temporalio import activity
 
+from contracts.names import environment_workflow_id
 from domain.errors import ConflictError, ErrorCode
 from storage.engine import Sessions, transaction
 from storage.repositories.standing import StandingRepository
@@ -36,3 +37,13 @@ def operation_of(workflow_id: str | None) -> UUID | None:
         return UUID(workflow_id or "")
     except ValueError:
         return None
+
+
+def environment_of(workflow_id: str | None) -> UUID | None:
+    """Whose entity a workflow is by its id; None: it is no environment's."""
+    _, _, name = (workflow_id or "").partition("-")
+    try:
+        found = UUID(name)
+    except ValueError:
+        return None
+    return found if workflow_id == environment_workflow_id(found) else None

@@ -10,6 +10,7 @@ from activities.heartbeats import beating
 from activities.instances import InstanceStopper
 from activities.records import refuse_if_over
 from activities.secrets import secret_references
+from activities.turns import check_turn, check_window
 from contracts.payload import Nothing
 from contracts.rollouts import (
     OPEN_RELEASE,
@@ -34,6 +35,9 @@ from storage.engine import Sessions, transaction
 from storage.models import Release
 from storage.repositories.releases import NewRelease, ReleaseRepository
 
+# The clock of Temporal, by which the time of a retired release comes, and that of the record.
+CLOCKS_DIFFER = timedelta(seconds=5)
+
 
 class ReleaseActivities:
     """Moves releases along their life; the rows decide when two want different things."""
@@ -54,6 +58,9 @@ class ReleaseActivities:
             environment = await releases.environment(place.environment_id, lock=True)
             new = _new_release(request, await secret_references(session, environment, request.service.secrets))
             again = environment.holder_deployment_id == place.deployment_id
+            if not again:
+                await check_turn(session, environment, place)
+                await check_window(session, environment, place)
             stable = await releases.stable(place.environment_id)
             await releases.hold(place.environment_id, place.deployment_id)
             release = await self._returning(releases, new, again=again) or await releases.open(new)
@@ -82,7 +89,7 @@ class ReleaseActivities:
         place = request.place
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
-            await releases.environment(place.environment_id, lock=True)
+            await check_turn(session, await releases.environment(place.environment_id, lock=True), place)
             bad = await releases.stable(place.environment_id)
             if bad is None or bad.deployment_id != place.deployment_id:
                 raise serves_no_more(bad)
@@ -137,10 +144,20 @@ class ReleaseActivities:
                 release = await releases.get(request.release_id, lock=True)
             except NotFoundError:
                 return False
-            if request.only_if_retired and release.state not in (ReleaseState.RETIRED, ReleaseState.STOPPED):
+            if request.only_if_retired and not await self._is_due(releases, release):
                 return False
             await releases.move(release.id, ended)
             return True
+
+    @staticmethod
+    async def _is_due(releases: ReleaseRepository, release: Release) -> bool:
+        """By the record: anybody who reaches Temporal can tell the entity of an environment another time.
+
+        One whose time has not come by this clock is stopped by the keeper when it has.
+        """
+        if release.state != ReleaseState.RETIRED or release.stop_after is None:
+            return release.state in (ReleaseState.RETIRED, ReleaseState.STOPPED)
+        return release.stop_after <= await releases.clock() + CLOCKS_DIFFER
 
 
 def _check_service(service: ServiceSpec) -> None:

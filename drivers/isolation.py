@@ -16,6 +16,7 @@ def check() -> None:
     if not sandbox.available() or not network.available():
         raise TerminalError(
             "Code must run isolated here, and this machine does not let us: allow user namespaces (bubblewrap needs "
-            f"them; in a container its runtime must allow them, too), {_OTHERWISE}.",
+            "them; in a container its runtime must allow them, too) on a processor of x86-64 or arm64, "
+            f"{_OTHERWISE}.",
             code=ErrorCode.BUILD_ISOLATION_UNAVAILABLE,
         )

@@ -21,7 +21,8 @@ class Retries:
         """Make attempt `number` of a delivery, unless it was made or is not wanted any more; tell where it stands.
 
         Raises:
-            DependencyError: somebody else makes it just now, or died doing so; or the database does not answer.
+            DependencyError: somebody else makes it just now, or died doing so; its time has not come by the clock of
+                the record; or the database does not answer.
         """
         async with transaction(self._sessions) as session:
             claim = await WebhookClaims(session).retry(delivery_id, number)
@@ -37,7 +38,9 @@ class Retries:
         if row is None:
             return WebhookOutcome(status="removed", attempts=number)
         if row.status == DeliveryStatus.FAILED and row.attempts < number:
-            raise DependencyError("another worker is at this attempt, or died at it; it is looked at again")
+            raise DependencyError(
+                "another worker is at this attempt, or died at it, or it is not due; it is looked at again"
+            )
         answer = row.last_error or f"answered {row.last_status}"
         return WebhookOutcome(
             status=row.status, attempts=row.attempts, next_attempt_at=row.next_attempt_at, answer=answer

@@ -65,7 +65,7 @@ def environment_details(state: EnvironmentState) -> str:
 
 
 def _who(request: TurnRequest) -> str:
-    return f"{request.purpose} `{request.workflow_id}`".strip()
+    return f"{bounded(request.purpose, 255)} `{bounded(request.workflow_id, 64)}`".strip()
 
 
 def _release(release: ReleaseName | None) -> str:
@@ -91,5 +91,5 @@ def queue_words(environment: str, told: TurnQueued) -> str:
 
 def superseded_words(by: TurnSuperseded) -> str:
     """What a deployment says whose place a newer one takes."""
-    version = f" (version {by.version})" if by.version else ""
+    version = f" (version {bounded(by.version, 255)})" if by.version else ""
     return f"superseded by deployment {by.deployment_id}{version}"

@@ -41,13 +41,10 @@ def select_builder(
         return BubblewrapBuilder(hidden, path, trusted=True)
     if name != "bubblewrap" and trusted_code:
         return ProcessBuilder(path)
-    raise isolation_unavailable("Builds")
-
-
-def isolation_unavailable(what: str) -> TerminalError:
-    """The same advice for builds and instances."""
-    return TerminalError(
-        f"{what} must run isolated here, and bubblewrap does not work on this machine: allow user namespaces, "
-        "or set DELIVERY_TRUSTED_CODE=true if all code that is built here is trusted.",
-        code=ErrorCode.BUILD_ISOLATION_UNAVAILABLE,
+    why = (
+        "bubblewrap does not work on this machine: allow user namespaces, or choose the builder 'auto'"
+        if trusted_code
+        else "the builder 'process' does not isolate: choose 'auto', or set DELIVERY_TRUSTED_CODE=true if all code "
+        "that is built here is trusted"
     )
+    raise TerminalError(f"Builds must run isolated here, and {why}.", code=ErrorCode.BUILD_ISOLATION_UNAVAILABLE)

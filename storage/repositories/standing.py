@@ -1,14 +1,26 @@
 """Which of many operations, environments and deliveries are still there for their workflows (all tenants)."""
 
 from collections.abc import Collection
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.lifecycle import FINISHED_OPERATIONS
-from storage.models import Environment, Operation, WebhookDelivery
+from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
+from storage.models import Deployment, Environment, Operation, WebhookDelivery
+
+# Where the record has what a workflow has begun. Since a run is kept nothing gets here without one.
+UNDER_WAY = (OperationStatus.IN_PROGRESS, OperationStatus.CANCELLING)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The first run of an operation's workflow, None before it is known, and where the record has the operation."""
+
+    run_id: UUID | None
+    status: OperationStatus
 
 
 class StandingRepository:
@@ -39,12 +51,58 @@ class StandingRepository:
         )
         return await self._session.scalar(statement)
 
-    async def run_of(self, operation_id: UUID) -> UUID | Literal[False] | None:
-        """The first run of an operation's workflow; None: it began before that was kept; False: no such row."""
-        row = (
-            await self._session.execute(select(Operation.workflow_run_id).where(Operation.id == operation_id))
-        ).first()
-        return row[0] if row is not None else False
+    async def run_of(self, operation_id: UUID) -> Run | None:
+        """Which run carries an operation out; None: no such row."""
+        statement = select(Operation.workflow_run_id, Operation.status).where(Operation.id == operation_id)
+        row = (await self._session.execute(statement)).first()
+        return Run(row.workflow_run_id, OperationStatus(row.status)) if row is not None else None
+
+    async def adopt(self, operation_id: UUID, run_id: UUID) -> bool:
+        """Keep the run of an operation that was under way before runs were kept; False: it is none, or has another."""
+        statement = (
+            update(Operation)
+            .where(
+                Operation.id == operation_id,
+                or_(
+                    and_(Operation.workflow_run_id.is_(None), Operation.status.in_(UNDER_WAY)),
+                    Operation.workflow_run_id == run_id,  # somebody else adopted it for the same run
+                ),
+            )
+            .values(workflow_run_id=run_id)
+            .returning(Operation.id)
+        )
+        return await self._session.scalar(statement) is not None
+
+    async def order_of(self, operation_id: UUID) -> dict[str, Any]:
+        """What an operation was asked to do, as it was accepted; nothing if there is no such row."""
+        return await self._session.scalar(select(Operation.input).where(Operation.id == operation_id)) or {}
+
+    async def is_open_in(self, environment_id: UUID, operation_id: UUID) -> bool:
+        """Whether an operation is not finished and is of a deployment into this environment."""
+        statement = (
+            select(Operation.id)
+            .join(Deployment, Deployment.id == Operation.resource_id)
+            .where(
+                Operation.id == operation_id,
+                Operation.status.not_in(FINISHED_OPERATIONS),
+                Deployment.environment_id == environment_id,
+            )
+        )
+        return await self._session.scalar(statement) is not None
+
+    async def rolls_out(self, deployment_id: UUID) -> bool:
+        """Whether an operation moves a deployment just now. Once it is taken back there is only clearing up to do."""
+        statement = (
+            select(Operation.id)
+            .join(Deployment, Deployment.id == Operation.resource_id)
+            .where(
+                Deployment.id == deployment_id,
+                Deployment.rolled_back_to_build_id.is_(None),
+                Operation.status.not_in(FINISHED_OPERATIONS),
+                Operation.completed_at.is_(None),  # the same, for the index
+            )
+        )
+        return await self._session.scalar(statement.limit(1)) is not None
 
     async def environments(self, ids: Collection[UUID]) -> set[UUID]:
         """Those that are there."""

@@ -16,6 +16,8 @@ from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery,
 
 # More than an attempt may take (15 s) and writing it down does: whoever holds a delivery longer is dead.
 LEASE = timedelta(seconds=25)
+# The clock of Temporal, by which a retry comes, and that of the record.
+CLOCKS_DIFFER = timedelta(seconds=5)
 # Nobody holds one for so long: such a lease was written before the clock was set back.
 NEVER_SO_FAR = timedelta(seconds=60)
 
@@ -175,8 +177,13 @@ class WebhookClaims:
         return await self._take(ids, DeliveryStatus.PENDING) if ids else []
 
     async def retry(self, delivery_id: UUID, number: int) -> Claim | None:
-        """Take attempt `number` of a delivery that failed before; None when it is made, under way, or not wanted."""
-        found = await self._take([delivery_id], DeliveryStatus.FAILED, WebhookDelivery.attempts == number - 1)
+        """Take attempt `number` of a delivery that failed before; None when it is made, under way, or not wanted.
+
+        Nor before its time: anybody who reaches Temporal could use up the attempts of a receiver that is away.
+        """
+        due = WebhookDelivery.next_attempt_at
+        is_due = due.is_(None) | (due <= func.now() + CLOCKS_DIFFER)
+        found = await self._take([delivery_id], DeliveryStatus.FAILED, WebhookDelivery.attempts == number - 1, is_due)
         return found[0] if found else None
 
     async def look(self, delivery_id: UUID) -> WebhookDelivery | None:

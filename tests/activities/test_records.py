@@ -1,5 +1,6 @@
 """Activities of a workflow whose operation is over in the record change nothing."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.environments import EnvironmentActivities
 from activities.releases import ReleaseActivities
-from contracts.names import WorkflowName, operation_workflow_id
+from contracts.names import WorkflowName, environment_workflow_id, operation_workflow_id
 from contracts.rollouts import HolderCheck, PromoteRelease, StopRelease
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -66,17 +67,39 @@ async def test_an_environment_that_stops_a_release_without_a_row_is_done_with_it
     await ActivityEnvironment().run(ReleaseActivities(sessions, None).stop, request)
 
 
-@pytest.mark.parametrize(("status", "holds"), [("in_progress", True), ("completed", False), ("failed", False)])
-async def test_who_holds_the_turn_for_an_operation_that_is_over_holds_it_for_nobody(
-    *, operation, sessions: Sessions, temporal_env: WorkflowEnvironment, status: str, holds: bool
-) -> None:
-    *_, operation_id = operation
-    workflow_id = operation_workflow_id(operation_id)
+@pytest.fixture
+async def running(operation, temporal_env: WorkflowEnvironment) -> AsyncIterator[str]:
+    """The id of the operation's workflow, which is open in Temporal whatever the record says."""
+    workflow_id = operation_workflow_id(operation[2])
     await temporal_env.client.start_workflow(WorkflowName.DEPLOY, deploy(), id=workflow_id, task_queue="nobody")
+    yield workflow_id
+    await temporal_env.client.get_workflow_handle(workflow_id).terminate()
+
+
+async def holds(sessions: Sessions, temporal_env: WorkflowEnvironment, environment_id: UUID, workflow_id: str) -> bool:
+    """What the entity of an environment is told about who holds its turn."""
+    environment = ActivityEnvironment(client=temporal_env.client)
+    environment.info = replace(environment.info, workflow_id=environment_workflow_id(environment_id))
+    check = HolderCheck(workflow_id=workflow_id)
+    return (await environment.run(EnvironmentActivities(sessions).check_holder, check)).running
+
+
+@pytest.mark.parametrize(("status", "held"), [("in_progress", True), ("completed", False), ("failed", False)])
+async def test_who_holds_the_turn_for_an_operation_that_is_over_holds_it_for_nobody(
+    *, operation, running: str, sessions: Sessions, temporal_env: WorkflowEnvironment, status: str, held: bool
+) -> None:
+    environment_id, _, operation_id = operation
     async with transaction(sessions) as session:
         await session.execute(update(Operation).where(Operation.id == operation_id).values(status=status))
-    activities = EnvironmentActivities(sessions)
-    environment = ActivityEnvironment(client=temporal_env.client)
-    state = await environment.run(activities.check_holder, HolderCheck(workflow_id=workflow_id))
-    assert state.running is holds
-    await temporal_env.client.get_workflow_handle(workflow_id).terminate()
+    assert await holds(sessions, temporal_env, environment_id, running) is held
+
+
+async def test_nobody_holds_a_turn_for_a_workflow_of_their_own_or_of_another_environment(
+    running: str, sessions: Sessions, temporal_env: WorkflowEnvironment
+) -> None:
+    """Whoever reaches Temporal can ask for a turn in any name: the environment would be blocked for ever."""
+    assert not await holds(sessions, temporal_env, uuid4(), running)
+    strange = f"strange-{uuid4()}"
+    handle = await temporal_env.client.start_workflow("Strange", id=strange, task_queue="nobody")
+    assert not await holds(sessions, temporal_env, uuid4(), strange)
+    await handle.terminate()

@@ -8,8 +8,8 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from contracts.names import environment_workflow_id
-from contracts.rollouts import EnvironmentState
+from contracts.names import SignalName, environment_workflow_id
+from contracts.rollouts import EnvironmentState, TurnGrant
 from tests.chaos.frozen import frozen
 from tests.support.facts import facts
 from tests.support.services import until
@@ -93,6 +93,26 @@ def test_the_second_waits_with_position_and_holder(place):
     place.decide(first, "abort", reason="enough")
     assert place.ends(second)["status"] == "completed"
     assert place.app.service.version() == second.version
+
+
+@pytest.mark.long
+async def test_a_forged_turn_moves_nothing_beside_what_is_under_way(place, platform, records):
+    """By a signal of whoever reaches Temporal; what the rows say decides, for as long as a lost holder takes to end."""
+    first = await asyncio.to_thread(place.paused_canary)
+    second = await asyncio.to_thread(place.app.begin)
+    await asyncio.to_thread(place.until, second, "queued")
+    environment_id = records.one("SELECT environment_id FROM deployments WHERE id = %s", first.accepted.deployment_id)
+    stranger = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
+    workflow_id = second.accepted.operation_id
+    grant = TurnGrant(environment_id=environment_id["environment_id"], workflow_id=workflow_id)
+    await stranger.get_workflow_handle(workflow_id).signal(SignalName.TURN_GRANTED, grant)
+    operation = await asyncio.to_thread(place.ends, second)
+    assert (operation["status"], operation["error"]["code"]) == ("failed", "INVALID_STATE")
+    assert f"held by deployment {first.accepted.deployment_id}" in operation["error"]["message"]
+    assert not records.all("SELECT id FROM releases WHERE id = %s", second.accepted.deployment_id)
+    assert place.deployment(first)["status"] == "paused"
+    place.decide(first, "abort", reason="the test is over")
+    assert (await asyncio.to_thread(place.ends, first))["status"] == "cancelled"
 
 
 def test_a_newer_version_takes_the_place_of_a_paused_one(place, records):

@@ -242,7 +242,7 @@ async def test_an_endpoint_is_disabled_while_answers_are_written_down(scene, dat
         await scene.until(endpoint.id, "succeeded" if status == 200 else "failed")
     async with transaction(scene.sessions) as session:
         again = update(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id)
-        await session.execute(again.values(status="failed", attempts=1))
+        await session.execute(again.values(status="failed", attempts=1, next_attempt_at=None))
         [row] = await session.scalars(select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id))
     async with transaction(scene.sessions) as session:
         claim = await WebhookClaims(session).retry(row.id, 2)

@@ -146,16 +146,32 @@ async def test_an_attempt_asked_for_twice_is_made_once(scene, database_url, rece
         await scene.event()
         [row] = await scene.until(endpoint.id, "failed")
         retries = Retries(scene.sessions, courier)
+        await due_now(scene.sessions, row.id)
         outcomes = [await retries.retry(row.id, 2) for _ in range(2)]
         assert outcomes[0] == outcomes[1]
         assert (outcomes[0].status, outcomes[0].attempts, outcomes[0].answer) == ("failed", 2, "answered 500")
         assert len(receiver.received) == 2
         async with transaction(scene.sessions) as session:
             held = update(WebhookDelivery).where(WebhookDelivery.id == row.id)
-            await session.execute(held.values(locked_until=now() + timedelta(seconds=10)))
+            await session.execute(held.values(locked_until=now() + timedelta(seconds=10), next_attempt_at=now()))
         with pytest.raises(DependencyError):
             await retries.retry(row.id, 3)
         assert (await retries.retry(new_id(), 2)).status == "removed"
+
+
+async def test_nobody_uses_up_the_attempts_of_a_receiver_that_is_away(scene, database_url, receiver):
+    """Whoever reaches Temporal can start the workflow of a delivery, with any time in its order."""
+    receiver.answer = lambda _: Reply(500)
+    endpoint = await scene.endpoint(receiver.url())
+    async with relay(scene.sessions, database_url) as courier:
+        await scene.event()
+        [row] = await scene.until(endpoint.id, "failed")
+        async with transaction(scene.sessions) as session:
+            later = update(WebhookDelivery).where(WebhookDelivery.id == row.id)
+            await session.execute(later.values(next_attempt_at=now() + timedelta(minutes=5)))
+        with pytest.raises(DependencyError):
+            await Retries(scene.sessions, courier).retry(row.id, 2)
+    assert len(receiver.received) == 1
 
 
 async def test_the_tenth_failure_is_the_last(scene, database_url, receiver):
@@ -165,7 +181,10 @@ async def test_the_tenth_failure_is_the_last(scene, database_url, receiver):
         await scene.event()
         [row] = await scene.until(endpoint.id, "failed")
         retries = Retries(scene.sessions, courier)
-        outcomes = [await retries.retry(row.id, number) for number in range(2, 11)]
+        outcomes = []
+        for number in range(2, 11):
+            await due_now(scene.sessions, row.id)
+            outcomes.append(await retries.retry(row.id, number))
     assert [outcome.status for outcome in outcomes] == [*["failed"] * 8, "exhausted"]
     assert outcomes[-1].next_attempt_at is None
     assert [request.content["retry_count"] for request in receiver.received] == list(range(10))

@@ -9,21 +9,20 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from drivers import sandbox
+from domain.errors import TerminalError
+from drivers import isolation
 from tests.isolation.attempts import ATTEMPTS
 from tests.isolation.world import Outcome, made
 
 PLACES = ("build", "instance")
-IMPOSSIBLE = (
-    "Nothing can run isolated on this machine: bubblewrap does not work (user namespaces are forbidden, or the "
-    "processor is none we have a filter for). With DELIVERY_TRUSTED_CODE=false the engine refuses to start here."
-)
 
 
 def main() -> int:
     """Print the table."""
-    if not sandbox.available():
-        print(IMPOSSIBLE, file=sys.stderr)  # noqa: T201 - a command's answer
+    try:
+        isolation.check()
+    except TerminalError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201 - a command's answer
         return 2
     with tempfile.TemporaryDirectory(prefix="isolation-") as folder:
         found = asyncio.run(_collect(Path(folder)))

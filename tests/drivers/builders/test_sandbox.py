@@ -123,6 +123,7 @@ def test_untrusted_code_never_runs_without_isolation(monkeypatch: pytest.MonkeyP
     with pytest.raises(TerminalError) as caught:
         select_builder("process", trusted_code=False)
     assert caught.value.code is ErrorCode.BUILD_ISOLATION_UNAVAILABLE
+    assert "'process' does not isolate" in caught.value.message  # bubblewrap is not to blame
     monkeypatch.setattr(sandbox, "available", lambda: False)
     monkeypatch.setattr(sandbox, "can_shield", lambda: False)
     for name in ("auto", "bubblewrap"):

@@ -51,14 +51,14 @@ class Ours:
         self.done: list[str] = []
 
     def all(self) -> list[Any]:
-        taken = {
-            **dict.fromkeys((CHECK_START, RECORD_PROGRESS, SHIFT_TRAFFIC, RETURN_TURN), dict[str, Any]),
-            CHECK_WINDOW: WindowQuery,
-            CHECK_HOLDER: HolderCheck,
-            STOP_RELEASE: StopRelease,
-            ATTEMPT_WEBHOOK: WebhookAttempt,
-        }
-        return [self._named(stub.name, taken[stub]) for stub in taken]
+        stubs: list[ActivityStub[Any, Any]] = [CHECK_START, RECORD_PROGRESS, SHIFT_TRAFFIC, RETURN_TURN]
+        return [
+            *(self._named(stub.name, dict[str, Any]) for stub in stubs),
+            self._named(CHECK_WINDOW.name, WindowQuery),
+            self._named(CHECK_HOLDER.name, HolderCheck),
+            self._named(STOP_RELEASE.name, StopRelease),
+            self._named(ATTEMPT_WEBHOOK.name, WebhookAttempt),
+        ]
 
     def _named(self, name: str, taken: Any) -> Any:
         async def run(request: Any) -> str:

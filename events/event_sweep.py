@@ -27,11 +27,12 @@ class EventSweep:
         self._given_up = Portion(batch)
         # Each goes with its deliveries and their attempts: of an organization with many webhooks hundreds of rows.
         self._swept = Portion(batch)
+        self._forgotten = Portion(batch)
 
     async def run(self) -> None:
         """Sweep now and every few minutes until cancelled."""
         while True:
-            await stages("event_sweep", self.give_up, self.sweep)
+            await stages("event_sweep", self.give_up, self.sweep, self.forget_deleted)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def give_up(self) -> None:
@@ -52,4 +53,21 @@ class EventSweep:
                 break
         if total:
             log.info("event_sweep.swept", events=total)
+        return total
+
+    async def forget_deleted(self) -> int:
+        """Webhooks that were deleted, after all their deliveries, which may be very many; returns how many of these."""
+        total = 0
+        for _ in range(MAX_BATCHES):
+            with self._forgotten.tried() as limit:
+                async with transaction(self._sessions) as session:
+                    rows = SweepingRepository(session)
+                    gone = await rows.deliveries_of_deleted(limit=limit)
+                    if gone < limit:
+                        await rows.deleted_webhooks(limit=limit)
+            total += gone
+            if gone < limit:
+                break
+        if total:
+            log.info("event_sweep.forgotten", deliveries=total)
         return total

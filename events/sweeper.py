@@ -19,6 +19,9 @@ MAX_BATCHES = 24
 # Long enough to look up what became of an entry.
 OUTBOX_KEPT = timedelta(days=7)
 
+# Of people of other issuers: which mailbox somebody has who made nothing that is still here.
+OUTSIDE_KEPT = timedelta(days=90)
+
 LIMIT_S = 120.0
 Batches = Callable[[SweepingRepository], Awaitable[int]]
 
@@ -36,7 +39,7 @@ class Sweeper:
     async def run(self) -> None:
         """Sweep now and every few minutes until cancelled."""
         while True:
-            await stages("sweeper", self.sweep, self.sweep_passed)
+            await stages("sweeper", self.sweep, self.sweep_passed, self.sweep_people)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def sweep(self) -> tuple[int, int]:
@@ -60,6 +63,13 @@ class Sweeper:
         if any(gone.values()):
             log.info("sweeper.passed", **gone)
         return gone
+
+    async def sweep_people(self) -> int:
+        """One sweep of people of other issuers; returns how many were looked at."""
+        kinds: dict[str, Batches] = {
+            "outside_people": lambda rows: rows.outside_people(older_than=OUTSIDE_KEPT, limit=self._batch)
+        }
+        return (await self._kinds(kinds))["outside_people"]
 
     async def _kinds(self, kinds: Mapping[str, Batches]) -> dict[str, int]:
         """Each kind of rows, whatever becomes of the others; how many of each went."""

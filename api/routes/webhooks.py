@@ -31,7 +31,7 @@ from domain.webhooks import KEPT, EndpointStatus
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import WebhookEndpoint
-from storage.repositories.webhooks import WebhookDeliveryRepository, WebhookRepository
+from storage.repositories.webhooks import DELETED, WebhookDeliveryRepository, WebhookRepository
 
 router = APIRouter(tags=["Webhooks"], prefix="/organizations/{org_id}/webhooks")
 
@@ -123,7 +123,7 @@ async def delete_webhook(
     async with transaction(parts.sessions) as session:
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id, lock=True)
         precondition.check(WebhookView.model_validate(row))
-        await changes.remove(session, row)
+        await changes.set_aside(session, row, {"status": DELETED})
     return Response(status_code=204)
 
 

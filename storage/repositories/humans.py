@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,8 @@ from storage.repositories.clients import ClientKind
 
 # Service accounts that make service accounts: further than that nobody looks.
 MAX_STEPS = 100
+# Somebody who is seen all the time is written down once in so long.
+SEEN_AGAIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,14 @@ class HumanRepository:
         return Humans(frozenset(names), frozenset(vouched), gone=gone, unknown=frozenset(unknown))
 
     async def remember(self, subject: str, email: str) -> None:
-        """Whose mailbox a subject of another issuer has."""
+        """Whose mailbox a subject of another issuer has, and that it was seen lately."""
         known = insert(OutsidePerson).values(subject=subject, mailbox=mailbox(email))
-        await self._session.execute(known.on_conflict_do_nothing())
+        seen = known.on_conflict_do_update(
+            index_elements=["subject", "mailbox"],
+            set_={"seen_at": func.now()},
+            where=OutsidePerson.seen_at < func.now() - SEEN_AGAIN,
+        )
+        await self._session.execute(seen)
 
     async def _mailboxes(self, names: Iterable[str]) -> dict[str, set[str]]:
         """Of those who belong to another issuer, as far as known."""

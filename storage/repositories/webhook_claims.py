@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.webhooks import DeliveryStatus
 from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from storage.repositories.webhooks import DELETED
 
 # More than an attempt may take (15 s) and writing it down does: whoever holds a delivery longer is dead.
 LEASE = timedelta(seconds=25)
@@ -101,7 +102,7 @@ CROSS JOIN LATERAL (
         WHERE endpoint_id = wanted.id AND status = 'pending' ORDER BY sequence LIMIT CAST(:window AS bigint)
     ) d
     WHERE (d.locked_until IS NULL OR d.locked_until < now() OR d.locked_until > now() + :never_so_far)
-      AND (wanted.status = 'enabled' OR d.trigger = 'ping')
+      AND (wanted.status = 'enabled' OR (d.trigger = 'ping' AND wanted.status = 'disabled'))
       AND (NOT d.ordered OR NOT EXISTS (
           SELECT 1 FROM webhook_deliveries f
           WHERE f.endpoint_id = d.endpoint_id AND f.resource_id = d.resource_id AND f.sequence < d.sequence
@@ -183,7 +184,9 @@ class WebhookClaims:
         """
         due = WebhookDelivery.next_attempt_at
         is_due = due.is_(None) | (due <= func.now() + CLOCKS_DIFFER)
-        found = await self._take([delivery_id], DeliveryStatus.FAILED, WebhookDelivery.attempts == number - 1, is_due)
+        there = select(WebhookEndpoint.id).where(WebhookEndpoint.status != DELETED)
+        wanted = (WebhookDelivery.attempts == number - 1, WebhookDelivery.endpoint_id.in_(there), is_due)
+        found = await self._take([delivery_id], DeliveryStatus.FAILED, *wanted)
         return found[0] if found else None
 
     async def look(self, delivery_id: UUID) -> WebhookDelivery | None:
@@ -224,6 +227,7 @@ class WebhookClaims:
                 WebhookDelivery.status == DeliveryStatus.FAILED,
                 WebhookDelivery.workflow_started_at.is_(None) | (silent & late),
                 WebhookDelivery.id.not_in(without),
+                WebhookEndpoint.status != DELETED,
             )
             .order_by(WebhookDelivery.next_attempt_at)
             .limit(limit)

@@ -12,6 +12,8 @@ from runtime.ids import new_id
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.events import EventRepository
 
+# Rows of one statement.
+AT_ONCE = 1000
 ENDPOINT_DISABLED = "the webhook is disabled"
 
 
@@ -69,12 +71,16 @@ class WebhookHealth:
         return True
 
     async def give_up(self, endpoint_id: UUID) -> None:
-        """Nothing of what waits for an endpoint is sent any more; a replay can bring it back."""
-        await self._session.execute(
-            update(WebhookDelivery)
-            .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status.in_(UNFINISHED))
-            .values(_GIVEN_UP)
-        )
+        """Nothing of what waits for an endpoint is sent any more; a replay can bring it back.
+
+        In bounded statements: what waits may be very much.
+        """
+        waits = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status.in_(UNFINISHED))
+        while True:
+            ids = list(await self._session.scalars(select(WebhookDelivery.id).where(*waits).limit(AT_ONCE)))
+            await self._session.execute(update(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).values(_GIVEN_UP))
+            if len(ids) < AT_ONCE:
+                return
 
     async def give_up_strays(self, *, limit: int) -> int:
         """The same for what was fanned out at the very moment when an endpoint was disabled; returns how many."""

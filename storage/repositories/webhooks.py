@@ -15,12 +15,19 @@ from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.events import CHANNEL
 from storage.repositories.webhook_fanout import wanted
 
+# The status of an endpoint that is there no more, for anybody: a sweep takes its deliveries away, then itself.
+DELETED = "deleted"
+
 
 class WebhookRepository(Repository[WebhookEndpoint]):
     """Endpoints of organizations."""
 
     model = WebhookEndpoint
     noun = "webhook"
+
+    def base(self) -> Select[WebhookEndpoint]:
+        """Without those that were deleted."""
+        return super().base().where(WebhookEndpoint.status != DELETED)
 
     async def of(self, organization_id: UUID, row_id: UUID, *, lock: bool = False) -> WebhookEndpoint:
         """One webhook of an organization; raises `NotFoundError` when it has none such."""
@@ -77,10 +84,14 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
 
     async def asked_for(self, organization_id: UUID) -> int:
         """How many deliveries of an organization that somebody asked for are not finished."""
+        gone = select(WebhookEndpoint.id).where(
+            WebhookEndpoint.organization_id == organization_id, WebhookEndpoint.status == DELETED
+        )
         found = self.base().where(
             WebhookDelivery.organization_id == organization_id,
             WebhookDelivery.status.in_(UNFINISHED),
             WebhookDelivery.trigger != Trigger.EVENT,
+            WebhookDelivery.endpoint_id.not_in(gone),
         )
         return await self.session.scalar(select(func.count()).select_from(found.subquery())) or 0
 

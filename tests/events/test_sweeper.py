@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, func, select
 
+from domain.emails import mailbox
 from events.sweeper import Sweeper
 from runtime.ids import new_id, now
 from runtime.sealing import Sealer
@@ -18,10 +19,12 @@ from storage.models import (
     IdempotencyKey,
     LoginSession,
     OutboxEntry,
+    OutsidePerson,
     RefreshToken,
     Revocation,
     User,
 )
+from storage.repositories.humans import HumanRepository
 from storage.repositories.idempotency import IdempotencyRepository, KeyedRequest
 
 
@@ -120,3 +123,31 @@ async def test_what_ends_by_itself_goes_with_all_that_hangs_on_it(sessions):
     async with transaction(sessions) as session:
         assert list(await session.scalars(select(RefreshToken.token_hash))) == ["token 1"]
     assert not any((await Sweeper(sessions).sweep_passed()).values())
+
+
+async def test_people_of_other_issuers_go_when_nothing_is_here_that_they_made(sessions):
+    old, new = now() - timedelta(days=91), now() - timedelta(days=89)
+    who = {"corp:gone": old, "corp:new": new, "corp:made": old, "corp:showed": old, "corp:holds": old}
+    async with transaction(sessions) as session:
+        session.add_all([OutsidePerson(subject=subject, mailbox="m", seen_at=at) for subject, at in who.items()])
+        common = {"kind": "service_account", "name": "ci"}
+        session.add_all(
+            [
+                Client(id=new_id(), **common, created_by="corp:made"),
+                Client(id=new_id(), **common, created_by="ann", secret_by="corp:showed"),
+                Client(id=new_id(), **common, created_by="ann", secret_holders=["bob", "corp:holds"]),
+            ]
+        )
+    assert await Sweeper(sessions).sweep_people() == 4
+    async with transaction(sessions) as session:
+        assert set(await session.scalars(select(OutsidePerson.subject))) == who.keys() - {"corp:gone"}
+    assert await Sweeper(sessions).sweep_people() == 0, "who is needed is looked at again after as long"
+
+
+async def test_who_of_another_issuer_is_seen_again_stays(sessions):
+    async with transaction(sessions) as session:
+        known = mailbox("ann@example.com")
+        session.add(OutsidePerson(subject="corp:ann", mailbox=known, seen_at=now() - timedelta(days=91)))
+    async with transaction(sessions) as session:
+        await HumanRepository(session).remember("corp:ann", "ann@example.com")
+    assert await Sweeper(sessions).sweep_people() == 0

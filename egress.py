@@ -13,7 +13,7 @@ import uvloop
 
 from domain.errors import DeliveryError
 from drivers.egress.doors import Doors
-from drivers.egress.names import Names
+from drivers.egress.names import Names, bound_patience
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import Sandboxes
 from drivers.egress.shares import Limits, Shares
@@ -58,6 +58,7 @@ def main() -> int:
     settings = get_settings()
     setup_logging(settings.log_level, service="egress")
     try:
+        bound_patience()
         raise_open_files(lambda line: log.warning("egress.few_files", words=line))
         uvloop.run(run(settings))
     except (DeliveryError, ValueError) as error:

@@ -1,6 +1,7 @@
-"""Names become addresses, as the operating system does it, in threads of our own and with limits."""
+"""Names become addresses, as the operating system does it, in threads of our own. Who may ask when: `lookups.py`."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +10,28 @@ from ipaddress import ip_address
 from domain.destinations import Address, plain_address
 
 Resolve = Callable[[str], Awaitable[list[str]]]
-# A resolver that does not answer keeps a thread for seconds; names of other tenants must not wait for it.
-THREADS = 64
+# A resolver that does not answer keeps a thread for seconds. As many as are needed are made: for those that may ask at
+# once, and one for each further organization that asks.
+THREADS = 1024
 MAX_ADDRESSES = 16
+# Of the system's resolver: two tries of two seconds for each server, not of five.
+PATIENCE = "timeout:2 attempts:2"
 
 
 class NoSuchNameError(Exception):
     """A name that leads nowhere."""
 
 
+def bound_patience() -> None:
+    """Have this process's lookups give up soon, unless the operator says how long; before the first one."""
+    os.environ.setdefault("RES_OPTIONS", PATIENCE)
+
+
 class Names:
-    """Looks up names. One question for all who ask at once: a name that is never answered takes one thread."""
+    """Looks up names."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="names")
-        self._asked: dict[str, asyncio.Future[list[str]]] = {}
 
     async def resolve(self, host: str) -> list[str]:
         """The addresses of a host.
@@ -33,22 +41,11 @@ class Names:
         Raises:
             NoSuchNameError: it has none.
         """
-        asked = self._asked.get(host)
-        if asked is None:
-            asked = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, host)
-            self._asked[host] = asked
-            asked.add_done_callback(lambda answered: self._forget(host, answered))
-        # Whoever gives up leaves the question to the others: its thread is taken until there is an answer anyway.
-        return await asyncio.shield(asked)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, host)
 
     def close(self) -> None:
         """Let go of the threads; those that wait for a resolver end when it does."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _forget(self, host: str, answered: asyncio.Future[list[str]]) -> None:
-        del self._asked[host]
-        if not answered.cancelled():
-            answered.exception()  # looked at, also when nobody waits for it any more
 
 
 def is_own(address: Address) -> bool:

@@ -22,6 +22,7 @@ from drivers.egress.asking import (
     read_head,
 )
 from drivers.egress.forwarding import Forwarding
+from drivers.egress.lookups import Lookups
 from drivers.egress.names import NoSuchNameError, Resolve, own_of
 from drivers.egress.sandboxes import Sandbox
 from drivers.egress.shares import Share, Shares, TooManyError
@@ -75,7 +76,7 @@ class Proxy:
     def __init__(self, rules: Rules, shares: Shares, resolve: Resolve) -> None:
         self._rules = rules
         self._shares = shares
-        self._resolve = resolve
+        self._lookups = Lookups(resolve)
 
     async def may_come(self, sandbox: Sandbox) -> None:
         """Returns when one more connection of the sandbox's organization may be taken."""
@@ -112,12 +113,12 @@ class Proxy:
                     asked = Http(await read_head(inside[0], first)).parse()
             account.to = asked.to
             if isinstance(asked, Question):
-                await self._judged(asked.to, sandbox, share)
+                await self._judged(asked.to, sandbox)
                 inside[1].write(asked.yes)
                 return
             if isinstance(asked, Forward):
                 forwarding = Forwarding(asked, inside, account.passed, share.bytes.take)
-            account.address, outside = await self._connect(asked.to, sandbox, share)
+            account.address, outside = await self._connect(asked.to, sandbox)
             try:
                 if isinstance(asked, Forward):
                     await forwarding.run(outside)
@@ -131,17 +132,17 @@ class Proxy:
             inside[1].write(kind.no(why))
             await _hear_out(inside)
 
-    async def _connect(self, to: Destination, sandbox: Sandbox, share: Share) -> tuple[str, Stream]:
+    async def _connect(self, to: Destination, sandbox: Sandbox) -> tuple[str, Stream]:
         """To an address that was judged. Raises `Unanswerable`."""
-        addresses = await self._judged(to, sandbox, share)
+        addresses = await self._judged(to, sandbox)
         try:
             return await dial(addresses, to.port)
         except UnreachableError:
             raise Unanswerable(Verdict.UNREACHABLE, f"{to} does not accept connections") from None
 
-    async def _judged(self, to: Destination, sandbox: Sandbox, share: Share) -> list[str]:
+    async def _judged(self, to: Destination, sandbox: Sandbox) -> list[str]:
         """The addresses of a host, each of them allowed. Raises `Unanswerable`."""
-        addresses = [str(to.literal)] if to.literal else await self._addresses(to, share)
+        addresses = [str(to.literal)] if to.literal else await self._addresses(to, sandbox.organization)
         verdict = self._rules.judge(to, addresses, sandbox.listed, own_of(addresses))
         if verdict is not Verdict.ALLOWED:
             raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
@@ -153,22 +154,12 @@ class Proxy:
             return "the port is not (DELIVERY_CODE_PORTS)"
         return _LISTED if to in sandbox.listed else _ADDRESS
 
-    async def _addresses(self, to: Destination, share: Share) -> list[str]:
+    async def _addresses(self, to: Destination, organization: str) -> list[str]:
         async with _limit(LOOKUP_TIMEOUT_S, f"the name {to.host} cannot be looked up now"):
-            await share.lookups.acquire()
-            # Whoever gives up leaves the question: it takes a thread until there is an answer, and so its place, too.
-            asked = asyncio.ensure_future(self._resolve(to.host))
-            asked.add_done_callback(lambda answered: _give_back(share, answered))
             try:
-                return await asyncio.shield(asked)
+                return await self._lookups.addresses(to.host, organization)
             except NoSuchNameError:
                 raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
-
-
-def _give_back(share: Share, answered: asyncio.Future[list[str]]) -> None:
-    share.lookups.release()
-    if not answered.cancelled():
-        answered.exception()  # looked at, also when nobody waits for it any more
 
 
 async def _hear_out(inside: Stream) -> None:

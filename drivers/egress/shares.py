@@ -1,4 +1,4 @@
-"""What each organization may take of the way out: connections at once, new ones a second, bytes a second, lookups."""
+"""What each organization may take of the way out: connections at once, new ones a second, bytes a second."""
 
 import asyncio
 import time
@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from drivers.egress.names import THREADS
-
-# One organization's names that are never answered leave the others theirs.
-LOOKUPS = THREADS // 4
 NEW_PER_SECOND = 200.0
 NEW_AT_ONCE = 400.0
 
@@ -52,7 +48,6 @@ class Share:
         self.open = 0
         self.bytes = Pace(limits.bytes_per_s, limits.bytes_per_s)
         self.new = Pace(NEW_PER_SECOND, NEW_AT_ONCE)
-        self.lookups = asyncio.Semaphore(LOOKUPS)
 
     @contextmanager
     def place(self) -> Iterator[None]:

@@ -384,7 +384,7 @@ async def test_an_organization_has_so_many_connections_and_others_have_theirs(
 
 async def test_names_that_are_never_answered_take_a_part_of_the_lookups_only(way: Way, monkeypatch) -> None:
     monkeypatch.setattr("drivers.egress.proxy.LOOKUP_TIMEOUT_S", 3)
-    monkeypatch.setattr("drivers.egress.shares.LOOKUPS", 2)
+    monkeypatch.setattr("drivers.egress.lookups.OF_ONE", 2)
     asked: list[str] = []
     both, answered = asyncio.Event(), asyncio.Event()
 

@@ -59,6 +59,11 @@ class DiskWatch:
             self._next_at = now + min(max(_PAUSE_S, 1000 * self._spent), _PAUSE_MAX_S)
         return self._used >= self._limit
 
+    @property
+    def used(self) -> int:
+        """Bytes that are known of: of the last look, or more of the one under way."""
+        return max(self._last, self._used)
+
     def _go_on(self, end: float) -> bool:
         """True when the walk is over, or more than enough was found."""
         for number, size in enumerate(self._walk or ()):
@@ -138,10 +143,12 @@ def _opened(folder: str) -> int:
 
 def _mapped(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:
     """Files that were deleted and closed while they are mapped."""
-    for file, size in proc.deleted_mappings(pid):
-        if file not in seen:
-            seen.add(file)
-            yield size
+    for found in proc.deleted_mappings(pid):
+        if found is None or found[0] in seen:
+            yield 0
+            continue
+        seen.add(found[0])
+        yield found[1]
 
 
 def _size(status: os.stat_result, seen: set[tuple[int, int]]) -> int:

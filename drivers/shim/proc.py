@@ -9,6 +9,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 # What stands for a file in mappings of memory.
 _IN_MEMORY = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV")  # noqa: S108 - nothing is put there
+# Of an environment: strangers may have very large ones.
+_ENVIRONMENT_BYTES = 256 * 1024
+# Lines of a table of mappings between two moments at which whoever asks may look at the clock.
+_MAPPINGS = 64
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -84,13 +88,19 @@ def resident_bytes(pids: list[int]) -> int:
     return sum(_resident_pages(pid) for pid in pids) * _PAGE
 
 
-def proportional_bytes(pids: list[int]) -> tuple[int, int]:
-    """Memory of these processes, each page shared among n processes counted as an nth. Walks all their pages.
+def proportional_bytes(pid: int) -> tuple[int, int]:
+    """Memory of a process, each page shared among n processes counted as an nth. Walks all its pages.
 
     The second figure is that of files in memory and other memory that is made to be shared; the first all the rest.
     """
-    found = [_proportional_bytes(pid) for pid in pids]
-    return sum(own for own, _ in found), sum(shared for _, shared in found)
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            lines = file.read().splitlines()
+    except _GONE:
+        return _resident_pages(pid) * _PAGE, 0
+    figures = {words[0]: int(words[1]) * 1024 for words in map(bytes.split, lines) if words[1:2] and words[1].isdigit()}
+    shared = figures.get(b"Pss_Shmem:", 0)
+    return figures.get(b"Pss:", 0) + figures.get(b"SwapPss:", 0) - shared, shared
 
 
 def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result | None]:
@@ -113,24 +123,33 @@ def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result | Non
         yield status if chosen else None
 
 
-def deleted_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int]]:
-    """Files without a name that a process has mapped: device and inode, and bytes that they take on a disk at least."""
+def deleted_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int] | None]:
+    """Files without a name that a process has mapped: device and inode, and bytes that they take on a disk at least.
+
+    None now and then between them: a process may have very many mappings, and whoever asks looks at the clock.
+    """
     try:
         with open(f"/proc/{pid}/maps", errors="replace") as file:
-            lines = [line for line in file if line.endswith(" (deleted)\n")]
+            for number, line in enumerate(file):
+                if line.endswith(" (deleted)\n"):
+                    yield _deleted_mapping(pid, line)
+                elif number % _MAPPINGS == 0:
+                    yield None
     except (*_GONE, OSError):
         return
-    for line in lines:
-        place, _, offset, device, inode, path = line.split(None, 5)
-        if path.startswith(_IN_MEMORY):
-            continue
-        first, last = (int(each, 16) for each in place.split("-"))
-        major, minor = (int(each, 16) for each in device.split(":"))
-        try:
-            size = os.stat(f"/proc/{pid}/map_files/{place}").st_blocks * 512
-        except OSError:  # not ours to ask: as much as is mapped
-            size = int(offset, 16) + last - first
-        yield (os.makedev(major, minor), int(inode)), size
+
+
+def _deleted_mapping(pid: int, line: str) -> tuple[tuple[int, int], int] | None:
+    place, _, offset, device, inode, path = line.split(None, 5)
+    if path.startswith(_IN_MEMORY):
+        return None
+    first, last = (int(each, 16) for each in place.split("-"))
+    major, minor = (int(each, 16) for each in device.split(":"))
+    try:
+        size = os.stat(f"/proc/{pid}/map_files/{place}").st_blocks * 512
+    except OSError:  # not ours to ask: as much as is mapped
+        size = int(offset, 16) + last - first
+    return (os.makedev(major, minor), int(inode)), size
 
 
 def tasks(pids: list[int], enough: int) -> int:
@@ -138,11 +157,16 @@ def tasks(pids: list[int], enough: int) -> int:
     return len(pids) if len(pids) > enough else sum(_threads(pid) for pid in pids)
 
 
+def open_files(pids: list[int]) -> int:
+    """How many descriptors these processes have. Kernels before 6.2 do not tell without a list: there 0."""
+    return sum(_descriptors(pid) for pid in pids)
+
+
 def has_in_environment(pid: int, entry: bytes) -> bool:
     """Whether the process was started with exactly this `NAME=value`."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return entry in file.read().split(b"\0")
+            return entry in file.read(_ENVIRONMENT_BYTES).split(b"\0")
     except (*_GONE, OSError):
         return False
 
@@ -155,15 +179,11 @@ def _resident_pages(pid: int) -> int:
         return 0
 
 
-def _proportional_bytes(pid: int) -> tuple[int, int]:
+def _descriptors(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            lines = file.read().splitlines()
-    except _GONE:
-        return _resident_pages(pid) * _PAGE, 0
-    figures = {words[0]: int(words[1]) * 1024 for words in map(bytes.split, lines) if words[1:2] and words[1].isdigit()}
-    shared = figures.get(b"Pss_Shmem:", 0)
-    return figures.get(b"Pss:", 0) + figures.get(b"SwapPss:", 0) - shared, shared
+        return os.stat(f"/proc/{pid}/fd").st_size
+    except (*_GONE, OSError):
+        return 0
 
 
 def _threads(pid: int) -> int:

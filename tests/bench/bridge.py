@@ -91,7 +91,7 @@ async def measure(folder: Path, rounds: int) -> None:
         try:
             await _alone(port, bridge, rounds)
             await _behind_envoy(folder, port, bridge, rounds)
-            memory = proc.resident_bytes([bridge.pid]) / 1024, proc.proportional_bytes([bridge.pid])[0] / 1024
+            memory = proc.resident_bytes([bridge.pid]) / 1024, proc.proportional_bytes(bridge.pid)[0] / 1024
             say(f"memory of the bridge: {memory[0]:.0f} KiB resident, {memory[1]:.0f} KiB of its own share")
         finally:
             await bridge.end()

@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from drivers.shim import proc
 
 _LISTEN = "0A"
+# Sockets that listen, of one table; nobody means more by it.
+_MOST = 20_000
 # Local addresses, in the kernel's byte order, that a connection to 127.0.0.1 reaches.
 _REACHED = frozenset(
     {
@@ -49,27 +52,35 @@ class ListeningSockets:
         inodes = {inode for pid in pids for inode in _sockets(pid)}
         return {inode: self._by_inode[inode] for inode in inodes if inode in self._by_inode}
 
+    def besides(self, pid: int | None) -> set[Listener]:
+        """Those that a process does not hold. Of other processes nothing is read, however many there are."""
+        its = set(_sockets(pid)) if pid is not None else set()
+        return {listener for inode, listener in self._by_inode.items() if inode not in its}
+
     def reached_at(self, port: int) -> frozenset[str]:
         """Inodes of those that a connection to this port of 127.0.0.1 may arrive at, whoever holds them."""
         return frozenset(self._reached.get(port, ()))
 
 
 _BRIDGE = "delivery-bridge"
+# The sandbox's two processes and the bridge are the first ones below a shim.
+_FIRST = 8
 _STALE_S = 2.0
 # What the bridge dials besides.
 _BRIDGED = frozenset({"::1"})
 
 
 class OwnNetwork:
-    """What an instance listens on in a network of its own. Takes the kernel as long as `ListeningSockets`.
+    """What an instance listens on in a network of its own: whatever listens there and is not the bridge's.
 
     Args:
-        inside: its processes there, the sandbox's own first.
+        inside: the first of its processes there, the sandbox's own first. Code of its own comes after the bridge,
+            whatever it calls itself.
     """
 
     def __init__(self, inside: Sequence[int]) -> None:
-        own = [pid for pid in inside if _name(pid) != _BRIDGE]
-        self._held = set(ListeningSockets(inside[0]).held_by(own).values()) if inside else set()
+        bridge = next((pid for pid in inside if _name(pid) == _BRIDGE), None)
+        self._held = ListeningSockets(inside[0]).besides(bridge) if inside else set()
 
     def listening(self, port: int) -> bool:
         """Whether the bridge, that dials this port of 127.0.0.1 and ::1, meets somebody."""
@@ -106,7 +117,8 @@ class OwnNetworks:
 
     def look(self, name: str, shim_pid: int) -> OwnNetwork:
         """The network of an instance, kept by the shim."""
-        inside = [pid for pid, depth in proc.descendants(shim_pid).items() if depth > 1]  # the first one waits outside
+        near = proc.descendants(shim_pid, _FIRST)
+        inside = [pid for pid, depth in near.items() if depth > 1]  # the first one waits outside
         if not inside:
             return OwnNetwork(())
         in_use, known = _in_use(inside[0]), self._known.get(name)
@@ -173,17 +185,22 @@ def _target(link: str) -> str:
 
 
 def _listening(pid: str, table: str) -> list[tuple[str, Listener]]:
-    """Lines: index, local address:port, remote, state, ..., inode as the tenth field."""
+    """Lines: index, local address:port, remote, state, ..., inode as the tenth field.
+
+    The kernel lists those that listen first: all others, which may be very many, are not even read.
+    """
+    found: list[tuple[str, Listener]] = []
     try:
-        lines = Path("/proc", pid, "net", table).read_text().splitlines()[1:]
+        with Path("/proc", pid, "net", table).open() as lines:
+            next(lines, "")  # the heading
+            for line in islice(lines, _MOST):
+                fields = line.split()
+                if fields[3] != _LISTEN:
+                    break
+                address, port = fields[1].split(":")
+                found.append((fields[9], Listener(int(port, 16), address in _REACHED, _address(address))))
     except OSError:  # a kernel without IPv6, or the process is gone
         return []
-    found: list[tuple[str, Listener]] = []
-    for line in lines:
-        if f" {_LISTEN} " in line:
-            fields = line.split()
-            address, port = fields[1].split(":")
-            found.append((fields[9], Listener(int(port, 16), address in _REACHED, _address(address))))
     return found
 
 

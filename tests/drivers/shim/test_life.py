@@ -11,7 +11,7 @@ import pytest
 
 from domain.errors import DependencyError
 from drivers.shim import client, leftovers, lock, proc
-from drivers.shim.spec import LOCK
+from drivers.shim.spec import COOKIE, LOCK
 from tests.drivers.shim.helpers import DAEMON, marker, run, running, said, shell, started, until, worker
 
 
@@ -220,3 +220,18 @@ async def test_one_that_clears_up_in_the_folder_only_delays_a_start(state: Path)
     await starting
     assert client.status(state).run_id == spec.run_id
     await client.stop(state)
+
+
+async def test_a_cookie_in_another_ones_tree_makes_no_leftover_of_it(state: Path) -> None:
+    """Whoever starts processes with somebody else's cookie, again and again, does not keep them from starting."""
+    mark, other = marker(), state.with_name("other")
+    cookie = shell(state, "").cookie
+    async with started(other, f"{COOKIE}='{cookie}' sleep {mark} & {COOKIE}='{cookie}' exec sleep {mark}"):
+        await until(lambda: len(running(mark)) == 2, "both run")
+        await client.start(state, shell(state, "sleep 1000"))
+        os.kill(_shim_pid(state), signal.SIGKILL)
+        await until(lambda: not client.status(state).alive, "the shim is gone")
+        await until(lambda: leftovers.find(cookie, None) == [], "its own are gone, and nobody else's were meant")
+        await client.end_marked(cookie)
+        assert (await run(state, "exit 0")).code == 0
+        assert len(running(mark)) == 2

@@ -54,10 +54,8 @@ from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
-from domain.ceilings import Ceiling
 from domain.errors import DependencyError, TerminalError
-from domain.shares import Share
-from drivers import isolation
+from drivers import isolation, limits
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.artifacts.links import unseen
 from drivers.bare import CodePath
@@ -86,6 +84,7 @@ from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
 from runtime import guards, tenant_code
+from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
@@ -135,15 +134,6 @@ def hidden_from_builds(settings: Settings) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in ours if path is not None and path.exists())
 
 
-def share_of_one(settings: Settings) -> Share:
-    """What the instances of one organization may take."""
-    return Share(
-        settings.instances_per_organization,
-        settings.instance_memory_mb_per_organization,
-        settings.instance_disk_mb_per_organization,
-    )
-
-
 def control_side(
     *,
     settings: Settings,
@@ -159,9 +149,7 @@ def control_side(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
     )
-    ceiling = Ceiling(
-        settings.instance_memory_mb, settings.instance_processes, settings.instance_disk_mb, settings.instance_cpus
-    )
+    most = caps(settings)
     target = ProcessTarget(
         settings.data_dir / "instances",
         FolderArtifactStore(settings.data_dir / "artifacts"),
@@ -169,13 +157,15 @@ def control_side(
         hidden=hidden_from_builds(settings),
         sockets=settings.doors_dir,
         ways=Sandboxes(settings.egress_dir),
-        ceiling=ceiling,
+        ceiling=most.instance,
+        use=most.use,
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
     keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
+    room = InstanceRoom(most.organization, most.instance)
     instances = InstanceActivities(
         sessions=sessions,
         secrets=secrets,
@@ -183,12 +173,12 @@ def control_side(
         prober=prober,
         stopper=stopper,
         recovery=recovery,
-        room=InstanceRoom(share_of_one(settings), ceiling),
+        room=room,
     )
     processes = ProcessActivities(sessions=sessions, secrets=secrets, target=target, recovery=recovery)
     releases = ReleaseActivities(sessions, stopper)
     commands = ReleaseCommandActivities(
-        sessions=sessions, secrets=secrets, target=target, folders=BuildFolders(settings.data_dir)
+        sessions=sessions, secrets=secrets, target=target, folders=BuildFolders(settings.data_dir), room=room
     )
     analysis = AnalysisActivities(sessions, metric_providers(router, prometheus), recovery)
     traffic = TrafficActivities(sessions=sessions, router=router, writer=writer, prober=prober, recovery=recovery)
@@ -254,8 +244,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
-    ceiling = Ceiling(settings.build_memory_mb, settings.build_processes, settings.build_disk_mb, settings.build_cpus)
-    builds = BuildActivities(select, folders, slots, limited, ceiling)
+    builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room, seen)
     return [
@@ -452,6 +441,15 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def _tell_limits(settings: Settings) -> None:
+    """What limits are worth on this machine; strangers' code is what they are for."""
+    trusted = settings.effective(settings.trusted_code)
+    sentences = limits.missing(isolated=not trusted)
+    tenant_code.tell_limits(settings, sentences)
+    for sentence in sentences:
+        (log.info if trusted else log.warning)("worker.limits", words=sentence)
+
+
 def main() -> int:
     """Entry point; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="worker", description=__doc__)
@@ -469,6 +467,8 @@ def main() -> int:
             sys.stderr.write(f"{error}\n")
             return 2
     log.info("worker.tenant_code", code=tenant_code.meaning(settings))
+    log.info("worker.caps", **caps(settings).told())
+    _tell_limits(settings)
     try:
         await_schema(settings.database_url.get_secret_value(), settings.schema_wait_s)
     except DependencyError as error:

@@ -13,6 +13,18 @@ PASSED_LIMITS: Mapping[str | None, tuple[ErrorCode, str]] = {
     "memory_limit": (ErrorCode.INSTANCE_MEMORY_LIMIT, "used more memory than it may"),
     "process_limit": (ErrorCode.INSTANCE_PROCESS_LIMIT, "had more processes and threads than it may"),
     "disk_limit": (ErrorCode.INSTANCE_DISK_LIMIT, "took more of the disk than it may"),
+    **{
+        f"{what}_quota": (
+            ErrorCode.QUOTA_EXCEEDED,
+            f"{took}, the most of its organization's, which together took more than they may ({setting})",
+        )
+        for what, took, setting in (
+            ("memory", "used memory", "DELIVERY_MEMORY_MB_PER_ORGANIZATION"),
+            ("disk", "took room on the disk", "DELIVERY_DISK_MB_PER_ORGANIZATION"),
+            ("processes", "had processes and threads", "DELIVERY_PROCESSES_PER_ORGANIZATION"),
+            ("files", "had files open", "DELIVERY_OPEN_FILES_PER_ORGANIZATION"),
+        )
+    },
 }
 
 

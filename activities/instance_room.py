@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.ceilings import Ceiling
-from domain.delivery import ServiceSpec
+from domain.delivery import ProcessSpec, ServiceSpec
 from domain.errors import ErrorCode, TerminalError
+from domain.lifecycle import ReleaseState
 from domain.shares import Share
 from storage.models import Release
 from storage.repositories.shares import ShareRepository
 
+# States in which a release's other process types run, or are about to.
+BESIDE_RUNS = (ReleaseState.STARTING, ReleaseState.ACTIVE)
 _SETTINGS: Mapping[str, tuple[str, str, str]] = {
-    "instances": ("instances", "DELIVERY_INSTANCES_PER_ORGANIZATION", "fewer `service.replicas`"),
+    "instances": ("instances", "DELIVERY_INSTANCES_PER_ORGANIZATION", "fewer `service.replicas` (or `processes`)"),
     "memory_mb": (
         "MiB of memory",
         "DELIVERY_INSTANCE_MEMORY_MB_PER_ORGANIZATION",
@@ -41,22 +44,40 @@ class InstanceRoom:
     async def check(self, session: AsyncSession, release: Release, count: int) -> None:
         """Whether `count` instances of the release fit beside all others of its organization, now and until the commit.
 
+        Its other process types are counted with the first of them: they come last, when it is too late to say no. What
+        was good before is never refused, or a full organization could not go back: there is one such version at most
+        beside that of each environment.
+
         Raises:
             TerminalError: QUOTA_EXCEEDED.
         """
+        if release.was_healthy:
+            return
         repository = ShareRepository(session)
         await repository.lock(release.organization_id)
         others = Share()
-        for release_id, service, number in await repository.of(release.organization_id):
-            if release_id != release.id:
-                others = others.plus(self._one(service), number)
-        wanted = others.plus(self._one(release.service), count)
+        for other, number in await repository.of(release.organization_id):
+            if other.id != release.id:
+                others = others.plus(self._all(other, number))
+        wanted = others.plus(self._all(release, count))
         if name := wanted.beyond(self._limit):
             raise self._refusal(name, wanted, others)
 
-    def _one(self, service: Mapping[str, object]) -> Share:
-        spec = ServiceSpec.model_validate(service)
-        most = self._ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
+    def _all(self, release: Release, count: int) -> Share:
+        """So many instances of a release that take traffic, and all of its process types beside them.
+
+        Those of a version that is kept for a return do not run.
+        """
+        service = ServiceSpec.model_validate(release.service)
+        whole = Share().plus(self._one(service, service.memory_mb), count)
+        if release.state in BESIDE_RUNS:
+            for stored in release.processes.values():
+                process = ProcessSpec.model_validate(stored)
+                whole = whole.plus(self._one(service, process.memory_mb or service.memory_mb), process.count)
+        return whole
+
+    def _one(self, service: ServiceSpec, memory_mb: int) -> Share:
+        most = self._ceiling.lowered(memory_mb=memory_mb, disk_mb=service.disk_mb)
         return Share(1, most.memory_mb, most.disk_mb)
 
     def _refusal(self, name: str, wanted: Share, others: Share) -> TerminalError:

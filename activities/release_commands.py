@@ -14,6 +14,7 @@ from temporalio import activity
 
 from activities.failures import not_found, reported
 from activities.heartbeats import beating
+from activities.instance_room import InstanceRoom
 from activities.instances import read_release, refuse_if_ended
 from activities.records import refuse_if_over
 from activities.recovery import command_id, instance_spec
@@ -37,6 +38,15 @@ REASONS: Mapping[str, str] = {
     "memory_limit": "used more memory than it may (service.memory_mb) and was ended",
     "process_limit": "had more processes and threads than it may (service.processes) and was ended",
     "disk_limit": "took more of the disk than it may (service.disk_mb) and was ended",
+    **{
+        f"{what}_quota": f"was ended since all that its organization runs took too {much} together, and it the most"
+        for what, much in (
+            ("memory", "much memory"),
+            ("disk", "much of the disk"),
+            ("processes", "many processes"),
+            ("files", "many open files"),
+        )
+    },
 }
 
 
@@ -73,7 +83,16 @@ class MaskedLog:
 class ReleaseCommandActivities:
     """Drives a target's commands."""
 
-    def __init__(self, *, sessions: Sessions, secrets: ProjectSecrets, target: Target, folders: BuildFolders) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        secrets: ProjectSecrets,
+        target: Target,
+        folders: BuildFolders,
+        room: InstanceRoom,
+    ) -> None:
+        self._room = room
         self._sessions = sessions
         self._secrets = secrets
         self._target = target
@@ -105,6 +124,8 @@ class ReleaseCommandActivities:
         """Nobody stops the release at the same moment and it runs after that: the record is asked right before."""
         known = await read_release(self._sessions, request.release_id)
         async with transaction(self._sessions) as session:
+            # It takes the place of the first instance, which starts when it has ended.
+            await self._room.check(session, known.release, 1)
             secrets = await self._secrets.of_release(session, known.release)
         spec = instance_spec(known.release, known.service, 0, secrets, known.project_id)
         spec = replace(spec, instance_id=name, command=request.command, after="")

@@ -12,12 +12,14 @@ class Ceiling:
         processes: processes and threads at once.
         disk_mb: MiB that its folders take on disk, and of a single file.
         cpus: processors that it may keep busy, where the machine lets us see to it; None: all.
+        open_files: of each of its processes at once, sockets included.
     """
 
     memory_mb: int = 8192
     processes: int = 1024
     disk_mb: int = 10240
     cpus: float | None = None
+    open_files: int = 8192
 
     def lowered(
         self, *, memory_mb: int | None = None, processes: int | None = None, disk_mb: int | None = None
@@ -28,6 +30,7 @@ class Ceiling:
             processes=min(self.processes, processes or self.processes),
             disk_mb=min(self.disk_mb, disk_mb or self.disk_mb),
             cpus=self.cpus,
+            open_files=self.open_files,
         )
 
 

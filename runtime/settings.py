@@ -226,24 +226,61 @@ class Settings(BaseSettings):
     build_concurrency_per_organization: int | None = Field(
         default=None, ge=1, le=64, description="slots that one organization may hold; unset: all but one"
     )
-    build_memory_mb: int = Field(default=8192, ge=64, description="MiB of memory that one build may use")
+    build_memory_mb: int | None = Field(
+        default=None, ge=64, description="MiB of memory that one build may use; unset: from the machine's"
+    )
     build_processes: int = Field(default=1024, ge=16, description="processes and threads of one build at once")
-    build_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one build, sources included")
+    build_disk_mb: int | None = Field(
+        default=None, ge=16, description="MiB on disk of one build, sources included; unset: from the machine's"
+    )
     build_cpus: float | None = Field(
         default=None, ge=0.01, description="processors one build may keep busy, where control groups can be made"
     )
     instance_cpus: float | None = Field(
         default=None, ge=0.01, description="processors one instance may keep busy, where control groups can be made"
     )
-    instance_memory_mb: int = Field(default=8192, ge=16, description="MiB of memory that one instance may use")
-    instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
-    instance_disk_mb: int = Field(default=10240, ge=16, description="MiB on disk of one instance and its artifact")
-    instances_per_organization: int = Field(default=200, ge=1, description="instances of one organization at once")
-    instance_memory_mb_per_organization: int = Field(
-        default=262_144, ge=16, description="MiB of memory that the instances of one organization may use together"
+    instance_memory_mb: int | None = Field(
+        default=None, ge=16, description="MiB of memory that one instance may use; unset: from the machine's"
     )
-    instance_disk_mb_per_organization: int = Field(
-        default=2_097_152, ge=16, description="MiB on disk that the instances of one organization may use together"
+    instance_processes: int = Field(default=1024, ge=16, description="processes and threads of one instance at once")
+    instance_disk_mb: int | None = Field(
+        default=None, ge=16, description="MiB on disk of one instance and its artifact; unset: from the machine's"
+    )
+    instance_open_files: int = Field(
+        default=8192, ge=256, description="files and sockets that each process of an instance may have open at once"
+    )
+    instances_per_organization: int | None = Field(
+        default=None, ge=1, description="instances of one organization at once; unset: from the machine's memory"
+    )
+    instance_memory_mb_per_organization: int | None = Field(
+        default=None,
+        ge=16,
+        description="MiB of memory that the instances of one organization may use together; unset: from the machine's",
+    )
+    instance_disk_mb_per_organization: int | None = Field(
+        default=None,
+        ge=16,
+        description="MiB on disk that the instances of one organization may use together; unset: from the machine's",
+    )
+    memory_mb_per_organization: int | None = Field(
+        default=None,
+        ge=16,
+        description="MiB of memory that the instances of one organization use together; unset: from the machine's",
+    )
+    disk_mb_per_organization: int | None = Field(
+        default=None,
+        ge=16,
+        description="MiB on disk that the instances of one organization use together; unset: from the machine's",
+    )
+    processes_per_organization: int | None = Field(
+        default=None,
+        ge=16,
+        description="processes and threads of the instances of one organization; unset: from the machine's",
+    )
+    open_files_per_organization: int | None = Field(
+        default=None,
+        ge=256,
+        description="files that the instances of one organization have open; unset: from the machine's",
     )
     artifacts_mb_per_organization: int = Field(
         default=51_200,

@@ -1,5 +1,9 @@
 """What `trusted_code` means, in the words that the stack says at its start, workers log and `/health` answers."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
 from runtime.settings import Settings
 
 TRUSTED = (
@@ -15,3 +19,22 @@ ISOLATED = (
 def meaning(settings: Settings) -> str:
     """In one line."""
     return TRUSTED if settings.effective(settings.trusted_code) else ISOLATED
+
+
+def tell_limits(settings: Settings, sentences: Sequence[str]) -> None:
+    """What this machine does not keep to, as a worker found it; for `/health` of the same data folder."""
+    file = _limits_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("; ".join(sentences), encoding="utf-8")
+
+
+def in_full(settings: Settings) -> str:
+    """The meaning, and what a worker told."""
+    told = ""
+    with suppress(OSError):
+        told = _limits_file(settings).read_text(encoding="utf-8")
+    return f"{meaning(settings)}; {told}" if told else meaning(settings)
+
+
+def _limits_file(settings: Settings) -> Path:
+    return settings.data_dir / "run" / "limits.txt"

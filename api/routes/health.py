@@ -64,7 +64,7 @@ async def health(parts: AppParts) -> Response:
         body = Unhealthy(status=UNHEALTHY, timestamp=now(), services=services, errors=errors)
         return json_response(body, 503, {"Retry-After": "2"})
     status = DEGRADED if DEGRADED in services.values() else HEALTHY
-    code = tenant_code.meaning(parts.settings)
+    code = tenant_code.in_full(parts.settings)
     return json_response(Healthy(status=status, timestamp=now(), services=services, version=RELEASE, code=code), 200)
 
 

@@ -4,7 +4,7 @@
  *   delivery-bridge --network command args...
  *
  * The second form makes the network, with loopback alone, in which any port may be listened on, and becomes the command
- * (the sandbox) in it. The first form is the bridge.
+ * (the sandbox) in it. It gives the sandbox a part of what the kernel counts by user. The first form is the bridge.
  *
  * It runs inside of the sandbox, with the rights of the code that is kept there: whoever subverts it has won nothing.
  *
@@ -340,7 +340,12 @@ static char **parse(char **words)
 
 static void run(char **command, const sigset_t *mask)
 {
+    struct rlimit files;
     sigprocmask(SIG_SETMASK, mask, NULL);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* what is above the soft limit is the bridge's: two a connection */
+        files.rlim_max = files.rlim_cur;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     execvp(command[0], command);
     dprintf(STDERR_FILENO, "cannot execute %s: %s\n", command[0], strerror(errno));
     _exit(errno == ENOENT ? 127 : 126);
@@ -1001,15 +1006,64 @@ static void keep_devices(void)
     }
 }
 
+/* What the kernel counts by user, it counts for each user namespace, too: a sandbox has a part of what we may have. */
+static const struct counted {
+    const char *path; /* a limit of the namespace of whoever opens it */
+    long part, least, most;
+} counted[] = {
+    {"/proc/sys/user/max_inotify_instances", 16, 4, 32}, /* of 128, as a rule; the router needs two when it starts */
+    {"/proc/sys/user/max_inotify_watches", 8, 512, 65536},
+};
+enum { COUNTED = sizeof counted / sizeof *counted };
+
+/* Of the namespace we are in; 0: this kernel does not count it. */
+static long limit_of(const struct counted *each)
+{
+    char text[32] = "";
+    int fd = open(each->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+        text[0] = 0;
+    if (fd >= 0)
+        close(fd);
+    return strtol(text, NULL, 10);
+}
+
+static void give_a_part(const struct counted *each, long limit)
+{
+    char text[32];
+    long part = limit / each->part;
+    if (limit <= 0)
+        return;
+    part = part < each->least ? each->least : part > each->most ? each->most : part;
+    snprintf(text, sizeof text, "%ld", part);
+    say(each->path, text);
+}
+
+/* Signals and timers that wait, and bytes of message queues. What a limit is when a namespace is made, all in it and below
+ * together may have of our user's: a quarter stays for us. What it is afterwards each namespace below may have. */
+static void lower(int kind, rlim_t times, rlim_t part)
+{
+    struct rlimit limit;
+    if (getrlimit(kind, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    limit.rlim_cur = limit.rlim_max = limit.rlim_cur / part * times;
+    setrlimit(kind, &limit);
+}
+
 /* In a user namespace of its own, in which we stay who we are: so nobody needs rights for it. Ways out have the ports of
  * what they lead to, and nobody has rights in the sandbox: no port is for the privileged. */
 static void enter_network(char **command)
 {
     unsigned int uid = geteuid(), gid = getegid();
+    long limits[COUNTED];
     int death = 0;
     prctl(PR_GET_PDEATHSIG, &death);
     if (!command[0])
         die("no command: it stands behind --network");
+    for (size_t each = 0; each < COUNTED; each++)
+        limits[each] = limit_of(counted + each);
+    lower(RLIMIT_SIGPENDING, 3, 4);
+    lower(RLIMIT_MSGQUEUE, 3, 4);
     if (unshare(CLONE_NEWUSER | CLONE_NEWNET | (uid == 0 ? CLONE_NEWNS : 0)) < 0)
         die("cannot make a network: %s", strerror(errno));
     say("/proc/self/setgroups", "deny");
@@ -1019,6 +1073,10 @@ static void enter_network(char **command)
         keep_devices();
     raise_loopback();
     say("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    for (size_t each = 0; each < COUNTED; each++)
+        give_a_part(counted + each, limits[each]);
+    lower(RLIMIT_SIGPENDING, 1, 8);
+    lower(RLIMIT_MSGQUEUE, 1, 2);
     prctl(PR_SET_PDEATHSIG, death);
     execvp(command[0], command);
     die("cannot execute %s: %s", command[0], strerror(errno));

@@ -70,6 +70,11 @@ class Group:
                 _write(folder, "pids.max", "0")
 
     @property
+    def controllers(self) -> frozenset[str]:
+        """Those that it has."""
+        return frozenset(self._folders)
+
+    @property
     def counts_memory(self) -> bool:
         """Whether the kernel keeps to the memory limit."""
         return "memory" in self._folders
@@ -91,6 +96,15 @@ class Group:
         """All processes must be gone; what was not removed is removed before the next start of the name."""
         for folder in set(self._folders.values()):
             _remove(folder)
+
+
+def controllers() -> frozenset[str]:
+    """What the kernel can see to here: of `pids`, `memory` and `cpu`."""
+    tried = Group(named(f"probe-{os.getpid()}"), tasks=1024, memory=_MEMORY_MARGIN, cpus=1)
+    try:
+        return tried.controllers
+    finally:
+        tried.remove()
 
 
 def remove(name: str) -> None:

@@ -86,7 +86,7 @@ def _hand_over(listener: int) -> None:
 
 def _limit(spec: ShimSpec) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_NOFILE, spec.open_files)
+    _lower(resource.RLIMIT_NOFILE, spec.open_files, spec.wrapper_files)
     # No RLIMIT_NPROC: it counts all processes of a user, the engine's and other tenants', and does not bind root.
     if spec.disk_mb is not None:
         _lower(resource.RLIMIT_FSIZE, spec.disk_mb * 1024 * 1024)
@@ -96,10 +96,10 @@ def _limit(spec: ShimSpec) -> None:
         file.write("500")
 
 
-def _lower(kind: int, wanted: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(kind, (value, value))
+def _lower(kind: int, soft: int, hard: int | None = None) -> None:
+    hard = hard or soft
+    most = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most)))
 
 
 def _prctl(option: int, value: int) -> None:

@@ -15,6 +15,7 @@ from drivers.shim.hold import PortHold
 from drivers.shim.leftovers import kill
 from drivers.shim.log import CappedLog
 from drivers.shim.memory import MemoryWatch
+from drivers.shim.pool import Pool, Used
 from drivers.shim.record import Record
 from drivers.shim.spec import LOCK, ShimSpec
 
@@ -43,6 +44,7 @@ class Keeper:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         memory = spec.memory_mb * _MIB if spec.memory_mb is not None else None
         self._group = Group(named(spec.cookie), tasks=spec.processes, memory=memory, cpus=spec.cpus)
+        self._pool = Pool(spec.pool, named(spec.cookie), spec.pool_limits) if spec.pool is not None else None
         self._disk = DiskWatch(spec.disk_folders, spec.disk_mb * _MIB) if spec.disk_mb is not None else None
         self._stopping = False
         self._restarts = 0
@@ -91,7 +93,7 @@ class Keeper:
         self._began = self._look_at = time.monotonic()
         self._turn_s = _TURN_S
         self._pid: int | None = None
-        self._peak = 0
+        self._peak = self._tasks = 0
         memory = self._spec.memory_mb
         kernel_counts = self._group.counts_memory
         self._memory = MemoryWatch(memory * _MIB, kernel_counts=kernel_counts) if memory is not None else None
@@ -106,6 +108,8 @@ class Keeper:
         while self._turn():
             pass
         self._read_output()
+        if self._pool is not None:
+            self._pool.leave()
         if self._reason == "exited":
             self._reason = self._refused() or "exited"
         self._last_reason = self._reason
@@ -166,6 +170,19 @@ class Keeper:
             self._end("memory_limit", 0)
         if self._disk is not None and self._reason is None and self._disk.exceeded(tree):
             self._end("disk_limit", 0)
+        if self._pool is not None and self._reason is None:
+            self._share(tree, self._pool)
+
+    def _share(self, tree: list[int], pool: Pool) -> None:
+        used = Used(
+            memory=self._memory.used if self._memory is not None else 0,
+            disk=self._disk.used if self._disk is not None else 0,
+            processes=self._tasks,
+            files=proc.open_files(tree),
+        )
+        if (what := pool.exceeded(used)) is not None:
+            self._log.write(f"[shim] its owner's together take too much ({what}), this one the most\n".encode())
+            self._end(f"{what}_quota", 0)
 
     @property
     def _enough(self) -> int | None:
@@ -174,7 +191,7 @@ class Keeper:
 
     def _count(self, tree: list[int], limit: int) -> None:
         """A tree that is on its way to the limit is looked at more often: a fork bomb doubles in milliseconds."""
-        tasks = proc.tasks(tree, limit)
+        self._tasks = tasks = proc.tasks(tree, limit)
         near = tasks > limit // 2
         self._turn_s = _ENDING_TURN_S if near else _TURN_S
         _hurry(on=near)

@@ -12,6 +12,8 @@ _PAUSE_S, _PAUSE_MAX_S = 0.5, 60.0
 # Seconds of one turn: with very many open files a look takes several; processes' own memory is looked at in each.
 _TURN_S = 0.02
 _SHARED_MEMORY = "dev/shm"
+# From so many bytes on a tree is weighed so often, for what it takes of its owner's.
+_WEIGHED, _WEIGH_EVERY_S = 64 * 1024 * 1024, 30.0
 
 
 class MemoryWatch:
@@ -20,6 +22,9 @@ class MemoryWatch:
     Args:
         limit: bytes, all together.
         kernel_counts: a control group holds the tree, where files in memory count by themselves.
+
+    Attributes:
+        used: bytes at the last look, shared pages counted once as far as was weighed lately.
     """
 
     def __init__(self, limit: int, *, kernel_counts: bool) -> None:
@@ -30,20 +35,51 @@ class MemoryWatch:
         self._found = 0
         self._spent = 0.0
         self._look_at = 0.0
-        self._weigh_at = 0.0
+        self._weighing: Iterator[tuple[int, int]] | None = None
+        self._resident = self._own = self._shared = 0
+        self._weighed_s = 0.0
+        self._weigh_at = self._weigh_again_at = 0.0
+        self._over = False
+        self._exact = 1.0
+        self.used = 0
 
     def exceeded(self, pids: list[int]) -> bool:
-        """One look; the exact figure is dear, and only asked for if it may be too much."""
+        """One look; the exact figure is dear, and asked for if it may be too much, or now and then."""
         if not self._kernel_counts and (self._walk is not None or time.monotonic() >= self._look_at):
             self._look(pids)
-        if proc.resident_bytes(pids) + self._files <= self._limit or time.monotonic() < self._weigh_at:
-            return False
+        resident = proc.resident_bytes(pids) + self._files
+        much = resident > self._limit
+        at = self._weigh_at if much else self._weigh_again_at
+        if (much or resident > _WEIGHED) and (self._weighing is not None or time.monotonic() >= at):
+            self._over = self._weigh(pids, resident)
+        self.used = int(resident * self._exact)
+        return much and self._over
+
+    def _weigh(self, pids: Iterable[int], resident: int) -> bool:
+        """Go on with the weighing under way, or begin one. A process may have very many pages and mappings."""
         began = time.monotonic()
-        own, shared = proc.proportional_bytes(pids)
+        if self._weighing is None:
+            self._weighing = map(proc.proportional_bytes, list(pids))
+            self._resident, self._own, self._shared, self._weighed_s = resident, 0, 0, 0.0
+        for own, shared in self._weighing:
+            self._own += own
+            self._shared += shared
+            if self._weight > self._limit:
+                break
+            if time.monotonic() - began > _TURN_S:
+                self._weighed_s += time.monotonic() - began
+                return False
+        self._weighing = None
         now = time.monotonic()
-        self._weigh_at = now + 10 * (now - began)
-        # A file in memory that is mapped is among the shared pages: it counts once.
-        return own + max(shared, self._files) > self._limit
+        self._weigh_at = now + 10 * (self._weighed_s + now - began)
+        self._weigh_again_at = max(self._weigh_at, now + _WEIGH_EVERY_S)
+        self._exact = min(1.0, self._weight / self._resident)
+        return self._weight > self._limit
+
+    @property
+    def _weight(self) -> int:
+        """A file in memory that is mapped is among the shared pages: it counts once."""
+        return self._own + max(self._shared, self._files)
 
     def _look(self, pids: Iterable[int]) -> None:
         """Go on with the look under way, or begin one; what it has found counts before it is over."""

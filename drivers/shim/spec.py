@@ -39,6 +39,7 @@ class ShimSpec(NamedTuple):
         restart: start it again when it ends, after `backoff_s` doubled with each death up to `backoff_max_s`; a run of
             `stable_s` begins anew.
         open_files: resource limit, as far as the hard limit allows.
+        wrapper_files: the hard one, for a wrapper that gives its command no more than `open_files`; None: the same.
         niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
         wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
         run_id: tells one start from the next in the same folder.
@@ -46,6 +47,8 @@ class ShimSpec(NamedTuple):
             (`INPUT`): arguments that nobody else may see, filters, small files.
         port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
             there it is not started.
+        pool: folder in which the trees of one owner tell each other what they take; of these together the limits are
+            `pool_limits`, by the names of `pool.Used`.
         door: path of a unix socket, made for each run; the process inherits it, listening, at `door.DESCRIPTOR`.
     """
 
@@ -68,10 +71,13 @@ class ShimSpec(NamedTuple):
     backoff_s: float = 0.5
     backoff_max_s: float = 30
     stable_s: float = 10
-    open_files: int = 65536
+    open_files: int = 8192
+    wrapper_files: int | None = None
     niceness: int = 0
     wrapper_levels: int = 0
     run_id: str = ""
     inputs: dict[str, str] = {}  # noqa: RUF012 - never changed
     port: int | None = None
     door: str | None = None
+    pool: str | None = None
+    pool_limits: dict[str, int] = {}  # noqa: RUF012 - never changed

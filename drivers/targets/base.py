@@ -79,7 +79,7 @@ class InstanceStatus:
         exit_code: of the last death, None if it never died; 128+n for signal n.
         search_path: the PATH it was started with.
         running_s: for how many seconds its present process has run; None when it has none.
-        ended_by: the limit whose passing was the last death (`memory_limit`, `process_limit`, `disk_limit`); None: it
+        ended_by: the limit whose passing was the last death (`memory_limit`, `memory_quota`, ...); None: it
             ended by itself, or never did.
     """
 

@@ -1,11 +1,12 @@
 """What the instances of an organization are (all tenants)."""
 
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.procfile import WEB
 from storage.models import Instance, Release
 
 
@@ -20,16 +21,16 @@ class ShareRepository:
         lock = int.from_bytes(organization_id.bytes[:8], "big", signed=True)
         await self._session.execute(select(func.pg_advisory_xact_lock(lock)))
 
-    async def of(self, organization_id: UUID) -> list[tuple[UUID, dict[str, Any], int]]:
-        """Releases with instances: the id, how the service is to be run, and how many instances it has."""
+    async def of(self, organization_id: UUID) -> Sequence[tuple[Release, int]]:
+        """Releases with instances, and how many instances each has that take traffic."""
         counted = (
-            select(Instance.release_id, func.count().label("number"))
+            select(Instance.release_id, func.count().filter(Instance.type == WEB).label("number"))
             .join(Release, Release.id == Instance.release_id)
             .where(Release.organization_id == organization_id)
             .group_by(Instance.release_id)
             .subquery()
         )
         rows = await self._session.execute(
-            select(Release.id, Release.service, counted.c.number).join(counted, counted.c.release_id == Release.id)
+            select(Release, counted.c.number).join(counted, counted.c.release_id == Release.id)
         )
-        return [(release_id, service, number) for release_id, service, number in rows]
+        return [(release, number) for release, number in rows]

@@ -18,10 +18,11 @@ CEILING = Ceiling(memory_mb=1000, processes=100, disk_mb=5000)
 PLENTY = Share(1000, 10**6, 10**6)
 
 
-async def described(sessions: Sessions, found: History, **service: object) -> None:
+async def described(sessions: Sessions, found: History, processes: object = None, **service: object) -> None:
+    """None of them has been good yet."""
     async with transaction(sessions) as session:
-        whole = {"command": "true", **service}
-        await session.execute(update(Release).where(Release.id.in_(found.releases)).values(service=whole))
+        values = {"service": {"command": "true", **service}, "processes": processes or {}, "was_healthy": False}
+        await session.execute(update(Release).where(Release.id.in_(found.releases)).values(values))
 
 
 async def add(sessions: Sessions, room: InstanceRoom, found: History, number: int, index: int) -> None:
@@ -75,6 +76,47 @@ async def test_those_who_start_at_one_moment_do_not_pass_together(sessions: Sess
 
 async def test_what_fits_is_not_refused(sessions: Sessions, history: MakeHistory) -> None:
     found = await history(1)
-    await described(sessions, found)
+    await described(sessions, found, {"worker": {"command": "work", "count": 3}})
     for index in range(5):
         await add(sessions, InstanceRoom(PLENTY, CEILING), found, 0, index)
+
+
+async def test_process_types_are_counted_before_the_first_instance_is_started(
+    sessions: Sessions, history: MakeHistory
+) -> None:
+    """They are started last, when the new version is about to get the traffic."""
+    found = await history(1)
+    await described(sessions, found, {"worker": {"command": "work", "count": 3, "memory_mb": 300}}, memory_mb=100)
+    await add(sessions, InstanceRoom(Share(4, 1000, 10**6), CEILING), found, 0, 0)
+    for limit in (Share(3, 1000, 10**6), Share(4, 999, 10**6)):
+        with pytest.raises(TerminalError) as caught:
+            await add(sessions, InstanceRoom(limit, CEILING), found, 0, 0)
+        assert caught.value.code is ErrorCode.QUOTA_EXCEEDED
+
+
+async def test_process_types_of_others_are_counted_as_long_as_they_run(
+    sessions: Sessions, history: MakeHistory
+) -> None:
+    found = await history(2)
+    await described(sessions, found, {"worker": {"command": "work", "count": 3}})
+    await add(sessions, InstanceRoom(PLENTY, CEILING), found, 0, 0)
+    room = InstanceRoom(Share(5, 10**6, 10**6), CEILING)  # 1 of the version that is kept, 1 + 3 of the one that serves
+    await add(sessions, room, found, 1, 0)
+    async with transaction(sessions) as session:
+        await session.execute(update(Release).where(Release.id == found.releases[0]).values(state="active"))
+    with pytest.raises(TerminalError) as caught:
+        await add(sessions, room, found, 1, 0)
+    assert caught.value.details["used_by_others"] == 4
+
+
+async def test_what_was_good_before_is_never_refused(sessions: Sessions, history: MakeHistory) -> None:
+    """A full organization goes back to the version before, and has what died brought back."""
+    found = await history(2)
+    await described(sessions, found)
+    room = InstanceRoom(Share(1, 10**6, 10**6), CEILING)
+    await add(sessions, room, found, 1, 0)
+    with pytest.raises(TerminalError):
+        await add(sessions, room, found, 0, 0)
+    async with transaction(sessions) as session:
+        await session.execute(update(Release).where(Release.id == found.releases[0]).values(was_healthy=True))
+    await add(sessions, room, found, 0, 0)

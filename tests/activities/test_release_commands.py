@@ -14,6 +14,7 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.instance_room import InstanceRoom
 from activities.instances import InstanceStopper
 from activities.recovery import command_id
 from activities.release_commands import MaskedLog, ReleaseCommandActivities
@@ -21,6 +22,8 @@ from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.workspaces import BuildFolders
 from contracts.rollouts import ReleaseCommandOutcome, RunReleaseCommand
+from domain.ceilings import DEFAULT_CEILING
+from domain.shares import Share
 from drivers.shim import client
 from drivers.targets.process import ProcessTarget
 from runtime.ids import new_id
@@ -31,6 +34,9 @@ from tests.activities.conftest import MakeHistory
 from tests.activities.test_recovery import Router, SlowStore, connections
 from tests.activities.test_secrets import SEALER
 from tests.drivers.shim.helpers import marker, running, until
+
+# Of the organization: what the release below needs, and no more.
+LIMIT = Share(1, 256, DEFAULT_CEILING.disk_mb)
 
 
 @dataclass
@@ -90,13 +96,19 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     async with transaction(sessions) as session:
         session.add(secret)
         await session.execute(
-            update(Release).values(artifact_digest=digest, service=service, secrets=references, state="starting")
+            update(Release).values(
+                artifact_digest=digest, service=service, secrets=references, state="starting", was_healthy=False
+            )
         )
     target = ProcessTarget(tmp_path / "instances", store, trusted_code=True)
     router = Router()
     stopper = InstanceStopper(sessions, target, router, RouteWriter(sessions, router))
     activities = ReleaseCommandActivities(
-        sessions=sessions, secrets=ProjectSecrets(sessions, SEALER), target=target, folders=BuildFolders(tmp_path)
+        sessions=sessions,
+        secrets=ProjectSecrets(sessions, SEALER),
+        target=target,
+        folders=BuildFolders(tmp_path),
+        room=InstanceRoom(LIMIT, DEFAULT_CEILING),
     )
     made = Scene(activities, stopper, target, found.releases[0], tmp_path, folder, new_id(), sessions, store)
     yield made
@@ -110,6 +122,15 @@ async def test_release_phase_ignored(scene: Scene) -> None:
     assert scene.log == f"$ {line}\napp.py\nnew *** {scene.release_id}\nto stderr\n"
     files = [path for path in scene.root.rglob("*") if path.is_file()]
     assert not any(b"p1anted" in path.read_bytes() for path in files)
+
+
+async def test_a_command_needs_the_room_of_an_instance(scene: Scene) -> None:
+    async with transaction(scene.sessions) as session:
+        service = {"command": "serve", "memory_mb": 257}
+        await session.execute(update(Release).where(Release.id == scene.release_id).values(service=service))
+    failure = await scene.failure(f"echo x >> '{scene.folder}/ran'")
+    assert failure.type == "QUOTA_EXCEEDED"
+    assert not (scene.folder / "ran").exists()
 
 
 async def test_no_connection_is_held_while_its_artifact_is_unpacked(scene: Scene) -> None:

@@ -112,6 +112,19 @@ if not any(stat.S_ISBLK(os.lstat(os.path.join("/dev", name)).st_mode) for name i
     raise Denied("there are none")
 """
 
+_INOTIFY = """
+libc = ctypes.CDLL(None, use_errno=True)
+for _ in range(w["inotify"]):
+    if libc.inotify_init1(0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+"""
+_TIMERS = """
+libc = ctypes.CDLL(None, use_errno=True)
+for _ in range(w["timers"]):
+    if libc.timer_create(1, None, ctypes.byref(ctypes.c_void_p())) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+"""
+
 ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(Kind.FILES, "read another tenant's workspace", 'open(w["workspace"]).read()'),
     Attempt(Kind.FILES, "read another instance's folder", 'open(w["instance"]).read()'),
@@ -261,6 +274,18 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(Kind.DEVICES, "set the rights of the machine's /dev/null", 'os.chmod("/dev/null", 0o666)', Control.ROOT),
     Attempt(Kind.LIMITS, "fill shared memory", 'open("/dev/shm/big", "wb").write(bytes(300 << 20))', Control.NOBODY),
     Attempt(Kind.LIMITS, "open files without end", "[open('/dev/null') for _ in range(70_000)]", Control.NOBODY),
+    Attempt(
+        Kind.LIMITS,
+        "take a part of the user's inotify instances that leaves too few",
+        _INOTIFY,
+        Control.SOMETIMES,
+    ),
+    Attempt(
+        Kind.LIMITS,
+        "have very many timers, which are signals of the user's that wait",
+        _TIMERS,
+        Control.SOMETIMES,
+    ),
     Attempt(Kind.LIMITS, "take a higher priority", "os.nice(-5)", Control.SOMETIMES),
 )
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import shutil
 import socket
 import subprocess
@@ -97,6 +98,8 @@ class World:
             "their_way": str(self.ways.door("theirs")),
             "mark": self.mark,
             "tmp": TMP,
+            "inotify": int(Path("/proc/sys/user/max_inotify_instances").read_text()) // 4,
+            "timers": _signals() // 4,
             "calls": dict(seccomp.calls(platform.machine())),
         }
 
@@ -218,6 +221,12 @@ async def _proxy(ways: Sandboxes) -> AsyncIterator[None]:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         names.close()
+
+
+def _signals() -> int:
+    """How many may wait for our user; many where there is no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_SIGPENDING)[0]
+    return 1 << 20 if limit == resource.RLIM_INFINITY else limit
 
 
 def _own_address() -> str:

@@ -14,6 +14,18 @@ from examples.repository import ServiceRepository
 
 OPERATION_SECONDS = 240.0
 
+# One organization has the services of all tests, also where the machine is small; and one instance may be allowed so
+# much that a few of them fill another organization (`tests/e2e/test_quota.py`).
+ROOM = {
+    "DELIVERY_INSTANCES_PER_ORGANIZATION": "200",
+    "DELIVERY_INSTANCE_MEMORY_MB": "65536",
+    "DELIVERY_INSTANCE_MEMORY_MB_PER_ORGANIZATION": "262144",
+    "DELIVERY_INSTANCE_DISK_MB_PER_ORGANIZATION": "2097152",
+    "DELIVERY_MEMORY_MB_PER_ORGANIZATION": "65536",
+    "DELIVERY_DISK_MB_PER_ORGANIZATION": "1048576",
+    "DELIVERY_PROCESSES_PER_ORGANIZATION": "16384",
+}
+
 # What makes the examples quick to deploy; everything else stays as their delivery.yaml says.
 QUICK: dict[str, Any] = {
     "test": {"command": None, "report": None},
@@ -75,7 +87,7 @@ class Platform:
     def __init__(self, data_dir: Path, repositories: Path, environment: Mapping[str, str] | None = None) -> None:
         self._repositories = repositories
         self._services: dict[tuple[str, str], Service] = {}
-        self.stack = EmbeddedStack(data_dir, environment)
+        self.stack = EmbeddedStack(data_dir, {**ROOM, **(environment or {})})
         self.stack.up()
         self.api = self._connect()
         self.organization = self.api.create_organization("acme")
@@ -119,20 +131,29 @@ class Platform:
             self._services[key] = Service(*key)
         return self._services[key]
 
-    def app(self, slug: str, example: str = "hello-python") -> "App":
-        """A new project with a repository of its own, made from an example."""
-        return App(self, slug, ServiceRepository(self._repositories / slug, example))
+    def app(self, slug: str, example: str = "hello-python", *, organization: Json | None = None) -> "App":
+        """A new project with a repository of its own, made from an example; `organization`: another one than ours."""
+        return App(self, slug, ServiceRepository(self._repositories / slug, example), organization=organization)
 
 
 class App:
     """One project and its one feature."""
 
-    def __init__(self, platform: Platform, slug: str, repository: ServiceRepository, url: str | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        slug: str,
+        repository: ServiceRepository,
+        url: str | None = None,
+        *,
+        organization: Json | None = None,
+    ) -> None:
         self._platform = platform
         self._versions = (f"1.0.{number}" for number in itertools.count())
         self._spec: dict[str, Any] = yaml.safe_load(repository.read("delivery.yaml"))
         self.repository = repository
-        self.project = self.api.create_project(platform.organization["id"], slug, url or repository.url)
+        home = organization or platform.organization
+        self.project = self.api.create_project(home["id"], slug, url or repository.url)
         self.feature = self.api.create_feature(self.project["id"], slug)
 
     @property

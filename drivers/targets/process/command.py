@@ -12,6 +12,8 @@ from drivers.targets.base import InstanceSpec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 
 _LOG_BYTES = 10 * 1024 * 1024
+# Of the bridge, which has two for each connection of its service.
+_BRIDGE_FILES = 65_536
 # Characters that make a line more than one plain command; without them `exec` saves the shell and SIGTERM arrives.
 _SIGNS = frozenset({":", "!", "[", "[["})
 _NAME = re.compile(r"[A-Za-z0-9_./+@%,-]+")
@@ -48,6 +50,8 @@ def shim_spec(
         on_full_log="rotate",
         memory_mb=most.memory_mb,
         processes=most.processes + where.levels + bool(where.inner),
+        open_files=most.open_files,
+        wrapper_files=max(most.open_files, _BRIDGE_FILES) if where.inner else None,
         cpus=most.cpus,
         disk_mb=most.disk_mb,
         disk_folders=[str(each) for each in (folder.app, folder.home, folder.tmp)],

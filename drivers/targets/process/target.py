@@ -1,6 +1,7 @@
 """Runs instances as processes of this machine. Nothing is held in memory: any engine process can go on with any."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from domain.ceilings import DEFAULT_CEILING, Ceiling
 from domain.destinations import Destination
 from domain.errors import ErrorCode, TerminalError
+from domain.shares import Use
 from domain.wire import PIPE_PORT
 from drivers import isolation, place
 from drivers.artifacts.base import ArtifactStore
@@ -19,6 +21,7 @@ from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client, proc
 from drivers.shim.faults import disk_full_reported
 from drivers.shim.log import tail
+from drivers.shim.spec import ShimSpec
 from drivers.targets.base import MAX_RUNS, Check, CommandStatus, InstancePhase, InstanceSpec, InstanceStatus, no_check
 from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
@@ -31,8 +34,12 @@ from drivers.targets.process.turns import instance_turn, ports_turn
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
 _PIECE_BYTES = 256 * 1024
+_MIB = 1024 * 1024
 NO_PORT = 0
-LIMITS = frozenset({"memory_limit", "process_limit", "disk_limit"})
+LIMITS = frozenset(
+    {"memory_limit", "process_limit", "disk_limit"}
+    | {"memory_quota", "disk_quota", "processes_quota", "files_quota"}  # of its organization
+)
 
 
 class ProcessTarget:
@@ -47,6 +54,7 @@ class ProcessTarget:
         ways: the ways out of isolated instances; None: they have none.
         ports: what may be assigned.
         ceiling: what one instance may use at most.
+        use: what those of one organization may use together; None: as much as they are allowed.
         path: where programs are searched; None: at the usual places.
     """
 
@@ -61,8 +69,10 @@ class ProcessTarget:
         ways: Sandboxes | None = None,
         ports: range = DEFAULT_PORTS,
         ceiling: Ceiling = DEFAULT_CEILING,
+        use: Use | None = None,
         path: CodePath | None = None,
     ) -> None:
+        self._use = use
         self._path = path or CodePath.of("", trusted=trusted_code)
         self._ceiling = ceiling
         self._root = root
@@ -206,11 +216,26 @@ class ProcessTarget:
         where = await self._place(folder, spec, at, serves=timeout_s is None)
         record = replace(record, search_path=search_path(where, self._path.folders))
         folder.write(record)
-        shim = shim_spec(folder, spec, record, where, self._ceiling)
+        shim = self._shared(shim_spec(folder, spec, record, where, self._ceiling), spec.organization)
         await check()
         if timeout_s is not None:
             await finish_in_thread(_note_begin, folder)
         await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))
+
+    def _shared(self, shim: ShimSpec, organization: str) -> ShimSpec:
+        """With what its organization's instances tell each other, and may take together."""
+        if self._use is None or not organization:
+            return shim
+        folder = self._root / ".pools" / hashlib.sha256(organization.encode()).hexdigest()[:32]
+        return shim._replace(
+            pool=str(folder.absolute()),
+            pool_limits={
+                "memory": self._use.memory_mb * _MIB,
+                "disk": self._use.disk_mb * _MIB,
+                "processes": self._use.processes,
+                "files": self._use.files,
+            },
+        )
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
         """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile.

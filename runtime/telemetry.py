@@ -1,40 +1,59 @@
-"""Traces: one provider a process; spans go out only where a setting names a collector."""
+"""Traces: spans of workflows and activities, and of the API's calls of them, sent to a collector where one is set.
 
-import importlib
-from typing import Any
+Without `DELIVERY_OTLP_ENDPOINT` nothing is made and nothing is loaded: OpenTelemetry and its exporter take half a
+second to import, which every start of the API and of a worker would pay.
+"""
 
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
-from domain.errors import DependencyError
 from runtime.settings import Settings
 
-_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from temporalio.contrib.opentelemetry import TracingInterceptor
+
+# Of one request to the collector, retries included. A collector that is away delays the end of a process by this much.
+EXPORT_S: Final = 3.0
 
 
-def setup_telemetry(settings: Settings, *, service: str) -> TracerProvider:
-    """The process's tracer provider; `provider.shutdown()` at the end flushes what is left.
+def setup_telemetry(settings: Settings, *, service: str) -> "TracerProvider | None":
+    """The process's tracer provider, which exports by OTLP over HTTP; None without a collector.
 
-    Raises:
-        DependencyError: a collector is set, but the exporter's package is not installed.
+    A collector that does not answer delays nothing: spans wait in a bounded queue, and are dropped when it is full.
     """
+    if not settings.otlp_endpoint:
+        return None
+    from opentelemetry import trace  # noqa: PLC0415 - slow to load, see above
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
     provider = TracerProvider(resource=Resource.create({"service.name": f"delivery-engine-{service}"}))
-    if settings.otlp_endpoint:
-        provider.add_span_processor(BatchSpanProcessor(_exporter(settings.otlp_endpoint)))
+    exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=EXPORT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
 
 
-def _exporter(endpoint: str) -> SpanExporter:
-    """OTLP over HTTP. Its package is not in the locks: the embedded stack has no collector."""
+@asynccontextmanager
+async def telemetry(settings: Settings, *, service: str) -> AsyncIterator[None]:
+    """`setup_telemetry` around the life of a process: spans that still wait are sent at its end."""
+    provider = setup_telemetry(settings, service=service)
     try:
-        module: Any = importlib.import_module(_EXPORTER)
-    except ModuleNotFoundError as error:
-        raise DependencyError(
-            "DELIVERY_OTLP_ENDPOINT is set, but the package opentelemetry-exporter-otlp-proto-http is not "
-            "installed; install it or unset the setting"
-        ) from error
-    exporter: SpanExporter = module.OTLPSpanExporter(endpoint=endpoint)
-    return exporter
+        yield
+    finally:
+        if provider is not None:
+            await asyncio.to_thread(provider.shutdown)
+
+
+def interceptors(settings: Settings) -> "list[TracingInterceptor]":
+    """What a Temporal client, and the workers made of it, need to trace; nothing without a collector."""
+    if not settings.otlp_endpoint:
+        return []
+    from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415 - slow to load, see above
+
+    return [TracingInterceptor()]

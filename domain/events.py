@@ -68,10 +68,6 @@ OPERATION = (
 STEP = ("name", "status", "started_at", "completed_at", "waited_seconds", "detail")
 ENVIRONMENT = ("id", "project_id", "name", "host", "created_at", "updated_at")
 RELEASE = ("deployment_id", "build_id", "state", "replicas")
-VULNERABILITY = (
-    *("id", "project_id", "build_id", "cve_id", "severity", "title", "description", "package_name"),
-    *("package_version", "fixed_version", "status", "detected_at"),
-)
 SEVERITIES = ("critical", "high", "medium", "low")
 
 
@@ -180,11 +176,6 @@ def displaced_payload(environment: Values, *, release: Values, instance_id: str,
         "port": port,
     }
     return _payload("environment", {**_told(environment, ENVIRONMENT), "displaced_instance": told})
-
-
-def vulnerability_payload(vulnerability: Values) -> Json:
-    """A vulnerability that a scan found; what the scanner does not tell is null."""
-    return _payload("vulnerability", {name: _plain(vulnerability.get(name)) for name in VULNERABILITY})
 
 
 def _told(values: Values, names: Iterable[str]) -> Json:

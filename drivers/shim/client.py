@@ -22,7 +22,6 @@ from drivers.shim.spec import ShimSpec
 _SHIM = Path(__file__).with_name("shim.py")
 _START_TIMEOUT_S = 30
 _POLL_S = 0.02
-_POLL_MAX_S = 0.25
 _STOP_MARGIN_S = 10
 
 
@@ -126,16 +125,6 @@ async def end_leftovers(state_dir: Path) -> None:
 async def end_marked(cookie: str) -> None:
     """Kills whatever on this machine carries the cookie, whichever folder its shim has."""
     await finish(asyncio.to_thread(_end_marked, cookie, None))
-
-
-async def wait_exit(state_dir: Path, timeout_s: float | None = None) -> ShimStatus:
-    """Waits until no shim holds the folder; cancelling it changes nothing. Raises TimeoutError."""
-    pause = _POLL_S
-    async with asyncio.timeout(timeout_s):
-        while (now := status(state_dir)).alive:
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _POLL_MAX_S)
-    return now
 
 
 def tree(pid: int) -> list[int]:

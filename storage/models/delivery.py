@@ -239,7 +239,7 @@ class Route(Timestamped, Base):
 
 
 class RoutingGeneration(Base):
-    """One row: the newest generation of the whole table. Writers take an advisory lock (`RoutingRepository`), not this row's."""
+    """One row: the newest generation of the whole table. Its writers take an advisory lock (`RoutingRepository`)."""
 
     __tablename__ = "routing_generation"
 

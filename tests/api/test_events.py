@@ -8,7 +8,6 @@ from sqlalchemy import select, text
 
 from domain import events
 from domain.errors import DependencyError
-from domain.events import EventType
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Build, Deployment, Event, Feature, Operation
@@ -134,10 +133,3 @@ def test_a_large_payload_is_cut_and_says_so():
     told = events.feature_payload(feature)["feature"]
     assert told["truncated"] == ["description"]
     assert len(told["description"]) == events.MAX_TEXT + 1
-
-
-def test_a_vulnerability_has_its_payload_already():
-    found = {"id": new_id(), "severity": "high", "cve_id": "CVE-2026-0001"}
-    payload = events.vulnerability_payload(found)["vulnerability"]
-    assert (payload["severity"], payload["fixed_version"]) == ("high", None)
-    assert EventType.VULNERABILITY_DETECTED == "vulnerability.detected"

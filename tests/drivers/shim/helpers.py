@@ -76,7 +76,10 @@ async def started(state: Path, script: str, **changes: object) -> AsyncIterator[
 
 async def run(state: Path, script: str, **changes: object) -> client.ShimExit:
     async with started(state, script, **changes):
-        ended = (await client.wait_exit(state, 20)).exit
+        async with asyncio.timeout(120):
+            while (now := client.status(state)).alive:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.02)
+    ended = now.exit
     assert ended is not None
     return ended
 

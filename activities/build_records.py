@@ -75,7 +75,7 @@ class BuildRecordActivities:
     @implements(KEEP_ARTIFACT)
     @reported
     async def keep_artifact(self, request: KeepArtifact) -> LoadedBuild:
-        """The first artifact stays: whoever comes later delivers that one, whatever they made themselves."""
+        """The first recorded artifact is the build's; a later one is ignored, and its deployment uses the first."""
         values = {
             "artifact_digest": request.artifact.digest,
             "artifact_size_bytes": request.artifact.size_bytes,

@@ -1,4 +1,4 @@
-"""Who calls an activity: a workflow that began as the API wanted, and nobody else who reaches Temporal.
+"""Activities refuse calls from workflows that the API did not start, since others may reach Temporal.
 
 Whoever does can run a worker of their own, and have a workflow there call our activities, or call one without any
 workflow. An operation's activities answer to the one run that the record has (`StartActivities`).
@@ -41,7 +41,7 @@ _OTHER_RUN: Final = "another run of its workflow carries this operation out, or 
 
 
 class CallerGuard(Interceptor):
-    """Of a worker: each activity asks first who calls it."""
+    """Worker interceptor: checks the calling workflow before each activity."""
 
     def __init__(self, sessions: Sessions, refusals: Refusals) -> None:
         self._sessions = sessions

@@ -1,4 +1,4 @@
-"""Live releases whose instances do not all serve: the world is told once, and again after they have recovered."""
+"""Tells once that instances of a live release are unhealthy, and again only after they recovered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class DegradationWatch:
                 log.exception("degradation.fault")
 
     async def look(self) -> None:
-        """One look at everything that is live. What the router does not tell of changes nothing.
+        """One pass over all live releases. A release that the router does not report keeps its state.
 
         Raises:
             DependencyError: the router or the database does not answer.

@@ -37,7 +37,7 @@ def exited(
     advice: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> TerminalError:
-    """What a stranger is told.
+    """The error that tells a user how an instance ended.
 
     Args:
         status: of the last look.

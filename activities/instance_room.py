@@ -30,7 +30,7 @@ _SETTINGS: Mapping[str, tuple[str, str, str]] = {
 
 
 class InstanceRoom:
-    """Keeps an organization within `limit`. What runs already, of whomever, is left alone.
+    """Refuses a start that would exceed the organization's `limit`. Running instances are not touched.
 
     Args:
         limit: of one organization; what an instance counts for is what it may use, not what it uses.

@@ -73,14 +73,14 @@ class InstanceKeeper:
         )
 
     async def run(self) -> None:
-        """Look now and then every few seconds until cancelled. What users wait for waits for nobody's drain."""
+        """Run a pass now and then every few seconds until cancelled. Restarts do not wait for drains."""
         try:
             await asyncio.gather(self._every_few_seconds(self.look_after), self._every_few_seconds(self.tidy))
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """End what is under way; the next keeper finds it in the rows."""
+        """Cancel tasks under way; the rows let the next pass go on with them."""
         if self._bringing_in is not None:
             self._bringing_in.cancel()
         sweeps = (self._recovering, self._undoing, self._ending, self._resting)
@@ -103,11 +103,11 @@ class InstanceKeeper:
         await self.tidy()
 
     async def look_after(self, *, wait_s: float = WAIT_S) -> None:
-        """Bring back what died with its keeper or sits beside a stranger. The next look waits for nobody's artifact."""
+        """Restart instances that died or whose port another process took. The next pass does not wait for downloads."""
         await self._bring_back({status.instance_id: status for status in await self._target.list_instances()}, wait_s)
 
     async def tidy(self) -> None:
-        """Undo what was abandoned, end what leaked, and what rests while its release is kept."""
+        """Undo abandoned rollouts; stop leaked instances, and processes of releases kept without traffic."""
         seen = await self._target.list_instances()
         await stages(
             "keeper",
@@ -130,7 +130,7 @@ class InstanceKeeper:
         self._bring_in()
 
     async def _try_recover_all(self, rows: Sequence[Instance], seen: Mapping[str, InstanceStatus]) -> None:
-        """Those of one release, one after the other: who finds its lock taken gives way, and would wait for long."""
+        """Instances of one release, in sequence: they share the release's lock."""
         for each in rows:
             await self._try_recover(each, seen.get(each.id))
 
@@ -145,7 +145,7 @@ class InstanceKeeper:
         return status.port_taken or (status.address, status.port) != (instance.address, instance.port)
 
     async def _try_recover(self, instance: Instance, status: InstanceStatus | None) -> None:
-        """One that cannot be started must not keep the others down."""
+        """A failed start is logged and does not stop the pass."""
         if status is None or status.gone:
             self._pauses.begin(instance.id)
         try:

@@ -36,7 +36,7 @@ class LogSweep:
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def look(self) -> int:
-        """One look; returns of how many operations logs were removed. One that cannot be removed does not end it."""
+        """One pass; returns the number of operations whose logs were removed. A failed removal does not end it."""
         removed = 0
         for folder in await asyncio.to_thread(self._old):
             try:

@@ -8,7 +8,7 @@ LONGEST_S = 300.0
 
 
 class Pauses:
-    """By name; the first attempt is made at once. In memory: whoever begins anew tries at once, too."""
+    """Backoff by name; the first attempt is immediate. Kept in memory, so a restart also tries at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

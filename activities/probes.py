@@ -62,7 +62,7 @@ class Prober:
         return replace(probe, words=f"GET {url} failed: nobody listens on the port") if probe.refused else probe
 
     async def through_router(self, host: str, path: str, timeout_s: float, *, preview: str | None = None) -> Probe:
-        """Ask a host by way of the router, as its users do; with a `preview` token, as who knows it does.
+        """Request a host through the router, as users do; with a `preview` token the preview answers.
 
         Raises:
             DependencyError: the router itself is away, which tells nothing of the version behind it.

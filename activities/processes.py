@@ -94,7 +94,7 @@ class ProcessActivities:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _until_it_stays(self, known: Known, row: Instance) -> None:
-        """Until its present process is `min_uptime` old. Who ends it from outside (a reboot) says nothing about it."""
+        """Wait until the process is `min_uptime` seconds old. An end from outside (a reboot) is no failure."""
         process = ProcessSpec.model_validate(known.release.processes[row.type])
         lives = Lives(process.min_uptime)
         while True:

@@ -1,4 +1,4 @@
-"""The record decides: a workflow whose operation is over in PostgreSQL moves nothing any more."""
+"""PostgreSQL decides: activities refuse to act for a workflow whose operation is finished in the database."""
 
 from uuid import UUID
 

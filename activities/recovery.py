@@ -206,7 +206,7 @@ class InstanceRecovery:
             await self._leave_all(release.id)
 
     async def _leave_all(self, release_id: UUID) -> None:
-        """No answer is better than a stranger's. The keeper finds them where they run and puts them back."""
+        """Remove the addresses from the router: another process may answer there. The reconciler adds them again."""
         async with transaction(self._sessions) as session:
             for row in await InstanceRepository(session).of(release_id):
                 await InstanceRepository(session).move(row.id, address=row.address, port=NOWHERE)

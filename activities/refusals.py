@@ -1,4 +1,4 @@
-"""What was sent to Temporal and refused because the API never accepted it: a log line and an audit entry each.
+"""Messages to Temporal that the API never accepted are refused; each makes a log line and an audit entry.
 
 Validators and activities note it in memory, since neither may wait for a database; a loop of the worker writes it down.
 """
@@ -41,7 +41,7 @@ class Refusal:
 
 
 class Refusals:
-    """Those that are not written down yet; the oldest go when nobody writes. Used by several threads."""
+    """Refusals not yet in the database, in a bounded buffer that drops the oldest. Thread-safe."""
 
     def __init__(self) -> None:
         self._noted: deque[Refusal] = deque(maxlen=KEPT)

@@ -121,7 +121,7 @@ class ReleaseCommandActivities:
         return ReleaseCommandOutcome(runs=status.runs)
 
     async def _begin(self, request: RunReleaseCommand, name: str) -> InstanceSpec:
-        """Nobody stops the release at the same moment and it runs after that: the record is asked right before."""
+        """Checks right before the start that the release was not stopped meanwhile."""
         known = await read_release(self._sessions, request.release_id)
         async with transaction(self._sessions) as session:
             # It takes the place of the first instance, which starts when it has ended.

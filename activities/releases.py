@@ -72,7 +72,7 @@ class ReleaseActivities:
 
     @staticmethod
     async def _returning(releases: ReleaseRepository, new: NewRelease, *, again: bool) -> Release | None:
-        """An old release of the same build and service that is still kept: it comes back as it is.
+        """A retired release of the same build that still runs: it is reused without a new start.
 
         It stays its own deployment's until it is promoted: should it not come so far, it is still a way back.
         `again`: an attempt before this one may have taken it back into service already.
@@ -189,7 +189,7 @@ def _new_release(request: OpenRelease, secrets: Sequence[dict[str, Any]]) -> New
 
 
 def serves_no_more(current: Release | None) -> ConflictError:
-    """Somebody else has the environment's traffic by now."""
+    """Another release has the environment's traffic."""
     return ConflictError(
         "this deployment does not serve the environment any more; roll back the one that does",
         code=ErrorCode.INVALID_STATE,

@@ -33,7 +33,7 @@ class Bell(Protocol):
 
 
 class ProjectRemover:
-    """Every look is safe to repeat and to run in several workers at once. Nobody waits for a slow drain."""
+    """Passes are idempotent and may run in several workers at once. They do not wait for drains."""
 
     def __init__(self, sessions: Sessions, stopper: InstanceStopper, writer: RouteWriter, bell: Bell) -> None:
         self._sessions = sessions
@@ -43,7 +43,7 @@ class ProjectRemover:
         self._stopping: Sweep[UUID] = Sweep("remover", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE)
 
     async def run(self) -> None:
-        """Look now, whenever the bell rings, and every few seconds, until cancelled."""
+        """Run a pass now, at each NOTIFY, and every few seconds, until cancelled."""
         rung = True  # before we were here, perhaps
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Services on their way back after a start: counted until they serve, so that nobody takes "ready" for all of it."""
+"""Counts the services that are still starting after the stack's start, until all serve."""
 
 import asyncio
 import time

@@ -71,7 +71,7 @@ class RouteWriter:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _in_turn(self, read: int, needing: Collection[str], readiness: Readiness) -> tuple[int, frozenset[str]]:
-        """What is applied then, and which needed releases are held back.
+        """The applied table, and the needed releases that were held back.
 
         Args:
             read: how often the table had been read when the caller came: what was read later has the caller's change.
@@ -117,7 +117,7 @@ class RouteWriter:
 
 
 class RouteKeeper:
-    """Keeps the router at the record: its files may get lost, and either of the two may be restored from a backup.
+    """Reconciles the router's files with PostgreSQL: files may be lost, and either side may be restored from a backup.
 
     Several workers may look at once.
     """

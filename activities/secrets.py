@@ -46,7 +46,7 @@ def masked(text: str, values: Iterable[str]) -> str:
 
 
 class ProjectSecrets:
-    """Opens what is sealed; nothing it returns may be logged, stored or returned by an activity."""
+    """Decrypts secrets. The values must not be logged, stored or returned by an activity."""
 
     def __init__(self, sessions: Sessions, sealer: Sealer) -> None:
         self._sessions = sessions

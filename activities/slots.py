@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 1.0
 
 
 class BuildSlots:
-    """Slots dealt in turn between organizations.
+    """Build slots, shared fairly: the organization with the fewest gets the next.
 
     Args:
         total: how many there are.
@@ -154,7 +154,7 @@ class BuildSlots:
             self._given[operation].set()
 
     def _end_leases(self) -> None:
-        """Of operations of which nothing has run for long: they went on elsewhere while this worker was frozen."""
+        """Release slots of operations long without activity: they moved on while this worker was frozen."""
         now = self._clock()
         for operation in [o for o, since in self._idle_since.items() if now - since > self._lease_s]:
             if operation not in self._busy and operation not in self._given:

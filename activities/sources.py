@@ -122,7 +122,7 @@ class SourceActivities:
 
 
 def _notice(spec: DeliverySpec) -> str | None:
-    """What people must know: which process types run beside the service."""
+    """The message that lists the process types beside the service."""
     vary = any(each.processes for each in spec.environments.values())
     return told({name: each.count for name, each in spec.processes.items()}, vary=vary)
 

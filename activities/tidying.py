@@ -1,4 +1,4 @@
-"""What a lost workflow leaves behind in an environment: its turn, and releases that nobody stops any more."""
+"""Cleans up after lost workflows: frees deployment locks and stops releases without an owner."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -41,7 +41,7 @@ class EnvironmentTidier:
         )
 
     async def look(self) -> None:
-        """Free turns that nobody will give back, stop releases that nobody will stop."""
+        """Free locks of finished operations and stop releases whose workflow is gone."""
         await stages("keeper", self._free_turns, self._retire_superseded, self._stop_overdue)
 
     async def close(self) -> None:

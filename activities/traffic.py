@@ -221,7 +221,7 @@ def _since_opened(request: ShiftTraffic, counted: TrafficCounters, seconds: floa
 def report_of(
     probes: Sequence[Probe], before: Sequence[TrafficCounters], after: Sequence[TrafficCounters], seconds: float
 ) -> TrafficReport:
-    """What clients met between two looks; nothing is claimed when the counters began anew or nobody came.
+    """Requests and errors between two readings; zero requests after a reset of the counters.
 
     The router counts our own probes like everybody's requests, so they are taken out again; only the latency is that
     of all answers.

@@ -143,7 +143,7 @@ class WorkspaceActivities:
 
 
 class WorkspaceSweep:
-    """Removes workspaces whose workflow is no more: it was lost, or its last step found nobody to remove them.
+    """Removes workspaces whose workflow is gone, or whose last step did not remove them.
 
     Their slots are given back, too: the next build of the organization may wait for one.
 

@@ -1,4 +1,4 @@
-"""Nobody gives what they do not have."""
+"""A principal can delegate only permissions it holds itself."""
 
 from collections.abc import Iterable
 

@@ -70,7 +70,7 @@ class GuardChanges:
         return await self._written(change)
 
     async def reject(self, change_id: UUID, reason: str) -> GuardChange:
-        """One no ends it, whoever says so: also who asked for it.
+        """A single rejection ends the change; the requester may reject it, too.
 
         Raises:
             NotFoundError: no such change.

@@ -66,7 +66,7 @@ async def known_query(request: Request) -> None:
 
 
 async def plain_query(request: Request) -> None:
-    """Every query parameter is one that the route reads, and is given once: a mistyped filter filters nothing.
+    """Refuse unknown and repeated query parameters: a mistyped filter would silently return everything.
 
     Raises:
         InvalidRequestError: names the first one that is not.

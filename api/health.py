@@ -58,7 +58,7 @@ class Health:
         self._schema_at = float("-inf")
 
     async def services(self) -> Mapping[str, str | None]:
-        """What is wrong with each service; None: nothing."""
+        """The fault of each service; None means healthy."""
         async with self._lock:
             if time.monotonic() - self._seen_at > SHARED_FOR_S:
                 self._seen = await self._look()

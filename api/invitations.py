@@ -102,7 +102,7 @@ def page_of(settings: Settings, token: str) -> str:
 
 
 def _letter(organization: Organization, row: Invitation, link: str) -> dict[str, str]:
-    """In our words alone, with the slug: nobody writes to strangers through us."""
+    """The text is fixed and names only the organization's slug, so that invitations cannot carry spam."""
     role = row.role.replace("_", " ")
     return {
         "subject": f"Invitation to the organization {organization.slug[:MAX_SLUG]}",

@@ -1,4 +1,4 @@
-"""Accepting an invitation: whoever has its token takes the seat, as a new user or with a known one's password."""
+"""Accepting an invitation: its token grants the membership, to a new user or to a known one with the password."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -157,7 +157,7 @@ class Joining:
     async def _take(
         self, session: AsyncSession, invitation: Invitation, organization: Organization, user: User
     ) -> Membership:
-        """The seat: once for a token, so that whoever was removed does not come back with theirs."""
+        """Create the membership once for each token, so that a removed member cannot use the token again."""
         if invitation.accepted_at is not None:
             raise _gone()
         await check_seat(MembershipRepository(session, PLATFORM), organization, 0)

@@ -34,7 +34,7 @@ class Learned:
         self._answers: SharedAnswers[Like, Seconds | None] = SharedAnswers(self._look, keep_s=KEPT_S, max_keys=1000)
 
     async def eta(self, row: Operation, progress: Progress) -> int | None:
-        """Seconds of machine time an unfinished operation still takes; None when nobody can know."""
+        """Expected remaining seconds of machine time; None with too few finished runs to compare with."""
         typical = await self._answers.get(Like(row.project_id, row.environment, row.kind))
         return eta_seconds(progress.status, progress.steps, typical, now())
 

@@ -1,4 +1,4 @@
-"""Mails that the API has sent: written with what they tell of, and bounded, so that nobody is written to at will."""
+"""Mails of the API: stored in the transaction of their cause, and limited in number for each address."""
 
 import json
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ class Mails:
         at: datetime,
         until: datetime,
     ) -> None:
-        """Have somebody written to.
+        """Store a mail to be sent.
 
         Raises:
             TooOftenError: the organization, or this address, had as many mails as one day may bring.

@@ -50,7 +50,7 @@ class Me:
         return user.password_hash or ""
 
     async def change(self, body: MePatch, precondition: Condition, new: "NewPassword | None") -> MeView:
-        """Another name, another password. With a new password whoever is logged in has to do it again, everywhere.
+        """Change name or password. A new password revokes all tokens and sessions of the user.
 
         Raises:
             ForbiddenError: as for `ask`.

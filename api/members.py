@@ -1,4 +1,4 @@
-"""What is done to a member: another role, or out. Both end the tokens that said more; what is refreshed says less."""
+"""Change a member's role or remove the member. Tokens with more permissions than the new role are revoked."""
 
 from uuid import UUID
 
@@ -59,7 +59,7 @@ class Members:
         await end_membership(self._session, user_id, self._organization_id)
 
     async def _held(self, user_id: UUID, precondition: Condition) -> tuple[Membership, User]:
-        """The organization before its members: of two who take the last two admins away, one is refused."""
+        """Lock the organization before its members, so that two requests cannot remove the last two admins at once."""
         await OrganizationRepository(self._session, self._principal.tenant).get(self._organization_id, lock=True)
         membership = await self._members.member(user_id, self._organization_id, lock=True)
         user = await UserRepository(self._session, self._principal.tenant).get(user_id)

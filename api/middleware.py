@@ -49,7 +49,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestContext:
-    """Gives a request its id, logs how it ended, and answers 500 for what nobody caught."""
+    """Assigns the request id, logs the outcome, and answers 500 for unhandled exceptions."""
 
     def __init__(self, app: ASGIApp, addresses: Addresses | None = None) -> None:
         self.app = app
@@ -179,7 +179,7 @@ class BodyGuard:
 
 
 class Overload:
-    """Refuses what is too much to do at once, in the envelope; `/livez` is answered always.
+    """Limits concurrent requests; refusals come in the error envelope, `/livez` is exempt.
 
     Args:
         app: what is behind it.

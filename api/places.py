@@ -1,4 +1,4 @@
-"""Places for what is held open or takes long: so many at once of one caller, of one organization, and of all.
+"""Concurrency limits for long requests: per caller, per organization, and in total.
 
 They are counted in each API process by itself: what they protect is the process's.
 """
@@ -35,7 +35,7 @@ class Held:
         self._keys = keys
 
     def release(self) -> None:
-        """Somebody else may have it."""
+        """Release the place."""
         for key in self._keys:
             self._taken[key] -= 1
             if self._taken[key] <= 0:
@@ -74,7 +74,7 @@ class Places:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has a place."""
+        """Whether no place is taken."""
         return not self._taken
 
     @contextmanager

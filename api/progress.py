@@ -1,4 +1,4 @@
-"""Where an operation is: its row, and while it runs what its workflow says. Percent and version never fall."""
+"""Progress of an operation, from its row and, while it runs, its workflow. Percent and version never decrease."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Snapshot:
 
     @property
     def done(self) -> bool:
-        """Nothing will change any more."""
+        """The operation is finished."""
         return self.progress.status in FINISHED_OPERATIONS
 
     @property

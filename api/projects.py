@@ -12,7 +12,7 @@ from storage.tenancy import Tenant
 
 
 async def active_project(session: AsyncSession, tenant: Tenant, project_id: UUID) -> Project:
-    """The project, locked: what is asked of it is before or after its removal and other requests, never beside them.
+    """The project's row, locked, so that this request does not overlap with a removal or another request.
 
     Raises:
         NotFoundError: there is none.

@@ -77,7 +77,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         self._is_crowded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        """A new connection has to say something. Of one address there are so many and no more."""
+        """Start the timer for the first request of a connection, and limit connections per client IP."""
         super().connection_made(transport)
         address = str(self.client[0]) if self.client else ""
         if address and not _addresses().is_proxy(address):
@@ -91,7 +91,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         self._head_limit = self.loop.call_later(limit_s, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is waited for any more."""
+        """Stop the timer and no longer count the connection."""
         self._end_head()
         if self._from:
             self._crowd.leave(self._from)

@@ -1,4 +1,4 @@
-"""What is looked at before a secret is sealed: whether its value can do what it is for, and where it may be sent."""
+"""Validation of a secret before it is encrypted: its format, and the hosts it may be sent to."""
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (

@@ -1,4 +1,4 @@
-"""The shortest way to what is polled: a route in front of FastAPI's own, for the plainest of its requests.
+"""Fast routes for polled resources: they answer plain requests before FastAPI's own route.
 
 FastAPI looks through routers twice, and walks the tree of dependencies and parameters at every request; that takes
 longer than everything else about such a request. What a shortcut needs is known at the start: it calls the very same

@@ -1,4 +1,4 @@
-"""Organizations that are suspended or inactive: what they have can be read, changed and deleted; nothing is added.
+"""Suspended or inactive organizations may read, change and delete resources, but create none.
 
 Nor does what is under way go on by a decision of theirs; it can be held, ended and taken back.
 """

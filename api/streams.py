@@ -1,4 +1,4 @@
-"""Answers that take their time: event streams, and waiting no longer than somebody is there to be answered."""
+"""Event streams and long polls, which end when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -104,7 +104,7 @@ async def while_allowed(
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """Await work; None as soon as the client has gone, so that nothing waits for nobody."""
+    """Await work; None when the client disconnects first."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request.receive))
     try:

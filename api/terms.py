@@ -71,7 +71,7 @@ class Consent:
 
     @property
     def approvers(self) -> tuple[Person, ...]:
-        """Who said yes with the request: nobody but who asked."""
+        """The approver in the request, which can only be the requester."""
         return (self.requester,) if self.requester is not None and self.approved_by else ()
 
 

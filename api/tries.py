@@ -1,4 +1,4 @@
-"""Guesses at the present password of somebody whose token one has."""
+"""Limits guesses at the current password with a stolen token."""
 
 from typing import Final
 

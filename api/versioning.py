@@ -1,4 +1,4 @@
-"""What is on its way out: a mark on a route or a field, and clients learn of it by headers, warnings and OpenAPI.
+"""Deprecation: a mark on a route or a field, published by headers, warnings and the OpenAPI document.
 
     old = Deprecation(since=date(2026, 1, 1), sunset=date(2026, 7, 1), successor="/v2/projects/{project_id}")
 

@@ -18,7 +18,7 @@ BEAT_S = 15.0
 
 
 class Watch:
-    """Snapshots shared by everybody who asks or waits: neither the database nor the workflow notices how many."""
+    """Shared snapshots: any number of waiting clients cost one query of the database and the workflow."""
 
     def __init__(self, sessions: Sessions, progress: ProgressReader, *, beat_s: float = BEAT_S) -> None:
         self._sessions = sessions
@@ -38,7 +38,7 @@ class Watch:
         return snapshot
 
     def forget(self, operation_id: UUID) -> None:
-        """Something was changed: whoever asks next shall see it."""
+        """Invalidate the snapshot, so that the next reader sees the change."""
         self._answers.forget(operation_id)
 
     async def until_changed(self, seen: Snapshot, limit_s: float) -> Snapshot:

@@ -123,15 +123,15 @@ def permissions_of(role: Role) -> frozenset[Scope]:
 
 
 def granted(role: Role, asked: Iterable[str]) -> frozenset[Scope]:
-    """The asked permissions cut down to what the role grants; names nobody knows grant nothing."""
+    """The requested scopes limited to the role's permissions; unknown names are dropped."""
     return permissions_of(role) & frozenset(asked)
 
 
 def may_give(giver: Role, role: MemberRole) -> bool:
-    """Whether somebody may give another one a role: none that grants more than their own."""
+    """Whether a principal may assign a role: only one whose permissions it holds itself."""
     return permissions_of(Role(role)) <= permissions_of(giver)
 
 
 def is_less(role: MemberRole, than: Role) -> bool:
-    """Whether a role lacks something that another one grants: who had that one must show new tokens."""
+    """Whether the new role lacks a permission of the old one; then the holder's tokens are revoked."""
     return not permissions_of(Role(role)) >= permissions_of(than)

@@ -1,4 +1,4 @@
-"""What an audit entry shows of a change: which fields, from what to what; never a secret, never without bounds."""
+"""The changes in an audit entry: field, old and new value. Secrets are left out, sizes are limited."""
 
 import json
 import re

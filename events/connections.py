@@ -93,7 +93,7 @@ class Connections:
             await connection.aclose()
 
     async def _tidy(self) -> None:
-        """Once in a while close what nobody came back for."""
+        """Close idle connections at intervals."""
         if time.monotonic() - self._tidied_at < KEEP_ALIVE_S:
             return
         self._tidied_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""The relay of decisions: what somebody decided and nobody has an answer to is told again, until there is one.
+"""Sends stored decisions (approve, abort, ...) to their workflows again until one is answered.
 
 Apart from the relay of starts, and many at once: a workflow without a worker takes seconds for every attempt, and what
 others asked for must not wait for it. Nor must it wait for an organization that has a thousand of them: turns are dealt
@@ -59,7 +59,7 @@ class DecisionRelay:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def tell_due(self) -> int:
-        """Tell some that are due and wait for it; returns how many. One that fails keeps no other from being told."""
+        """Send due decisions and wait; returns their number. A failure does not stop the others."""
         begun = await self._begin_due()
         if begun:
             await asyncio.wait(begun)

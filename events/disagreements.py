@@ -1,4 +1,4 @@
-"""Workflows that run and do not tell of the same past as their rows: one of the two databases was restored.
+"""Finds workflows whose state contradicts their rows: one of the two databases was restored from a backup.
 
 One that knows less than its row was put back to an earlier copy; one that recorded what its row does not have went on
 while the record was put back. What either does next belongs to another past: it might stop what serves. The record

@@ -79,7 +79,7 @@ class Dispatcher:
             await self._finish()
 
     async def _finish(self) -> None:
-        """Let what is under way come to its end and write it down; what does not is attempted again by others."""
+        """Let attempts under way finish and store them; unfinished ones are retried by another process."""
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=GRACE_S)
             for task in late:
@@ -118,7 +118,7 @@ class Dispatcher:
                 self._wake.set()
 
     async def _work(self, *, sweep: bool) -> None:
-        """What came back is written down, what is new is fanned out, what is due is claimed."""
+        """Store finished attempts, fan out new events, claim due deliveries."""
         while self._results:
             await self._record(self._results[: self._recorded.size])
         if self._news or sweep:

@@ -128,7 +128,7 @@ class Egress(httpcore2.AsyncNetworkBackend):
         return [str(entry[4][0]) for entry in found]
 
     def _answer(self, host: str, port: int) -> asyncio.Future[list[Any]]:
-        """One question for all who ask at once: one name that is never answered takes one thread, not all of them."""
+        """Concurrent lookups of a name share one thread, so a name that never resolves cannot occupy all of them."""
         asked = self._asked.get((host, port))
         if asked is None:
             asked = asyncio.get_running_loop().run_in_executor(

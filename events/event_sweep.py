@@ -36,7 +36,7 @@ class EventSweep:
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def give_up(self) -> None:
-        """Deliveries that nobody will make any more."""
+        """Delete deliveries that are past all retries."""
         with self._given_up.tried() as limit:
             async with transaction(self._sessions) as session:
                 await WebhookHealth(session).give_up_strays(limit=limit)

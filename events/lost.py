@@ -43,7 +43,7 @@ OF_ANOTHER_PAST = {
 
 
 class LostSweep:
-    """A row not finished while its started workflow is gone becomes `failed`; it is never restarted blindly.
+    """Marks operations as failed whose started workflow is gone. They are never restarted.
 
     The same with a workflow that is there and knows another past.
     """

@@ -78,7 +78,7 @@ class Mailer:
         return len(claimed)
 
     async def _try(self, mail: Mail) -> None:
-        """Who it goes to and what it says stands in no log."""
+        """Addresses and contents of mails are never logged."""
         try:
             await self._send(mail)
         except (TerminalError, ValueError) as fault:

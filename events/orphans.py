@@ -1,4 +1,4 @@
-"""Workflows without an open record: they hold an environment, or wait for people, on behalf of nothing.
+"""Ends workflows without an open operation: they would hold an environment's lock or wait for people forever.
 
 After a restore of PostgreSQL rows are missing whose workflows run; after one of Temporal's database workflows run again
 whose operations are finished. The record wins: they are ended, and the keeper tidies what they leave behind.

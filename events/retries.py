@@ -11,7 +11,7 @@ from storage.repositories.webhook_claims import WebhookClaims
 
 
 class Retries:
-    """Makes an attempt once, however often it is asked for, as far as anybody can know."""
+    """Makes each attempt once: a repeated call finds it recorded. A crash while sending may send it twice."""
 
     def __init__(self, sessions: Sessions, courier: Courier) -> None:
         self._sessions = sessions

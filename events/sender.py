@@ -21,7 +21,7 @@ _PRIVATE = frozenset({"set-cookie", "authorization", "www-authenticate", "proxy-
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request: a status and the beginning of the answer, or an error in words."""
+    """Result of a request: status and the first bytes of the answer, or an error message."""
 
     duration_ms: int
     status: int | None = None
@@ -50,7 +50,7 @@ class Sender:
         self._egress.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send, and tell what came of it; never raises for what the other side does."""
+        """Send and return the result; faults of the receiver are results, not exceptions."""
         began = time.monotonic()
 
         def after() -> int:

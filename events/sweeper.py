@@ -1,4 +1,4 @@
-"""Takes away what nobody needs any more: expired idempotency keys, grants and logins, outbox entries done long ago."""
+"""Retention: deletes expired idempotency keys, grants, logins, and old outbox entries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -23,7 +23,7 @@ Route = Callable[[Request], Awaitable[Response]]
 
 
 def json_answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that nobody keeps; an error always says what to do."""
+    """An answer with `Cache-Control: no-store`; errors say what to do."""
     error = body.get("error")
     if error is not None and "error_description" not in body:
         body = {**body, "error_description": _DESCRIPTIONS.get(str(error), "this cannot be done")}

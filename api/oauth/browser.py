@@ -53,7 +53,7 @@ class Browser:
 
     @property
     def form_token(self) -> str:
-        """What a form of ours carries: nobody else can make it without the cookie."""
+        """The CSRF token of a form, derived from the session cookie."""
         return hmac.new(self.session.encode(), b"form", hashlib.sha256).hexdigest()
 
     def sent(self, form_token: str) -> bool:
@@ -61,7 +61,7 @@ class Browser:
         return hmac.compare_digest(form_token.encode(), self.form_token.encode())
 
     def renew(self) -> str:
-        """Another session, of whoever logs in or out: nobody who knew the old one shares it."""
+        """A new session id at login and logout, against session fixation."""
         self.session = secrets.token_urlsafe(_BYTES)
         self._keep_session(self.session)
         return self.session

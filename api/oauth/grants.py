@@ -100,7 +100,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no
         self.server.note("grant.created", row, chosen.subject, scopes=row.scopes)
 
     def query_authorization_code(self, code: str, client: RegisteredClient) -> HeldGrant | None:
-        """Whoever uses a code twice was robbed, or is the thief: neither keeps anything."""
+        """A code that is used twice may be stolen: all tokens issued for it are revoked (RFC 6749, 4.1.2)."""
         row = await_only(self.server.grants.by_code(digest(code)))
         if row is None or row.client_id != client.id:
             return None

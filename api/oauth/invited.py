@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(PAGE)
 async def invited(request: Request) -> Response:
-    """Asks for a name and a password. Looking at it changes nothing: programs that read mail open links, too."""
+    """Asks for a name and a password. GET changes nothing, since mail scanners open links."""
     return invitation_page(request.query_params.get("token", "")[:MAX_TOKEN])
 
 

@@ -95,7 +95,7 @@ class KeyStore:
         return Rotation(upcoming.kid, after.kid)
 
     async def drop(self, kid: str) -> None:
-        """Stop believing a retired key at once: somebody else has it.
+        """Revoke a retired key at once, because it leaked.
 
         Raises:
             CallerError: there is no such key, or it is not retired.

@@ -33,7 +33,7 @@ WRONG: Final = "The e-mail address or the password is wrong."
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why nobody is logged in now. `wait_s`: seconds until another attempt is looked at; 0: at once."""
+    """Why a login was refused. `wait_s`: seconds until another attempt is accepted; 0: at once."""
 
     message: str
     wait_s: float = 0.0
@@ -79,7 +79,7 @@ async def still_logged_in(session: AsyncSession, browser: Browser, user: User) -
 
 
 async def log_out(parts: OAuthParts, browser: Browser) -> None:
-    """Nobody uses this browser any more."""
+    """Log out: end the browser's session."""
     async with transaction(parts.sessions) as session:
         logins, mine = LoginRepository(session), digest(browser.session)
         user = await logins.user(mine, now())
@@ -90,7 +90,7 @@ async def log_out(parts: OAuthParts, browser: Browser) -> None:
 
 
 async def _tell_refused(parts: OAuthParts, network: str, email: str, reason: str) -> None:
-    """In the audit log, unless it is told of too many already. What was typed is not: it may be a password."""
+    """Write the failed login into the audit log, up to a limit. The typed text is left out: it may be a password."""
     if not await parts.limits.tells(network):
         return
     user = next(iter(await _users(parts, email)), None)
@@ -134,7 +134,7 @@ async def _users(parts: OAuthParts, email: str) -> Sequence[User]:
 
 
 async def _of_password(parts: OAuthParts, users: Sequence[User], password: str) -> User | None:
-    """Whose password it is; of nobody's address it takes as long as of somebody's."""
+    """The user with this password; unknown addresses take as long as known ones, against enumeration."""
     for user in users:
         if await parts.passwords.verify(user.password_hash, password):
             return user

@@ -125,7 +125,7 @@ def joined_page() -> Response:
 
 
 def too_often_page(seconds: int) -> Response:
-    """So much has come from this address that nothing is looked at for a while."""
+    """The page for a client IP that exceeded its limit."""
     message = f"Too many requests came from your address. Please wait {seconds} seconds."
     return error_page(message, status=429, headers={"Retry-After": str(seconds)})
 
@@ -153,7 +153,7 @@ def _page(
 
 
 def _guards(forms_to: str) -> dict[str, str]:
-    """Nothing runs, nothing is loaded, nobody frames it; forms go here and, redirected, to the application."""
+    """Content-Security-Policy: no scripts, no external resources, no framing; forms go to us and to the application."""
     targets = " ".join(["'self'", *([_source(forms_to)] if forms_to else [])])
     return {
         "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "

@@ -27,7 +27,7 @@ EXPIRED = "This page was open for too long, or cookies are blocked. Please try a
 
 
 def shown_errors(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """A route whose errors are pages: nobody is sent to an address that was not checked."""
+    """A route whose errors are HTML pages: no redirect to a URI that was not validated."""
 
     @wraps(route)
     async def shown(request: Request) -> Response:
@@ -178,7 +178,7 @@ async def _unknown(visit: Visit, _: Mapping[str, str]) -> Response:
 
 
 async def _answer(visit: Visit, user: User | None, chosen: Holder | None) -> Response:
-    """Back to the application, with a code or a refusal. A user who is logged out at this moment allows nothing."""
+    """Redirect to the application with a code or an error. A logged-out session cannot give consent."""
     parts = visit.parts
     async with transaction(parts.sessions) as session:
         if user is not None and not await still_logged_in(session, visit.browser, user):

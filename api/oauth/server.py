@@ -88,7 +88,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         """What is kept of a token was kept where it was made."""
 
     def send_signal(self, name: str, *_: object, **__: object) -> None:
-        """Nobody listens to Authlib's signals."""
+        """Authlib's signals have no receivers here."""
 
     def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
         return request

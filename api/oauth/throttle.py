@@ -33,7 +33,7 @@ class Throttle(Protocol):
 
 
 class StoredThrottle:
-    """In PostgreSQL: exact over any number of processes, and a restart forgets nothing."""
+    """Counters in PostgreSQL: exact across processes, and kept over restarts."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions

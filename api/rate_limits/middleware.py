@@ -24,7 +24,7 @@ def is_unlimited(path: str) -> bool:
 
 
 class RateLimits:
-    """Refuses with 429 what is too much. The credentials are checked here already: whose counter is it?"""
+    """Answers 429 above the limit. Authenticates first, because counters belong to principals."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

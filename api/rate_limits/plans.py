@@ -37,7 +37,7 @@ class Plans:
         return allowance
 
     def forget(self) -> None:
-        """Something changed: ask again, but keep what is known in case nobody answers."""
+        """Reload on change; the old values stay until the database answers."""
         self._known = {one: (allowance, 0.0) for one, (allowance, _) in self._known.items()}
 
     async def _load(self, ids: Sequence[UUID]) -> Mapping[UUID, Allowance]:

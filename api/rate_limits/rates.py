@@ -23,7 +23,7 @@ class Rates:
         self._addresses = addresses
 
     async def count(self, request: HTTPConnection, principal: Principal | None) -> Counted | None:
-        """Count a request; None: nobody can tell now, let it pass."""
+        """Count a request; None if the store is unavailable: the request passes (fail open)."""
         buckets = await self._buckets(request, principal)
         decision = await self._limiter.take(buckets.quotas)
         return None if decision is None else (buckets, decision)

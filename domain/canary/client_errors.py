@@ -1,4 +1,4 @@
-"""4xx that do not count as errors: who is right, the client or the release, no count can tell.
+"""4xx answers that do not count as errors: counters cannot tell a client's fault from the release's.
 
 So a difference from the stable release never fails a release, but it is not passed either: a person looks. More of
 them may be pages that are gone, fewer may be a login that is no longer asked for. An alpha of its own holds for it, as
@@ -57,6 +57,6 @@ def _at_once(look: Look) -> float:
 
 
 def _matters(look: Look) -> bool:
-    """By more than what nobody minds."""
+    """Whether the difference exceeds the tolerated effect."""
     rates = [side.client_errors / side.requests for side in (look.canary, look.stable)]
     return abs(rates[0] - rates[1]) * 100 >= look.policy.min_effect

@@ -1,4 +1,4 @@
-"""How much was really compared. Counting requests is not enough: a metric that placed no bet has judged nothing."""
+"""How much each metric compared. Requests alone do not tell: a metric without a bet has judged nothing."""
 
 from typing import Self
 

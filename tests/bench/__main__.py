@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+from tests.bench import signing
 from tests.bench.api import bench_platform, report
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
@@ -32,6 +33,9 @@ def main() -> int:
         for words, way in WAYS:
             say(f"  {words:36} {summary(bench.measure(way, rounds))}")
         bench.close()
+        say("signatures, and who calls an activity, median cost in process:")
+        for words, microseconds in signing.costs(platform):
+            say(f"  {words:46} {microseconds:6.0f} us")
     with bench_platform() as platform:
         say("reads of one API process on one core, against a bare route with the same body and authentication:")
         report(platform)

@@ -26,7 +26,8 @@ class Records:
         self.layout = Layout.make(settings)
         postgres = Composition(settings, self.layout, {}).postgres
         self.postgres_data = postgres.data
-        self._url = postgres.url().replace("+psycopg", "")
+        self.url = postgres.url()  # SQLAlchemy's
+        self._url = self.url.replace("+psycopg", "")
         self._connection: psycopg.Connection[Row] | None = None
 
     def close(self) -> None:

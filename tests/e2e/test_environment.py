@@ -221,7 +221,9 @@ def test_a_rollback_of_what_is_live_does_not_wait_for_a_paused_canary(place):
     second = place.app.ship_good()
     canary = place.paused_canary()
     answer = place.api.raw("POST", f"/v1/deployments/{second.deployment['id']}/rollback", json={"reason": "complaints"})
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code in (200, 202), answer.text  # which of them depends on how busy the machine is
+    rollback = place.api.deployment(second.deployment["id"])["rollback_operation_id"]
+    assert place.api.wait(rollback, 180)["status"] == "completed"
     assert place.app.service.version() == first.version
     assert place.ends(canary)["status"] == "cancelled"
     assert place.deployment(canary)["status"] == "superseded"

@@ -1,4 +1,4 @@
-"""`python -m api.accounts disable | enable | password EMAIL`: what operators do to somebody's account.
+"""`python -m api.accounts disable | enable | password EMAIL`: administration of user accounts.
 
 Disabled: they cannot log in, and nothing that they were given works, in no organization; they stay a member where they
 are one. Enabled again they log in anew; their API keys work again. A new password is printed once.
@@ -27,7 +27,7 @@ from storage.tenancy import PLATFORM
 
 
 async def disable(sessions: Sessions, email: str) -> None:
-    """End an account: whoever is logged in as them is no more. Once more does no harm.
+    """Disable a user and revoke every token, key and session they have. Idempotent.
 
     Raises:
         NotFoundError: nobody has this address.
@@ -40,7 +40,7 @@ async def disable(sessions: Sessions, email: str) -> None:
 
 
 async def enable(sessions: Sessions, email: str) -> None:
-    """Let somebody log in again.
+    """Enable a disabled user.
 
     Raises:
         NotFoundError: nobody has this address.
@@ -51,7 +51,7 @@ async def enable(sessions: Sessions, email: str) -> None:
 
 
 async def reset_password(sessions: Sessions, email: str, *, only_admin: bool = False, **more: Any) -> str:
-    """A new password for somebody; whoever is logged in as them is no more.
+    """Set a new password and revoke the user's tokens and sessions.
 
     Args:
         sessions: of the database.

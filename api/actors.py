@@ -1,4 +1,4 @@
-"""Who is acting: known once per request, so that nothing that is written has to be told it.
+"""The actor of a request, in a context variable, so that writers need no argument for it.
 
 A context variable and not an argument: every route of the API changes rows, and what none passes on none can forget.
 """
@@ -38,7 +38,7 @@ def current() -> Actor:
 
 
 class acting:  # noqa: N801 - a context manager, spelled as its callers read it
-    """Around a request: nobody known acts, until `identify`."""
+    """Around a request: the actor is unknown until `identify`."""
 
     def __init__(self, address: str | None, request_id: str) -> None:
         self._actor = Actor("anonymous", None, address and address[:MAX_ADDRESS], request_id[:MAX_WORD])

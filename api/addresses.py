@@ -24,7 +24,7 @@ class Addresses:
         self._trusted = parse_networks(trusted)
 
     def of(self, scope: Scope) -> str:
-        """The client's address: of those in `X-Forwarded-For`, the rightmost that is no proxy of ours."""
+        """The client's IP: the rightmost of `X-Forwarded-For` that is not a trusted proxy."""
         peer = (scope.get("client") or (UNKNOWN,))[0]
         if not self._trusted:
             return str(peer)

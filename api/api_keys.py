@@ -25,7 +25,7 @@ MAX_LIFETIME = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Wanted:
-    """A key somebody asks for."""
+    """A request for a new key."""
 
     name: str
     scopes: Iterable[Scope]
@@ -50,7 +50,7 @@ async def check_room(session: AsyncSession, principal: Principal, organization_i
 
 
 async def issue(session: AsyncSession, principal: Principal, organization_id: UUID, wanted: Wanted) -> IssuedApiKeyView:
-    """Write a key that acts for whoever asks for it: nobody gets to act for somebody else.
+    """Create a key that acts for its creator; keys cannot be made for another principal.
 
     Raises:
         ForbiddenError: it could do what the caller cannot, or they have no place in the organization any more.

@@ -1,4 +1,4 @@
-"""Whether enough different people could say yes: a rule that nobody can satisfy would lock an environment."""
+"""Checks that enough people can approve: a rule that cannot be met would block an environment."""
 
 from uuid import UUID
 

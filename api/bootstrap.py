@@ -71,7 +71,7 @@ async def _add_command_line(session: AsyncSession) -> None:
 
 
 async def reset_password(sessions: Sessions, email: str) -> str:
-    """A new password for a platform admin, who can log in with it; whoever is logged in as them is no more.
+    """Set a new password of a platform admin and revoke all their tokens and sessions.
 
     Raises:
         NotFoundError: nobody of this address is a platform admin.

@@ -50,7 +50,7 @@ async def change(
     reason: str | None = None,
     **details: Any,
 ) -> None:
-    """Give columns of a locked row new values; when they are the old ones, nothing is written.
+    """Update columns of a locked row; without a difference nothing is written.
 
     Args:
         session: where the row was loaded.

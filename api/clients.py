@@ -67,7 +67,7 @@ class Clients:
         return await clients.of(self.organization_id, self.kind, client_id, lock=True)
 
     async def new_secret(self, row: Client) -> str:
-        """A new secret; the old one is worth nothing from the commit on. Tokens that were issued run out by themselves.
+        """Replace the secret; the old one is invalid after the commit. Issued tokens stay valid until they expire.
 
         Raises:
             ConflictError: INVALID_STATE, it is deleted, or public.

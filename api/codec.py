@@ -30,7 +30,7 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 class CodecCors:
-    """Lets pages of the UI's origins call the codec endpoint, refusals included, and nothing else."""
+    """CORS for the codec endpoint only, for the configured origins of the Temporal UI."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self.app = app

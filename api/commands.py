@@ -45,7 +45,7 @@ class Command:
 
     @property
     def key(self) -> str | None:
-        """What names this request for whoever it is passed on to; the same for the same caller's same key."""
+        """The request's id for downstream calls; equal for equal callers and idempotency keys."""
         return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
 
     async def run(self, effect: Effect, *, before: Before | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""Who works on a feature: somebody of its organization, a member or a program."""
+"""The developer of a feature: a member or a service account of its organization."""
 
 from contextlib import suppress
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Swagger UI and ReDoc from files that come with a package: nothing is fetched from the internet."""
+"""Swagger UI and ReDoc, served from packaged files without internet access."""
 
 import base64
 import hashlib

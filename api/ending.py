@@ -1,4 +1,4 @@
-"""What ends with whom: the tokens, grants, logins and API keys that somebody was given before.
+"""Revocation: which tokens, grants, sessions and API keys end together with a user, client or membership.
 
 Whoever issues a token holds its client, its grant and the holder's membership, in this order, until the token is
 written. What is here takes them in the same order and looks at the clock last: a token of the same moment is either
@@ -86,7 +86,7 @@ async def end_membership(session: AsyncSession, user_id: UUID, organization_id: 
 
 
 async def end_client(session: AsyncSession, client: Client) -> None:
-    """After a locked client was disabled: nothing that it was given is good any more."""
+    """After a client was disabled (its row is locked): revoke everything issued to it."""
     await GrantRepository(session).revoke_of_client(client.id, now())
     if client.organization_id is not None:
         await _end_keys(session, client.organization_id, client.id)

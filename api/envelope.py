@@ -105,7 +105,7 @@ def meta_of(request: Request) -> Meta:
 
 
 def _meta_values(request: Request) -> dict[str, Any]:
-    """The values alone, as `Meta` would be answered: nothing in them needs to be checked."""
+    """The values as a dict, without validation: they are built here."""
     values = {"timestamp": now(), "request_id": request.state.request_id, "version": API_VERSION}
     warnings = versioning.warnings(request.scope)
     return {**values, "warnings": warnings} if warnings else values

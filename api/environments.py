@@ -54,7 +54,7 @@ def settings_of(row: Environment | None) -> EnvironmentSettings:
 
 
 def approval_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
-    """Who must say yes because the environment itself demands it; None: nobody."""
+    """The approval policy of the environment; None if it requires no approval."""
     return protection_of(settings)
 
 
@@ -243,7 +243,7 @@ class SettingsChange:
 
 
 async def decides_alone(session: AsyncSession, principal: Principal, row: Environment) -> bool:
-    """Whether somebody may weaken an environment's guards without anybody else: its own rule says so."""
+    """Whether one person may loosen the guards alone, by the environment's approval rule."""
     rule = protection_of(settings_of(row))
     if rule is None or principal.is_platform_admin:
         return True

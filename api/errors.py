@@ -1,4 +1,4 @@
-"""Errors to HTTP, once: the domain's tree, schema faults, the router's refusals, and what nobody expected."""
+"""Maps errors to HTTP, once: domain errors, validation errors, routing errors, and unexpected exceptions."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
@@ -92,7 +92,7 @@ class MalformedIdError(NotFoundError):
 
 
 class UnauthenticatedError(CallerError):
-    """Nobody we know: 401 with a challenge (RFC 6750, 3)."""
+    """Unauthenticated: 401 with a challenge (RFC 6750, 3)."""
 
     default_code = ErrorCode.AUTHENTICATION_FAILED
 
@@ -189,7 +189,7 @@ def limited_response(request: Request, retry_after_s: int, message: str = "") ->
 
 
 def unexpected(request: Request) -> Response:
-    """The answer to a fault of ours: its cause is in the log under the request's id, nowhere else."""
+    """The answer to an internal error: the cause is only in the log, under the request's id."""
     return error_response(
         request,
         500,
@@ -248,7 +248,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def no_address(request: Request) -> str:
-    """For an address that nobody listens on."""
+    """404 for an unknown path."""
     return f"there is no address {request.url.path[:200]} in this API; all there are stand at /docs"
 
 

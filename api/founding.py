@@ -1,4 +1,4 @@
-"""Making an organization: whoever makes one administers it, and makes a few at most."""
+"""Creating an organization: the creator becomes its admin, and may create a limited number."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Refusals of what no route shall see: addresses and headers that are too long or not text, queries nobody reads."""
+"""Guards before the routes: URLs and headers that are too long or not text, unknown query parameters."""
 
 import re
 from collections import Counter

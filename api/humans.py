@@ -1,4 +1,4 @@
-"""The humans behind whoever asks: of a service account who made it and who holds its secret, of a key who made it."""
+"""The humans behind a principal: the creator and secret holders of a service account, the creator of a key."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Inviting somebody."""
+"""Creating invitations, and the mails they are sent by."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -41,7 +41,7 @@ async def invite(
     at: datetime,
     parts: Parts,
 ) -> Invitation:
-    """Offer a seat; open invitations count against the organization's seats, so that whoever comes finds one.
+    """Create an invitation; open ones count against `max_users`, so that accepting cannot exceed it.
 
     With a mail server the token goes to the mailbox and to nobody else. Without one whoever invites hands it over: that
     proves no mailbox, except in production, where the operator alone does it, and answers for it.
@@ -97,7 +97,7 @@ async def invite(
 
 
 def page_of(settings: Settings, token: str) -> str:
-    """Where somebody accepts an invitation in a browser."""
+    """The URL of the page where an invitation is accepted."""
     return f"{settings.base_url}{PAGE}?{urlencode({'token': token})}"
 
 

@@ -64,7 +64,7 @@ class Joining:
         self._new_hash = await self._parts.passwords.hash(self._body.password.get_secret_value())
 
     async def join(self, session: AsyncSession) -> MemberView:
-        """Take the seat. Doing so once more with the same password changes nothing, and is answered the same.
+        """Accept the invitation. Idempotent for the same password.
 
         Raises:
             NotFoundError, UnauthenticatedError, InvalidRequestError: as for `look`; it may have changed meanwhile.

@@ -260,7 +260,7 @@ def _known(scope: Scope) -> Principal | None:
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """The first one given, if it is fit for one; else one of ours."""
+    """The client's request id if it is valid, else a new one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"").decode("latin-1")
     return given if _ID.fullmatch(given) else f"req-{new_id_text()}"
 

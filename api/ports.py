@@ -16,7 +16,7 @@ class OperationsPort(Protocol):
         """Start a workflow; once is enough, twice does no harm. DependencyError when Temporal is away."""
 
     async def progress(self, operation_id: UUID) -> Progress | None:
-        """Where it is; None when nobody can tell now."""
+        """The workflow's progress; None if the workflow does not answer."""
 
     async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
         """Make a rollout under way go back. ConflictError or DependencyError."""
@@ -27,4 +27,4 @@ class OperationsPort(Protocol):
     async def decide(
         self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
     ) -> None:
-        """Tell a rollout what somebody decided. ConflictError, ForbiddenError or DependencyError."""
+        """Send a person's decision to a rollout. Raises ConflictError, ForbiddenError or DependencyError."""

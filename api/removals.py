@@ -1,4 +1,4 @@
-"""Deleting a project and restoring it. Deleting is soft: all of it can still be read, but nothing runs or changes."""
+"""Deleting and restoring a project. Deletion is soft: it stays readable, but nothing runs or changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

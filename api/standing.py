@@ -35,7 +35,7 @@ async def require_active(session: AsyncSession, organization_id: UUID | None) ->
 
 
 async def require_going_on(session: AsyncSession, organization_id: UUID) -> None:
-    """Raise `ForbiddenError(ORGANIZATION_NOT_ACTIVE)` where nothing goes on."""
+    """Raise `ForbiddenError(ORGANIZATION_NOT_ACTIVE)` for a suspended or inactive organization."""
     found = await session.get(Organization, organization_id)
     if found is not None:
         refuse_inactive(found, _GOES_ON)

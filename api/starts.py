@@ -92,7 +92,7 @@ async def try_start(operations: OperationsPort, kind: str, payload: dict[str, An
 
 
 async def ensure_started(operations: OperationsPort, operation: Operation) -> None:
-    """A workflow that nobody started yet is started first, so that it can be told something.
+    """Start the workflow first if it was not started yet, so that it can receive the message.
 
     Raises:
         DependencyError: the workflow engine does not answer.

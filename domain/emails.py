@@ -1,4 +1,4 @@
-"""Addresses of people: one spelling each, so that nobody is two."""
+"""E-mail addresses in one normal form, so that a person is not counted twice."""
 
 import re
 from typing import Final

@@ -29,12 +29,12 @@ class ApprovalRule(BaseModel):
     _few = model_validator(mode="before")(few_fields)
 
     def policy(self) -> ApprovalPolicy | None:
-        """What a deployment has to wait for; None: nothing."""
+        """What holds a deployment; None if it may start."""
         return ApprovalPolicy(min_approvals=self.min_approvals, four_eyes=self.four_eyes) if self.required else None
 
 
 class EnvironmentSettings(BaseModel):
-    """What people set for an environment; the defaults are those of one that nobody has set anything for."""
+    """Settings of an environment; the defaults hold until they are set."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

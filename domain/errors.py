@@ -158,7 +158,7 @@ class DependencyError(DeliveryError):
 
 
 class UnknownOutcomeError(DependencyError):
-    """The connection broke during the commit: nobody here can tell whether what was asked for was applied."""
+    """The connection broke during the commit: it is unknown whether the change was applied."""
 
     default_code = ErrorCode.TIMEOUT
 

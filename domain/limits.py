@@ -97,7 +97,7 @@ class Decision:
 
     @property
     def retry_after_s(self) -> int:
-        """Whole seconds until the request would be allowed again if nobody else asked; 0: it is allowed."""
+        """Whole seconds until the next request is allowed, without other requests; 0: it is allowed."""
         if self.allowed:
             return 0
         return max([1, *(math.ceil(count.resets_in_s) for count in self.counts if not count.remaining)])

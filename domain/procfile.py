@@ -42,7 +42,7 @@ def beside(types: Mapping[str, ProcessType]) -> dict[str, ProcessType]:
 
 
 def default_count(name: str) -> int:
-    """How many processes of a type run where nobody said how many."""
+    """Default number of processes of a type."""
     return 0 if name in BY_HAND else 1
 
 

@@ -198,7 +198,7 @@ def steps_of(
 
 
 def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
-    """The plan of going back to a release that was stable before: one switch, nothing watched, the bad one stopped."""
+    """The plan of a rollback to a former stable release: one switch without analysis, then the bad release stops."""
     return plan_return(replicas=replicas, old_replicas=old_replicas, keep=0)
 
 
@@ -227,7 +227,7 @@ def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan
 
 
 def _plan_first(options: RolloutSpec, replicas: int, analysis: float | None, *, dark: bool) -> list[PlanStep]:
-    """Nobody to compare with, and nobody else to serve: health, then all of the traffic, then the limits.
+    """The first release: there is no stable one to compare with. Health, all of the traffic, then absolute limits.
 
     Who asks for a dark launch gets one here too: reached by its preview only, until somebody resumes.
     """

@@ -45,7 +45,7 @@ class StickyCookie:
 
 @dataclass(frozen=True)
 class DesiredPreview:
-    """A release that whoever knows the token reaches, whatever its share."""
+    """A release that requests with the preview token reach, whatever its weight."""
 
     release_id: str
     token: str = field(repr=False)

@@ -36,7 +36,7 @@ _MB_AN_INSTANCE, _LEAST_INSTANCES, _MOST_INSTANCES = 128, 32, 200
 
 
 def share_of_machine(memory_mb: int, disk_mb: int) -> Share:
-    """What one organization may have of a machine where nobody said; MiB of memory and of the data folder's disk."""
+    """Default limits of an organization on one machine; MiB of memory and of the data folder's disk."""
     return Share(
         instances=max(_LEAST_INSTANCES, min(memory_mb // _MB_AN_INSTANCE, _MOST_INSTANCES)),
         memory_mb=max(LEAST_MEMORY_MB, OVERCOMMIT * memory_mb),

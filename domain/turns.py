@@ -42,7 +42,7 @@ def enqueued(waiting: Sequence[T], request: T) -> list[T]:
 
 
 def replaces(request: Turn, other: Turn) -> bool:
-    """Whether a newer deployment takes another one's place under `supersede`; rollbacks neither do nor suffer it."""
+    """Whether a newer deployment supersedes an older one; rollbacks neither supersede nor are superseded."""
     return not request.urgent and not other.urgent and other.deployment_id < request.deployment_id
 
 

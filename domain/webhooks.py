@@ -15,7 +15,7 @@ class EndpointStatus(StrEnum):
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint is sent nothing any more."""
+    """Why an endpoint was disabled."""
 
     BY_REQUEST = "by_request"
     GONE = "gone"  # it answered 410
@@ -77,7 +77,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def is_success(status: int | None) -> bool:
-    """Whether an answer says that the event has arrived: any 2xx, and nothing else."""
+    """Whether a delivery succeeded: any 2xx status."""
     return status is not None and 200 <= status < 300  # noqa: PLR2004 - RFC 9110, 15.3
 
 
@@ -111,5 +111,5 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
 
 
 def is_given_up(failing_since: datetime | None, now: datetime) -> bool:
-    """Whether an endpoint has answered with nothing but failures for too long."""
+    """Whether an endpoint failed without a success for too long."""
     return failing_since is not None and now - failing_since >= GIVEN_UP_AFTER

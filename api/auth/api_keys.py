@@ -76,7 +76,7 @@ class KeyRing:
         self._unknown.clear()
 
     async def refresh(self) -> None:
-        """Confirm the keys in use; those that nobody uses are forgotten.
+        """Check the cached keys in use against the database; drop unused ones.
 
         Raises:
             DependencyError: the database does not answer.

@@ -17,7 +17,7 @@ from domain.errors import DeliveryError
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a request is from, or why nobody can say; found once for each request."""
+    """The principal of a request, or the reason why there is none; computed once for each request."""
 
     principal: Principal | None
     fault: DeliveryError | None = None

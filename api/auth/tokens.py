@@ -129,7 +129,7 @@ def _header(token: str) -> Mapping[str, Any]:
 
 
 def _claimed_issuer(token: str) -> str:
-    """Which issuer's keys to check a token with; nothing is believed before that."""
+    """The issuer whose keys verify a token. The claim is read unverified, and used for nothing else."""
     claims = jwt.decode(token, options={"verify_signature": False})
     return str(claims.get("iss", ""))
 

@@ -21,7 +21,7 @@ _SHOWN = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "org",
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token of ours that is good."""
+    """A valid access token issued here."""
 
     checked: Checked
 

@@ -1,4 +1,4 @@
-"""The pages that people see: plain HTML, no script, readable by a screen reader, nothing from outside."""
+"""HTML pages for people: no scripts, no external resources, accessible."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Counts a request: by key or user and by organization; who is nobody by address."""
+"""Counts a request by key or user and by organization; an unauthenticated one by client IP."""
 
 from starlette.requests import HTTPConnection
 

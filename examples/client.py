@@ -188,7 +188,7 @@ class Service:
         self.host = urlsplit(url).netloc
         address = urlsplit(ingress if "//" in ingress else f"//{ingress}")
         self.dial = f"http://127.0.0.1:{address.port}"
-        self._http = httpx2.Client(headers={"host": self.host}, timeout=10, trust_env=False)
+        self._http = httpx2.Client(headers={"host": self.host}, timeout=60, trust_env=False)
 
     def get(self, path: str = "/", headers: Mapping[str, str] | None = None) -> httpx2.Response:
         """One request to the service. It brings no cookies, unless this is a `user`."""

@@ -162,7 +162,7 @@ def _free_port() -> int:
             return port
 
 
-def _wait(probe: Callable[[], str | None], log: Path, limit_s: float = 30.0) -> None:
+def _wait(probe: Callable[[], str | None], log: Path, limit_s: float = 120.0) -> None:
     deadline = time.monotonic() + limit_s
     while reason := probe():
         if time.monotonic() > deadline:
@@ -172,7 +172,7 @@ def _wait(probe: Callable[[], str | None], log: Path, limit_s: float = 30.0) -> 
 
 def _administer(postgres: Postgres, statement: str) -> None:
     url = postgres.admin_url().replace("+psycopg", "")
-    with psycopg.connect(url, autocommit=True, connect_timeout=3) as connection:
+    with psycopg.connect(url, autocommit=True, connect_timeout=60) as connection:
         connection.execute(statement.encode())
 
 

@@ -154,7 +154,7 @@ class Rig:
     def __init__(self, sessions: Sessions, exposition: Exposition, server: PrometheusServer) -> None:
         self._sessions = sessions
         self._exposition = exposition
-        self._provider = PrometheusMetrics(server.url, trusted=True, limit_s=2)
+        self._provider = PrometheusMetrics(server.url, trusted=True, limit_s=60)
         self.server = server
 
     async def analyse(self, request: AnalyseRelease) -> AnalysisReport:

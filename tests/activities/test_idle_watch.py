@@ -30,7 +30,7 @@ async def test_a_server_that_closes_without_saying_so_is_found(upstream):
     async with IdleWatch() as watch:
         watch.begin("127.0.0.1", upstream.port, HEALTH)
         assert watch._task is not None
-        assert await asyncio.wait_for(watch._task, 30)
+        assert await asyncio.wait_for(watch._task, 120)
         assert await watch.closed()
     assert upstream.health_hosts == {HEALTH.host}
 
@@ -60,7 +60,7 @@ async def test_one_that_says_so_or_breaks_off_is_not(answer):
     async with IdleWatch() as watch:
         watch.begin("127.0.0.1", server.sockets[0].getsockname()[1], HEALTH)
         assert watch._task is not None
-        assert not await asyncio.wait_for(watch._task, 30)
+        assert not await asyncio.wait_for(watch._task, 120)
     server.close()
 
 
@@ -77,5 +77,5 @@ async def test_who_closes_without_saying_so_is_found_behind_a_bridge_too(upstrea
         async with IdleWatch() as watch:
             watch.begin(upstream.endpoint.address, 8080, HEALTH)
             assert watch._task is not None
-            assert await asyncio.wait_for(watch._task, 30)
+            assert await asyncio.wait_for(watch._task, 120)
         await upstream.bridge.end()

@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from activities.instance_room import InstanceRoom
 from domain.ceilings import Ceiling
 from domain.errors import ErrorCode, TerminalError
 from domain.shares import Share
 from storage.engine import Sessions, transaction
-from storage.models import Release
+from storage.models import Instance, Release
 from storage.repositories.releases import InstanceRepository
 from tests.activities.conftest import History, MakeHistory
 
@@ -79,6 +79,9 @@ async def test_what_fits_is_not_refused(sessions: Sessions, history: MakeHistory
     await described(sessions, found, {"worker": {"command": "work", "count": 3}})
     for index in range(5):
         await add(sessions, InstanceRoom(PLENTY, CEILING), found, 0, index)
+    async with transaction(sessions) as session:
+        rows = await session.scalars(select(Instance.index).where(Instance.release_id == found.releases[0]))
+        assert sorted(rows) == [0, 1, 2, 3, 4]
 
 
 async def test_process_types_are_counted_before_the_first_instance_is_started(

@@ -27,15 +27,13 @@ from drivers.artifacts.folder import FolderArtifactStore
 from drivers.shim import client
 from drivers.targets.base import InstancePhase
 from drivers.targets.process import ProcessTarget
-from runtime.ids import new_id
 from storage.engine import Sessions, transaction
-from storage.models import Instance, Release, Secret
+from storage.models import Instance, Release
 from storage.repositories.health import HealthRepository
 from storage.repositories.routing import RoutingRepository
-from storage.sealed import secret_context
 from tests.activities.conftest import MakeHistory
 from tests.activities.test_recovery import Router
-from tests.activities.test_secrets import SEALER
+from tests.activities.test_secrets import SEALER, planted_secret
 from tests.drivers.shim.helpers import marker, running, until
 
 
@@ -105,17 +103,9 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     (tree / "worker.sh").write_text('echo "$MODE $DATABASE_URL $DELIVERY_RELEASE ${PORT-no port}"; exec sleep "$1"\n')
     store = FolderArtifactStore(tmp_path / "artifacts")
     digest = (await store.store(tree)).digest
-    secret = Secret(
-        id=new_id(),
-        organization_id=found.organization_id,
-        project_id=found.project_id,
-        name="DATABASE_URL",
-        kind="service_env",
-        created_by="me",
-    )
-    secret.sealed_value = SEALER.seal(b"db://p1anted", secret_context(secret.id))
+    secret = planted_secret(found)
     service = {"command": "serve", "env": {"MODE": "new"}, "stop_timeout": 1, "drain_timeout": 0}
-    references = [{"name": "DATABASE_URL", "id": str(secret.id), "version": 1}]
+    references = [{"name": secret.name, "id": str(secret.id), "version": 1}]
     release_id = found.releases[0]
     async with transaction(sessions) as session:
         session.add(secret)
@@ -147,7 +137,7 @@ async def test_release_phase_ignored_worker(scene: Scene) -> None:
     began = time.monotonic()
     await scene.start()
     assert time.monotonic() - began >= 0.3
-    assert (len(running(mark)), len(running(clock))) == (2, 1)
+    await until(lambda: (len(running(mark)), len(running(clock))) == (2, 1), "they have come to their sleep")
     assert await scene.names() == ["clock-0", "worker-0", "worker-1"]
     log = await scene.target.log_tail(f"{scene.release_id}-worker-0")
     assert log == f"new db://p1anted {scene.release_id} no port\n"
@@ -209,8 +199,9 @@ async def test_one_that_died_with_its_keeper_is_brought_back(scene: Scene, state
     assert running(mark) == []
     await scene.keeper.look()
     await until(lambda: len(running(mark)) == 1, "it is back")
-    os.kill(running(mark)[0], signal.SIGKILL)  # by itself: its shim starts it again
-    await until(lambda: len(running(mark)) == 1, "it is back")
+    [pid] = running(mark)
+    os.kill(pid, signal.SIGKILL)  # by itself: its shim starts it again
+    await until(lambda: running(mark) not in ([], [pid]), "it is back")
 
 
 async def test_all_that_died_together_are_back_after_one_look(scene: Scene) -> None:
@@ -231,13 +222,14 @@ async def test_killed_while_it_is_judged_it_is_started_again_and_that_is_not_its
     await until(lambda: running(mark), "it runs")
     scene.kill_shim("worker-0")
     await judged
-    assert len(running(mark)) == 1
+    await until(lambda: len(running(mark)) == 1, "it is back")
 
 
 async def test_while_its_release_is_kept_they_rest_and_whoever_takes_it_back_has_them_again(scene: Scene) -> None:
     mark = marker()
     await scene.given(state="active", worker=stays(mark))
     await scene.start()
+    await until(lambda: len(running(mark)) == 1, "it runs")
     await scene.stop()  # not of one that serves
     assert len(running(mark)) == 1
     await scene.move("retired")

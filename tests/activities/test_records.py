@@ -12,6 +12,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from activities.environments import EnvironmentActivities
 from activities.releases import ReleaseActivities
 from contracts.names import WorkflowName, environment_workflow_id, operation_workflow_id
+from contracts.payload import Nothing
 from contracts.rollouts import HolderCheck, PromoteRelease, StopRelease
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -64,7 +65,8 @@ async def test_a_workflow_with_an_open_record_acts(operation, sessions) -> None:
 async def test_an_environment_that_stops_a_release_without_a_row_is_done_with_it(sessions) -> None:
     """It would try again every twenty seconds, for ever."""
     request = StopRelease(release_id=uuid4(), only_if_retired=True)
-    await ActivityEnvironment().run(ReleaseActivities(sessions, None).stop, request)
+    without_a_stopper = ReleaseActivities(sessions, None)
+    assert await ActivityEnvironment().run(without_a_stopper.stop, request) == Nothing()
 
 
 @pytest.fixture

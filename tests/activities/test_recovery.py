@@ -145,6 +145,17 @@ class Scene:
         await self.seen(lambda status: status.gone)
         await client.end_leftovers(self.root / self.name / "shim")
 
+    async def unpacking(self) -> asyncio.Task[InstanceStatus | None]:
+        """It died, and whoever brings it back unpacks its artifact, until `store.may_go_on`."""
+        await self.begin("active")
+        self.kill_shim()
+        await self.gone()
+        self.store.may_go_on.clear()
+        self.store.unpacking.clear()
+        recovering = asyncio.create_task(self.recovery.recover(self.name))
+        await self.store.reached()
+        return recovering
+
     async def row(self) -> Instance | None:
         async with transaction(self.sessions) as session:
             return await session.get(Instance, self.name)
@@ -248,13 +259,7 @@ async def test_an_instance_whose_row_went_is_not_brought_back(scene: Scene) -> N
 
 async def test_no_connection_is_held_while_an_artifact_is_unpacked(scene: Scene) -> None:
     """Sixteen at once would be all there are, for whatever anybody else wants."""
-    await scene.begin("active")
-    scene.kill_shim()
-    await scene.gone()
-    scene.store.may_go_on.clear()
-    scene.store.unpacking.clear()
-    recovering = asyncio.create_task(scene.recovery.recover(scene.name))
-    await scene.store.reached()
+    recovering = await scene.unpacking()
     assert connections(scene.sessions) == 0
     scene.store.may_go_on.set()
     after = await recovering
@@ -263,13 +268,7 @@ async def test_no_connection_is_held_while_an_artifact_is_unpacked(scene: Scene)
 
 
 async def test_what_was_stopped_while_it_was_unpacked_does_not_begin(scene: Scene) -> None:
-    await scene.begin("active")
-    scene.kill_shim()
-    await scene.gone()
-    scene.store.may_go_on.clear()
-    scene.store.unpacking.clear()
-    recovering = asyncio.create_task(scene.recovery.recover(scene.name))
-    await scene.store.reached()
+    recovering = await scene.unpacking()
     async with transaction(scene.sessions) as session:
         (await session.get_one(Release, scene.release_id)).state = "stopped"
     scene.store.may_go_on.set()

@@ -28,11 +28,10 @@ from drivers.shim import client
 from drivers.targets.process import ProcessTarget
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
-from storage.models import Release, Secret
-from storage.sealed import secret_context
+from storage.models import Release
 from tests.activities.conftest import MakeHistory
 from tests.activities.test_recovery import Router, SlowStore, connections
-from tests.activities.test_secrets import SEALER
+from tests.activities.test_secrets import SEALER, planted_secret
 from tests.drivers.shim.helpers import marker, running, until
 
 # Of the organization: what the release below needs, and no more.
@@ -82,17 +81,9 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     (tree / "app.py").write_text("x")
     store = SlowStore(tmp_path / "artifacts")
     digest = (await store.store(tree)).digest
-    secret = Secret(
-        id=new_id(),
-        organization_id=found.organization_id,
-        project_id=found.project_id,
-        name="DATABASE_URL",
-        kind="service_env",
-        created_by="me",
-    )
-    secret.sealed_value = SEALER.seal(b"db://p1anted", secret_context(secret.id))
+    secret = planted_secret(found)
     service = {"command": "serve", "env": {"MODE": "new"}, "memory_mb": 256}
-    references = [{"name": "DATABASE_URL", "id": str(secret.id), "version": 1}]
+    references = [{"name": secret.name, "id": str(secret.id), "version": 1}]
     async with transaction(sessions) as session:
         session.add(secret)
         await session.execute(

@@ -101,8 +101,8 @@ async def test_who_waits_for_a_release_holds_up_nobody_else(sessions: Sessions, 
 async def test_a_release_that_stays_bad_fails_those_who_need_it(
     sessions: Sessions, generation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routing, "PATIENCE_FOR_ALL_S", 0.1)
-    monkeypatch.setattr(routing, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(routing, "PATIENCE_FOR_ALL_S", 0.3)
+    monkeypatch.setattr(routing, "PATIENCE_S", 1.0)
     router = PartlyReadyRouter("broken", "worse")
     writer = RouteWriter(sessions, router)
     with pytest.raises(HeldBackError) as caught:

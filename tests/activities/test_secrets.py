@@ -1,6 +1,7 @@
 """Secrets on their way to a service: referred to by its release, opened when it starts, masked in what it says."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,8 +26,21 @@ from runtime.sealing import KEY_BYTES, Sealer
 from storage.engine import transaction
 from storage.models import Deployment, Release, Secret
 from storage.sealed import secret_context
+from tests.activities.conftest import History
 
 SEALER = Sealer([b"k" * KEY_BYTES])
+
+
+def planted_secret(found: History, *, name: str = "DATABASE_URL", value: str = "db://p1anted", **more: Any) -> Secret:
+    """A project's secret, which is in no row yet."""
+    row = Secret(
+        id=new_id(),
+        organization_id=found.organization_id,
+        project_id=found.project_id,
+        **{"name": name, "kind": "service_env", "created_by": "me", **more},
+    )
+    row.sealed_value = SEALER.seal(value.encode(), secret_context(row.id))
+    return row
 
 
 @pytest.fixture
@@ -39,13 +53,7 @@ def add(sessions):
     """Gives a project a secret."""
 
     async def run(found, name, value, **more) -> UUID:
-        row = Secret(
-            id=new_id(),
-            organization_id=found.organization_id,
-            project_id=found.project_id,
-            **{"name": name, "kind": "service_env", "created_by": "me", **more},
-        )
-        row.sealed_value = SEALER.seal(value.encode(), secret_context(row.id))
+        row = planted_secret(found, name=name, value=value, **more)
         async with transaction(sessions) as session:
             session.add(row)
         return row.id

@@ -35,7 +35,9 @@ async def test_an_operation_keeps_its_slot_from_step_to_step() -> None:
     for _ in range(3):
         async with asyncio.timeout(120), slots.working(operation, "acme"):
             pass
-    await slots.take(operation, "acme")
+    async with asyncio.timeout(120):
+        await slots.take(operation, "acme")
+    assert slots.held == {operation}
 
 
 async def test_a_cancelled_wait_loses_no_slot() -> None:

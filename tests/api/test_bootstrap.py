@@ -65,7 +65,7 @@ async def test_the_command_prints_the_password_once_and_logs_nothing_of_it(sessi
             env={**os.environ, "DELIVERY_DATABASE_URL": database_url, "DELIVERY_ADMIN_EMAIL": email},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

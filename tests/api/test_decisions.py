@@ -184,7 +184,7 @@ async def test_one_at_a_time_tells_a_decision(world, running, operations, rows):
     operations.decide = slow
     try:
         first = asyncio.create_task(ask())
-        await asyncio.wait_for(began.wait(), 30)
+        await asyncio.wait_for(began.wait(), 120)
         assert (await ask()).status_code == 202  # and does not tell it too
         go.set()
         assert (await first).status_code == 200

@@ -104,7 +104,7 @@ async def test_the_relay_is_woken(world, path, operations, rows):
         await listener.execute("LISTEN outbox")
         await listener.commit()
         await world.developer.post(path, {**BODY, "version_tag": "1.2.2"})
-        woken = [note async for note in listener.notifies(timeout=5, stop_after=1)]
+        woken = [note async for note in listener.notifies(timeout=120, stop_after=1)]
         await listener.execute("UNLISTEN outbox")
         await listener.commit()
     assert [note.channel for note in woken] == ["outbox"]
@@ -226,11 +226,11 @@ async def test_a_completed_and_a_failed_operation(world, path, operations, build
 async def test_long_poll_answers_when_something_changes(world, path, operations):
     accepted = await world.developer.made(path, {**BODY, "version_tag": "9.2.0"})
     waiting = asyncio.create_task(
-        world.developer.get(accepted["progress_url"], headers={"Prefer": "respond-async, wait=20"})
+        world.developer.get(accepted["progress_url"], headers={"Prefer": "respond-async, wait=60"})
     )
-    await asyncio.wait_for(operations.asked.wait(), 10)
+    await asyncio.wait_for(operations.asked.wait(), 50)
     operations.known[UUID(accepted["operation_id"])] = progress_of(accepted["operation_id"], 7, 33)
-    answer = (await asyncio.wait_for(waiting, 10)).json()["data"]
+    answer = (await asyncio.wait_for(waiting, 50)).json()["data"]
     assert answer["progress_percent"] == 33
     quiet = await world.developer.get(accepted["progress_url"] + "?wait=1")
     assert quiet.json()["data"]["version"] == 7

@@ -126,7 +126,7 @@ async def test_head_is_get_without_the_body(platform, world):
 async def test_head_does_not_follow_an_operation(world, build_of):
     made = await build_of(world, "8.0.0", live=False)
     path = f"/operations/{made['operation_id']}/events"
-    response = await asyncio.wait_for(world.manager.http.head(path), 10)
+    response = await asyncio.wait_for(world.manager.http.head(path), 120)
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-type"].startswith("text/event-stream")
 

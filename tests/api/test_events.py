@@ -122,7 +122,7 @@ async def test_the_relay_is_woken_by_the_commit(fresh, rows):
         await raw.set_autocommit(True)
         await raw.execute("LISTEN events")
         await fresh.developer.patch(f"/features/{fresh.feature['id']}/status", {"status": "in_progress"})
-        woken = [notice.channel async for notice in raw.notifies(timeout=5, stop_after=1)]
+        woken = [notice.channel async for notice in raw.notifies(timeout=120, stop_after=1)]
         await raw.execute("UNLISTEN events")
         await raw.set_autocommit(False)
     assert woken == ["events"]

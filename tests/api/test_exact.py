@@ -116,7 +116,8 @@ async def test_requirements_that_say_nothing_are_refused(world, field, value):
 async def test_a_story_needs_a_title_or_a_description(world):
     for story in ({"title": "Login"}, {"description": "As a user"}):
         body = {**REQUIREMENT, "user_stories": [story]}
-        await world.developer.made(f"/projects/{world.project['id']}/requirements", body)
+        made = await world.developer.made(f"/projects/{world.project['id']}/requirements", body)
+        assert [{key: kept[key] for key in story} for kept in made["user_stories"]] == [story]
 
 
 @pytest.mark.parametrize("slug", ["-", "--", "-a", "a-", "---a", "", "A", "a b", "a_b"])

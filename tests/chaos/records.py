@@ -39,7 +39,7 @@ class Records:
         """Rows of a query. Raises `psycopg.OperationalError` while PostgreSQL is down."""
         try:
             if self._connection is None:
-                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=3, row_factory=dict_row)
+                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10, row_factory=dict_row)
             return self._connection.execute(query, values).fetchall()
         except psycopg.OperationalError:
             self.close()
@@ -54,7 +54,7 @@ class Records:
     @contextmanager
     def locked(self, query: LiteralString, *values: object) -> Iterator[None]:
         """Hold the locks that a statement takes: whoever wants them waits, as long as this lasts."""
-        with psycopg.connect(self._url, connect_timeout=3) as connection:
+        with psycopg.connect(self._url, connect_timeout=10) as connection:
             connection.execute(query, values)
             yield
             connection.rollback()
@@ -84,7 +84,7 @@ class Records:
 
 def _virtual_hosts(socket: Path) -> Sequence[Row]:
     transport = httpx2.HTTPTransport(uds=str(socket), verify=False)
-    with httpx2.Client(transport=transport, base_url="http://envoy", timeout=5, trust_env=False) as http:
+    with httpx2.Client(transport=transport, base_url="http://envoy", timeout=30, trust_env=False) as http:
         configs = http.get("/config_dump").raise_for_status().json()["configs"]
     dumps = [d for c in configs for d in c.get("dynamic_route_configs", [])]
     return [host for d in dumps for host in d["route_config"].get("virtual_hosts", [])]

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-sS", action="store_true")
     asked = parser.parse_args(arguments)
     headers = dict(line.split(": ", 1) for line in asked.headers)
-    answer = httpx2.request(asked.method, asked.url, headers=headers, content=asked.data, trust_env=False, timeout=30)
+    answer = httpx2.request(asked.method, asked.url, headers=headers, content=asked.data, trust_env=False, timeout=120)
     sys.stdout.write(answer.text)
     return 0
 

@@ -17,7 +17,7 @@ from tests.contract.parsing import endpoints
 HERE = Path(__file__).resolve().parent
 PAGE = (HERE.parents[1] / "docs" / "api.md").read_text()
 MARK = "--- end of block ---"
-LIMIT_S = 60
+LIMIT_S = 240
 # A command, and if it is shown, what it answers.
 STEPS = re.findall(r"```sh\n(.*?)```(?:\n+```json\n(.*?)```)?", PAGE, re.DOTALL)
 

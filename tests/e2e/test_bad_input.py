@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.facts import facts
-from tests.support.platform import App
+from tests.support.platform import UNWELL, App
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -26,7 +26,7 @@ def live(live):
 
 
 def test_a_service_that_is_never_healthy_is_undone_with_its_last_answer_and_log(live):
-    shipped = live.ship(fault="unhealthy")
+    shipped = live.ship(fault="unhealthy", spec=UNWELL)
     assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
     assert "500" in facts(shipped.error)["last_probe"]
     assert "listening on" in facts(shipped.error)["log_tail"]
@@ -34,7 +34,7 @@ def test_a_service_that_is_never_healthy_is_undone_with_its_last_answer_and_log(
 
 
 def test_a_service_that_is_never_healthy_is_undone_by_rolling_too(live):
-    shipped = live.ship(fault="unhealthy", deployment_strategy="rolling")
+    shipped = live.ship(fault="unhealthy", spec=UNWELL, deployment_strategy="rolling")
     assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
 
 
@@ -130,20 +130,19 @@ def test_a_build_that_calls_what_is_not_there_is_told_where_was_searched(live):
 
 
 def test_a_service_on_another_port_is_told_about_port(live):
-    error = live.ship(fault="wrong-port").error
+    error = live.ship(fault="wrong-port", spec=UNWELL).error
     assert error["code"] == "INSTANCE_WRONG_PORT"
     assert "$PORT" in error["message"]
 
 
 def test_a_service_that_crashes_shows_its_last_words(live):
-    patient = {"service": {"health": {"startup_timeout": 15}}}  # it is started again a few times first
-    error = live.ship(fault="crash", spec=patient).error
+    error = live.ship(fault="crash").error
     assert error["code"] == "INSTANCE_EXITED"
     assert facts(error)["exit_code"] == 3
     assert "on purpose" in facts(error)["log_tail"]
 
 
 def test_a_service_that_listens_nowhere_is_undone(live):
-    error = live.ship(fault="never-listens").error
+    error = live.ship(fault="never-listens", spec=UNWELL).error
     assert error["code"] == "INSTANCE_UNHEALTHY"
     assert "listening nowhere" in facts(error)["log_tail"]

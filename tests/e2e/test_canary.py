@@ -7,7 +7,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RPS = 200
+RPS = 100
 JUDGED = {
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
     "analysis": {"duration": 60, "min_requests": 50, "compare": ["errors"], "min_effect": 4, "pass_early": True},
@@ -77,18 +77,18 @@ def test_a_canary_that_answers_404_to_everybody_is_held(judged):
     assert judged.service.version() == before
 
 
-@pytest.mark.parametrize("begins_s", [15, 34])
-def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_is_watched(judged, begins_s):
+def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_is_watched(judged):
     """The evidence of a low rate is in after seconds; the watch goes on to its end all the same.
 
-    20 % of the last seconds are less than the limit of the whole time.
+    20 % of the last seconds are less than the limit of the whole time. They are counted from the start of the process,
+    so that a busy machine, where the switch comes late, makes more of them.
     """
     before = judged.service.version()
     watched = {
-        "rollout": {**JUDGED["rollout"], "blue_green": {"analyse": 40}},
+        "rollout": {**JUDGED["rollout"], "blue_green": {"analyse": 32}},
         "analysis": {"min_requests": 50, "max_error_rate": 5, "pass_early": False},  # what the example asks for
     }
-    shipped = judged.ship(spec=watched, fault=f"errors:20:{begins_s}", deployment_strategy="blue_green")
+    shipped = judged.ship(spec=watched, fault="errors:20:26", deployment_strategy="blue_green")
     assert shipped.error["code"] == "ANALYSIS_FAILED"
     assert shipped.deployment["analysis"]["elapsed_seconds"] > 5
     assert "error rate limit 5 %" in shipped.error["message"]

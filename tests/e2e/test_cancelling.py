@@ -40,7 +40,7 @@ def test_cancelled_at(app, records, moment):
     answer = app.api.raw("POST", f"/v1/operations/{operation_id}/cancel", json={"reason": "changed our minds"})
     row = await_end(records, operation_id, 180)
 
-    assert settled(records, app.project["id"], 15) == []
+    assert settled(records, app.project["id"]) == []
     if answer.status_code in REFUSED:  # past the final switch, from where only a rollback leads back
         assert moment.name in ("rollout:verify", "rollout:promote", "rollout:retire"), answer.text
         assert row["status"] == "completed"

@@ -16,7 +16,7 @@ def test_the_demo_runs_on_a_stack_that_is_up_and_leaves_it_up(platform):
         env={**os.environ, "DELIVERY_DATA_DIR": str(platform.stack.data_dir)},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=360,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -96,7 +96,6 @@ def test_a_restart_of_the_stack_keeps_state_and_service(platform):
     platform.restart()
     assert app.api.deployment(shipped.deployment["id"])["status"] == "success"
     assert app.api.operation(shipped.operation["operation_id"])["status"] == "completed"
-    until(lambda: app.service.get("/version").status_code == 200, "serving after the restart", 180)
-    assert app.service.version() == shipped.version
+    until(lambda: app.serves(shipped.version), "serving after the restart", 180)
     again = app.ship_good()
     assert app.service.version() == again.version

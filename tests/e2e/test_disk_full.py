@@ -98,7 +98,7 @@ def test_the_disk_of_everything_fills_up_and_has_room_again(crowded):
         until(lambda: health(app) != "healthy", "the health tells it", 180)
         assert app.service.version() == before
         filler.unlink()
-        until(lambda: health(app) == "healthy", "healthy again", 90)
+        until(lambda: health(app) == "healthy", "healthy again", 180)
         if refused is not None:
             app.api.wait(refused, 120)  # accepted is kept: it comes to an end, whichever
         again = app.ship_good()

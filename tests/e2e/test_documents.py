@@ -82,7 +82,7 @@ def test_docs_api_md_runs_on_any_port_twice(platform, tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=180,
             check=False,
         )
         assert ran.returncode == 0, ran.stderr[-2000:]
@@ -95,7 +95,7 @@ def test_the_audit_chain_is_verified_on_the_embedded_stack(platform):
     environment = {**os.environ, "DELIVERY_DATA_DIR": str(platform.stack.data_dir)}
     environment.pop("DELIVERY_DATABASE_URL", None)
     words = [sys.executable, "-m", "storage.audit_chain", "verify"]
-    told = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert told.returncode == 0, told.stderr
     assert "platform: " in told.stdout
     assert told.stdout.count("whole") >= 2
@@ -108,6 +108,6 @@ def test_the_postman_collection_is_there(platform):
 
 
 def test_the_temporal_ui_is_there(platform):
-    answer = httpx2.get(platform.stack.addresses["temporal_ui"], trust_env=False, follow_redirects=True, timeout=10)
+    answer = httpx2.get(platform.stack.addresses["temporal_ui"], trust_env=False, follow_redirects=True, timeout=60)
     assert answer.status_code == 200
     assert "html" in answer.headers["content-type"]

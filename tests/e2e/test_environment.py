@@ -149,7 +149,7 @@ def test_a_freeze_lets_finish_what_is_under_way_and_holds_the_next_until_it_is_t
     assert held["status"] == "queued"
     assert datetime.fromisoformat(held["next_open"]) == opens
     place.set(windows=[])
-    until(lambda: "Held" not in (place.operation(following)["current_step"] or ""), "going on", 5)
+    until(lambda: "Held" not in (place.operation(following)["current_step"] or ""), "going on", 180)
     assert place.ends(following)["status"] == "completed"
     assert place.deployment(following)["next_open"] is None
     assert place.app.service.version() == following.version

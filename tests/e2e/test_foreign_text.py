@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-QUICK_TO_FAIL = {"startup_timeout": 2, "interval": 0.1}
+QUICK_TO_FAIL = {"startup_timeout": 8, "interval": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_an_approval_with_an_invented_actor_is_refused_and_audited(platform, app
         return fault.value.cause
 
     assert asyncio.run(attack()).type == "AUTHORIZATION_DENIED"
-    until(lambda: forged(records, workflow_id) == [("approve", "cto")], "an entry in the audit log", 60)
+    until(lambda: forged(records, workflow_id) == [("approve", "cto")], "an entry in the audit log", 180)
     log = app.api.call("GET", f"/organizations/{platform.organization['id']}/audit-log?action=operation.forged")
     assert workflow_id in {entry["resource_id"] for entry in log}
     assert app.api.deployment(waiting.accepted.deployment_id)["status"] == "awaiting_approval"
@@ -93,7 +93,7 @@ def test_a_start_with_its_approval_in_its_input_does_nothing(platform, app, wait
         (kept, "again"),
     ):
         assert asyncio.run(start(platform, order, workflow_id)).type in ("AUTHORIZATION_DENIED", "ORCHESTRATION_LOST")
-        until(lambda name=workflow_id: len(forged(records, name)) == 1, "an entry in the audit log", 60)
+        until(lambda name=workflow_id: len(forged(records, name)) == 1, "an entry in the audit log", 180)
     assert app.api.deployment(waiting.accepted.deployment_id)["status"] == "awaiting_approval"
     assert not records.all("SELECT id FROM operations WHERE id = %s", str(invented.place.operation_id))
 

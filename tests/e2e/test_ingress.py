@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.platform import UNWELL
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 APP = """
@@ -33,7 +35,7 @@ asyncio.run(main())
 
 
 def ask(app, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection(urlsplit(app.service.dial).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(app.service.dial).netloc, timeout=60)
     body = b"{}" if method == "POST" else None
     connection.putrequest(method, path, skip_host=True)
     for name, value in {"host": app.service.host, **headers, **({"content-length": "2"} if body else {})}.items():
@@ -64,7 +66,8 @@ def test_allowed_hosts_forwarded_proto_paths_and_a_server_that_closes_idle_conne
 
 def test_a_health_host_of_ones_own(platform):
     app = platform.app("health-host")
-    spec = {"command": "exec python3 closing.py", "env": {"ALLOWED_HOST": "shop.example.com"}, "health": {"path": "/"}}
+    spec = {"command": "exec python3 closing.py", "env": {"ALLOWED_HOST": "shop.example.com"}}
+    spec["health"] = {"path": "/", **UNWELL["service"]["health"]}
     refused = app.ship(spec={"service": spec, "build": None}, files={"closing.py": APP})
     assert refused.error["code"] == "INSTANCE_UNHEALTHY"
     assert "400" in refused.error["message"]

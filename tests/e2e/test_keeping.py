@@ -32,10 +32,6 @@ def states(records, app):
     return [InstanceFolder(root / name).state for name in sorted(shims)]
 
 
-def serves(app):
-    return app.service.get("/version").status_code == 200
-
-
 def test_an_instance_whose_keeper_was_killed_comes_back(app, records):
     state = states(records, app)[0]
     with load_on(app.service, rps=RPS) as load:
@@ -52,12 +48,12 @@ def test_a_clean_stop_ends_all_services_and_a_start_brings_them_back(platform, a
     platform.stack.down()
     assert processes_below(platform.stack.data_dir) == []
     platform.start()
-    until(lambda: serves(app), "serving again", 180)
+    until(app.serves, "serving again", 180)
 
 
 def test_everything_dies_at_once_and_serves_again(platform, app, records):
     power_cut(platform, records)
     platform.start()
-    until(lambda: serves(app), "serving again", 180)
+    until(app.serves, "serving again", 180)
     assert settled(records, app.project["id"]) == []
     app.ship_good()

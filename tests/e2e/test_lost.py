@@ -113,7 +113,7 @@ def test_temporals_file_is_lost_while_the_stack_is_down(platform, records, app, 
     records.close()
     damage(records.layout.data / "temporal.db")
     platform.start()
-    until(lambda: app.service.get("/version").status_code == 200, "serving again", 180)
+    until(app.serves, "serving again", 180)
     row = await_end(records, operation_id, FOUND_SECONDS + 30)
     assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
     assert settled(records, app.project["id"]) == []

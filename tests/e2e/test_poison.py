@@ -3,9 +3,6 @@
 import itertools
 import os
 import signal
-import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import httpx2
@@ -16,7 +13,8 @@ from examples.repository import ServiceRepository
 from runtime.stack import leftovers
 from tests.chaos.records import Records
 from tests.support.facts import facts
-from tests.support.platform import App, Platform
+from tests.support.platform import OPERATION_SECONDS, App, Platform
+from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -55,26 +53,12 @@ def attacker(platform: Platform) -> App:
     return application(platform, "attacker")
 
 
-def answers(app: App) -> bool:
-    try:
-        return app.service.get("/version").status_code == httpx2.codes.OK
-    except httpx2.HTTPError:
-        return False
-
-
-def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def ships_and_rolls_back(app: App) -> None:
     """A deployment works, and so does its rollback."""
     before = app.service.version()
     shipped = app.ship_good()
     assert app.service.version() == shipped.version
-    done = app.api.wait(app.api.rollback(shipped.deployment["id"], "it works")["operation_id"], 90)
+    done = app.api.wait(app.api.rollback(shipped.deployment["id"], "it works")["operation_id"], OPERATION_SECONDS)
     assert done["status"] == "completed", done
     assert app.service.version() == before
 
@@ -115,13 +99,14 @@ def test_poison_in_the_database_leaves_everybody_else_alone_through_restarts_and
     assert poisoned.service.version() == version  # it keeps what it had
     records.close()
     platform.restart()
-    until(partial(answers, neighbour))
+    until(neighbour.serves, "serving again", 180)
     ships_and_rolls_back(neighbour)
     instances = "SELECT i.id FROM instances i JOIN releases r ON r.id = i.release_id WHERE r.environment_id = %s"
     environment = records.environment(poisoned.project["id"])
     assert poisoned.api.raw("DELETE", f"/v1/projects/{poisoned.project['id']}").status_code == httpx2.codes.NO_CONTENT
-    until(lambda: not records.all(instances, environment["id"]))
-    assert not records.all("SELECT 1 FROM routes WHERE environment_id = %s", environment["id"])
+    until(lambda: not records.all(instances, environment["id"]), "the end of its instances", 180)
+    routes = "SELECT 1 FROM routes WHERE environment_id = %s"
+    until(lambda: not records.all(routes, environment["id"]), "the end of its routes", 180)
     ships_and_rolls_back(neighbour)
 
 
@@ -136,7 +121,7 @@ def test_a_poisoned_build_from_before_the_rule_fails_with_its_owners_words_only(
         build,
     )
     accepted = attacker.api.deploy(build, environment="staging")
-    operation = attacker.api.wait(accepted.operation_id, 90)
+    operation = attacker.api.wait(accepted.operation_id, OPERATION_SECONDS)
     assert operation["error"]["code"] == "SPEC_INVALID", operation
     assert "service.health.path" in operation["error"]["message"]
     ships_and_rolls_back(neighbour)
@@ -149,8 +134,10 @@ def test_envoys_files_lost_and_envoy_killed_every_host_serves_again_without_a_ch
     config = platform.stack.data_dir / "envoy"
     for path in [path for path in config.iterdir() if path.suffix == ".json"]:
         path.unlink()
-    os.kill(leftovers.running(records.layout)["envoy"], signal.SIGKILL)
-    until(lambda: answers(neighbour) and neighbour.service.version() == version)
+    killed = leftovers.running(records.layout)["envoy"]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: leftovers.running(records.layout).get("envoy", killed) != killed, "another Envoy", 180)
+    until(lambda: neighbour.serves(version), "serving again", 180)
 
 
 @pytest.mark.long
@@ -161,7 +148,7 @@ def test_envoys_files_lost_while_down_every_host_serves_after_up(platform: Platf
     for path in [p for p in (platform.stack.data_dir / "envoy").iterdir() if p.suffix == ".json"]:
         path.unlink()
     platform.start()
-    until(lambda: answers(neighbour) and neighbour.service.version() == version)
+    until(lambda: neighbour.serves(version), "serving again", 180)
 
 
 @pytest.mark.long
@@ -173,7 +160,7 @@ def test_a_database_restored_to_a_lower_generation_is_applied(
     environment = records.environment(neighbour.project["id"])
     records.all("UPDATE routing_generation SET generation = 1 RETURNING 1")
     (route,) = records.all("DELETE FROM routes WHERE environment_id = %s RETURNING *", environment["id"])
-    until(lambda: not answers(neighbour))
+    until(lambda: not neighbour.serves(times=1), "the older table", 180)
     assert generation > 1
     records.all(
         "INSERT INTO routes (environment_id, host, targets, generation) VALUES (%s, %s, %s, 2) RETURNING 1",
@@ -182,5 +169,5 @@ def test_a_database_restored_to_a_lower_generation_is_applied(
         Jsonb(route["targets"]),
     )
     records.all("UPDATE routing_generation SET generation = 2 RETURNING 1")
-    until(partial(answers, neighbour))
+    until(neighbour.serves, "serving again", 180)
     ships_and_rolls_back(neighbour)

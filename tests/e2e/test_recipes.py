@@ -1,6 +1,7 @@
 """The recipes of docs/delivery.md, exactly as they stand there, on the real stack.
 
-Those of Node need no registry here. Python and Go are in `test_ordinary.py`.
+Those of Node need no registry here. Python's and Go's do; what these need of a machine is in
+`tests/isolation/test_recipes.py`.
 """
 
 import json

@@ -147,7 +147,7 @@ def test_users_of_a_sticky_canary_stay(busy):
 
 def test_a_first_version_over_its_limit_is_taken_away(platform):
     app = platform.app("firstlimit")
-    limits = {"analysis": {"duration": 20, "min_requests": 20, "max_error_rate": 5}, "rollout": QUICK}
+    limits = {"analysis": {"duration": 90, "min_requests": 20, "max_error_rate": 5}, "rollout": QUICK}
     begun = app.begin(spec=limits, fault="errors:50", **CANARY)
     until(
         lambda: "Comparing" in (app.api.operation(begun.accepted.operation_id)["current_step"] or ""), "analysis", 180

@@ -131,7 +131,7 @@ async def test_entries_that_can_never_be_done_stop_nobody(relay, sessions, envir
 
 
 async def test_an_entry_that_hangs_is_left_for_later(relay, sessions, environments, monkeypatch):
-    monkeypatch.setattr(relays, "LIMIT_S", 0.5)
+    monkeypatch.setattr(relays, "LIMIT_S", 3.0)
     environments.hanging.add(await poison(sessions))
     good = await change(sessions)
     with capture_logs():

@@ -20,7 +20,7 @@ class BuiltExample:
 
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", "-eu", "-c", line], cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+            ["/bin/sh", "-eu", "-c", line], cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
         )
 
     def build(self) -> None:

@@ -15,7 +15,7 @@ def test_without_a_stack_it_ends_with_1_and_says_why(tmp_path):
         env={**os.environ, "DELIVERY_DATA_DIR": str(blocked)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1

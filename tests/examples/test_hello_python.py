@@ -19,7 +19,7 @@ def start(hello_python, tmp_path):
 
 
 def get(service, path):
-    return httpx2.get(service.url + path, timeout=5, trust_env=False)
+    return httpx2.get(service.url + path, timeout=60, trust_env=False)
 
 
 def ready(service):
@@ -77,7 +77,7 @@ def test_sigterm_finishes_the_request_in_flight_and_exits_0(start):
         caller.start()
         until(lambda: _in_flight(service), "the request in flight")
         assert service.terminate() == 0
-        caller.join(5)
+        caller.join(120)
     assert answers == [200]
 
 
@@ -105,7 +105,7 @@ def test_unhealthy_answers_500_to_the_health_check(start):
 
 def test_crash_exits_with_3_and_says_so(start):
     with start("crash") as service:
-        assert service.process.wait(10) == 3
+        assert service.process.wait(120) == 3
         assert "on purpose" in service.output
 
 
@@ -133,5 +133,5 @@ def test_slow_start_listens_late(start):
 
 def test_an_unknown_fault_is_refused_with_the_choices(start):
     with start("gremlins") as service:
-        assert service.process.wait(10) == 2
+        assert service.process.wait(120) == 2
         assert "wrong-port" in service.output

@@ -111,6 +111,8 @@ _HARMLESS = """
 if not any(stat.S_ISBLK(os.lstat(os.path.join("/dev", name)).st_mode) for name in os.listdir("/dev")):
     raise Denied("there are none")
 """
+# Of families that a tenant has no use for: family, type, protocol.
+_SOCKETS = {"hypervisor": "40, 1, 0", "audit system": "16, 3, 9", "kernel's ciphers": "38, 5, 0"}
 
 _INOTIFY = """
 libc = ctypes.CDLL(None, use_errno=True)
@@ -143,9 +145,10 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(Kind.SOCKETS, "connect to a unix socket of the engine", 'connect_below(w["data"], "engine.sock")'),
     Attempt(Kind.SOCKETS, "open a packet socket", "socket.socket(17, socket.SOCK_RAW, 0)", Control.SOMETIMES),
     Attempt(Kind.SOCKETS, "open a raw socket", "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)", Control.SOMETIMES),
-    Attempt(Kind.SOCKETS, "open a socket to the hypervisor", 'refused("socket", 40, 1, 0)', Control.SOMETIMES),
-    Attempt(Kind.SOCKETS, "open a socket to the audit system", 'refused("socket", 16, 3, 9)', Control.SOMETIMES),
-    Attempt(Kind.SOCKETS, "open a socket to the kernel's ciphers", 'refused("socket", 38, 5, 0)', Control.SOMETIMES),
+    *(
+        Attempt(Kind.SOCKETS, f"open a socket to the {whom}", f'refused("socket", {numbers})', Control.SOMETIMES)
+        for whom, numbers in _SOCKETS.items()
+    ),
     Attempt(
         Kind.NETWORK,
         "connect to a port of the engine",

@@ -13,6 +13,9 @@ from runtime.settings import ROOT, Settings
 from runtime.stack import leftovers
 from runtime.stack.layout import Layout
 
+PATIENCE_S = 240.0
+"""What a busy machine may need for anything."""
+
 
 class StackProcess:
     """One data folder and whoever supervises it at the moment."""
@@ -29,7 +32,7 @@ class StackProcess:
     def up(self, only: str = "postgres,temporal") -> dict[str, str]:
         """Start and wait until ready; the addresses."""
         self.begin(only)
-        until(lambda: self.ready.exists() or self._running.poll() is not None, 60)
+        until(lambda: self.ready.exists() or self._running.poll() is not None)
         assert self.ready.exists(), self.output.read_text()
         return json.loads(self.ready.read_text())
 
@@ -54,7 +57,7 @@ class StackProcess:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
 
     def end(self, signum: signal.Signals) -> int:
@@ -68,13 +71,13 @@ class StackProcess:
 
     def wait(self) -> int:
         """The supervisor's exit code."""
-        return self._running.wait(timeout=90)
+        return self._running.wait(timeout=PATIENCE_S)
 
     def close(self) -> None:
         """Stop whatever still runs."""
         self.run("down")
         if self._running is not None:
-            self._running.wait(timeout=60)
+            self._running.wait(timeout=PATIENCE_S)
 
     def pids(self) -> dict[str, int]:
         """The parts that run now."""
@@ -85,7 +88,7 @@ class StackProcess:
         return [*lowered, sys.executable, "-m", "runtime.stack", *arguments]
 
 
-def until(condition: Callable[[], object], limit_s: float) -> None:
+def until(condition: Callable[[], object], limit_s: float = PATIENCE_S) -> None:
     """Wait for a condition, or fail."""
     deadline = time.monotonic() + limit_s
     while not condition():

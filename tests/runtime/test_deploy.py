@@ -93,7 +93,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")
     for _ in range(2):  # the second time renews what the authorities signed
         before = {file.name: file.read_bytes() for file in folder.iterdir()}
-        subprocess.run(["/bin/sh", ROOT / "deploy" / "certificates.sh", folder], check=True, timeout=60)
+        subprocess.run(["/bin/sh", ROOT / "deploy" / "certificates.sh", folder], check=True, timeout=240)
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
     same = {name for name, content in after.items() if before[name] == content}
     assert same == {f"{name}-ca.{end}" for name in ("server", "client") for end in ("key", "pem")}

@@ -74,12 +74,12 @@ def test_a_stubborn_process_and_its_group_are_killed(tmp_path: Path):
     command = Command(("/bin/sh", "-c", script), {}, tmp_path, log, stops=((signal.SIGTERM, 0.2),))
     process = Process(command, tmp_path / "record.json")
     process.start()
-    until(lambda: log.read_text().strip(), 10)
+    until(lambda: log.read_text().strip())
     child = int(log.read_text())
     pid = process.pid
     process.stop()
     assert not alive(pid)
-    until(lambda: not alive(child), 5)
+    until(lambda: not alive(child))
     assert not process.record.exists()
 
 
@@ -91,7 +91,7 @@ def test_what_is_left_of_a_dead_process_is_found_by_its_mark_wherever_it_went(tm
     process.start()
     other.start()
     try:
-        until(lambda: len(log.read_text().split()) == 2, 10)
+        until(lambda: len(log.read_text().split()) == 2)
         children = [int(word) for word in log.read_text().split()]
         mine = next(pid for pid in children if f"one@{tmp_path}" in Path(f"/proc/{pid}/environ").read_text())
         os.kill(mine, signal.SIGSTOP)
@@ -177,9 +177,9 @@ def test_postgres_runs_as_nobody_where_namespaces_are_denied(tmp_path: Path, sho
     process = Process(server.command(), tmp_path / "record.json")
     process.start()
     try:
-        until(lambda: server.probe(0) is None, 20)
+        until(lambda: server.probe(0) is None)
         server.settle()
-        with psycopg.connect(server.url().replace("+psycopg", ""), connect_timeout=3) as connection:
+        with psycopg.connect(server.url().replace("+psycopg", ""), connect_timeout=60) as connection:
             assert connection.execute("SELECT current_user").fetchone() == ("delivery",)
         assert Path(f"/proc/{process.pid}").stat().st_uid != 0
     finally:

@@ -17,7 +17,7 @@ from runtime.settings import ROOT, Settings
 from runtime.stack import binaries
 from runtime.stack.layout import Layout
 from runtime.stack.postgres import Postgres
-from tests.runtime.stack_process import StackProcess, alive, until
+from tests.runtime.stack_process import PATIENCE_S, StackProcess, alive, until
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def test_a_killed_part_is_started_again(stack: StackProcess, name: str):
     stack.up()
     before = stack.pids()
     os.kill(before[name], signal.SIGKILL)
-    until(lambda: stack.pids().get(name, before[name]) != before[name], 15)
+    until(lambda: stack.pids().get(name, before[name]) != before[name])
     after = stack.pids()
     other = ({"postgres", "temporal"} - {name}).pop()
     assert after[other] == before[other]
     if name == "postgres":
-        until(lambda: reachable(stack), 15)
+        until(lambda: reachable(stack))
     assert "part.died" in (stack.data / "logs" / "supervisor.log").read_text()
 
 
@@ -96,7 +96,7 @@ def test_postgres_comes_back_beside_a_frozen_child_of_the_dead_server(stack: Sta
     before = stack.pids()["postgres"]
     with frozen_backend(stack) as backend:
         os.kill(before, signal.SIGKILL)
-        until(lambda: stack.pids().get("postgres", before) != before and reachable(stack), 30)
+        until(lambda: stack.pids().get("postgres", before) != before and reachable(stack))
         assert not alive(backend)
     assert "part.remains.ended" in (stack.data / "logs" / "supervisor.log").read_text()
 
@@ -107,7 +107,7 @@ def test_a_start_ends_the_frozen_child_of_a_server_that_died_with_its_supervisor
     with frozen_backend(stack) as backend:
         stack.end(signal.SIGKILL)
         os.kill(before, signal.SIGKILL)
-        until(lambda: not alive(before), 10)
+        until(lambda: not alive(before))
         assert alive(backend)
         stack.up(only="postgres")
         assert not alive(backend)
@@ -120,7 +120,7 @@ def test_down_ends_the_frozen_child_of_a_dead_server(stack: StackProcess):
     with frozen_backend(stack) as backend:
         stack.end(signal.SIGKILL)
         os.kill(before, signal.SIGKILL)
-        until(lambda: not alive(before), 10)
+        until(lambda: not alive(before))
         assert stack.run("down").returncode == 0
         assert not alive(backend)
 
@@ -134,9 +134,10 @@ def test_an_orderly_stop_ends_a_frozen_child_too(stack: StackProcess):
 
 def test_another_postgres_of_this_machine_is_left_alone(stack: StackProcess, postgres: Postgres):
     stack.up(only="postgres")
-    os.kill(stack.pids()["postgres"], signal.SIGKILL)
-    until(lambda: reachable(stack), 30)
-    with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), connect_timeout=3) as other:
+    before = stack.pids()["postgres"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: stack.pids().get("postgres", before) != before and reachable(stack))
+    with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), connect_timeout=60) as other:
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -175,7 +176,7 @@ def test_parts_of_a_killed_supervisor_are_adopted(stack: StackProcess):
     assert stack.up() == addresses
     assert stack.pids() == before
     os.kill(before["temporal"], signal.SIGKILL)
-    until(lambda: stack.pids().get("temporal", before["temporal"]) != before["temporal"], 15)
+    until(lambda: stack.pids().get("temporal", before["temporal"]) != before["temporal"])
     assert stack.end(signal.SIGINT) == 0
     assert not alive(before["postgres"])
 
@@ -268,7 +269,7 @@ def test_on_a_terminal_the_first_start_tells_the_admins_password(stack: StackPro
     while b"ready after" not in shown:
         shown += os.read(screen, 4096)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     os.close(screen)
     assert told(shown.decode())
 

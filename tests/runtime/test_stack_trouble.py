@@ -18,7 +18,7 @@ from domain.errors import DependencyError
 from runtime.settings import ROOT, Settings
 from runtime.stack import open_files, ports, remains
 from runtime.stack.layout import Layout, private_folder
-from tests.runtime.stack_process import StackProcess, until
+from tests.runtime.stack_process import PATIENCE_S, StackProcess, until
 from tests.runtime.test_stack import connect, reachable
 
 
@@ -95,7 +95,7 @@ def test_a_cleared_folder_of_sockets_is_made_again(stack: StackProcess):
     stack.up(only="postgres")
     sockets = Layout.make(Settings(data_dir=stack.data)).sockets
     shutil.rmtree(sockets)
-    until(lambda: (sockets / "pg" / ".s.PGSQL.5432").exists() and reachable(stack), 40)
+    until(lambda: (sockets / "pg" / ".s.PGSQL.5432").exists() and reachable(stack))
     assert "part.sockets.lost" in (stack.data / "logs" / "supervisor.log").read_text()
 
 
@@ -118,14 +118,14 @@ def test_a_port_taken_while_its_part_was_down_is_told_and_waited_for(stack: Stac
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stack.signal(signal.SIGSTOP)
         os.kill(before, signal.SIGKILL)
-        until(lambda: ports.is_free(port), 10)
+        until(lambda: ports.is_free(port))
         stranger.bind(("127.0.0.1", port))
         stranger.listen()
         stack.signal(signal.SIGCONT)
-        until(lambda: f"process {os.getpid()} " in stack.output.read_text(), 20)
+        until(lambda: f"process {os.getpid()} " in stack.output.read_text())
         assert f"has taken its port {port}" in stack.output.read_text()
         assert "temporal" not in stack.pids()
-    until(lambda: "temporal" in stack.pids(), 20)
+    until(lambda: "temporal" in stack.pids())
     assert stack.pids()["temporal"] != before
 
 
@@ -143,17 +143,17 @@ def test_two_starts_at_once_make_one_stack(stack: StackProcess):
         for _ in range(2)
     ]
     try:
-        until(lambda: any(one.poll() is not None for one in both), 30)
+        until(lambda: any(one.poll() is not None for one in both))
         loser, winner = sorted(both, key=lambda one: one.poll() is None)
         assert loser.returncode == 1
         assert "already runs" in (loser.stdout.read() if loser.stdout else "")
-        until(lambda: "postgres" in other.pids() and reachable(stack), 40)
+        until(lambda: "postgres" in other.pids() and reachable(stack))
         assert winner.poll() is None
     finally:
         for one in both:
             if one.poll() is None:
                 one.terminate()
-            one.communicate(timeout=60)
+            one.communicate(timeout=PATIENCE_S)
     assert marked(stack) == []
 
 
@@ -193,7 +193,7 @@ MOMENTS = ["postgres   starting", "postgres   ready", "migrations running"]
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_stop_in_the_middle_of_a_start_leaves_nothing(stack: StackProcess, moment: str, how: str):
     stack.begin(only="postgres,temporal,migrations")
-    until(lambda: moment in stack.output.read_text(), 60)
+    until(lambda: moment in stack.output.read_text())
     if how == "down":
         done = stack.run("down")
         assert done.returncode == 0, done.stderr
@@ -255,8 +255,8 @@ def test_a_disk_that_fills_up_under_postgres_and_has_room_again(stack: StackProc
         with pytest.raises(psycopg.Error):
             _fill(stack)
         filler.unlink()
-        until(lambda: reachable(stack), 40)
-        until(lambda: _writes(stack), 40)
+        until(lambda: reachable(stack))
+        until(lambda: _writes(stack))
         with connect(stack) as connection:
             assert connection.execute("SELECT min(id) FROM kept").fetchone() == (1,)
         assert stack.end(signal.SIGTERM) == 0

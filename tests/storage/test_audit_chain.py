@@ -184,7 +184,9 @@ async def test_the_command_names_the_first_broken_link(sessions, organization, d
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "storage.audit_chain", "verify", *arguments]
         environment = {"DELIVERY_DATABASE_URL": database_url}
-        return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
 
     only = ("--organization", str(organization))
     whole = await asyncio.to_thread(run, *only)
@@ -199,7 +201,7 @@ async def test_the_command_says_that_the_embedded_stack_is_down(tmp_path):
     words = [sys.executable, "-m", "storage.audit_chain", "verify"]
     environment = {"DELIVERY_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)}
     told = await asyncio.to_thread(
-        subprocess.run, words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert (told.returncode, told.stdout) == (2, "")
     assert f"the embedded stack on {tmp_path / 'data'} is not up" in told.stderr

@@ -47,7 +47,7 @@ def test_the_command_says_where_the_database_stands(empty_url):
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "storage.migrations"]
         return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
         )
 
     done = run(DELIVERY_DATABASE_URL=empty_url)

@@ -136,7 +136,7 @@ async def test_the_command_says_what_it_did(database_url, stored, sessions):
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "storage.reseal"],
-            cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, env=settings, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
     done = run()

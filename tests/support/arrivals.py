@@ -85,6 +85,6 @@ def receivers(count: int, *, fail_every: int = 0, silent: int = 0) -> Iterator[A
         yield arrivals
     finally:
         process.kill()
-        process.wait(10)
-        reader.join(10)
+        process.wait(60)
+        reader.join(60)
         process.stdout.close()

@@ -50,11 +50,11 @@ def _answer(request: Received, port: int, fail_every: int, hold: asyncio.Event |
     return Reply(500 if fails else 204, hold=hold)
 
 
-async def run_relay(lease_s: float) -> None:
+async def run_relay(lease_s: float, limit_s: float) -> None:
     webhook_claims.LEASE = timedelta(seconds=lease_s)
     url = os.environ["DELIVERY_DATABASE_URL"]
     engine = create_engine(url, application_name="relay-of-a-test")
-    async with relay(create_sessions(engine), url):
+    async with relay(create_sessions(engine), url, limit_s=limit_s):
         await asyncio.Event().wait()
 
 
@@ -65,11 +65,12 @@ def main() -> None:
     parser.add_argument("--fail-every", type=int, default=0)
     parser.add_argument("--silent", type=int, default=0)
     parser.add_argument("--lease", type=float, default=25)
+    parser.add_argument("--limit", type=float, default=2, help="seconds of one attempt")
     given = parser.parse_args()
     if given.what == "receive":
         asyncio.run(receive(given.count, given.fail_every, given.silent))
     else:
-        asyncio.run(run_relay(given.lease))
+        asyncio.run(run_relay(given.lease, given.limit))
 
 
 if __name__ == "__main__":

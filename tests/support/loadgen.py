@@ -39,7 +39,7 @@ class LoadPlan:
     host: str
     rps: float
     seconds: float
-    timeout: float = 10
+    timeout: float = 60
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).hostname not in ("127.0.0.1", "::1", "localhost"):
@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="", help="Host header; the address itself when missing")
     parser.add_argument("--rps", type=float, default=100, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--timeout", type=float, default=10, help="seconds a request may take")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds a request may take")
     parser.add_argument("--output", type=Path, help="file for the summary; standard output when missing")
     options = parser.parse_args(arguments)
     host = options.host or urlsplit(options.url).netloc

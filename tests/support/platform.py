@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import yaml
 
 from examples.client import Accepted, Api, Json, Service
@@ -26,16 +27,18 @@ ROOM = {
     "DELIVERY_PROCESSES_PER_ORGANIZATION": "16384",
 }
 
-# What makes the examples quick to deploy; everything else stays as their delivery.yaml says.
+# What makes the examples quick to deploy; everything else stays as their delivery.yaml says. Whoever expects a version
+# that never gets healthy says how long to wait for it (`UNWELL`): a good one may need long on a busy machine.
 QUICK: dict[str, Any] = {
     "test": {"command": None, "report": None},
     "service": {
         "replicas": 1,
-        "health": {"interval": 0.1, "startup_timeout": 4},
+        "health": {"interval": 0.1, "startup_timeout": 90},
         "drain_timeout": 2,
     },
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
 }
+UNWELL: dict[str, Any] = {"service": {"health": {"startup_timeout": 8}}}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,3 +205,17 @@ class App:
     def service(self) -> Service:
         """The service in `dev`, through the ingress."""
         return self._platform.service(self.api.environment(self.project["id"])["url"])
+
+    def serves(self, version: str = "", *, times: int = 10) -> bool:
+        """Whether it answers well, and this version, so many times in a row.
+
+        To be waited for (`until`) after something was killed: one answer may be the last one of what dies, or come from
+        the one instance of several that is there already.
+        """
+        try:
+            answers = [self.service.get("/version") for _ in range(times)]
+        except (httpx2.HTTPError, OSError):
+            return False
+        if {answer.status_code for answer in answers} != {httpx2.codes.OK}:
+            return False
+        return not version or {answer.json()["version"] for answer in answers} == {version}

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".build" / "prometheus"
 UNPACKED = CACHE / "usr" / "bin" / "prometheus"
 GET_LIMIT_S = 60.0
-UNPACK_LIMIT_S = 20.0
-START_LIMIT_S = 20.0
+UNPACK_LIMIT_S = 120.0
+START_LIMIT_S = 120.0
 
 
 class UnavailableError(Exception):
@@ -62,7 +62,7 @@ def find_prometheus() -> Path:
 
 def _runs(program: Path) -> bool:
     try:
-        return subprocess.run([program, "--version"], capture_output=True, timeout=10, check=False).returncode == 0
+        return subprocess.run([program, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -156,7 +156,7 @@ scrape_configs:
     def _has_scraped(self) -> bool:
         query = {"query": f"timestamp(up) > {self._started_at}"}
         try:
-            answer = httpx2.get(f"{self.url}/api/v1/query", params=query, timeout=1, trust_env=False)
+            answer = httpx2.get(f"{self.url}/api/v1/query", params=query, timeout=30, trust_env=False)
         except httpx2.HTTPError:
             return False
         return answer.status_code == httpx2.codes.OK and bool(answer.json()["data"]["result"])

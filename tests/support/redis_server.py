@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.services import until
 
-LIMIT_S = 10
+LIMIT_S = 120
 
 
 def _program() -> Path:

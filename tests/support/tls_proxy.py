@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from runtime.stack import binaries
 from tests.support.services import free_port
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 120.0
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
@@ -38,14 +38,14 @@ def tls_proxy(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
         yield mutual, plain
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _await_open(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=30).close()
         except OSError:
             time.sleep(0.05)
         else:

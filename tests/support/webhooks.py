@@ -94,7 +94,7 @@ class Scene:
         async with transaction(self.sessions) as session:
             return await session.get_one(WebhookEndpoint, endpoint.id)
 
-    async def until(self, endpoint_id: UUID, *statuses: str, limit_s: float = 10) -> Sequence[WebhookDelivery]:
+    async def until(self, endpoint_id: UUID, *statuses: str, limit_s: float = 120) -> Sequence[WebhookDelivery]:
         """Wait until the deliveries have exactly these statuses, in the order of their events."""
         rows: Sequence[WebhookDelivery] = ()
         try:
@@ -109,7 +109,7 @@ class Scene:
 
 @asynccontextmanager
 async def relay(
-    sessions: Sessions, database_url: str, *, limit_s: float = 2.0, failed: asyncio.Event | None = None
+    sessions: Sessions, database_url: str, *, limit_s: float = 60.0, failed: asyncio.Event | None = None
 ) -> AsyncIterator[Courier]:
     """A relay at work, as the worker runs it."""
     sender = Sender(Egress(LOOPBACK), limit_s=limit_s)

@@ -28,7 +28,7 @@ from tests.support.waiting import until
 from tests.workflows.world import World, order, place
 from workflows.registry import WORKFLOWS, sandbox
 
-PATIENCE_S = 90
+PATIENCE_S = 180
 
 
 class Site:

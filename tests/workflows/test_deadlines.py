@@ -32,14 +32,14 @@ async def test_time_in_which_everything_was_off_is_no_progress_that_was_not_made
     queue = f"test-{uuid4()}"
     world = World(temporal_env.client, queue)
     world.old_release()
-    world.spec = SPEC.model_copy(update={"rollout": RolloutSpec(progress_deadline=5, verify_seconds=0)})
+    world.spec = SPEC.model_copy(update={"rollout": RolloutSpec(progress_deadline=10, verify_seconds=0)})
     may = world.hold("instances.await_healthy")
     async with Worker(temporal_env.client, task_queue=BUILD_QUEUE, activities=[world.open_workspace]):
         async with worker(temporal_env, queue, world):
             handle = await Bench(temporal_env.client, queue, world).start(order())
-            await asyncio.wait_for(world.reached["instances.await_healthy"].wait(), 60)
-        await asyncio.sleep(OFF_S + 6)  # the night
+            await asyncio.wait_for(world.reached["instances.await_healthy"].wait(), 120)
+        await asyncio.sleep(OFF_S + 12)  # the night
         may.set()
         async with worker(temporal_env, queue, world):
-            await asyncio.wait_for(handle.result(), 60)
+            await asyncio.wait_for(handle.result(), 120)
     assert "promote new" in world.done

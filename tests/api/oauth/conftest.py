@@ -192,7 +192,7 @@ async def post(http: httpx2.AsyncClient, what: str, form: dict[str, str], **opti
     return await http.post(f"/oauth/{what}", content=urlencode(form), headers=headers, **options)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = 5) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = 120) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(limit_s):
         while not await condition():  # noqa: ASYNC110 - what it waits for is in another process

@@ -24,7 +24,7 @@ from runtime.trusted import TrustedIssuer
 from tests.api.conftest import RecordedOperations
 from tests.api.oauth.conftest import PASSWORD, REDIRECT
 
-LIMIT_S = 20
+LIMIT_S = 120
 PROJECT = {"name": "One", "slug": "one", "repository_url": "https://example.com/one"}
 
 
@@ -87,7 +87,7 @@ def _wait(ready: Callable[[], bool]) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(url, trust_env=False, timeout=2).status_code == 200
+        return httpx2.get(url, trust_env=False, timeout=30).status_code == 200
     except httpx2.HTTPError:
         return False
 

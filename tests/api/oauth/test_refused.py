@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-import statistics
 import time
 from uuid import uuid4
 
@@ -224,15 +223,20 @@ def test_who_logs_in_again_in_the_same_second_is_not_refused():
     assert issued_s("made up", 1000) == 1000
 
 
-def test_checking_a_token_costs_less_than_half_a_millisecond(verifier, forge):
-    tokens = [forge(jti=str(uuid4())) for _ in range(30)]
-    first = [_timed(verifier, token) for token in tokens]
-    again = [_timed(verifier, token) for token in tokens * 10]
-    assert statistics.median(first) < 0.0005
-    assert statistics.median(again) < 0.0001
+def test_a_signature_is_checked_once_a_token_however_often_it_comes(verifier, forge, monkeypatch):
+    """That is what costs; what it costs here is measured by `python -m tests.bench.auth`."""
+    checked: list[str] = []
 
+    def counted(token: str, *key, **options):
+        checked.append(token)
+        return decode(token, *key, **options)
 
-def _timed(verifier, token: str) -> float:
-    began = time.perf_counter()
-    verifier.verify(token)
-    return time.perf_counter() - began
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", counted)
+    known = [forge(jti=str(uuid4())) for _ in range(30)]
+    for token in known * 10:
+        assert verifier.verify(token).subject == "ada"
+    assert checked == known
+    with pytest.raises(UnauthenticatedError):
+        verifier.verify(known[0][:-4] + "AAAA")
+    assert len(checked) == len(known) + 1

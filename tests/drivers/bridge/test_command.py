@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 
 import pytest
 
@@ -71,11 +70,7 @@ async def test_a_wrong_word_is_told_and_nothing_is_run(bridge: Begin, words: tup
     assert "it ran" not in said
 
 
-async def test_a_bridge_is_small_and_quick(bridge: Begin) -> None:
-    began = time.monotonic()
-    begun = await bridge(port=free_port(), command=("/bin/true",))
-    await begun.ended()
-    assert time.monotonic() - began < 5
+async def test_a_bridge_is_small(bridge: Begin) -> None:
     begun = await bridge(port=free_port())
     await until(lambda: len(children(begun.pid)) == 1)
     assert begun.resident_kib() < 2048

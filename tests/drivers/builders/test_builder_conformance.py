@@ -124,7 +124,7 @@ async def test_stdin_is_empty(builder: Builder, workspace: Workspace) -> None:
 async def test_a_timeout_names_the_step_and_ends_everything(builder: Builder, workspace: Workspace) -> None:
     mark = marker()
     step = f"{DAEMON.format(mark=mark)}; (sleep {mark} & sleep {mark})"
-    result = await builder.run(workspace.request("true", step, limits=Limits(timeout_s=0.5)))
+    result = await builder.run(workspace.request("true", step, limits=Limits(timeout_s=3)))
     assert (result.reason, result.failed_step, result.exit_code) == ("timeout", 1, 137)
     assert running(mark) == []
 

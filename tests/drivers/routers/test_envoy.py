@@ -301,13 +301,16 @@ async def test_the_access_log_tells_when_which_release_was_asked(bed: Bed) -> No
     blue = await bed.upstream("blue")
     await bed.apply([cluster("logged", blue)], route(logged=100))
     await bed.get("/in-the-log")
-    for _ in range(100):
-        lines = [json.loads(line) for line in bed.access_log.read_text().splitlines()]
-        found = [line for line in lines if line["path"] == "/in-the-log"]
-        if found:
-            break
-        await asyncio.sleep(0.05)
-    (line,) = found
+
+    def found() -> list[dict[str, Any]]:
+        *lines, _ = bed.access_log.read_text().split("\n")  # the last one may be half written
+        return [told for told in map(json.loads, lines) if told["path"] == "/in-the-log"]
+
+    async def logged() -> bool:
+        return found() != []
+
+    assert await bed.until(logged)
+    (line,) = found()
     assert (line["host"], line["cluster"], line["code"], line["flags"]) == (HOST, "logged", 200, "-")
     assert int(line["start_ms"]) > 1_600_000_000_000
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 _numbers = itertools.count(1)
 
 
-async def until(condition: Callable[[], object], what: str, limit_s: float = 15) -> None:
+async def until(condition: Callable[[], object], what: str, limit_s: float = 120) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {limit_s} s for: {what}"

@@ -1,11 +1,11 @@
 """Time, memory, output, a full disk, and deaths in a row."""
 
+import asyncio
 import itertools
 import os
 import shlex
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from drivers.shim import client
@@ -99,14 +99,13 @@ async def test_a_stable_run_begins_the_pauses_anew(state: Path) -> None:
 
 
 async def test_a_pause_is_seen_and_can_be_stopped(state: Path) -> None:
-    spec = shell(state, "exit 3", restart=True, backoff_s=60, backoff_max_s=60)
+    spec = shell(state, "exit 3", restart=True, backoff_s=3600, backoff_max_s=3600, stop_timeout_s=3600)
     await client.start(state, spec)
     await until(lambda: client.status(state).last_code == 3, "its first death")
     now = client.status(state)
     assert (now.alive, now.child_pid) == (True, None)
-    began = time.monotonic()
-    await client.stop(state)
-    assert time.monotonic() - began < 3
+    async with asyncio.timeout(120):
+        await client.stop(state)
 
 
 async def test_limits_of_the_process_are_set(state: Path) -> None:

@@ -57,7 +57,7 @@ class SshServer:
                 self._threads.append(thread)
 
     def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(20)
+        connection.settimeout(120)
         with connection, contextlib.suppress(ConnectionError):
             Session(connection, self).run()
 
@@ -65,7 +65,7 @@ class SshServer:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(120)
 
 
 @contextlib.contextmanager

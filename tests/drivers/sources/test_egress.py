@@ -120,7 +120,7 @@ def rebinding(monkeypatch, *answers: str) -> None:
 @pytest.mark.parametrize("scheme", ["https://", "ssh://git@"])
 async def test_a_name_that_changes_its_meaning_after_it_was_judged_leads_nowhere(monkeypatch, listener, into, scheme):
     rebinding(monkeypatch, PUBLIC, "127.0.0.1")
-    source = GitSource(allow_file=False, allow_private=False, timeout_s=30)
+    source = GitSource(allow_file=False, allow_private=False, timeout_s=120)
     with pytest.raises(DeliveryError, match="private or loopback") as caught:
         await source.fetch(SourceRequest(f"{scheme}git.example.com:{listener.port}/x"), into)
     assert caught.value.code is ErrorCode.SOURCE_FORBIDDEN

@@ -59,7 +59,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def source() -> GitSource:
-    return GitSource(allow_file=True, allow_private=True, timeout_s=30)
+    return GitSource(allow_file=True, allow_private=True, timeout_s=120)
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ async def test_cancelling_ends_every_process(hanging_git, tmp_path, into):
 
 
 async def test_a_remote_that_hangs_is_a_dependency_that_does_not_answer(hanging_git, tmp_path, into):
-    source = GitSource(allow_file=True, allow_private=True, git=str(hanging_git), timeout_s=0.5)
+    source = GitSource(allow_file=True, allow_private=True, git=str(hanging_git), timeout_s=3)
     with pytest.raises(DependencyError, match="took longer"):
         await source.fetch(SourceRequest("/x"), into)
     assert await gone(await child_of(tmp_path))

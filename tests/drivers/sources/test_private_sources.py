@@ -78,7 +78,7 @@ def private(repository, certificate, seen, monkeypatch) -> Iterator[str]:
 
 @pytest.fixture
 def source() -> GitSource:
-    return GitSource(allow_file=False, allow_private=True, timeout_s=30)
+    return GitSource(allow_file=False, allow_private=True, timeout_s=120)
 
 
 @pytest.fixture

@@ -64,13 +64,20 @@ class Service:
                 await asyncio.sleep(0.03)
         return now
 
+    async def restarted(self, instance_id: str = "r1-0") -> InstanceStatus:
+        """Waits until it was started again, once or more often."""
+        async with asyncio.timeout(120):
+            while (now := await self.target.inspect(instance_id)).restarts < 1:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.03)
+        return now
+
 
 def dial(status: InstanceStatus) -> socket.socket:
     """As the router does."""
     if not status.address.startswith("/"):
-        return socket.create_connection((status.address, status.port), timeout=5)
+        return socket.create_connection((status.address, status.port), timeout=60)
     made = socket.socket(socket.AF_UNIX)
-    made.settimeout(5)
+    made.settimeout(60)
     try:
         made.connect(status.address)
     except OSError:

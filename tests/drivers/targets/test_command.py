@@ -60,7 +60,7 @@ def run(line: str, folder: Path) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -100,7 +100,7 @@ def test_a_program_takes_the_shells_place_so_that_signals_arrive(command: str, t
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=240)
     assert out.strip() == str(process.pid)
 
 

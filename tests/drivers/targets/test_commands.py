@@ -19,7 +19,7 @@ from tests.drivers.targets.service import Service
 NAME = "r1-release"
 
 
-async def ended(service: Service, timeout_s: float = 20) -> CommandStatus:
+async def ended(service: Service, timeout_s: float = 120) -> CommandStatus:
     async with asyncio.timeout(timeout_s):
         while (now := await service.target.command(NAME)).running:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.03)
@@ -33,17 +33,17 @@ def state(service: Service):
 async def test_it_runs_once_in_the_artifact_with_environment_and_secrets(service: Service) -> None:
     line = 'ls; echo "$A $B port=${PORT:-none}"; date +%N >> "$HOME/../ran" 2>/dev/null; exit 3'
     spec = service.spec(NAME, command=line, env={"A": "a", "B": "default"}, secrets={"B": "secret"})
-    await service.target.run_command(spec, 20)
+    await service.target.run_command(spec, 60)
     first = await ended(service)
     assert (first.exit_code, first.reason, first.runs) == (3, "exited", 1)
     output = await service.target.command_output(NAME, 0)
     assert b"service.py\n" in output
     assert b"a secret port=none\n" in output
     assert await service.target.command_output(NAME, len(output)) == b""
-    assert await service.target.run_command(spec, 20) == first
+    assert await service.target.run_command(spec, 60) == first
     assert await service.target.command_output(NAME, 0) == output
     await service.target.end_command(NAME, keep_end=True)
-    assert await service.target.run_command(spec, 20) == first
+    assert await service.target.run_command(spec, 60) == first
     assert list((service.root / ".once" / NAME / "app").iterdir()) == []
     await service.target.end_command(NAME)
     assert list((service.root / ".once").iterdir()) == []
@@ -52,7 +52,7 @@ async def test_it_runs_once_in_the_artifact_with_environment_and_secrets(service
 
 async def test_one_that_runs_is_not_begun_again(service: Service) -> None:
     spec = service.spec(NAME, command="echo begun; sleep 1; echo over")
-    await asyncio.gather(*(service.target.run_command(spec, 20) for _ in range(3)))
+    await asyncio.gather(*(service.target.run_command(spec, 60) for _ in range(3)))
     assert (await ended(service)).runs == 1
     assert await service.target.command_output(NAME, 0) == b"begun\nover\n"
 

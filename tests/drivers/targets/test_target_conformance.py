@@ -58,7 +58,7 @@ async def test_a_secret_is_in_the_services_environment_alone_also_when_it_was_st
     status = await service.listening(service.spec(env={"TOKEN": "default"}, secrets=secrets))
     assert ask(status)["env"]["TOKEN"] == "p1anted-for-service"
     os.kill(status.pid, signal.SIGKILL)
-    await service.seen("r1-0", "restarts", 1)
+    await service.restarted()
     again = await service.seen("r1-0", "listening")
     assert {ask(again)["env"][name] for name in secrets} == {"p1anted-for-service"}
     files = [path for path in service.root.rglob("*") if path.is_file()]
@@ -128,7 +128,7 @@ async def test_one_that_does_not_listen_has_no_port_and_is_kept_alive_all_the_sa
     pid = (await service.seen("r1-worker-0", "phase", InstancePhase.RUNNING)).pid
     assert pid is not None
     os.kill(client.tree(pid)[-1], signal.SIGKILL)
-    status = await service.seen("r1-worker-0", "restarts", 1)
+    status = await service.restarted("r1-worker-0")
     assert not status.port_taken
     assert await service.target.pause() == 2
     status = await service.target.start(spec)
@@ -230,7 +230,7 @@ async def test_all_addresses_count_as_listening(service: Service) -> None:
 
 async def test_a_crash_loop_is_visible(service: Service) -> None:
     await service.target.start(service.spec(command="echo dying; exit 3"))
-    status = await service.seen("r1-0", "restarts", 1)
+    status = await service.restarted()
     status = await service.seen("r1-0", "phase", InstancePhase.BACKOFF)
     assert (status.exit_code, status.listening, status.pid) == (3, False, None)
     assert "dying" in await service.target.log_tail("r1-0")
@@ -240,7 +240,7 @@ async def test_a_killed_process_is_started_again_on_its_port(service: Service) -
     before = await service.listening(service.spec())
     assert before.pid is not None
     os.kill(client.tree(before.pid)[-1], signal.SIGKILL)
-    await service.seen("r1-0", "restarts", 1)
+    await service.restarted()
     after = await service.seen("r1-0", "listening")
     assert (after.address, after.port, after.exit_code) == (before.address, before.port, 137)
 

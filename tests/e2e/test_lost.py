@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from contextlib import ExitStack
 
 import pytest
 from temporalio.client import Client
@@ -21,16 +22,20 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 50
 FOUND_SECONDS = 240.0
-LONG = {"build": {"steps": ["python3 build.py", "sleep 90"]}}
+LONG = {"build": {"steps": ["python3 build.py", "sleep 200"]}}
 NUMBERS = itertools.count()
-WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 90}}
+WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
 
 
-@pytest.fixture
-def app(platform, request):
+def good_app(platform):
     made = platform.app(f"lost{next(NUMBERS)}")
     made.ship_good()
     return made
+
+
+@pytest.fixture
+def app(platform):
+    return good_app(platform)
 
 
 def begun(app, records, step, spec):
@@ -54,14 +59,19 @@ def check_lost(app, records, operation_id, version, load):
     assert app.service.version() == again.version
 
 
-@pytest.mark.parametrize(("step", "spec"), [("build", LONG), ("rollout:verify", WATCHED)])
-async def test_a_terminated_workflow(platform, records, app, step, spec):
-    version = app.service.version()
-    with load_on(app.service, rps=RPS) as load:
-        operation_id = begun(app, records, step, spec)
-        temporal = await Client.connect(platform.stack.addresses["temporal"])
-        await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
-        check_lost(app, records, operation_id, version, load)
+async def test_terminated_workflows(platform, records):
+    """At two steps, of two applications, so that both are found in one wait."""
+    steps = {"build": LONG, "rollout:verify": WATCHED}
+    apps = {step: good_app(platform) for step in steps}
+    versions = {step: app.service.version() for step, app in apps.items()}
+    temporal = await Client.connect(platform.stack.addresses["temporal"])
+    with ExitStack() as running:
+        loads = {step: running.enter_context(load_on(app.service, rps=RPS)) for step, app in apps.items()}
+        operations = {step: begun(apps[step], records, step, spec) for step, spec in steps.items()}
+        for operation_id in operations.values():
+            await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
+        for step, operation_id in operations.items():
+            check_lost(apps[step], records, operation_id, versions[step], loads[step])
 
 
 async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, records, app):

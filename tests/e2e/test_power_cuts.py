@@ -1,11 +1,11 @@
-"""The machine goes off while a release is on its way up: a good version arrives all the same, and users are served."""
+"""The machine goes off, or the stack is stopped: what ran serves again, and a version on its way up arrives."""
 
 import itertools
 
 import pytest
 
 from tests.chaos.invariants import settled
-from tests.chaos.power import power_cut
+from tests.chaos.power import power_cut, processes_below
 from tests.support.load_process import load_on
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
@@ -30,6 +30,14 @@ def app(platform):
     return made
 
 
+@pytest.fixture(scope="module")
+def kept(platform):
+    """A service of two instances that nobody changes."""
+    made = platform.app("kept-in-the-cut")
+    made.ship_good(spec={"service": {"replicas": 2}})
+    return made
+
+
 @pytest.fixture(params=["power cut", "down"])
 def off(request, platform, records):
     """Everything stops, in either way."""
@@ -41,6 +49,7 @@ def off(request, platform, records):
         platform.close_connections()
         platform.stack.down()
         records.close()
+        assert processes_below(platform.stack.data_dir) == []
 
     return turn_off
 
@@ -85,16 +94,19 @@ def both_serve(app, begun, before):
     return {answer.json()["version"] for answer in answers} == {begun.version, before}
 
 
-def test_a_canary_that_a_person_holds_serves_again_by_itself(platform, records, app, off):
-    before = app.service.version()
+def test_what_runs_serves_again_by_itself_also_a_canary_that_a_person_holds(*, platform, records, app, kept, off):
+    before, version = app.service.version(), kept.service.version()
     begun = app.begin(spec=HELD, deployment_strategy="canary", canary_percentage=30)
     until(lambda: status(app, begun) == "paused", "the hold", 180)
     off()
     platform.start()
+    until(lambda: kept.serves(version), "serving again", BACK_SECONDS)
     until(lambda: both_serve(app, begun, before), "both sides serving", BACK_SECONDS)
     assert status(app, begun) == "paused"
     decide(app, begun, "resume")
     completes(app, records, begun)
+    assert settled(records, kept.project["id"]) == []
+    kept.ship_good(spec={"service": {"replicas": 2}})
 
 
 @pytest.mark.long

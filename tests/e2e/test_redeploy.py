@@ -10,7 +10,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RPS = 200
+RPS = 100
 # Long enough to be aborted in the middle, short enough to be waited for.
 JUDGED = {
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},

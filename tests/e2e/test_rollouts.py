@@ -8,7 +8,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RPS = 200
+RPS = 100
 QUICK = {"scale_down_delay": 1, "verify_seconds": 0.5}
 JUDGED = {
     "rollout": QUICK,

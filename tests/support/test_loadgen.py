@@ -72,8 +72,10 @@ async def test_nobody_listening_is_a_failure_with_a_reason():
 
 
 async def test_an_answer_that_never_comes_fails_at_the_timeout():
-    async with answering(OK, asyncio.Event().wait) as url:
+    over = asyncio.Event()
+    async with answering(OK, over.wait) as url:
         summary = await run_load(LoadPlan(url, "x", rps=20, seconds=0.2, timeout=0.3))
+    over.set()
     assert summary.failures == summary.requests == 4
     assert "no answer" in summary.examples[0]["error"]
 

@@ -30,12 +30,17 @@ class Envoy:
         await self._bed.apply(clusters, *(route(self._host(release), **{release: 100}) for release in (STABLE, CANARY)))
 
     async def serve(self, release: str, requests: int, *, errors: int = 0, seconds: float = 0.0) -> None:
+        upstream, host = self._upstreams[release], self._host(release)
         for number in range(requests):
             path = "/fail" if number < errors else "/slow" if seconds else "/"
-            event = self._upstreams[release].release
-            asyncio.get_running_loop().call_later(seconds, event.set)
-            await self._bed.get(path, host=self._host(release))
-            event.clear()
+            asked = asyncio.create_task(self._bed.get(path, host=host))
+            if path == "/slow":  # as long as it says from when it has come there, which a busy machine does late
+                await upstream.waiting.wait()
+                await asyncio.sleep(seconds)
+                upstream.release.set()
+            await asked
+            upstream.waiting.clear()
+            upstream.release.clear()
 
     async def begin_anew(self) -> None:
         await self.die()

@@ -28,9 +28,12 @@ from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.routers.envoy.files import ConfigFolder, read_head
 from drivers.routers.envoy.render import version_in
 from tests.drivers.routers.upstreams import Upstream
+from tests.support.load_summary import Summary
+from tests.support.loadgen import LoadGenerator, LoadPlan
 
 PATIENCE_S = 120.0
 """The patience of a busy machine; what comes true at once is not waited for."""
+LOAD_S = 600.0
 HOST = "dev.shop.acme.localhost"
 PROXY = "127.0.0.9"
 """Connections from here are a trusted proxy's; from 127.0.0.1 they are anybody's."""
@@ -55,6 +58,18 @@ def previewed(route: HostRoute, *release_ids: str) -> HostRoute:
 
 def sticky(route: HostRoute, cookie: str = "affinity") -> HostRoute:
     return replace(route, sticky=StickyCookie(cookie, ttl_s=600))
+
+
+class Load:
+    """Requests at a steady rate for as long as something is done, however long a busy machine needs for that."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self._generator = LoadGenerator(plan)
+        self._running = asyncio.create_task(self._generator.run())
+
+    async def end(self) -> Summary:
+        self._generator.stop()
+        return await self._running
 
 
 @dataclass
@@ -134,6 +149,9 @@ class Bed:
             return True
 
         assert await self.until(listens), (self.root / "envoy.log").read_text()[-2000:]
+
+    def load(self, *, rps: float) -> Load:
+        return Load(LoadPlan(f"http://127.0.0.1:{self.port}/", HOST, rps, LOAD_S))
 
     async def upstream(self, name: str) -> Upstream:
         self.upstreams.append(await Upstream(name).start())

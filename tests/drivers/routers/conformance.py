@@ -12,7 +12,6 @@ from drivers.routers.base import Endpoint, HeldBackError, HostRoute, Readiness, 
 from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, PATIENCE_S, Bed, cluster, previewed, route, sticky
 from tests.drivers.routers.ingress import IngressConformance
-from tests.support.loadgen import LoadPlan, run_load
 
 
 class RouterConformance(AudienceConformance, IngressConformance):
@@ -326,7 +325,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
         blue, blue2 = await bed.upstream("blue"), await bed.upstream("blue2")
         green, green2 = await bed.upstream("green"), await bed.upstream("green2")
         await bed.apply([cluster("blue", blue)], route(blue=100))
-        load = asyncio.create_task(run_load(LoadPlan(f"http://127.0.0.1:{bed.port}/", HOST, 350, 6)))
+        load = bed.load(rps=150)
         full, both = cluster("blue", blue, blue2), cluster("green", green, green2)
         await bed.apply([full], route(blue=100))
         await bed.apply([full, both], route(blue=90, green=10))
@@ -337,7 +336,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
         await bed.apply([cluster("blue", blue2)], route(blue=100))
         for gone in (blue, green, green2):
             await gone.stop()
-        summary = await load
+        summary = await load.end()
         await asyncio.gather(*(u.start() for u in (blue, green, green2)))
         assert summary.failures == 0, summary
         assert {"blue", "green"} <= set(summary.releases)
@@ -375,7 +374,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
         blue, green = await bed.upstream("blue"), await bed.upstream("green")
         both = [cluster("blue", blue), cluster("green", green)]
         await bed.apply(both, route(blue=100, green=0))
-        load = asyncio.create_task(run_load(LoadPlan(f"http://127.0.0.1:{bed.port}/", HOST, 300, 4)))
+        load = bed.load(rps=150)
         left, stays, last = ("blue", blue), ("green", green), both[1]
         for _ in range(4):
             await bed.apply(both if still_in_the_table else [last], route(HOST, **{stays[0]: 100}))
@@ -391,7 +390,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
             left, stays = stays, left
             last = cluster(*stays)
             await bed.apply(both, route(HOST, **{left[0]: 100}))
-        summary = await load
+        summary = await load.end()
         assert summary.failures == 0, summary
 
     async def test_counters_tell_answers_errors_and_latency(self, bed: Bed) -> None:

@@ -61,6 +61,11 @@ class Upstream:
     async def stop(self) -> None:
         """Nobody listens any more; its bridge, if it has one, is still there."""
         assert self._server is not None
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.remove_reader(listener.fileno())
+        for _ in range(4):  # asyncio loses a connection that was accepted, but is not in anybody's hands, at the close
+            await asyncio.sleep(0)
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 RPS = 50
 FOUND_SECONDS = 240.0
-LONG = {"build": {"steps": ["python3 build.py", "sleep 200"]}}
+LONG = {"build": {"steps": ["python3 build.py", "sleep 200"], "timeout": 300}}
 NUMBERS = itertools.count()
 WATCHED = {"rollout": {"scale_down_delay": 1, "verify_seconds": 200}}
 
@@ -61,7 +61,7 @@ def check_lost(app, records, operation_id, version, load):
 
 async def test_terminated_workflows(platform, records):
     """At two steps, of two applications, so that both are found in one wait."""
-    steps = {"build": LONG, "rollout:verify": WATCHED}
+    steps = {"rollout:verify": WATCHED, "build": LONG}
     apps = {step: good_app(platform) for step in steps}
     versions = {step: app.service.version() for step, app in apps.items()}
     temporal = await Client.connect(platform.stack.addresses["temporal"])

@@ -100,7 +100,13 @@ class Joining:
 
     def _check_new(self, invitation: Invitation, found: Sequence[User]) -> None:
         """Whether somebody new may come, beside those who claim the address and have another password."""
-        if self._body.name is None or invitation.accepted_at is not None or found[0].email_verified:
+        if self._body.name is not None and found and found[0].email_verified:
+            raise UnauthenticatedError(
+                f"{invitation.email} belongs to an account here, and its owner has shown that it is theirs: accept "
+                "with that account's password",
+                token_was_given=False,
+            )
+        if self._body.name is None or invitation.accepted_at is not None:
             raise UnauthenticatedError(
                 f"this is not the password of an account of {invitation.email}; whoever has none here gives a name as "
                 "well, and chooses a password",

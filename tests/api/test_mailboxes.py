@@ -159,6 +159,7 @@ async def test_who_accepted_under_anothers_address_is_not_in_the_way_of_its_owne
     again = (await invite(caller(Role.ADMIN, third), third, "victim@example.com")).json()["data"]["token"]
     answer = await platform.post(ACCEPT, acceptance(again, password="another squatter's"))
     check_error(answer, 401, "AUTHENTICATION_FAILED")
+    assert "accept with that account's password" in answer.json()["error"]["message"]
 
 
 async def test_who_only_claimed_a_mailbox_keeps_nothing_once_it_is_shown_to_be_anothers(platform, caller, post, rows):

@@ -91,9 +91,13 @@ class Platform:
         self._repositories = repositories
         self._services: dict[tuple[str, str], Service] = {}
         self.stack = EmbeddedStack(data_dir, {**ROOM, **(environment or {})})
-        self.stack.up()
-        self.api = self._connect()
-        self.organization = self.api.create_organization("acme")
+        try:
+            self.stack.up()
+            self.api = self._connect()
+            self.organization = self.api.create_organization("acme")
+        except BaseException:
+            self.stack.down()  # nobody has it, to close it
+            raise
 
     def _connect(self) -> Api:
         return Api(self.stack.addresses["api"], self.stack.token())

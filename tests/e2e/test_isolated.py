@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import psycopg
 import pytest
 
 from drivers import isolation
 from drivers.folders import remove_tree
+from runtime.stack import leftovers
 from tests.chaos.records import Records
 from tests.support.load_process import load_on
 from tests.support.platform import App, Platform
@@ -56,6 +58,8 @@ async def serve(reader, writer):
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             if path == "/version":
                 body = json.dumps({"version": VERSION, "port": os.environ["PORT"]}).encode()
+            elif path == "/taken":
+                body = str(TAKEN).encode()
             elif path.startswith("/reach?"):
                 body = reach(path[7:]).encode()
             writer.write(f"HTTP/1.1 200 OK\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n".encode() + body)
@@ -70,6 +74,10 @@ async def main():
         await server.serve_forever()
 
 asyncio.run(main())
+"""
+TAKES = """
+import ctypes
+TAKEN = sum(ctypes.CDLL(None).inotify_init1(0) >= 0 for _ in range(200))
 """
 SPEC: dict[str, Any] = {
     "build": {"steps": ["true"], "output": "."},
@@ -114,6 +122,13 @@ def addresses(records: Records) -> list[str]:
     with contextlib.suppress(psycopg.OperationalError):
         records.all("SELECT 1")
     return [str(row["address"]) for row in records.all("SELECT address FROM instances WHERE in_rotation ORDER BY id")]
+
+
+def _answers(app: App) -> bool:
+    try:
+        return app.service.get("/version").status_code == httpx2.codes.OK
+    except httpx2.HTTPError:
+        return False
 
 
 def test_a_deployment_is_reached_through_sockets_alone(wide: App, records: Records) -> None:
@@ -170,6 +185,22 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
     assert "nothing listens on its port" in deaf.error["message"]
     assert wide.service.version() == before
     assert summary["failures"] == 0, summary["examples"]
+
+
+def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
+    wide: App, isolated: Platform, records: Records
+) -> None:
+    """Two instances take inotify instances without end. The router watches its files by two of its own."""
+    most = int(Path("/proc/sys/user/max_inotify_instances").read_text())
+    greedy = isolated.app("greedy")
+    greedy.ship_good(files={"wide.py": TAKES + WIDE}, spec=SPEC)
+    taken = int(greedy.service.get("/taken").text)
+    assert 0 < taken <= most // 4
+    os.kill(leftovers.running(records.layout)["envoy"], signal.SIGKILL)
+    until(lambda: _answers(wide), "the router's return", 120)
+    again = wide.ship_good(spec=SPEC)
+    until(lambda: _answers(wide), "the new version", 120)
+    assert wide.service.version() == again.version
 
 
 def test_a_service_on_another_port_is_told_which(wide: App) -> None:

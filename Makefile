@@ -14,6 +14,7 @@ STACK := $(RUN) -m runtime.stack
 LOCK := $(RUN) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 PYTEST ?=
 CHAOS ?=
+COMPOSE ?=
 
 SUB ?=
 ROLE ?=
@@ -109,6 +110,10 @@ bench: setup ## measure requests a second, switch times, step times
 .PHONY: isolation-check
 isolation-check: setup ## what strangers' code tries in vain on this machine, attempt by attempt
 	@exec $(RUN) -m tests.isolation
+
+.PHONY: compose-check
+compose-check: setup ## deploy/compose.yaml for real; needs a container engine: COMPOSE=--no-build takes the images as they are
+	@exec $(RUN) -m tests.compose $(COMPOSE)
 
 .PHONY: canary-report
 canary-report: setup ## measure the canary judge; writes docs/canary-judge.md's figures

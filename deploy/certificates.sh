@@ -37,11 +37,10 @@ issue temporal-ui client clientAuth
 issue temporal-setup client clientAuth
 chmod 0444 ./*.pem
 chmod 0400 ./*-ca.key
-# users of the images: the engine's, Temporal's and its UI's
+# users of the images: the engine's; that of Temporal, its tools and its UI
 if [ "$(id -u)" = 0 ]; then
     chown 10001 engine.key
-    chown 1000 temporal.key temporal-setup.key
-    chown 5000 temporal-ui.key
+    chown 1000 temporal.key temporal-setup.key temporal-ui.key
 else
-    echo "now: chown 10001 engine.key; chown 1000 temporal.key temporal-setup.key; chown 5000 temporal-ui.key (as root)"
+    echo "now: chown 10001 engine.key; chown 1000 temporal.key temporal-setup.key temporal-ui.key (as root)"
 fi

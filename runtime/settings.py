@@ -1,5 +1,6 @@
 """Settings, from the environment (`DELIVERY_*`). The embedded stack sets them for its own processes."""
 
+import os
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from domain.addresses import parse_networks
 from domain.canary.metric_scope import MetricsScope
@@ -21,6 +22,7 @@ from runtime.trusted import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_ISSUER = "http://delivery-engine.localhost"
+SECRETS_DIR = "DELIVERY_SECRETS_DIR"
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
 
@@ -37,6 +39,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DELIVERY_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     mode: Mode = Mode.EMBEDDED
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="folder of files that hold one setting each and are named after it, as delivery_database_url",
+    )
     data_dir: Path = ROOT / ".data"
     runtime_dir: Path | None = Field(
         default=None, description="short folder for unix sockets (limit 107 bytes); made when missing"
@@ -291,6 +297,25 @@ class Settings(BaseSettings):
     )
     log_retention_days: int = Field(default=90, ge=1, description="days that the logs of an operation are kept")
     log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Whoever looks at a process or a container sees its environment: secrets may be files instead."""
+        del dotenv_settings, file_secret_settings
+        folder = os.environ.get(SECRETS_DIR, "")
+        if not folder:
+            return init_settings, env_settings
+        if not os.access(folder, os.R_OK | os.X_OK) or not Path(folder).is_dir():
+            msg = f"{SECRETS_DIR}: {folder} is no folder that can be read"
+            raise ValueError(msg)
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
 
     @field_validator("admin_email")
     @classmethod

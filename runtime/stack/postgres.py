@@ -25,6 +25,7 @@ NAME = "postgres"
 DATABASE = ROLE = "delivery"
 PORT = 5432  # names the socket's file only; no TCP port is opened
 _SUPERUSER = "postgres"
+_INITDB_LIMIT_S = 300  # two seconds of work, and a minute on a machine with forty programs that want to run
 STOPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
 """A fast, then an immediate shutdown (postgres(1)); SIGTERM would wait for clients."""
 _CONFIGURATION = {
@@ -204,7 +205,7 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_INITDB_LIMIT_S,
             check=False,
             user=uid,
             group=gid,

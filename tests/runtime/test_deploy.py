@@ -1,24 +1,35 @@
 """What can be said of the production files without pulling images."""
 
-import base64
+import json
+import os
 import re
 import secrets
 import shutil
+import stat
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
+from sqlalchemy.engine import make_url
 from temporalio.testing import WorkflowEnvironment
 
 from domain.errors import DependencyError
+from drivers import seccomp
 from runtime import guards
-from runtime.keys import ensure_key
 from runtime.settings import ROOT, Settings
+from runtime.stack import binaries
+from runtime.stack.postgres import Postgres
+from runtime.stack.process import Process
 from runtime.temporal import check_temporal, connect_temporal
 from tests.support.tls_proxy import tls_proxy
+
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+START_LIMIT_S = 120.0
 
 
 class Strict(yaml.SafeLoader):
@@ -42,8 +53,19 @@ SERVICES = COMPOSE["services"]
 
 def test_the_parts_are_there_and_wait_for_each_other():
     assert {"postgres", "temporal", "temporal-ui", "ingress", "migrations", "api", "worker"} <= SERVICES.keys()
-    for service in SERVICES.values():
-        assert set(service.get("depends_on", {})) <= SERVICES.keys()
+    for name, service in SERVICES.items():
+        for other, wanted in service.get("depends_on", {}).items():
+            ends = SERVICES[other]["restart"] != "unless-stopped"
+            assert wanted["condition"] != "service_completed_successfully" or ends, (name, other)
+            assert wanted["condition"] != "service_healthy" or "healthcheck" in SERVICES[other], (name, other)
+
+
+def test_what_serves_comes_back_and_what_prepares_is_tried_again():
+    for name, service in SERVICES.items():
+        prepares = name in {"databases", "temporal-schema", "temporal-setup", "migrations", "ingress-setup"}
+        assert service["restart"] == ("on-failure:5" if prepares else "unless-stopped")
+        assert service["logging"]["driver"] == "local"  # the default one keeps everything
+        assert "healthcheck" in service or prepares or name == "temporal-ui"
 
 
 def test_no_key_stands_twice():
@@ -54,12 +76,16 @@ def test_no_key_stands_twice():
 
 
 def networks(name: str) -> set[str]:
-    """Of a service; of one that shares another's, the other's."""
+    """Of a service. None is in the network of another one: when that is started again, it would be cut off."""
     service = SERVICES[name]
-    shared = service.get("network_mode", "")
-    if shared.startswith("service:"):
-        return networks(shared.removeprefix("service:"))
-    return set() if shared == "none" else set(service["networks"])
+    assert service.get("network_mode", "none") == "none"
+    return set(service.get("networks", ()))
+
+
+def secrets_of(service: dict[str, Any]) -> dict[str, str]:
+    """What a container finds below /run/secrets, and which secret that is."""
+    given = [{"source": each, "target": each} if isinstance(each, str) else each for each in service.get("secrets", ())]
+    return {each["target"]: each["source"] for each in given}
 
 
 def on(network: str) -> set[str]:
@@ -67,9 +93,10 @@ def on(network: str) -> set[str]:
 
 
 def test_temporal_and_postgresql_are_on_networks_of_their_own():
-    assert on("records") == {"postgres", "temporal", "migrations", "api", "ingress", "worker"}
-    assert on("workflows") == {"temporal", "temporal-setup", "temporal-ui", "api", "ingress", "worker"}
+    assert on("records") == {"postgres", "databases", "temporal-schema", "temporal", "migrations", "api", "worker"}
+    assert on("workflows") == {"temporal", "temporal-setup", "temporal-ui", "api", "worker"}
     assert on("outside") == {"temporal-ui", "api", "ingress", "worker"}
+    assert on("strangers") == {"egress"}
     assert all(COMPOSE["networks"][name]["internal"] for name in ("records", "workflows"))
     for name in ("postgres", "temporal"):
         assert "ports" not in SERVICES[name]
@@ -79,13 +106,35 @@ def test_temporal_and_postgresql_are_on_networks_of_their_own():
 def test_temporal_lets_nobody_in_without_a_certificate():
     temporal = SERVICES["temporal"]["environment"]
     assert temporal["TEMPORAL_TLS_REQUIRE_CLIENT_AUTH"] == "true"
-    holders = {"engine_key": {"api", "worker", "migrations", "ingress-setup"}, "temporal_ui_key": {"temporal-ui"}}
-    holders |= {"temporal_key": {"temporal"}, "temporal_setup_key": {"temporal", "temporal-setup"}}
+    assert temporal["TEMPORAL_TLS_CLIENT1_CA_CERT"] == "/run/secrets/client_ca"
+
+
+def test_each_secret_is_with_whom_it_is_for():
+    engine, tools = {"api", "worker", "migrations"}, {"databases"}
+    holders = {
+        **dict.fromkeys(("engine_key", "jwt", "encryption_keys", "codec_keys", "database_url"), engine),
+        "temporal_ui_key": {"temporal-ui"},
+        "temporal_key": {"temporal"},
+        "temporal_setup_key": {"temporal-setup"},
+        "postgres_password": {"postgres", *tools},
+        "engine_database_password": tools,
+        "temporal_database_password": {"temporal", "temporal-schema", *tools},
+    }
     for key, who in holders.items():
-        assert {name for name, service in SERVICES.items() if key in service.get("secrets", ())} == who
-    used = {str(value) for service in SERVICES.values() for value in (service.get("environment") or {}).values()}
-    for path in (value for value in used if value.startswith("/run/secrets/")):
-        assert path.removeprefix("/run/secrets/") in COMPOSE["secrets"]
+        assert {name for name, service in SERVICES.items() if key in secrets_of(service).values()} == who
+    for name, service in SERVICES.items():
+        words = [*(service.get("environment") or {}).values(), *service.get("command", ())]
+        named = {found for word in words for found in re.findall(r"/run/secrets/(\w+)", str(word))}
+        assert named <= secrets_of(service).keys(), name
+
+
+def test_no_secret_is_in_an_environment():
+    """Whoever may look at containers (`docker inspect`) sees that."""
+    files = {"TEMPORAL_TLS_KEY", "TEMPORAL_TLS_SERVER_KEY", "TEMPORAL_TLS_FRONTEND_KEY"}  # names of files
+    secret = re.compile(r"(PASSWORD|PWD|_KEYS?|_SECRET|DATABASE_URL)$")
+    for name, service in SERVICES.items():
+        set_here = service.get("environment") or {}
+        assert {variable for variable in set_here if secret.search(variable)} <= files, name
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +185,111 @@ async def test_the_engine_gets_in_with_the_certificates_that_the_script_makes(ce
 def test_volumes_and_secrets_are_declared():
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
     assert used == COMPOSE["volumes"].keys()
-    assert {name for service in SERVICES.values() for name in service.get("secrets", ())} == COMPOSE["secrets"].keys()
-    script = (ROOT / "deploy" / "certificates.sh").read_text()
+    assert {name for service in SERVICES.values() for name in secrets_of(service).values()} == COMPOSE["secrets"].keys()
+
+
+def test_the_scripts_make_the_files_of_the_secrets(certificates: Path, passwords: Path):
+    folders = {"${SECRETS_DIR:-./secrets}": passwords, "${TEMPORAL_TLS_DIR:-./tls}": certificates}
     for secret in COMPOSE["secrets"].values():
-        stem = Path(secret["file"]).name.removesuffix("}").removesuffix(".pem").removesuffix(".key")
-        assert stem == "jwt" or f"issue {stem} " in script or f"authority {stem.removesuffix('-ca')}\n" in script
+        folder, _, name = secret["file"].rpartition("/")
+        assert (folders[folder] / name).is_file()
+
+
+@pytest.fixture(scope="module")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("passwords") / "secrets"
+    script = ROOT / "deploy" / "secrets.sh"
+    subprocess.run(["/bin/sh", script, folder], check=True, timeout=240)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    (folder / "engine_database_password").unlink()  # that is how somebody asks for another one
+    subprocess.run(["/bin/sh", script, folder], check=True, timeout=240)
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert {name for name in after if before.get(name) != after[name]} == {"engine_database_password", "database_url"}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    return folder
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def cluster(short_dir: Path) -> Iterator[Postgres]:
+    """A server of its own: the roles of the others are not touched."""
+    folder = short_dir / "deploy"
+    folder.mkdir()
+    server = Postgres(binaries.postgres_dir(Settings()), folder, folder, folder, folder / "log", configuration=FAST)
+    server.prepare()
+    server.clear()
+    process = Process(server.command(), folder / "postgres.json")
+    process.start()
+    try:
+        wait_for(lambda: server.probe(process.pid or 0) is None)
+        yield server
+    finally:
+        process.stop()
+
+
+def prepare(cluster: Postgres, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the service `databases` does."""
+    url = cluster.admin_url().replace("+psycopg", "")
+    words = [binaries.postgres_dir(Settings()) / "psql", "--no-psqlrc", "--quiet", f"--dbname={url}"]
+    return subprocess.run(
+        [*words, f"--file={ROOT / 'deploy' / 'databases.sql'}"],
+        env={**os.environ, "SECRETS_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def login(cluster: Postgres, role: str, database: str, password: str) -> psycopg.Connection[Any]:
+    parts = make_url(cluster.admin_url()).set(
+        drivername="postgresql", username=role, password=password, database=database
+    )
+    return psycopg.connect(parts.render_as_string(hide_password=False), autocommit=True, connect_timeout=20)
+
+
+def test_the_engine_and_temporal_have_databases_of_their_own(cluster: Postgres, passwords: Path):
+    for _ in range(2):
+        done = prepare(cluster, passwords)
+        assert (done.returncode, done.stderr) == (0, "")
+    ours = (passwords / "engine_database_password").read_text().strip()
+    theirs = (passwords / "temporal_database_password").read_text().strip()
+    own = {"delivery": ("delivery",), "temporal": ("temporal", "temporal_visibility")}
+    everything = {"delivery", "temporal", "temporal_visibility", "postgres", "template1"}
+    for role, password in (("delivery", ours), ("temporal", theirs)):
+        for database in own[role]:
+            with login(cluster, role, database, password) as connection:
+                connection.execute("CREATE TABLE kept (id int)")
+                connection.execute("CREATE EXTENSION btree_gin")  # Temporal's schema does
+                row = connection.execute(
+                    "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles "
+                    "WHERE rolname = current_user"
+                ).fetchone()
+                assert row == (False,) * 5
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("SELECT rolpassword FROM pg_authid")
+        for database in everything - set(own[role]):
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                login(cluster, role, database, password)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        login(cluster, "temporal", "temporal", ours)
+
+
+def test_another_password_is_the_role_s_at_the_next_start(cluster: Postgres, passwords: Path, tmp_path: Path):
+    for name in ("engine_database_password", "temporal_database_password"):
+        (tmp_path / name).write_text(secrets.token_hex(24) + "\n")
+    assert prepare(cluster, tmp_path).returncode == 0
+    login(cluster, "delivery", "delivery", (tmp_path / "engine_database_password").read_text().strip()).close()
+    (tmp_path / "temporal_database_password").write_text("")
+    done = prepare(cluster, tmp_path)
+    assert done.returncode != 0
+    assert "deploy/secrets.sh makes them" in done.stderr
 
 
 def test_only_settings_that_exist_are_set():
@@ -169,31 +318,56 @@ def test_every_setting_is_documented():
     assert missing == []
 
 
-def test_what_the_compose_file_sets_passes_the_guards(tmp_path):
-    ensure_key(tmp_path / "jwt.pem")
+def test_what_the_compose_file_sets_passes_the_guards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passwords: Path, certificates: Path
+):
     words = {
         "PUBLIC_URL": "https://delivery.example.com",
         "TEMPORAL_UI_URL": "https://temporal.example.com",
         "ADMIN_EMAIL": "ada@example.com",
+        "HOST_SUFFIX": "apps.example.com",
     }
-
-    def fill(match: re.Match[str]) -> str:
-        if match[1].endswith("_KEYS"):
-            return base64.b64encode(secrets.token_bytes(32)).decode()
-        return words.get(match[1], secrets.token_hex(24))
-
-    given = {
-        name.removeprefix("DELIVERY_").lower(): re.sub(r"\$\{([A-Z_]+)[^}]*\}", fill, value)
-        for name, value in COMPOSE["x-engine"]["environment"].items()
-    }
-    (tmp_path / "engine.key").write_bytes(b"key")
-    (tmp_path / "engine.key").chmod(0o600)
-    files = {"jwt_private_key_file": tmp_path / "jwt.pem", "temporal_tls_key_file": tmp_path / "engine.key"}
-    settings = Settings(**{**given, **files, "data_dir": tmp_path})
+    environment = COMPOSE["x-engine"]["environment"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda match: words.get(match[1], ""), value))
+    files = tmp_path / "run-secrets"
+    files.mkdir()
+    for target, source in secrets_of(COMPOSE["x-engine"]).items():
+        folder, _, name = COMPOSE["secrets"][source]["file"].rpartition("/")
+        shutil.copy((passwords if "SECRETS_DIR" in folder else certificates) / name, files / target)
+    monkeypatch.setenv("DELIVERY_SECRETS_DIR", str(files))
+    inside = {"jwt_private_key_file": files / "jwt", "temporal_tls_key_file": files / "engine_key"}
+    settings = Settings(**{**inside, "data_dir": tmp_path})
     assert guards.faults(settings, guards.API) == []
+    assert settings.database_url.get_secret_value() == (passwords / "database_url").read_text().strip()
 
 
 def test_the_ui_is_behind_single_sign_on_and_only_looks():
     ui = SERVICES["temporal-ui"]["environment"]
     assert (ui["TEMPORAL_AUTH_ENABLED"], ui["TEMPORAL_DISABLE_WRITE_ACTIONS"]) == ("true", "true")
     assert (ui["TEMPORAL_CODEC_PASS_ACCESS_TOKEN"], ui["TEMPORAL_CODEC_ENDPOINT"][-15:]) == ("true", "/temporal/codec")
+
+
+def test_only_the_worker_may_make_namespaces_and_none_is_privileged():
+    for name, service in SERVICES.items():
+        assert not service.get("privileged"), name
+        assert not service.get("cap_add"), name
+        more = [] if name != "worker" else ["seccomp=seccomp.json", "systempaths=unconfined", "apparmor=unconfined"]
+        assert service["security_opt"] == ["no-new-privileges:true", *more], name
+        # the image of PostgreSQL begins as root and becomes another user
+        assert service.get("cap_drop") == (None if name == "postgres" else ["ALL"]), name
+
+
+def test_the_worker_s_system_calls_are_those_of_its_sandbox_and_what_makes_one():
+    profile = json.loads((ROOT / "deploy" / "seccomp.json").read_text())
+    refused = {name for rule in profile["syscalls"] for name in rule["names"] if "args" not in rule}
+    by_arguments = {"clone", "unshare", "ioctl", "fcntl", "socket", "socketpair", "personality"}
+    needed = {"mount", "umount2", "pivot_root", "sethostname"}
+    for machine in ("x86_64", "aarch64"):
+        assert set(seccomp.calls(machine)) - by_arguments - needed <= refused
+    assert not refused & (by_arguments | needed)
+
+
+def test_the_worker_keeps_its_name():
+    """Its own queue is named after its host: work that waits for this data folder waits there."""
+    assert SERVICES["worker"]["hostname"] == "worker"

@@ -1,0 +1,1 @@
+"""The compose file for real: `make compose-check`, on a machine with a container engine."""

@@ -68,7 +68,9 @@ class Check:
         self._repository = Repository(self._engine.repository, self._folder / "work")
         self._places = self._addresses()
         organization = self._api.create_organization("check")
-        self._project = self._api.create_project(organization["id"], "hello", "http://10.213.7.200:8000/service.git")["id"]
+        self._project = self._api.create_project(organization["id"], "hello", "http://10.213.7.200:8000/service.git")[
+            "id"
+        ]
         self._feature = self._api.create_feature(self._project, "hello")["id"]
         self._deliver("the first delivery")
         self._look_from_inside()

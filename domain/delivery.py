@@ -154,9 +154,20 @@ def _dialled_fault(text: str) -> str | None:
         asked = Destination.parse(text)
     except ValueError as error:
         return f"{text[:MAX_AUTHORITY]!r} {error}"
-    if asked.literal is not None:
-        return f"{text!r} must name a host, not an address: services find it by its name, and so does its certificate"
-    return None
+    literal = asked.literal
+    if literal is None:
+        return None
+    if literal.is_loopback or literal.is_unspecified:
+        return (
+            f"{text!r} is the service itself: isolated code has a loopback of its own, where nothing else listens. "
+            "Name the host that it is reached by from elsewhere, such as db.internal:5432; the operator allows hosts "
+            "on private networks, and on the engine's own machine, with DELIVERY_SERVICE_EGRESS"
+        )
+    return (
+        f"{text!r} must name a host, not an address: services find it by its name, and so does its certificate. "
+        f"Name it in DNS and list that name, such as db.internal:{asked.port}; the operator allows private networks "
+        "with DELIVERY_SERVICE_EGRESS"
+    )
 
 
 Egress = Annotated[

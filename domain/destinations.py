@@ -29,8 +29,11 @@ _INNER: tuple[Network, ...] = (
     *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")),
     IPv6Network("fc00::/7"),
 )
-# Of these the ones on which clouds answer with credentials of the machine (Alibaba, AWS).
-_METADATA: tuple[Network, ...] = (IPv4Network("100.100.100.200/32"), IPv6Network("fd00:ec2::/32"))
+# Of these the ones on which clouds answer with credentials of the machine (Alibaba, AWS, Google, Scaleway, Akamai).
+_METADATA: tuple[Network, ...] = (
+    IPv4Network("100.100.100.200/32"),
+    *map(IPv6Network, ("fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128", "fd00:a9fe:a9fe::1/128")),
+)
 
 
 class Verdict(StrEnum):

@@ -74,13 +74,15 @@ _NSSWITCH = """\
 passwd: files
 group: files
 shadow: files
-hosts: files dns
+hosts: {hosts}
 networks: files
 protocols: files
 services: files
 ethers: files
 rpc: files
 """
+# Nobody is there to be asked. Who asks all the same, past nsswitch.conf (musl's library), gives up soon.
+_NO_RESOLVER = b"options timeout:1 attempts:1\n"
 
 
 def shown() -> dict[str, Path]:
@@ -99,8 +101,9 @@ def made_up(*, user: int, home: str, hostname: str, hosts: Mapping[str, str] | N
         user: number.
         home: its folder.
         hostname: of the sandbox.
-        hosts: addresses by name in a network of its own, where nobody is to be asked for others; None: the machine's
-            network, of whose resolver only the servers stay.
+        hosts: addresses by name in a network of its own, where nobody is to be asked for others: these are not found,
+            rather than not found for now, which programs would try again and again. None: the machine's network, of
+            whose resolver only the servers stay.
     """
     named = "".join(f"{address} {name}\n" for name, address in (hosts or {}).items())
     return {
@@ -108,8 +111,8 @@ def made_up(*, user: int, home: str, hostname: str, hosts: Mapping[str, str] | N
         "/etc/group": _GROUPS.format(user=user).encode(),
         "/etc/hosts": (_HOSTS.format(hostname=hostname) + named).encode(),
         "/etc/hostname": f"{hostname}\n".encode(),
-        "/etc/nsswitch.conf": _NSSWITCH.encode(),
-        "/etc/resolv.conf": _resolver() if hosts is None else b"",
+        "/etc/nsswitch.conf": _NSSWITCH.format(hosts="files dns" if hosts is None else "files").encode(),
+        "/etc/resolv.conf": _resolver() if hosts is None else _NO_RESOLVER,
     }
 
 

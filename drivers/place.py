@@ -106,6 +106,7 @@ def isolated(
         readable=readable,
         network=network.sandbox if network else (),
         hosts=network.hosts if network else None,
+        files=network.files if network else None,
     )
     inside = _inside(cwd, mounts, wrapper)
     if network is None:

@@ -84,6 +84,7 @@ def isolated(
     hidden: Sequence[Path] = (),
     network: Sequence[str] = (),
     hosts: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Wrapper:
     """For strangers' code: nothing of the machine but what is listed.
 
@@ -95,8 +96,9 @@ def isolated(
         hidden: what must not be seen even if it lies in a folder that is shown; of nested paths the deeper one decides.
         network: words that give it a network of its own (`drivers.bridge.network`); empty: the host's.
         hosts: addresses by name in a network of its own.
+        files: more that is made up: contents by path.
     """
-    made_up = etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME, hosts=hosts)
+    made_up = {**etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME, hosts=hosts), **(files or {})}
     inputs = {**made_up, "seccomp": seccomp.program() or b""}
     scratch = [word for path in ("/tmp", "/var/tmp") if TMP in mounts for word in _bound("--bind", mounts[TMP], path)]  # noqa: S108
     words = [

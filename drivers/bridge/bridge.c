@@ -2,9 +2,12 @@
  *
  *   delivery-bridge [--in FD:PORT]... [--out ADDRESS:PORT:UNIXPATH[:CONNECT_HOST:CONNECT_PORT]]... -- command args...
  *   delivery-bridge --network command args...
+ *   delivery-bridge --connect ADDRESS:PORT HOST PORT
  *
  * The second form makes the network, with loopback alone, in which any port may be listened on, and becomes the command
- * (the sandbox) in it. It gives the sandbox a part of what the kernel counts by user. The first form is the bridge.
+ * (the sandbox) in it. It gives the sandbox a part of what the kernel counts by user. The third form asks the HTTP proxy
+ * at ADDRESS:PORT for a tunnel to HOST:PORT and joins it to descriptors 0 and 1: for ssh's ProxyCommand. The first form
+ * is the bridge.
  *
  * It runs inside of the sandbox, with the rights of the code that is kept there: whoever subverts it has won nothing.
  *
@@ -61,6 +64,8 @@ enum {
     LINGER_MS = 2000,       /* what the command sent is delivered so long after its end */
     RETRY_MS = 20,          /* a unix socket whose backlog is full, or no descriptor left: tried again */
     RETRIES = 250,
+    GOODBYE_MS = 60 * 1000, /* a program that was told of the end has so long to end its own side */
+    ANSWER_S = 120,         /* a proxy's to CONNECT: it gives up looking names up and dialling before */
     SYN_RETRIES = 1,        /* 127.0.0.1 with a full backlog: refused after some three seconds */
     COMPLAINT_EVERY_S = 1,
     FAILED = 125,
@@ -292,6 +297,16 @@ static void listen_inside(struct rule *rule, const char *address, const char *po
     rule->listener.fd = fd;
 }
 
+/* What a proxy is asked for a tunnel; NULL: that is no host. */
+static char *question(const char *host, const char *port)
+{
+    char *made;
+    if (!*host || strpbrk(host, " \r\n\t") ||
+        asprintf(&made, "CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", host, port, host, port) < 0)
+        return NULL;
+    return made;
+}
+
 static void add_out(const char *argument)
 {
     const char *rest = argument;
@@ -309,9 +324,8 @@ static void add_out(const char *argument)
     strcpy(rule->target.path.sun_path, parts[2]);
     if (count == 5) {
         port_of(parts[4], argument);
-        if (!*parts[3] || strpbrk(parts[3], " \r\n\t") ||
-            asprintf(&rule->asked, "CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", parts[3], parts[4], parts[3],
-                     parts[4]) < 0)
+        rule->asked = question(parts[3], parts[4]);
+        if (!rule->asked)
             die("--out %s: no host to ask for", argument);
     }
     for (size_t each = 0; each < count; each++)
@@ -1082,10 +1096,126 @@ static void enter_network(char **command)
     die("cannot execute %s: %s", command[0], strerror(errno));
 }
 
+/* --- a tunnel for one program ---------------------------------------------------------------------------------- */
+
+static bool say_all(int fd, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t sent = write(fd, data, size);
+        if (sent < 0 && errno != EINTR)
+            return false;
+        data += sent < 0 ? 0 : sent;
+        size -= sent < 0 ? 0 : (size_t)sent;
+    }
+    return true;
+}
+
+/* Until there is no more, or nobody to take it. */
+static void pass(int from, int to)
+{
+    for (;;) {
+        ssize_t got = read(from, scratch, sizeof scratch);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || !say_all(to, scratch, (size_t)got))
+            return;
+    }
+}
+
+/* What nobody takes any more, to its end. */
+static void swallow(int from)
+{
+    ssize_t got;
+    do
+        got = read(from, scratch, sizeof scratch);
+    while (got > 0 || (got < 0 && errno == EINTR));
+}
+
+static int reach_proxy(const char *proxy)
+{
+    const char *port;
+    char *address = field(proxy, &port);
+    union address to;
+    struct timeval patience = {.tv_sec = ANSWER_S};
+    socklen_t size = port ? inside(&to, address, port_of(port, proxy)) : 0;
+    if (!size)
+        die("--connect %s: ADDRESS:PORT of a proxy is wanted", proxy);
+    int fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, &to.any, size) < 0)
+        die("the proxy at %s: %s", proxy, strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    free(address);
+    return fd;
+}
+
+/* The proxy's answer, byte by byte: the tunnel begins right behind it. */
+static void hear_yes(int fd, const char *host, const char *port)
+{
+    char head[HEAD];
+    size_t size = 0;
+    struct timeval for_ever = {0};
+    while (size < 4 || memcmp(head + size - 4, "\r\n\r\n", 4)) {
+        ssize_t got = size < sizeof head ? read(fd, head + size, 1) : 0;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        size++;
+    }
+    bool whole = size >= 4 && !memcmp(head + size - 4, "\r\n\r\n", 4);
+    bool yes = whole && size > 12 && !memcmp(head, "HTTP/1.", 7) && !memcmp(head + 8, " 2", 2);
+    size_t line = 0;
+    while (line < size && head[line] >= ' ' && head[line] < 127)
+        line++;
+    if (!yes)
+        die("%s:%s: %.*s", host, port, (int)(line ? line : 12), line ? head : "no answer");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof for_ever);
+}
+
+static void connect_through(const char *proxy, const char *name, const char *port)
+{
+    bool bare = strchr(name, ':') && *name != '[';
+    char *host;
+    port_of(port, port);
+    if (asprintf(&host, bare ? "[%s]" : "%s", name) < 0)
+        die("no memory");
+    char *asked = question(host, port);
+    if (!asked)
+        die("--connect: %s is no host", name);
+    signal(SIGPIPE, SIG_IGN);
+    int fd = reach_proxy(proxy);
+    if (!say_all(fd, asked, strlen(asked)))
+        die("the proxy at %s: %s", proxy, strerror(errno));
+    hear_yes(fd, host, port);
+    pid_t sender = fork();
+    if (sender < 0)
+        die("fork: %s", strerror(errno));
+    if (sender == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(STDOUT_FILENO); /* its end is told by its last holder */
+        pass(STDIN_FILENO, fd);
+        shutdown(fd, SHUT_WR);
+        swallow(STDIN_FILENO);
+        _exit(0);
+    }
+    pass(fd, STDOUT_FILENO);
+    /* Whoever still says goodbye must not break on it: ssh would take that for a failure. */
+    close(STDOUT_FILENO);
+    for (int64_t until = now_ms() + GOODBYE_MS; now_ms() < until && waitpid(sender, NULL, WNOHANG) == 0;)
+        poll(NULL, 0, RETRY_MS);
+    kill(sender, SIGKILL);
+    exit(0);
+}
+
 int main(int count, char **words)
 {
     if (count > 1 && !strcmp(words[1], "--network"))
         enter_network(words + 2);
+    if (count > 1 && !strcmp(words[1], "--connect")) {
+        if (count != 5)
+            die("--connect ADDRESS:PORT HOST PORT is wanted");
+        connect_through(words[2], words[3], words[4]);
+    }
     char **command = parse(words);
     for (size_t each = 0; each < rule_count; each++) {
         int fd = rules[each].listener.fd;

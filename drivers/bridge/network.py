@@ -57,12 +57,14 @@ class Network:
         serves: the port inside that is reached by the shim's door (`ShimSpec.door`); None: nobody comes in.
         forwards: the ways out.
         hosts: addresses by name, for its /etc/hosts.
+        files: contents by path, for programs that are told of a way out by a file.
         proxied: one of the ways out is a proxy, of which programs are told (`drivers.egress.inside`).
     """
 
     serves: int | None = None
     forwards: Sequence[Forward] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     proxied: bool = False
 
     @property

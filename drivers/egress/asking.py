@@ -13,7 +13,8 @@ HEAD_TIMEOUT_S = 15.0
 MAX_HEAD = 64 * 1024
 JUDGE = "JUDGE"
 """A method of ours: `JUDGE host:port` is answered like CONNECT, without connecting."""
-_SOCKS = 5
+_SOCKS, _SOCKS_4 = 5, 4
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _VISIBLE = re.compile(r"[!-~]+")
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 
@@ -163,18 +164,34 @@ class Socks:
         return _reply(_REPLY[why.verdict])
 
 
+class Socks4:
+    """The one before it, without IPv6: refused in its own words."""
+
+    @staticmethod
+    async def parse(*_: object) -> Tunnel:
+        """Raises `Unanswerable`."""
+        raise _bad("only SOCKS 5")
+
+    @staticmethod
+    def no(_: Unanswerable) -> bytes:
+        """The answer without a connection."""
+        return b"\x00\x5b" + bytes(6)
+
+
 async def first_byte(reader: asyncio.StreamReader) -> int:
-    """What tells SOCKS from HTTP. Raises `EOFError`."""
+    """What tells one protocol from another. Raises `EOFError`."""
     return (await reader.readexactly(1))[0]
 
 
-def is_socks(first: int) -> bool:
-    """Whether a connection that begins so speaks SOCKS 5; everything else is taken for HTTP."""
-    return first == _SOCKS
+def spoken(first: int) -> type[Http | Socks | Socks4]:
+    """What a connection that begins so speaks; everything that is not SOCKS is taken for HTTP."""
+    return Socks if first == _SOCKS else Socks4 if first == _SOCKS_4 else Http
 
 
 async def read_head(reader: asyncio.StreamReader, first: int) -> bytes:
     """The head of an HTTP request. Raises `Unanswerable`, `EOFError`; the reader's limit is `MAX_HEAD`."""
+    if not _METHOD.match(bytes([first])):
+        raise _bad("this is a proxy for HTTP, CONNECT and SOCKS 5")
     try:
         return bytes([first]) + await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from domain.destinations import Destination
-from drivers.bridge.network import Forward, Network
+from drivers.bridge.network import BRIDGE, Forward, Network
 from drivers.egress.sandboxes import SOCKET
 
 ADDRESS, PORT = "127.0.0.1", 3128
@@ -24,6 +24,14 @@ _JAVA = " ".join(
     )
 )
 JAVA = "JAVA_TOOL_OPTIONS"
+# ssh knows no variables, and git, rsync and scp start it. What a repository's own settings say goes before.
+_SSH = f"""\
+Host localhost 127.* ::1
+    ProxyCommand none
+Host *
+    ProxyCommand {BRIDGE} --connect {ADDRESS}:{PORT} %h %p
+"""
+_FILES = {"/etc/ssh/ssh_config": _SSH.encode()}
 # Names of hosts get addresses from 127.0.1.1 on: not 127.0.0.1, which is the service's own.
 _FIRST = 0x7F000101
 MAX_HOSTS: Final = 254
@@ -70,7 +78,7 @@ def network(door: Path | None, listed: Sequence[Destination] = (), *, serves: in
         return Network(serves)
     socket, at = door / SOCKET, hosts(listed)
     forwards = [Forward(at[each.host], each.port, socket, str(each)) for each in dict.fromkeys(listed)]
-    return Network(serves, (Forward(ADDRESS, PORT, socket), *forwards), hosts=at, proxied=True)
+    return Network(serves, (Forward(ADDRESS, PORT, socket), *forwards), hosts=at, files=_FILES, proxied=True)
 
 
 def _address(index: int) -> str:

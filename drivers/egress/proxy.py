@@ -15,11 +15,12 @@ from drivers.egress.asking import (
     Http,
     Question,
     Socks,
+    Socks4,
     Tunnel,
     Unanswerable,
     first_byte,
-    is_socks,
     read_head,
+    spoken,
 )
 from drivers.egress.forwarding import Forwarding
 from drivers.egress.lookups import Lookups
@@ -102,15 +103,15 @@ class Proxy:
                 account.write(sandbox)
 
     async def _serve(self, inside: Stream, sandbox: Sandbox, share: Share, account: Account) -> None:
-        kind: type[Http | Socks] = Http
+        kind: type[Http | Socks | Socks4] = Http
         try:
             async with _limit(HEAD_TIMEOUT_S, "the request did not arrive in time", status=408):
                 first = await first_byte(inside[0])
-                kind = Socks if is_socks(first) else Http
-                if kind is Socks:
-                    asked: Tunnel | Question | Forward = await Socks.parse(*inside)
+                kind = spoken(first)
+                if kind is Http:
+                    asked: Tunnel | Question | Forward = Http(await read_head(inside[0], first)).parse()
                 else:
-                    asked = Http(await read_head(inside[0], first)).parse()
+                    asked = await (Socks if kind is Socks else Socks4).parse(*inside)
             account.to = asked.to
             if isinstance(asked, Question):
                 await self._judged(asked.to, sandbox)

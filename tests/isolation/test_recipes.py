@@ -49,13 +49,20 @@ RECIPES = {
 }
 
 
-# Go asks for MPTCP first wherever it listens (1.24), and takes what it gets.
+# Go asks for MPTCP first wherever it listens (1.24), and takes what it gets. A name that is not listed is not found.
 MAIN_GO = """
 package main
 
-import "net"
+import (
+    "errors"
+    "net"
+)
 
 func main() {
+    var fault *net.DNSError
+    if _, err := net.LookupHost("db.internal"); !errors.As(err, &fault) || !fault.IsNotFound || fault.IsTemporary {
+        panic(err)
+    }
     server, err := net.Listen("tcp", "127.0.0.1:0")
     if err != nil {
         panic(err)
@@ -74,6 +81,7 @@ pg_ctl -D $HOME/pg -w -t 300 -m fast stop
 """
 
 
+@pytest.mark.timeout(1200)  # compilers
 @pytest.mark.parametrize("name", RECIPES)
 async def test_a_recipe_works(name: str, tmp_path: Path) -> None:
     program, *steps = RECIPES[name]

@@ -52,7 +52,7 @@ const ask = (path, body) => new Promise((done, fail) => {
   made.on("data", (part) => { found.size += part.length; });
   made.on("close", () => done(found));
   made.on("error", fail);
-  made.end(body);
+  if (body.length) made.end(body);
 });
 (async () => {
   const small = [...Array(50).keys()].map((number) => ask(`/${number}`, Buffer.alloc(0)));

@@ -95,7 +95,7 @@ async def test_a_recipe_works(name: str, tmp_path: Path) -> None:
 async def test_a_database_works(tmp_path: Path) -> None:
     """PostgreSQL wants shared memory, semaphores, many processes, and no root."""
     folder = postgres_dir(Settings()).resolve()
-    path = CodePath((str(folder), "/usr/bin", "/bin"), (folder.parent,))
+    path = CodePath((str(folder), "/usr/bin", "/bin"), (folder.parents[2],))  # with the libraries of the wheel
     builder = BubblewrapBuilder((tmp_path,), path)
     result = await builder.run(Workspace.below(tmp_path / "w").request(POSTGRES))
     assert result.exit_code == 0, result.tail

@@ -21,7 +21,6 @@ import subprocess
 import sys
 import termios
 import time
-import urllib.request
 
 LIMIT_S = 60
 PROXY = ("127.0.0.1", 3128)
@@ -98,6 +97,8 @@ def socks(kind, host, port, command=1):
 
 def fetch(url):
     """As programs do that obey HTTP_PROXY."""
+    import urllib.request  # noqa: PLC0415 - slow, and each attempt is a process
+
     with urllib.request.urlopen(url, timeout=LIMIT_S / 2) as answer:  # noqa: S310 - of our own table
         return answer.read()
 

@@ -229,7 +229,7 @@ async def test_a_cookie_in_another_ones_tree_makes_no_leftover_of_it(state: Path
     cookie = shell(state, "").cookie
     async with started(other, f"{COOKIE}='{cookie}' sleep {mark} & {COOKIE}='{cookie}' exec sleep {mark}"):
         await until(lambda: len(running(mark)) == 2, "both run")
-        await client.start(state, shell(state, "sleep 1000"))
+        await client.start(state, shell(state, "exec sleep 1000"))
         os.kill(_shim_pid(state), signal.SIGKILL)
         await until(lambda: not client.status(state).alive, "the shim is gone")
         await until(lambda: leftovers.find(cookie, None) == [], "its own are gone, and nobody else's were meant")

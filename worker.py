@@ -23,17 +23,15 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from activities.analysis import AnalysisActivities
-from activities.artifact_room import ArtifactRoom
 from activities.artifacts import ArtifactActivities
 from activities.build_records import BuildRecordActivities
+from activities.build_slots import SEATS, BuildSlots
 from activities.builds import BuildActivities
 from activities.callers import CallerGuard
-from activities.degradation import DegradationWatch
 from activities.environments import EnvironmentActivities
 from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
-from activities.keeping import InstanceKeeper
-from activities.log_sweep import LogSweep
+from activities.instant_rollback import TakeBackActivity
 from activities.probes import Prober
 from activities.processes import ProcessActivities
 from activities.projections import ProjectionActivities
@@ -41,14 +39,10 @@ from activities.recovery import InstanceRecovery
 from activities.refusals import RefusalLog, Refusals
 from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
-from activities.removal import ProjectRemover
-from activities.returning import ReturnWatch
 from activities.routing import RouteKeeper, RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.signatures import DecisionGuard, Signatures, StartActivities
-from activities.slots import SEATS, BuildSlots
 from activities.sources import SourceActivities
-from activities.taking_back import TakeBackActivity
 from activities.traffic import TrafficActivities
 from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
@@ -58,39 +52,45 @@ from domain.errors import DependencyError, TerminalError
 from drivers import isolation, limits
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.artifacts.links import unseen
-from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.registry import select_builder
+from drivers.clean_env import CodePath
 from drivers.egress.sandboxes import Sandboxes
 from drivers.metrics.prometheus import PrometheusMetrics
 from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
-from events.courier import Courier
-from events.decisions import DecisionRelay
+from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
-from events.egress import Egress
-from events.event_sweep import EventSweep
-from events.handover import Handover
-from events.lost import LostSweep
+from events.egress_guard import Egress
 from events.mailing import Mailer
-from events.orphans import OrphanSweep
-from events.relay import Relay
 from events.retries import Retries
+from events.retry_scheduler import Handover
 from events.sender import Sender
-from events.sweeper import Sweeper
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
-from runtime import guards, tenant_code
+from reconcilers.artifact_room import ArtifactRoom
+from reconcilers.build_logs import LogSweep
+from reconcilers.decision_relay import DecisionRelay
+from reconcilers.event_retention import EventSweep
+from reconcilers.health import DegradationWatch
+from reconcilers.instances import InstanceKeeper
+from reconcilers.orphaned_operations import LostSweep
+from reconcilers.orphaned_workflows import OrphanSweep
+from reconcilers.outbox_relay import Relay
+from reconcilers.project_teardown import ProjectRemover
+from reconcilers.retention import Sweeper
+from reconcilers.returning import ReturnWatch
+from runtime import startup_checks, tenant_code
 from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
+from runtime.encryption import load_sealer
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.mail import parse_server
 from runtime.returning import NAME as SERVICES_FILE
-from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
 from runtime.telemetry import telemetry
 from runtime.temporal import connect_temporal
@@ -244,7 +244,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
         known_hosts=settings.ssh_known_hosts,
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
-    limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
+    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
     builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
     artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room, seen)
@@ -459,8 +459,8 @@ def main() -> int:
     role: str = parser.parse_args().role
     settings = get_settings()
     setup_logging(settings.log_level, service="worker")
-    if found := guards.faults(settings, guards.WORKER):
-        sys.stderr.write(guards.report(found))
+    if found := startup_checks.faults(settings, startup_checks.WORKER):
+        sys.stderr.write(startup_checks.report(found))
         return 2
     if not settings.effective(settings.trusted_code):
         try:

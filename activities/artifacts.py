@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from activities.build_slots import BuildSlots
 from activities.failures import reported
 from activities.heartbeats import beating
-from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import PACKAGE_ARTIFACT, PackageArtifact, PackagedArtifact
 from contracts.stubs import implements

@@ -19,7 +19,7 @@ from contracts.builds import (
     RecordedBuild,
 )
 from contracts.stubs import implements
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import BuildProvenance, BuildStatus
 from runtime.ids import new_id

@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from uuid import UUID
 
+from activities.build_slots import BuildSlots
 from activities.failures import not_found, reported
 from activities.heartbeats import beating
 from activities.reports import read_cobertura, read_junit
-from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
 from contracts.stubs import implements
 from domain.ceilings import DEFAULT_CEILING, Ceiling
 from domain.errors import ErrorCode, TerminalError
-from domain.test_reports import TestSummary
+from domain.junit_reports import TestSummary
 from drivers.builders.base import Builder, Limits, RunRequest, RunResult
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 

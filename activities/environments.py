@@ -36,7 +36,7 @@ from contracts.rollouts import (
     WindowQuery,
 )
 from contracts.stubs import implements
-from domain.environment import EnvironmentSettings
+from domain.environment_settings import EnvironmentSettings
 from domain.windows import window_state
 from runtime.ids import now
 from storage.engine import Sessions, transaction

@@ -7,7 +7,7 @@ from typing import Self
 
 import h11
 
-from domain.delivery import HealthSpec
+from domain.delivery_spec import HealthSpec
 
 SHORT_S = 1.0
 """The router lets go of idle connections after this long, so what closes later than that does no harm."""

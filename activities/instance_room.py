@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.ceilings import Ceiling
-from domain.delivery import ProcessSpec, ServiceSpec
+from domain.delivery_spec import ProcessSpec, ServiceSpec
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
 from domain.shares import Share

@@ -28,14 +28,14 @@ from contracts.rollouts import (
     StartInstances,
 )
 from contracts.stubs import implements
-from domain.delivery import ServiceSpec
+from domain.delivery_spec import ServiceSpec
 from domain.errors import ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
 from drivers.routers.base import Endpoint, Router
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
-from storage.repositories.keeping import ENDED
+from storage.repositories.reconciliation import ENDED
 from storage.repositories.releases import InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 

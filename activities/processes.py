@@ -13,7 +13,7 @@ from activities.secrets import ProjectSecrets, masked
 from contracts.payload import Nothing
 from contracts.rollouts import START_PROCESSES, STOP_PROCESSES, StartProcesses, StopProcesses
 from contracts.stubs import implements
-from domain.delivery import ProcessSpec
+from domain.delivery_spec import ProcessSpec
 from domain.errors import ConflictError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
 from drivers.targets.base import InstancePhase, InstanceStatus, Target

@@ -9,7 +9,7 @@ import structlog
 
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
-from domain.delivery import ProcessSpec, ServiceSpec
+from domain.delivery_spec import ProcessSpec, ServiceSpec
 from domain.errors import ErrorCode, TerminalError
 from domain.procfile import WEB
 from drivers.routers.base import HeldBackError
@@ -18,7 +18,7 @@ from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
 from storage.repositories.displaced import DisplacedRepository
-from storage.repositories.keeping import KeepingRepository
+from storage.repositories.reconciliation import KeepingRepository
 from storage.repositories.releases import NOWHERE, InstanceRepository, ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from activities.environment_lock import check_turn, check_window
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.instances import InstanceStopper
 from activities.records import refuse_if_over
 from activities.secrets import secret_references
-from activities.turns import check_turn, check_window
 from contracts.payload import Nothing
 from contracts.rollouts import (
     OPEN_RELEASE,
@@ -28,7 +28,7 @@ from contracts.rollouts import (
     StopRelease,
 )
 from contracts.stubs import implements
-from domain.delivery import ProcessSpec, ServiceSpec, faults_of
+from domain.delivery_spec import ProcessSpec, ServiceSpec, faults_of
 from domain.errors import ConflictError, ErrorCode, NotFoundError, TerminalError
 from domain.lifecycle import ReleaseState
 from storage.engine import Sessions, transaction

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.test_reports import MAX_REPORT, TestSummary, parse_cobertura, parse_junit
+from domain.junit_reports import MAX_REPORT, TestSummary, parse_cobertura, parse_junit
 
 
 def read_junit(path: str) -> TestSummary | None:

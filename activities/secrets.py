@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.delivery import ServiceSpec
+from domain.delivery_spec import ServiceSpec
 from domain.errors import ErrorCode, TerminalError
 from domain.secrets import SecretKind, split_token
 from drivers.sources.base import GitCredentials
-from runtime.sealing import Sealer
+from runtime.encryption import Sealer
 from storage.engine import Sessions, transaction
 from storage.models import Environment, Release, Secret
 from storage.repositories.secrets import SecretRepository

@@ -7,15 +7,22 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from uuid import UUID
 
+from activities.build_slots import BuildSlots
 from activities.failures import reported
 from activities.heartbeats import beating
 from activities.secrets import ProjectSecrets
-from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.stubs import implements
-from domain.delivery import DeliverySpec
-from domain.delivery_file import DELIVERY_FILES, MAX_SPEC_BYTES, PROCFILE, SPEC_FILES, service_folder, spec_from_files
+from domain.delivery_spec import DeliverySpec
+from domain.delivery_spec_loader import (
+    DELIVERY_FILES,
+    MAX_SPEC_BYTES,
+    PROCFILE,
+    SPEC_FILES,
+    service_folder,
+    spec_from_files,
+)
 from domain.errors import ErrorCode, TerminalError
 from domain.foreign_text import decoded
 from domain.procfile import told

@@ -27,7 +27,7 @@ from contracts.rollouts import (
     VerifyTraffic,
 )
 from contracts.stubs import implements
-from domain.delivery import HealthSpec, ServiceSpec
+from domain.delivery_spec import HealthSpec, ServiceSpec
 from domain.errors import DeliveryError, ErrorCode, TerminalError
 from drivers.routers.base import HeldBackError, Router, TrafficCounters
 from runtime.ids import now

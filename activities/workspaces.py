@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
+from activities.build_slots import BuildSlots
 from activities.failures import reported
 from activities.heartbeats import beating
-from activities.slots import BuildSlots
 from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, OpenWorkspace, Workspace
 from contracts.payload import Nothing
 from contracts.stubs import implements

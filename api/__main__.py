@@ -9,17 +9,17 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
-from api.middleware import MAX_REQUESTS
-from api.protocol import EnvelopedHttp
+from api.http.middleware import MAX_REQUESTS
+from api.http.uvicorn_protocol import EnvelopedHttp
 from domain.errors import DependencyError
-from runtime import guards
+from runtime import startup_checks
 from runtime.logging import setup_logging
 from runtime.settings import get_settings
 from storage.migrations import await_schema
 
 GRACE_S = 5
 IDLE_S = 75
-# The application refuses what is too much (api/middleware.py); this net of the server's own is below it.
+# The application refuses what is too much (api/http/middleware.py); this net of the server's own is below it.
 MAX_CONNECTIONS = 2 * MAX_REQUESTS
 # A client that takes nothing of what is sent to it for so long is gone.
 STALLED_MS = 60_000
@@ -47,8 +47,8 @@ def main() -> int:
     """Serve; the exit status is for the shell."""
     settings = get_settings()
     setup_logging(settings.log_level, service="api")
-    if found := guards.faults(settings, guards.API):
-        sys.stderr.write(guards.report(found))
+    if found := startup_checks.faults(settings, startup_checks.API):
+        sys.stderr.write(startup_checks.report(found))
         return 2
     if not settings.database_url.get_secret_value():
         sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
@@ -69,7 +69,7 @@ def main() -> int:
         http=EnvelopedHttp,
         ws="none",
         log_config=None,
-        # Whom to believe about where requests come from is a setting of ours (api/addresses.py).
+        # Whom to believe about where requests come from is a setting of ours (api/http/client_ip.py).
         proxy_headers=False,
         # Requests are logged by RequestContext, without query strings and headers.
         access_log=False,

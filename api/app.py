@@ -6,46 +6,45 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from api import codec, docs, errors
-from api.addresses import Addresses
-from api.auth.api_keys import KeyRing
+from api.auth.api_key_cache import KeyRing
 from api.auth.authentication import authenticate
+from api.auth.external_issuer import OutsideIssuer
 from api.auth.key_uses import KeyUses
-from api.auth.keyring import Keyring
-from api.auth.outside import OutsideIssuer
 from api.auth.permissions import asks_who
-from api.auth.refused import Refused
+from api.auth.refresh import TrustWatch
+from api.auth.revocation_list import Refused
+from api.auth.signing_keys import Keyring
 from api.auth.tokens import TokenVerifier
-from api.auth.watch import TrustWatch
-from api.background import listen, running
-from api.envelope import ErrorEnvelope
-from api.guards import AddressGuard, HeadAsGet, known_query, plain_query
-from api.headers import SecurityHeaders
-from api.health import Health
-from api.learning import Learned
-from api.middleware import BodyGuard, Overload, RequestContext
-from api.oauth import invited, people, programs
+from api.dependencies import Parts
+from api.http import docs_pages, errors
+from api.http.client_ip import Addresses
+from api.http.concurrency_limits import AllPlaces
+from api.http.deprecation import DeprecationHeaders, mark
+from api.http.envelope import ErrorEnvelope
+from api.http.fast_routes import shortcuts
+from api.http.middleware import BodyGuard, Overload, RequestContext
+from api.http.request_guards import AddressGuard, HeadAsGet, known_query, plain_query
+from api.http.retired_versions import RetiredVersions
+from api.http.security_headers import SecurityHeaders
+from api.lifespan import listen, running
+from api.oauth import authorize, invited, token_endpoints
 from api.oauth.keystore import KeyStore
 from api.oauth.parts import OAuthParts
 from api.oauth.throttle import StoredThrottle
 from api.openapi import about, served
-from api.parts import Parts
-from api.places import AllPlaces
-from api.ports import OperationsPort
-from api.progress import ProgressReader
+from api.operations_port import OperationsPort
 from api.rate_limits.middleware import RateLimits
-from api.rate_limits.own import OwnLimits
 from api.rate_limits.plans import Plans
 from api.rate_limits.rates import Rates
-from api.reading import DeploymentReader
-from api.retired import RetiredVersions
+from api.rate_limits.sensitive_limits import OwnLimits
 from api.routes import (
     api_keys,
     applications,
     audit_log,
     builds,
-    decisions,
+    codec,
     deliveries,
+    deployment_actions,
     deployments,
     environments,
     features,
@@ -60,19 +59,21 @@ from api.routes import (
     roles,
     secrets,
     service_accounts,
-    tests,
+    test_cases,
     users,
     webhook_deliveries,
     webhooks,
 )
-from api.shortcuts import shortcuts
+from api.services.deployments.cached_reader import DeploymentReader
+from api.services.health import Health
+from api.services.operations.eta import Learned
+from api.services.operations.progress import ProgressReader
+from api.services.operations.watch import Watch
 from api.version import PREFIX
-from api.versioning import DeprecationHeaders, mark
-from api.watching import Watch
 from orchestration.operations import Operations
+from runtime.encryption import load_sealer
 from runtime.limiting.limiter import make_limiter
 from runtime.passwords import Passwords
-from runtime.sealing import load_sealer
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from storage.engine import Sessions, autocommitting, create_engine, create_sessions
@@ -89,10 +90,10 @@ ROUTERS = (
     project_removal.router,
     requirements.router,
     features.router,
-    tests.router,
+    test_cases.router,
     builds.router,
     deliveries.router,
-    decisions.router,
+    deployment_actions.router,
     environments.router,
     members.router,
     invitations.router,
@@ -106,7 +107,7 @@ ROUTERS = (
     webhooks.router,
     webhook_deliveries.router,
 )
-# These have a shorter way (see `api.shortcuts`).
+# These have a shorter way (see `api.http.fast_routes`).
 POLLED = (operations.get_operation, deployments.get_deployment)
 # For those too whom we do not know.
 OPEN_ROUTERS = (invitations.open_router,)
@@ -127,7 +128,7 @@ def create_app(
     """
     app = FastAPI(
         title=about.TITLE,
-        openapi_url=docs.OPENAPI,
+        openapi_url=docs_pages.OPENAPI,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -144,10 +145,10 @@ def create_app(
     app.include_router(health.router)
     app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     app.include_router(codec.router, dependencies=[Depends(known_query)])
-    app.include_router(programs.router)
-    app.include_router(people.router)
+    app.include_router(token_endpoints.router)
+    app.include_router(authorize.router)
     app.include_router(invited.router)
-    docs.install(app)
+    docs_pages.install(app)
     served.install(app)
     errors.install(app, authenticate, asks_who)
     addresses = Addresses(settings.trusted_proxies)

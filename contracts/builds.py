@@ -7,7 +7,7 @@ from pydantic import Field
 from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import BUILD, BUILD_SLOT, CLEAN_UP, FETCH, MUST_HAPPEN, SHORT
 from contracts.stubs import ActivityStub
-from domain.delivery import BuildSpec, DeliverySpec, TestSpec
+from domain.delivery_spec import BuildSpec, DeliverySpec, TestSpec
 
 
 class OpenWorkspace(Payload):

@@ -11,6 +11,7 @@ from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import MUST_HAPPEN
 from contracts.signatures import Signed
 from contracts.stubs import ActivityStub
+from domain.approvals import ApprovalPolicy, Person
 from domain.lifecycle import (
     DeploymentStatus,
     EnvironmentName,
@@ -21,7 +22,6 @@ from domain.lifecycle import (
     StepStatus,
     Strategy,
 )
-from domain.people import ApprovalPolicy, Person
 
 
 class Place(Payload):
@@ -178,7 +178,7 @@ class OperationResult(Payload):
 class PersonRequest(Signed):
     """Somebody decides something about a deployment under way.
 
-    `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.people.Person`). `rule`: what the environment
+    `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.approvals.Person`). `rule`: what the environment
     demands at the time of an approval; the stricter of it and of what was demanded at the request decides.
     """
 

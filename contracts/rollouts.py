@@ -9,8 +9,8 @@ from contracts.operations import Place
 from contracts.payload import Nothing, Payload
 from contracts.policies import MUST_HAPPEN, RELEASE_COMMAND, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
-from domain.delivery import ProcessSpec, ServiceSpec, StickySpec
-from domain.turns import TurnPolicy
+from domain.delivery_spec import ProcessSpec, ServiceSpec, StickySpec
+from domain.deployment_lock import TurnPolicy
 
 
 class ReleaseRef(Payload):

@@ -1,7 +1,7 @@
 """How a delivery is judged: the `analysis` section, together with what the rest of the spec means for it."""
 
 from domain.canary.policy import AnalysisPolicy
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 
 
 def effective_policy(spec: DeliverySpec) -> AnalysisPolicy:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from domain.access import Role, Scope, granted
+from domain.permissions import Role, Scope, granted
 
 PREFIX = "sk-live_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase

@@ -9,7 +9,7 @@
     |-- DependencyError           something we need does not answer: 503, retried
     `-- TerminalError             what was asked for cannot succeed: the operation fails with this code
 
-Mapped once per boundary: `activities/failures.py` (to Temporal) and `api/errors.py` (to HTTP).
+Mapped once per boundary: `activities/failures.py` (to Temporal) and `api/http/errors.py` (to HTTP).
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.delivery import CanaryStep, DeliverySpec, RolloutSpec
+from domain.delivery_spec import CanaryStep, DeliverySpec, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from domain.delivery import HealthSpec
+from domain.delivery_spec import HealthSpec
 
 PREVIEW_HEADER = "x-delivery-preview"
 """Carries a preview's token; it never reaches a service."""

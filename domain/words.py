@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from domain import emails, redirects, secrets, wire
+from domain import emails, redirect_uris, secrets, wire
 
 OTHERWISE: Final = "is not valid here"
 _TEXT = "must be text"
@@ -144,7 +144,7 @@ WORDS: Final[Mapping[str, str]] = {
 # What a pattern means, for people; those of repositories' files say it themselves.
 PATTERNS: Final[Mapping[str, str]] = {
     emails.PATTERN: "must be an e-mail address such as ada@example.com",
-    redirects.PATTERN: "must be an address such as https://example.com/callback",
+    redirect_uris.PATTERN: "must be an address such as https://example.com/callback",
     secrets.NAME: "must be a name such as API_TOKEN: upper case letters, digits and underscores, no digit first",
     r"^https?://[!-~]+$": "must be an address such as https://example.com/hooks",
     r"^[a-z0-9-]+$": "must have lower case letters, digits and hyphens only",

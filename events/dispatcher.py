@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import DeliveryError
-from events.courier import Courier, record
-from events.pace import Pace
+from events.delivery_attempt import Courier, record
+from events.duty_cycle import Pace
 from events.portion import Portion
 from storage.engine import Sessions, transaction
 from storage.listen import Listener

@@ -8,9 +8,9 @@ from datetime import timedelta
 import structlog
 
 from domain.errors import DeliveryError, TerminalError
+from runtime.encryption import Sealer
 from runtime.ids import now
 from runtime.mail import Letter, Server, send
-from runtime.sealing import Sealer
 from storage.engine import Sessions, transaction
 from storage.models import Mail
 from storage.repositories.mails import MailRepository

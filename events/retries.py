@@ -5,7 +5,7 @@ from uuid import UUID
 from contracts.webhooks import WebhookOutcome
 from domain.errors import DependencyError
 from domain.webhooks import DeliveryStatus
-from events.courier import Courier, record
+from events.delivery_attempt import Courier, record
 from storage.engine import Sessions, transaction
 from storage.repositories.webhook_claims import WebhookClaims
 

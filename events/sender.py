@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from events.connections import Connections
-from events.egress import Egress, NoSuchHostError, RefusedError
+from events.connection_pool import Connections
+from events.egress_guard import Egress, NoSuchHostError, RefusedError
 
 LIMIT_S = 15.0
 KEPT_BODY = 4096

@@ -50,13 +50,13 @@ from contracts.operations import (
 )
 from contracts.rollouts import SettingsChanged
 from contracts.signatures import Signed
+from domain.approvals import UNKNOWN, Action
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind, OperationStatus
-from domain.people import UNKNOWN, Action
-from orchestration.captions import details_of, summary_of
 from orchestration.connection import Connection, answering_within, is_missing
-from orchestration.shared import SharedAnswers
 from orchestration.signing import signer_of
+from orchestration.single_flight import SharedAnswers
+from orchestration.ui_summaries import details_of, summary_of
 from runtime.settings import Settings
 
 Answer = TypeVar("Answer", Progress, Standing)

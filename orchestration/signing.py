@@ -7,8 +7,8 @@ from uuid import UUID
 from contracts.names import operation_workflow_id
 from contracts.operations import AbortRequest, Order, PersonRequest
 from contracts.signatures import Signature, Signed, start_of, statement
+from domain.approvals import Action
 from domain.lifecycle import OperationKind
-from domain.people import Action
 from runtime.decision_keys import SigningKey, load_signing_key
 from runtime.ids import new_id, now
 from runtime.settings import Settings

@@ -10,9 +10,9 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from contracts.operations import AbortRequest, PersonRequest
+from domain.approvals import Action
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind
-from domain.people import Action
 
 
 class Teller(Protocol):

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from runtime.encryption import load_keys
 from runtime.key_text import KEY_BYTES
-from runtime.sealing import load_keys
 from runtime.settings import Settings
 
 _PURPOSE: Final = b"delivery-engine decisions: Ed25519 seed"

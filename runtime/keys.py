@@ -12,7 +12,7 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from domain.errors import DependencyError
-from runtime.private import write_private
+from runtime.private_files import write_private
 from runtime.settings import Settings
 
 RS256: Final = "RS256"

@@ -14,11 +14,11 @@ from domain.addresses import parse_networks
 from domain.canary.metric_scope import MetricsScope
 from domain.destinations import DEFAULT_PORTS, Ports, Rules, parse_named
 from domain.emails import normal_email
-from domain.labels import MAX_LABEL
+from domain.host_labels import MAX_LABEL
 from domain.webhook_urls import parse_ports
 from domain.wire import host_fault
 from runtime.mail import parse_server
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_ISSUER = "http://delivery-engine.localhost"
@@ -325,7 +325,7 @@ class Settings(BaseSettings):
     @field_validator("host_suffix")
     @classmethod
     def _ends_hosts(cls, suffix: str) -> str:
-        # What stands before it: the environment's name and two labels (`api/environments.py`).
+        # What stands before it: the environment's name and two labels (`api/services/environments/settings.py`).
         if host_fault(f"production.{'p' * MAX_LABEL}.{'o' * MAX_LABEL}.{suffix}"):
             msg = f"{suffix[:MAX_LABEL]!r} is no ending of host names: labels of a-z, 0-9 and inner -, not too long"
             raise ValueError(msg)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from domain.errors import DeliveryError, DependencyError
+from runtime.encryption import Sealer, load_sealer
 from runtime.ids import new_id
-from runtime.sealing import Sealer, load_sealer
 from runtime.settings import get_settings
 from runtime.stack.database import database_url
 from storage.engine import Sessions, create_engine, create_sessions, transaction

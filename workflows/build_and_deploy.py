@@ -16,8 +16,8 @@ from contracts.names import WorkflowName
 from contracts.operations import BuildAndDeployInput, OperationResult
 from contracts.payload import bounded
 from domain.lifecycle import OperationKind, StepName
-from workflows.calls import call, explain, to_the_end
-from workflows.making import MakingWorkflow
+from workflows.activity_calls import call, explain, to_the_end
+from workflows.build_steps import MakingWorkflow
 
 
 @workflow.defn(name=WorkflowName.BUILD_AND_DEPLOY)

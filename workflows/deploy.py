@@ -19,8 +19,8 @@ from contracts.operations import BuildSource, DeployInput, OperationResult
 from contracts.payload import bounded
 from domain.errors import ErrorCode
 from domain.lifecycle import OperationKind, StepName
-from workflows.calls import explain, to_the_end, was_cancelled
-from workflows.making import MakingWorkflow, Wanted
+from workflows.activity_calls import explain, to_the_end, was_cancelled
+from workflows.build_steps import MakingWorkflow, Wanted
 
 MAKING = tuple(step for step in StepName if step is not StepName.ROLLOUT)
 

@@ -29,9 +29,9 @@ from contracts.rollouts import (
     WindowAnswer,
     WindowQuery,
 )
-from domain.turns import TurnPolicy, enqueued, is_ahead, passes_freeze, replaces
-from workflows.calls import call
-from workflows.details import environment_details
+from domain.deployment_lock import TurnPolicy, enqueued, is_ahead, passes_freeze, replaces
+from workflows.activity_calls import call
+from workflows.ui_details import environment_details
 
 # A holder that was terminated or lost never gives its turn back; somebody has to look.
 HOLDER_CHECK_EVERY = timedelta(seconds=20)

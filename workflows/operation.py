@@ -37,14 +37,14 @@ from contracts.rollouts import (
 )
 from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import ActivityStub, Request, Result
+from domain.approvals import Action, ApprovalPolicy, Person, Phase, approvals_needed, count_humans
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
-from domain.people import Action, ApprovalPolicy, Person, Phase, approvals_needed, count_humans
-from workflows.calls import begun, call, explain, to_the_end, was_cancelled
-from workflows.details import operation_details, queue_words, superseded_words
-from workflows.ledger import Ledger
-from workflows.people import TOLD_AT_ONCE, Decisions
-from workflows.turns import turn_request, turn_return
+from workflows.activity_calls import begun, call, explain, to_the_end, was_cancelled
+from workflows.environment_lock import turn_request, turn_return
+from workflows.manual_controls import TOLD_AT_ONCE, Decisions
+from workflows.progress_tracker import Ledger
+from workflows.ui_details import operation_details, queue_words, superseded_words
 
 T = TypeVar("T")
 

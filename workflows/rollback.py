@@ -20,12 +20,12 @@ from contracts.rollouts import (
     StopRelease,
     TakeBack,
 )
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 from domain.lifecycle import DeploymentStatus, OperationKind, StepName
 from domain.rollout import plan_rollback
-from workflows.calls import call, to_the_end
-from workflows.ledger import Ledger
+from workflows.activity_calls import call, to_the_end
 from workflows.operation import OperationWorkflow
+from workflows.progress_tracker import Ledger
 from workflows.rollout import Rollout, has_processes, start_again
 
 

@@ -43,11 +43,11 @@ from contracts.rollouts import (
 from domain.analysis import effective_policy
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.verdict import Verdict
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind, with_processes
-from workflows.calls import call, ends_within, explain, to_the_end, unless
+from workflows.activity_calls import call, ends_within, explain, to_the_end, unless
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow

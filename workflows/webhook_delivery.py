@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from contracts.names import WorkflowName
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
-from workflows.calls import call
+from workflows.activity_calls import call
 
 
 @workflow.defn(name=WorkflowName.WEBHOOK_DELIVERY)

@@ -7,10 +7,10 @@ from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
-from api import actors
+from api.auth import actor
 from api.auth.principal import KEY_CREDENTIAL, Principal
-from api.errors import UnauthenticatedError
-from api.parts import AppParts, Parts
+from api.dependencies import AppParts, Parts
+from api.http.errors import UnauthenticatedError
 from domain.api_keys import lower
 from domain.errors import DeliveryError
 
@@ -42,7 +42,7 @@ async def authenticate(request: Request, parts: AppParts) -> Principal:
         DependencyError: nobody can tell now.
     """
     principal = (await identify(request, parts)).known()
-    actors.identify(principal)  # whatever this request changes is known as theirs
+    actor.identify(principal)  # whatever this request changes is known as theirs
     return principal
 
 

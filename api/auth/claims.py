@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from api.auth.principal import Principal
-from domain.access import Role, granted, permissions_of
 from domain.emails import normal_email
+from domain.permissions import Role, granted, permissions_of
 from domain.texts import name_of
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 
 MAX_SUBJECT = 200
 Claims = Mapping[str, Any]

@@ -7,7 +7,7 @@ from domain.errors import DeliveryError
 from runtime.ids import now
 from runtime.logging import get_logger
 from storage.engine import Sessions, transaction
-from storage.repositories.key_checks import KeyChecks, KeyUse
+from storage.repositories.api_key_lookup import KeyChecks, KeyUse
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from fastapi.dependencies.models import Dependant
 
 from api.auth.authentication import authenticate
 from api.auth.principal import Principal
-from domain.access import Scope
+from domain.permissions import Scope
 
 Authenticated = Annotated[Principal, Depends(authenticate)]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.access import Role, Scope
 from domain.errors import ForbiddenError
+from domain.permissions import Role, Scope
 from storage.tenancy import PLATFORM, Tenant
 
 KEY_CREDENTIAL = "key:"
@@ -16,7 +16,7 @@ class Principal:
 
     Attributes:
         subject: the person or service account, whatever it shows (a token, an API key it made); four eyes count the
-            humans behind it (`api.humans`).
+            humans behind it (`api.services.humans`).
         credential: what it showed: "user:<sub>", "client:<client id>" or "key:<id>"; limits are counted by it.
         email: of a user, where known.
         requests_per_minute: a rate limit of its own, below its organization's.

@@ -8,14 +8,14 @@ from fastapi import Request
 
 from api.auth.authentication import principal_of
 from api.auth.principal import Principal
-from api.errors import UnauthenticatedError
-from api.parts import Parts
-from domain.access import Scope
+from api.dependencies import Parts
+from api.http.errors import UnauthenticatedError
 from domain.errors import DeliveryError
+from domain.permissions import Scope
 
 T = TypeVar("T")
 
-# What was revoked is known in every process within a second (api/auth/watch.py).
+# What was revoked is known in every process within a second (api/auth/refresh.py).
 LOOK_EVERY_S = 1.0
 
 

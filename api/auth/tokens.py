@@ -10,11 +10,11 @@ from typing import Any
 import jwt
 
 from api.auth.claims import Claims, outside_principal, own_principal
-from api.auth.keyring import Keyring, VerifyingKey
-from api.auth.outside import OutsideIssuer
+from api.auth.external_issuer import OutsideIssuer
 from api.auth.principal import Principal
-from api.auth.refused import Refused, Traits, issued_s
-from api.errors import UnauthenticatedError
+from api.auth.revocation_list import Refused, Traits, issued_s
+from api.auth.signing_keys import Keyring, VerifyingKey
+from api.http.errors import UnauthenticatedError
 from runtime.settings import Settings
 
 TYPES = frozenset({"at+jwt", "application/at+jwt"})

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
-from domain.access import Scope
+from domain.permissions import Scope
 from runtime.credentials import matches
 from storage.models import Client
 from storage.repositories.clients import ClientKind

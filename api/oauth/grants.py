@@ -23,7 +23,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy.util import await_only
 
 from api.oauth.clients import RegisteredClient
-from api.oauth.holders import Holder, machine
+from api.oauth.token_subject import Holder, machine
 from runtime.credentials import digest
 from runtime.ids import new_id, now
 from runtime.logging import get_logger

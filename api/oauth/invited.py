@@ -7,14 +7,14 @@ from authlib.oauth2.rfc6749 import InvalidRequestError as UnreadableError
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from api import joining
-from api.errors import InvalidRequestError
-from api.invitations import PAGE
+from api.dependencies import Parts
+from api.http.errors import InvalidRequestError
 from api.oauth.pages import error_page, invitation_page, joined_page, too_often_page
 from api.oauth.requests import form_values
-from api.parts import Parts
-from api.rate_limits.own import INVITATIONS
+from api.rate_limits.sensitive_limits import INVITATIONS
 from api.schemas.invitations import MAX_TOKEN, InvitationAccept
+from api.services import accept_invitation
+from api.services.invitations import PAGE
 from domain.errors import DeliveryError, DependencyError
 from domain.words import words_of
 from runtime.ids import now
@@ -64,7 +64,7 @@ async def _join(parts: Parts, form: Mapping[str, str]) -> None:
     body = InvitationAccept.model_validate(
         {"token": form.get("token"), "name": form.get("name"), "password": form.get("password")}
     )
-    acceptance = joining.Joining(parts, body, now())
+    acceptance = accept_invitation.Joining(parts, body, now())
     await acceptance.look()
     async with transaction(parts.sessions) as session:
         await acceptance.join(session)

@@ -9,12 +9,12 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auditing import record
-from api.auth.keyring import StoredKey
+from api.auth.signing_keys import StoredKey
+from api.services.audit import record
 from domain.errors import CallerError, ConflictError
+from runtime.encryption import Sealer
 from runtime.ids import new_id, now
 from runtime.keys import RS256, key_id, new_private_key, private_pem, public_pem, read_private, read_public
-from runtime.sealing import Sealer
 from runtime.tokens import MAX_TTL
 from storage.engine import Sessions, transaction
 from storage.models import SigningKey

@@ -12,10 +12,10 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auditing import record
 from api.oauth.browser import SESSION_FOR, Browser, Device
 from api.oauth.parts import OAuthParts
 from api.oauth.throttle import ACCOUNT, ADDRESS, LOGIN
+from api.services.audit import record
 from domain.emails import normal_email
 from runtime.credentials import digest
 from runtime.ids import new_id, now

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from fastapi import Response
 
-from api.oauth.holders import Holder
-from domain.access import Scope, granted, in_words
+from api.oauth.token_subject import Holder
+from domain.permissions import Scope, granted, in_words
 
 STYLE: Final = """
 :root{color-scheme:light dark;--line:#767676;--text:#1a1a1a;--back:#fff;--soft:#f4f5f7;--act:#0b5cad;--bad:#b00020}

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from api.auth.keyring import Keyring
+from api.auth.signing_keys import Keyring
 from api.auth.tokens import TokenVerifier
 from api.oauth.throttle import Throttle
-from api.rate_limits.own import OwnLimits
+from api.rate_limits.sensitive_limits import OwnLimits
+from runtime.encryption import Sealer
 from runtime.passwords import Passwords
-from runtime.sealing import Sealer
 from runtime.settings import Settings
 from storage.engine import Sessions
 

@@ -16,15 +16,15 @@ from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from api.auditing import record
-from api.envelope import JSON
-from api.oauth.answers import NO_STORE, json_answer
+from api.http.envelope import JSON
 from api.oauth.clients import RegisteredClient
 from api.oauth.grants import CodeGrant, MachineGrant, Pkce, RefreshGrant, require_scopes
-from api.oauth.holders import Holder, holder_of
 from api.oauth.parts import OAuthParts
 from api.oauth.requests import ProtocolRequest
-from domain.access import Scope, granted
+from api.oauth.responses import NO_STORE, json_answer
+from api.oauth.token_subject import Holder, holder_of
+from api.services.audit import record
+from domain.permissions import Scope, granted
 from runtime.ids import new_id, now
 from runtime.tokens import DEFAULT_TTL, Subject, sign
 from storage.models import Grant, Revocation

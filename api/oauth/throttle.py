@@ -1,10 +1,10 @@
-"""How often passwords may be tried: a port, so that the store can change. See also `api/rate_limits/own.py`."""
+"""How often passwords may be tried: a port, so that the store can change. See also `api/rate_limits/sensitive_limits.py`."""
 
 import hashlib
 from typing import Final, Protocol
 
 from storage.engine import Sessions, transaction
-from storage.repositories.attempts import AttemptRepository, Policy
+from storage.repositories.throttle import AttemptRepository, Policy
 
 HOUR_S: Final = 3600.0
 MINUTE_S: Final = 60.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.version import PREFIX
-from domain.access import Scope, in_words
+from domain.permissions import Scope, in_words
 
 TITLE = "AI Agent System API"
 VERSION = "1.0.0"

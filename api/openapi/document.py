@@ -11,7 +11,7 @@ from api.openapi.examples import give_examples
 from api.openapi.limits import set_limits
 from api.openapi.operations import describe_operations
 from api.openapi.responses import complete_responses
-from api.openapi.walking import Json, all_schemas, operations
+from api.openapi.traversal import Json, all_schemas, operations
 from api.version import PREFIX
 
 _GENERIC = re.compile(r"(?<=[A-Za-z])_(?=[A-Za-z])|_+$")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.openapi.samples import META, Samples, sample_id
-from api.openapi.walking import Json, operations, target
+from api.openapi.traversal import Json, operations, target
 
 # By schema: the contract's values of requests and resources. By operation: what differs in its answer.
 KNOWN: dict[str, dict[str, Json]] = json.loads(Path(__file__).with_name("examples.json").read_text())

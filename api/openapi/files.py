@@ -6,9 +6,9 @@ from pathlib import Path
 
 from api.app import create_app
 from api.openapi.document import build
-from api.openapi.older import as_3_0
+from api.openapi.downgrade_3_0 import as_3_0
 from api.openapi.postman import collection
-from api.openapi.walking import Json
+from api.openapi.traversal import Json
 from runtime.settings import Settings
 
 

@@ -4,7 +4,7 @@ What a request may carry is bounded by its model; here stand the patterns that i
 bounds of answers, which follow from how they were stored.
 """
 
-from api.openapi.walking import Json, all_schemas, body_of, operations, referenced, schemas
+from api.openapi.traversal import Json, all_schemas, body_of, operations, referenced, schemas
 from api.schemas.base import MAX_INT, MAX_TEXT, MAX_URL
 from domain.image_reference import GRAMMAR
 

@@ -7,9 +7,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from api.auth.permissions import GRANTED, asks_who
-from api.openapi.walking import Json, operations
+from api.openapi.traversal import Json, operations
 from api.version import PREFIX
-from domain.access import Scope
+from domain.permissions import Scope
 
 NAMES = {
     "idempotency-key": "Idempotency-Key",

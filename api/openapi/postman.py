@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from api.openapi.samples import sample_id
-from api.openapi.walking import Json, body_of, operations
+from api.openapi.traversal import Json, body_of, operations
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 _LANGUAGE = {"raw": {"language": "json"}}

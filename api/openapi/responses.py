@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from api.envelope import TAGGED, LimitedEnvelope
+from api.http.envelope import TAGGED, LimitedEnvelope
+from api.http.etags import MAX_HEADER
+from api.http.problem_details import TITLES, Problem
 from api.openapi.samples import META
-from api.openapi.walking import Json, operations, target
-from api.problems import TITLES, Problem
+from api.openapi.traversal import Json, operations, target
 from api.rate_limits.middleware import is_unlimited
-from api.tags import MAX_HEADER
 from domain.errors import ErrorCode
 
 ERRORS: dict[int, tuple[str, str, list[tuple[ErrorCode, str]]]] = {
@@ -166,7 +166,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
 
 
 def _is_resource(document: Json, answer: Json) -> bool:
-    """Whether an answer is one resource in its envelope: `api.envelope.reply` gives it a tag."""
+    """Whether an answer is one resource in its envelope: `api.http.envelope.reply` gives it a tag."""
     schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
     data = target(document, schema).get("properties", {}).get("data", {})
     return target(document, data).get("type") == "object"

@@ -3,7 +3,7 @@
 import zlib
 from typing import Any
 
-from api.openapi.walking import Json, target
+from api.openapi.traversal import Json, target
 
 MOMENT = "2024-10-26T10:30:00Z"
 META = {"timestamp": MOMENT, "request_id": "req-uuid-12345", "version": "1.0"}

@@ -5,11 +5,11 @@ from functools import cached_property
 
 from fastapi import FastAPI, Response
 
-from api.envelope import JSON
+from api.http.envelope import JSON
 from api.openapi.document import build
-from api.openapi.older import as_3_0
+from api.openapi.downgrade_3_0 import as_3_0
 from api.openapi.postman import collection
-from api.openapi.walking import Json
+from api.openapi.traversal import Json
 from api.version import PREFIX
 
 NEWEST = PREFIX + "/openapi.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from api.rate_limits.headers import policy_header
-from domain.limits import MINUTE_S, Allowance, Quota, Window
+from domain.rate_limits import MINUTE_S, Allowance, Quota, Window
 
 REMEMBERED = 10_000
 

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from domain.limits import Decision, Quota
+from domain.rate_limits import Decision, Quota
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -4,12 +4,12 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.authentication import identify
-from api.errors import limited_response
-from api.oauth.answers import too_often
+from api.http.errors import limited_response
 from api.oauth.pages import too_often_page
+from api.oauth.responses import too_often
 from api.rate_limits.headers import limit_headers
 from api.version import PREFIX
-from domain.limits import Decision
+from domain.rate_limits import Decision
 
 _OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/openapi-3.0.json")
 # Introspection has limits of its own, which are not harder than those for strangers: clients show their secret there.

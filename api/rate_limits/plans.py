@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.errors import DependencyError
-from domain.limits import PLANS, Allowance, Plan
-from storage.batched import Batched
+from domain.rate_limits import PLANS, Allowance, Plan
+from storage.dataloader import Batched
 from storage.engine import Sessions, transaction
 from storage.repositories.organizations import allowances
 

@@ -2,11 +2,11 @@
 
 from starlette.requests import HTTPConnection
 
-from api.addresses import Addresses, network_of
 from api.auth.principal import Principal
+from api.http.client_ip import Addresses, network_of
 from api.rate_limits.buckets import Buckets, of_member, of_one
 from api.rate_limits.plans import Plans
-from domain.limits import Decision
+from domain.rate_limits import Decision
 from runtime.limiting.limiter import Limiter
 from runtime.settings import Settings
 

@@ -6,15 +6,15 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import api_keys, changes
 from api.auth.permissions import ApiKeysRead, ApiKeysWrite
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import WantedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import WantedPage
+from api.http.preconditions import Precondition
 from api.schemas.api_keys import ApiKeyCreate, ApiKeyPatch, ApiKeyRotation, ApiKeyView, IssuedApiKeyView
+from api.services import api_keys, audited_writes
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import ApiKey
@@ -99,7 +99,7 @@ async def change_api_key(
     async def carry_out(session: AsyncSession) -> Response:
         row = await _key(session, org_id, key_id, lock=True)
         precondition.check(api_keys.view_of(row))
-        await changes.change(session, row, body.changes())
+        await audited_writes.change(session, row, body.changes())
         await notify(session)
         return reply(request, api_keys.view_of(row))
 

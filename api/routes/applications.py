@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin
-from api.clients import Clients
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import Search, SortedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import Search, SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.clients import (
     ApplicationCreate,
     ApplicationMade,
@@ -22,6 +21,7 @@ from api.schemas.clients import (
     ApplicationView,
     ClientStatus,
 )
+from api.services.clients import Clients
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Client

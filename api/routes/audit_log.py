@@ -12,14 +12,14 @@ from pydantic import AwareDatetime, BeforeValidator
 from api.auth.permissions import AuditRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
-from api.envelope import PageEnvelope, reply_page
-from api.paging import PageCursor, PageNumber, PageSize, positioned
-from api.parts import AppParts, Parts
+from api.dependencies import AppParts, Parts
+from api.http.envelope import PageEnvelope, reply_page
+from api.http.pagination import PageCursor, PageNumber, PageSize, positioned
+from api.http.streaming import LineStream, while_allowed
 from api.schemas.audit import AuditEntryView, PlatformEntryView, audit_entry_view
 from api.schemas.base import MAX_LINE, Searched
-from api.streams import LineStream, while_allowed
-from domain.access import Scope
 from domain.errors import DeliveryError, ForbiddenError
+from domain.permissions import Scope
 from storage.engine import transaction
 from storage.repositories.audit import AuditFilter, AuditRepository
 from storage.repositories.base import PageRequest

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.build_reports import record_report
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.links import location
-from api.logs import LOGGED, LogWindow, log_reply
-from api.paging import WantedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import WantedPage
 from api.schemas.base import MAX_LINE, Searched
 from api.schemas.builds import BuildReport, BuildView, LogListing
-from api.views import build_view
+from api.schemas.views import build_view
+from api.services.builds import record_report
+from api.services.operations.logs import LOGGED, LogWindow, log_reply
 from domain.errors import NotFoundError
 from domain.lifecycle import BuildStatus
 from storage.engine import transaction

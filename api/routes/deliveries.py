@@ -6,19 +6,19 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.asking import Asking, Preference
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.commands import Idempotent
-from api.deliveries import Delivery
-from api.envelope import Envelope, PageEnvelope, reply_page
-from api.paging import WantedPage
-from api.parts import AppParts
-from api.redeliveries import Redelivery
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply_page
+from api.http.idempotency import Idempotent
+from api.http.pagination import WantedPage
 from api.schemas.deployments import BuildAndDeployRequest, DeploymentView, DeployRequest, RetryRequest
 from api.schemas.operations import AcceptedView
-from api.terms import Terms
-from api.views import deployment_view
-from domain.people import Action
+from api.schemas.views import deployment_view
+from api.services.deployments.asking import Asking, Preference
+from api.services.deployments.create import Delivery
+from api.services.deployments.options import Terms
+from api.services.deployments.retry import Redelivery
+from domain.approvals import Action
 from storage.engine import transaction
 from storage.repositories.builds import BuildRepository
 from storage.repositories.deployments import DeploymentRepository

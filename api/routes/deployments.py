@@ -6,18 +6,18 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.commands import Command, Idempotent
-from api.decisions import ACCEPTED, again
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.errors import answer_of
-from api.links import accepted_headers
-from api.paging import WantedPage
-from api.parts import AppParts, Parts
-from api.previews import may_have_preview, preview_of
-from api.rollbacks import TAKEN_BACK, Rollback
+from api.dependencies import AppParts, Parts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.errors import answer_of
+from api.http.idempotency import Command, Idempotent
+from api.http.links import accepted_headers
+from api.http.pagination import WantedPage
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
-from api.views import accepted_view, deployment_view
+from api.schemas.views import accepted_view, deployment_view
+from api.services.deployments.actions import ACCEPTED, again
+from api.services.deployments.preview import may_have_preview, preview_of
+from api.services.deployments.rollback import TAKEN_BACK, Rollback
 from domain.errors import ConflictError
 from domain.lifecycle import DeploymentStatus, EnvironmentName
 from storage.engine import transaction

@@ -6,15 +6,15 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsApprove, DeploymentsRead
-from api.commands import Idempotent
-from api.envelope import Envelope, reply
-from api.environments import SettingsChange, environment_views
-from api.etags import Precondition
-from api.guard_changes import GuardChanges
-from api.links import location
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, reply
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.preconditions import Precondition
 from api.schemas.deployments import ApprovalRequest
 from api.schemas.environments import EnvironmentPatch, EnvironmentView, GuardChangeView
+from api.services.environments.guard_changes import GuardChanges
+from api.services.environments.settings import SettingsChange, environment_views
 from domain.lifecycle import EnvironmentName
 from storage.engine import transaction
 from storage.repositories.guard_changes import GuardChangeRepository

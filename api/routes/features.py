@@ -5,18 +5,18 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
 from api.auth.permissions import FeaturesDelete, FeaturesRead, FeaturesWrite
-from api.commands import Idempotent
-from api.developers import check_developer
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.errors import InvalidRequestError
-from api.etags import Precondition
-from api.links import location
-from api.paging import Search, SortedPage
-from api.parts import AppParts
-from api.projects import kept_project
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.errors import InvalidRequestError
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import Search, SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.features import FeatureCreate, FeaturePatch, FeatureStatusChange, FeatureView
+from api.services import audited_writes
+from api.services.developers import check_developer
+from api.services.projects.lookup import kept_project
 from domain.planning import FEATURE_MOVES, FeatureStatus, check_move
 from runtime.ids import new_id
 from storage.engine import transaction
@@ -49,7 +49,7 @@ async def create_feature(
             requirement_id=requirement.id,
             **body.model_dump(),
         )
-        await changes.add(session, row)
+        await audited_writes.add(session, row)
         headers = location(request, f"/features/{row.id}")
         return reply(request, FeatureView.model_validate(row), status=201, headers=headers)
 
@@ -103,7 +103,7 @@ async def change_feature(
         await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
         await check_developer(session, row.organization_id, body.developer_id)
-        await changes.change(session, row, body.changes())
+        await audited_writes.change(session, row, body.changes())
         return reply(request, FeatureView.model_validate(row))
 
     return await command.run(carry_out)
@@ -118,7 +118,7 @@ async def delete_feature(
         row = await FeatureRepository(session, principal.tenant).get_unused(feature_id)
         await kept_project(session, principal.tenant, row.project_id)
         precondition.check(FeatureView.model_validate(row))
-        await changes.remove(session, row)
+        await audited_writes.remove(session, row)
     return Response(status_code=204)
 
 
@@ -143,7 +143,7 @@ async def change_feature_status(
         precondition.check(FeatureView.model_validate(row))
         check_move(FEATURE_MOVES, FeatureStatus(row.implementation_status), body.status)
         values = {"implementation_status": body.status, "blocked_reason": body.blocked_reason}
-        await changes.change(session, row, values)
+        await audited_writes.change(session, row, values)
         return reply(request, FeatureView.model_validate(row))
 
     return await command.run(change)

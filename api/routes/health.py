@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.envelope import json_response
-from api.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import json_response
 from api.schemas.base import Timestamp
+from api.services.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
 from api.version import RELEASE
 from runtime import tenant_code
 from runtime.ids import now

@@ -5,20 +5,20 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
 from api.auth.permissions import OrganizationsAdmin
-from api.commands import Idempotent, IdempotentOf
-from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
-from api.errors import TooOftenError
-from api.etags import Precondition
-from api.invitations import invite, page_of
-from api.joining import Joining
-from api.links import location
-from api.paging import WantedPage
-from api.parts import AppParts
-from api.rate_limits.own import INVITATIONS
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
+from api.http.errors import TooOftenError
+from api.http.idempotency import Idempotent, IdempotentOf
+from api.http.links import location
+from api.http.pagination import WantedPage
+from api.http.preconditions import Precondition
+from api.rate_limits.sensitive_limits import INVITATIONS
 from api.schemas.invitations import InvitationAccept, InvitationCreate, InvitationMade, InvitationView
 from api.schemas.members import MemberView
+from api.services import audited_writes
+from api.services.accept_invitation import Joining
+from api.services.invitations import invite, page_of
 from api.version import PREFIX
 from domain.errors import ConflictError, ErrorCode, NotFoundError
 from runtime.credentials import INVITATION, digest, new_secret
@@ -121,7 +121,7 @@ async def revoke_invitation(
         if row.accepted_at is not None:
             raise ConflictError("the invitation is accepted; remove the member", code=ErrorCode.INVALID_STATE)
         if row.revoked_at is None:
-            await changes.change(session, row, {"revoked_at": now()}, action="revoked")
+            await audited_writes.change(session, row, {"revoked_at": now()}, action="revoked")
             await MailRepository(session).give_up(row.id)
     return Response(status_code=204)
 

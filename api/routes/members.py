@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin, OrganizationsRead
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.etags import Precondition
-from api.members import Members
-from api.paging import WantedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.pagination import WantedPage
+from api.http.preconditions import Precondition
 from api.schemas.members import MemberPatch, MemberView
-from domain.access import MemberRole
+from api.services.members import Members
+from domain.permissions import MemberRole
 from storage.engine import transaction
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository

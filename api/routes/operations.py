@@ -12,24 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.permissions import OperationsCancel, OperationsRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
-from api.commands import Idempotent
-from api.decisions import ACCEPTED, Decision, settled
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.links import accepted_headers
-from api.logs import LOGGED, LogWindow, log_reply
-from api.paging import WantedPage
-from api.parts import AppParts, Parts
-from api.progress import Snapshot, stored_snapshot
-from api.rollbacks import invalid_state
+from api.dependencies import AppParts, Parts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import accepted_headers
+from api.http.pagination import WantedPage
+from api.http.streaming import EventStream, unless_gone, while_allowed
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
-from api.streams import EventStream, unless_gone, while_allowed
-from api.views import operation_answer, operation_view
+from api.schemas.views import operation_answer, operation_view
+from api.services.deployments.actions import ACCEPTED, Decision, settled
+from api.services.deployments.rollback import invalid_state
+from api.services.operations.logs import LOGGED, LogWindow, log_reply
+from api.services.operations.progress import Snapshot, stored_snapshot
 from contracts.payload import bounded
-from domain.access import Scope
+from domain.approvals import Action
 from domain.errors import DeliveryError
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
-from domain.people import Action
+from domain.permissions import Scope
 from storage.engine import transaction
 from storage.models import Operation
 from storage.repositories.deployments import DeploymentRepository

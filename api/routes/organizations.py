@@ -5,15 +5,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes, founding
 from api.auth.permissions import OrganizationsRead, OrganizationsWrite
 from api.auth.principal import Principal
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import Search, SortedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import Search, SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.organizations import (
     GRANTED,
     LIMITING,
@@ -22,9 +21,11 @@ from api.schemas.organizations import (
     OrganizationStatus,
     OrganizationView,
 )
-from domain.access import Role, Scope
+from api.services import audited_writes
+from api.services.organizations import create as founding
 from domain.errors import ForbiddenError, UnprocessableError
-from domain.limits import Plan
+from domain.permissions import Role, Scope
+from domain.rate_limits import Plan
 from storage.engine import transaction
 from storage.models import Organization
 from storage.repositories.api_keys import notify
@@ -107,7 +108,7 @@ async def change_organization(
         precondition.check(OrganizationView.model_validate(row))
         _check_not_raised(principal, row, body)
         await _check_quotas(session, row, body)
-        await changes.change(session, row, body.changes())
+        await audited_writes.change(session, row, body.changes())
         if LIMITING & body.model_fields_set:
             await notify(session)
         return reply(request, OrganizationView.model_validate(row))

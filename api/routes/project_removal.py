@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import ProjectsDelete
-from api.commands import Idempotent
-from api.envelope import Envelope, reply
-from api.etags import Precondition
-from api.parts import AppParts
-from api.removals import Removal
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, reply
+from api.http.idempotency import Idempotent
+from api.http.preconditions import Precondition
 from api.schemas.projects import ProjectView
+from api.services.projects.removal import Removal
 from storage.engine import transaction
 
 router = APIRouter(tags=["Projects"])

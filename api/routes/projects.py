@@ -5,20 +5,20 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
 from api.auth.permissions import ProjectsRead, ProjectsWrite
 from api.auth.principal import Principal
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.errors import InvalidRequestError
-from api.etags import Precondition
-from api.labels import unique_suffix
-from api.links import location
-from api.paging import Search, SortedPage
-from api.parts import AppParts
-from api.projects import refuse_deleted
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.errors import InvalidRequestError
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import Search, SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
-from api.standing import refuse_inactive
+from api.services import audited_writes
+from api.services.organizations.status import refuse_inactive
+from api.services.projects.host_labels import unique_suffix
+from api.services.projects.lookup import refuse_deleted
 from domain.errors import DeliveryError
 from domain.repository_url import parse_repository_url
 from runtime.ids import new_id
@@ -83,7 +83,7 @@ async def create_project(
             **body.model_dump(),
         }
         row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
-        await changes.added(session, row)
+        await audited_writes.added(session, row)
         headers = location(request, f"/projects/{row.id}")
         return reply(request, ProjectView.model_validate(row), status=201, headers=headers)
 
@@ -119,7 +119,7 @@ async def change_project(
         refuse_deleted(row)
         if body.slug:
             await ProjectRepository(session, principal.tenant).check_slug(row, body.slug)
-        await changes.change(session, row, body.changes())
+        await audited_writes.change(session, row, body.changes())
         return reply(request, ProjectView.model_validate(row))
 
     return await command.run(carry_out)

@@ -7,16 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
 from api.auth.permissions import FeaturesRead, FeaturesWrite
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
-from api.parts import AppParts
-from api.projects import kept_project
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
+from api.http.preconditions import Precondition
 from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
+from api.services import audited_writes
+from api.services.projects.lookup import kept_project
 from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
 from runtime.ids import new_id
 from storage.engine import transaction
@@ -72,7 +72,7 @@ async def create_requirement(
             created_by=principal.subject,
             **body.model_dump(),
         )
-        await changes.add(session, row)
+        await audited_writes.add(session, row)
         headers = location(request, f"/requirements/{row.id}")
         return reply(request, RequirementView.model_validate(row), status=201, headers=headers)
 
@@ -132,7 +132,7 @@ async def change_requirement(
         precondition.check(RequirementView.model_validate(row))
         if "status" in body.model_fields_set:
             check_move(REQUIREMENT_MOVES, RequirementStatus(row.status), body.status)
-        await changes.change(session, row, body.changes())
+        await audited_writes.change(session, row, body.changes())
         return reply(request, RequirementView.model_validate(row))
 
     return await command.run(carry_out)

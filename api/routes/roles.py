@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from api.auth.permissions import Authenticated
-from api.envelope import Envelope, reply
+from api.http.envelope import Envelope, reply
 from api.schemas.roles import RoleView
-from domain.access import DESCRIPTIONS, GRANTS, MemberRole
+from domain.permissions import DESCRIPTIONS, GRANTS, MemberRole
 
 _ASSIGNABLE = frozenset(role.value for role in MemberRole)
 router = APIRouter(tags=["Roles"])

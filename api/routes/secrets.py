@@ -5,17 +5,17 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes
 from api.auth.permissions import ProjectsAdmin, ProjectsRead
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import SortedPage
-from api.parts import AppParts
-from api.projects import refuse_deleted
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.secrets import SecretCreate, SecretPatch, SecretView
-from api.secrets import check_secret, sealed, token_host
+from api.services import audited_writes
+from api.services.projects.lookup import refuse_deleted
+from api.services.secrets import check_secret, sealed, token_host
 from domain.lifecycle import EnvironmentName
 from domain.secrets import SecretKind
 from runtime.ids import new_id
@@ -61,7 +61,7 @@ async def create_secret(
             **body.model_dump(exclude={"value"}),
         )
         row.sealed_value = sealed(parts.sealer, row, value)
-        await changes.add(session, row)
+        await audited_writes.add(session, row)
         await secrets.check_room(project_id)
         headers = location(request, f"/projects/{project_id}/secrets/{row.id}")
         return reply(request, SecretView.model_validate(row), status=201, headers=headers)
@@ -135,7 +135,7 @@ async def change_secret(
             "version": row.version + 1,
             "host": token_host(kind, project),
         }
-        await changes.change(session, row, values)
+        await audited_writes.change(session, row, values)
         await secrets.check_room(project_id)
         return reply(request, SecretView.model_validate(row))
 
@@ -156,7 +156,7 @@ async def delete_secret(
         await _locked(session, principal.tenant, project_id)
         row = await SecretRepository(session, principal.tenant).of_project(project_id, secret_id, lock=True)
         precondition.check(SecretView.model_validate(row))
-        await changes.remove(session, row)
+        await audited_writes.remove(session, row)
     return Response(status_code=204)
 
 

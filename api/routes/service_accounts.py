@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin
-from api.clients import Clients, scopes_of
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
-from api.etags import Precondition
-from api.links import location
-from api.paging import Search, SortedPage
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import Search, SortedPage
+from api.http.preconditions import Precondition
 from api.schemas.clients import (
     ClientStatus,
     ServiceAccountCreate,
@@ -21,7 +20,8 @@ from api.schemas.clients import (
     ServiceAccountPatch,
     ServiceAccountView,
 )
-from domain.access import MemberRole
+from api.services.clients import Clients, scopes_of
+from domain.permissions import MemberRole
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Client

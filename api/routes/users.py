@@ -4,13 +4,13 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import Authenticated
-from api.commands import Idempotent
-from api.envelope import Envelope, reply
-from api.etags import Precondition
-from api.me import Me, NewPassword, new_password
-from api.parts import AppParts
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, reply
+from api.http.idempotency import Idempotent
+from api.http.preconditions import Precondition
 from api.schemas.users import MePatch, MeView
-from api.tries import Tries
+from api.services.password_attempts import Tries
+from api.services.profile import Me, NewPassword, new_password
 from storage.engine import transaction
 
 router = APIRouter(tags=["Users"])

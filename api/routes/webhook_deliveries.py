@@ -6,16 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import webhooks
 from api.auth.permissions import WebhooksRead, WebhooksWrite
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.links import location
-from api.paging import WantedPage
-from api.parts import AppParts
-from api.rate_limits.own import DELIVERIES
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import WantedPage
+from api.rate_limits.sensitive_limits import DELIVERIES
 from api.schemas.base import Searched
 from api.schemas.webhooks import DeliveryDetailView, DeliveryView
+from api.services import webhooks
 from domain.webhooks import DeliveryStatus
 from storage.engine import transaction
 from storage.repositories.webhooks import WebhookDeliveryRepository, WebhookRepository

@@ -6,16 +6,15 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes, webhooks
 from api.auth.permissions import WebhooksRead, WebhooksWrite
-from api.commands import Idempotent
-from api.envelope import Envelope, PageEnvelope, reply, reply_page
-from api.errors import InvalidRequestError
-from api.etags import Precondition
-from api.links import location
-from api.paging import WantedPage
-from api.parts import AppParts
-from api.rate_limits.own import DELIVERIES, REPLAYS
+from api.dependencies import AppParts
+from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
+from api.http.errors import InvalidRequestError
+from api.http.idempotency import Idempotent
+from api.http.links import location
+from api.http.pagination import WantedPage
+from api.http.preconditions import Precondition
+from api.rate_limits.sensitive_limits import DELIVERIES, REPLAYS
 from api.schemas.webhooks import (
     DeliveryView,
     ReplayRequest,
@@ -26,6 +25,7 @@ from api.schemas.webhooks import (
     WebhookPatch,
     WebhookView,
 )
+from api.services import audited_writes, webhooks
 from domain.errors import UnprocessableError
 from domain.webhooks import KEPT, EndpointStatus
 from runtime.ids import now
@@ -123,7 +123,7 @@ async def delete_webhook(
     async with transaction(parts.sessions) as session:
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id, lock=True)
         precondition.check(WebhookView.model_validate(row))
-        await changes.set_aside(session, row, {"status": DELETED})
+        await audited_writes.set_aside(session, row, {"status": DELETED})
     return Response(status_code=204)
 
 

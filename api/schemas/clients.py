@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Timestamp, View, one_line
+from api.schemas.field_types import Scopes
 from api.schemas.patches import Patch
-from api.schemas.people import Scopes
-from domain.access import MemberRole, Scope
-from domain.redirects import PATTERN, check_redirect
+from domain.permissions import MemberRole, Scope
+from domain.redirect_uris import PATTERN, check_redirect
 from storage.models import Client
 
 MAX_REDIRECTS = 20

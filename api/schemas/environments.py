@@ -7,11 +7,11 @@ from pydantic import Field, field_validator
 
 from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
-from domain.environment import ApprovalRule, EnvironmentSettings, Windows
+from domain.approvals import ApprovalPolicy, Person
+from domain.deployment_lock import TurnPolicy
+from domain.environment_settings import ApprovalRule, EnvironmentSettings, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
-from domain.people import ApprovalPolicy, Person
 from domain.texts import name_of
-from domain.turns import TurnPolicy
 from domain.windows import Window, check_together
 from runtime.ids import now
 from storage.models import GuardChange

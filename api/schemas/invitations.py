@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import SecretStr, StringConstraints
 
 from api.schemas.base import Body, Timestamp, View
-from api.schemas.people import Email, GivenPassword, PersonName
-from domain.access import MemberRole
+from api.schemas.field_types import Email, GivenPassword, PersonName
+from domain.permissions import MemberRole
 from storage.models import Invitation
 from storage.repositories.invitations import InvitationStatus, status_of
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
-from domain.access import MemberRole
+from domain.permissions import MemberRole
 from storage.models import Membership, User
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeA
 
 from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, Slug, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
-from domain.limits import Plan
+from domain.rate_limits import Plan
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
-from domain.delivery import source_path_of
+from domain.delivery_spec import source_path_of
 
 
 class ProjectStatus(StrEnum):

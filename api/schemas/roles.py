@@ -1,7 +1,7 @@
 """Roles on the wire."""
 
 from api.schemas.base import View
-from domain.access import Role, Scope
+from domain.permissions import Role, Scope
 
 
 class RoleView(View):

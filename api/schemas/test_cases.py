@@ -25,7 +25,7 @@ from api.schemas.base import (
 )
 from api.schemas.patches import Patch
 from api.schemas.requirements import Priority
-from domain.quality import MAX_LOG_ENTRIES, ResultStatus, TestType
+from domain.testing import MAX_LOG_ENTRIES, ResultStatus, TestType
 
 MAX_DEPTH = 20
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -7,9 +7,9 @@ from pydantic import SecretStr
 
 from api.auth.principal import Principal
 from api.schemas.base import Timestamp, View
+from api.schemas.field_types import GivenPassword, NewPassword, PersonName
 from api.schemas.patches import Patch
-from api.schemas.people import GivenPassword, NewPassword, PersonName
-from domain.access import MemberRole, Role, Scope
+from domain.permissions import MemberRole, Role, Scope
 from storage.models import Membership, Organization, User
 
 

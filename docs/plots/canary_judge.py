@@ -15,7 +15,7 @@ import numpy as np
 from docs.plots.chart import Line, chart
 from domain.canary.error_rate import log_not_worse
 from domain.canary.policy import AnalysisPolicy
-from domain.canary.two_rates import Block
+from domain.canary.two_sample import Block
 from tests.domain.canary.rivals import flagger, kayenta_fails, minutes, split_bound, wald_bound
 from tests.domain.canary.simulation import NEVER, Ints, counts, rates, slow_at, stopped_at, users
 

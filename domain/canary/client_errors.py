@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from domain.canary.error_metrics import rate_figures
 from domain.canary.evidence import log_mean
+from domain.canary.formatting import evidence_words, share
 from domain.canary.late import log_compared
 from domain.canary.look import LOG_DOUBTFUL, Look
-from domain.canary.two_rates import Block, log_at_once
+from domain.canary.two_sample import Block, log_at_once
 from domain.canary.verdict import Finding, Metric, MetricReport
-from domain.canary.words import evidence_words, share
 
 
 def client_errors(look: Look) -> MetricReport:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from domain.canary.counts import WindowCounts
-from domain.canary.one_rate import log_above, log_below
+from domain.canary.one_sample import log_above, log_below
 
 P95 = 0.95
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_mean
+from domain.canary.formatting import evidence_words, number, share
 from domain.canary.late import log_compared
-from domain.canary.limit_rule import Rate, judged
 from domain.canary.look import LOG_DOUBTFUL, Look
-from domain.canary.two_rates import Block, log_at_once
+from domain.canary.threshold_test import Rate, judged
+from domain.canary.two_sample import Block, log_at_once
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import evidence_words, number, share
 
 _PERCENT = 100
 

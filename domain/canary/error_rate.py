@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import log_likelihood_ratio, odds
-from domain.canary.two_rates import Block, log_bet
+from domain.canary.two_sample import Block, log_bet
 
 EFFECTS = 5
 _STEP = 3.0  # from one effect bet on to the next; smaller steps were measured to gain nothing

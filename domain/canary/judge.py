@@ -6,18 +6,18 @@ Pure and sequential: it may be asked every second or once an hour. All it rememb
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from domain.canary.accumulate import observe
 from domain.canary.client_errors import client_errors
 from domain.canary.counts import SideCounts
 from domain.canary.error_metrics import error_rate, error_rate_limit
+from domain.canary.formatting import number
 from domain.canary.latency_metrics import latency, p95_limit
 from domain.canary.look import Look
-from domain.canary.observing import observe
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.samples import with_samples
 from domain.canary.shape import latency_shape
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Finding, Judgement, Metric, MetricReport, Verdict
-from domain.canary.words import number
 
 _METRICS: Mapping[Metric, Callable[[Look], MetricReport]] = {
     Metric.ERROR_RATE: error_rate,

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.canary.counts import WindowCounts
 from domain.canary.error_rate import EFFECTS
 from domain.canary.evidence import log_mean, log_sum
-from domain.canary.latency_bets import LEVELS, Bets
-from domain.canary.one_rate import ODDS_RATIOS as LIMIT_RATIOS
-from domain.canary.two_rates import ODDS_RATIOS
+from domain.canary.latency_evidence import LEVELS, Bets
+from domain.canary.one_sample import ODDS_RATIOS as LIMIT_RATIOS
+from domain.canary.two_sample import ODDS_RATIOS
 
 PART = 0.2
 """Of each stake, what is laid little by little; the bet from the beginning has the rest."""

@@ -7,16 +7,23 @@ from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.distribution import P95, quantile_interval
 from domain.canary.evidence import log_mean
+from domain.canary.formatting import evidence_words, milliseconds, number, share
 from domain.canary.late import log_compared
-from domain.canary.latency_bets import SLOW_LEVELS, allowed_ms, at_all_bounds, log_all_bounds, log_levels, thresholds
-from domain.canary.limit_rule import Rate, judged
+from domain.canary.latency_evidence import (
+    SLOW_LEVELS,
+    allowed_ms,
+    at_all_bounds,
+    log_all_bounds,
+    log_levels,
+    thresholds,
+)
 from domain.canary.look import LOG_DOUBTFUL, Look
 from domain.canary.ranks import SMALL_EFFECT, rank_test
 from domain.canary.resolution import too_coarse
 from domain.canary.shape import largest_shift
-from domain.canary.two_rates import log_at_once
+from domain.canary.threshold_test import Rate, judged
+from domain.canary.two_sample import log_at_once
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import evidence_words, milliseconds, number, share
 
 SEEN_LEVELS = SLOW_LEVELS[:-1]
 """Quantiles of the stable side that the buckets must reach; of p99 there may be too few requests to ask that."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from domain.canary.compared import Compared
 from domain.canary.counts import WindowCounts
 from domain.canary.evidence import e_value
+from domain.canary.formatting import requests
 from domain.canary.policy import AnalysisPolicy, Comparison
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import requests
 
 _SHARES = {Metric.ERROR_RATE: 4, Metric.LATENCY: 2, Metric.ERROR_RATE_LIMIT: 1, Metric.P95_LIMIT: 1}
 LOG_DOUBTFUL = math.log(10)

@@ -1,9 +1,9 @@
 """Whether the buckets are fine enough to tell slower from slower than allowed."""
 
 from domain.canary.distribution import final_radius
-from domain.canary.latency_bets import allowed_index, allowed_ms
+from domain.canary.formatting import number, share
+from domain.canary.latency_evidence import allowed_index, allowed_ms
 from domain.canary.look import Look
-from domain.canary.words import number, share
 
 MAX_UNSEEN = 0.1
 """Part of the requests that may be slower where the buckets cannot tell how much."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from domain.canary.counts import SideCounts, WindowCounts
-from domain.canary.latency_bets import allowed_ms
+from domain.canary.latency_evidence import allowed_ms
 from domain.canary.look import Look
 from domain.canary.policy import AnalysisPolicy
 

@@ -7,10 +7,10 @@ the chance that a release of the same shape is held back by it.
 from domain.canary.counts import WindowCounts
 from domain.canary.distribution import distances, final_radius, sequential_radius
 from domain.canary.evidence import log_mean
-from domain.canary.latency_bets import FAST_LEVELS, allowed_index, log_levels
+from domain.canary.formatting import number, percent
+from domain.canary.latency_evidence import FAST_LEVELS, allowed_index, log_levels
 from domain.canary.look import Look
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
-from domain.canary.words import number, percent
 
 MAX_CROSSING = 0.05
 """Part of the requests that may be faster, and at once another that may be slower, at some bounds."""

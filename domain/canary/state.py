@@ -10,8 +10,8 @@ from domain.canary.compared import Compared
 from domain.canary.counts import SideCounts, WindowCounts, since
 from domain.canary.error_rate import EFFECTS
 from domain.canary.late import Late
-from domain.canary.latency_bets import NO_BETS
-from domain.canary.two_rates import ODDS_RATIOS
+from domain.canary.latency_evidence import NO_BETS
+from domain.canary.two_sample import ODDS_RATIOS
 
 
 class SideState(BaseModel):

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers import place
-from drivers.bare import CodePath
 from drivers.bridge.network import Network
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.builders.runner import folders_of, run_steps
+from drivers.clean_env import CodePath
 from drivers.egress import inside
 from drivers.egress.sandboxes import Sandbox, Sandboxes, is_id
 from drivers.folders import finish_in_thread

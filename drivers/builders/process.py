@@ -1,10 +1,10 @@
 """Builds as plain processes: for code that is trusted like the engine itself."""
 
 from drivers import place
-from drivers.bare import CodePath
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import PrivateFolders
 from drivers.builders.runner import folders_of, run_steps
+from drivers.clean_env import CodePath
 from drivers.folders import finish_in_thread
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
 from drivers import isolation, sandbox
-from drivers.bare import CodePath
 from drivers.builders.base import Builder
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.builders.process import ProcessBuilder
+from drivers.clean_env import CodePath
 from drivers.egress.sandboxes import Sandboxes
 
 

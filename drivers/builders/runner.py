@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import DependencyError
-from drivers.bare import code_environment, search_path
 from drivers.builders.base import RunRequest, RunResult
 from drivers.builders.private import STEP_FILE, PrivateFolders
+from drivers.clean_env import code_environment, search_path
 from drivers.place import Folders, Place
 from drivers.shim import client
 from drivers.shim.client import ShimExit

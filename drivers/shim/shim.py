@@ -14,8 +14,8 @@ import sys
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from drivers.shim import leftovers, lock, record
-from drivers.shim.keeper import Keeper
 from drivers.shim.spec import ALREADY_RUNNING, DISK_FULL, EXIT, FAILED, LOCK, PID, STARTED, ShimSpec
+from drivers.shim.supervisor import Keeper
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from domain.limits import Decision, Quota, Window
+from domain.rate_limits import Decision, Quota, Window
 from runtime.limiting.memory import MemoryStore
 from runtime.limiting.store import Store, StoreAwayError
 from runtime.logging import get_logger

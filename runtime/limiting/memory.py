@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from limits.aio.storage import MemoryStorage
 
-from domain.limits import Count, Decision, Quota
+from domain.rate_limits import Count, Decision, Quota
 
 SWEEP_EVERY_S = 30.0
 

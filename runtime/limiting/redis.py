@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from domain.limits import Count, Decision, Quota
+from domain.rate_limits import Count, Decision, Quota
 from runtime.limiting.store import StoreAwayError
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.errors import DependencyError
-from domain.limits import Decision, Quota
+from domain.rate_limits import Decision, Quota
 
 
 class StoreAwayError(DependencyError):

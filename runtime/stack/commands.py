@@ -15,13 +15,13 @@ from runtime import tenant_code
 from runtime.logging import get_logger, setup_logging
 from runtime.returning import Returning
 from runtime.settings import Settings
-from runtime.stack import leftovers, ports
+from runtime.stack import orphans, ports
 from runtime.stack.addresses import addresses
 from runtime.stack.composition import Composition
-from runtime.stack.keeper import PartFailedError
 from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
 from runtime.stack.open_files import raise_open_files
+from runtime.stack.part_supervisor import PartFailedError
 from runtime.stack.pausing import pause_services
 from runtime.stack.supervisor import Supervisor
 
@@ -102,7 +102,7 @@ def admin_password(settings: Settings) -> int:
     """Give the platform admin a new password and print it, this once; the stack runs."""
     known = ports.remembered(settings.data_dir / "ports.json")
     layout = Layout.make(settings)
-    if "postgres" not in leftovers.running(layout):
+    if "postgres" not in orphans.running(layout):
         complain(f"no stack runs on {layout.data}; `make up` starts one")
         return 1
     command = Composition(settings, layout, known).admin_password()
@@ -114,7 +114,7 @@ def admin_password(settings: Settings) -> int:
 def status(settings: Settings) -> int:
     """Print each running part's pid as JSON, and the services; 3 when none runs (as `systemctl status` does)."""
     layout = Layout.make(settings)
-    running = leftovers.running(layout)
+    running = orphans.running(layout)
     told = Returning.load(layout.services) if "worker" in running else None
     shown: dict[str, object] = {**running}
     if told is not None:
@@ -159,7 +159,7 @@ def _announce(settings: Settings, supervisor: Supervisor, ready_file: Path | Non
 
 def _end_leftovers(settings: Settings, layout: Layout) -> list[str]:
     """What a killed supervisor left, and what a killed PostgreSQL left."""
-    ended = leftovers.end_leftovers(layout)
+    ended = orphans.end_leftovers(layout)
     with suppress(DependencyError):  # its programs are not installed
         Composition(settings, layout, {}).postgres.clear()
     return ended

@@ -81,11 +81,11 @@ class Composition:
     def bootstrap(self, *, told: bool) -> Command:
         """Makes the platform admin at the first start; ends by itself. `told`: prints the password, to a person."""
         options = () if told else ("--untold",)
-        return module("api.bootstrap", *options, env=self.environment(), log=self.layout.log("bootstrap"))
+        return module("api.cli.bootstrap_admin", *options, env=self.environment(), log=self.layout.log("bootstrap"))
 
     def admin_password(self) -> Command:
         """Gives the platform admin a new password and prints it; ends by itself."""
-        return module("api.bootstrap", "reset", env=self.environment(), log=self.layout.log("bootstrap"))
+        return module("api.cli.bootstrap_admin", "reset", env=self.environment(), log=self.layout.log("bootstrap"))
 
     def environment(self) -> dict[str, str]:
         """The settings of API and worker; `DELIVERY_DATABASE_URL` holds a password."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from runtime.stack import logfile, remains
-from runtime.stack.keeper import PartFailedError
+from runtime.stack.part_supervisor import PartFailedError
 from runtime.stack.process import Command
 
 _POLL_S = 0.05

@@ -18,8 +18,8 @@ from runtime.stack import remains
 from runtime.stack.identity import Identity
 from runtime.stack.layout import private_folder
 from runtime.stack.process import Command, end
+from runtime.stack.run_unprivileged import Unroot
 from runtime.stack.secrets import password
-from runtime.stack.unroot import Unroot
 
 NAME = "postgres"
 DATABASE = ROLE = "delivery"

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from runtime.private import write_private
+from runtime.private_files import write_private
 
 
 def password(folder: Path, name: str) -> str:

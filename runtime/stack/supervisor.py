@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from runtime.encryption import encryption_key_file, ensure_encryption_key
 from runtime.keys import ensure_key, key_file
 from runtime.logging import get_logger
-from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.stack import logfile, ports
 from runtime.stack.composition import PORTS_OF, Composition
 from runtime.stack.errand import Errand
-from runtime.stack.keeper import Keeper
 from runtime.stack.layout import Layout
-from runtime.stack.leftovers import end_leftovers
+from runtime.stack.orphans import end_leftovers
 from runtime.stack.part import Part
+from runtime.stack.part_supervisor import Keeper
 from runtime.stack.process import Command
 from runtime.stack.telling import ReturnTeller
 

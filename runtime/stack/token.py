@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from domain.access import Role, permissions_of
+from domain.permissions import Role, permissions_of
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 

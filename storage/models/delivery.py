@@ -35,7 +35,7 @@ class GuardChange(Identified, Timestamped, Base):
     """A change that weakens a protected environment's guards, and waits for the approvals its own rule asks for.
 
     `changes`: the settings' fields that are set. `weakens`: which of them loosen a guard. `rule`: the approval rule
-    when it was asked for. `requester`, `approvals`: `domain.people.Person` as JSON. `status`: "pending", "applied" or
+    when it was asked for. `requester`, `approvals`: `domain.approvals.Person` as JSON. `status`: "pending", "applied" or
     "rejected".
     """
 

@@ -38,7 +38,7 @@ class OutboxEntry(Identified, Timestamped, Base):
 class IdempotencyKey(Timestamped, Base):
     """The answer to a request that carried an `Idempotency-Key`, for whoever sends it again.
 
-    `request_hash` is keyed and `body` sealed (`runtime.sealing`): they may hold secrets.
+    `request_hash` is keyed and `body` sealed (`runtime.encryption`): they may hold secrets.
     """
 
     __tablename__ = "idempotency_keys"

@@ -32,7 +32,7 @@ class TestCase(Identified, Timestamped, Base):
 
 
 class TestResult(Identified, Timestamped, Base):
-    """How a test case went, once; gone with it. `logs` is bounded by `domain.quality`."""
+    """How a test case went, once; gone with it. `logs` is bounded by `domain.testing`."""
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_results"

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.people import UNKNOWN
+from domain.approvals import UNKNOWN
 from runtime.ids import new_id
 from storage.models import AuditEntry, Deployment, Operation, OutboxEntry
 from storage.repositories.audit import AuditRepository

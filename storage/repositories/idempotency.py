@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ConflictError, ErrorCode, UnprocessableError
-from runtime.sealing import Sealer
+from runtime.encryption import Sealer
 from storage.models import IdempotencyKey
 
 KEPT = timedelta(hours=48)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from domain.access import Role
 from domain.errors import NotFoundError
+from domain.permissions import Role
 from storage.models import Membership, User
 from storage.repositories.base import Page, PageRequest, Repository
 

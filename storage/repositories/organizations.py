@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.limits import Allowance, Plan, allowance_of
+from domain.rate_limits import Allowance, Plan, allowance_of
 from storage.models import Organization
 from storage.repositories.base import Page, PageRequest, Repository
-from storage.repositories.labelled import insert_labelled
+from storage.repositories.unique_slugs import insert_labelled
 
 
 class OrganizationRepository(Repository[Organization]):

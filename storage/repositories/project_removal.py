@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.errors import ConflictError, ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, ReleaseState
 from storage.models import Environment, Operation, Project, Release, Route
-from storage.repositories.keeping import ENDED
 from storage.repositories.projects import DELETED
+from storage.repositories.reconciliation import ENDED
 from storage.repositories.releases import ReleaseRepository
 from storage.repositories.routing import RoutingRepository
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, select
 from domain.errors import ErrorCode, ForbiddenError
 from storage.models import Organization, Project
 from storage.repositories.base import Page, PageRequest, Repository
-from storage.repositories.labelled import insert_labelled, slug_already_taken
+from storage.repositories.unique_slugs import insert_labelled, slug_already_taken
 
 DELETED = "deleted"
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.delivery import ServiceSpec, StickySpec
+from domain.delivery_spec import ServiceSpec, StickySpec
 from domain.errors import ConflictError
 from domain.routing import (
     DesiredEndpoint,

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.build_records import BuildRecordActivities
 from contracts.builds import FoundArtifact, KeepArtifact, LoadBuild, LoadedBuild, PackagedArtifact
-from domain.delivery import DeliverySpec, ServiceSpec
+from domain.delivery_spec import DeliverySpec, ServiceSpec
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Build, Feature, Organization, Project, Requirement

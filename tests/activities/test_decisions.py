@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import delete, select
 
 from contracts.operations import AbortRequest, PersonRequest
+from domain.approvals import Action
 from domain.errors import DependencyError
 from domain.lifecycle import OperationKind
-from domain.people import Action
-from events import decisions as relays
-from events.decisions import DecisionRelay
-from events.relay import WORKFLOW_START
+from reconcilers import decision_relay as relays
+from reconcilers.decision_relay import DecisionRelay
+from reconcilers.outbox_relay import WORKFLOW_START
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, OutboxEntry

@@ -13,10 +13,10 @@ from activities.build_records import BuildRecordActivities
 from activities.projections import ProjectionActivities
 from contracts.builds import PackagedArtifact, RecordBuild, RecordBuildFailure, TestOutcome
 from contracts.operations import DeploymentView, OperationError, Progress, RecordProgress
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 from domain.errors import DependencyError
 from domain.events import event_id
-from events.lost import LOST
+from reconcilers.orphaned_operations import LOST
 from runtime.ids import new_id, now
 from storage import engine
 from storage.engine import transaction

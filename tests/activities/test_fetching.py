@@ -7,7 +7,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.slots import BuildSlots
+from activities.build_slots import BuildSlots
 from activities.sources import SourceActivities
 from activities.workspaces import BuildFolders
 from contracts.builds import FetchedSource, FetchSource
@@ -29,7 +29,7 @@ MONO = {
 def fetch(tmp_path: Path):
     """Commits files and fetches them; `source_path` is the project's."""
     repository = Repository(tmp_path / "repo")
-    limited = LimitedProcesses(("domain.delivery_file", "activities.reports"))
+    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
     folders = BuildFolders(tmp_path / "data")
     activities = SourceActivities(GitSource(allow_file=True, allow_private=True), folders, None, limited, BuildSlots(4))
 

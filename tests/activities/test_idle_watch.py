@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from activities.idle_watch import IdleWatch
-from domain.delivery import HealthSpec
+from domain.delivery_spec import HealthSpec
 from tests.drivers.routers.upstreams import Upstream
 
 HEALTH = HealthSpec(path="/health", host="dev.shop.acme.localhost")

@@ -16,17 +16,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.instances import InstanceStopper
-from activities.keeping import InstanceKeeper
 from activities.processes import ProcessActivities
 from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from contracts.rollouts import StartProcesses, StopProcesses
-from domain.delivery import ProcessSpec
+from domain.delivery_spec import ProcessSpec
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.shim import client
 from drivers.targets.base import InstancePhase
 from drivers.targets.process import ProcessTarget
+from reconcilers.instances import InstanceKeeper
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
 from storage.repositories.health import HealthRepository

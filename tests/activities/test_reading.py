@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
+from activities.build_slots import BuildSlots
 from activities.builds import REPORT_LIMITS, BuildActivities
-from activities.slots import BuildSlots
 from activities.sources import read_spec
 from activities.workspaces import BuildFolders
 from contracts.builds import RunTests
-from domain.delivery import TestSpec
+from domain.delivery_spec import TestSpec
 from domain.errors import ErrorCode, TerminalError
 from drivers.builders.registry import select_builder
 from runtime.limited import CostLimits, LimitedProcesses
@@ -21,7 +21,7 @@ FILES = {"delivery.yaml": None, "delivery.yml": None, "Procfile": None, "Dockerf
 
 @pytest.fixture(scope="module")
 def limited():
-    return LimitedProcesses(("domain.delivery_file", "activities.reports"))
+    return LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
 
 
 async def test_a_spec_is_read_as_it_is_in_our_own_process(limited):

@@ -22,7 +22,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
-from activities.keeping import InstanceKeeper
 from activities.pauses import FIRST_S, LONGEST_S, Pauses
 from activities.probes import Prober
 from activities.recovery import InstanceRecovery
@@ -37,8 +36,9 @@ from drivers.routers.base import RoutingTable
 from drivers.shim import client
 from drivers.targets.base import InstancePhase, InstanceStatus
 from drivers.targets.process import ProcessTarget
+from reconcilers.instances import InstanceKeeper
+from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import now
-from runtime.sealing import KEY_BYTES, Sealer
 from storage.engine import Sessions, transaction
 from storage.models import AuditEntry, Event, Instance, Operation, Release
 from tests.activities.conftest import History

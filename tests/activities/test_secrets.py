@@ -17,12 +17,12 @@ from activities.releases import ReleaseActivities
 from activities.secrets import ProjectSecrets, masked
 from contracts.rollouts import AwaitHealthy, OpenRelease, StartInstances
 from domain.ceilings import DEFAULT_CEILING
-from domain.delivery import HealthSpec, ServiceSpec
+from domain.delivery_spec import HealthSpec, ServiceSpec
 from domain.errors import DependencyError, TerminalError
 from domain.shares import Share
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
+from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import new_id, now
-from runtime.sealing import KEY_BYTES, Sealer
 from storage.engine import transaction
 from storage.models import Deployment, Release, Secret
 from storage.sealed import secret_context

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from activities.slots import BuildSlots
+from activities.build_slots import BuildSlots
 from activities.workspaces import BuildFolders, WorkspaceSweep
 from runtime.ids import new_id
 

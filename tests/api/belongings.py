@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from domain.access import Scope
+from domain.permissions import Scope
 from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import Caller, World
 from tests.api.people import joined

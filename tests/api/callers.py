@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from domain.access import Scope
+from domain.permissions import Scope
 from tests.api.conftest import BASE_URL, Caller
 
 

@@ -16,14 +16,14 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from contracts.operations import AbortRequest, PersonRequest, Progress
-from domain.access import Role, permissions_of
+from domain.approvals import Action
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
-from domain.people import Action
+from domain.permissions import Role, permissions_of
+from runtime.encryption import encryption_key_file, ensure_encryption_key
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
 from runtime.passwords import Passwords
-from runtime.sealing import encryption_key_file, ensure_encryption_key
 from runtime.settings import Settings
 from runtime.tokens import Subject, issue_token
 from storage.engine import Sessions, create_engine, create_sessions, transaction

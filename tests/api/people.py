@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from domain.access import Role
+from domain.permissions import Role
 from storage.engine import Sessions, transaction
 from storage.models import Revocation
 

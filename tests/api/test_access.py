@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.utils import base64url_decode, base64url_encode
 
-from domain.access import GRANTS, Role, Scope, granted
+from domain.permissions import GRANTS, Role, Scope, granted
 from runtime.keys import key_id, load_private_key
 from runtime.tokens import Subject, issue_token
 from tests.api.conftest import BASE_URL

@@ -10,11 +10,11 @@ from sqlalchemy import event, update
 from sqlalchemy.engine import Engine
 
 from api.app import create_app
-from api.auth import api_keys as keys_module
-from api.errors import UnauthenticatedError
-from domain.access import Role, Scope
+from api.auth import api_key_cache as keys_module
+from api.http.errors import UnauthenticatedError
 from domain.api_keys import build_key, hash_key
 from domain.errors import DependencyError
+from domain.permissions import Role, Scope
 from runtime.ids import new_id, now
 from runtime.tokens import Subject, issue_token
 from storage.engine import transaction

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, text
 
-from api import actors, auditing, changes, rollbacks
-from domain.access import Role
+from api.auth import actor
+from api.services import audit, audited_writes
+from api.services.deployments import rollback
 from domain.audit import MAX_CHANGES, MAX_VALUE, difference, is_secret, noun_of
+from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, AuditLink, Client, IdempotencyKey
@@ -87,7 +89,7 @@ async def test_a_repeated_request_is_one_deed(fresh, entries):
 
 async def test_changing_requests_leave_an_entry(*, app, fresh, platform, caller, build_of, end, length, monkeypatch):
     """One good request for each operation that changes something; `test_rows_are_written_by_the_seam_alone` guards."""
-    monkeypatch.setattr(rollbacks, "ANSWER_WITHIN_S", 0.1)  # nobody carries the rollback out
+    monkeypatch.setattr(rollback, "ANSWER_WITHIN_S", 0.1)  # nobody carries the rollback out
     org, project, feature = fresh.org["id"], fresh.project["id"], fresh.feature["id"]
     admin = caller(Role.ADMIN, org)
     live, failed = await build_of(fresh, "1.0.0"), await build_of(fresh, "2.0.0", live=False)
@@ -168,7 +170,7 @@ async def test_changing_requests_leave_an_entry(*, app, fresh, platform, caller,
 
 
 def test_rows_are_written_by_the_seam_alone():
-    """What the API adds to a session or deletes from it goes through `api.changes`, which audits it."""
+    """What the API adds to a session or deletes from it goes through `api.services.audited_writes`, which audits it."""
     # An operation is named in the entry of the deployment it is for.
     allowed = {"changes.py", "starts.py"}
     found = [
@@ -198,9 +200,9 @@ async def test_a_secret_is_never_shown(rows, fresh, entries):
         created_by="ann",
     )
     async with transaction(rows) as session:
-        await changes.add(session, client)
-        await changes.change(session, client, {"secret_hash": planted + "2"})
-        await changes.remove(session, client)
+        await audited_writes.add(session, client)
+        await audited_writes.change(session, client, {"secret_hash": planted + "2"})
+        await audited_writes.remove(session, client)
     created, updated, deleted = await entries(str(client.id))
     assert updated.changes == {"secret_hash": {"changed": True}}
     assert created.changes["name"] == {"to": "https://(hidden)@example.com/app"}
@@ -232,8 +234,8 @@ def test_an_entry_is_bounded():
 
 async def test_a_refused_login_stands_in_the_platforms_log(rows):
     async with transaction(rows) as session:
-        with actors.acting("192.0.2.7", "req-1"):
-            await auditing.record(
+        with actor.acting("192.0.2.7", "req-1"):
+            await audit.record(
                 session, "login.refused", resource_type="user", actor="ann@example.com", reason="wrong password"
             )
     async with transaction(rows) as session:
@@ -249,7 +251,7 @@ async def test_outside_of_requests_the_system_acts(rows):
         principal="p", key="k", method="POST", path="/", request_hash="", status=200, body=b"", expires_at=func.now()
     )
     async with transaction(rows) as session:
-        await changes.add(session, key)
+        await audited_writes.add(session, key)
     async with transaction(rows) as session:
         [entry] = await session.scalars(select(AuditEntry).where(AuditEntry.resource_type == "idempotency_key"))
     assert (entry.actor, entry.address, entry.resource_id) == ("system", None, None)

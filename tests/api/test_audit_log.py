@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.routes.audit_log import BATCH
-from domain.access import Role
+from domain.permissions import Role
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from tests.api.conftest import make_world

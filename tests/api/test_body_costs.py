@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.schemas.base import Body
-from domain.environment import ApprovalRule
+from domain.environment_settings import ApprovalRule
 from domain.windows import Window
 
 assert create_app  # whose import makes all of them

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from contracts.operations import BuildSource, DeployInput
-from domain.access import Role
 from domain.lifecycle import OperationKind, StepName
+from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Build, Project

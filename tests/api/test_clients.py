@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.access import Role
-from domain.redirects import check_redirect
+from domain.permissions import Role
+from domain.redirect_uris import check_redirect
 from tests.api.people import organization, stored
 from tests.api.test_errors import check_error
 

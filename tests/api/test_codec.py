@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from api.app import create_app
-from domain.access import Role
+from domain.permissions import Role
 from runtime.settings import Settings
 from runtime.stack import binaries
 from runtime.temporal import connect_temporal

@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from contracts.operations import BuildAndDeployInput
+from domain.approvals import Action, ApprovalPolicy
 from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenError
-from domain.people import Action, ApprovalPolicy
-from events.decisions import DecisionRelay
+from reconcilers.decision_relay import DecisionRelay
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import AuditEntry, Operation, OutboxEntry

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from contracts.operations import BuildAndDeployInput, OperationError, Progress, StepProgress
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
-from events.decisions import DecisionRelay
+from reconcilers.decision_relay import DecisionRelay
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import AuditEntry, OutboxEntry

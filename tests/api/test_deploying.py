@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select, update
 
 from contracts.operations import DeployInput
-from domain.access import Role
+from domain.approvals import ApprovalPolicy
 from domain.errors import DependencyError
 from domain.lifecycle import OperationKind
-from domain.people import ApprovalPolicy
+from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Build, Deployment, OutboxEntry, Project, Release

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from api.auth.principal import Principal
-from api.environments import approval_of, check_environment, settings_of
-from domain.access import Role, Scope, permissions_of
+from api.services.environments.settings import approval_of, check_environment, settings_of
+from domain.approvals import ApprovalPolicy
 from domain.errors import ConflictError, ForbiddenError
-from domain.people import ApprovalPolicy
+from domain.permissions import Role, Scope, permissions_of
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import AuditEntry, Environment, OutboxEntry, Project

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from api.app import create_app
-from domain.access import Role
+from domain.permissions import Role
 from tests.api.conftest import BASE_URL, Caller
 
 MISSING = "0193b5a0-0000-7000-8000-000000000000"

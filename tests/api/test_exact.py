@@ -12,10 +12,10 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import update
 
+from api.http.deprecation import Deprecation
 from api.schemas.base import Body
 from api.version import RELEASE
-from api.versioning import Deprecation
-from domain.access import Role
+from domain.permissions import Role
 from domain.words import PATTERNS
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from api.rate_limits.own import Limit
-from domain.access import Role
-from domain.limits import MINUTE_S, Window
+from api.rate_limits.sensitive_limits import Limit
+from domain.permissions import Role
+from domain.rate_limits import MINUTE_S, Window
 from runtime.ids import new_id, now
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 from storage.engine import transaction
 from storage.models import AuditEntry, GuardChange
 from tests.api.conftest import make_world

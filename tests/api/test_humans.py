@@ -6,20 +6,20 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from api.api_keys import Wanted, issue
-from api.auth.api_keys import KeyRing
+from api.auth.api_key_cache import KeyRing
 from api.auth.claims import outside_principal
 from api.auth.principal import Principal
-from api.clients import Clients
-from api.humans import person_of
-from api.terms import Terms, consent_of
+from api.services.api_keys import Wanted, issue
+from api.services.clients import Clients
+from api.services.deployments.options import Terms, consent_of
+from api.services.humans import person_of
 from contracts.operations import BuildAndDeployInput
-from domain.access import Role, Scope, permissions_of
+from domain.approvals import ApprovalPolicy, Person, check_approver, is_approved
 from domain.errors import ForbiddenError
 from domain.lifecycle import EnvironmentName, Strategy
-from domain.people import ApprovalPolicy, Person, check_approver, is_approved
+from domain.permissions import Role, Scope, permissions_of
 from runtime.ids import new_id, now
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 from storage.engine import transaction
 from storage.models import ApiKey, Client, Operation
 from storage.repositories.api_keys import CreatorKind

@@ -9,9 +9,9 @@ from fastapi.routing import APIRoute
 from sqlalchemy import select
 
 from api.app import OPEN_ROUTERS, ROUTERS
-from api.commands import _command, _open_command
+from api.http.idempotency import _command, _open_command
+from runtime.encryption import Sealer
 from runtime.key_text import KEY_BYTES
-from runtime.sealing import Sealer
 from storage.engine import transaction
 from storage.models import IdempotencyKey as KeptAnswer
 from tests.api.test_errors import check_error

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from domain.access import Role, Scope
+from domain.permissions import Role, Scope
 from runtime.credentials import digest
 from runtime.ids import new_id
 from storage.engine import transaction

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.version import PREFIX
-from domain.access import Role
+from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import OutsidePerson

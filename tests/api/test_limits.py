@@ -7,9 +7,9 @@ import pytest
 from fastapi import Request
 from starlette.responses import Response
 
-from api import middleware, streams
-from api.middleware import BodyGuard, Overload, RequestContext
-from api.streams import EventStream, unless_gone
+from api.http import middleware, streaming
+from api.http.middleware import BodyGuard, Overload, RequestContext
+from api.http.streaming import EventStream, unless_gone
 from tests.api.conftest import BASE_URL
 from tests.api.test_errors import check_error
 
@@ -110,7 +110,7 @@ async def test_too_much_at_once_is_503_with_retry_after():
 
 
 async def test_a_reader_that_takes_nothing_is_left_in_time(monkeypatch):
-    monkeypatch.setattr(streams, "SEND_LIMIT_S", 0.05)
+    monkeypatch.setattr(streaming, "SEND_LIMIT_S", 0.05)
     made = []
 
     async def events():

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import select, text, update
 
 from api.app import create_app
-from domain.access import Role
+from domain.permissions import Role
 from events.mailing import Mailer
 from runtime.ids import new_id, now
 from runtime.mail import Letter, Server, parse_server, send
@@ -215,7 +215,7 @@ async def logged_in_as(app: FastAPI, address: str, password: str) -> UUID | None
         f"&code_challenge={'a' * 43}&code_challenge_method=S256"
     )
     parts = app.state.parts
-    from api.bootstrap import _add_command_line  # noqa: PLC0415 - the platform's own application
+    from api.cli.bootstrap_admin import _add_command_line  # noqa: PLC0415 - the platform's own application
 
     async with transaction(parts.sessions) as session:
         await _add_command_line(session)

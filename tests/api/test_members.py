@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from domain.access import Role
+from domain.permissions import Role
 from tests.api.people import as_member, joined, organization, revoked
 from tests.api.test_errors import check_error
 from tests.support.facts import facts

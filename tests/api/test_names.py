@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 import api.schemas
 from api.auth.claims import outside_principal
 from api.schemas.base import Body
-from domain.access import Role
-from runtime.trusted import TrustedIssuer
+from domain.permissions import Role
+from runtime.trusted_issuers import TrustedIssuer
 from tests.api.people import acceptance, invited, organization
 from tests.api.test_errors import check_error
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from activities.build_records import BuildRecordActivities
 from contracts.builds import RecordBuild, RecordBuildFailure
-from domain.delivery import DeliverySpec, ServiceSpec
+from domain.delivery_spec import DeliverySpec, ServiceSpec
 from storage.engine import transaction
 from storage.models import Build
 from tests.api.conftest import World, make_world

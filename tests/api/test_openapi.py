@@ -11,9 +11,9 @@ from jsonschema import Draft4Validator, Draft202012Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
 from api.openapi import about
+from api.openapi.downgrade_3_0 import as_3_0
 from api.openapi.files import contents
-from api.openapi.older import as_3_0
-from api.openapi.walking import all_schemas, body_of, operations, target
+from api.openapi.traversal import all_schemas, body_of, operations, target
 from tests.api.conftest import BASE_URL
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

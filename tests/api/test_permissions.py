@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from api import roles
 from api.auth.permissions import GRANTED
+from api.cli import roles_page
 from api.version import PREFIX
-from domain.access import GRANTS, Role, Scope
+from domain.permissions import GRANTS, Role, Scope
 from runtime.ids import new_id
 from runtime.keys import load_signer
 from runtime.tokens import Subject, sign
@@ -99,11 +99,11 @@ def test_routes_documents_and_the_table_of_roles_say_the_same(app: FastAPI, rout
         assert len(found) <= 1, f"{context.path} asks for several permissions"
         for method in context.methods or ():
             asked[method, context.path.removeprefix(PREFIX)] = [str(scope) for scopes in found for scope in scopes]
-    published = dict(re.findall(r"^\| `(\w+ /[^`]*)` \| (.*) \|$", roles.PAGE.read_text(), re.MULTILINE))
+    published = dict(re.findall(r"^\| `(\w+ /[^`]*)` \| (.*) \|$", roles_page.PAGE.read_text(), re.MULTILINE))
     for route in routes:
         assert route.permissions == asked[route.method, route.path], route.name
         named = re.findall(r"`([\w:]+)`", published[f"{route.method} {route.path}"])
-        assert named == route.permissions, f"{route.name}: run `python -m api.roles`"
+        assert named == route.permissions, f"{route.name}: run `python -m api.cli.roles_page`"
     assert len(published) == len(routes)
 
 

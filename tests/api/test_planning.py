@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.access import Role
+from domain.permissions import Role
 
 
 async def test_create_organization_as_in_the_contract(platform):

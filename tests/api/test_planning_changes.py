@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.access import Role
+from domain.permissions import Role
 from storage.engine import transaction
 from storage.models import Project
 from tests.api.people import joined

@@ -24,7 +24,7 @@ from contracts.names import BUILD_QUEUE, CONTROL_QUEUE
 from contracts.operations import RECORD_PROGRESS, RecordProgress
 from contracts.payload import Nothing
 from contracts.stubs import implements
-from domain.access import Role
+from domain.permissions import Role
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from runtime.decision_keys import load_verifying_keys

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from domain.access import Role
-from domain.quality import MAX_LOG_BYTES
+from domain.permissions import Role
+from domain.testing import MAX_LOG_BYTES
 from tests.api.test_errors import check_error
 from tests.support.facts import facts
 

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from api.app import create_app
-from api.rate_limits.own import INVITATIONS
-from domain.access import Role
+from api.rate_limits.sensitive_limits import INVITATIONS
+from domain.permissions import Role
 from runtime.limiting import redis as redis_module
 from tests.api.conftest import BASE_URL, Caller
 from tests.api.oauth.conftest import FORM

@@ -6,10 +6,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from domain.access import Role
+from domain.permissions import Role
 from domain.secrets import MAX_SECRETS, MAX_VALUE
+from runtime.encryption import load_sealer
 from runtime.ids import new_id
-from runtime.sealing import load_sealer
 from storage.engine import transaction
 from storage.models import Secret
 from storage.sealed import secret_context

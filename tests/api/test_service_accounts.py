@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.access import Role, Scope, permissions_of
+from domain.permissions import Role, Scope, permissions_of
 from runtime.credentials import digest, matches
 from storage.engine import transaction
 from storage.repositories.clients import ClientRepository

@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api import middleware
 from api.app import create_app
-from api.protocol import EnvelopedHttp
-from domain.access import Role
+from api.http import middleware
+from api.http.uvicorn_protocol import EnvelopedHttp
+from domain.permissions import Role
 from runtime.passwords import Passwords
 from tests.api.conftest import CHEAP, make_world
 from tests.api.people import joined

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from api import actors
+from api.auth import actor
 from tests.api.bodies import CASE, RESULT
 from tests.api.test_clients import APPLICATION
 
@@ -82,7 +82,7 @@ async def _count(caller: Any, path: str) -> int:
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if actors.current() is not actors.SYSTEM:  # what the process looks at by itself is nobody's request
+        if actor.current() is not actor.SYSTEM:  # what the process looks at by itself is nobody's request
             seen.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)

@@ -3,10 +3,10 @@
 import pytest
 
 from api.auth.principal import Principal
-from api.terms import Consent, Terms, consent_of
-from domain.access import Role, permissions_of
+from api.services.deployments.options import Consent, Terms, consent_of
+from domain.approvals import ApprovalPolicy, Person
 from domain.lifecycle import EnvironmentName, Strategy
-from domain.people import ApprovalPolicy, Person
+from domain.permissions import Role, permissions_of
 from runtime.ids import new_id
 
 TWO = ApprovalPolicy(min_approvals=2, four_eyes=False)

@@ -4,9 +4,9 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from api import roles
+from api.cli import roles_page
 from api.oauth.throttle import LOGIN
-from domain.access import GRANTS, MemberRole, Role
+from domain.permissions import GRANTS, MemberRole, Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import IdempotencyKey, User
@@ -129,7 +129,9 @@ async def test_the_table_of_roles_is_published(caller, org):
 
 
 def test_the_page_of_roles_is_what_the_tables_and_routes_say():
-    assert roles.PAGE.read_text() == roles.page(), "docs/roles.md is out of date: run `python -m api.roles`, commit it"
+    assert roles_page.PAGE.read_text() == roles_page.page(), (
+        "docs/roles.md is out of date: run `python -m api.cli.roles_page`, commit it"
+    )
 
 
 async def test_guessing_the_present_password_slows_the_guesser_alone(app, platform, caller, org):

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 import standardwebhooks
 
-from domain.access import Role
+from domain.permissions import Role
 from domain.webhooks import DisabledReason
+from runtime.encryption import load_sealer
 from runtime.ids import new_id, now
-from runtime.sealing import load_sealer
 from storage.engine import transaction
 from storage.models import Event, WebhookEndpoint
 from storage.repositories.events import EventRepository

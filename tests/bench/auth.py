@@ -13,22 +13,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from api.auth.api_keys import KeyRing
-from api.auth.keyring import Keyring
-from api.auth.refused import Refused
+from api.auth.api_key_cache import KeyRing
+from api.auth.revocation_list import Refused
+from api.auth.signing_keys import Keyring
 from api.auth.tokens import TokenVerifier
 from api.rate_limits.buckets import of_member
 from api.rate_limits.headers import limit_headers
-from domain.access import Role, permissions_of
 from domain.api_keys import build_key, hash_key
-from domain.limits import Allowance
+from domain.permissions import Role, permissions_of
+from domain.rate_limits import Allowance
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file
 from runtime.limiting.memory import MemoryStore
 from runtime.settings import Settings
 from runtime.tokens import Subject, sign
 from storage.models import ApiKey
-from storage.repositories.key_checks import CheckedKey
+from storage.repositories.api_key_lookup import CheckedKey
 
 T = TypeVar("T")
 

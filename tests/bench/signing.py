@@ -22,8 +22,8 @@ from contracts.names import WorkflowName
 from contracts.operations import ORDERS, PersonRequest
 from contracts.rollouts import TAKE_BACK
 from contracts.signatures import StartClaim
+from domain.approvals import Action
 from domain.lifecycle import OperationKind
-from domain.people import Action
 from orchestration.signing import signer_of
 from runtime.decision_keys import load_verifying_keys
 from runtime.settings import Settings

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.records import Records
 
 
@@ -16,7 +16,7 @@ def frozen(records: Records, part: str) -> Iterator[None]:
 
     Whoever kills it meanwhile may: it never goes on then.
     """
-    process = psutil.Process(leftovers.running(records.layout)[part])
+    process = psutil.Process(orphans.running(records.layout)[part])
     process.send_signal(signal.SIGSTOP)
     try:
         yield

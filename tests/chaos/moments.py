@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from domain.delivery import RolloutSpec
+from domain.delivery_spec import RolloutSpec
 from domain.lifecycle import FINISHED_OPERATIONS, StepName, StepStatus, Strategy
 from domain.rollout import PlanStep, plan_rollout
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.records import Records
 from tests.support.platform import Platform
 from tests.support.services import until
@@ -14,7 +14,7 @@ from tests.support.services import until
 
 def power_cut(platform: Platform, records: Records) -> None:
     """SIGKILL for all of it; returns when nothing is left."""
-    pids = list(leftovers.running(records.layout).values())
+    pids = list(orphans.running(records.layout).values())
     pids += [process.pid for process in processes_below(platform.stack.data_dir)]
     platform.close_connections()
     for pid in dict.fromkeys([platform.stack.kill(), *pids]):

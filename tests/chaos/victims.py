@@ -9,7 +9,7 @@ from pathlib import Path
 
 from domain.lifecycle import StepName
 from drivers.shim import client
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.moments import Moment
 from tests.chaos.records import Records
 
@@ -54,7 +54,7 @@ def kill(victim: Victim, records: Records, *, operation_id: str, moment: Moment,
 def _find(victim: Victim, records: Records, operation_id: str, moment: Moment, serving: str) -> int | None:
     data = records.layout.data
     if victim in PARTS:
-        return leftovers.running(records.layout).get(victim)
+        return orphans.running(records.layout).get(victim)
     if victim is Victim.INSTANCE:
         return client.status(data / "instances" / f"{serving}-0" / "shim").child_pid
     return client.status(_build_state(data, operation_id, moment.step)).shim_pid
@@ -67,7 +67,7 @@ def _build_state(data: Path, operation_id: str, step: StepName) -> Path:
 def await_back(victim: Victim, records: Records, killed: int, seconds: float = 40.0) -> None:
     """Wait until the supervisor has started a killed part again."""
     deadline = time.monotonic() + seconds
-    while victim in PARTS and leftovers.running(records.layout).get(victim, killed) == killed:
+    while victim in PARTS and orphans.running(records.layout).get(victim, killed) == killed:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{victim} was not started again within {seconds:g} s")
         time.sleep(0.02)

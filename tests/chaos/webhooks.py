@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from runtime.settings import Settings
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from runtime.stack.layout import Layout
 from tests.bench.api import bench_platform
 from tests.bench.webhooks import Writer, open_to_loopback
@@ -56,7 +56,7 @@ def _kills(platform: Platform, killed: dict[str, int]) -> Iterator[str]:
     layout = Layout.make(Settings(data_dir=platform.stack.data_dir))
     while True:
         for victim in VICTIMS:
-            pid = leftovers.running(layout).get(victim)
+            pid = orphans.running(layout).get(victim)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
                 killed[victim] += 1

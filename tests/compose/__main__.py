@@ -93,7 +93,9 @@ class Check:
             if state["Health"]["Status"] != "healthy":
                 raise CheckError(f"{name} is {state['Health']['Status']}")
         self._say("everything is healthy")
-        first, second = (self._compose("run", "--rm", "--no-TTY", "api", "-m", "api.bootstrap") for _ in range(2))
+        first, second = (
+            self._compose("run", "--rm", "--no-TTY", "api", "-m", "api.cli.bootstrap_admin") for _ in range(2)
+        )
         if not first.strip() or first == second:
             raise CheckError(f"the first admin: {first!r}, {second!r}")
         self._say("the first admin is made once")

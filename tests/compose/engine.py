@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from domain.access import Role, permissions_of
+from domain.permissions import Role, permissions_of
 from examples.client import Api
 from runtime.settings import ROOT, Settings
 from runtime.tokens import Subject, issue_token

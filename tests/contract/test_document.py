@@ -6,10 +6,10 @@ import jwt
 import pytest
 import yaml
 
-from api.errors import CODE_OF_STATUS, STATUS
+from api.http.errors import CODE_OF_STATUS, STATUS
 from api.openapi.responses import ERRORS
-from domain.access import Role, Scope
 from domain.errors import ConflictError, DependencyError, ErrorCode
+from domain.permissions import Role, Scope
 from tests.contract.comparing import differences
 from tests.contract.later import ENDPOINTS, LATER
 from tests.contract.parsing import block_after, endpoints, json_after

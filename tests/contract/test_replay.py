@@ -15,8 +15,8 @@ from sqlalchemy import update
 
 from api.app import create_app
 from contracts.operations import Progress
-from domain.access import Role
 from domain.lifecycle import OperationKind, OperationStatus
+from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Build, Deployment, Operation, Organization, Project

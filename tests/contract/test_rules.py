@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from api.openapi.walking import body_of, target
+from api.openapi.traversal import body_of, target
 from tests.contract.later import ENDPOINTS
 from tests.contract.parsing import Rule, endpoints
 

@@ -48,7 +48,7 @@ async def run(script: str, environment: dict[str, str], cwd: Path) -> list[str]:
 
 
 async def test_the_page_works_as_it_stands(*, served, platform, operations, path, tmp_path, monkeypatch):
-    monkeypatch.setattr("api.rollbacks.ANSWER_WITHIN_S", 0.05)  # nobody plays the worker here
+    monkeypatch.setattr("api.services.deployments.rollback.ANSWER_WITHIN_S", 0.05)  # nobody plays the worker here
     environment = {"PATH": path, "API": f"{served}/v1", "TOKEN": platform.token, "NO_PROXY": "*", "HOME": str(tmp_path)}
     for _ in ("once", "twice"):
         await walk(environment, tmp_path)

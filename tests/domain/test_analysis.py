@@ -4,7 +4,7 @@ import pytest
 
 from domain.analysis import effective_policy
 from domain.canary.policy import AnalysisPolicy
-from domain.delivery import DeliverySpec, RolloutSpec, StickySpec
+from domain.delivery_spec import DeliverySpec, RolloutSpec, StickySpec
 
 
 def effect(design_effect: float, requests_per_user: float | None) -> float:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.access import Role, Scope, permissions_of
 from domain.api_keys import ALPHABET, PREFIX, build_key, hash_key, is_well_formed, key_permissions, lower, role_cap
+from domain.permissions import Role, Scope, permissions_of
 
 secrets = st.text(ALPHABET, min_size=32, max_size=32)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.delivery import source_path_of
-from domain.delivery_file import service_folder, spec_from_files
+from domain.delivery_spec import source_path_of
+from domain.delivery_spec_loader import service_folder, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import EnvironmentName
 from domain.procfile import read_procfile, told

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.canary.policy import AnalysisPolicy
-from domain.delivery import BlueGreenSpec, CanarySpec, DeliverySpec, RolloutSpec
+from domain.delivery_spec import BlueGreenSpec, CanarySpec, DeliverySpec, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
 from domain.rollout import (

@@ -14,12 +14,12 @@ import contracts.operations
 import contracts.rollouts
 import contracts.webhooks
 from contracts.payload import Payload
+from domain.approvals import ApprovalPolicy
 from domain.canary.state import JudgeState
-from domain.delivery import DeliverySpec, ServiceSpec
-from domain.delivery_file import parse_delivery
-from domain.environment import EnvironmentSettings
+from domain.delivery_spec import DeliverySpec, ServiceSpec
+from domain.delivery_spec_loader import parse_delivery
+from domain.environment_settings import EnvironmentSettings
 from domain.errors import TerminalError
-from domain.people import ApprovalPolicy
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 
 MODULES = (contracts.analysis, contracts.builds, contracts.operations, contracts.rollouts, contracts.webhooks)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from domain.environment import EnvironmentSettings
+from domain.environment_settings import EnvironmentSettings
 from domain.windows import Window, window_state
 
 WEEKEND = {

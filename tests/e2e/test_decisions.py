@@ -6,7 +6,7 @@ import httpx2
 import psutil
 import pytest
 
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.asking import Asked
 from tests.chaos.frozen import frozen
 from tests.chaos.histories import accepted_updates
@@ -127,7 +127,7 @@ def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform,
     with frozen(records, "worker"), ExitStack() as held, abort.meanwhile() as first:
         until(lambda: records.all(DECISIONS, *found) != [], "what is kept", 60)
         held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", *found))
-        awake = psutil.Process(leftovers.running(records.layout)["worker"])
+        awake = psutil.Process(orphans.running(records.layout)["worker"])
         awake.resume()
         until(lambda: records.operation(*found)["completed_at"] is not None, "the end", 180)
         until(lambda: accepted_updates(platform, found[0], "abort", closed=True) == 1, "the close", 180)

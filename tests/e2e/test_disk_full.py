@@ -11,7 +11,7 @@ import pytest
 
 from examples.client import ApiError
 from runtime.settings import Settings
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from runtime.stack.layout import Layout
 from tests.chaos.invariants import settled
 from tests.support.load_process import load_on
@@ -89,7 +89,7 @@ def test_the_disk_of_everything_fills_up_and_has_room_again(crowded):
     app = crowded.app("crowded")
     app.ship_good()
     before = app.service.version()
-    parts = leftovers.running(Layout.make(Settings(data_dir=crowded.stack.data_dir)))
+    parts = orphans.running(Layout.make(Settings(data_dir=crowded.stack.data_dir)))
     filler = crowded.stack.data_dir / "filler"
     with load_on(app.service, rps=20) as load:
         with pytest.raises(OSError, match="No space"):
@@ -105,7 +105,7 @@ def test_the_disk_of_everything_fills_up_and_has_room_again(crowded):
         summary = load.stop()
     assert app.service.version() == again.version
     assert summary["failures"] == 0, summary["examples"]
-    after = leftovers.running(Layout.make(Settings(data_dir=crowded.stack.data_dir)))
+    after = orphans.running(Layout.make(Settings(data_dir=crowded.stack.data_dir)))
     assert after.keys() == parts.keys()
 
 

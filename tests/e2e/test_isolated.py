@@ -19,7 +19,7 @@ import pytest
 
 from drivers import isolation
 from drivers.folders import remove_tree
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.records import Records
 from tests.support.load_process import load_on
 from tests.support.platform import App, Platform
@@ -196,7 +196,7 @@ def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
     greedy.ship_good(files={"wide.py": TAKES + WIDE}, spec=SPEC)
     taken = int(greedy.service.get("/taken").text)
     assert 0 < taken <= most // 4
-    os.kill(leftovers.running(records.layout)["envoy"], signal.SIGKILL)
+    os.kill(orphans.running(records.layout)["envoy"], signal.SIGKILL)
     until(lambda: _answers(wide), "the router's return", 120)
     again = wide.ship_good(spec=SPEC)
     until(lambda: _answers(wide), "the new version", 120)

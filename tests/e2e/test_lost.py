@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from contracts.names import operation_workflow_id
 from drivers.shim import client
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.frozen import frozen
 from tests.chaos.invariants import settled
 from tests.chaos.moments import moments
@@ -97,7 +97,7 @@ def test_a_lost_file_of_temporal(records, app):
         with frozen(records, "temporal"):
             for path in records.layout.data.glob("temporal.db*"):
                 path.unlink()
-            os.kill(leftovers.running(records.layout)["temporal"], signal.SIGKILL)
+            os.kill(orphans.running(records.layout)["temporal"], signal.SIGKILL)
         check_lost(app, records, operation_id, version, load)
 
 

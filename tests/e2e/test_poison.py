@@ -10,7 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from examples.repository import ServiceRepository
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.records import Records
 from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS, App, Platform
@@ -134,9 +134,9 @@ def test_envoys_files_lost_and_envoy_killed_every_host_serves_again_without_a_ch
     config = platform.stack.data_dir / "envoy"
     for path in [path for path in config.iterdir() if path.suffix == ".json"]:
         path.unlink()
-    killed = leftovers.running(records.layout)["envoy"]
+    killed = orphans.running(records.layout)["envoy"]
     os.kill(killed, signal.SIGKILL)
-    until(lambda: leftovers.running(records.layout).get("envoy", killed) != killed, "another Envoy", 180)
+    until(lambda: orphans.running(records.layout).get("envoy", killed) != killed, "another Envoy", 180)
     until(lambda: neighbour.serves(version), "serving again", 180)
 
 

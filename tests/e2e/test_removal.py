@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from examples.client import ApiError
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.invariants import settled
 from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS
@@ -106,7 +106,7 @@ def test_requests_under_way_are_answered(app, records):
 
 
 def test_a_killed_worker_leaves_nothing_behind(app, records):
-    os.kill(leftovers.running(records.layout)["worker"], signal.SIGKILL)
+    os.kill(orphans.running(records.layout)["worker"], signal.SIGKILL)
     delete(app)
     until(lambda: all_gone(records, app), "the end of everything", GONE_SECONDS)
     assert app.service.get("/version").status_code == 404

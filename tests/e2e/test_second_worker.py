@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from tests.chaos.frozen import frozen
 from tests.chaos.invariants import settled
 from tests.chaos.moments import moments
@@ -23,7 +23,7 @@ RPS = 20
 @contextmanager
 def another_worker(records: Records) -> Iterator[None]:
     """Beside the one of the stack, on the same data."""
-    first = psutil.Process(leftovers.running(records.layout)["worker"])
+    first = psutil.Process(orphans.running(records.layout)["worker"])
     log = records.layout.log("worker").with_name("another-worker.log")
     with log.open("ab") as output:
         second = subprocess.Popen(first.cmdline(), env=first.environ(), cwd=first.cwd(), stderr=output, stdout=output)

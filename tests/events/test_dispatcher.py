@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
 from events import dispatcher
-from events.courier import Courier, record
+from events.delivery_attempt import Courier, record
 from events.dispatcher import PER_FAILING_ENDPOINT
-from events.egress import Egress
+from events.egress_guard import Egress
 from events.sender import Sender
 from runtime.ids import new_id, now
 from storage.engine import Sessions, create_sessions, transaction

@@ -11,8 +11,8 @@ from activities.webhooks import PER_ENDPOINT, WebhookActivities
 from contracts.names import WEBHOOK_QUEUE, webhook_delivery_workflow_id
 from contracts.webhooks import WebhookAttempt, WebhookOutcome
 from domain.errors import DependencyError
-from events.handover import Handover
 from events.retries import Retries
+from events.retry_scheduler import Handover
 from orchestration.webhooks import Webhooks
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction

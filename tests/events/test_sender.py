@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
-from events.egress import RESOLVERS, Egress
+from events.egress_guard import RESOLVERS, Egress
 from events.sender import Sender
 from runtime.ids import now
 from tests.support.receiver import Receiver, Reply

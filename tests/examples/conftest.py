@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from domain.delivery import DeliverySpec
+from domain.delivery_spec import DeliverySpec
 from examples.repository import EXAMPLES
 
 

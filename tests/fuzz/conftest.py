@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import uvicorn
 
-from api.protocol import EnvelopedHttp
+from api.http.uvicorn_protocol import EnvelopedHttp
 from tests.api.conftest import app, build_of, caller, operations, plain_logs, platform, recorder, rows, settings, world
 
 __all__ = [

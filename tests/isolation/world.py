@@ -23,9 +23,9 @@ from domain.destinations import DEFAULT_PORTS, Rules
 from domain.wire import PIPE_PORT
 from drivers import seccomp
 from drivers.artifacts.folder import FolderArtifactStore
-from drivers.bare import CodePath
 from drivers.builders.base import Limits, RunRequest
 from drivers.builders.bubblewrap import BubblewrapBuilder
+from drivers.clean_env import CodePath
 from drivers.egress.doors import Doors
 from drivers.egress.names import Names
 from drivers.egress.proxy import Proxy

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.settings import ROOT, Settings
-from runtime.stack import leftovers
+from runtime.stack import orphans
 from runtime.stack.layout import Layout
 
 PATIENCE_S = 240.0
@@ -81,7 +81,7 @@ class StackProcess:
 
     def pids(self) -> dict[str, int]:
         """The parts that run now."""
-        return leftovers.running(Layout.make(Settings(data_dir=self.data)))
+        return orphans.running(Layout.make(Settings(data_dir=self.data)))
 
     def _argv(self, *arguments: str) -> list[str]:
         lowered = [] if self.limit is None else ["prlimit", f"--nofile={self.limit[0]}:{self.limit[1]}"]

@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.errors import DependencyError
 from drivers import seccomp
-from runtime import guards
+from runtime import startup_checks
 from runtime.settings import ROOT, Settings
 from runtime.stack import binaries
 from runtime.stack.postgres import Postgres
@@ -338,7 +338,7 @@ def test_what_the_compose_file_sets_passes_the_guards(
     monkeypatch.setenv("DELIVERY_SECRETS_DIR", str(files))
     inside = {"jwt_private_key_file": files / "jwt", "temporal_tls_key_file": files / "engine_key"}
     settings = Settings(**{**inside, "data_dir": tmp_path})
-    assert guards.faults(settings, guards.API) == []
+    assert startup_checks.faults(settings, startup_checks.API) == []
     assert settings.database_url.get_secret_value() == (passwords / "database_url").read_text().strip()
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from domain.limits import Quota, Window
+from domain.rate_limits import Quota, Window
 from runtime.limiting import redis as redis_module
 from runtime.limiting.limiter import LOG_EVERY_S, TRY_AGAIN_S, Limiter, make_limiter
 from runtime.limiting.memory import SWEEP_EVERY_S, MemoryStore

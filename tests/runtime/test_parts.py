@@ -19,7 +19,7 @@ from runtime.stack.layout import Layout
 from runtime.stack.lock import HeldError, Lock
 from runtime.stack.postgres import Postgres
 from runtime.stack.process import Command, Process
-from runtime.stack.unroot import Unroot
+from runtime.stack.run_unprivileged import Unroot
 from tests.runtime.stack_process import alive, until
 
 

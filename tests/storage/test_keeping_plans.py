@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from storage.engine import Sessions, transaction
-from storage.repositories.keeping import KeepingRepository
+from storage.repositories.reconciliation import KeepingRepository
 
 QUESTIONS: dict[str, tuple[Callable[[KeepingRepository], Awaitable[Any]], set[str]]] = {
     "abandoned": (KeepingRepository.abandoned, {"ix_releases_state", "ix_operations_open"}),

@@ -3,8 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.access import Role
 from domain.errors import NotFoundError
+from domain.permissions import Role
 from runtime.credentials import digest
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import LargeBinary, select
 
+from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import new_id
-from runtime.sealing import KEY_BYTES, Sealer
 from storage import reseal as command
 from storage.engine import transaction
 from storage.models import AuditEntry, Base, Organization, Project, Secret

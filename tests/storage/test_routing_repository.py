@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, update
 
-from domain.delivery import StickySpec
+from domain.delivery_spec import StickySpec
 from domain.errors import DependencyError
 from domain.routing import DesiredEndpoint, DesiredPreview, StickyCookie
 from drivers.routers.base import Preview, RoutingTable

@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 
-from api.protocol import EnvelopedHttp
+from api.http.uvicorn_protocol import EnvelopedHttp
 from tests.support.waiting import until
 
 

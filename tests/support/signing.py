@@ -12,8 +12,8 @@ from temporalio.client import OutboundInterceptor, StartWorkflowInput, StartWork
 from activities.refusals import Refusals
 from activities.signatures import DecisionGuard, Signatures
 from contracts.operations import AbortRequest, BuildAndDeployInput, DeployInput, PersonRequest, RollbackInput
+from domain.approvals import Action
 from domain.lifecycle import OperationKind
-from domain.people import Action
 from orchestration.signing import Signer
 from runtime.decision_keys import SigningKey, VerifyingKeys
 

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from events.courier import Courier
+from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
-from events.egress import Egress
+from events.egress_guard import Egress
 from events.sender import Sender
+from runtime.encryption import Sealer
 from runtime.ids import new_id
-from runtime.sealing import Sealer
 from storage.engine import Sessions, transaction
 from storage.listen import Listener
 from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery, WebhookEndpoint

@@ -12,13 +12,13 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.artifacts import ArtifactActivities
+from activities.build_slots import BuildSlots
 from activities.builds import BuildActivities
-from activities.slots import BuildSlots
 from activities.workspaces import BuildFolders, WorkspaceActivities
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.names import BUILD_QUEUE
 from contracts.stubs import implements
-from domain.delivery import BuildSpec, DeliverySpec, ServiceSpec
+from domain.delivery_spec import BuildSpec, DeliverySpec, ServiceSpec
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.builders.process import ProcessBuilder
 from runtime.limited import LimitedProcesses

@@ -8,12 +8,12 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from contracts.names import ABORT_UPDATE, PROGRESS_QUERY, STANDING_QUERY
 from contracts.operations import AbortRequest, PersonRequest, Progress, Standing
 from contracts.rollouts import TrafficReport
-from domain.delivery import BlueGreenSpec
+from domain.approvals import Action
+from domain.delivery_spec import BlueGreenSpec
 from domain.lifecycle import DeploymentStatus, HealthStatus, OperationStatus, StepName, StepStatus, Strategy
-from domain.people import Action
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import status
+from tests.workflows.test_manual_controls import status
 from tests.workflows.world import order, place, rollback
 
 STOP = AbortRequest(actor="ann", reason="wrong version")

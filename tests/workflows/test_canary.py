@@ -5,14 +5,14 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
 from contracts.operations import AbortRequest, PersonRequest
+from domain.approvals import Action
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.verdict import Verdict
-from domain.delivery import CanarySpec, CanaryStep, RolloutSpec
+from domain.delivery_spec import CanarySpec, CanaryStep, RolloutSpec
 from domain.lifecycle import DeploymentStatus, Strategy
-from domain.people import Action
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import BEN, status
+from tests.workflows.test_manual_controls import BEN, status
 from tests.workflows.world import order
 
 

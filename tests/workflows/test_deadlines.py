@@ -7,10 +7,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from contracts.names import BUILD_QUEUE
-from domain.delivery import RolloutSpec
+from domain.delivery_spec import RolloutSpec
 from tests.workflows.conftest import BEAT, Bench
 from tests.workflows.world import SPEC, World, order
-from workflows.calls import OFF_S
+from workflows.activity_calls import OFF_S
 from workflows.registry import WORKFLOWS, sandbox
 
 

@@ -5,8 +5,9 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
 from contracts.operations import AbortRequest, BuildSource, DeployInput, OperationError, PersonRequest
+from domain.approvals import Action, ApprovalPolicy
 from domain.canary.verdict import Verdict
-from domain.delivery import ReleaseSpec
+from domain.delivery_spec import ReleaseSpec
 from domain.lifecycle import (
     DeploymentStatus,
     HealthStatus,
@@ -16,10 +17,9 @@ from domain.lifecycle import (
     StepStatus,
     Strategy,
 )
-from domain.people import Action, ApprovalPolicy
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import BEN, refused, status
+from tests.workflows.test_manual_controls import BEN, refused, status
 from tests.workflows.world import SPEC, deploy, order, reported
 
 MIGRATING = SPEC.model_copy(update={"release": ReleaseSpec(command="./migrate")})

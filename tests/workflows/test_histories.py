@@ -23,10 +23,10 @@ from contracts.names import (
 from contracts.operations import AbortRequest, PersonRequest
 from contracts.rollouts import TurnSuperseded
 from contracts.webhooks import WebhookOutcome
+from domain.approvals import Action
 from domain.canary.verdict import Verdict
-from domain.delivery import ProcessSpec, ReleaseSpec
+from domain.delivery_spec import ProcessSpec, ReleaseSpec
 from domain.lifecycle import Strategy
-from domain.people import Action
 from runtime.codec import data_converter
 from runtime.ids import now
 from runtime.settings import Settings

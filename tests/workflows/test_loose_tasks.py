@@ -8,9 +8,9 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
 from contracts.operations import AbortRequest, PersonRequest
-from domain.delivery import RolloutSpec
+from domain.approvals import Action
+from domain.delivery_spec import RolloutSpec
 from domain.lifecycle import Strategy
-from domain.people import Action
 from tests.workflows.conftest import Bench
 from tests.workflows.world import SPEC, order
 

@@ -13,7 +13,7 @@ from contracts.operations import AbortRequest
 from contracts.rollouts import TurnSuperseded
 from domain.lifecycle import DeploymentStatus, OperationStatus, Strategy
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import status
+from tests.workflows.test_manual_controls import status
 from tests.workflows.test_upgrade import register, workers
 from tests.workflows.world import World, order, place, rollback
 from workflows.registry import WORKFLOWS, sandbox

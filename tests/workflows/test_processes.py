@@ -5,11 +5,11 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
 from contracts.operations import AbortRequest, OperationError
-from domain.delivery import EnvironmentOverrides, ProcessOverrides, ProcessSpec
+from domain.delivery_spec import EnvironmentOverrides, ProcessOverrides, ProcessSpec
 from domain.lifecycle import DeploymentStatus, EnvironmentName, Strategy
 from tests.workflows.conftest import Bench
 from tests.workflows.test_canary import canary, rollout_of
-from tests.workflows.test_people import status
+from tests.workflows.test_manual_controls import status
 from tests.workflows.world import SPEC, deploy, order, place, rollback
 
 TYPES = {"worker": ProcessSpec(command="work", count=2), "clock": ProcessSpec(command="tick")}

@@ -18,15 +18,15 @@ from activities.signatures import VALID_FOR, DecisionGuard, Signatures
 from contracts.names import WorkflowName
 from contracts.operations import AbortRequest, PersonRequest
 from contracts.signatures import Signature, statement
+from domain.approvals import Action, ApprovalPolicy
 from domain.lifecycle import DeploymentStatus, OperationKind, OperationStatus
-from domain.people import Action, ApprovalPolicy
 from orchestration.signing import Signer
 from runtime.decision_keys import SigningKey, VerifyingKeys
 from runtime.ids import new_id, now
 from tests.support.signing import KEY, REFUSALS, SIGNER
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import awaiting_approval, status
+from tests.workflows.test_manual_controls import awaiting_approval, status
 from tests.workflows.world import deploy, order, place, rollback
 from workflows.registry import WORKFLOWS, sandbox
 

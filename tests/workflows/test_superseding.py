@@ -8,11 +8,11 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
 from contracts.operations import AbortRequest, BuildAndDeployInput, DeploymentView, Place
 from contracts.rollouts import EnvironmentState, TurnRequest, TurnSuperseded, WindowAnswer
+from domain.approvals import Action, ApprovalPolicy
 from domain.canary.verdict import Verdict
+from domain.deployment_lock import TurnPolicy
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, OperationStatus, Strategy
-from domain.people import Action, ApprovalPolicy
-from domain.turns import TurnPolicy
 from runtime.ids import new_id
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench

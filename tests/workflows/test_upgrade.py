@@ -16,11 +16,11 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contracts.names import BUILD_QUEUE, DELIVERY_STATUS, WorkflowName
 from contracts.operations import OperationResult
+from domain.approvals import Action, ApprovalPolicy
 from domain.lifecycle import DeploymentStatus, OperationStatus
-from domain.people import Action, ApprovalPolicy
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
-from tests.workflows.test_people import BEN
+from tests.workflows.test_manual_controls import BEN
 from tests.workflows.world import World, order
 from workflows.operation import OperationWorkflow
 from workflows.registry import WORKFLOWS, sandbox

@@ -33,9 +33,9 @@ from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
 from domain.canary.verdict import Verdict
-from domain.delivery import DeliverySpec, ProcessSpec, RolloutSpec, ServiceSpec, TestSpec
+from domain.delivery_spec import DeliverySpec, ProcessSpec, RolloutSpec, ServiceSpec, TestSpec
+from domain.deployment_lock import TurnPolicy
 from domain.lifecycle import EnvironmentName, Strategy
-from domain.turns import TurnPolicy
 from runtime.ids import now
 from tests.support.signing import SIGNATURES
 

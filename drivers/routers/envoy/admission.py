@@ -10,9 +10,9 @@ from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Versions
 from drivers.routers.envoy.checks import leave_out
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.explain import UNKNOWN, explain
 from drivers.routers.envoy.publish import Publisher
 from drivers.routers.envoy.refusals import RefusedError, admit
+from drivers.routers.envoy.rejection import UNKNOWN, explain
 from drivers.routers.envoy.render import (
     cluster_name,
     cluster_print,

@@ -26,7 +26,7 @@ from drivers.routers.envoy.admin import Admin, HostSeen, ReleaseStats, Versions
 from drivers.routers.envoy.admission import Admission, same_rows, without_refused
 from drivers.routers.envoy.checks import sift
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.departure import QUIET_S, Departure
+from drivers.routers.envoy.drain import QUIET_S, Departure
 from drivers.routers.envoy.files import ConfigFolder, age_s, read_head
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher

@@ -10,7 +10,7 @@ from typing import Any
 from drivers.routers.base import DEFAULT_HEALTH_HOST, Endpoint, HostRoute, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
-from drivers.routers.envoy.hosts import virtual_host
+from drivers.routers.envoy.virtual_hosts import virtual_host
 
 KEPT = 4096
 """Clusters whose texts are kept: they never change, and a table of hundreds takes 10 ms to render."""

@@ -5,7 +5,7 @@ import re
 import uuid
 
 from domain.ceilings import Ceiling
-from drivers.bare import code_environment
+from drivers.clean_env import code_environment
 from drivers.place import Place
 from drivers.shim.spec import ShimSpec
 from drivers.targets.base import InstanceSpec

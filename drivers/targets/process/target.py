@@ -13,8 +13,8 @@ from domain.shares import Use
 from domain.wire import PIPE_PORT
 from drivers import isolation, place
 from drivers.artifacts.base import ArtifactStore
-from drivers.bare import CodePath, search_path
 from drivers.bridge.network import Network
+from drivers.clean_env import CodePath, search_path
 from drivers.egress import inside
 from drivers.egress.sandboxes import Sandbox, Sandboxes
 from drivers.folders import finish_in_thread, remove_tree
@@ -28,8 +28,8 @@ from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.doors import Doors
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 from drivers.targets.process.listeners import ListeningSockets, OwnNetworks, SocketsOfTheMoment
+from drivers.targets.process.locks import instance_turn, ports_turn
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
-from drivers.targets.process.turns import instance_turn, ports_turn
 
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05

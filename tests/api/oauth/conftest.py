@@ -18,7 +18,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from domain.access import Role, permissions_of
+from domain.permissions import Role, permissions_of
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from runtime.ids import new_id
 from runtime.passwords import Passwords

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from sqlalchemy import update
 
-from domain.access import Role
+from domain.permissions import Role
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Client, Grant, Membership, User

@@ -9,15 +9,15 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from api import accounts
 from api.app import create_app
-from api.bootstrap import reset_password
-from api.ending import end_tokens
-from api.oauth.holders import holder_of
+from api.cli import accounts
+from api.cli.bootstrap_admin import reset_password
+from api.oauth.token_subject import holder_of
+from api.services.revoke_access import end_tokens
 from contracts.operations import BuildAndDeployInput
-from domain.access import Role
+from domain.approvals import check_approver
 from domain.errors import ForbiddenError, NotFoundError
-from domain.people import check_approver
+from domain.permissions import Role
 from runtime.ids import new_id
 from runtime.keys import load_signer
 from runtime.tokens import Subject, sign

@@ -1,6 +1,6 @@
 """From the first start to the first call: docs/authentication.md, as it is walked there."""
 
-from api.bootstrap import COMMAND_LINE, LOOPBACK, first_admin
+from api.cli.bootstrap_admin import COMMAND_LINE, LOOPBACK, first_admin
 from storage.models import User
 from tests.api.oauth.conftest import Known, claims_of, text_of
 

@@ -18,9 +18,9 @@ import uvicorn
 from requests_oauth2client import BearerToken, InvalidGrant, OAuth2Client
 
 from api.app import create_app
-from domain.access import Role
+from domain.permissions import Role
 from runtime.settings import Settings
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 from tests.api.conftest import RecordedOperations
 from tests.api.oauth.conftest import PASSWORD, REDIRECT
 

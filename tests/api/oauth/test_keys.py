@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from sqlalchemy import delete, select, update
 
 from api.app import create_app
-from api.oauth import keys
+from api.cli import signing_keys as keys
 from api.oauth.keystore import KEPT_FOR, PUBLISHED_FOR, KeyStore
-from domain.access import Role
 from domain.errors import DependencyError
+from domain.permissions import Role
+from runtime.encryption import load_sealer
 from runtime.keys import load_private_key
-from runtime.sealing import load_sealer
 from runtime.settings import Settings, get_settings
 from runtime.tokens import Subject, issue_token
 from storage.engine import transaction

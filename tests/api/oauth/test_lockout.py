@@ -9,15 +9,15 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from api.addresses import network_of
 from api.app import create_app
+from api.http.client_ip import network_of
 from api.oauth.login import _account
 from api.oauth.throttle import ACCOUNT, LOGIN, StoredThrottle
-from api.rate_limits.own import FORMS
-from domain.access import Role
+from api.rate_limits.sensitive_limits import FORMS
+from domain.permissions import Role
 from storage.engine import transaction
 from storage.models import Attempts, User
-from storage.repositories.attempts import Policy
+from storage.repositories.throttle import Policy
 from tests.api.conftest import BASE_URL
 from tests.api.oauth.conftest import FORM, PASSWORD, QUICK, Flow
 

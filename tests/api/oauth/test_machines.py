@@ -6,8 +6,8 @@ from uuid import UUID
 import jwt
 import pytest
 
-from api.rate_limits.own import CLIENT_TOKENS, TOKENS
-from domain.access import Role
+from api.rate_limits.sensitive_limits import CLIENT_TOKENS, TOKENS
+from domain.permissions import Role
 from runtime.ids import now
 from storage.models import Client, User
 from tests.api.oauth.conftest import post

@@ -16,15 +16,15 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import ValidationError
 
 from api.auth.claims import outside_principal
-from api.auth.keyring import Keyring
-from api.auth.outside import MAX_BYTES, OutsideIssuer
-from api.auth.refused import Refused
+from api.auth.external_issuer import MAX_BYTES, OutsideIssuer
+from api.auth.revocation_list import Refused
+from api.auth.signing_keys import Keyring
 from api.auth.tokens import TokenVerifier
-from api.errors import UnauthenticatedError
-from domain.access import Role, Scope
+from api.http.errors import UnauthenticatedError
+from domain.permissions import Role, Scope
 from runtime.keys import ensure_key, key_file
 from runtime.settings import Settings
-from runtime.trusted import TrustedIssuer
+from runtime.trusted_issuers import TrustedIssuer
 from tests.api.oauth.conftest import eventually
 
 ISSUER = "https://login.corp.example"

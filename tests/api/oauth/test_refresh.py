@@ -8,7 +8,7 @@ import jwt
 import pytest
 from sqlalchemy import delete, select, update
 
-from domain.access import Role
+from domain.permissions import Role
 from runtime.credentials import digest
 from runtime.ids import now
 from storage.engine import transaction

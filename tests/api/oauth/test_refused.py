@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import RSAAlgorithm
 
-from api.auth.keyring import Keyring
-from api.auth.refused import Refused, Traits, issued_s
+from api.auth.revocation_list import Refused, Traits, issued_s
+from api.auth.signing_keys import Keyring
 from api.auth.tokens import MAX_CACHED, TokenVerifier
-from api.errors import UnauthenticatedError
-from domain.access import Role, permissions_of
+from api.http.errors import UnauthenticatedError
+from domain.permissions import Role, permissions_of
 from runtime.ids import new_id, now
 from runtime.keys import ensure_key, key_file, key_id, load_private_key, public_pem
 from runtime.settings import Settings

@@ -5,11 +5,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, select
 
-from api import accounts
-from api.bootstrap import first_admin
+from api.cli import accounts
+from api.cli.bootstrap_admin import first_admin
 from api.oauth.keystore import KeyStore
-from api.rate_limits.own import TOLD
-from domain.access import Role
+from api.rate_limits.sensitive_limits import TOLD
+from domain.permissions import Role
 from storage.engine import transaction
 from storage.models import Attempts, AuditEntry, User
 from tests.api.oauth.conftest import PASSWORD, claims_of, post

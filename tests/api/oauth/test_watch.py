@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from api.auth import watch
+from api.auth import refresh
 from storage.engine import transaction
 from tests.api.oauth.conftest import eventually, post
 
@@ -34,7 +34,7 @@ async def test_the_last_known_revocations_hold_and_health_says_so(*, http, token
         return await access() is None
 
     await eventually(refused)
-    monkeypatch.setattr(watch, "STALE_AFTER_S", 1.5)
+    monkeypatch.setattr(refresh, "STALE_AFTER_S", 1.5)
     async with transaction(rows) as session:
         await session.execute(text("ALTER TABLE revocations RENAME TO mislaid"))
     try:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from domain.canary.counts import WindowCounts
 from domain.canary.error_rate import EFFECTS, expected_rate, odds_ratios
 from domain.canary.late import NOTHING, PART
-from domain.canary.latency_bets import NO_BETS, SLOW_LEVELS, log_all_bounds
-from domain.canary.one_rate import logs_above
+from domain.canary.latency_evidence import NO_BETS, SLOW_LEVELS, log_all_bounds
+from domain.canary.one_sample import logs_above
 from domain.canary.policy import AnalysisPolicy
-from domain.canary.two_rates import Block, log_expected_power
+from domain.canary.two_sample import Block, log_expected_power
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from domain.canary.judge import judge
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Judgement, Verdict
-from domain.delivery_file import parse_delivery
+from domain.delivery_spec_loader import parse_delivery
 from domain.errors import TerminalError
 from tests.domain.canary.traffic import ERRORS_ONLY, START, at
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from domain.canary.metric_source import MAX_QUERY, MetricSource
-from domain.delivery_file import parse_delivery
+from domain.delivery_spec_loader import parse_delivery
 from domain.errors import TerminalError
 
 QUERIES = """\

@@ -14,7 +14,7 @@ from domain.canary.evidence import log_mean
 from domain.canary.judge import judge
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
-from domain.canary.two_rates import Block
+from domain.canary.two_sample import Block
 from domain.canary.verdict import Verdict
 from tests.domain.canary.rivals import wald_bound
 from tests.domain.canary.simulation import NEVER, bucketed, counts, rates, slow_at, stopped_at, users

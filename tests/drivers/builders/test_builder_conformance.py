@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from drivers.bare import CERTIFICATES
 from drivers.builders.base import Builder, Limits
+from drivers.clean_env import CERTIFICATES
 from drivers.sandbox import APP
 from drivers.shim import client
 from tests.drivers.builders.workspace import Workspace

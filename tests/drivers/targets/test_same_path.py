@@ -13,10 +13,10 @@ from domain.errors import ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
 from drivers.artifacts.links import Origin, unseen
-from drivers.bare import CodePath
 from drivers.builders.base import RunRequest
 from drivers.builders.private import PrivateFolders
 from drivers.builders.registry import select_builder
+from drivers.clean_env import CodePath
 from drivers.targets.base import InstanceSpec
 from drivers.targets.process import ProcessTarget
 from tests.drivers.targets.service import SERVICE, Service, ask

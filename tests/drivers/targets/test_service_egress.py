@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from domain.errors import ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
-from drivers.bare import CodePath
+from drivers.clean_env import CodePath
 from drivers.egress.streams import join
 from drivers.targets.base import CommandStatus, InstanceSpec
 from drivers.targets.process import ProcessTarget

@@ -15,7 +15,7 @@ import pytest
 from domain.errors import CallerError, ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
-from drivers.bare import CERTIFICATES
+from drivers.clean_env import CERTIFICATES
 from drivers.sandbox import APP
 from drivers.shim import client, proc
 from drivers.targets.base import InstancePhase

@@ -1,0 +1,55 @@
+"""The parts a running API is made of, and how a request gets at them."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.auth.api_key_cache import KeyRing
+from api.auth.key_uses import KeyUses
+from api.auth.tokens import TokenVerifier
+from api.http.client_ip import Addresses
+from api.http.concurrency_limits import AllPlaces
+from api.oauth.parts import OAuthParts
+from api.operations_port import OperationsPort
+from api.rate_limits.rates import Rates
+from api.services.deployments.cached_reader import DeploymentReader
+from api.services.health import Health
+from api.services.operations.progress import ProgressReader
+from api.services.operations.watch import Watch
+from runtime.encryption import Sealer
+from runtime.limiting.limiter import Limiter
+from runtime.passwords import Passwords
+from runtime.settings import Settings
+from storage.engine import Sessions
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Made in the lifespan, gone with it."""
+
+    settings: Settings
+    sessions: Sessions
+    operations: OperationsPort
+    progress: ProgressReader
+    watch: Watch
+    deployments: DeploymentReader
+    verifier: TokenVerifier
+    keys: KeyRing
+    key_uses: KeyUses
+    addresses: Addresses
+    limiter: Limiter
+    rates: Rates
+    places: AllPlaces
+    health: Health
+    sealer: Sealer
+    passwords: Passwords
+    oauth: OAuthParts
+
+
+async def get_parts(request: Request) -> Parts:
+    """The parts of the application a request came to."""
+    return cast("Parts", request.app.state.parts)
+
+
+AppParts = Annotated[Parts, Depends(get_parts)]

@@ -1,0 +1,30 @@
+"""What the API needs of orchestration."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+from contracts.operations import AbortRequest, PersonRequest, Progress
+from domain.approvals import Action
+from domain.lifecycle import OperationKind
+
+
+class OperationsPort(Protocol):
+    """Operation workflows from outside; `orchestration.operations.Operations` is the real one."""
+
+    async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
+        """Start a workflow; once is enough, twice does no harm. DependencyError when Temporal is away."""
+
+    async def progress(self, operation_id: UUID) -> Progress | None:
+        """The workflow's progress; None if the workflow does not answer."""
+
+    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+        """Make a rollout under way go back. ConflictError or DependencyError."""
+
+    async def check(self) -> None:
+        """Whether Temporal serves; DependencyError when it does not say so within a second."""
+
+    async def decide(
+        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+    ) -> None:
+        """Send a person's decision to a rollout. Raises ConflictError, ForbiddenError or DependencyError."""

@@ -1,0 +1,147 @@
+"""What is brought into an environment: a commit that is built first, or a build that exists."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+from uuid import UUID
+
+from api.schemas.projects import RepositoryType
+from api.services.deployments.options import Consent, Terms
+from api.services.deployments.rollback import invalid_state
+from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, Place
+from domain.errors import UnprocessableError
+from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
+from storage.models import Build, Project
+
+
+class Cargo(Protocol):
+    """What is brought: `kind` and `steps` are those of its operation; version, branch and commit as asked for."""
+
+    @property
+    def kind(self) -> OperationKind: ...
+    @property
+    def steps(self) -> tuple[StepName, ...]: ...
+    @property
+    def feature_id(self) -> UUID | None: ...
+    @property
+    def build_id(self) -> UUID | None: ...
+    @property
+    def version_tag(self) -> str: ...
+    @property
+    def git_branch(self) -> str | None: ...
+    @property
+    def git_commit_hash(self) -> str | None: ...
+
+    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
+        """The input of the workflow that brings it."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A commit that is built first."""
+
+    feature_id: UUID
+    repository_url: str
+    version_tag: str
+    git_branch: str | None
+    git_commit_hash: str | None
+    source_path: str = "."
+    kind = OperationKind.BUILD_AND_DEPLOY
+    steps = tuple(StepName)
+    build_id = None
+
+    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput:
+        """The input of BuildAndDeploy."""
+        return BuildAndDeployInput(
+            place=place,
+            feature_id=self.feature_id,
+            repository_url=self.repository_url,
+            version_tag=self.version_tag,
+            git_branch=self.git_branch,
+            git_commit_hash=self.git_commit_hash,
+            strategy=terms.strategy,
+            canary_percentage=terms.canary_percentage,
+            approval=consent.policy,
+            approved_by=consent.approved_by,
+            approvers=consent.approvers,
+            requester=consent.requester,
+            skip_analysis=terms.skip_analysis,
+            override_freeze=terms.override_freeze,
+            source_path=self.source_path,
+        )
+
+
+@dataclass(frozen=True)
+class MadeBuild:
+    """A build that exists. `source`: its artifact is not here, so it is made from there first."""
+
+    build_id: UUID
+    version_tag: str
+    git_branch: str | None
+    git_commit_hash: str | None
+    feature_id: UUID
+    source: BuildSource | None = None
+    kind = OperationKind.DEPLOY
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The rollout, or everything."""
+        return tuple(StepName) if self.source else (StepName.ROLLOUT,)
+
+    def order(self, place: Place, terms: Terms, consent: Consent) -> DeployInput:
+        """The input of Deploy."""
+        return DeployInput(
+            place=place,
+            build_id=self.build_id,
+            version_tag=self.version_tag,
+            strategy=terms.strategy,
+            canary_percentage=terms.canary_percentage,
+            approval=consent.policy,
+            approved_by=consent.approved_by,
+            approvers=consent.approvers,
+            requester=consent.requester,
+            skip_analysis=terms.skip_analysis,
+            override_freeze=terms.override_freeze,
+            source=self.source,
+        )
+
+
+def cargo_of(build: Build, project: Project) -> MadeBuild:
+    """A deployable build; one without an artifact is made from the project's repository.
+
+    Raises:
+        UnprocessableError: it would have to be made, and the repository is none that we can build.
+    """
+    made = MadeBuild(build.id, build.version_tag, build.git_branch, build.git_commit_hash, build.feature_id)
+    if build.artifact_digest is not None:
+        return made
+    check_buildable(project)
+    source = BuildSource(
+        repository_url=project.repository_url,
+        git_commit_hash=build.git_commit_hash,
+        git_branch=build.git_branch,
+        source_path=project.source_path,
+    )
+    return replace(made, source=source)
+
+
+def check_buildable(project: Project) -> None:
+    """Raise `UnprocessableError` for repositories that we cannot fetch."""
+    if project.repository_type != RepositoryType.GIT:
+        raise UnprocessableError(f"repositories of type {project.repository_type} cannot be built; only git can")
+
+
+def is_deployable(build: Build) -> bool:
+    """Whether a build went well, and its artifact is here or can be made: that of a build made elsewhere can."""
+    at_hand = build.artifact_digest is not None or build.provenance == BuildProvenance.REPORTED
+    return build.status == BuildStatus.SUCCESS and at_hand
+
+
+def check_deployable(build: Build) -> None:
+    """Raise `ConflictError(INVALID_STATE)` unless the build went well and its artifact is here or can be made."""
+    if build.status != BuildStatus.SUCCESS:
+        raise invalid_state(f"the build is {build.status}; only a successful one can be deployed", build.status)
+    if not is_deployable(build):
+        raise invalid_state(
+            "the build has no artifact here, so there is nothing to start; build the version with build-and-deploy",
+            build.status,
+        )

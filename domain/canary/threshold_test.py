@@ -1,0 +1,63 @@
+"""The rule of all fixed limits: they take evidence too, not one noisy sample."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from domain.canary.formatting import evidence_words, number, share
+from domain.canary.late import log_with_late
+from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.one_sample import log_above, log_below
+from domain.canary.verdict import Finding, Metric
+
+
+class Rate(NamedTuple):
+    """How many requests of how many were bad, and the share that may be.
+
+    `late`: the bets laid little by little. `marks`: what was counted until some moments, (seconds, hits, trials) each.
+    """
+
+    hits: int
+    trials: int
+    limit: float
+    late: Sequence[float]
+    marks: Sequence[tuple[float, int, int]]
+
+    @property
+    def is_above(self) -> bool:
+        return self.hits > self.limit * self.trials
+
+    def lately(self) -> str:
+        """The last part of the time that speaks most against it, in words; empty: there is none above the limit."""
+        parts = [(at_s, self.hits - hits, self.trials - trials) for at_s, hits, trials in self.marks]
+        above = [part for part in parts if 0 <= part[1] <= part[2] and part[1] > self.limit * part[2]]
+        if not above:
+            return ""
+        at_s, hits, trials = max(above, key=lambda part: log_above(part[1], part[2], self.limit))
+        return f"; from {number(at_s)} s on {share(hits, trials)}"
+
+
+def judged(look: Look, metric: Metric, rate: Rate, told: str, also: str = "") -> tuple[float, tuple[Finding, str]]:
+    """Evidence that a rate is above its limit, and what is found.
+
+    Args:
+        look: at the canary.
+        metric: whose limit it is.
+        rate: the canary's.
+        told: the beginning of the reason, with numbers.
+        also: what is added to the reason if the rate is above.
+    """
+    hits, trials = rate.hits / look.policy.design_effect, rate.trials / look.policy.design_effect
+    first = log_above(hits, trials, rate.limit)
+    above = log_with_late(first, rate.late, look.state.late.placed_counted)
+    words = f"{told}{'' if rate.is_above else rate.lately()}, {evidence_words(above, look.log_limit(metric))}"
+    if above >= look.log_limit(metric):
+        return above, (Finding.HARM, f"{words}: above the limit{also}")
+    if look.lacks(rate.trials):
+        return above, (Finding.NO_DATA, f"{words}: {look.needed()} are needed")
+    if look.last and rate.is_above:
+        return above, (Finding.DOUBT, f"{words}: above the limit, but no proof{also}")
+    if look.last and above >= LOG_DOUBTFUL:
+        return above, (Finding.DOUBT, f"{words}: no proof, but too much to pass on{also}")
+    if log_below(hits, trials, rate.limit) >= look.log_pass:
+        return above, (Finding.GOOD, f"{words}: below the limit")
+    return above, look.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")

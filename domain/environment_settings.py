@@ -1,0 +1,94 @@
+"""Settings of an environment: who waits for whom, who must say yes, when deploying is possible."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.types import FailFast
+
+from domain.approvals import ApprovalPolicy
+from domain.deployment_lock import TurnPolicy
+from domain.few_fields import few_fields
+from domain.windows import STORED, Window, WindowKind, check_together
+
+MAX_WINDOWS = 50
+
+# The first bad one ends the check: nobody needs fifty times the same words.
+Windows = Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS), FailFast()]
+
+
+class ApprovalRule(BaseModel):
+    """Whether every deployment here needs approval, of how many, and whether the requester's own counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: bool = Field(default=False, strict=True)
+    min_approvals: int = Field(default=1, ge=1, le=10, strict=True)
+    four_eyes: bool = Field(default=True, strict=True)
+
+    _few = model_validator(mode="before")(few_fields)
+
+    def policy(self) -> ApprovalPolicy | None:
+        """What holds a deployment; None if it may start."""
+        return ApprovalPolicy(min_approvals=self.min_approvals, four_eyes=self.four_eyes) if self.required else None
+
+
+class EnvironmentSettings(BaseModel):
+    """Settings of an environment; the defaults hold until they are set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    policy: TurnPolicy = TurnPolicy.QUEUE
+    approval: ApprovalRule | None = None
+    windows: Windows = ()
+
+    @field_validator("windows")
+    @classmethod
+    def _go_together(cls, windows: tuple[Window, ...], info: ValidationInfo) -> tuple[Window, ...]:
+        if info.context != STORED:
+            check_together(windows)
+        return windows
+
+    @classmethod
+    def stored(cls, settings: Mapping[str, Any]) -> Self:
+        """Settings as a row has them: what was accepted once is read, also where the rules are stricter by now."""
+        return cls.model_validate(settings, context=STORED, extra="ignore")
+
+    def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
+        """These settings with some fields replaced, as a whole each."""
+        return self.model_copy(update=dict(changes))
+
+
+# From loose to tight: one that supersedes ends what others approved, one that rejects lets nobody wait for a moment.
+_TIGHTNESS = (TurnPolicy.SUPERSEDE, TurnPolicy.QUEUE, TurnPolicy.REJECT)
+
+
+def protection_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
+    """Who must say yes to what weakens an environment's guards: whoever must to a deployment. None: it has no rule."""
+    return settings.approval.policy() if settings.approval else None
+
+
+def weakened(before: EnvironmentSettings, after: EnvironmentSettings) -> tuple[str, ...]:
+    """Which fields of a protected environment's settings a change loosens; none of one that has no approval rule.
+
+    What cannot be told to be tighter counts as looser: another deny window, or an allow window that moved.
+    """
+    rule = protection_of(before)
+    if rule is None:
+        return ()
+    loosened = {
+        "approval": rule.stricter(protection_of(after)) != protection_of(after),
+        "windows": not _windows_hold(before.windows, after.windows),
+        "policy": _TIGHTNESS.index(after.policy) < _TIGHTNESS.index(before.policy),
+    }
+    return tuple(name for name, is_looser in loosened.items() if is_looser)
+
+
+def _windows_hold(before: Windows, after: Windows) -> bool:
+    """Whether at no moment deploying becomes possible that was not before."""
+    frozen = [window for window in before if window.kind is WindowKind.DENY]
+    opened = [window for window in after if window.kind is WindowKind.ALLOW]
+    allowed = [window for window in before if window.kind is WindowKind.ALLOW]
+    if any(window not in after for window in frozen):
+        return False
+    return not allowed or (bool(opened) and all(window in allowed for window in opened))

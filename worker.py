@@ -63,7 +63,7 @@ from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
 from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
-from events.egress_guard import Egress
+from events.egress_guard import WebhookEgress
 from events.mailing import Mailer
 from events.retries import Retries
 from events.retry_scheduler import Handover
@@ -403,7 +403,7 @@ async def _enter_webhooks(
     interceptors: Sequence[Interceptor],
 ) -> Worker:
     """First attempts by a loop of ours, further ones by workflows."""
-    sender = Sender(Egress(parse_networks(settings.egress_networks)))
+    sender = Sender(WebhookEgress(parse_networks(settings.egress_networks)))
     stack.push_async_callback(sender.close)
     courier = Courier(sender, load_sealer(settings))
     listener = Listener(settings.database_url.get_secret_value(), event_rows.CHANNEL)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.recovery import InstanceRecovery
 from activities.watch_clock import WatchClock
 from contracts.analysis import ANALYSE_RELEASE, AnalyseRelease, AnalysisReport
@@ -90,9 +90,9 @@ class AnalysisActivities:
         self._monotonic = monotonic
 
     @implements(ANALYSE_RELEASE)
-    @reported
+    @translate_errors
     async def analyse(self, request: AnalyseRelease) -> AnalysisReport:
-        async with beating():
+        async with heartbeating():
             excuses = Excuses(self._recovery, [each for each in (request.release_id, request.stable_id) if each])
             place, state, begun = await self._beginning(request)
             watch = Watch(request, place, excuses, WatchClock(begun, self._monotonic))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from activities.build_slots import BuildSlots
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.workspaces import BuildFolders
 from contracts.builds import PACKAGE_ARTIFACT, PackageArtifact, PackagedArtifact
 from contracts.stubs import implements
@@ -39,7 +39,7 @@ class ArtifactActivities:
         self._folders = folders
 
     @implements(PACKAGE_ARTIFACT)
-    @reported
+    @translate_errors
     async def package(self, request: PackageArtifact) -> PackagedArtifact:
         tree = self._folders.inside(request.operation_id, request.source_path, request.output_path)
         if not tree.is_dir():
@@ -51,7 +51,7 @@ class ArtifactActivities:
         checkout = self._folders.inside(request.operation_id)
         origin = Origin(checkout, PrivateFolders.of(checkout).home, self._hidden)
         organization = self._folders.organization(request.operation_id)
-        async with beating(), self._slots.working(request.operation_id, organization):
+        async with heartbeating(), self._slots.working(request.operation_id, organization):
             await self._room.check(organization)
             epoch_s = self._folders.commit_time(request.operation_id)
             stored = await self._store.store(tree, origin, epoch_s=epoch_s)

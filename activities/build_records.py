@@ -3,7 +3,7 @@
 from typing import NoReturn
 from uuid import UUID
 
-from activities.failures import reported
+from activities.failures import translate_errors
 from contracts.builds import (
     FIND_ARTIFACT,
     KEEP_ARTIFACT,
@@ -35,7 +35,7 @@ class BuildRecordActivities:
         self._sessions = sessions
 
     @implements(RECORD_BUILD)
-    @reported
+    @translate_errors
     async def record(self, request: RecordBuild) -> RecordedBuild:
         tests = request.tests
         return await self._write(
@@ -54,26 +54,26 @@ class BuildRecordActivities:
         )
 
     @implements(RECORD_BUILD_FAILURE)
-    @reported
+    @translate_errors
     async def record_failure(self, request: RecordBuildFailure) -> RecordedBuild:
         return await self._write(request, {"status": BuildStatus.FAILED})
 
     @implements(LOAD_BUILD)
-    @reported
+    @translate_errors
     async def load(self, request: LoadBuild) -> LoadedBuild:
         async with transaction(self._sessions) as session:
             build = await BuildRecordRepository(session).get(request.build_id)
         return _loaded(build) or _raise_missing(build)
 
     @implements(FIND_ARTIFACT)
-    @reported
+    @translate_errors
     async def find_artifact(self, request: LoadBuild) -> FoundArtifact:
         async with transaction(self._sessions) as session:
             build = await BuildRecordRepository(session).get(request.build_id)
         return FoundArtifact(build=_loaded(build))
 
     @implements(KEEP_ARTIFACT)
-    @reported
+    @translate_errors
     async def keep_artifact(self, request: KeepArtifact) -> LoadedBuild:
         """The first recorded artifact is the build's; a later one is ignored, and its deployment uses the first."""
         values = {

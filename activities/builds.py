@@ -6,8 +6,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from activities.build_slots import BuildSlots
-from activities.failures import not_found, reported
-from activities.heartbeats import beating
+from activities.failures import not_found, translate_errors
+from activities.heartbeats import heartbeating
 from activities.reports import read_cobertura, read_junit
 from activities.workspaces import BuildFolders
 from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
@@ -55,7 +55,7 @@ class BuildActivities:
         self._ceiling = ceiling
 
     @implements(RUN_BUILD)
-    @reported
+    @translate_errors
     async def build(self, request: RunBuild) -> BuildOutcome:
         spec = request.spec
         if not spec.steps:
@@ -67,7 +67,7 @@ class BuildActivities:
         return BuildOutcome(duration_ms=result.duration_ms, steps_run=len(spec.steps))
 
     @implements(RUN_TESTS)
-    @reported
+    @translate_errors
     async def test(self, request: RunTests) -> TestOutcome:
         spec = request.spec
         steps = (spec.command,) if spec.command else ()
@@ -75,7 +75,7 @@ class BuildActivities:
         result = await self._run(request.operation_id, self._select("auto"), order)
         if result.reason != "exited":
             raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
-        async with beating():
+        async with heartbeating():
             summary, coverage = await self.read_reports(request)
         _check_tests(result, order, summary)
         return TestOutcome(
@@ -112,7 +112,7 @@ class BuildActivities:
 
     async def _run(self, operation_id: UUID, builder: Builder, order: RunRequest) -> RunResult:
         organization = self._folders.organization(operation_id)
-        async with beating(), self._slots.working(operation_id, organization):
+        async with heartbeating(), self._slots.working(operation_id, organization):
             return await builder.run(order)
 
     async def read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:

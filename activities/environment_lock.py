@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from contracts.operations import Place
+from contracts.operations import OperationContext
 from domain.environment_settings import EnvironmentSettings
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.windows import window_state
@@ -20,12 +20,13 @@ from storage.repositories.standing import StandingRepository
 
 # A turn that was given out right before a window closed may be used on a busy machine a little later.
 LATE: Final = timedelta(minutes=5)
-# By then, a good minute, the operation of a holder that was lost has been found and ended (`reconcilers/orphaned_operations.py`). Nobody
-# waits longer: an activity that opens a release cannot be stopped, and a rollback may be waiting for its turn.
+# By then, a good minute, the operation of a holder that was lost has been found and ended
+# (`reconcilers/orphaned_operations.py`). Nobody waits longer: an activity that opens a release cannot be stopped, and
+# a rollback may be waiting for its turn.
 MOST_ATTEMPTS: Final = 13
 
 
-async def check_turn(session: AsyncSession, environment: Environment, place: Place) -> None:
+async def check_turn(session: AsyncSession, environment: Environment, place: OperationContext) -> None:
     """Nobody else is moving the environment, which is locked.
 
     Raises:
@@ -44,7 +45,7 @@ async def check_turn(session: AsyncSession, environment: Environment, place: Pla
     raise ConflictError(f"{why}; try again when that is over", code=ErrorCode.INVALID_STATE, details=details)
 
 
-async def check_window(session: AsyncSession, environment: Environment, place: Place) -> None:
+async def check_window(session: AsyncSession, environment: Environment, place: OperationContext) -> None:
     """The environment's windows let this deployment pass, or its order as it was accepted goes past them.
 
     Raises:

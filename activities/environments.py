@@ -8,7 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.failures import reported
+from activities.failures import translate_errors
 from activities.records import environment_of, operation_of
 from contracts.names import (
     CONTROL_QUEUE,
@@ -29,9 +29,9 @@ from contracts.rollouts import (
     EnvironmentState,
     HolderCheck,
     HolderState,
+    LockRelease,
+    LockRequest,
     ReleaseName,
-    TurnRequest,
-    TurnReturn,
     WindowAnswer,
     WindowQuery,
 )
@@ -53,15 +53,15 @@ class EnvironmentActivities:
         self._sessions = sessions
 
     @implements(REQUEST_TURN)
-    @reported
-    async def request_turn(self, request: TurnRequest) -> Nothing:
+    @translate_errors
+    async def request_turn(self, request: LockRequest) -> Nothing:
         settings = await self._settings(request.environment_id)
         await self._tell(SignalName.REQUEST_TURN, request.model_copy(update={"policy": settings.policy}))
         return Nothing()
 
     @implements(RETURN_TURN)
-    @reported
-    async def return_turn(self, request: TurnReturn) -> Nothing:
+    @translate_errors
+    async def return_turn(self, request: LockRelease) -> Nothing:
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).let_go(request.environment_id, request.deployment_id)
             serving = await self._serving(session, request.environment_id)
@@ -69,7 +69,7 @@ class EnvironmentActivities:
         return Nothing()
 
     @implements(CHECK_WINDOW)
-    @reported
+    @translate_errors
     async def check_window(self, request: WindowQuery) -> WindowAnswer:
         """Judged here and not in the workflow: time zones differ from machine to machine and from year to year."""
         settings = await self._settings(request.environment_id)
@@ -77,7 +77,7 @@ class EnvironmentActivities:
         return WindowAnswer(open=state.open, reason=state.reason, next_open=state.next_open, policy=settings.policy)
 
     @implements(CHECK_HOLDER)
-    @reported
+    @translate_errors
     async def check_holder(self, request: HolderCheck) -> HolderState:
         if not await self._is_open(request.workflow_id):
             return HolderState(running=False)
@@ -116,7 +116,7 @@ class EnvironmentActivities:
             if found in releases
         }
 
-    async def _tell(self, signal: SignalName, message: TurnRequest | TurnReturn) -> None:
+    async def _tell(self, signal: SignalName, message: LockRequest | LockRelease) -> None:
         state = EnvironmentState(
             environment_id=message.environment_id,
             organization_slug=message.organization_slug,

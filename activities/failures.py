@@ -22,7 +22,7 @@ Method = Callable[[Any, Request], Awaitable[Result]]
 MAX_DETAIL = 4096
 
 
-def reported(method: Method[Request, Result]) -> Method[Request, Result]:
+def translate_errors(method: Method[Request, Result]) -> Method[Request, Result]:
     """Map errors: dependencies are retried, what cannot succeed is not, unknown ones are retried a few times."""
 
     @functools.wraps(method)

@@ -10,7 +10,7 @@ BEAT_EVERY_S = 1.0
 
 
 @asynccontextmanager
-async def beating() -> AsyncIterator[None]:
+async def heartbeating() -> AsyncIterator[None]:
     """Beat while the body runs.
 
     The body and the beat share one event loop: a body that blocks it goes silent and is seen as dead. Bodies wait on

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from activities.exits import MAX_TAIL, exited
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.idle_watch import IdleWatch
 from activities.instance_room import InstanceRoom
 from activities.probes import Probe, Prober
@@ -45,7 +45,7 @@ DRAIN_LOOK_AT_LEAST_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Known:
+class ReleaseInstances:
     """A release and its instances, read at one moment; `beside`: those of its other process types."""
 
     release: Release
@@ -88,14 +88,14 @@ class Lives:
         return time.monotonic() >= self._end
 
 
-async def read_release(sessions: Sessions, release_id: UUID) -> Known:
+async def read_release(sessions: Sessions, release_id: UUID) -> ReleaseInstances:
     """The release with its instances by index."""
     async with transaction(sessions) as session:
         release = await ReleaseRepository(session).get(release_id)
         instances = await InstanceRepository(session).of(release_id)
         project_id = await ReleaseRepository(session).project_of(release)
         beside = await InstanceRepository(session).beside(release_id)
-        return Known(release, ServiceSpec.model_validate(release.service), instances, project_id, beside)
+        return ReleaseInstances(release, ServiceSpec.model_validate(release.service), instances, project_id, beside)
 
 
 async def refuse_if_ended(sessions: Sessions, release_id: UUID) -> None:
@@ -180,7 +180,7 @@ class InstanceActivities:
         self._recovery = recovery
 
     @implements(START_INSTANCES)
-    @reported
+    @translate_errors
     async def start(self, request: StartInstances) -> Nothing:
         known = await read_release(self._sessions, request.release_id)
         secrets = await self._variables(known)
@@ -188,7 +188,7 @@ class InstanceActivities:
         async def check() -> None:
             await refuse_if_ended(self._sessions, request.release_id)
 
-        async with beating():
+        async with heartbeating():
             async with transaction(self._sessions) as session:
                 await self._room.check(session, known.release, request.count)
             for index in range(request.count):
@@ -227,11 +227,11 @@ class InstanceActivities:
             )
 
     @implements(AWAIT_HEALTHY)
-    @reported
+    @translate_errors
     async def await_healthy(self, request: AwaitHealthy) -> HealthReport:
         known = await read_release(self._sessions, request.release_id)
         began = time.monotonic()
-        async with beating():
+        async with heartbeating():
             wanted = [i for i in known.instances if i.index < request.count]
             waits = [asyncio.create_task(self._await_one(known, i.id)) for i in wanted]
             try:
@@ -249,23 +249,23 @@ class InstanceActivities:
         return HealthReport(count=request.count, seconds=round(time.monotonic() - began, 3))
 
     @implements(SHRINK_RELEASE)
-    @reported
+    @translate_errors
     async def shrink(self, request: ShrinkRelease) -> Nothing:
         await refuse_if_over(self._sessions)
-        async with beating():
+        async with heartbeating():
             await self._stopper.stop(request.release_id, keep=request.keep)
         return Nothing()
 
-    async def _variables(self, known: Known) -> dict[str, str]:
+    async def _variables(self, known: ReleaseInstances) -> dict[str, str]:
         async with transaction(self._sessions) as session:
             return await self._secrets.of_release(session, known.release)
 
-    async def _tail(self, known: Known, name: str) -> str:
+    async def _tail(self, known: ReleaseInstances, name: str) -> str:
         """The end of an instance's output; it goes into histories and answers, so what is secret in it is masked."""
         tail = await self._target.log_tail(name, 2 * MAX_TAIL)  # so that none is cut in two by what is shown
         return masked(tail, (await self._variables(known)).values())[-MAX_TAIL:]
 
-    async def _await_one(self, known: Known, name: str) -> bool:
+    async def _await_one(self, known: ReleaseInstances, name: str) -> bool:
         """Until healthy `healthy_after` times in a row and listening itself; the error says what was seen last.
 
         Returns:
@@ -275,7 +275,7 @@ class InstanceActivities:
             await self._until_healthy(known, name, idle)
             return await idle.closed()
 
-    async def _until_healthy(self, known: Known, name: str, idle: IdleWatch) -> None:
+    async def _until_healthy(self, known: ReleaseInstances, name: str, idle: IdleWatch) -> None:
         health = known.service.health
         lives = Lives(health.startup_timeout)
         good, last = 0, Probe(healthy=False, words="it was not probed yet: nothing listens on its port")
@@ -299,10 +299,12 @@ class InstanceActivities:
                     raise await self._unhealthy(known, name, status, last)
                 await asyncio.sleep(health.interval)
 
-    async def _exited(self, known: Known, name: str, status: InstanceStatus) -> TerminalError:
+    async def _exited(self, known: ReleaseInstances, name: str, status: InstanceStatus) -> TerminalError:
         return exited(status, await self._tail(known, name), who="the service", before="it was healthy")
 
-    async def _unhealthy(self, known: Known, name: str, status: InstanceStatus, last: Probe) -> TerminalError:
+    async def _unhealthy(
+        self, known: ReleaseInstances, name: str, status: InstanceStatus, last: Probe
+    ) -> TerminalError:
         if status.phase is InstancePhase.BACKOFF or (status.restarts and not status.listening):
             return await self._exited(known, name, status)
         tail = await self._tail(known, name)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from activities.failures import reported
+from activities.failures import translate_errors
 from activities.records import refuse_if_over
 from activities.releases import nothing_before, release_ref, serves_no_more
 from activities.routing import RouteWriter
@@ -38,7 +38,7 @@ class TakeBackActivity:
         self._writer = writer
 
     @implements(TAKE_BACK)
-    @reported
+    @translate_errors
     async def take_back(self, request: TakeBack) -> TakenBack:
         await refuse_if_over(self._sessions)
         swap = await self._swap(request)

@@ -4,9 +4,9 @@ import asyncio
 from uuid import UUID
 
 from activities.exits import MAX_TAIL, exited
-from activities.failures import reported
-from activities.heartbeats import beating
-from activities.instances import Known, Lives, read_release
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
+from activities.instances import Lives, ReleaseInstances, read_release
 from activities.records import refuse_if_over
 from activities.recovery import MAX_RESTARTS, InstanceRecovery, instance_id, row_spec
 from activities.secrets import ProjectSecrets, masked
@@ -37,10 +37,10 @@ class ProcessActivities:
         self._recovery = recovery
 
     @implements(START_PROCESSES)
-    @reported
+    @translate_errors
     async def start(self, request: StartProcesses) -> Nothing:
         await refuse_if_over(self._sessions)
-        async with beating():
+        async with heartbeating():
             # Written down first: from here on the keeper brings them up as well, whatever becomes of us.
             if not await self._put(request.release_id):
                 raise _stopped()
@@ -56,12 +56,12 @@ class ProcessActivities:
         return Nothing()
 
     @implements(STOP_PROCESSES)
-    @reported
+    @translate_errors
     async def stop(self, request: StopProcesses) -> Nothing:
         await refuse_if_over(self._sessions)
         known = await read_release(self._sessions, request.release_id)
         if known.release.state not in RUNS:
-            async with beating():
+            async with heartbeating():
                 await asyncio.gather(*(self._target.stop(row.id) for row in known.beside))
         return Nothing()
 
@@ -79,11 +79,11 @@ class ProcessActivities:
                     )
             return True
 
-    async def _variables(self, known: Known) -> dict[str, str]:
+    async def _variables(self, known: ReleaseInstances) -> dict[str, str]:
         async with transaction(self._sessions) as session:
             return await self._secrets.of_release(session, known.release)
 
-    async def _until_all_stay(self, known: Known) -> None:
+    async def _until_all_stay(self, known: ReleaseInstances) -> None:
         """The first that does not ends the wait for the others."""
         waits = [asyncio.create_task(self._until_it_stays(known, row)) for row in known.beside]
         try:
@@ -93,7 +93,7 @@ class ProcessActivities:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _until_it_stays(self, known: Known, row: Instance) -> None:
+    async def _until_it_stays(self, known: ReleaseInstances, row: Instance) -> None:
         """Wait until the process is `min_uptime` seconds old. An end from outside (a reboot) is no failure."""
         process = ProcessSpec.model_validate(known.release.processes[row.type])
         lives = Lives(process.min_uptime)
@@ -109,7 +109,9 @@ class ProcessActivities:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _exited(self, known: Known, row: Instance, process: ProcessSpec, status: InstanceStatus) -> TerminalError:
+    async def _exited(
+        self, known: ReleaseInstances, row: Instance, process: ProcessSpec, status: InstanceStatus
+    ) -> TerminalError:
         tail = await self._target.log_tail(row.id, 2 * MAX_TAIL)  # so that no secret is cut in two by what is shown
         tail = masked(tail, (await self._variables(known)).values())[-MAX_TAIL:]
         return exited(

@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import DataError, ProgrammingError
 
-from activities.failures import reported
-from contracts.operations import RECORD_PROGRESS, DeploymentView, OperationError, Progress, RecordProgress
+from activities.failures import translate_errors
+from contracts.operations import RECORD_PROGRESS, DeploymentProgress, OperationError, Progress, RecordProgress
 from contracts.payload import Nothing
 from contracts.stubs import implements
 from domain.foreign_text import storable_value
@@ -25,7 +25,7 @@ class ProjectionActivities:
         self._sessions = sessions
 
     @implements(RECORD_PROGRESS)
-    @reported
+    @translate_errors
     async def record_progress(self, request: RecordProgress) -> Nothing:
         try:
             await self._write(request)
@@ -89,7 +89,7 @@ def operation_values(progress: Progress) -> dict[str, Any]:
     }
 
 
-def deployment_values(view: DeploymentView) -> dict[str, Any]:
+def deployment_values(view: DeploymentProgress) -> dict[str, Any]:
     """The columns of `deployments` that a workflow knows; what it does not know stays."""
     values: dict[str, Any] = {
         "status": view.status,

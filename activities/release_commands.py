@@ -12,8 +12,8 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.failures import not_found, reported
-from activities.heartbeats import beating
+from activities.failures import not_found, translate_errors
+from activities.heartbeats import heartbeating
 from activities.instance_room import InstanceRoom
 from activities.instances import read_release, refuse_if_ended
 from activities.records import refuse_if_over
@@ -99,10 +99,10 @@ class ReleaseCommandActivities:
         self._folders = folders
 
     @implements(RUN_RELEASE_COMMAND)
-    @reported
+    @translate_errors
     async def run(self, request: RunReleaseCommand) -> ReleaseCommandOutcome:
         name = command_id(request.release_id)
-        async with beating():
+        async with heartbeating():
             try:
                 await refuse_if_over(self._sessions)
                 spec = await self._begin(request, name)

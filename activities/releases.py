@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from activities.environment_lock import check_turn, check_window
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.instances import InstanceStopper
 from activities.records import refuse_if_over
 from activities.secrets import secret_references
@@ -47,7 +47,7 @@ class ReleaseActivities:
         self._stopper = stopper
 
     @implements(OPEN_RELEASE)
-    @reported
+    @translate_errors
     async def open(self, request: OpenRelease) -> OpenedRelease:
         await refuse_if_over(self._sessions)
         place = request.place
@@ -83,7 +83,7 @@ class ReleaseActivities:
         return await releases.move(kept.id, ReleaseState.STARTING) if kept else None
 
     @implements(REOPEN_RELEASE)
-    @reported
+    @translate_errors
     async def reopen(self, request: ReopenRelease) -> OpenedRelease:
         await refuse_if_over(self._sessions)
         place = request.place
@@ -103,7 +103,7 @@ class ReleaseActivities:
         return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
 
     @implements(PROMOTE_RELEASE)
-    @reported
+    @translate_errors
     async def promote(self, request: PromoteRelease) -> Nothing:
         await refuse_if_over(self._sessions)
         async with transaction(self._sessions) as session:
@@ -113,7 +113,7 @@ class ReleaseActivities:
         return Nothing()
 
     @implements(RETIRE_RELEASE)
-    @reported
+    @translate_errors
     async def retire(self, request: RetireRelease) -> RetiredRelease:
         await refuse_if_over(self._sessions)
         async with transaction(self._sessions) as session:
@@ -123,13 +123,13 @@ class ReleaseActivities:
         return RetiredRelease(release_id=request.release_id, stop_after=stop_after)
 
     @implements(STOP_RELEASE)
-    @reported
+    @translate_errors
     async def stop(self, request: StopRelease) -> Nothing:
         await refuse_if_over(self._sessions)
         ended = ReleaseState.FAILED if request.failed else ReleaseState.STOPPED
         if not await self._claim(request, ended):
             return Nothing()
-        async with beating():
+        async with heartbeating():
             await self._stopper.stop(request.release_id, keep=0)
         return Nothing()
 

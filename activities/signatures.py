@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from temporalio.worker import Interceptor, WorkflowInboundInterceptor, WorkflowInterceptorClassInput
 
-from activities.failures import reported
+from activities.failures import translate_errors
 from activities.refusals import Refusal, Refusals
 from contracts.names import operation_workflow_id
-from contracts.operations import ORDERS, AbortRequest, Order, PersonRequest
+from contracts.operations import ORDERS, AbortRequest, ActionRequest, Order
 from contracts.payload import Nothing
 from contracts.signatures import CHECK_DECISION, CHECK_START, Signed, StartClaim, start_of, statement
 from contracts.stubs import implements
@@ -45,7 +45,7 @@ class Signatures:
         self._refusals = refusals
 
     def decision_fault(
-        self, workflow_id: str, action: str, request: PersonRequest | AbortRequest
+        self, workflow_id: str, action: str, request: ActionRequest | AbortRequest
     ) -> DeliveryError | None:
         """Why a decision is not to be carried out; None: it is what the API accepted."""
         fault = self._fault(workflow_id, action, request.actor, request)
@@ -92,7 +92,7 @@ class StartActivities:
         self._signatures = signatures
 
     @implements(CHECK_START)
-    @reported
+    @translate_errors
     async def check(self, claim: StartClaim) -> Nothing:
         """The API signed this start, the record has it, and no other run has begun with it.
 
@@ -144,7 +144,7 @@ class DecisionGuard(Interceptor):
         return None
 
     def _decision_fault(
-        self, workflow_id: str, action: str, request: PersonRequest | AbortRequest
+        self, workflow_id: str, action: str, request: ActionRequest | AbortRequest
     ) -> DeliveryError | None:
         answer = self._threads.submit(self._signatures.decision_fault, workflow_id, action, request)
         try:

@@ -8,8 +8,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from activities.build_slots import BuildSlots
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.secrets import ProjectSecrets
 from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
@@ -61,13 +61,13 @@ class SourceActivities:
         self._limited = limited
 
     @implements(FETCH_SOURCE)
-    @reported
+    @translate_errors
     async def fetch(self, request: FetchSource) -> FetchedSource:
         tree = self._folders.tree(request.operation_id)
         credentials = await self._secrets.of_source(request.project_id) if request.project_id else GitCredentials()
         wanted = SourceRequest(request.repository_url, request.git_branch, request.git_commit_hash, credentials)
         organization = self._folders.organization(request.operation_id)
-        async with beating(), self._slots.working(request.operation_id, organization):
+        async with heartbeating(), self._slots.working(request.operation_id, organization):
             fetched = await self._source.fetch(wanted, tree)
         await asyncio.to_thread(self._folders.note_commit_time, request.operation_id, fetched.epoch_s)
         log = self._folders.log(request.operation_id, "source")

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from activities.probes import Probe, Prober
 from activities.records import refuse_if_over
 from activities.recovery import InstanceRecovery
@@ -53,7 +53,7 @@ class TrafficActivities:
         self._recovery = recovery
 
     @implements(SHIFT_TRAFFIC)
-    @reported
+    @translate_errors
     async def shift(self, request: ShiftTraffic) -> AppliedRoute:
         await refuse_if_over(self._sessions)
         # Its counters are gone with its routes.
@@ -117,12 +117,12 @@ class TrafficActivities:
         return any(seen.healthy for seen in await self._router.endpoint_health(str(release_id)))
 
     @implements(CHECK_PREVIEW)
-    @reported
+    @translate_errors
     async def check_preview(self, request: CheckPreview) -> Nothing:
         async with transaction(self._sessions) as session:
             release = await ReleaseRepository(session).get(request.release_id)
         health = ServiceSpec.model_validate(release.service).health
-        async with beating():
+        async with heartbeating():
             for path in (health.path, *request.paths):
                 await self._check_path(request, release.preview_token, path, health)
         return Nothing()
@@ -144,13 +144,13 @@ class TrafficActivities:
             await asyncio.sleep(health.interval)
 
     @implements(VERIFY_TRAFFIC)
-    @reported
+    @translate_errors
     async def verify(self, request: VerifyTraffic) -> TrafficReport:
         async with transaction(self._sessions) as session:
             release = await ReleaseRepository(session).get(request.release_id)
         health = ServiceSpec.model_validate(release.service).health
         release_id = str(request.release_id)
-        async with beating():
+        async with heartbeating():
             before = await self._router.counters([release_id])
             began = time.monotonic()
             probes = await self._watch(request, health)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Protocol
 from uuid import UUID
 
-from activities.failures import reported
+from activities.failures import translate_errors
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOutcome
 from domain.errors import DependencyError
@@ -28,7 +28,7 @@ class WebhookActivities:
         self._under_way: Counter[UUID] = Counter()
 
     @implements(ATTEMPT_WEBHOOK)
-    @reported
+    @translate_errors
     async def attempt(self, request: WebhookAttempt) -> WebhookOutcome:
         return await self._attempt(request)
 

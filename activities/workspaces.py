@@ -10,8 +10,8 @@ from uuid import UUID
 import structlog
 
 from activities.build_slots import BuildSlots
-from activities.failures import reported
-from activities.heartbeats import beating
+from activities.failures import translate_errors
+from activities.heartbeats import heartbeating
 from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, OpenWorkspace, Workspace
 from contracts.payload import Nothing
 from contracts.stubs import implements
@@ -119,10 +119,10 @@ class WorkspaceActivities:
         self._slots = slots
 
     @implements(OPEN_WORKSPACE)
-    @reported
+    @translate_errors
     async def open(self, request: OpenWorkspace) -> Workspace:
         organization = str(request.organization_id or "")
-        async with beating():
+        async with heartbeating():
             await self._slots.take(request.operation_id, organization)
         try:
             project = str(request.project_id or "")
@@ -133,7 +133,7 @@ class WorkspaceActivities:
         return Workspace(operation_id=request.operation_id, queue=self._queue)
 
     @implements(CLOSE_WORKSPACE)
-    @reported
+    @translate_errors
     async def close(self, request: CloseWorkspace) -> Nothing:
         try:
             await self._folders.remove(request.operation_id)

@@ -6,16 +6,16 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from api.auth.api_key_cache import KeyRing
+from api.auth.api_key_cache import ApiKeyCache
 from api.auth.authentication import authenticate
 from api.auth.external_issuer import OutsideIssuer
 from api.auth.key_uses import KeyUses
 from api.auth.permissions import asks_who
 from api.auth.refresh import TrustWatch
 from api.auth.revocation_list import Refused
-from api.auth.signing_keys import Keyring
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import TokenVerifier
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http import docs_pages, errors
 from api.http.client_ip import Addresses
 from api.http.concurrency_limits import AllPlaces
@@ -182,11 +182,11 @@ def _lifespan(
         sessions, reads = create_sessions(engine), autocommitting(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(create_sessions(reads)))
-        keys, key_uses, plans = KeyRing(sessions), KeyUses(sessions), Plans(sessions)
+        keys, key_uses, plans = ApiKeyCache(sessions), KeyUses(sessions), Plans(sessions)
         addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
         listener = Listener(settings.database_url.get_secret_value(), keys_of_organizations.CHANNEL)
         oauth, watch = _trust(settings, sessions, OwnLimits(limiter, addresses))
-        app.state.parts = Parts(
+        app.state.parts = AppState(
             settings=settings,
             sessions=sessions,
             operations=reach,
@@ -222,7 +222,7 @@ def _lifespan(
 
 def _trust(settings: Settings, sessions: Sessions, limits: OwnLimits) -> tuple[OAuthParts, TrustWatch]:
     """The OAuth server, and what keeps its keys and revocations fresh."""
-    keyring, refused, sealer = Keyring(settings), Refused(), load_sealer(settings)
+    keyring, refused, sealer = SigningKeys(settings), Refused(), load_sealer(settings)
     outside = [OutsideIssuer(issuer) for issuer in settings.trusted_issuers]
     oauth = OAuthParts(
         settings=settings,

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from api.auth.api_key_cache import KeyRing
+from api.auth.api_key_cache import ApiKeyCache
 from api.auth.key_uses import KeyUses
 from api.auth.tokens import TokenVerifier
 from api.http.client_ip import Addresses
@@ -25,7 +25,7 @@ from storage.engine import Sessions
 
 
 @dataclass(frozen=True)
-class Parts:
+class AppState:
     """Made in the lifespan, gone with it."""
 
     settings: Settings
@@ -35,7 +35,7 @@ class Parts:
     watch: Watch
     deployments: DeploymentReader
     verifier: TokenVerifier
-    keys: KeyRing
+    keys: ApiKeyCache
     key_uses: KeyUses
     addresses: Addresses
     limiter: Limiter
@@ -47,9 +47,9 @@ class Parts:
     oauth: OAuthParts
 
 
-async def get_parts(request: Request) -> Parts:
+async def get_state(request: Request) -> AppState:
     """The parts of the application a request came to."""
-    return cast("Parts", request.app.state.parts)
+    return cast("AppState", request.app.state.parts)
 
 
-AppParts = Annotated[Parts, Depends(get_parts)]
+State = Annotated[AppState, Depends(get_state)]

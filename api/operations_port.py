@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
-from contracts.operations import AbortRequest, PersonRequest, Progress
+from contracts.operations import AbortRequest, ActionRequest, Progress
 from domain.approvals import Action
 from domain.lifecycle import OperationKind
 
@@ -25,6 +25,6 @@ class OperationsPort(Protocol):
         """Whether Temporal serves; DependencyError when it does not say so within a second."""
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Send a person's decision to a rollout. Raises ConflictError, ForbiddenError or DependencyError."""

@@ -24,7 +24,7 @@ from domain.lifecycle import (
 )
 
 
-class Place(Payload):
+class OperationContext(Payload):
     """Whose operation it is and where it goes; slugs are for people in the Temporal UI."""
 
     operation_id: UUID
@@ -42,7 +42,7 @@ class Place(Payload):
 class BuildAndDeployInput(Signed):
     """Input of the BuildAndDeploy workflow."""
 
-    place: Place
+    place: OperationContext
     feature_id: UUID
     repository_url: str
     version_tag: str
@@ -71,7 +71,7 @@ class BuildSource(Payload):
 class DeployInput(Signed):
     """Input of the Deploy workflow: a build that exists. `source`: made elsewhere, so its artifact may be missing."""
 
-    place: Place
+    place: OperationContext
     build_id: UUID
     version_tag: str
     strategy: Strategy
@@ -88,7 +88,7 @@ class DeployInput(Signed):
 class RollbackInput(Signed):
     """Input of the Rollback workflow: `place.deployment_id` is the deployment that is taken back."""
 
-    place: Place
+    place: OperationContext
     reason: BoundedText
 
 
@@ -142,7 +142,7 @@ class Standing(Payload):
     recorded: int
 
 
-class DeploymentView(Payload):
+class DeploymentProgress(Payload):
     """What a workflow knows of its deployment; None means: leave as it is."""
 
     deployment_id: UUID
@@ -164,7 +164,7 @@ class RecordProgress(Payload):
     """Write the projection rows of an operation and its deployment, and the events their changes cause."""
 
     progress: Progress
-    deployment: DeploymentView | None = None
+    deployment: DeploymentProgress | None = None
 
 
 class OperationResult(Payload):
@@ -175,7 +175,7 @@ class OperationResult(Payload):
     build_id: UUID | None = None
 
 
-class PersonRequest(Signed):
+class ActionRequest(Signed):
     """Somebody decides something about a deployment under way.
 
     `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.approvals.Person`). `rule`: what the environment

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.operations import Place
+from contracts.operations import OperationContext
 from contracts.payload import Nothing, Payload
 from contracts.policies import MUST_HAPPEN, RELEASE_COMMAND, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
@@ -26,7 +26,7 @@ class ReleaseRef(Payload):
 class OpenRelease(Payload):
     """Make the release of a deployment (its id is the deployment's id)."""
 
-    place: Place
+    place: OperationContext
     build_id: UUID
     artifact_digest: str
     service: ServiceSpec
@@ -36,13 +36,13 @@ class OpenRelease(Payload):
 class ReopenRelease(Payload):
     """Find the release that a rollback of `place.deployment_id` goes to, and take it back into service."""
 
-    place: Place
+    place: OperationContext
 
 
 class TakeBack(Payload):
     """Give the traffic of `place.deployment_id` to the release before it, at once, if that one still runs healthy."""
 
-    place: Place
+    place: OperationContext
 
 
 class TakenBack(Payload):
@@ -239,7 +239,7 @@ class ReleaseName(Payload):
     version: str = ""
 
 
-class TurnRequest(EnvironmentNames):
+class LockRequest(EnvironmentNames):
     """A workflow asks for its environment's turn. `purpose`: for people, such as `1.4.0` or `rollback`.
 
     `policy`: the environment's at that moment; the activity that carries the request fills it in.
@@ -254,7 +254,7 @@ class TurnRequest(EnvironmentNames):
     policy: TurnPolicy = TurnPolicy.QUEUE
 
 
-class TurnQueued(Payload):
+class LockQueued(Payload):
     """Told to a waiting workflow whenever its place changes: 1 is the next; and who has the turn now.
 
     `reason`: what holds everybody (a window), as the object of "held by", until `next_open` (None: not known).
@@ -266,7 +266,7 @@ class TurnQueued(Payload):
     next_open: datetime | None = None
 
 
-class TurnSuperseded(Payload):
+class LockSuperseded(Payload):
     """Told to a workflow whose place a newer deployment takes: it ends, unless it is past its final switch."""
 
     workflow_id: str
@@ -274,14 +274,14 @@ class TurnSuperseded(Payload):
     version: str = ""
 
 
-class TurnGrant(Payload):
+class LockGrant(Payload):
     """Told to a workflow when the turn is its own."""
 
     environment_id: UUID
     workflow_id: str
 
 
-class TurnReturn(EnvironmentNames):
+class LockRelease(EnvironmentNames):
     """A workflow gives the turn back, with a release that is to be stopped later.
 
     `current`, `previous`: what runs then; the activity that carries the message fills them in.
@@ -337,12 +337,12 @@ class EnvironmentState(EnvironmentNames):
     """
 
     environment_id: UUID
-    holder: TurnRequest | None = None
-    waiting: tuple[TurnRequest, ...] = ()
+    holder: LockRequest | None = None
+    waiting: tuple[LockRequest, ...] = ()
     retired: tuple[RetiredRelease, ...] = ()
     policy: TurnPolicy = TurnPolicy.QUEUE
-    newest: TurnRequest | None = None
-    superseded: tuple[TurnSuperseded, ...] = ()
+    newest: LockRequest | None = None
+    superseded: tuple[LockSuperseded, ...] = ()
     window: WindowAnswer | None = None
     current: ReleaseName | None = None
     previous: ReleaseName | None = None
@@ -363,7 +363,7 @@ SHIFT_TRAFFIC = ActivityStub("traffic.shift", ShiftTraffic, AppliedRoute, TRAFFI
 VERIFY_TRAFFIC = ActivityStub("traffic.verify", VerifyTraffic, TrafficReport, WATCH)
 TAKE_BACK = ActivityStub("traffic.take_back", TakeBack, TakenBack, TRAFFIC_BACK)
 CHECK_PREVIEW = ActivityStub("traffic.check_preview", CheckPreview, Nothing, WATCH)
-REQUEST_TURN = ActivityStub("environment.request_turn", TurnRequest, Nothing, SHORT)
-RETURN_TURN = ActivityStub("environment.return_turn", TurnReturn, Nothing, MUST_HAPPEN)
+REQUEST_TURN = ActivityStub("environment.request_turn", LockRequest, Nothing, SHORT)
+RETURN_TURN = ActivityStub("environment.return_turn", LockRelease, Nothing, MUST_HAPPEN)
 CHECK_WINDOW = ActivityStub("environment.window", WindowQuery, WindowAnswer, SHORT)
 CHECK_HOLDER = ActivityStub("environment.check_holder", HolderCheck, HolderState, SHORT)

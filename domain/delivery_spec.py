@@ -182,9 +182,9 @@ Egress = Annotated[
 class SpecModel(BaseModel):
     """Base of all sections, frozen.
 
-    Unknown keys are faults in a user's file, which is parsed with `extra="forbid"` (`domain/delivery_spec_loader.py`). In what
-    the engine stored itself they are those of a newer version, and are left out: while one replaces the other, both
-    read the same payloads and rows.
+    Unknown keys are faults in a user's file, which is parsed with `extra="forbid"` (`domain/delivery_spec_loader.py`).
+    In what the engine stored itself they are those of a newer version, and are left out: while one replaces the
+    other, both read the same payloads and rows.
     """
 
     model_config = STORED_CONFIG

@@ -1,6 +1,6 @@
 """Reads a delivery spec from the texts of a repository's files; a fault names file, line, column and key.
 
-`python -m domain.delivery_spec_loader --schema` prints the JSON Schema that is published as `docs/delivery-schema.json`.
+`python -m domain.delivery_spec_loader --schema` prints the JSON Schema published as `docs/delivery-schema.json`.
 """
 
 import json

@@ -20,7 +20,7 @@ class TurnPolicy(StrEnum):
     REJECT = "reject"  # is refused at the API
 
 
-class Turn(Protocol):
+class Waiter(Protocol):
     """A request for the turn. Ids of deployments are UUIDv7: the larger is the newer."""
 
     @property
@@ -31,7 +31,7 @@ class Turn(Protocol):
     def override_freeze(self) -> bool: ...
 
 
-T = TypeVar("T", bound=Turn)
+T = TypeVar("T", bound=Waiter)
 
 
 def enqueued(waiting: Sequence[T], request: T) -> list[T]:
@@ -41,17 +41,17 @@ def enqueued(waiting: Sequence[T], request: T) -> list[T]:
     return [*waiting[:place], request, *waiting[place:]]
 
 
-def replaces(request: Turn, other: Turn) -> bool:
+def replaces(request: Waiter, other: Waiter) -> bool:
     """Whether a newer deployment supersedes an older one; rollbacks neither supersede nor are superseded."""
     return not request.urgent and not other.urgent and other.deployment_id < request.deployment_id
 
 
-def is_ahead(request: Turn, now: datetime) -> bool:
+def is_ahead(request: Waiter, now: datetime) -> bool:
     """Whether a deployment's id is of a time to come: it was made before the clock was set back."""
     made = request.deployment_id
     return made.version == _UUID7 and made.int >> _TIMESTAMP_SHIFT > (now + _CLOCKS_DIFFER).timestamp() * 1000
 
 
-def passes_freeze(request: Turn) -> bool:
+def passes_freeze(request: Waiter) -> bool:
     """Whether a closed window does not hold this request."""
     return request.urgent or request.override_freeze

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import httpcore2
 
-from events.egress_guard import Egress
+from events.egress_guard import WebhookEgress
 
 # Less than the five seconds after which many servers close an idle connection.
 KEEP_ALIVE_S = 4.0
@@ -30,7 +30,7 @@ class Connections:
         tls: whom to trust; None: the usual authorities.
     """
 
-    def __init__(self, egress: Egress, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, egress: WebhookEgress, tls: ssl.SSLContext | None) -> None:
         self._egress = egress
         self._tls = tls or httpcore2.default_ssl_context()
         self._idle: defaultdict[Place, list[httpcore2.AsyncHTTPConnection]] = defaultdict(list)

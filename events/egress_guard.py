@@ -66,7 +66,7 @@ class BoundedStream(httpcore2.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class Egress(httpcore2.AsyncNetworkBackend):
+class WebhookEgress(httpcore2.AsyncNetworkBackend):
     """Judges and connects.
 
     Args:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpcore2
 
 from events.connection_pool import Connections
-from events.egress_guard import Egress, NoSuchHostError, RefusedError
+from events.egress_guard import NoSuchHostError, RefusedError, WebhookEgress
 
 LIMIT_S = 15.0
 KEPT_BODY = 4096
@@ -39,7 +39,7 @@ class Sender:
         limit_s: for a whole request, from resolving the name to the last byte that is read.
     """
 
-    def __init__(self, egress: Egress, *, tls: ssl.SSLContext | None = None, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, egress: WebhookEgress, *, tls: ssl.SSLContext | None = None, limit_s: float = LIMIT_S) -> None:
         self._egress = egress
         self._limit_s = limit_s
         self._connections = Connections(egress, tls)

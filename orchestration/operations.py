@@ -42,9 +42,9 @@ from contracts.names import (
 from contracts.operations import (
     ORDERS,
     AbortRequest,
+    ActionRequest,
+    OperationContext,
     Order,
-    PersonRequest,
-    Place,
     Progress,
     Standing,
 )
@@ -118,7 +118,7 @@ class Operations:
         await self._update(operation_id, Action.ABORT, request, key=f"abort-{words}")
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Tell a rollout what somebody decided; the same key twice is the same decision.
 
@@ -131,7 +131,7 @@ class Operations:
         await self._update(operation_id, action, request, key=f"{action}-{named}")
 
     async def _update(
-        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         if request.signature is None:  # kept before decisions were signed
             request = signer_of(self._settings).decision(operation_id, action, request)
@@ -292,7 +292,7 @@ async def _start(client: Client, kind: OperationKind, order: Order, digest: str)
         return
 
 
-def _attributes(place: Place, kind: OperationKind) -> TypedSearchAttributes:
+def _attributes(place: OperationContext, kind: OperationKind) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
             SearchAttributePair(ORGANIZATION, place.organization_slug),

@@ -5,7 +5,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from contracts.names import operation_workflow_id
-from contracts.operations import AbortRequest, Order, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest, Order
 from contracts.signatures import Signature, Signed, start_of, statement
 from domain.approvals import Action
 from domain.lifecycle import OperationKind
@@ -13,7 +13,7 @@ from runtime.decision_keys import SigningKey, load_signing_key
 from runtime.ids import new_id, now
 from runtime.settings import Settings
 
-Asked = TypeVar("Asked", bound=AbortRequest | PersonRequest)
+Asked = TypeVar("Asked", bound=AbortRequest | ActionRequest)
 Ordered = TypeVar("Ordered", bound=Order)
 Payload = TypeVar("Payload", bound=Signed)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind
@@ -25,7 +25,7 @@ class Teller(Protocol):
         """Make a rollout under way go back."""
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Tell a rollout what somebody decided."""
 
@@ -107,7 +107,7 @@ class Telling:
             if self.action is Action.ABORT:
                 await workflows.abort(self.operation_id, AbortRequest.model_validate(self.request))
             else:
-                model = AbortRequest if self.action is Action.REJECT else PersonRequest
+                model = AbortRequest if self.action is Action.REJECT else ActionRequest
                 request = model.model_validate(self.request)
                 await workflows.decide(self.operation_id, self.action, request, key=self.key)
         except (ConflictError, ForbiddenError) as refused:

@@ -26,7 +26,7 @@ PAUSE_AFTER_FAULT_S = 1.0
 LATE_S = 20.0
 
 
-class Bell(Protocol):
+class Wakeup(Protocol):
     """Rings when a project was deleted."""
 
     async def wait(self, seconds: float) -> bool: ...
@@ -35,7 +35,7 @@ class Bell(Protocol):
 class ProjectRemover:
     """Passes are idempotent and may run in several workers at once. They do not wait for drains."""
 
-    def __init__(self, sessions: Sessions, stopper: InstanceStopper, writer: RouteWriter, bell: Bell) -> None:
+    def __init__(self, sessions: Sessions, stopper: InstanceStopper, writer: RouteWriter, bell: Wakeup) -> None:
         self._sessions = sessions
         self._stopper = stopper
         self._writer = writer

@@ -22,6 +22,7 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "mypy"),
     # through the interpreter: a console script's first line breaks in a path with a space
     (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"),
+    (PYTHON, "-m", "tests.vocabulary"),
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )

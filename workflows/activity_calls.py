@@ -91,7 +91,7 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Await work that must run to its end even when the workflow is cancelled meanwhile."""
     task = begun(work)
     while not task.done():
@@ -103,7 +103,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: str) -> bool:
+async def within_deadline(work: Coroutine[Any, Any, None], seconds: float, summary: str) -> bool:
     """Await work for at most so long; False when it was too late and was cancelled, and is really over.
 
     A timer that fires long after its time says that the engine was off meanwhile: the work gets the time once more.
@@ -133,7 +133,7 @@ async def ends_within(work: Coroutine[Any, Any, None], seconds: float, summary: 
     return in_time
 
 
-async def unless(condition: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T | None:
+async def cancel_when(condition: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T | None:
     """Await work, or cancel it as soon as the condition holds: None then."""
     task = begun(work)
     try:
@@ -157,7 +157,7 @@ def was_cancelled(fault: BaseException) -> bool:
     return isinstance(fault, asyncio.CancelledError) or is_cancelled_exception(fault)
 
 
-def explain(fault: BaseException) -> OperationError:
+def to_operation_error(fault: BaseException) -> OperationError:
     """What a stranger is told about a fault."""
     cause = fault.__cause__ if isinstance(fault, ActivityError) and fault.__cause__ else fault
     if isinstance(cause, ApplicationError):
@@ -167,7 +167,9 @@ def explain(fault: BaseException) -> OperationError:
         )
     if isinstance(cause, TemporalTimeoutError):
         if isinstance(cause.__cause__, ApplicationError):
-            last = explain(cause.__cause__)  # why its attempts failed tells more than that they took too long
+            last = to_operation_error(
+                cause.__cause__
+            )  # why its attempts failed tells more than that they took too long
             return last.model_copy(update={"message": bounded(f"gave up after many attempts: {last.message}")})
         where = f"step {fault.activity_type}" if isinstance(fault, ActivityError) else "a step"
         return OperationError(

@@ -16,7 +16,7 @@ from contracts.names import WorkflowName
 from contracts.operations import BuildAndDeployInput, OperationResult
 from contracts.payload import bounded
 from domain.lifecycle import OperationKind, StepName
-from workflows.activity_calls import call, explain, to_the_end
+from workflows.activity_calls import call, run_to_completion, to_operation_error
 from workflows.build_steps import MakingWorkflow
 
 
@@ -40,10 +40,10 @@ class BuildAndDeployWorkflow(MakingWorkflow):
             source, artifact = await self.make_artifact(self._order)
             build = await self.step(StepName.RECORD, "Recording the build", self._record_build(source, artifact))
         except ActivityError as fault:
-            await to_the_end(self._record_failure(fault))
+            await run_to_completion(self._record_failure(fault))
             raise
         finally:
-            await to_the_end(self.close_workspace())
+            await run_to_completion(self.close_workspace())
         rollout = self._roll_out(build.build_id, artifact.digest, source.spec)
         await self.step(StepName.ROLLOUT, "Preparing the rollout", rollout, waiting=True)
         return OperationResult(
@@ -62,7 +62,7 @@ class BuildAndDeployWorkflow(MakingWorkflow):
         """A build that failed has a row too, so that its logs and its fault can be found."""
         if self._source is None or self._built is not None:
             return
-        message = bounded(explain(fault).message)
+        message = bounded(to_operation_error(fault).message)
         request = RecordBuildFailure(**self._build_names(self._source), message=message)
         failed = await call(RECORD_BUILD_FAILURE, request, summary="record the failed build")
         self.deployment = self.deployment.model_copy(update={"build_id": failed.build_id})

@@ -19,7 +19,7 @@ from contracts.operations import BuildSource, DeployInput, OperationResult
 from contracts.payload import bounded
 from domain.errors import ErrorCode
 from domain.lifecycle import OperationKind, StepName
-from workflows.activity_calls import explain, to_the_end, was_cancelled
+from workflows.activity_calls import run_to_completion, to_operation_error, was_cancelled
 from workflows.build_steps import MakingWorkflow, Wanted
 
 MAKING = tuple(step for step in StepName if step is not StepName.ROLLOUT)
@@ -76,7 +76,7 @@ class DeployWorkflow(MakingWorkflow):
                 raise
             raise self._unavailable(source, fault) from fault
         finally:
-            await to_the_end(self.close_workspace())
+            await run_to_completion(self.close_workspace())
 
     async def _keep(self, source: FetchedSource, artifact: PackagedArtifact) -> LoadedBuild:
         """Of two deployments that make it at once, the first one's artifact is the build's: both deliver that."""
@@ -88,7 +88,7 @@ class DeployWorkflow(MakingWorkflow):
         try:
             return await super()._fetch(wanted)
         except ActivityError as fault:
-            if wanted.git_branch is None or explain(fault).code != ErrorCode.SOURCE_REF_NOT_FOUND:
+            if wanted.git_branch is None or to_operation_error(fault).code != ErrorCode.SOURCE_REF_NOT_FOUND:
                 raise
             try:
                 return await super()._fetch(_without_branch(wanted))
@@ -103,7 +103,7 @@ class DeployWorkflow(MakingWorkflow):
         return None
 
     def _unavailable(self, source: BuildSource, fault: ActivityError) -> ApplicationError:
-        why = explain(fault)
+        why = to_operation_error(fault)
         commit = source.git_commit_hash
         return ApplicationError(
             bounded(

@@ -18,14 +18,14 @@ from contracts.rollouts import (
     EnvironmentNames,
     EnvironmentState,
     HolderCheck,
+    LockGrant,
+    LockQueued,
+    LockRelease,
+    LockRequest,
+    LockSuperseded,
     RetiredRelease,
     SettingsChanged,
     StopRelease,
-    TurnGrant,
-    TurnQueued,
-    TurnRequest,
-    TurnReturn,
-    TurnSuperseded,
     WindowAnswer,
     WindowQuery,
 )
@@ -61,11 +61,11 @@ class EnvironmentWorkflow:
         self._look = True
         self._current, self._previous = state.current, state.previous
         self._told = False
-        self._places: dict[str, TurnQueued] = {}
+        self._places: dict[str, LockQueued] = {}
         self._changed = True
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
-    def request_turn(self, request: TurnRequest) -> None:
+    def request_turn(self, request: LockRequest) -> None:
         """First in, first out; asking again changes nothing but has a lost answer told again."""
         self._changed = True
         self._places.pop(request.workflow_id, None)
@@ -75,7 +75,7 @@ class EnvironmentWorkflow:
             self._admit(request)
 
     @workflow.signal(name=SignalName.RETURN_TURN)
-    def return_turn(self, back: TurnReturn) -> None:
+    def return_turn(self, back: LockRelease) -> None:
         """The holder is done (or a waiting one gave up)."""
         self._waiting = [w for w in self._waiting if w.workflow_id != back.workflow_id]
         self._places.pop(back.workflow_id, None)
@@ -121,7 +121,7 @@ class EnvironmentWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self.state())
 
-    def _admit(self, request: TurnRequest) -> None:
+    def _admit(self, request: LockRequest) -> None:
         """Into the queue; under `supersede` the newest takes the place of all older ones."""
         self._policy = request.policy
         supersede = request.policy is TurnPolicy.SUPERSEDE
@@ -146,12 +146,12 @@ class EnvironmentWorkflow:
         if newest is not None and is_ahead(newest, workflow.now()) and workflow.patched(CLOCK_PATCH):
             self._newest = None
 
-    def _supersede(self, older: TurnRequest, newer: TurnRequest) -> None:
+    def _supersede(self, older: LockRequest, newer: LockRequest) -> None:
         """It leaves the queue at once; one that has the turn decides itself, and gives it back when it is undone."""
         self._waiting = [w for w in self._waiting if w.workflow_id != older.workflow_id]
         self._places.pop(older.workflow_id, None)
         self._superseded.append(
-            TurnSuperseded(
+            LockSuperseded(
                 workflow_id=older.workflow_id, deployment_id=newer.deployment_id, version=bounded(newer.purpose, 255)
             )
         )
@@ -173,12 +173,12 @@ class EnvironmentWorkflow:
         if self._holder is None or self._told:
             return
         holder = self._holder
-        grant = TurnGrant(environment_id=self._id, workflow_id=holder.workflow_id)
+        grant = LockGrant(environment_id=self._id, workflow_id=holder.workflow_id)
         self._told = True  # before it is known: a request that comes meanwhile has it told again
         if not await self._signal(holder.workflow_id, SignalName.TURN_GRANTED, grant):
             self._drop(holder)
 
-    async def _next(self) -> TurnRequest | None:
+    async def _next(self) -> LockRequest | None:
         """The first in line that no closed window holds; it leaves the queue."""
         is_open = not self._waiting or passes_freeze(self._waiting[0]) or await self._is_open()
         for one in self._waiting:
@@ -213,7 +213,7 @@ class EnvironmentWorkflow:
         holder = self._holder.deployment_id if self._holder else None
         held = self._window if holder is None else None
         for place, waiting in enumerate(list(self._waiting), 1):
-            message = TurnQueued(
+            message = LockQueued(
                 position=place,
                 holder_deployment_id=holder,
                 reason=held.reason if held else None,
@@ -233,7 +233,7 @@ class EnvironmentWorkflow:
             return False
         return True
 
-    def _drop(self, holder: TurnRequest) -> None:
+    def _drop(self, holder: LockRequest) -> None:
         if self._holder is holder:
             self._holder = None
         self._changed = True

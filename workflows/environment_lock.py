@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from temporalio import workflow
 
-from contracts.operations import Place
-from contracts.rollouts import RetiredRelease, TurnRequest, TurnReturn
+from contracts.operations import OperationContext
+from contracts.rollouts import LockRelease, LockRequest, RetiredRelease
 
 
-def turn_request(place: Place, *, purpose: str, urgent: bool, override_freeze: bool) -> TurnRequest:
+def turn_request(place: OperationContext, *, purpose: str, urgent: bool, override_freeze: bool) -> LockRequest:
     """This workflow asks for the turn."""
-    return TurnRequest(
+    return LockRequest(
         environment_id=place.environment_id,
         workflow_id=workflow.info().workflow_id,
         deployment_id=place.deployment_id,
@@ -21,9 +21,9 @@ def turn_request(place: Place, *, purpose: str, urgent: bool, override_freeze: b
     )
 
 
-def turn_return(place: Place, retired: Sequence[RetiredRelease]) -> TurnReturn:
+def turn_return(place: OperationContext, retired: Sequence[RetiredRelease]) -> LockRelease:
     """This workflow gives the turn back; the releases are to be stopped in time."""
-    return TurnReturn(
+    return LockRelease(
         environment_id=place.environment_id,
         workflow_id=workflow.info().workflow_id,
         deployment_id=place.deployment_id,
@@ -32,7 +32,7 @@ def turn_return(place: Place, retired: Sequence[RetiredRelease]) -> TurnReturn:
     )
 
 
-def _names(place: Place) -> dict[str, str]:
+def _names(place: OperationContext) -> dict[str, str]:
     return {
         "organization_slug": place.organization_slug,
         "project_slug": place.project_slug,

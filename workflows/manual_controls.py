@@ -13,7 +13,7 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from contracts.signatures import CHECK_DECISION
 from domain.approvals import Action, ApprovalPolicy, Person, Phase, check_action, check_approver, is_approved
 from domain.errors import ConflictError, DeliveryError, ErrorCode, ForbiddenError
@@ -22,16 +22,16 @@ from domain.errors import ConflictError, DeliveryError, ErrorCode, ForbiddenErro
 TOLD_AT_ONCE = "decisions-are-told-at-once"
 
 
-class Decisions:
+class ManualControls:
     """Base of workflows that people steer. What was decided is plain state; the workflow waits on it."""
 
     def _prepare_decisions(self, requester: Person, approval: ApprovalPolicy | None) -> None:
         self._requester = requester
         self._approval = approval
-        self._approvals: list[PersonRequest] = []
-        self._paused: PersonRequest | None = None
+        self._approvals: list[ActionRequest] = []
+        self._paused: ActionRequest | None = None
         self._pauses_at_once = False
-        self._promoted: PersonRequest | None = None
+        self._promoted: ActionRequest | None = None
         self._where = Phase.PREPARING
         self._nonces: set[UUID] = set()  # of the decisions that were carried out
 
@@ -52,7 +52,7 @@ class Decisions:
         return self._pauses_at_once and self._paused is not None
 
     @workflow.update(name=Action.APPROVE)
-    async def approve(self, request: PersonRequest) -> None:
+    async def approve(self, request: ActionRequest) -> None:
         """One more person says yes."""
         self.heard(request)
         self._approval = self._rule(request)
@@ -61,7 +61,7 @@ class Decisions:
             await self.tell_approval(request)
 
     @approve.validator
-    def _may_approve(self, request: PersonRequest) -> None:
+    def _may_approve(self, request: ActionRequest) -> None:
         self._may(Action.APPROVE, request)
         try:
             check_approver(
@@ -73,12 +73,12 @@ class Decisions:
         except DeliveryError as error:
             refuse(error)
 
-    def _rule(self, request: PersonRequest) -> ApprovalPolicy | None:
+    def _rule(self, request: ActionRequest) -> ApprovalPolicy | None:
         """What is demanded: at the request, and by the environment now. Nobody is freed of what held at the request."""
         return self._approval.stricter(request.rule) if self._approval else None
 
     @workflow.update(name=Action.PAUSE)
-    async def pause(self, request: PersonRequest) -> None:
+    async def pause(self, request: ActionRequest) -> None:
         """Hold here, or before the next step; the traffic stays as it is."""
         self.heard(request)
         self._pauses_at_once = workflow.patched(TOLD_AT_ONCE)
@@ -86,11 +86,11 @@ class Decisions:
         await self.tell_pause(request)
 
     @pause.validator
-    def _may_pause(self, request: PersonRequest) -> None:
+    def _may_pause(self, request: ActionRequest) -> None:
         self._may(Action.PAUSE, request)
 
     @workflow.update(name=Action.RESUME)
-    async def resume(self, request: PersonRequest) -> None:
+    async def resume(self, request: ActionRequest) -> None:
         """Go on where it was held."""
         self.heard(request)
         self._paused = None
@@ -98,11 +98,11 @@ class Decisions:
             await self.tell_going_on(request, "Resumed")
 
     @resume.validator
-    def _may_resume(self, request: PersonRequest) -> None:
+    def _may_resume(self, request: ActionRequest) -> None:
         self._may(Action.RESUME, request)
 
     @workflow.update(name=Action.PROMOTE)
-    async def promote(self, request: PersonRequest) -> None:
+    async def promote(self, request: ActionRequest) -> None:
         """Go to the end without further pauses or analysis."""
         self.heard(request)
         self._promoted = request
@@ -111,31 +111,31 @@ class Decisions:
             await self.tell_going_on(request, "Promoted")
 
     @promote.validator
-    def _may_promote(self, request: PersonRequest) -> None:
+    def _may_promote(self, request: ActionRequest) -> None:
         self._may(Action.PROMOTE, request)
 
-    async def tell_approval(self, request: PersonRequest) -> None:
+    async def tell_approval(self, request: ActionRequest) -> None:
         """Have the rows tell of one more yes."""
 
-    async def tell_pause(self, request: PersonRequest) -> None:
+    async def tell_pause(self, request: ActionRequest) -> None:
         """Have the rows tell that it holds."""
 
-    async def tell_going_on(self, request: PersonRequest, what: str) -> None:
+    async def tell_going_on(self, request: ActionRequest, what: str) -> None:
         """Have the rows tell that it goes on; `what` happened."""
 
-    def heard(self, request: PersonRequest | AbortRequest) -> None:
+    def heard(self, request: ActionRequest | AbortRequest) -> None:
         """The first thing a handler does: the same decision, sent again by whoever saw it, counts no second time."""
         if request.signature:
             self._nonces.add(request.signature.nonce)
 
-    def _may(self, action: Action, request: PersonRequest | AbortRequest) -> None:
+    def _may(self, action: Action, request: ActionRequest | AbortRequest) -> None:
         try:
             self._check_signed(action, request)
             check_action(self.phase(), action)
         except DeliveryError as error:
             refuse(error)
 
-    def _check_signed(self, action: Action, request: PersonRequest | AbortRequest) -> None:
+    def _check_signed(self, action: Action, request: ActionRequest | AbortRequest) -> None:
         check = workflow.extern_functions().get(CHECK_DECISION)
         if check is None:
             raise ForbiddenError("this worker cannot check signatures, so it carries no decision out")

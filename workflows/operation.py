@@ -13,12 +13,12 @@ from contracts.names import ABORT_UPDATE, DELIVERY_STATUS, PROGRESS_QUERY, STAND
 from contracts.operations import (
     RECORD_PROGRESS,
     AbortRequest,
-    DeploymentView,
+    ActionRequest,
+    DeploymentProgress,
+    OperationContext,
     OperationError,
     OperationResult,
     Order,
-    PersonRequest,
-    Place,
     Progress,
     RecordProgress,
     Standing,
@@ -28,22 +28,22 @@ from contracts.policies import PROJECTION_LIMIT
 from contracts.rollouts import (
     REQUEST_TURN,
     RETURN_TURN,
+    LockGrant,
+    LockQueued,
+    LockSuperseded,
     ReleaseRef,
     RetiredRelease,
     TrafficReport,
-    TurnGrant,
-    TurnQueued,
-    TurnSuperseded,
 )
 from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import ActivityStub, Request, Result
 from domain.approvals import Action, ApprovalPolicy, Person, Phase, approvals_needed, count_humans
 from domain.errors import ErrorCode
 from domain.lifecycle import FINISHED_OPERATIONS, DeploymentStatus, HealthStatus, StepName, StepStatus
-from workflows.activity_calls import begun, call, explain, to_the_end, was_cancelled
+from workflows.activity_calls import begun, call, run_to_completion, to_operation_error, was_cancelled
 from workflows.environment_lock import turn_request, turn_return
-from workflows.manual_controls import TOLD_AT_ONCE, Decisions
-from workflows.progress_tracker import Ledger
+from workflows.manual_controls import TOLD_AT_ONCE, ManualControls
+from workflows.progress_tracker import ProgressTracker
 from workflows.ui_details import operation_details, queue_words, superseded_words
 
 T = TypeVar("T")
@@ -57,17 +57,17 @@ TURN_REMINDER = timedelta(seconds=30)
 LAST_TURN_REMINDER = timedelta(hours=6)
 
 
-class OperationWorkflow(Decisions):
+class OperationWorkflow(ManualControls):
     """Base of the workflows whose id is an operation's id. Subclasses call `_prepare` in `@workflow.init`."""
 
-    place: Place
-    ledger: Ledger
+    place: OperationContext
+    ledger: ProgressTracker
     purpose = ""  # for people who look at the environment's queue
 
     def _prepare(
         self,
         order: Order,
-        ledger: Ledger,
+        ledger: ProgressTracker,
         approval: ApprovalPolicy | None = None,
         requester: Person | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class OperationWorkflow(Decisions):
         self._prepare_decisions(requester or Person(actor=self.place.requested_by), approval)
         self.ledger = ledger
         self._answer = ledger.view()
-        self.deployment = DeploymentView(deployment_id=self.place.deployment_id)
+        self.deployment = DeploymentProgress(deployment_id=self.place.deployment_id)
         self.retired: list[RetiredRelease] = []
         self._stop: AbortRequest | None = None
         self._stoppable = True
@@ -87,9 +87,9 @@ class OperationWorkflow(Decisions):
         self._turn_wanted = False
         self._urgent = False
         self._override_freeze = False
-        self._superseded: TurnSuperseded | None = None
-        self._place: TurnQueued | None = None
-        self._place_told: TurnQueued | None = None
+        self._superseded: LockSuperseded | None = None
+        self._place: LockQueued | None = None
+        self._place_told: LockQueued | None = None
         self._status_while_queued: DeploymentStatus | None = DeploymentStatus.QUEUED
         self._shown = ""
         self._work: asyncio.Task[OperationResult] | None = None
@@ -107,17 +107,17 @@ class OperationWorkflow(Decisions):
         return Standing(known=self.ledger.view().version, recorded=self._answer.version)
 
     @workflow.signal
-    def turn_granted(self, grant: TurnGrant) -> None:
+    def turn_granted(self, grant: LockGrant) -> None:
         """The environment's turn is ours."""
         self._turn_granted = grant.environment_id == self.place.environment_id
 
     @workflow.signal
-    def turn_queued(self, place: TurnQueued) -> None:
+    def turn_queued(self, place: LockQueued) -> None:
         """Somebody else has the turn; this is our place in the queue."""
         self._place = place
 
     @workflow.signal
-    def supersede(self, by: TurnSuperseded) -> None:
+    def supersede(self, by: LockSuperseded) -> None:
         """A newer deployment takes our place: go back as for an abort. Past the final switch it is too late."""
         if self._urgent or self.phase() in (Phase.STOPPING, Phase.FINISHING, Phase.FINISHED):
             return
@@ -150,7 +150,7 @@ class OperationWorkflow(Decisions):
         self._may(Action.REJECT, request)
 
     def phase(self) -> Phase:
-        """Stopping and finishing go before what `Decisions` knows."""
+        """Stopping and finishing go before what `ManualControls` knows."""
         if self.ledger.status in FINISHED_OPERATIONS:
             return Phase.FINISHED
         if self._stop is not None:
@@ -168,10 +168,10 @@ class OperationWorkflow(Decisions):
     async def _tell_stop(self, request: AbortRequest) -> None:
         """What is being stopped is not paused any more, and on its way back if users met it."""
         if self.moved and self.deployment.status in (DeploymentStatus.IN_PROGRESS, DeploymentStatus.PAUSED):
-            self.tell(DeploymentStatus.ROLLING_BACK)
+            self.set_status(DeploymentStatus.ROLLING_BACK)
         elif self.deployment.status is DeploymentStatus.PAUSED:
-            self.tell(DeploymentStatus.IN_PROGRESS)
-        await self.say(bounded(f"Stopping for {request.actor}: {request.reason}", 1024), fraction=0)
+            self.set_status(DeploymentStatus.IN_PROGRESS)
+        await self.set_step(bounded(f"Stopping for {request.actor}: {request.reason}", 1024), fraction=0)
 
     async def _guard(self, body: Coroutine[Any, Any, OperationResult]) -> OperationResult:
         """Run the body; whatever happens, the records end truthful and the turn is given back."""
@@ -188,12 +188,12 @@ class OperationWorkflow(Decisions):
             if not self._work.done():
                 self._work.cancel()
                 await workflow.wait([self._work])
-            await to_the_end(self._end_badly(fault))
+            await run_to_completion(self._end_badly(fault))
             error = self.ledger.view().error
             raise ApplicationError(
                 error.message if error else str(fault), type=error.code if error else None, non_retryable=True
             ) from fault
-        await to_the_end(self._end_well())
+        await run_to_completion(self._end_well())
         return result
 
     async def _check_start(self, body: Coroutine[Any, Any, OperationResult]) -> bool:
@@ -205,10 +205,10 @@ class OperationWorkflow(Decisions):
         if not workflow.patched(SIGNED_STARTS):
             return False
         try:
-            await to_the_end(self._claim_start())
+            await run_to_completion(self._claim_start())
         except ActivityError as fault:
             body.close()
-            why = explain(fault)
+            why = to_operation_error(fault)
             raise ApplicationError(f"refused: {why.message}", type=why.code, non_retryable=True) from fault
         except BaseException:
             body.close()  # put out of the worker's memory meanwhile
@@ -240,7 +240,7 @@ class OperationWorkflow(Decisions):
 
     async def _end_badly(self, fault: BaseException) -> None:
         cancelled = was_cancelled(fault)
-        error = self._stopped_by(explain(fault)) if cancelled else explain(fault)
+        error = self._stopped_by(to_operation_error(fault)) if cancelled else to_operation_error(fault)
         self.ledger.fail(error, workflow.now(), cancelled=cancelled)
         status = self._bad_end(cancelled=cancelled)
         by = self._superseded.deployment_id if self._superseded and status is DeploymentStatus.SUPERSEDED else None
@@ -316,7 +316,7 @@ class OperationWorkflow(Decisions):
         if self._stop is not None or workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
 
-    def tell(self, status: DeploymentStatus, *, health: HealthStatus | None = None) -> None:
+    def set_status(self, status: DeploymentStatus, *, health: HealthStatus | None = None) -> None:
         """The deployment's state, written with the next record."""
         changes = {"status": status, **({"health": health} if health else {})}
         self.deployment = self.deployment.model_copy(update=changes)
@@ -363,8 +363,8 @@ class OperationWorkflow(Decisions):
     def skip(self, name: StepName, why: str) -> None:
         self.ledger.end_step(name, StepStatus.SKIPPED, workflow.now(), why)
 
-    async def say(self, words: str, *, fraction: float) -> None:
-        self.ledger.say(words, fraction=fraction)
+    async def set_step(self, words: str, *, fraction: float) -> None:
+        self.ledger.set_step(words, fraction=fraction)
         await self.record()
 
     async def record(self, *, final: bool = False) -> None:
@@ -408,12 +408,12 @@ class OperationWorkflow(Decisions):
         if self.approved():
             return
         self._where = Phase.AWAITING_APPROVAL
-        self.tell(DeploymentStatus.AWAITING_APPROVAL)
+        self.set_status(DeploymentStatus.AWAITING_APPROVAL)
         told = -1
         while not self.approved():
             if told != len(self._approvals):
                 told = len(self._approvals)
-                await self.say(self._approvals_so_far(), fraction=0)
+                await self.set_step(self._approvals_so_far(), fraction=0)
             await workflow.wait_condition(lambda: self.approved() or told != len(self._approvals))  # noqa: B023 - over before told changes
 
     def _approvals_so_far(self) -> str:
@@ -422,14 +422,14 @@ class OperationWorkflow(Decisions):
         past = "; it is to go past freezes" if self._override_freeze else ""
         return f"Waiting for approval: {people} of {wanted} so far{past}"
 
-    async def tell_approval(self, request: PersonRequest) -> None:
+    async def tell_approval(self, request: ActionRequest) -> None:
         """One more yes; with the last one it waits for its turn."""
         if not self.approved():
-            await self.say(self._approvals_so_far(), fraction=0)
+            await self.set_step(self._approvals_so_far(), fraction=0)
             return
         self._where = Phase.QUEUED
-        self.tell(DeploymentStatus.QUEUED)
-        await self.say(f"Approved by {request.actor}: asking for its turn", fraction=0)
+        self.set_status(DeploymentStatus.QUEUED)
+        await self.set_step(f"Approved by {request.actor}: asking for its turn", fraction=0)
 
     async def gate(self, *, fraction: float) -> None:
         """Between two steps: wait here while somebody has paused it."""
@@ -437,34 +437,34 @@ class OperationWorkflow(Decisions):
         self._where = Phase.ROLLING_OUT
         if self._paused is None:
             return
-        self.tell(DeploymentStatus.PAUSED)
+        self.set_status(DeploymentStatus.PAUSED)
         self.ledger.begin_wait(workflow.now())
-        await self.say(_paused_words(self._paused), fraction=fraction)
+        await self.set_step(_paused_words(self._paused), fraction=fraction)
         await workflow.wait_condition(lambda: self._paused is None)
         self.ledger.end_wait(workflow.now())
-        self.tell(DeploymentStatus.IN_PROGRESS)
+        self.set_status(DeploymentStatus.IN_PROGRESS)
 
     async def pause_for_people(self, why: str, *, fraction: float) -> None:
         """The plan or an inconclusive analysis asks a person: resume or promote, or abort."""
-        by = self._paused or PersonRequest(actor="the plan")  # somebody may have asked for it meanwhile
+        by = self._paused or ActionRequest(actor="the plan")  # somebody may have asked for it meanwhile
         self._paused = by.model_copy(update={"reason": bounded("; ".join(filter(None, (by.reason, why))), 1024)})
         await self.gate(fraction=fraction)
 
-    async def tell_pause(self, request: PersonRequest) -> None:
+    async def tell_pause(self, request: ActionRequest) -> None:
         """Told at once, and again by `gate` when it holds: what changes the world comes to its end first."""
         step = self.ledger.view().current_step or ""
         if not self.held():
-            await self.say(f"{step}; {request.actor} paused it: it holds before the next step", fraction=0)
+            await self.set_step(f"{step}; {request.actor} paused it: it holds before the next step", fraction=0)
             return
-        self.tell(DeploymentStatus.PAUSED)
+        self.set_status(DeploymentStatus.PAUSED)
         first = "" if self.only_watches else f" (first ends what is under way: {step})"
-        await self.say(bounded(f"{_paused_words(request)}{first}", 1024), fraction=0)
+        await self.set_step(bounded(f"{_paused_words(request)}{first}", 1024), fraction=0)
 
-    async def tell_going_on(self, request: PersonRequest, what: str) -> None:
+    async def tell_going_on(self, request: ActionRequest, what: str) -> None:
         """No pause any more."""
         if self.deployment.status is DeploymentStatus.PAUSED:
-            self.tell(DeploymentStatus.IN_PROGRESS)
-        await self.say(f"{what} by {request.actor}", fraction=0)
+            self.set_status(DeploymentStatus.IN_PROGRESS)
+        await self.set_step(f"{what} by {request.actor}", fraction=0)
 
     def promoted(self) -> bool:
         """Whether somebody asked to go to the end without pauses and analysis."""
@@ -495,11 +495,11 @@ class OperationWorkflow(Decisions):
             if not self._turn_granted and self._place:
                 await self._tell_place(self._place)
 
-    async def _tell_place(self, told: TurnQueued) -> None:
+    async def _tell_place(self, told: LockQueued) -> None:
         self._place_told = told
         changes = {"next_open": told.next_open, "status": self._status_while_queued or self.deployment.status}
         self.deployment = self.deployment.model_copy(update=changes)
-        await self.say(queue_words(self.place.environment, told), fraction=0)
+        await self.set_step(queue_words(self.place.environment, told), fraction=0)
 
     def _turn_news(self) -> bool:
         return self._turn_granted or self._place != self._place_told
@@ -512,5 +512,5 @@ class OperationWorkflow(Decisions):
         await call(RETURN_TURN, back, summary=f"give back the turn of {self.place.environment}")
 
 
-def _paused_words(request: PersonRequest) -> str:
+def _paused_words(request: ActionRequest) -> str:
     return f"Paused by {request.actor}{f': {request.reason}' if request.reason else ''}"

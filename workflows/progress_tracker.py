@@ -18,7 +18,7 @@ from domain.lifecycle import (
 from domain.progress import percent_done
 
 
-class Ledger:
+class ProgressTracker:
     """Every change raises `version`; `view` is what queries answer and projections store."""
 
     def __init__(self, operation_id: UUID, kind: OperationKind, steps: Iterable[StepName]) -> None:
@@ -64,7 +64,7 @@ class Ledger:
         if waiting:
             self._change()
 
-    def say(self, words: str, *, fraction: float) -> None:
+    def set_step(self, words: str, *, fraction: float) -> None:
         """What is done now inside the step under way, and how much of that step is done."""
         self._change(current_step=words, fraction=fraction)
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from contracts.operations import BuildAndDeployInput, DeployInput, PersonRequest
+from contracts.operations import ActionRequest, BuildAndDeployInput, DeployInput
 from contracts.rollouts import OPEN_RELEASE, OpenedRelease, OpenRelease
 from domain.approvals import Person
 from domain.delivery_spec import DeliverySpec
 from domain.lifecycle import OperationKind, StepName
 from domain.rollout import RolloutPlan, plan_delivery
-from workflows.activity_calls import call, to_the_end
+from workflows.activity_calls import call, run_to_completion
 from workflows.operation import OperationWorkflow
-from workflows.progress_tracker import Ledger
+from workflows.progress_tracker import ProgressTracker
 from workflows.rollout import Rollout
 
 
@@ -25,11 +25,11 @@ class DeliveringWorkflow(OperationWorkflow):
         self.purpose = order.version_tag
         place = order.place
         requester = order.requester or Person(actor=place.requested_by)
-        self._prepare(order, Ledger(place.operation_id, kind, steps), order.approval, requester)
+        self._prepare(order, ProgressTracker(place.operation_id, kind, steps), order.approval, requester)
         self._approvals = _approved_with(order, requester)
         self._override_freeze = order.override_freeze
         if order.skip_analysis:
-            self._promoted = PersonRequest(actor=place.requested_by, reason="analysis skipped on request")
+            self._promoted = ActionRequest(actor=place.requested_by, reason="analysis skipped on request")
 
     async def _roll_out(self, build_id: UUID, artifact_digest: str, spec: DeliverySpec) -> None:
         await self.await_approval()
@@ -42,7 +42,7 @@ class DeliveringWorkflow(OperationWorkflow):
             processes=spec.processes_for(self.place.environment),
         )
         # Stopped meanwhile or not: what was opened has to be undone by the rollout, so its answer is waited for.
-        opened = await to_the_end(call(OPEN_RELEASE, request, summary="open the release"))
+        opened = await run_to_completion(call(OPEN_RELEASE, request, summary="open the release"))
         await Rollout(self, opened, self._plan(spec, opened), spec).run()
 
     def _plan(self, spec: DeliverySpec, opened: OpenedRelease) -> RolloutPlan:
@@ -56,9 +56,9 @@ class DeliveringWorkflow(OperationWorkflow):
         )
 
 
-def _approved_with(order: BuildAndDeployInput | DeployInput, requester: Person) -> list[PersonRequest]:
+def _approved_with(order: BuildAndDeployInput | DeployInput, requester: Person) -> list[ActionRequest]:
     """Who said yes with the order; an older release's names them only, and histories of it count as they did."""
     if order.approvers is not None:
-        return [PersonRequest.of(person) for person in order.approvers]
+        return [ActionRequest.of(person) for person in order.approvers]
     humans = {requester.actor: requester.humans}
-    return [PersonRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]
+    return [ActionRequest(actor=who, humans=humans.get(who, ())) for who in order.approved_by]

@@ -23,9 +23,9 @@ from contracts.rollouts import (
 from domain.delivery_spec import DeliverySpec
 from domain.lifecycle import DeploymentStatus, OperationKind, StepName
 from domain.rollout import plan_rollback
-from workflows.activity_calls import call, to_the_end
+from workflows.activity_calls import call, run_to_completion
 from workflows.operation import OperationWorkflow
-from workflows.progress_tracker import Ledger
+from workflows.progress_tracker import ProgressTracker
 from workflows.rollout import Rollout, has_processes, start_again
 
 
@@ -38,7 +38,7 @@ class RollbackWorkflow(OperationWorkflow):
     @workflow.init
     def __init__(self, order: RollbackInput) -> None:
         self._order = order
-        self._prepare(order, Ledger(order.place.operation_id, OperationKind.ROLLBACK, [StepName.ROLLOUT]))
+        self._prepare(order, ProgressTracker(order.place.operation_id, OperationKind.ROLLBACK, [StepName.ROLLOUT]))
         self._status_if_failed = DeploymentStatus.SUCCESS  # it serves on
         self._status_while_queued = None  # the API told `rolling_back` already
         self._urgent = True
@@ -49,9 +49,11 @@ class RollbackWorkflow(OperationWorkflow):
 
     async def _take_back(self) -> OperationResult:
         # First of all, before anything is written about it: while the release before still runs, one activity does it.
-        taken = await to_the_end(call(TAKE_BACK, TakeBack(place=self.place), summary="give the traffic back at once"))
+        taken = await run_to_completion(
+            call(TAKE_BACK, TakeBack(place=self.place), summary="give the traffic back at once")
+        )
         if taken.release and taken.bad_release_id:
-            return await to_the_end(self._after_the_swap(taken.release, taken.bad_release_id))
+            return await run_to_completion(self._after_the_swap(taken.release, taken.bad_release_id))
         opened = await self.step(StepName.ROLLOUT, "Rolling back", self._roll_back(), waiting=True)
         self._tell_taken_back(opened.release)
         return self._result(opened.release)
@@ -88,7 +90,7 @@ class RollbackWorkflow(OperationWorkflow):
         await self.take_turn()
         # Stopped meanwhile or not: the rollout undoes it.
         request = ReopenRelease(place=self.place)
-        opened = await to_the_end(call(REOPEN_RELEASE, request, summary="find the previous release"))
+        opened = await run_to_completion(call(REOPEN_RELEASE, request, summary="find the previous release"))
         plan = plan_rollback(replicas=opened.release.replicas, old_replicas=1)
         await Rollout(self, opened, plan, DeliverySpec(), taking_back=True).run()
         return opened

@@ -47,7 +47,7 @@ from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind, with_processes
-from workflows.activity_calls import call, ends_within, explain, to_the_end, unless
+from workflows.activity_calls import call, cancel_when, run_to_completion, to_operation_error, within_deadline
 
 if TYPE_CHECKING:
     from workflows.operation import OperationWorkflow
@@ -85,7 +85,7 @@ class Rollout:
 
     async def run(self) -> None:
         """Follow the plan; on any fault before the release is promoted undo it, then raise the fault."""
-        self._flow.tell(DeploymentStatus.ROLLING_BACK if self._taking_back else DeploymentStatus.IN_PROGRESS)
+        self._flow.set_status(DeploymentStatus.ROLLING_BACK if self._taking_back else DeploymentStatus.IN_PROGRESS)
         if has_processes(self._new):
             uptimes = [each.min_uptime for each in self._new.processes.values()]
             self._plan = with_processes(self._plan, good=self._was_good, seconds=max(uptimes))
@@ -96,11 +96,11 @@ class Rollout:
             await self._advance(switch)
             self._flow.close_to_abort()
         except (asyncio.CancelledError, ActivityError, ApplicationError):
-            await to_the_end(self._undo())
+            await run_to_completion(self._undo())
             raise
         # Past the final switch nothing stops it: the record and the traffic must agree.
-        await to_the_end(self._follow(switch, len(steps)))
-        self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.HEALTHY)
+        await run_to_completion(self._follow(switch, len(steps)))
+        self._flow.set_status(DeploymentStatus.SUCCESS, health=HealthStatus.HEALTHY)
 
     async def _run_release_command(self) -> None:
         """Before anything of the new version starts. One that was good before has had its own."""
@@ -108,7 +108,7 @@ class Rollout:
         if command is None or self._was_good or not workflow.patched(RELEASE_COMMAND_PATCH):
             return
         await self._flow.gate(fraction=0)
-        await self._flow.say("Running the release command", fraction=0)
+        await self._flow.set_step("Running the release command", fraction=0)
         request = RunReleaseCommand(
             operation_id=self._flow.place.operation_id,
             release_id=self._new.release_id,
@@ -120,7 +120,7 @@ class Rollout:
     async def _follow(self, first: int, end: int) -> None:
         """From the final switch on. No deadline: a promotion that a dead database holds up must still be made."""
         for index, step in enumerate(self._plan.steps[first:end], first):
-            await self._flow.say(self._words(step), fraction=index / len(self._plan.steps))
+            await self._flow.set_step(self._words(step), fraction=index / len(self._plan.steps))
             await self._do(step)
 
     async def _advance(self, end: int) -> None:
@@ -130,7 +130,7 @@ class Rollout:
             await self._flow.gate(fraction=fraction)
             if self._flow.promoted() and _left_out_when_promoted(step):
                 continue
-            await self._flow.say(self._words(step), fraction=fraction)
+            await self._flow.set_step(self._words(step), fraction=fraction)
             if step.kind is StepKind.PAUSE:
                 await self._pause(step, fraction)
             elif step.kind is StepKind.ANALYSE:
@@ -173,7 +173,7 @@ class Rollout:
         """Whoever pauses it holds here; watching begins anew afterwards."""
         while True:
             with self._only_watching():
-                watched = await unless(self._flow.held, self._in_time(step))
+                watched = await cancel_when(self._flow.held, self._in_time(step))
             if watched:
                 return
             await self._hold(fraction)
@@ -202,7 +202,7 @@ class Rollout:
 
     async def _within_deadline(self, step: PlanStep) -> None:
         limit = self._spec.rollout.progress_deadline + (step.seconds or 0)
-        if not await ends_within(self._do(step), limit, f"limit of: {step.describe()}"):
+        if not await within_deadline(self._do(step), limit, f"limit of: {step.describe()}"):
             raise ApplicationError(
                 f"no progress for {limit:g} s while: {step.describe()}",
                 type=ErrorCode.PROGRESS_DEADLINE_EXCEEDED,
@@ -257,7 +257,7 @@ class Rollout:
         held = 0.0
         while True:
             with self._only_watching():
-                report = await unless(self._interrupted, self._analysis(policy, key, held))
+                report = await cancel_when(self._interrupted, self._analysis(policy, key, held))
             if report is not None or not self._flow.held():
                 return report
             held += await self._hold(fraction)
@@ -348,7 +348,7 @@ class Rollout:
                 VERIFY_TRAFFIC, request, summary=f"watch the traffic for {seconds:g} s", only_looks=True
             )
         except ActivityError as fault:
-            details = explain(fault).details
+            details = to_operation_error(fault).details
             self._probes += details.get("probes", 0)
             self._failed_probes += details.get("failed_probes", 0)
             raise
@@ -385,18 +385,18 @@ class Rollout:
         """Traffic first: users must not wait for what is written about it."""
         moved = self._weight > 0
         if moved:
-            self._flow.tell(DeploymentStatus.ROLLING_BACK, health=HealthStatus.UNHEALTHY)
+            self._flow.set_status(DeploymentStatus.ROLLING_BACK, health=HealthStatus.UNHEALTHY)
         if self._opened and not await self._traffic_back():
             await self._keep_new()
             return
-        await self._flow.say("Stopping the new version", fraction=1)
+        await self._flow.set_step("Stopping the new version", fraction=1)
         await call(
             STOP_RELEASE,
             StopRelease(release_id=self._new.release_id, failed=not self._was_good),
             summary="drain and stop the new version",
         )
         if self._taking_back:
-            self._flow.tell(DeploymentStatus.SUCCESS, health=HealthStatus.DEGRADED)
+            self._flow.set_status(DeploymentStatus.SUCCESS, health=HealthStatus.DEGRADED)
         elif moved and self._stable:
             self._flow.tell_rolled_back(self._stable)
 
@@ -415,7 +415,10 @@ class Rollout:
                 if fault.retry_state is RetryState.TIMEOUT or isinstance(fault.__cause__, TemporalTimeoutError):
                     workflow.logger.warning("the traffic could not go back yet; trying on")
                     continue
-                if fault.activity_type == SHIFT_TRAFFIC.name and explain(fault).code != ErrorCode.STABLE_UNHEALTHY:
+                if (
+                    fault.activity_type == SHIFT_TRAFFIC.name
+                    and to_operation_error(fault).code != ErrorCode.STABLE_UNHEALTHY
+                ):
                     raise
                 workflow.logger.warning("the stable side is unhealthy; the new one keeps the traffic")
                 return False
@@ -423,7 +426,7 @@ class Rollout:
 
     async def _go_back(self) -> None:
         if self._stable and self._shrunk:
-            await self._flow.say("Starting the stable version's instances again", fraction=1)
+            await self._flow.set_step("Starting the stable version's instances again", fraction=1)
             await self._bring_up(self._stable, "the stable version again")
         applied = await call(SHIFT_TRAFFIC, self._route_back(), summary="all traffic to the stable version")
         if applied.measured:
@@ -431,7 +434,7 @@ class Rollout:
 
     async def _keep_new(self) -> None:
         """Traffic never moves onto a broken side: the new version stays, as the stable one, and the run fails."""
-        await self._flow.say("The stable version is unhealthy: the new one keeps the traffic", fraction=1)
+        await self._flow.set_step("The stable version is unhealthy: the new one keeps the traffic", fraction=1)
         await call(SHIFT_TRAFFIC, self._route(FULL), summary="all traffic to the new version, which is healthy")
         if self._started < self._new.replicas:  # between two batches: the rest has to come, as far as it can
             with suppress(ActivityError):
@@ -441,7 +444,7 @@ class Rollout:
             await start_again(self._new)
         if self._stable:
             await self._retire(0)
-        self._flow.tell(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
+        self._flow.set_status(DeploymentStatus.FAILED, health=HealthStatus.DEGRADED)
 
     async def _bring_up(self, release: ReleaseRef, words: str) -> None:
         """All of its instances, whoever wants to stop it meanwhile."""

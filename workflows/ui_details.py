@@ -1,8 +1,8 @@
 """What people read about a running workflow in the Temporal UI: markdown, bounded."""
 
-from contracts.operations import DeploymentView, OperationError, Progress
+from contracts.operations import DeploymentProgress, OperationError, Progress
 from contracts.payload import bounded
-from contracts.rollouts import EnvironmentState, ReleaseName, TurnQueued, TurnRequest, TurnSuperseded, WindowAnswer
+from contracts.rollouts import EnvironmentState, LockQueued, LockRequest, LockSuperseded, ReleaseName, WindowAnswer
 from domain.lifecycle import StepStatus
 
 MAX_WORDS = 1500
@@ -19,7 +19,7 @@ _MARKS = {
 }
 
 
-def operation_details(progress: Progress, deployment: DeploymentView) -> str:
+def operation_details(progress: Progress, deployment: DeploymentProgress) -> str:
     """How far an operation is, step by step; at a bad end why."""
     parts = [f"### {progress.progress_percent} % · {progress.current_step or progress.status}"]
     if deployment.status:
@@ -64,7 +64,7 @@ def environment_details(state: EnvironmentState) -> str:
     )
 
 
-def _who(request: TurnRequest) -> str:
+def _who(request: LockRequest) -> str:
     return f"{bounded(request.purpose, 255)} `{bounded(request.workflow_id, 64)}`".strip()
 
 
@@ -76,11 +76,11 @@ def _window(window: WindowAnswer | None) -> str:
     return f"held by {window.reason}{_opens(window)}" if window else "nobody is held"
 
 
-def _opens(told: WindowAnswer | TurnQueued) -> str:
+def _opens(told: WindowAnswer | LockQueued) -> str:
     return f"; opens {told.next_open:%Y-%m-%d %H:%M} UTC" if told.next_open else "; no end is in sight"
 
 
-def queue_words(environment: str, told: TurnQueued) -> str:
+def queue_words(environment: str, told: LockQueued) -> str:
     """What a deployment that waits for its turn says."""
     if told.reason:
         place = f"; position {told.position} in the queue" if told.position > 1 else ""
@@ -89,7 +89,7 @@ def queue_words(environment: str, told: TurnQueued) -> str:
     return f"Queued for {environment} at position {told.position}{holder}"
 
 
-def superseded_words(by: TurnSuperseded) -> str:
+def superseded_words(by: LockSuperseded) -> str:
     """What a deployment says whose place a newer one takes."""
     version = f" (version {bounded(by.version, 255)})" if by.version else ""
     return f"superseded by deployment {by.deployment_id}{version}"

@@ -42,7 +42,7 @@ class _Known:
     used_at: float
 
 
-class KeyRing:
+class ApiKeyCache:
     """The keys this process knows, and those it knows to be none."""
 
     def __init__(self, sessions: Sessions) -> None:

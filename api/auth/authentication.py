@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from api.auth import actor
 from api.auth.principal import KEY_CREDENTIAL, Principal
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.errors import UnauthenticatedError
 from domain.api_keys import lower
 from domain.errors import DeliveryError
@@ -34,7 +34,7 @@ class Identity:
         return self.principal
 
 
-async def authenticate(request: Request, parts: AppParts) -> Principal:
+async def authenticate(request: Request, parts: State) -> Principal:
     """Who makes this request.
 
     Raises:
@@ -46,7 +46,7 @@ async def authenticate(request: Request, parts: AppParts) -> Principal:
     return principal
 
 
-async def identify(request: HTTPConnection, parts: Parts) -> Identity:
+async def identify(request: HTTPConnection, parts: AppState) -> Identity:
     """Who makes a request, remembered with it."""
     found = getattr(request.state, "identity", None)
     if not isinstance(found, Identity):
@@ -58,7 +58,7 @@ async def identify(request: HTTPConnection, parts: Parts) -> Identity:
     return found
 
 
-async def principal_of(request: HTTPConnection, parts: Parts) -> Principal:
+async def principal_of(request: HTTPConnection, parts: AppState) -> Principal:
     """Whose credentials a request carries, as things are now.
 
     Raises:
@@ -76,14 +76,14 @@ async def principal_of(request: HTTPConnection, parts: Parts) -> Principal:
     return principal
 
 
-def _by_token(given: list[str], parts: Parts) -> Principal:
+def _by_token(given: list[str], parts: AppState) -> Principal:
     scheme, token = get_authorization_scheme_param(given[0])
     if len(given) > 1 or scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("send one header 'Authorization: Bearer <token>'", token_was_given=True)
     return parts.verifier.verify(token)
 
 
-async def _by_key(given: list[str], parts: Parts) -> Principal:
+async def _by_key(given: list[str], parts: AppState) -> Principal:
     if len(given) > 1:
         raise UnauthenticatedError("send one header 'X-API-Key: <key>'", token_was_given=True)
     return await parts.keys.principal(given[0])

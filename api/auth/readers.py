@@ -8,7 +8,7 @@ from fastapi import Request
 
 from api.auth.authentication import principal_of
 from api.auth.principal import Principal
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.errors import UnauthenticatedError
 from domain.errors import DeliveryError
 from domain.permissions import Scope
@@ -29,7 +29,7 @@ class Reader:
         any_of: one of these permissions has to be held.
     """
 
-    def __init__(self, request: Request, parts: Parts, principal: Principal, *any_of: Scope) -> None:
+    def __init__(self, request: Request, parts: AppState, principal: Principal, *any_of: Scope) -> None:
         self._request = request
         self._parts = parts
         self._principal = principal

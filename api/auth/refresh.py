@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth.external_issuer import OutsideIssuer
 from api.auth.revocation_list import Refused
-from api.auth.signing_keys import Keyring, StoredKey
+from api.auth.signing_keys import SigningKeys, StoredKey
 from api.oauth.keystore import KeyStore
 from domain.errors import DeliveryError
 from runtime.ids import now
@@ -36,7 +36,7 @@ class TrustWatch:
         bell: Listener,
         store: KeyStore,
         *,
-        keyring: Keyring,
+        keyring: SigningKeys,
         refused: Refused,
         outside: Sequence[OutsideIssuer] = (),
     ) -> None:

@@ -28,7 +28,7 @@ class VerifyingKey:
     key: object = field(repr=False)
 
 
-class Keyring:
+class SigningKeys:
     """The keys of the settings, and those of the database once they have been read.
 
     The key of the settings signs development tokens in embedded mode, and all tokens while no other is known. A shared

@@ -13,7 +13,7 @@ from api.auth.claims import Claims, outside_principal, own_principal
 from api.auth.external_issuer import OutsideIssuer
 from api.auth.principal import Principal
 from api.auth.revocation_list import Refused, Traits, issued_s
-from api.auth.signing_keys import Keyring, VerifyingKey
+from api.auth.signing_keys import SigningKeys, VerifyingKey
 from api.http.errors import UnauthenticatedError
 from runtime.settings import Settings
 
@@ -42,7 +42,7 @@ class TokenVerifier:
     """Checks tokens. One that was good is only asked again whether it has expired or was revoked meanwhile."""
 
     def __init__(
-        self, settings: Settings, keyring: Keyring, refused: Refused, outside: Sequence[OutsideIssuer] = ()
+        self, settings: Settings, keyring: SigningKeys, refused: Refused, outside: Sequence[OutsideIssuer] = ()
     ) -> None:
         self._keyring = keyring
         self._refused = refused

@@ -12,8 +12,8 @@ from runtime.settings import Settings
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "roles.md"
 HEAD = """# Roles and permissions
 
-Made by `python -m api.cli.roles_page` from `domain/permissions.py` and from the routes; a test says when it is out of date. The
-same table of roles is at `GET /v1/roles`.
+Made by `python -m api.cli.roles_page` from `domain/permissions.py` and from the routes; a test says when it is out of
+date. The same table of roles is at `GET /v1/roles`.
 
 A user has one role in each organization they belong to; a service account has one role. What a token may do is what
 the role grants, cut down to the scopes that were asked for. Nobody gives a role that grants more than their own, nor a

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import Authenticated
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.envelope import JSON
 from api.http.errors import InvalidRequestError
 from domain.errors import DependencyError
@@ -38,7 +38,7 @@ Before = Callable[[], Awaitable[object]]
 class Command:
     """A changing request. `run` it once; `fresh` then tells whether it was done now or answered from memory."""
 
-    def __init__(self, parts: Parts, keyed: KeyedRequest | None) -> None:
+    def __init__(self, parts: AppState, keyed: KeyedRequest | None) -> None:
         self._parts = parts
         self._keyed = keyed
         self.fresh = True
@@ -105,7 +105,7 @@ class Command:
 
 async def _command(
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: Authenticated,
     idempotency_key: Annotated[str | None, IdempotencyKey] = None,
 ) -> Command:
@@ -116,7 +116,7 @@ async def _command(
 
 
 async def _open_command(
-    request: Request, parts: AppParts, idempotency_key: Annotated[str | None, IdempotencyKey] = None
+    request: Request, parts: State, idempotency_key: Annotated[str | None, IdempotencyKey] = None
 ) -> Callable[[str], Awaitable[Command]]:
     async def of(caller: str) -> Command:
         keyed = None if idempotency_key is None else await _keyed(request, caller, idempotency_key)

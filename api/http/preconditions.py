@@ -1,4 +1,4 @@
-"""`If-Match`: nobody overwrites what they have not seen. The tags themselves are made by `reply`, from `api.http.etags`.
+"""`If-Match`: nobody overwrites what they have not seen. The tags are made by `reply`, from `api.http.etags`.
 
 async def change(session):
     row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)

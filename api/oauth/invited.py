@@ -7,7 +7,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError as UnreadableError
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.errors import InvalidRequestError
 from api.oauth.pages import error_page, invitation_page, joined_page, too_often_page
 from api.oauth.requests import form_values
@@ -32,7 +32,7 @@ async def invited(request: Request) -> Response:
 @router.post(PAGE)
 async def accept(request: Request) -> Response:
     """What was filled in. Another site's page can send this form too, if it has the token; then it needs no page."""
-    parts = cast("Parts", request.app.state.parts)
+    parts = cast("AppState", request.app.state.parts)
     if wait_s := await parts.oauth.limits.wait_s(INVITATIONS, request.scope):
         return too_often_page(wait_s)
     try:
@@ -60,7 +60,7 @@ def _fault(error: ValidationError | DeliveryError) -> tuple[str, str]:
     return "password", error.message
 
 
-async def _join(parts: Parts, form: Mapping[str, str]) -> None:
+async def _join(parts: AppState, form: Mapping[str, str]) -> None:
     body = InvitationAccept.model_validate(
         {"token": form.get("token"), "name": form.get("name"), "password": form.get("password")}
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from api.auth.signing_keys import Keyring
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import TokenVerifier
 from api.oauth.throttle import Throttle
 from api.rate_limits.sensitive_limits import OwnLimits
@@ -20,7 +20,7 @@ class OAuthParts:
 
     settings: Settings
     sessions: Sessions
-    keyring: Keyring
+    keyring: SigningKeys
     verifier: TokenVerifier
     throttle: Throttle
     limits: OwnLimits

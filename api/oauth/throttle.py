@@ -1,4 +1,4 @@
-"""How often passwords may be tried: a port, so that the store can change. See also `api/rate_limits/sensitive_limits.py`."""
+"""How often passwords may be tried: a port, so that the store can change. See `api/rate_limits/sensitive_limits.py`."""
 
 import hashlib
 from typing import Final, Protocol

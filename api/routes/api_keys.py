@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import ApiKeysRead, ApiKeysWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -34,7 +34,7 @@ async def _key(session: AsyncSession, org_id: UUID, key_id: UUID, *, lock: bool 
 async def create_api_key(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ApiKeysWrite,
     command: Idempotent,
     org_id: UUID,
@@ -56,7 +56,7 @@ async def create_api_key(
 async def list_api_keys(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ApiKeysRead,
     org_id: UUID,
     page: WantedPage,
@@ -72,9 +72,7 @@ async def list_api_keys(
 
 
 @router.get("/{key_id}", summary="Get an API key", response_model=Envelope[ApiKeyView])
-async def get_api_key(
-    request: Request, parts: AppParts, principal: ApiKeysRead, org_id: UUID, key_id: UUID
-) -> Response:
+async def get_api_key(request: Request, parts: State, principal: ApiKeysRead, org_id: UUID, key_id: UUID) -> Response:
     """What a key is for, and when it was last used (to the minute)."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
@@ -112,7 +110,7 @@ async def change_api_key(
 async def rotate_api_key(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ApiKeysWrite,
     command: Idempotent,
     org_id: UUID,
@@ -136,7 +134,7 @@ async def rotate_api_key(
 
 
 @router.delete("/{key_id}", summary="Revoke an API key", status_code=204)
-async def revoke_api_key(parts: AppParts, principal: ApiKeysWrite, org_id: UUID, key_id: UUID) -> Response:
+async def revoke_api_key(parts: State, principal: ApiKeysWrite, org_id: UUID, key_id: UUID) -> Response:
     """It stops working everywhere within a second. Its record stays."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -38,7 +38,7 @@ ONE = ALL + "/{client_id}"
 async def list_applications(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     org_id: UUID,
     page: SortedPage,
@@ -59,7 +59,7 @@ async def list_applications(
 async def create_application(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     command: Idempotent,
     org_id: UUID,
@@ -89,7 +89,7 @@ async def create_application(
 
 @router.get(ONE, summary="Get an application", response_model=Envelope[ApplicationView])
 async def get_application(
-    *, request: Request, parts: AppParts, principal: OrganizationsAdmin, org_id: UUID, client_id: UUID
+    *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, client_id: UUID
 ) -> Response:
     """Where it sends people back to, and what it may ask of them; never its secret."""
     principal.require_organization(org_id)
@@ -140,7 +140,7 @@ async def rotate_application_secret(
 
 @router.delete(ONE, summary="Delete an application", status_code=204)
 async def delete_application(
-    *, parts: AppParts, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, client_id: UUID
+    *, parts: State, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, client_id: UUID
 ) -> Response:
     """Nobody can log in through it any more. Deleting it again changes nothing."""
     principal.require_organization(org_id)

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator
 from api.auth.permissions import AuditRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.envelope import PageEnvelope, reply_page
 from api.http.pagination import PageCursor, PageNumber, PageSize, positioned
 from api.http.streaming import LineStream, while_allowed
@@ -85,7 +85,7 @@ AuditPage = Annotated[PageRequest, Depends(_page)]
     "/organizations/{org_id}/audit-log", summary="List audit entries", response_model=PageEnvelope[AuditEntryView]
 )
 async def list_audit_entries(
-    *, request: Request, parts: AppParts, principal: AuditRead, org_id: UUID, wanted: Wanted, page: AuditPage
+    *, request: Request, parts: State, principal: AuditRead, org_id: UUID, wanted: Wanted, page: AuditPage
 ) -> Response:
     """Newest first. `since` is the first moment that is wanted, `until` the first one that is not."""
     await _check_organization(parts, principal, org_id)
@@ -99,7 +99,7 @@ async def list_audit_entries(
     responses=NDJSON,
 )
 async def export_audit_entries(
-    request: Request, parts: AppParts, principal: AuditRead, org_id: UUID, wanted: Wanted
+    request: Request, parts: State, principal: AuditRead, org_id: UUID, wanted: Wanted
 ) -> Response:
     """As newline-delimited JSON, oldest first, whatever their number: with what was written when it began.
 
@@ -112,7 +112,7 @@ async def export_audit_entries(
 
 @router.get("/audit-log", summary="List the platform's audit entries", response_model=PageEnvelope[PlatformEntryView])
 async def list_platform_audit_entries(
-    *, request: Request, parts: AppParts, principal: AuditRead, wanted: Wanted, page: AuditPage
+    *, request: Request, parts: State, principal: AuditRead, wanted: Wanted, page: AuditPage
 ) -> Response:
     """For platform admins: what belongs to no organization, such as logins, accounts and signing keys."""
     _check_platform(principal)
@@ -126,7 +126,7 @@ async def list_platform_audit_entries(
     responses=NDJSON,
 )
 async def export_platform_audit_entries(
-    request: Request, parts: AppParts, principal: AuditRead, wanted: Wanted
+    request: Request, parts: State, principal: AuditRead, wanted: Wanted
 ) -> Response:
     """For platform admins; as the export of an organization's."""
     _check_platform(principal)
@@ -138,14 +138,14 @@ def _check_platform(principal: Principal) -> None:
         raise ForbiddenError("the platform's own audit log is for platform admins; yours is your organization's")
 
 
-async def _check_organization(parts: Parts, principal: Principal, org_id: UUID) -> None:
+async def _check_organization(parts: AppState, principal: Principal, org_id: UUID) -> None:
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await OrganizationRepository(session, principal.tenant).get(org_id)
 
 
 async def _listed(
-    request: Request, *, parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, page: PageRequest
+    request: Request, *, parts: AppState, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, page: PageRequest
 ) -> Response:
     async with transaction(parts.sessions) as session:
         audit = AuditRepository(session, tenant)
@@ -155,7 +155,7 @@ async def _listed(
 
 
 async def _exported(
-    request: Request, parts: Parts, principal: Principal, org_id: UUID | None, wanted: AuditFilter
+    request: Request, parts: AppState, principal: Principal, org_id: UUID | None, wanted: AuditFilter
 ) -> Response:
     tenant = principal.tenant
     async with transaction(parts.sessions) as session:
@@ -172,7 +172,7 @@ def _broken_off(fault: DeliveryError) -> str:
 
 
 async def _lines(
-    parts: Parts, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, until: int
+    parts: AppState, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, until: int
 ) -> AsyncGenerator[str, None]:
     """Batch after batch, each in a transaction of its own: a slow reader holds no connection to the database."""
     last = 0

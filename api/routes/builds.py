@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -30,7 +30,7 @@ Version = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly 
 
 
 @router.get("/builds/{build_id}", summary="Get build details", response_model=Envelope[BuildView])
-async def get_build(request: Request, parts: AppParts, principal: DeploymentsRead, build_id: UUID) -> Response:
+async def get_build(request: Request, parts: State, principal: DeploymentsRead, build_id: UUID) -> Response:
     """Its sources, its tests, its artifact; what nobody measured is null."""
     async with transaction(parts.sessions) as session:
         row = await BuildRepository(session, principal.tenant).get(build_id)
@@ -67,7 +67,7 @@ async def report_build(
 async def list_builds(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsRead,
     feature_id: UUID,
     page: WantedPage,
@@ -87,7 +87,7 @@ async def list_builds(
 async def list_builds_of_project(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsRead,
     project_id: UUID,
     page: WantedPage,
@@ -107,7 +107,7 @@ async def list_builds_of_project(
     "/builds/{build_id}/logs", summary="Read a build's logs", response_model=Envelope[LogListing], responses=LOGGED
 )
 async def get_build_logs(
-    request: Request, parts: AppParts, principal: DeploymentsRead, build_id: UUID, window: LogWindow
+    request: Request, parts: State, principal: DeploymentsRead, build_id: UUID, window: LogWindow
 ) -> Response:
     """Plain text, in pieces: go on at `X-Next-Offset`. With `Accept: application/json` the steps and their sizes."""
     async with transaction(parts.sessions) as session:

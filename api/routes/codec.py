@@ -15,7 +15,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from api.auth.permissions import Authenticated
 from api.auth.principal import Principal
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import JSON
 from api.http.errors import InvalidRequestError
 from domain.errors import DependencyError, ForbiddenError, NotFoundError, UnprocessableError
@@ -54,7 +54,7 @@ async def _operator(principal: Authenticated) -> Principal:
     return principal
 
 
-async def _codec(parts: AppParts) -> EncryptionCodec:
+async def _codec(parts: State) -> EncryptionCodec:
     codec = load_codec(parts.settings)
     if codec is None:
         raise NotFoundError("histories are not encrypted here: DELIVERY_TEMPORAL_CODEC_KEYS is not set")

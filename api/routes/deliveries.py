@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply_page
 from api.http.idempotency import Idempotent
 from api.http.pagination import WantedPage
@@ -39,7 +39,7 @@ ASYNC: dict[int | str, dict[str, Any]] = {
 async def build_and_deploy(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     feature_id: UUID,
@@ -74,7 +74,7 @@ async def build_and_deploy(
 async def deploy(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     build_id: UUID,
@@ -99,7 +99,7 @@ async def deploy(
     response_model=PageEnvelope[DeploymentView],
 )
 async def list_deployments_of_build(
-    request: Request, parts: AppParts, principal: DeploymentsRead, build_id: UUID, page: WantedPage
+    request: Request, parts: State, principal: DeploymentsRead, build_id: UUID, page: WantedPage
 ) -> Response:
     """Newest first."""
     async with transaction(parts.sessions) as session:
@@ -118,7 +118,7 @@ async def list_deployments_of_build(
 async def retry(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,

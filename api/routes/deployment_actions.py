@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
 from api.auth.principal import Principal
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.envelope import Envelope, reply
 from api.http.idempotency import Command, Idempotent
 from api.http.links import accepted_headers
@@ -40,7 +40,7 @@ LATER: dict[int | str, dict[str, Any]] = {
 
 
 async def _decide(
-    request: Request, parts: Parts, principal: Principal, command: Command, decision: tuple[UUID, Action, str]
+    request: Request, parts: AppState, principal: Principal, command: Command, decision: tuple[UUID, Action, str]
 ) -> Response:
     deployment_id, action, reason = decision
     wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id, command.key)
@@ -56,7 +56,7 @@ async def _told(request: Request, command: Command, decision: Decision, kept: Re
     return await settled(request, command, decision, kept) or await _as_it_is_now(request, command, decision)
 
 
-def _pending(request: Request, parts: Parts, operation: Operation) -> Response:
+def _pending(request: Request, parts: AppState, operation: Operation) -> Response:
     """202: it is kept, and nobody has told what came of it yet."""
     headers = accepted_headers(parts.settings, operation.id, operation.resource_id)
     return reply(request, accepted_view(operation), status=ACCEPTED, headers=headers)
@@ -86,7 +86,7 @@ async def _as_it_is_now(request: Request, command: Command, decision: Decision) 
 async def approve(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
@@ -106,7 +106,7 @@ async def approve(
 async def reject(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsApprove,
     command: Idempotent,
     deployment_id: UUID,
@@ -125,7 +125,7 @@ async def reject(
 async def pause(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
@@ -141,7 +141,7 @@ async def pause(
 async def resume(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
@@ -166,7 +166,7 @@ async def resume(
 async def promote(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
@@ -202,7 +202,7 @@ async def promote(
 async def abort(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,

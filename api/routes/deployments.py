@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsRead, DeploymentsWrite
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.errors import answer_of
 from api.http.idempotency import Command, Idempotent
@@ -30,9 +30,7 @@ router = APIRouter(tags=["Deployments"])
 
 
 @router.get("/deployments/{deployment_id}", summary="Get a deployment", response_model=Envelope[DeploymentView])
-async def get_deployment(
-    request: Request, parts: AppParts, principal: DeploymentsRead, deployment_id: UUID
-) -> Response:
+async def get_deployment(request: Request, parts: State, principal: DeploymentsRead, deployment_id: UUID) -> Response:
     """Where it stands, what it brings, how it went."""
     found = await parts.deployments.get(principal.tenant, deployment_id)
     if not may_have_preview(principal, found.row):
@@ -50,7 +48,7 @@ async def get_deployment(
 async def list_deployments(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsRead,
     project_id: UUID,
     page: WantedPage,
@@ -75,7 +73,7 @@ async def list_deployments(
 async def roll_back(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsWrite,
     command: Idempotent,
     deployment_id: UUID,
@@ -112,7 +110,7 @@ async def _outcome(
     return await command.amend(reply(request, deployment_view(deployment)))
 
 
-async def _again(request: Request, parts: Parts, rollback: Rollback, command: Command, kept: Response) -> Response:
+async def _again(request: Request, parts: AppState, rollback: Rollback, command: Command, kept: Response) -> Response:
     """The same key asks again: what came of it by now."""
     told = await rollback.decision.told(fresh=False)
     if told is not None and told.error is not None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsApprove, DeploymentsRead
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, reply
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -31,9 +31,7 @@ MAX_SHOWN = 50
     summary="List a project's environments",
     response_model=Envelope[list[EnvironmentView]],
 )
-async def list_environments(
-    request: Request, parts: AppParts, principal: DeploymentsRead, project_id: UUID
-) -> Response:
+async def list_environments(request: Request, parts: State, principal: DeploymentsRead, project_id: UUID) -> Response:
     """All three, also those nothing was deployed into yet."""
     async with transaction(parts.sessions) as session:
         views = await environment_views(session, parts.settings, principal, project_id, tuple(EnvironmentName))
@@ -46,7 +44,7 @@ async def list_environments(
     response_model=Envelope[EnvironmentView],
 )
 async def get_environment(
-    request: Request, parts: AppParts, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
+    request: Request, parts: State, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
 ) -> Response:
     """Its address and releases, who has the turn and who waits, its settings, whether a deployment may start now."""
     async with transaction(parts.sessions) as session:
@@ -63,7 +61,7 @@ async def get_environment(
 async def change_environment(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsApprove,
     command: Idempotent,
     precondition: Precondition,
@@ -102,7 +100,7 @@ async def change_environment(
     response_model=Envelope[list[GuardChangeView]],
 )
 async def list_changes(
-    request: Request, parts: AppParts, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
+    request: Request, parts: State, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
 ) -> Response:
     """The last fifty that weaken a guard, newest first, whatever became of them."""
     async with transaction(parts.sessions) as session:
@@ -117,7 +115,7 @@ async def list_changes(
 async def get_change(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: DeploymentsRead,
     project_id: UUID,
     name: EnvironmentName,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import FeaturesDelete, FeaturesRead, FeaturesWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.errors import InvalidRequestError
 from api.http.idempotency import Idempotent
@@ -62,7 +62,7 @@ async def create_feature(
 async def list_features(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: FeaturesRead,
     requirement_id: UUID,
     page: SortedPage,
@@ -79,7 +79,7 @@ async def list_features(
 
 
 @router.get("/features/{feature_id}", summary="Get a feature", response_model=Envelope[FeatureView])
-async def get_feature(request: Request, parts: AppParts, principal: FeaturesRead, feature_id: UUID) -> Response:
+async def get_feature(request: Request, parts: State, principal: FeaturesRead, feature_id: UUID) -> Response:
     """A feature and its implementation status."""
     async with transaction(parts.sessions) as session:
         row = await FeatureRepository(session, principal.tenant).get(feature_id)
@@ -111,7 +111,7 @@ async def change_feature(
 
 @router.delete("/features/{feature_id}", summary="Delete a feature", status_code=204, response_class=Response)
 async def delete_feature(
-    parts: AppParts, principal: FeaturesDelete, precondition: Precondition, feature_id: UUID
+    parts: State, principal: FeaturesDelete, precondition: Precondition, feature_id: UUID
 ) -> Response:
     """With its test cases; a feature that was ever built or deployed stays (409)."""
     async with transaction(parts.sessions) as session:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import json_response
 from api.schemas.base import Timestamp
 from api.services.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
@@ -54,7 +54,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
     response_model=Healthy,
     responses={503: {"model": Unhealthy, "description": "Unhealthy"}},
 )
-async def health(parts: AppParts) -> Response:
+async def health(parts: State) -> Response:
     """What the service needs, and whether it is there."""
     seen = await parts.health.services()
     services = {name: _state(name, fault) for name, fault in seen.items()}
@@ -75,7 +75,7 @@ async def livez() -> Response:
 
 
 @router.get("/readyz", summary="Can requests be served", response_model=Readiness, responses=NOT_READY)
-async def readyz(parts: AppParts) -> Response:
+async def readyz(parts: State) -> Response:
     """The database answers and has the schema that this code needs."""
     fault = await parts.health.schema()
     return _readiness([fault] if fault else [])

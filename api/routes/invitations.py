@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
 from api.http.errors import TooOftenError
 from api.http.idempotency import Idempotent, IdempotentOf
@@ -41,7 +41,7 @@ ACCEPT = "/invitations/accept"
 async def list_invitations(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     org_id: UUID,
     page: WantedPage,
@@ -65,7 +65,7 @@ async def list_invitations(
 async def create_invitation(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     command: Idempotent,
     org_id: UUID,
@@ -98,7 +98,7 @@ async def create_invitation(
     response_model=Envelope[InvitationView],
 )
 async def get_invitation(
-    *, request: Request, parts: AppParts, principal: OrganizationsAdmin, org_id: UUID, invitation_id: UUID
+    *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, invitation_id: UUID
 ) -> Response:
     """Whom it is for, and what became of it; never its token."""
     principal.require_organization(org_id)
@@ -110,7 +110,7 @@ async def get_invitation(
 
 @router.delete("/organizations/{org_id}/invitations/{invitation_id}", summary="Revoke an invitation", status_code=204)
 async def revoke_invitation(
-    *, parts: AppParts, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, invitation_id: UUID
+    *, parts: State, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, invitation_id: UUID
 ) -> Response:
     """Its token is worth nothing any more. An accepted one cannot be revoked: remove the member."""
     principal.require_organization(org_id)
@@ -128,7 +128,7 @@ async def revoke_invitation(
 
 @open_router.post(ACCEPT, summary="Accept an invitation", response_model=Envelope[MemberView])
 async def accept_invitation(
-    request: Request, parts: AppParts, command_of: IdempotentOf, body: InvitationAccept
+    request: Request, parts: State, command_of: IdempotentOf, body: InvitationAccept
 ) -> Response:
     """Without credentials: the token is one. Makes you a member, and a user if there is none of this address yet.
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin, OrganizationsRead
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.pagination import WantedPage
@@ -26,7 +26,7 @@ router = APIRouter(tags=["Members"])
 async def list_members(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsRead,
     org_id: UUID,
     page: WantedPage,
@@ -44,7 +44,7 @@ async def list_members(
 
 @router.get("/organizations/{org_id}/members/{user_id}", summary="Get a member", response_model=Envelope[MemberView])
 async def get_member(
-    request: Request, parts: AppParts, principal: OrganizationsRead, org_id: UUID, user_id: UUID
+    request: Request, parts: State, principal: OrganizationsRead, org_id: UUID, user_id: UUID
 ) -> Response:
     """A user and their role here."""
     principal.require_organization(org_id)
@@ -78,7 +78,7 @@ async def change_member(
 
 @router.delete("/organizations/{org_id}/members/{user_id}", summary="Remove a member", status_code=204)
 async def remove_member(
-    *, parts: AppParts, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, user_id: UUID
+    *, parts: State, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, user_id: UUID
 ) -> Response:
     """Their tokens of this organization end at once; the user and other memberships stay. The last admin stays."""
     principal.require_organization(org_id)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.permissions import OperationsCancel, OperationsRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
-from api.dependencies import AppParts, Parts
+from api.dependencies import AppState, State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import accepted_headers
@@ -66,7 +66,7 @@ _PREFERENCE = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})")
 async def list_operations(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OperationsRead,
     page: WantedPage,
     status: OperationStatus | None = None,
@@ -86,7 +86,7 @@ async def list_operations(
 async def get_operation(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OperationsRead,
     operation_id: UUID,
     wait: Annotated[int | None, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait for a change")] = None,
@@ -113,7 +113,7 @@ async def get_operation(
 async def cancel_operation(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OperationsCancel,
     command: Idempotent,
     operation_id: UUID,
@@ -165,7 +165,7 @@ async def cancel_operation(
 )
 async def follow_operation(
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OperationsRead,
     operation_id: UUID,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
@@ -192,19 +192,19 @@ async def follow_operation(
     responses=LOGGED,
 )
 async def get_operation_logs(
-    request: Request, parts: AppParts, principal: OperationsRead, operation_id: UUID, window: LogWindow
+    request: Request, parts: State, principal: OperationsRead, operation_id: UUID, window: LogWindow
 ) -> Response:
     """The same as a build's logs, from the first moment on."""
     await _row(parts, principal, operation_id)
     return await log_reply(request, parts.settings, operation_id, window)
 
 
-async def _row(parts: Parts, principal: Principal, operation_id: UUID) -> Operation:
+async def _row(parts: AppState, principal: Principal, operation_id: UUID) -> Operation:
     async with transaction(parts.sessions) as session:
         return await OperationRepository(session, principal.tenant).get(operation_id)
 
 
-def _reader(request: Request, parts: Parts, principal: Principal) -> Reader:
+def _reader(request: Request, parts: AppState, principal: Principal) -> Reader:
     return Reader(request, parts, principal, *GRANTED_TO_READ)
 
 
@@ -212,7 +212,7 @@ def _closed(fault: DeliveryError) -> str:
     return f"event: closed\ndata: {json.dumps({'code': fault.code, 'message': fault.message})}\n\n"
 
 
-async def _events(parts: Parts, first: Snapshot, known_version: int) -> AsyncGenerator[str, None]:
+async def _events(parts: AppState, first: Snapshot, known_version: int) -> AsyncGenerator[str, None]:
     yield f"retry: {RECONNECT_MS}\n\n"
     async for change in parts.watch.changes(first, known_version=known_version, limit_s=FOLLOW_LIMIT_S):
         if change is None:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsRead, OrganizationsWrite
 from api.auth.principal import Principal
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -45,7 +45,7 @@ FREE_PROJECTS = 5
 async def list_organizations(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsRead,
     page: SortedPage,
     status: OrganizationStatus | None = None,
@@ -61,7 +61,7 @@ async def list_organizations(
     "/organizations", summary="Create an organization", status_code=201, response_model=Envelope[OrganizationView]
 )
 async def create_organization(
-    request: Request, parts: AppParts, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
+    request: Request, parts: State, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
 ) -> Response:
     """For admins, who become the new one's admin, and make a few at most.
 
@@ -78,7 +78,7 @@ async def create_organization(
 
 
 @router.get("/organizations/{org_id}", summary="Get an organization", response_model=Envelope[OrganizationView])
-async def get_organization(request: Request, parts: AppParts, principal: OrganizationsRead, org_id: UUID) -> Response:
+async def get_organization(request: Request, parts: State, principal: OrganizationsRead, org_id: UUID) -> Response:
     """Members see their own organization, platform admins any."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import ProjectsDelete
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, reply
 from api.http.idempotency import Idempotent
 from api.http.preconditions import Precondition
@@ -19,7 +19,7 @@ router = APIRouter(tags=["Projects"])
 
 @router.delete("/projects/{project_id}", summary="Delete a project", status_code=204)
 async def delete_project(
-    parts: AppParts, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
+    parts: State, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
 ) -> Response:
     """Its services leave the traffic, drain and stop; its slug is free again; it and its records can still be read.
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import ProjectsRead, ProjectsWrite
 from api.auth.principal import Principal
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.errors import InvalidRequestError
 from api.http.idempotency import Idempotent
@@ -35,7 +35,7 @@ router = APIRouter(tags=["Projects"])
 async def list_projects(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsRead,
     org_id: UUID,
     page: SortedPage,
@@ -61,7 +61,7 @@ async def list_projects(
 async def create_project(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsWrite,
     command: Idempotent,
     org_id: UUID,
@@ -91,7 +91,7 @@ async def create_project(
 
 
 @router.get("/projects/{project_id}", summary="Get a project", response_model=Envelope[ProjectView])
-async def get_project(request: Request, parts: AppParts, principal: ProjectsRead, project_id: UUID) -> Response:
+async def get_project(request: Request, parts: State, principal: ProjectsRead, project_id: UUID) -> Response:
     """A project and its repository."""
     async with transaction(parts.sessions) as session:
         row = await ProjectRepository(session, principal.tenant).get(project_id)
@@ -102,7 +102,7 @@ async def get_project(request: Request, parts: AppParts, principal: ProjectsRead
 async def change_project(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsWrite,
     command: Idempotent,
     precondition: Precondition,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import FeaturesRead, FeaturesWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -87,7 +87,7 @@ async def create_requirement(
 async def list_requirements(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: FeaturesRead,
     project_id: UUID,
     page: SortedRequirements,
@@ -105,7 +105,7 @@ async def list_requirements(
 
 
 @router.get("/requirements/{requirement_id}", summary="Get a requirement", response_model=Envelope[RequirementView])
-async def get_requirement(request: Request, parts: AppParts, principal: FeaturesRead, requirement_id: UUID) -> Response:
+async def get_requirement(request: Request, parts: State, principal: FeaturesRead, requirement_id: UUID) -> Response:
     """A requirement and its acceptance criteria."""
     async with transaction(parts.sessions) as session:
         row = await RequirementRepository(session, principal.tenant).get(requirement_id)

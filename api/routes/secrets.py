@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import ProjectsAdmin, ProjectsRead
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -34,7 +34,7 @@ router = APIRouter(tags=["Secrets"])
 async def create_secret(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsAdmin,
     command: Idempotent,
     project_id: UUID,
@@ -75,7 +75,7 @@ async def create_secret(
 async def list_secrets(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsRead,
     project_id: UUID,
     page: SortedPage,
@@ -93,7 +93,7 @@ async def list_secrets(
 
 @router.get("/projects/{project_id}/secrets/{secret_id}", summary="Get a secret", response_model=Envelope[SecretView])
 async def get_secret(
-    request: Request, parts: AppParts, principal: ProjectsRead, project_id: UUID, secret_id: UUID
+    request: Request, parts: State, principal: ProjectsRead, project_id: UUID, secret_id: UUID
 ) -> Response:
     """All but its value."""
     async with transaction(parts.sessions) as session:
@@ -109,7 +109,7 @@ async def get_secret(
 async def change_secret(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: ProjectsAdmin,
     command: Idempotent,
     precondition: Precondition,
@@ -149,7 +149,7 @@ async def change_secret(
     response_class=Response,
 )
 async def delete_secret(
-    parts: AppParts, principal: ProjectsAdmin, precondition: Precondition, project_id: UUID, secret_id: UUID
+    parts: State, principal: ProjectsAdmin, precondition: Precondition, project_id: UUID, secret_id: UUID
 ) -> Response:
     """Running instances keep it until they end. A service that names it in delivery.yaml is not started without it."""
     async with transaction(parts.sessions) as session:

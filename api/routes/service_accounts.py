@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import OrganizationsAdmin
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, Prepared, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -38,7 +38,7 @@ ONE = ALL + "/{service_account_id}"
 async def list_service_accounts(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     org_id: UUID,
     page: SortedPage,
@@ -59,7 +59,7 @@ async def list_service_accounts(
 async def create_service_account(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     command: Idempotent,
     org_id: UUID,
@@ -89,7 +89,7 @@ async def create_service_account(
 
 @router.get(ONE, summary="Get a service account", response_model=Envelope[ServiceAccountView])
 async def get_service_account(
-    *, request: Request, parts: AppParts, principal: OrganizationsAdmin, org_id: UUID, service_account_id: UUID
+    *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, service_account_id: UUID
 ) -> Response:
     """What it may do; never its secret."""
     principal.require_organization(org_id)
@@ -147,7 +147,7 @@ async def rotate_service_account_secret(
 @router.delete(ONE, summary="Delete a service account", status_code=204)
 async def delete_service_account(
     *,
-    parts: AppParts,
+    parts: State,
     principal: OrganizationsAdmin,
     precondition: Precondition,
     org_id: UUID,

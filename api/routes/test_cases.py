@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import TestsRead, TestsWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -57,7 +57,7 @@ async def create_test_case(
 async def list_test_cases(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: TestsRead,
     feature_id: UUID,
     page: SortedPage,
@@ -75,7 +75,7 @@ async def list_test_cases(
 
 
 @router.get("/testcases/{testcase_id}", summary="Get a test case", response_model=Envelope[CaseView])
-async def get_test_case(request: Request, parts: AppParts, principal: TestsRead, testcase_id: UUID) -> Response:
+async def get_test_case(request: Request, parts: State, principal: TestsRead, testcase_id: UUID) -> Response:
     """A test case and its steps."""
     async with transaction(parts.sessions) as session:
         row = await CaseRepository(session, principal.tenant).get(testcase_id)
@@ -108,7 +108,7 @@ async def change_test_case(
 
 @router.delete("/testcases/{testcase_id}", summary="Delete a test case", status_code=204, response_class=Response)
 async def delete_test_case(
-    parts: AppParts, principal: TestsWrite, precondition: Precondition, testcase_id: UUID
+    parts: State, principal: TestsWrite, precondition: Precondition, testcase_id: UUID
 ) -> Response:
     """With all its results."""
     async with transaction(parts.sessions) as session:
@@ -154,7 +154,7 @@ async def record_test_result(
 async def list_test_results(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: TestsRead,
     testcase_id: UUID,
     page: WantedPage,
@@ -171,7 +171,7 @@ async def list_test_results(
     "/testcases/{testcase_id}/results/{result_id}", summary="Get a test result", response_model=Envelope[ResultView]
 )
 async def get_test_result(
-    request: Request, parts: AppParts, principal: TestsRead, testcase_id: UUID, result_id: UUID
+    request: Request, parts: State, principal: TestsRead, testcase_id: UUID, result_id: UUID
 ) -> Response:
     """A result and its logs."""
     async with transaction(parts.sessions) as session:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import Authenticated
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, reply
 from api.http.idempotency import Idempotent
 from api.http.preconditions import Precondition
@@ -17,7 +17,7 @@ router = APIRouter(tags=["Users"])
 
 
 @router.get("/users/me", summary="Who am I", response_model=Envelope[MeView])
-async def get_me(request: Request, parts: AppParts, principal: Authenticated) -> Response:
+async def get_me(request: Request, parts: State, principal: Authenticated) -> Response:
     """The user of these credentials, their organizations (of an API key: its own), and what the credentials carry."""
     async with transaction(parts.sessions) as session:
         view = await Me(session, principal).view()
@@ -28,7 +28,7 @@ async def get_me(request: Request, parts: AppParts, principal: Authenticated) ->
 async def change_me(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: Authenticated,
     command: Idempotent,
     precondition: Precondition,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import WebhooksRead, WebhooksWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
@@ -29,7 +29,7 @@ EventName = Annotated[str | None, Query(max_length=64, description="only deliver
 async def list_webhook_deliveries(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksRead,
     org_id: UUID,
     webhook_id: UUID,
@@ -48,7 +48,7 @@ async def list_webhook_deliveries(
 
 @router.get("/{delivery_id}", summary="Get a delivery", response_model=Envelope[DeliveryDetailView])
 async def get_webhook_delivery(
-    *, request: Request, parts: AppParts, principal: WebhooksRead, org_id: UUID, webhook_id: UUID, delivery_id: UUID
+    *, request: Request, parts: State, principal: WebhooksRead, org_id: UUID, webhook_id: UUID, delivery_id: UUID
 ) -> Response:
     """A delivery with every attempt: what was sent, what was answered, how long it took."""
     principal.require_organization(org_id)
@@ -66,7 +66,7 @@ async def get_webhook_delivery(
 async def redeliver(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import WebhooksRead, WebhooksWrite
-from api.dependencies import AppParts
+from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.errors import InvalidRequestError
 from api.http.idempotency import Idempotent
@@ -42,7 +42,7 @@ MAX_REPLAYED = 10_000
 async def create_webhook(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,
@@ -64,7 +64,7 @@ async def create_webhook(
 async def list_webhooks(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksRead,
     org_id: UUID,
     page: WantedPage,
@@ -79,7 +79,7 @@ async def list_webhooks(
 
 @router.get("/{webhook_id}", summary="Get a webhook", response_model=Envelope[WebhookView])
 async def get_webhook(
-    request: Request, parts: AppParts, principal: WebhooksRead, org_id: UUID, webhook_id: UUID
+    request: Request, parts: State, principal: WebhooksRead, org_id: UUID, webhook_id: UUID
 ) -> Response:
     """A webhook, without its secret: that is shown when it is made and when it is rotated."""
     principal.require_organization(org_id)
@@ -92,7 +92,7 @@ async def get_webhook(
 async def change_webhook(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksWrite,
     command: Idempotent,
     precondition: Precondition,
@@ -116,7 +116,7 @@ async def change_webhook(
 
 @router.delete("/{webhook_id}", summary="Delete a webhook", status_code=204)
 async def delete_webhook(
-    *, parts: AppParts, principal: WebhooksWrite, precondition: Precondition, org_id: UUID, webhook_id: UUID
+    *, parts: State, principal: WebhooksWrite, precondition: Precondition, org_id: UUID, webhook_id: UUID
 ) -> Response:
     """Nothing is sent to it any more, and its deliveries are forgotten."""
     principal.require_organization(org_id)
@@ -131,7 +131,7 @@ async def delete_webhook(
 async def rotate_webhook_secret(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,
@@ -155,7 +155,7 @@ async def rotate_webhook_secret(
 
 @router.post("/{webhook_id}/ping", summary="Ping a webhook", status_code=201, response_model=Envelope[DeliveryView])
 async def ping_webhook(
-    *, request: Request, parts: AppParts, principal: WebhooksWrite, command: Idempotent, org_id: UUID, webhook_id: UUID
+    *, request: Request, parts: State, principal: WebhooksWrite, command: Idempotent, org_id: UUID, webhook_id: UUID
 ) -> Response:
     """Sends the event `ping` at once, on the way of all events. Its delivery shows what was answered, moments later."""
     principal.require_organization(org_id)
@@ -175,7 +175,7 @@ async def ping_webhook(
 async def replay_events(
     *,
     request: Request,
-    parts: AppParts,
+    parts: State,
     principal: WebhooksWrite,
     command: Idempotent,
     org_id: UUID,

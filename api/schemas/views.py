@@ -19,7 +19,7 @@ from domain.lifecycle import EnvironmentName, OperationStatus
 from domain.windows import window_state
 from runtime.settings import Settings
 from storage.models import Base, Build, Deployment, Environment, Operation
-from storage.repositories.environments import ReleaseDetails, Turn
+from storage.repositories.environments import QueuedDeployment, ReleaseDetails
 
 
 def _columns(row: Base) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def environment_view(
     releases: dict[UUID, ReleaseDetails],
     history: Sequence[ReleaseDetails],
     lock: LockView | None,
-    turns: Sequence[Turn],
+    turns: Sequence[QueuedDeployment],
     moment: datetime,
 ) -> EnvironmentView:
     """An environment, also one that was not made yet; `turns`: what is unfinished there, `moment`: when it is seen."""
@@ -136,7 +136,7 @@ def environment_view(
     )
 
 
-def _queue(turns: Sequence[Turn], holder: UUID | None) -> list[QueuedView]:
+def _queue(turns: Sequence[QueuedDeployment], holder: UUID | None) -> list[QueuedView]:
     waiting = [turn for turn in turns if turn.deployment.id != holder]
     return [
         QueuedView(

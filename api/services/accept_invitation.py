@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth import actor
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.errors import InvalidRequestError, UnauthenticatedError
 from api.schemas.invitations import InvitationAccept
 from api.schemas.members import MemberView
@@ -34,7 +34,7 @@ _USABLE = (InvitationStatus.OPEN, InvitationStatus.ACCEPTED)
 class Joining:
     """One acceptance: `look` first, which costs the hash of a password and holds no connection, then `join`."""
 
-    def __init__(self, parts: Parts, body: InvitationAccept, at: datetime) -> None:
+    def __init__(self, parts: AppState, body: InvitationAccept, at: datetime) -> None:
         self._parts = parts
         self._body = body
         self._at = at

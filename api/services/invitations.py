@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.schemas.invitations import InvitationCreate
 from api.services import audited_writes
 from api.services.delegation import require_holds, require_may_give
@@ -39,7 +39,7 @@ async def invite(
     *,
     token: str,
     at: datetime,
-    parts: Parts,
+    parts: AppState,
 ) -> Invitation:
     """Create an invitation; open ones count against `max_users`, so that accepting cannot exceed it.
 

@@ -57,8 +57,8 @@ async def end_logins(session: AsyncSession, user_id: UUID) -> None:
 async def end_claim(session: AsyncSession, user: User) -> None:
     """A locked user claimed an address that was shown to be somebody else's: an account that nobody meant.
 
-    They are out everywhere, with their keys, and cannot log in; operators can enable them again (`api.cli.accounts`). An
-    organization that has no admin any more is told of in the log: platform admins invite another one.
+    They are out everywhere, with their keys, and cannot log in; operators can enable them again (`api.cli.accounts`).
+    An organization that has no admin any more is told of in the log: platform admins invite another one.
     """
     await end_logins(session, user.id)
     members = MembershipRepository(session, PLATFORM)

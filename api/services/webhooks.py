@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.errors import InvalidRequestError, TooOftenError
 from api.rate_limits.sensitive_limits import Limit
 from api.schemas.webhooks import (
@@ -53,7 +53,7 @@ def check_address(settings: Settings, url: str) -> None:
 
 
 async def create(
-    session: AsyncSession, parts: Parts, principal: Principal, organization_id: UUID, body: WebhookCreate
+    session: AsyncSession, parts: AppState, principal: Principal, organization_id: UUID, body: WebhookCreate
 ) -> tuple[WebhookEndpoint, str]:
     """A new webhook, and its secret.
 
@@ -160,7 +160,7 @@ async def check_room(session: AsyncSession, settings: Settings, organization_id:
     return room
 
 
-async def check_pace(parts: Parts, limit: Limit, organization_id: UUID) -> None:
+async def check_pace(parts: AppState, limit: Limit, organization_id: UUID) -> None:
     """Count a request for deliveries.
 
     Raises:

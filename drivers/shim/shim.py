@@ -15,7 +15,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from drivers.shim import leftovers, lock, record
 from drivers.shim.spec import ALREADY_RUNNING, DISK_FULL, EXIT, FAILED, LOCK, PID, STARTED, ShimSpec
-from drivers.shim.supervisor import Keeper
+from drivers.shim.supervisor import ShimSupervisor
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def _in_background(state_dir: str, spec: ShimSpec) -> int:
 
 def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
     try:
-        keeper = Keeper(state_dir, spec)
+        keeper = ShimSupervisor(state_dir, spec)
         _detach()
     except OSError as error:
         os.write(speak, str(error).encode())

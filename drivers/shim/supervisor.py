@@ -26,7 +26,7 @@ _MIB = 1024 * 1024
 _FILE_TOO_LARGE = 128 + signal.SIGXFSZ
 
 
-class Keeper:
+class ShimSupervisor:
     """Runs the process until it ends for good. Every ending waits until the whole tree below the shim is gone."""
 
     def __init__(self, state_dir: str, spec: ShimSpec) -> None:

@@ -35,7 +35,7 @@ class _Asked:
     tunnel: bool
 
 
-class Egress:
+class EgressGuard:
     """Listens on loopback while it is entered. Whoever lacks its password gets nowhere.
 
     Attributes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domain.repository_url import RepositoryUrl, Scheme
 from drivers.sources.base import GitCredentials
-from drivers.sources.egress import Egress
+from drivers.sources.egress import EgressGuard
 from drivers.sources.hosts import HostGuard
 from drivers.sources.known_hosts import known_hosts
 from drivers.sources.memory import MemoryFile
@@ -54,7 +54,7 @@ class Transport:
     config: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, str] = field(default_factory=dict)
-    egress: Egress | None = None
+    egress: EgressGuard | None = None
     token_is_used: bool = False
 
 
@@ -79,7 +79,7 @@ async def opened(
         yield Transport()
         return
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(address, guard))
+        egress = await stack.enter_async_context(EgressGuard(address, guard))
         if address.scheme is Scheme.SSH:
             yield _over_ssh(stack, egress, credentials, home, operators)
         else:
@@ -89,7 +89,9 @@ async def opened(
             yield _over_http(stack, egress, address, credentials if token else GitCredentials())
 
 
-def _over_http(stack: AsyncExitStack, egress: Egress, address: RepositoryUrl, credentials: GitCredentials) -> Transport:
+def _over_http(
+    stack: AsyncExitStack, egress: EgressGuard, address: RepositoryUrl, credentials: GitCredentials
+) -> Transport:
     env = {
         "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": "http.proxy",
@@ -111,7 +113,7 @@ def _over_http(stack: AsyncExitStack, egress: Egress, address: RepositoryUrl, cr
 
 
 def _over_ssh(
-    stack: AsyncExitStack, egress: Egress, credentials: GitCredentials, home: Path, operators: Path | None
+    stack: AsyncExitStack, egress: EgressGuard, credentials: GitCredentials, home: Path, operators: Path | None
 ) -> Transport:
     key = "none"
     if credentials.ssh_key:

@@ -23,7 +23,7 @@ class PartFailedError(Exception):
     """A part did not come up; the message says which, why, and how its log ends."""
 
 
-class Keeper:
+class PartSupervisor:
     """One part and its process."""
 
     def __init__(

@@ -18,7 +18,7 @@ from runtime.stack.errand import Errand
 from runtime.stack.layout import Layout
 from runtime.stack.orphans import end_leftovers
 from runtime.stack.part import Part
-from runtime.stack.part_supervisor import Keeper
+from runtime.stack.part_supervisor import PartSupervisor
 from runtime.stack.process import Command
 from runtime.stack.telling import ReturnTeller
 
@@ -44,7 +44,7 @@ class Supervisor:
         self._layout = layout
         self._only = frozenset(only)
         self._say = say
-        self._keepers: list[Keeper] = []
+        self._keepers: list[PartSupervisor] = []
         self._signal: int | None = None
         self._return = ReturnTeller(layout.services, say)
         self.ports: dict[str, int] = {}
@@ -104,7 +104,7 @@ class Supervisor:
                 rotated = time.monotonic()
                 rotate_logs(self._layout.logs)
 
-    def _tend(self, keeper: Keeper) -> None:
+    def _tend(self, keeper: PartSupervisor) -> None:
         before = keeper.trouble
         keeper.tend()
         if keeper.trouble != before:
@@ -146,10 +146,10 @@ class Supervisor:
     def _stays(self, part: Part) -> bool:
         return self._keeper(part).try_adopt()
 
-    def _keeper(self, part: Part) -> Keeper:
-        return Keeper(part, self._layout.record(part.name), mark=self._layout.mark(part.name))
+    def _keeper(self, part: Part) -> PartSupervisor:
+        return PartSupervisor(part, self._layout.record(part.name), mark=self._layout.mark(part.name))
 
-    def _launch(self, parts: list[Part]) -> list[Keeper]:
+    def _launch(self, parts: list[Part]) -> list[PartSupervisor]:
         wave = [self._keeper(part) for part in parts if self._wants(part.name)]
         for keeper in wave:
             self._keepers.append(keeper)
@@ -157,7 +157,7 @@ class Supervisor:
             keeper.launch()
         return wave
 
-    def _await(self, wave: list[Keeper]) -> bool:
+    def _await(self, wave: list[PartSupervisor]) -> bool:
         """Wait until all are ready; False when asked to stop meanwhile."""
         for keeper in wave:
             keeper.count_from_now()
@@ -167,7 +167,7 @@ class Supervisor:
             time.sleep(_POLL_S / 2 if waiting else 0)
         return not self._stopping
 
-    def _became_ready(self, keeper: Keeper) -> bool:
+    def _became_ready(self, keeper: PartSupervisor) -> bool:
         if not keeper.check_ready():
             return False
         how = "still running" if keeper.adopted else f"ready in {keeper.ready_after_s:.1f} s"

@@ -35,8 +35,8 @@ class GuardChange(Identified, Timestamped, Base):
     """A change that weakens a protected environment's guards, and waits for the approvals its own rule asks for.
 
     `changes`: the settings' fields that are set. `weakens`: which of them loosen a guard. `rule`: the approval rule
-    when it was asked for. `requester`, `approvals`: `domain.approvals.Person` as JSON. `status`: "pending", "applied" or
-    "rejected".
+    when it was asked for. `requester`, `approvals`: `domain.approvals.Person` as JSON. `status`: "pending",
+    "applied" or "rejected".
     """
 
     __tablename__ = "guard_changes"

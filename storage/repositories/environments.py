@@ -21,7 +21,7 @@ class ReleaseDetails:
 
 
 @dataclass(frozen=True)
-class Turn:
+class QueuedDeployment:
     """An unfinished operation on a deployment: it has an environment's turn, or waits for it, or will."""
 
     deployment: Deployment
@@ -62,7 +62,7 @@ class EnvironmentRepository(Repository[Environment]):
         found = self.base().where(Environment.project_id == project.id, Environment.name == name)
         return (await self.session.scalars(found)).one()
 
-    async def unfinished(self, environment_ids: list[UUID]) -> list[Turn]:
+    async def unfinished(self, environment_ids: list[UUID]) -> list[QueuedDeployment]:
         """What is under way or waits in some environments: rollbacks first, then by age."""
         statement = (
             select(Deployment, Operation)
@@ -76,7 +76,7 @@ class EnvironmentRepository(Repository[Environment]):
             .order_by((Operation.kind == OperationKind.ROLLBACK).desc(), Operation.id)
         )
         rows = await self.session.execute(self.tenant.filter(statement, Operation.organization_id))
-        return [Turn(deployment, operation) for deployment, operation in rows]
+        return [QueuedDeployment(deployment, operation) for deployment, operation in rows]
 
     async def releases(self, ids: list[UUID]) -> dict[UUID, ReleaseDetails]:
         """Releases with what they were made of, by id."""

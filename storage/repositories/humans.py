@@ -143,7 +143,7 @@ class HumanRepository:
         return await self._session.scalar(seat) is None
 
 
-# Subjects of another issuer have its name before theirs (`runtime.trusted_issuers`); users and clients are known by ids.
+# Subjects of another issuer have its name before theirs (`runtime.trusted_issuers`); users and clients have ids.
 _OUTSIDE = re.compile(r"(?!mailbox:)[a-z0-9][a-z0-9-]{0,31}:")
 
 

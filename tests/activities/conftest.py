@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from contracts.operations import Place
+from contracts.operations import OperationContext
 from domain.lifecycle import EnvironmentName
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
@@ -35,9 +35,9 @@ class History:
     organization_id: UUID
     project_id: UUID
 
-    def place(self, deployment_id: UUID) -> Place:
+    def place(self, deployment_id: UUID) -> OperationContext:
         """What a workflow knows of an operation on a deployment there."""
-        return Place(
+        return OperationContext(
             operation_id=new_id(),
             deployment_id=deployment_id,
             organization_id=self.organization_id,

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, select
 
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
 from domain.errors import DependencyError
 from domain.lifecycle import OperationKind
@@ -39,7 +39,7 @@ class Workflows:
         del operation_id, request
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: PersonRequest | AbortRequest, *, key: str
+        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         del action, request, key
         self.asked.append(operation_id)

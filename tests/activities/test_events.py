@@ -12,7 +12,7 @@ from activities import projections
 from activities.build_records import BuildRecordActivities
 from activities.projections import ProjectionActivities
 from contracts.builds import PackagedArtifact, RecordBuild, RecordBuildFailure, TestOutcome
-from contracts.operations import DeploymentView, OperationError, Progress, RecordProgress
+from contracts.operations import DeploymentProgress, OperationError, Progress, RecordProgress
 from domain.delivery_spec import DeliverySpec
 from domain.errors import DependencyError
 from domain.events import event_id
@@ -53,7 +53,7 @@ def record(sessions, pending):
             started_at=BEGAN,
             completed_at=now() if ended else None,
         )
-        told = DeploymentView(deployment_id=deployment_id, status=status, **view)
+        told = DeploymentProgress(deployment_id=deployment_id, status=status, **view)
         request = RecordProgress(progress=progress, deployment=told)
         for _ in range(times):
             await ActivityEnvironment().run(ProjectionActivities(sessions).record_progress, request)

@@ -4,7 +4,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.failures import MAX_UNEXPECTED, reported
+from activities.failures import MAX_UNEXPECTED, translate_errors
 from contracts.payload import Nothing
 
 
@@ -12,7 +12,7 @@ class Broken:
     def __init__(self, error):
         self._error = error
 
-    @reported
+    @translate_errors
     async def run(self, request: Nothing) -> Nothing:
         raise self._error
 

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from api.app import create_app
-from contracts.operations import AbortRequest, PersonRequest, Progress
+from contracts.operations import AbortRequest, ActionRequest, Progress
 from domain.approvals import Action
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
@@ -47,7 +47,7 @@ class RecordedOperations:
 
     started: list[tuple[OperationKind, Mapping[str, Any]]] = field(default_factory=list)
     stopped: list[tuple[UUID, AbortRequest]] = field(default_factory=list)
-    decided: list[tuple[UUID, Action, PersonRequest]] = field(default_factory=list)
+    decided: list[tuple[UUID, Action, ActionRequest]] = field(default_factory=list)
     known: dict[UUID, Progress] = field(default_factory=dict)
     fault: DeliveryError | None = None  # of whatever is told
     down: DeliveryError | None = None  # of asking whether anybody is there
@@ -69,7 +69,7 @@ class RecordedOperations:
         if self.down:
             raise self.down
 
-    async def decide(self, operation_id: UUID, action: Action, request: PersonRequest, *, key: str) -> None:
+    async def decide(self, operation_id: UUID, action: Action, request: ActionRequest, *, key: str) -> None:
         self._fail()
         self.decided.append((operation_id, action, request))
 

@@ -425,7 +425,7 @@ async def test_a_crowd_with_one_new_key_costs_a_look_up_or_two(issued, shown, ap
 
 async def test_made_up_keys_do_not_fill_the_memory(app, monkeypatch):
     monkeypatch.setattr(keys_module, "MOST_UNKNOWN", 5)
-    ring = keys_module.KeyRing(app.state.parts.sessions)
+    ring = keys_module.ApiKeyCache(app.state.parts.sessions)
     for number in range(10):
         with pytest.raises(UnauthenticatedError):
             await ring.principal(build_key(f"{number:032}"))
@@ -456,7 +456,7 @@ async def test_without_the_database_known_keys_work_for_a_while_and_unknown_ones
 
 
 async def test_keys_nobody_uses_are_not_watched(issued, app, monkeypatch):
-    ring = keys_module.KeyRing(app.state.parts.sessions)
+    ring = keys_module.ApiKeyCache(app.state.parts.sessions)
     await ring.principal(issued["key"])
     await ring.refresh()
     assert len(ring._known) == 1
@@ -467,7 +467,7 @@ async def test_keys_nobody_uses_are_not_watched(issued, app, monkeypatch):
 
 async def test_a_known_key_is_looked_up_once_however_often_it_comes(issued, app, monkeypatch):
     """That is what costs; what it costs here is measured by `python -m tests.bench.auth`."""
-    ring, asked = keys_module.KeyRing(app.state.parts.sessions), []
+    ring, asked = keys_module.ApiKeyCache(app.state.parts.sessions), []
     look_up = ring._look_up
     monkeypatch.setattr(ring, "_look_up", lambda key_hash: asked.append(key_hash) or look_up(key_hash))
     monkeypatch.setattr(keys_module, "TRUSTED_S", 3600.0)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from api.auth.api_key_cache import KeyRing
+from api.auth.api_key_cache import ApiKeyCache
 from api.auth.claims import outside_principal
 from api.auth.principal import Principal
 from api.services.api_keys import Wanted, issue
@@ -299,7 +299,7 @@ async def test_what_somebody_of_another_issuer_made_is_theirs(fresh, rows, admin
             row.role, row.scopes = "release_manager", sorted(scopes)
             await Clients(session, maker, org, ClientKind.SERVICE_ACCOUNT).add(row, confidential=True, most=100)
         async with transaction(rows) as session:
-            by_key = await KeyRing(rows).principal(issued.key)
+            by_key = await ApiKeyCache(rows).principal(issued.key)
             account = Principal(str(row.id), org, Role.RELEASE_MANAGER, permissions_of(Role.RELEASE_MANAGER))
             mine = await person_of(session, Principal(ada, org, Role.ADMIN, permissions_of(Role.ADMIN)), org)
             for made in (by_key, account):

@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from api.auth.api_key_cache import KeyRing
+from api.auth.api_key_cache import ApiKeyCache
 from api.auth.revocation_list import Refused
-from api.auth.signing_keys import Keyring
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import TokenVerifier
 from api.rate_limits.buckets import of_member
 from api.rate_limits.headers import limit_headers
@@ -43,7 +43,7 @@ def costs() -> Iterator[tuple[str, float]]:
         ensure_key(key_file(settings))
         organization = new_id()
         subject = Subject(str(new_id()), Role.DEVELOPER, permissions_of(Role.DEVELOPER), organization=str(organization))
-        keyring = Keyring(settings)
+        keyring = SigningKeys(settings)
         verifier = TokenVerifier(settings, keyring, Refused())
 
         def token() -> str:
@@ -58,7 +58,7 @@ def costs() -> Iterator[tuple[str, float]]:
 
 async def _key_check() -> float:
     key = build_key("0" * 32)
-    ring = KeyRing(None)  # type: ignore[arg-type] # known keys need no database
+    ring = ApiKeyCache(None)  # type: ignore[arg-type] # known keys need no database
     ring._remember(hash_key(key), CheckedKey(_row(key), creator_gone=False, creator_role=None, email=""))
     return await _awaited(lambda: ring.principal(key))
 

@@ -19,7 +19,7 @@ from activities.callers import CallerGuard
 from activities.refusals import Refusals
 from activities.signatures import Signatures, StartActivities
 from contracts.names import WorkflowName
-from contracts.operations import ORDERS, PersonRequest
+from contracts.operations import ORDERS, ActionRequest
 from contracts.rollouts import TAKE_BACK
 from contracts.signatures import StartClaim
 from domain.approvals import Action
@@ -61,7 +61,7 @@ async def _costs(settings: Settings, url: str, row: Row) -> Sequence[Cost]:
 
 async def _signatures(settings: Settings) -> Sequence[Cost]:
     signer, signatures = signer_of(settings), Signatures(load_verifying_keys(settings), Refusals())
-    operation_id, request = UUID(int=1), PersonRequest(actor="ben", reason="looks good")
+    operation_id, request = UUID(int=1), ActionRequest(actor="ben", reason="looks good")
     signed = signer.decision(operation_id, Action.APPROVE, request)
 
     async def sign() -> None:

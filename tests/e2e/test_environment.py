@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from contracts.names import SignalName, environment_workflow_id
-from contracts.rollouts import EnvironmentState, TurnGrant
+from contracts.rollouts import EnvironmentState, LockGrant
 from tests.chaos.frozen import frozen
 from tests.support.facts import facts
 from tests.support.services import until
@@ -104,7 +104,7 @@ async def test_a_forged_turn_moves_nothing_beside_what_is_under_way(place, platf
     environment_id = records.one("SELECT environment_id FROM deployments WHERE id = %s", first.accepted.deployment_id)
     stranger = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
     workflow_id = second.accepted.operation_id
-    grant = TurnGrant(environment_id=environment_id["environment_id"], workflow_id=workflow_id)
+    grant = LockGrant(environment_id=environment_id["environment_id"], workflow_id=workflow_id)
     await stranger.get_workflow_handle(workflow_id).signal(SignalName.TURN_GRANTED, grant)
     operation = await asyncio.to_thread(place.ends, second)
     assert (operation["status"], operation["error"]["code"]) == ("failed", "INVALID_STATE")

@@ -9,14 +9,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import CONTROL_QUEUE, WorkflowName
-from contracts.operations import BuildAndDeployInput, PersonRequest
+from contracts.operations import ActionRequest, BuildAndDeployInput
 from contracts.rollouts import STOP_RELEASE, StopRelease
 from runtime.ids import new_id
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-MALLORY = PersonRequest(actor="cto", reason="go", humans=("cto",))
+MALLORY = ActionRequest(actor="cto", reason="go", humans=("cto",))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from events import dispatcher
 from events.delivery_attempt import Courier, record
 from events.dispatcher import PER_FAILING_ENDPOINT
-from events.egress_guard import Egress
+from events.egress_guard import WebhookEgress
 from events.sender import Sender
 from runtime.ids import new_id, now
 from storage.engine import Sessions, create_sessions, transaction
@@ -249,7 +249,7 @@ async def test_an_endpoint_is_disabled_while_answers_are_written_down(scene, dat
         [row] = await session.scalars(select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint.id))
     async with transaction(scene.sessions) as session:
         claim = await WebhookClaims(session).retry(row.id, 2)
-    sender = Sender(Egress(LOOPBACK))
+    sender = Sender(WebhookEgress(LOOPBACK))
     result = await Courier(sender, SEALER).attempt(claim)
     await sender.close()
 

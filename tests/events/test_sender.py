@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
-from events.egress_guard import RESOLVERS, Egress
+from events.egress_guard import RESOLVERS, WebhookEgress
 from events.sender import Sender
 from runtime.ids import now
 from tests.support.receiver import Receiver, Reply
@@ -39,7 +39,7 @@ async def senders():
     made = []
 
     def make(networks=LOOPBACK, names=None, **options) -> Sender:
-        made.append(Sender(Egress(networks, names), **{"limit_s": 60, **options}))
+        made.append(Sender(WebhookEgress(networks, names), **{"limit_s": 60, **options}))
         return made[-1]
 
     yield make

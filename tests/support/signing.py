@@ -11,7 +11,7 @@ from temporalio.client import OutboundInterceptor, StartWorkflowInput, StartWork
 
 from activities.refusals import Refusals
 from activities.signatures import DecisionGuard, Signatures
-from contracts.operations import AbortRequest, BuildAndDeployInput, DeployInput, PersonRequest, RollbackInput
+from contracts.operations import AbortRequest, ActionRequest, BuildAndDeployInput, DeployInput, RollbackInput
 from domain.approvals import Action
 from domain.lifecycle import OperationKind
 from orchestration.signing import Signer
@@ -54,6 +54,6 @@ def _signed_order(given: Any) -> Any:
 
 
 def _signed_decision(workflow_id: str, update: str, given: Any) -> Any:
-    if not isinstance(given, PersonRequest | AbortRequest) or given.signature is not None:
+    if not isinstance(given, ActionRequest | AbortRequest) or given.signature is not None:
         return given
     return SIGNER.decision(UUID(workflow_id), Action(update), given)

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
-from events.egress_guard import Egress
+from events.egress_guard import WebhookEgress
 from events.sender import Sender
 from runtime.encryption import Sealer
 from runtime.ids import new_id
@@ -112,7 +112,7 @@ async def relay(
     sessions: Sessions, database_url: str, *, limit_s: float = 60.0, failed: asyncio.Event | None = None
 ) -> AsyncIterator[Courier]:
     """A relay at work, as the worker runs it."""
-    sender = Sender(Egress(LOOPBACK), limit_s=limit_s)
+    sender = Sender(WebhookEgress(LOOPBACK), limit_s=limit_s)
     courier = Courier(sender, SEALER)
     listener = Listener(database_url, CHANNEL)
     task = asyncio.create_task(Dispatcher(sessions, courier, listener, failed or asyncio.Event()).run())

@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
 from contracts.names import ABORT_UPDATE, PROGRESS_QUERY, STANDING_QUERY
-from contracts.operations import AbortRequest, PersonRequest, Progress, Standing
+from contracts.operations import AbortRequest, ActionRequest, Progress, Standing
 from contracts.rollouts import TrafficReport
 from domain.approvals import Action
 from domain.delivery_spec import BlueGreenSpec
@@ -358,7 +358,7 @@ async def test_blue_green_holds_before_the_switch_where_asked(bench: Bench) -> N
     handle = await bench.start(order())
     await until(lambda: status(bench) is DeploymentStatus.PAUSED)
     assert bench.world.done[-2:] == ["route old 100, preview new", "check preview /ready"]
-    await handle.execute_update(Action.RESUME, PersonRequest(actor="ben"))
+    await handle.execute_update(Action.RESUME, ActionRequest(actor="ben"))
     await handle.result()
     assert "route new 100" in bench.world.done
 

@@ -21,10 +21,10 @@ from contracts.builds import (
     PackagedArtifact,
     Workspace,
 )
-from contracts.operations import DeploymentView
+from contracts.operations import DeploymentProgress
 from tests.workflows.world import order
 from workflows.build_steps import MakingWorkflow
-from workflows.progress_tracker import Ledger
+from workflows.progress_tracker import ProgressTracker
 
 COMMIT = "a" * 40
 
@@ -50,10 +50,10 @@ class Making(MakingWorkflow):
     def __init__(self) -> None:
         self.order = order().model_copy(update={"git_branch": None})
         self.place = self.order.place
-        self.deployment = DeploymentView(deployment_id=self.place.deployment_id)
+        self.deployment = DeploymentProgress(deployment_id=self.place.deployment_id)
         self.fetched: list[tuple[str | None, str | None]] = []
         self.built = 0
-        self.ledger = Mock(Ledger)  # what is told of it is another test's
+        self.ledger = Mock(ProgressTracker)  # what is told of it is another test's
         self._prepare_making()
 
     async def step(self, _name: Any, _words: str, work: Awaitable[Any], **_options: Any) -> Any:

@@ -4,7 +4,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.verdict import Verdict
@@ -105,7 +105,7 @@ async def test_promoted_during_an_inconclusive_pause_needs_no_new_analysis(bench
     bench.world.verdicts = [Verdict.INCONCLUSIVE]
     handle = await bench.start(canary())
     await until(lambda: status(bench) is DeploymentStatus.PAUSED)
-    await handle.execute_update(Action.PROMOTE, PersonRequest(actor="cid"))
+    await handle.execute_update(Action.PROMOTE, ActionRequest(actor="cid"))
     await handle.result()
     assert [done for done in bench.world.done if done.startswith("judge")] == ["judge step-2-1"]
     assert status(bench) is DeploymentStatus.SUCCESS

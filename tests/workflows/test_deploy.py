@@ -4,7 +4,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, BuildSource, DeployInput, OperationError, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest, BuildSource, DeployInput, OperationError
 from domain.approvals import Action, ApprovalPolicy
 from domain.canary.verdict import Verdict
 from domain.delivery_spec import ReleaseSpec
@@ -99,7 +99,7 @@ async def test_it_waits_for_approval_before_it_takes_the_turn(bench: Bench) -> N
 async def test_who_said_yes_with_the_request_counts_once(bench: Bench) -> None:
     handle = await bench.start(canary(approval=NOBODY_ELSE, approved_by=("ann",)))
     await until(lambda: "1 of 2" in (bench.world.progress.current_step or "") if bench.world.records else False)
-    assert (await refused(handle, Action.APPROVE, PersonRequest(actor="ann"))).type == "INVALID_STATE"
+    assert (await refused(handle, Action.APPROVE, ActionRequest(actor="ann"))).type == "INVALID_STATE"
     await handle.execute_update(Action.APPROVE, BEN)
     await handle.result()
     assert status(bench) is DeploymentStatus.SUCCESS

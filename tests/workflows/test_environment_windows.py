@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from temporalio.client import WorkflowHandle
 
 from contracts.names import SignalName, environment_workflow_id
-from contracts.operations import DeploymentView
+from contracts.operations import DeploymentProgress
 from contracts.rollouts import SettingsChanged, WindowAnswer
 from domain.lifecycle import DeploymentStatus, StepName
 from runtime.ids import now
@@ -28,7 +28,7 @@ def open_again(bench: Bench) -> None:
     bench.world.window = WindowAnswer(open=True)
 
 
-def told(bench: Bench, deployment_id: UUID) -> DeploymentView:
+def told(bench: Bench, deployment_id: UUID) -> DeploymentProgress:
     views = [r.deployment for r in bench.world.records if r.deployment and r.deployment.deployment_id == deployment_id]
     return views[-1]
 

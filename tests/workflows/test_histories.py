@@ -20,8 +20,8 @@ from contracts.names import (
     environment_workflow_id,
     webhook_delivery_workflow_id,
 )
-from contracts.operations import AbortRequest, PersonRequest
-from contracts.rollouts import TurnSuperseded
+from contracts.operations import AbortRequest, ActionRequest
+from contracts.rollouts import LockSuperseded
 from contracts.webhooks import WebhookOutcome
 from domain.approvals import Action
 from domain.canary.verdict import Verdict
@@ -138,7 +138,7 @@ async def dark_launch(bench: Bench) -> WorkflowHandle:
     bench.world.old_release()
     handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 0}))
     await until(lambda: bool(bench.world.records) and "Paused" in (bench.world.progress.current_step or ""))
-    await handle.execute_update(Action.RESUME, PersonRequest(actor="ben"))
+    await handle.execute_update(Action.RESUME, ActionRequest(actor="ben"))
     await handle.result()
     return handle
 
@@ -168,7 +168,7 @@ async def superseded(bench: Bench) -> WorkflowHandle:
     bench.world.hold("build.run")
     handle = await bench.start(order())
     await bench.world.reached["build.run"].wait()
-    by = TurnSuperseded(workflow_id=handle.id, deployment_id=uuid4(), version="2.0.0")
+    by = LockSuperseded(workflow_id=handle.id, deployment_id=uuid4(), version="2.0.0")
     await handle.signal(SignalName.SUPERSEDE, by)
     return await _failing(handle)
 

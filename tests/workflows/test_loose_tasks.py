@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
 from domain.delivery_spec import RolloutSpec
 from domain.lifecycle import Strategy
@@ -25,7 +25,7 @@ async def test_an_analysis_that_a_promotion_ends(bench: Bench, caplog: pytest.Lo
     bench.world.hold("analysis.judge")
     handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 10}))
     await asyncio.wait_for(bench.world.reached["analysis.judge"].wait(), 60)
-    await handle.execute_update(Action.PROMOTE, PersonRequest(actor="ben", reason="known good"))
+    await handle.execute_update(Action.PROMOTE, ActionRequest(actor="ben", reason="known good"))
     await handle.result()
     assert told(caplog) == []
 

@@ -5,7 +5,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpda
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import ABORT_UPDATE
-from contracts.operations import AbortRequest, BuildAndDeployInput, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest, BuildAndDeployInput
 from domain.approvals import Action, ApprovalPolicy, Person
 from domain.canary.verdict import Verdict
 from domain.lifecycle import DeploymentStatus, OperationStatus, Strategy
@@ -13,11 +13,11 @@ from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.world import order
 
-BEN = PersonRequest(actor="ben", reason="looks good")
-CID = PersonRequest(actor="cid")
+BEN = ActionRequest(actor="ben", reason="looks good")
+CID = ActionRequest(actor="cid")
 
 
-async def refused(handle: WorkflowHandle, action: Action, person: PersonRequest = BEN) -> ApplicationError:
+async def refused(handle: WorkflowHandle, action: Action, person: ActionRequest = BEN) -> ApplicationError:
     with pytest.raises(WorkflowUpdateFailedError) as fault:
         await handle.execute_update(action, person)
     assert isinstance(fault.value.cause, ApplicationError)
@@ -36,7 +36,7 @@ async def awaiting_approval(bench: Bench, policy: ApprovalPolicy) -> WorkflowHan
 
 async def test_two_different_people_must_say_yes(bench: Bench) -> None:
     handle = await awaiting_approval(bench, ApprovalPolicy(min_approvals=2))
-    assert (await refused(handle, Action.APPROVE, PersonRequest(actor="ann"))).type == "AUTHORIZATION_DENIED"
+    assert (await refused(handle, Action.APPROVE, ActionRequest(actor="ann"))).type == "AUTHORIZATION_DENIED"
     await handle.execute_update(Action.APPROVE, BEN)
     assert (await refused(handle, Action.APPROVE, BEN)).type == "INVALID_STATE"
     await until(lambda: "1 of 2" in (bench.world.progress.current_step or ""))
@@ -229,14 +229,14 @@ async def test_two_service_accounts_of_one_admin_do_not_satisfy_four_eyes(bench:
     requester = Person(actor="ci", humans=("ann",))
     handle = await bench.start(order().model_copy(update={"approval": policy, "requester": requester}))
     await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
-    fault = await refused(handle, Action.APPROVE, PersonRequest(actor="bot", humans=("ann",)))
+    fault = await refused(handle, Action.APPROVE, ActionRequest(actor="bot", humans=("ann",)))
     assert fault.type == "AUTHORIZATION_DENIED"
-    assert (await refused(handle, Action.APPROVE, PersonRequest(actor="ann"))).type == "AUTHORIZATION_DENIED"
-    puppet = PersonRequest(actor="ann-2", humans=("ann-2",), vouched_by=("ann",))
+    assert (await refused(handle, Action.APPROVE, ActionRequest(actor="ann"))).type == "AUTHORIZATION_DENIED"
+    puppet = ActionRequest(actor="ann-2", humans=("ann-2",), vouched_by=("ann",))
     assert (await refused(handle, Action.APPROVE, puppet)).type == "AUTHORIZATION_DENIED"
-    await handle.execute_update(Action.APPROVE, PersonRequest(actor="bot-1", humans=("ben",)))
+    await handle.execute_update(Action.APPROVE, ActionRequest(actor="bot-1", humans=("ben",)))
     assert (
-        await refused(handle, Action.APPROVE, PersonRequest(actor="bot-2", humans=("ben",)))
+        await refused(handle, Action.APPROVE, ActionRequest(actor="bot-2", humans=("ben",)))
     ).type == "INVALID_STATE"
     assert (await refused(handle, Action.APPROVE, BEN)).type == "INVALID_STATE"
     await handle.execute_update(Action.APPROVE, CID)
@@ -249,7 +249,7 @@ async def test_a_rule_that_became_stricter_while_it_waited_decides(bench: Bench)
     await handle.execute_update(Action.APPROVE, BEN.model_copy(update={"rule": rule}))
     assert bench.world.progress.current_step == "Waiting for approval: 1 of 2 so far"
     looser = ApprovalPolicy(min_approvals=1, four_eyes=False)
-    fault = await refused(handle, Action.APPROVE, PersonRequest(actor="ann", rule=looser))
+    fault = await refused(handle, Action.APPROVE, ActionRequest(actor="ann", rule=looser))
     assert fault.type == "AUTHORIZATION_DENIED"
     await handle.execute_update(Action.APPROVE, CID)
     await handle.result()
@@ -262,7 +262,7 @@ async def test_who_is_not_known_is_nobodys_second_and_passing_a_freeze_is_told_t
     asked = {"approval": ApprovalPolicy(), "requester": Person(actor="corp:1", unknown=True), "override_freeze": True}
     handle = await bench.start(order().model_copy(update=asked))
     await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
-    fault = await refused(handle, Action.APPROVE, PersonRequest(actor="corp:2", unknown=True))
+    fault = await refused(handle, Action.APPROVE, ActionRequest(actor="corp:2", unknown=True))
     assert fault.type == "AUTHORIZATION_DENIED"
     assert "email_claim" in fault.message
     await handle.execute_update(Action.APPROVE, BEN)

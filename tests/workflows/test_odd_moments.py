@@ -10,7 +10,7 @@ from temporalio.worker import Worker
 
 from contracts.names import ABORT_UPDATE, SignalName, WorkflowName
 from contracts.operations import AbortRequest
-from contracts.rollouts import TurnSuperseded
+from contracts.rollouts import LockSuperseded
 from domain.lifecycle import DeploymentStatus, OperationStatus, Strategy
 from tests.workflows.conftest import Bench
 from tests.workflows.test_manual_controls import status
@@ -27,7 +27,7 @@ async def test_stopped_before_it_began(bench: Bench) -> None:
     handle = await bench.client.start_workflow(
         WorkflowName.BUILD_AND_DEPLOY, what, id=str(what.place.operation_id), task_queue=queue
     )
-    by = TurnSuperseded(workflow_id=handle.id, deployment_id=uuid4(), version="2")
+    by = LockSuperseded(workflow_id=handle.id, deployment_id=uuid4(), version="2")
     await handle.signal(SignalName.SUPERSEDE, by)
     late = Worker(
         bench.client,

@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 from activities.refusals import Refusals
 from activities.signatures import VALID_FOR, DecisionGuard, Signatures
 from contracts.names import WorkflowName
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from contracts.signatures import Signature, statement
 from domain.approvals import Action, ApprovalPolicy
 from domain.lifecycle import DeploymentStatus, OperationKind, OperationStatus
@@ -30,8 +30,8 @@ from tests.workflows.test_manual_controls import awaiting_approval, status
 from tests.workflows.world import deploy, order, place, rollback
 from workflows.registry import WORKFLOWS, sandbox
 
-MALLORY = PersonRequest(actor="cto", reason="go", humans=("cto",))
-BEN = PersonRequest(actor="ben", reason="looks good")
+MALLORY = ActionRequest(actor="cto", reason="go", humans=("cto",))
+BEN = ActionRequest(actor="ben", reason="looks good")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def at(handle: WorkflowHandle, client: Client) -> WorkflowHandle:
     return client.get_workflow_handle(handle.id)
 
 
-def forged(handle: WorkflowHandle, action: Action, signer: Signer = SIGNER, **changes: object) -> PersonRequest:
+def forged(handle: WorkflowHandle, action: Action, signer: Signer = SIGNER, **changes: object) -> ActionRequest:
     """BEN's decision as the API signed it, and changed afterwards."""
     return signer.decision(UUID(handle.id), action, BEN).model_copy(update=changes)
 
@@ -224,7 +224,7 @@ async def test_after_a_rotation_old_decisions_and_running_operations_go_on(bench
         await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
         await handle.execute_update(Action.APPROVE, SIGNER.decision(UUID(handle.id), Action.APPROVE, BEN))
     async with worker(new):
-        by_new = Signer(SigningKey(new)).decision(UUID(handle.id), Action.APPROVE, PersonRequest(actor="cid"))
+        by_new = Signer(SigningKey(new)).decision(UUID(handle.id), Action.APPROVE, ActionRequest(actor="cid"))
         assert (await refused(handle, Action.APPROVE, BEN)).type == "SERVICE_UNAVAILABLE"  # signed with the old key
         await handle.execute_update(Action.APPROVE, by_new)
         bench.world.turn_is_free = True

@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from contracts.names import SignalName, WorkflowName, environment_workflow_id
-from contracts.operations import AbortRequest, BuildAndDeployInput, DeploymentView, Place
-from contracts.rollouts import EnvironmentState, TurnRequest, TurnSuperseded, WindowAnswer
+from contracts.operations import AbortRequest, BuildAndDeployInput, DeploymentProgress, OperationContext
+from contracts.rollouts import EnvironmentState, LockRequest, LockSuperseded, WindowAnswer
 from domain.approvals import Action, ApprovalPolicy
 from domain.canary.verdict import Verdict
 from domain.deployment_lock import TurnPolicy
@@ -20,11 +20,11 @@ from tests.workflows.test_environment import state
 from tests.workflows.world import order, place, rollback
 
 
-def newest(environment_id: UUID) -> Place:
+def newest(environment_id: UUID) -> OperationContext:
     return place(environment_id).model_copy(update={"deployment_id": new_id()})
 
 
-def view(bench: Bench, wanted: BuildAndDeployInput) -> DeploymentView | None:
+def view(bench: Bench, wanted: BuildAndDeployInput) -> DeploymentProgress | None:
     wanted_id = wanted.place.deployment_id
     views = [r.deployment for r in bench.world.records if r.deployment and r.deployment.deployment_id == wanted_id]
     return views[-1] if views else None
@@ -50,7 +50,7 @@ async def failing(handle: WorkflowHandle) -> None:
 
 async def superseded_now(bench: Bench, handle: WorkflowHandle, wanted: BuildAndDeployInput) -> None:
     by = new_id()
-    message = TurnSuperseded(workflow_id=handle.id, deployment_id=by, version="2.0.0")
+    message = LockSuperseded(workflow_id=handle.id, deployment_id=by, version="2.0.0")
     await handle.signal(SignalName.SUPERSEDE, message)
     await failing(handle)
     ended(bench, wanted, by)
@@ -153,7 +153,7 @@ async def test_past_the_final_switch_it_finishes(bench: Bench) -> None:
     wanted = order()
     handle = await bench.start(wanted)
     await bench.world.reached["releases.retire"].wait()
-    await handle.signal(SignalName.SUPERSEDE, TurnSuperseded(workflow_id=handle.id, deployment_id=new_id()))
+    await handle.signal(SignalName.SUPERSEDE, LockSuperseded(workflow_id=handle.id, deployment_id=new_id()))
     bench.world.holds["releases.retire"].set()
     await handle.result()
     assert _status(bench, wanted) == DeploymentStatus.SUCCESS
@@ -166,7 +166,7 @@ async def test_one_that_is_stopped_already_stays_with_its_reason(bench: Bench) -
     handle = await bench.start(wanted)
     await until(lambda: _status(bench, wanted) == DeploymentStatus.QUEUED)
     await handle.execute_update(Action.ABORT, AbortRequest(actor="ann", reason="no"))
-    await handle.signal(SignalName.SUPERSEDE, TurnSuperseded(workflow_id=handle.id, deployment_id=new_id()))
+    await handle.signal(SignalName.SUPERSEDE, LockSuperseded(workflow_id=handle.id, deployment_id=new_id()))
     await failing(handle)
     assert _status(bench, wanted) == DeploymentStatus.CANCELLED
 
@@ -185,8 +185,8 @@ async def test_what_was_to_be_told_is_told_after_continuing_as_new(bench: Bench)
     await until(lambda: bench.world.done.count("ask turn") == 2)
     environment_id = waiting.place.environment_id
     bench.world.use_entity = True
-    by = TurnSuperseded(workflow_id=str(older.place.operation_id), deployment_id=new_id(), version="2.0.0")
-    request = TurnRequest(
+    by = LockSuperseded(workflow_id=str(older.place.operation_id), deployment_id=new_id(), version="2.0.0")
+    request = LockRequest(
         environment_id=environment_id,
         workflow_id=str(waiting.place.operation_id),
         deployment_id=waiting.place.deployment_id,

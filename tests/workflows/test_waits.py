@@ -2,7 +2,7 @@
 
 from contracts.names import SignalName
 from contracts.operations import StepProgress
-from contracts.rollouts import TurnGrant
+from contracts.rollouts import LockGrant
 from domain.eta import machine_seconds
 from domain.lifecycle import StepName
 from runtime.ids import now
@@ -25,7 +25,7 @@ async def test_the_wait_for_a_turn_is_no_machine_time(bench: Bench) -> None:
     assert waiting is not None
     assert waiting.waiting_since == waiting.started_at is not None
     assert machine_seconds(waiting, now()) == 0
-    grant = TurnGrant(environment_id=wanted.place.environment_id, workflow_id=handle.id)
+    grant = LockGrant(environment_id=wanted.place.environment_id, workflow_id=handle.id)
     await handle.signal(SignalName.TURN_GRANTED, grant)
     await handle.result()
     done = rollout()

@@ -23,7 +23,7 @@ from contracts.operations import (
     BuildAndDeployInput,
     BuildSource,
     DeployInput,
-    Place,
+    OperationContext,
     Progress,
     RecordProgress,
     RollbackInput,
@@ -46,8 +46,8 @@ SPEC = DeliverySpec(
 )
 
 
-def place(environment_id: UUID | None = None) -> Place:
-    return Place(
+def place(environment_id: UUID | None = None) -> OperationContext:
+    return OperationContext(
         operation_id=uuid4(),
         deployment_id=uuid4(),
         organization_id=uuid4(),
@@ -61,7 +61,7 @@ def place(environment_id: UUID | None = None) -> Place:
     )
 
 
-def order(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> BuildAndDeployInput:
+def order(where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> BuildAndDeployInput:
     return BuildAndDeployInput(
         place=where or place(),
         feature_id=uuid4(),
@@ -72,11 +72,11 @@ def order(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) 
     )
 
 
-def deploy(where: Place | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> DeployInput:
+def deploy(where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> DeployInput:
     return DeployInput(place=where or place(), build_id=uuid4(), version_tag="1.0.0", strategy=strategy)
 
 
-def reported(where: Place | None = None) -> DeployInput:
+def reported(where: OperationContext | None = None) -> DeployInput:
     """A build that was made elsewhere, so that its artifact may have to be made first."""
     source = BuildSource(repository_url="file:///repo", git_commit_hash="c" * 40, git_branch="main")
     return deploy(where).model_copy(update={"source": source})
@@ -94,7 +94,7 @@ def webhook_order() -> WebhookOrder:
     )
 
 
-def rollback(where: Place) -> RollbackInput:
+def rollback(where: OperationContext) -> RollbackInput:
     return RollbackInput(place=where, reason="errors")
 
 
@@ -261,7 +261,7 @@ class World:
         return b.LoadedBuild(build_id=build_id, artifact_digest="sha256:" + digit * 64, spec=self.spec)
 
     @implements(r.REQUEST_TURN)
-    async def request_turn(self, request: r.TurnRequest) -> Nothing:
+    async def request_turn(self, request: r.LockRequest) -> Nothing:
         if self.use_entity:
             override = request.override_freeze or request.deployment_id in self.overriding
             changes = {"policy": self.policy, "override_freeze": override}
@@ -269,18 +269,18 @@ class World:
         await self._do("ask turn")  # last: whoever reads of it finds the entity told
         if not self.use_entity and self.turn_is_free:
             handle = self._client.get_workflow_handle(request.workflow_id)
-            grant = r.TurnGrant(environment_id=request.environment_id, workflow_id=request.workflow_id)
+            grant = r.LockGrant(environment_id=request.environment_id, workflow_id=request.workflow_id)
             await handle.signal(SignalName.TURN_GRANTED, grant)
         return Nothing()
 
     @implements(r.RETURN_TURN)
-    async def return_turn(self, request: r.TurnReturn) -> Nothing:
+    async def return_turn(self, request: r.LockRelease) -> Nothing:
         if self.use_entity:
             await self._tell_entity(SignalName.RETURN_TURN, request)
         await self._do("return turn")
         return Nothing()
 
-    async def _tell_entity(self, signal: SignalName, message: r.TurnRequest | r.TurnReturn) -> None:
+    async def _tell_entity(self, signal: SignalName, message: r.LockRequest | r.LockRelease) -> None:
         await self._client.start_workflow(
             WorkflowName.ENVIRONMENT,
             r.EnvironmentState(environment_id=message.environment_id),

@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.errors import InvalidRequestError, answer_of
 from api.http.idempotency import REPLAYED, Command
 from api.services.audit import deployment_entry
@@ -24,7 +24,7 @@ from api.services.deployments.start import ensure_started
 from api.services.environments.settings import approval_of, settings_of
 from api.services.humans import approver_of
 from api.services.organizations.status import require_going_on
-from contracts.operations import AbortRequest, PersonRequest
+from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import GOING_ON, Action, Phase, check_action, check_recorded
 from domain.errors import DependencyError
 from domain.lifecycle import FINISHED_DEPLOYMENTS, FINISHED_OPERATIONS, DeploymentStatus
@@ -55,7 +55,7 @@ class Decision:
     `key`: sent again under it, it is the same decision. `asked`: the audit log's verb, where it is not the action's.
     """
 
-    parts: Parts
+    parts: AppState
     principal: Principal
     deployment_id: UUID
     action: Action
@@ -106,7 +106,7 @@ class Decision:
         await self.keep_about(session, deployment, operation, request)
         return operation
 
-    async def _examined(self, session: AsyncSession) -> tuple[Deployment, Operation, PersonRequest | AbortRequest]:
+    async def _examined(self, session: AsyncSession) -> tuple[Deployment, Operation, ActionRequest | AbortRequest]:
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         if self.action is Action.REJECT and not self.reason.strip():
@@ -123,7 +123,7 @@ class Decision:
         session: AsyncSession,
         deployment: Deployment,
         operation: Operation,
-        request: PersonRequest | AbortRequest | None = None,
+        request: ActionRequest | AbortRequest | None = None,
         *,
         instead: dict[str, Any] | None = None,
         **facts: Any,
@@ -149,7 +149,7 @@ class Decision:
             instead=instead,
         )
 
-    async def _request(self, session: AsyncSession, deployment: Deployment) -> PersonRequest | AbortRequest:
+    async def _request(self, session: AsyncSession, deployment: Deployment) -> ActionRequest | AbortRequest:
         actor = self.principal.subject
         if self.action in (Action.ABORT, Action.REJECT):
             return AbortRequest(actor=actor, reason=self.reason)
@@ -158,9 +158,9 @@ class Decision:
         if self.action is Action.PROMOTE and rule is not None:
             self.principal.require(Scope.DEPLOYMENTS_APPROVE)  # past the analysis, where people have to say yes
         if self.action is not Action.APPROVE:
-            return PersonRequest(actor=actor, reason=self.reason)
+            return ActionRequest(actor=actor, reason=self.reason)
         person = await approver_of(session, self.principal, deployment.organization_id)
-        return PersonRequest.of(person, reason=self.reason, rule=rule)
+        return ActionRequest.of(person, reason=self.reason, rule=rule)
 
     async def told(self, *, fresh: bool = True) -> Told | None:
         """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it.

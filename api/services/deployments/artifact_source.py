@@ -7,7 +7,7 @@ from uuid import UUID
 from api.schemas.projects import RepositoryType
 from api.services.deployments.options import Consent, Terms
 from api.services.deployments.rollback import invalid_state
-from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, Place
+from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, OperationContext
 from domain.errors import UnprocessableError
 from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
 from storage.models import Build, Project
@@ -31,7 +31,7 @@ class Cargo(Protocol):
     @property
     def git_commit_hash(self) -> str | None: ...
 
-    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
+    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
         """The input of the workflow that brings it."""
 
 
@@ -49,7 +49,7 @@ class NewVersion:
     steps = tuple(StepName)
     build_id = None
 
-    def order(self, place: Place, terms: Terms, consent: Consent) -> BuildAndDeployInput:
+    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> BuildAndDeployInput:
         """The input of BuildAndDeploy."""
         return BuildAndDeployInput(
             place=place,
@@ -87,7 +87,7 @@ class MadeBuild:
         """The rollout, or everything."""
         return tuple(StepName) if self.source else (StepName.ROLLOUT,)
 
-    def order(self, place: Place, terms: Terms, consent: Consent) -> DeployInput:
+    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> DeployInput:
         """The input of Deploy."""
         return DeployInput(
             place=place,

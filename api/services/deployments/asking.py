@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.http.envelope import reply
 from api.http.idempotency import Before, Command, Effect
 from api.http.links import accepted_headers, created_headers
@@ -26,7 +26,7 @@ class Asking:
     The effect that is `run` records it and gives back `created` or `accepted`; `asked` is what it recorded.
     """
 
-    def __init__(self, request: Request, parts: Parts, prefer: str | None = None) -> None:
+    def __init__(self, request: Request, parts: AppState, prefer: str | None = None) -> None:
         self._request = request
         self._parts = parts
         self._prefers_operation = bool(prefer and _RESPOND_ASYNC.search(prefer))

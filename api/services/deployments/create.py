@@ -23,7 +23,7 @@ from api.services.environments.settings import (
 from api.services.humans import person_of
 from api.services.organizations.status import refuse_inactive
 from api.services.projects.lookup import active_project
-from contracts.operations import Place
+from contracts.operations import OperationContext
 from domain.lifecycle import DeploymentStatus
 from orchestration.signing import signer_of
 from runtime.ids import new_id
@@ -127,7 +127,7 @@ class Delivery:
                 "or cancel them",
             )
 
-    def _place(self, organization: Organization, project: Project, environment: Environment) -> Place:
+    def _place(self, organization: Organization, project: Project, environment: Environment) -> OperationContext:
         return place_of(
             operation_id=new_id(),
             deployment_id=new_id(),
@@ -137,7 +137,7 @@ class Delivery:
             requested_by=self.principal.subject,
         )
 
-    def _deployment(self, place: Place, cargo: Cargo) -> Deployment:
+    def _deployment(self, place: OperationContext, cargo: Cargo) -> Deployment:
         return Deployment(
             id=place.deployment_id,
             organization_id=place.organization_id,

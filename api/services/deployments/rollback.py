@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
-from api.dependencies import Parts
+from api.dependencies import AppState
 from api.services.audit import deployment_entry
 from api.services.deployments.actions import Decision
 from api.services.deployments.start import place_of, try_start
@@ -51,7 +51,7 @@ def invalid_state(message: str, state: str) -> ConflictError:
 class Rollback:
     """One request to take a deployment back."""
 
-    parts: Parts
+    parts: AppState
     principal: Principal
     deployment_id: UUID
     reason: str

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.operations_port import OperationsPort
-from contracts.operations import BuildAndDeployInput, DeployInput, Place, StepProgress
+from contracts.operations import BuildAndDeployInput, DeployInput, OperationContext, StepProgress
 from domain.errors import DeliveryError
 from domain.lifecycle import EnvironmentName, OperationKind, OperationStatus, StepName
 from orchestration.signing import Signer
@@ -29,9 +29,9 @@ def place_of(
     project: Project,
     environment: Environment,
     requested_by: str,
-) -> Place:
+) -> OperationContext:
     """Whose operation it is and where it goes."""
-    return Place(
+    return OperationContext(
         operation_id=operation_id,
         deployment_id=deployment_id,
         organization_id=organization.id,

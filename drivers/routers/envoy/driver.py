@@ -30,7 +30,7 @@ from drivers.routers.envoy.drain import QUIET_S, Departure
 from drivers.routers.envoy.files import ConfigFolder, age_s, read_head
 from drivers.routers.envoy.lock import WriterLock
 from drivers.routers.envoy.publish import Publisher
-from drivers.routers.envoy.readiness import Look, hold_back
+from drivers.routers.envoy.readiness import EndpointSnapshot, hold_back
 from drivers.routers.envoy.refusals import RefusedError
 from drivers.routers.envoy.render import cluster_name, generation_of, release_of, version_in
 from drivers.routers.envoy.state import State
@@ -134,7 +134,7 @@ class EnvoyRouter:
     ) -> Sequence[Rejection]:
         found = memory.load(self._folder)
         wanted, rejected = _sifted(found, table)
-        look = Look(self._admin, found, wanted, readiness)
+        look = EndpointSnapshot(self._admin, found, wanted, readiness)
         # Raises with Envoy away, before anything is written.
         running, _ = await asyncio.gather(self._admin.versions(), look.refresh())
         state = self._settled(found, running)
@@ -153,7 +153,7 @@ class EnvoyRouter:
         ):
             return rejected
         if state is not found or wanted is state.applied:
-            look = Look(self._admin, state, wanted, readiness)
+            look = EndpointSnapshot(self._admin, state, wanted, readiness)
         return await self._carry_out(state, wanted, running, look, deadline, rejected)
 
     def _is_done(self, state: State, wanted: RoutingTable, running: Versions) -> bool:
@@ -182,7 +182,7 @@ class EnvoyRouter:
         state: State,
         table: RoutingTable,
         running: Versions,
-        look: Look,
+        look: EndpointSnapshot,
         deadline: Deadline,
         rejected: Sequence[Rejection],
     ) -> Sequence[Rejection]:

@@ -28,7 +28,7 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
     return tuple(c for c in new.clusters if c.release_id in gaining | (reached & changed))
 
 
-class Look:
+class EndpointSnapshot:
     """The health of what is to take traffic, as Envoy saw it when last asked.
 
     Args:
@@ -48,9 +48,9 @@ class Look:
         self._readiness = readiness
         self._usable: set[tuple[str, Endpoint]] = set()
 
-    def at(self, table: RoutingTable) -> "Look":
+    def at(self, table: RoutingTable) -> "EndpointSnapshot":
         """The same for another table, with what was seen so far."""
-        look = Look(self._admin, self._old, table, self._readiness)
+        look = EndpointSnapshot(self._admin, self._old, table, self._readiness)
         look._usable = self._usable
         return look
 

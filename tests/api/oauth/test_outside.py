@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from api.auth.claims import outside_principal
 from api.auth.external_issuer import MAX_BYTES, OutsideIssuer
 from api.auth.revocation_list import Refused
-from api.auth.signing_keys import Keyring
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import TokenVerifier
 from api.http.errors import UnauthenticatedError
 from domain.permissions import Role, Scope
@@ -97,7 +97,7 @@ def settings(tmp_path_factory) -> Settings:
 
 
 def verifier_of(settings: Settings, issuer: OutsideIssuer) -> TokenVerifier:
-    return TokenVerifier(settings, Keyring(settings), Refused(), [issuer])
+    return TokenVerifier(settings, SigningKeys(settings), Refused(), [issuer])
 
 
 async def test_new_keys_are_found_and_known_ones_kept_while_the_issuer_is_down(settings, keys, signing):

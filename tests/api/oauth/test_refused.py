@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import RSAAlgorithm
 
 from api.auth.revocation_list import Refused, Traits, issued_s
-from api.auth.signing_keys import Keyring
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import MAX_CACHED, TokenVerifier
 from api.http.errors import UnauthenticatedError
 from domain.permissions import Role, permissions_of
@@ -50,7 +50,7 @@ def refused() -> Refused:
 
 @pytest.fixture
 def verifier(settings, refused) -> TokenVerifier:
-    return TokenVerifier(settings, Keyring(settings), refused)
+    return TokenVerifier(settings, SigningKeys(settings), refused)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_a_verified_token_still_expires_and_can_still_be_revoked(verifier, refus
 
 
 def test_a_cached_token_is_checked_anew_when_the_keys_change(settings, refused, good):
-    keyring = Keyring(settings)
+    keyring = SigningKeys(settings)
     verifier = TokenVerifier(settings, keyring, refused)
     assert verifier.verify(good)
     keyring._keep_own = False

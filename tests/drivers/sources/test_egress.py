@@ -13,7 +13,7 @@ from domain.errors import DeliveryError, ErrorCode
 from domain.repository_url import parse_repository_url
 from drivers.sources import hosts
 from drivers.sources.base import SourceRequest
-from drivers.sources.egress import Egress
+from drivers.sources.egress import EgressGuard
 from drivers.sources.git import GitSource
 from drivers.sources.hosts import HostGuard
 from tests.drivers.sources.git_server import Seen, serve_repositories
@@ -52,7 +52,7 @@ async def listener() -> AsyncIterator[Listener]:
         yield made
 
 
-async def asked(egress: Egress, target: str, *, password: str | None = None, method: str = "CONNECT") -> bytes:
+async def asked(egress: EgressGuard, target: str, *, password: str | None = None, method: str = "CONNECT") -> bytes:
     """What the proxy answers, to the end."""
     secret = egress.words.partition(" ")[2] if password is None else password
     auth = base64.b64encode(f"git:{secret}".encode()).decode()
@@ -68,7 +68,7 @@ def address(listener: Listener, host: str = "127.0.0.1"):
 
 
 async def test_the_proxy_leads_to_the_repositorys_host_and_to_nowhere_else(listener):
-    async with Egress(address(listener), OPEN) as egress:
+    async with EgressGuard(address(listener), OPEN) as egress:
         assert (await asked(egress, f"127.0.0.1:{listener.port}")).endswith(b"\r\n\r\nhello")
         for target in (f"localhost:{listener.port}", "127.0.0.1:1", f"[::1]:{listener.port}", "10.0.0.1:443"):
             assert (await asked(egress, target)).startswith(b"HTTP/1.1 403")
@@ -77,7 +77,7 @@ async def test_the_proxy_leads_to_the_repositorys_host_and_to_nowhere_else(liste
 
 
 async def test_nobody_without_the_password_gets_through(listener):
-    async with Egress(address(listener), OPEN) as egress:
+    async with EgressGuard(address(listener), OPEN) as egress:
         for password in ("", "guess"):
             assert (await asked(egress, f"127.0.0.1:{listener.port}", password=password)).startswith(b"HTTP/1.1 407")
         for target, method in (("nonsense", "CONNECT"), ("ftp://127.0.0.1/x", "GET"), ("/x", "GET")):
@@ -87,7 +87,7 @@ async def test_nobody_without_the_password_gets_through(listener):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_private_address_is_refused_where_it_is_connected_to(listener, host):
-    async with Egress(address(listener, host), CLOSED) as egress:
+    async with EgressGuard(address(listener, host), CLOSED) as egress:
         assert (await asked(egress, f"{host}:{listener.port}")).startswith(b"HTTP/1.1 403")
         assert "private or loopback" in egress.refusal.message
     assert listener.visits == 0
@@ -95,12 +95,12 @@ async def test_a_private_address_is_refused_where_it_is_connected_to(listener, h
 
 async def test_a_network_that_the_operator_named_is_reached(listener):
     guard = HostGuard(allow_private=False, networks=(ipaddress.ip_network("127.0.0.0/8"),))
-    async with Egress(address(listener), guard) as egress:
+    async with EgressGuard(address(listener), guard) as egress:
         assert (await asked(egress, f"127.0.0.1:{listener.port}")).endswith(b"hello")
 
 
 async def test_connections_end_with_the_fetch(listener):
-    async with Egress(address(listener), OPEN) as egress:
+    async with EgressGuard(address(listener), OPEN) as egress:
         reader, writer = await asyncio.open_connection("127.0.0.1", egress.port)
     with contextlib.closing(writer):
         async with asyncio.timeout(120):

@@ -9,7 +9,7 @@ from api.openapi.traversal import Json, operations
 from domain.permissions import DESCRIPTIONS, GRANTS, Role, Scope
 from runtime.settings import Settings
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "roles.md"
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
 HEAD = """# Roles and permissions
 
 Made by `python -m api.cli.roles_page` from `domain/permissions.py` and from the routes; a test says when it is out of

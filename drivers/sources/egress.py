@@ -63,7 +63,7 @@ class EgressGuard:
 
     @property
     def words(self) -> str:
-        """As `connect.py` takes it; holds the password."""
+        """As `ssh_proxy_command.py` takes it; holds the password."""
         return f"{self.port} {self._password}"
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Git's credential helper: `python -I -S credential.py get`, answering from memory of the worker for one host alone.
+"""Git's credential helper: `python -I -S git_credential_helper.py get`, the worker's memory answers for one host.
 
 DELIVERY_GIT_CREDENTIAL is the path of an open, unnamed file of the worker, gone with the fetch; the token is in no
 command line, environment or file that has a name. Stdlib only: git starts it.

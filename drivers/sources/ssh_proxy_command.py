@@ -1,6 +1,6 @@
-"""ssh's `ProxyCommand`: `python -I -S connect.py <host> <port>`, with port and password of `Egress` in DELIVERY_EGRESS.
+"""ssh's `ProxyCommand`: `python -I -S ssh_proxy_command.py <host> <port>`.
 
-Joins its stdin and stdout to the host through that proxy. Stdlib only: ssh starts it, for each connection.
+Port and password of the `EgressGuard` are in DELIVERY_EGRESS. Joins its stdin and stdout to the host through that proxy. Stdlib only: ssh starts it, for each connection.
 """
 
 import base64

@@ -108,7 +108,7 @@ def _over_http(
         "password": credentials.token,
     }
     memory = stack.enter_context(MemoryFile(json.dumps(known).encode()))
-    helper = f"credential.{address.scheme}://{address.authority}.helper=!{_program('credential.py')}"
+    helper = f"credential.{address.scheme}://{address.authority}.helper=!{_program('git_credential_helper.py')}"
     return Transport((helper,), {**env, "DELIVERY_GIT_CREDENTIAL": memory.path}, egress=egress, token_is_used=True)
 
 
@@ -120,7 +120,7 @@ def _over_ssh(
         text = credentials.ssh_key.replace("\r\n", "\n").strip() + "\n"  # ssh reads no key without its last line's end
         key = stack.enter_context(MemoryFile(text.encode())).path
     place = str(home.absolute() / KNOWN_HOSTS).replace("%", "%%")
-    config = _SSH.format(key=key, proxy=_program("connect.py").replace("%", "%%"), known_hosts=f'"{place}"')
+    config = _SSH.format(key=key, proxy=_program("ssh_proxy_command.py").replace("%", "%%"), known_hosts=f'"{place}"')
     files = {SSH_CONFIG: config, KNOWN_HOSTS: known_hosts(operators, credentials.known_hosts)}
     return Transport(env={"DELIVERY_EGRESS": egress.words}, files=files, egress=egress)
 

@@ -1,6 +1,7 @@
 """ssh's `ProxyCommand`: `python -I -S ssh_proxy_command.py <host> <port>`.
 
-Port and password of the `EgressGuard` are in DELIVERY_EGRESS. Joins its stdin and stdout to the host through that proxy. Stdlib only: ssh starts it, for each connection.
+Joins its stdin and stdout to the host through the `EgressGuard`, whose port and password are in DELIVERY_EGRESS. Stdlib
+only: ssh starts it, for each connection.
 """
 
 import base64

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from examples.client import Service
-from tests.compose.engine import INGRESS_PORT, CheckError, ComposedEngine, await_that, missing, secrets_shown
+from tests.compose.engine import GIT, INGRESS_PORT, CheckError, ComposedEngine, await_that, missing, secrets_shown
 
 HERE = Path(__file__).resolve().parent
 SERVING = ("postgres", "temporal", "api", "ingress", "egress", "worker")
@@ -26,7 +26,7 @@ PORTS = {
     "api": ("outside", 8080),
     "worker": ("outside", 22),
 }
-GIT = ("git", "-c", "user.name=Check", "-c", "user.email=check@example.com", "-c", "commit.gpgsign=false")
+GIT_COMMAND = ("git", "-c", "user.name=Check", "-c", "user.email=check@example.com", "-c", "commit.gpgsign=false")
 
 
 class Repository:
@@ -44,10 +44,9 @@ class Repository:
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", version)
         self._git("push", "--quiet", str(self._bare), "main")
-        subprocess.run(["git", "-C", self._bare, "update-server-info"], check=True, timeout=60)
 
     def _git(self, *words: str) -> None:
-        subprocess.run([*GIT, "-C", str(self._work), *words], check=True, timeout=60)
+        subprocess.run([*GIT_COMMAND, "-C", str(self._work), *words], check=True, timeout=60)
 
 
 class Check:
@@ -68,9 +67,8 @@ class Check:
         self._repository = Repository(self._engine.repository, self._folder / "work")
         self._places = self._addresses()
         organization = self._api.create_organization("check")
-        self._project = self._api.create_project(organization["id"], "hello", "http://10.213.7.200:8000/service.git")[
-            "id"
-        ]
+        url = f"https://{GIT}:8443/service.git"
+        self._project = self._api.create_project(organization["id"], "hello", url)["id"]
         self._feature = self._api.create_feature(self._project, "hello")["id"]
         self._deliver("the first delivery")
         self._look_from_inside()

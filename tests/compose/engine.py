@@ -16,6 +16,7 @@ from runtime.tokens import Subject, issue_token
 PROJECT = "delivery-check"
 PUBLIC_URL = "https://delivery.example.com"
 API_PORT, INGRESS_PORT = 18080, 18000
+GIT = "10.213.7.200"
 STEP_SECONDS = 1200
 CONDITION_SECONDS = 300.0
 
@@ -56,6 +57,8 @@ class ComposedEngine:
             "API_PORT": str(API_PORT),
             "INGRESS_PORT": str(INGRESS_PORT),
             "REPOSITORY": str(self.repository),
+            "CERTIFICATE": str(folder / "git.pem"),
+            "SERVE": str(ROOT / "tests" / "compose" / "serve.py"),
         }
 
     def __enter__(self) -> Self:
@@ -66,7 +69,42 @@ class ComposedEngine:
                 *([self._folder / ("secrets" if script == "secrets" else "tls")]),
             ]
             subprocess.run(words, check=True, timeout=120)
+        self._certify()
         return self
+
+    def _certify(self) -> None:
+        """A certificate of the repository's server, by an authority that the worker has anyway."""
+        tls, key, ask = self._folder / "tls", self._folder / "git.key", self._folder / "git.csr"
+        (self._folder / "git.ext").write_text(f"subjectAltName=IP:{GIT}\nextendedKeyUsage=serverAuth\n")
+        new = [
+            "openssl",
+            "req",
+            "-new",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=git",
+            "-keyout",
+            key,
+            "-out",
+            ask,
+        ]
+        sign = ["openssl", "x509", "-req", "-in", ask, "-CA", tls / "server-ca.pem", "-CAkey", tls / "server-ca.key"]
+        sign += [
+            "-set_serial",
+            "77",
+            "-days",
+            "30",
+            "-extfile",
+            self._folder / "git.ext",
+            "-out",
+            self._folder / "git.crt",
+        ]
+        for words in (new, sign):
+            subprocess.run(words, check=True, capture_output=True, timeout=120)
+        pair = key.read_text() + (self._folder / "git.crt").read_text()
+        (self._folder / "git.pem").write_text(pair)
 
     def __exit__(self, *_: object) -> None:
         self.compose("down", "--volumes", "--timeout", "20")

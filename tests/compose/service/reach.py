@@ -23,6 +23,8 @@ def asked(host: str, port: int) -> str:
         with socket.create_connection(PROXY, SECONDS) as proxy:
             proxy.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
             answer = proxy.makefile("rb").readline().decode().split()
+    except TimeoutError:
+        return "denied: no answer"  # names, where no name server answers in time
     except OSError as error:
         return f"no proxy: {error}"
     return "reached" if answer[1:2] == ["200"] else f"denied: {' '.join(answer[1:])}"

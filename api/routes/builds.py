@@ -12,11 +12,11 @@ from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
 from api.http.pagination import WantedPage
+from api.routes.operation_logs import LOGGED, LogWindow, log_reply
 from api.schemas.base import MAX_LINE, Searched
 from api.schemas.builds import BuildReport, BuildView, LogListing
 from api.schemas.views import build_view
 from api.services.builds import record_report
-from api.services.operations.logs import LOGGED, LogWindow, log_reply
 from domain.errors import NotFoundError
 from domain.lifecycle import BuildStatus
 from storage.engine import transaction

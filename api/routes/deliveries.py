@@ -11,10 +11,10 @@ from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply_page
 from api.http.idempotency import Idempotent
 from api.http.pagination import WantedPage
+from api.routes.new_deployments import Asking, Preference
 from api.schemas.deployments import BuildAndDeployRequest, DeploymentView, DeployRequest, RetryRequest
 from api.schemas.operations import AcceptedView
 from api.schemas.views import deployment_view
-from api.services.deployments.asking import Asking, Preference
 from api.services.deployments.create import Delivery
 from api.services.deployments.options import Terms
 from api.services.deployments.retry import Redelivery

@@ -12,6 +12,8 @@ from api.dependencies import AppState, State
 from api.http.envelope import Envelope, reply
 from api.http.idempotency import Command, Idempotent
 from api.http.links import accepted_headers
+from api.routes.decided import ACCEPTED, again, settled
+from api.routes.new_deployments import Asking, Preference
 from api.schemas.deployments import (
     ApprovalRequest,
     DecisionRequest,
@@ -20,8 +22,7 @@ from api.schemas.deployments import (
 )
 from api.schemas.operations import AcceptedView
 from api.schemas.views import accepted_view, deployment_view
-from api.services.deployments.actions import ACCEPTED, Decision, again, settled
-from api.services.deployments.asking import Asking, Preference
+from api.services.deployments.actions import Decision
 from api.services.deployments.preview import preview_of
 from api.services.deployments.retry import Redelivery
 from domain.approvals import Action

@@ -12,10 +12,10 @@ from api.http.errors import answer_of
 from api.http.idempotency import Command, Idempotent
 from api.http.links import accepted_headers
 from api.http.pagination import WantedPage
+from api.routes.decided import ACCEPTED, again
 from api.schemas.deployments import DeploymentView, RollbackRequest
 from api.schemas.operations import AcceptedView
 from api.schemas.views import accepted_view, deployment_view
-from api.services.deployments.actions import ACCEPTED, again
 from api.services.deployments.preview import may_have_preview, preview_of
 from api.services.deployments.rollback import TAKEN_BACK, Rollback
 from domain.errors import ConflictError

@@ -18,12 +18,13 @@ from api.http.idempotency import Idempotent
 from api.http.links import accepted_headers
 from api.http.pagination import WantedPage
 from api.http.streaming import EventStream, unless_gone, while_allowed
+from api.routes.decided import ACCEPTED, settled
+from api.routes.operation_logs import LOGGED, LogWindow, log_reply
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
 from api.schemas.views import operation_answer, operation_view
-from api.services.deployments.actions import ACCEPTED, Decision, settled
+from api.services.deployments.actions import Decision
 from api.services.deployments.rollback import invalid_state
-from api.services.operations.logs import LOGGED, LogWindow, log_reply
 from api.services.operations.progress import Snapshot, stored_snapshot
 from contracts.payload import bounded
 from domain.approvals import Action

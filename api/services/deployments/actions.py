@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
 from api.dependencies import AppState
-from api.http.errors import InvalidRequestError, answer_of
-from api.http.idempotency import REPLAYED, Command
+from api.http.errors import InvalidRequestError
 from api.services.audit import deployment_entry
 from api.services.deployments.start import ensure_started
 from api.services.environments.settings import approval_of, settings_of
@@ -42,7 +40,6 @@ from storage.repositories.operations import OperationRepository
 
 log = get_logger(__name__)
 
-ACCEPTED = 202
 # How long a stopped deployment is looked at for its end: before any traffic moved that takes no time.
 END_WITHIN_S = 2.0
 LOOK_EVERY_S = 0.05
@@ -210,31 +207,3 @@ class Decision:
             if row.status in FINISHED_DEPLOYMENTS or row.status == DeploymentStatus.ROLLING_BACK:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def settled(request: Request, command: Command, decision: Decision, kept: Response) -> Response | None:
-    """The answer to a decision that was kept, once its outcome is known; None: it was accepted, tell how it is now.
-
-    Args:
-        request: what is answered.
-        command: keeps the answer for who sends the request again.
-        decision: what was kept.
-        kept: the answer so far. One that is no 202 is final.
-    """
-    if kept.status_code != ACCEPTED:
-        return kept
-    told = await decision.told(fresh=command.fresh)
-    if told is None:
-        return kept
-    if told.error is not None:
-        return again(command, await command.amend(answer_of(request, told.error)))
-    if decision.action in (Action.ABORT, Action.REJECT):
-        await decision.ended()
-    return None
-
-
-def again(command: Command, response: Response) -> Response:
-    """Say so when it is not the first answer to the request."""
-    if not command.fresh:
-        response.headers[REPLAYED] = "true"
-    return response

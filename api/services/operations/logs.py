@@ -4,13 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, Response
-
-from api.http.envelope import JSON, reply
-from api.schemas.builds import LogListing, LogStep
+from api.schemas.builds import LogStep
 from runtime.settings import Settings
 
 DEFAULT_LIMIT = 256 * 1024
@@ -36,37 +32,18 @@ class Window:
     limit: int
 
 
-async def _window(
-    step: LoggedStep | None = None,
-    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="bytes to skip")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="bytes to give")] = DEFAULT_LIMIT,
-) -> Window:
-    return Window(step, offset, limit)
+async def listed(settings: Settings, operation_id: UUID) -> list[LogStep]:
+    """Which logs there are."""
+    return await asyncio.to_thread(_steps, _folder(settings, operation_id))
 
 
-# What the answers are: text, or for who accepts JSON only, which logs there are.
-LOGGED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"text/plain": {"schema": {"type": "string", "maxLength": MAX_LIMIT}, "example": "==> build <==\n"}},
-        "headers": {
-            "X-Next-Offset": {
-                "description": "where to go on",
-                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET + MAX_LIMIT},
-            }
-        },
-    }
-}
-LogWindow = Annotated[Window, Depends(_window)]
+async def read(settings: Settings, operation_id: UUID, window: Window) -> bytes:
+    """The piece asked for."""
+    return await asyncio.to_thread(_read, _folder(settings, operation_id), window)
 
 
-async def log_reply(request: Request, settings: Settings, operation_id: UUID, window: Window) -> Response:
-    """The piece asked for, as text; or which logs there are, for who accepts JSON only."""
-    folder = settings.data_dir / "logs" / "operations" / str(operation_id)
-    if JSON in request.headers.get("accept", ""):
-        return reply(request, LogListing(steps=await asyncio.to_thread(_steps, folder)))
-    content = await asyncio.to_thread(_read, folder, window)
-    headers = {"X-Next-Offset": str(window.offset + len(content)), "X-Content-Type-Options": "nosniff"}
-    return Response(content, headers=headers, media_type="text/plain; charset=utf-8")
+def _folder(settings: Settings, operation_id: UUID) -> Path:
+    return settings.data_dir / "logs" / "operations" / str(operation_id)
 
 
 def _file(folder: Path, step: LoggedStep) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m storage.audit_chain verify [--organization ID]`: whether the audit log is as it was written.
+"""`python -m api.cli audit-chain verify [--organization ID]`: whether the audit log is as it was written.
 
 Looks at DELIVERY_DATABASE_URL, or at the embedded stack's database when that is not set.
 Prints each chain's length and last hash: noted elsewhere, they also show that a chain was cut or written anew.
@@ -105,7 +105,7 @@ async def _verify_all(url: str, organization: UUID | None) -> bool:
 
 def main() -> int:
     """0: all is whole; 1: a chain is broken; 2: it could not be looked at."""
-    parser = argparse.ArgumentParser(prog="python -m storage.audit_chain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m api.cli audit-chain", description=__doc__)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("verify", help="walk the chains and name the first broken link of each")
     command.add_argument("--organization", type=UUID, help="only this organization's chain")

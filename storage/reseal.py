@@ -1,4 +1,4 @@
-"""`python -m storage.reseal`: seals every stored secret anew with the newest key of `DELIVERY_ENCRYPTION_KEYS`.
+"""`python -m api.cli reseal`: seals every stored secret anew with the newest key of `DELIVERY_ENCRYPTION_KEYS`.
 
 Safe while everything runs, and to be stopped and run again at any moment: it works in small transactions and passes
 over what the newest key has sealed. Ends with 1 when a value could not be opened. `docs/operating.md` tells the order

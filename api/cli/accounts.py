@@ -1,4 +1,4 @@
-"""`python -m api.cli.accounts disable | enable | password EMAIL`: administration of user accounts.
+"""`python -m api.cli accounts disable | enable | password EMAIL`: administration of user accounts.
 
 Disabled: they cannot log in, and nothing that they were given works, in no organization; they stay a member where they
 are one. Enabled again they log in anew; their API keys work again. A new password is printed once.
@@ -93,7 +93,7 @@ async def _meant(users: UserRepository, named: str) -> User | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; the exit status is for the shell."""
-    parser = argparse.ArgumentParser(prog="python -m api.cli.accounts", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m api.cli accounts", description=__doc__)
     parser.add_argument("command", choices=["disable", "enable", "password"])
     parser.add_argument("email", help="the address; or the id, where several claim an address")
     try:

@@ -1,4 +1,4 @@
-"""`python -m api.cli.bootstrap_admin [reset]`: the first platform admin, or a new password for a platform admin.
+"""`python -m api.cli bootstrap-admin [reset]`: the first platform admin, or a new password for a platform admin.
 
 Also the platform's own application, through which people log in on a command line before there is any other one.
 
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Do it; the exit status is for the shell."""
     settings = get_settings()
     setup_logging(settings.log_level, service="bootstrap")
-    parser = argparse.ArgumentParser(prog="python -m api.cli.bootstrap_admin", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m api.cli bootstrap-admin", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["reset"], help="a new password for a platform admin")
     parser.add_argument("--email", default=settings.admin_email, help="of the admin; default DELIVERY_ADMIN_EMAIL")
     parser.add_argument("--untold", action="store_true", help="do not print the password: the output is kept somewhere")

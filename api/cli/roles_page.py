@@ -1,4 +1,4 @@
-"""`python -m api.cli.roles_page`: docs/roles.md, from the table of roles and from the routes."""
+"""`python -m api.cli roles-page`: docs/roles.md, from the table of roles and from the routes."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,13 @@ from runtime.settings import Settings
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
 HEAD = """# Roles and permissions
 
-Made by `python -m api.cli.roles_page` from `domain/permissions.py` and from the routes; a test says when it is out of
+Made by `python -m api.cli roles-page` from `domain/permissions.py` and from the routes; a test says when it is out of
 date. The same table of roles is at `GET /v1/roles`.
 
 A user has one role in each organization they belong to; a service account has one role. What a token may do is what
 the role grants, cut down to the scopes that were asked for. Nobody gives a role that grants more than their own, nor a
 service account a permission that their own token does not carry. `platform_admin` is not given inside an organization:
-`python -m api.cli.bootstrap_admin` makes the first one.
+`python -m api.cli bootstrap-admin` makes the first one.
 """
 
 

@@ -1,4 +1,4 @@
-"""`python -m api.cli.signing_keys list | rotate [--now] | drop KID`: the signing keys of the database.
+"""`python -m api.cli signing-keys list | rotate [--now] | drop KID`: the signing keys of the database.
 
 Run `rotate` twice, five minutes or more apart, or once a month: each run lets the key sign that the run before has
 published. Other processes see it at once.
@@ -19,7 +19,7 @@ from storage.engine import create_engine, create_sessions
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; the exit status is for the shell."""
-    parser = argparse.ArgumentParser(prog="python -m api.cli.signing_keys", description="Signing keys of access tokens")
+    parser = argparse.ArgumentParser(prog="python -m api.cli signing-keys", description="Signing keys of access tokens")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all keys, oldest first")
     rotate = commands.add_parser("rotate", help="let the next key sign; publish another one")

@@ -4,10 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from sqlalchemy import select, update
 
+from api.cli.__main__ import COMMANDS
+from api.cli.__main__ import main as command_line
 from api.cli.bootstrap_admin import first_admin, reset_password
 from domain.errors import ConflictError, NotFoundError
 from runtime.ids import new_id
@@ -79,3 +82,16 @@ async def test_the_command_prints_the_password_once_and_logs_nothing_of_it(sessi
     refused = await asyncio.to_thread(run, "reset", "--email", "nobody@example.com")
     assert refused.returncode == 1
     assert "nobody@example.com is not a platform admin" in refused.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_of_administrators_is_there(name):
+    assert callable(import_module(COMMANDS[name][0]).main)
+
+
+def test_the_command_line_says_what_there_is(capsys):
+    assert command_line(["frob"]) == 2
+    told = capsys.readouterr().err
+    assert "there is no command 'frob'" in told
+    assert all(name in told for name in COMMANDS)
+    assert command_line([]) == 2

@@ -103,7 +103,7 @@ def test_routes_documents_and_the_table_of_roles_say_the_same(app: FastAPI, rout
     for route in routes:
         assert route.permissions == asked[route.method, route.path], route.name
         named = re.findall(r"`([\w:]+)`", published[f"{route.method} {route.path}"])
-        assert named == route.permissions, f"{route.name}: run `python -m api.cli.roles_page`"
+        assert named == route.permissions, f"{route.name}: run `python -m api.cli roles-page`"
     assert len(published) == len(routes)
 
 

@@ -130,7 +130,7 @@ async def test_the_table_of_roles_is_published(caller, org):
 
 def test_the_page_of_roles_is_what_the_tables_and_routes_say():
     assert roles_page.PAGE.read_text() == roles_page.page(), (
-        "docs/roles.md is out of date: run `python -m api.cli.roles_page`, commit it"
+        "docs/roles.md is out of date: run `python -m api.cli roles-page`, commit it"
     )
 
 

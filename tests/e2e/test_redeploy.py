@@ -1,5 +1,8 @@
 """Builds that exist are deployed, retried and promoted again on the real stack."""
 
+import asyncio
+import time
+
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
@@ -155,7 +158,16 @@ async def test_a_start_delivered_twice_is_one_run_and_a_finished_one_stays_finis
     assert len(records.all(again, operation_id)) == 1
     until(lambda: records.one("SELECT done_at FROM outbox WHERE resource_id = %s", operation_id)["done_at"], "a relay")
     client = await Client.connect(platform.stack.addresses["temporal"])
-    runs = [run async for run in client.list_workflows(f"WorkflowId = '{operation_id}'")]
-    assert [run.status for run in runs] == [WorkflowExecutionStatus.COMPLETED]
+    assert (
+        await client.get_workflow_handle(operation_id).result() is not None
+    )  # its row is written a moment before its end
+    deadline = time.monotonic() + 120
+    while (found := await _statuses(client, operation_id)) != [WorkflowExecutionStatus.COMPLETED]:
+        assert time.monotonic() < deadline, found  # Temporal's list follows a moment later
+        await asyncio.sleep(0.2)
     assert app.api.operation(operation_id)["status"] == "completed"
     assert len(records.all("SELECT id FROM releases WHERE deployment_id = %s", shipped.deployment["id"])) == 1
+
+
+async def _statuses(client: Client, workflow_id: str) -> list[WorkflowExecutionStatus | None]:
+    return [run.status async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'")]

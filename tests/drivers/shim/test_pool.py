@@ -1,6 +1,5 @@
 """What the trees of one owner take together: the one with the most ends when it is too much, and nobody else's."""
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from drivers.shim import client
 from drivers.shim.pool import Pool, Used
-from tests.drivers.shim.helpers import shell, started, until
+from tests.drivers.shim.helpers import started, until
 
 MIB = 1024 * 1024
 LIMITS = {"memory": 1000, "disk": 1000, "processes": 100, "files": 100}
@@ -119,10 +118,10 @@ async def test_a_tree_that_takes_its_owners_share_is_ended_and_the_others_live(s
 
     async with started(small, "", argv=argv(90), **common):
         await until(lambda: any((state.parent / "pool").glob("*")), "the first one is known", 60)
-        await client.start(large, shell(large, "", argv=argv(200), **common))
-        async with asyncio.timeout(60):
-            ended = (await client.wait_exit(large)).exit
-        assert ended is not None
-        assert ended.reason == "memory_quota"
-        assert client.status(small).alive
+        async with started(large, "", argv=argv(200), **common):
+            await until(lambda: client.status(large).exit, "the end of the larger one")
+            ended = client.status(large).exit
+            assert ended is not None
+            assert ended.reason == "memory_quota"
+            assert client.status(small).alive
     assert list((state.parent / "pool").iterdir()) == []

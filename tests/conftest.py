@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine as create_sync_engine
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -28,6 +29,13 @@ from runtime.stack.temporal import TUNING
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.models import Base
 from tests.support.signing import AsTheApi
+
+# Properties are checked with the same examples everywhere, however busy the machine, and nothing is kept: the checkout
+# may be read-only.
+settings.register_profile(
+    "repeatable", database=None, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
 
 _SCRIPTS = Path(sys.executable).parent
 _TEMPLATE = "template_delivery"

@@ -93,7 +93,12 @@ def test_what_is_left_of_a_dead_process_is_found_by_its_mark_wherever_it_went(tm
     try:
         until(lambda: len(log.read_text().split()) == 2)
         children = [int(word) for word in log.read_text().split()]
-        mine = next(pid for pid in children if f"one@{tmp_path}" in Path(f"/proc/{pid}/environ").read_text())
+
+        def marked() -> list[int]:  # none while it becomes `setsid`: its environment is empty for a moment
+            return [pid for pid in children if f"one@{tmp_path}" in Path(f"/proc/{pid}/environ").read_text()]
+
+        until(marked)
+        [mine] = marked()
         os.kill(mine, signal.SIGSTOP)
         os.kill(process.pid, signal.SIGKILL)
         process.end_remains()

@@ -11,7 +11,10 @@ import sys
 
 
 def main() -> int:
-    """The exit status is that of the module."""
+    """The exit status is that of the module; 2: none is named."""
+    if len(sys.argv) < 2:  # noqa: PLR2004 - the module's name
+        sys.stderr.write("name a module that has a main: python -m runtime.start worker --role all\n")
+        return 2
     name, *arguments = sys.argv[1:]
     gc.disable()
     module = importlib.import_module(name)

@@ -100,7 +100,7 @@ def isolated(
     """
     made_up = {**etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME, hosts=hosts), **(files or {})}
     inputs = {**made_up, "seccomp": seccomp.program() or b""}
-    scratch = [word for path in ("/tmp", "/var/tmp") if TMP in mounts for word in _bound("--bind", mounts[TMP], path)]  # noqa: S108
+    scratch = [word for path in ("/tmp", "/var/tmp") if TMP in mounts for word in _bound("--bind", mounts[TMP], path)]  # noqa: S108 - inside
     words = [
         str(executable()),
         *("--unshare-user", "--disable-userns", "--uid", str(_USER), "--gid", str(_USER)),
@@ -108,9 +108,9 @@ def isolated(
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--seccomp", f"{INPUT}seccomp"),
         *_system(),
         *(word for path in made_up for word in ("--file", f"{INPUT}{path}", path)),
-        *("--dev", "/dev", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm", "--proc", "/proc"),  # noqa: S108
+        *("--dev", "/dev", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm", "--proc", "/proc"),  # noqa: S108 - inside
         *_masked_proc(),
-        *("--dir", "/run", "--dir", "/tmp", "--dir", "/var/tmp"),  # noqa: S108
+        *("--dir", "/run", "--dir", "/tmp", "--dir", "/var/tmp"),  # noqa: S108 - inside
         *scratch,
         *_allowed([Path(sys.base_prefix), *readable], hidden),
         *_put(mounts),

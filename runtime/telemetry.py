@@ -27,10 +27,10 @@ def setup_telemetry(settings: Settings, *, service: str) -> "TracerProvider | No
     if not settings.otlp_endpoint:
         return None
     from opentelemetry import trace  # noqa: PLC0415 - slow to load, see above
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - half a second of imports, for who asks for traces only
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - half a second of imports, for who asks for traces only
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - half a second of imports, for who asks for traces only
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - half a second of imports, for who asks for traces only
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"delivery-engine-{service}"}))
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=EXPORT_S)

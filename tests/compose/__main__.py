@@ -200,7 +200,7 @@ def main() -> int:
                 Check(engine, folder, build="--no-build" not in sys.argv[1:]).run()
             except CheckError as error:
                 print(f"FAILED: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-                print(engine.compose("ps", "--all"), engine.compose("logs", "--tail", "40"), file=sys.stderr)  # noqa: T201
+                print(engine.compose("ps", "--all"), engine.compose("logs", "--tail", "40"), file=sys.stderr)  # noqa: T201 - output
                 return 1
     print("all as it must be")  # noqa: T201 - a command's answer
     return 0

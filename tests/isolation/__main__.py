@@ -31,7 +31,7 @@ def main() -> int:
         print(error.message, file=sys.stderr)  # noqa: T201 - a command's answer
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # the table is the answer
-    print("A build and an instance try it on this machine; it takes some minutes.", flush=True)  # noqa: T201
+    print("A build and an instance try it on this machine; it takes some minutes.", flush=True)  # noqa: T201 - a program's output
     with tempfile.TemporaryDirectory(prefix="isolation-") as folder:
         found = asyncio.run(_collect(Path(folder)))
     kind = None
@@ -42,12 +42,12 @@ def main() -> int:
     for each, name, places in rows:
         if each != kind:
             kind = each
-            print(f"\n{kind.value:<{WIDTH}}{'from a build':<{CELL}}from an instance")  # noqa: T201
+            print(f"\n{kind.value:<{WIDTH}}{'from a build':<{CELL}}from an instance")  # noqa: T201 - a program's output
         cells = [_cell(found[place].get(name), place in places) for place in PLACES]
         bad += sum(not cell.startswith(("denied", "-")) for cell in cells)
-        print(f"  {name:<{WIDTH - 2}}{cells[0]:<{CELL}}{cells[1]}")  # noqa: T201
+        print(f"  {name:<{WIDTH - 2}}{cells[0]:<{CELL}}{cells[1]}")  # noqa: T201 - a program's output
     tried = sum(len(places) for _, _, places in rows)
-    print(f"\n{tried - bad} of {tried} attempts denied")  # noqa: T201
+    print(f"\n{tried - bad} of {tried} attempts denied")  # noqa: T201 - a program's output
     return 1 if bad else 0
 
 

@@ -250,6 +250,6 @@ async def test_there_is_no_way_out_but_the_allowed_one(world: World, run: Run) -
 
 @pytest.mark.parametrize("run", [from_build, from_instance])
 async def test_without_a_proxy_there_is_no_way_out_at_all(world: World, run: Run) -> None:
-    world.way.sandboxes = None  # type: ignore[assignment]
+    world.way.sandboxes = None  # type: ignore[assignment] # taken away
     found = await run(world, AROUND | ALLOWED)
     assert set(found.values()) == {"denied"}

@@ -171,7 +171,7 @@ class World:
     async def from_instance(self) -> dict[str, Outcome]:
         async with self.instance(_COMMAND + "; sleep 600") as log:
             async with asyncio.timeout(_LIMIT_S):
-                while "ATTEMPTS-DONE" not in (text := log.read_text() if log.exists() else ""):  # noqa: ASYNC110
+                while "ATTEMPTS-DONE" not in (text := log.read_text() if log.exists() else ""):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
         return _outcomes(text)
 

@@ -5,7 +5,7 @@ import sys
 from sqlalchemy.exc import OperationalError
 
 from runtime.settings import get_settings
-from storage.migrations.runner import head, upgrade
+from storage.migrations.runner import UnknownRevisionError, head, upgrade
 
 
 def main() -> int:
@@ -17,6 +17,9 @@ def main() -> int:
         upgrade(url)
     except OperationalError as error:
         sys.stderr.write(f"the database could not be migrated: {error.orig}\n")
+        return 1
+    except UnknownRevisionError as error:
+        sys.stderr.write(f"the database cannot be migrated: {error}\n")
         return 1
     sys.stdout.write(f"the database is at revision {head()}\n")
     return 0

@@ -13,6 +13,21 @@ from sqlalchemy.pool import NullPool
 MIGRATION_LOCK = 7_316_001
 WAIT_FOR_OTHERS = "120s"
 WAIT_FOR_TABLES = "5s"
+# What came before was made one: who stands there goes by the last version that had the steps.
+OLDEST, LAST_WITH_OLDER = "0038", "the version of 1 December 2026 (commit db52528)"
+
+
+class UnknownRevisionError(Exception):
+    """A database stands where this code knows no way from; the message says what to do."""
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"its schema ({revision}) is older than this version can bring up to date ({OLDEST} and later): start "
+            f"{LAST_WITH_OLDER} on it once, then this one"
+            if revision < OLDEST
+            else f"its schema ({revision}) is of a newer version than this one, which knows {head()}: start that one"
+        )
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -40,6 +55,7 @@ def upgrade(url: str) -> None:
 
     Raises:
         sqlalchemy.exc.OperationalError: the database does not answer, or a table stayed locked for 5 s (try again).
+        UnknownRevisionError: its schema is too old, or newer than this code. Nothing was changed.
     """
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5}, hide_parameters=True)
     try:
@@ -49,10 +65,19 @@ def upgrade(url: str) -> None:
             _set_lock_timeout(connection, WAIT_FOR_TABLES)
             connection.commit()
             # The lock belongs to the connection and goes with it, also when we are killed.
+            _check_known(connection)
             command.upgrade(configuration(connection), "head")
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _check_known(connection: Connection) -> None:
+    found = current(connection)
+    connection.rollback()  # alembic begins a transaction for each migration
+    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
+    if found is not None and found not in known:
+        raise UnknownRevisionError(found)
 
 
 def _set_lock_timeout(connection: Connection, limit: str) -> None:

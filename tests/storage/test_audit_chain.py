@@ -3,23 +3,16 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
 import pytest
-from alembic import command
-from sqlalchemy import create_engine as create_sync_engine
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from runtime.ids import new_id
-from runtime.stack.postgres import ROLE, Postgres
-from storage import migrations
 from storage.audit_chain import verify
-from storage.engine import Sessions, create_engine, create_sessions, transaction
-from storage.migrations.runner import configuration
+from storage.engine import Sessions, transaction
 from storage.models import AuditChain, AuditEntry, AuditLink, Organization
 from storage.models.audit import PLATFORM_CHAIN
 
@@ -206,41 +199,3 @@ async def test_the_command_says_that_the_embedded_stack_is_down(tmp_path):
     assert (told.returncode, told.stdout) == (2, "")
     assert f"the embedded stack on {tmp_path / 'data'} is not up" in told.stderr
     assert "make up" in told.stderr
-
-
-@pytest.fixture
-async def older(postgres: Postgres) -> AsyncIterator[str]:
-    """A database as it was before there were chains, with entries of two organizations."""
-    with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE older OWNER {ROLE}")
-        yield postgres.url("older")
-        connection.execute("DROP DATABASE older WITH (FORCE)")
-
-
-async def test_entries_from_before_are_chained_by_the_migration(older):
-    engine = create_sync_engine(older)
-    with engine.connect() as connection:
-        command.upgrade(configuration(connection), "0008")
-        connection.commit()
-    engine.dispose()
-    with psycopg.connect(older.replace("+psycopg", "")) as connection:
-        orgs = [new_id() for _ in range(2)]
-        for org in orgs:
-            connection.execute(
-                "INSERT INTO organizations (id, name, slug, host_label, plan, status, max_users, max_projects) "
-                "VALUES (%s, 'Acme', %s, %s, 'free', 'active', 1, 1)",
-                (org, str(org), str(org)),
-            )
-        for org in orgs * 3:
-            connection.execute(
-                "INSERT INTO audit_log (id, organization_id, actor, action, resource_type, resource_id, details) "
-                "VALUES (%s, %s, 'ann', 'project.delete', 'project', %s, '{}')",
-                (new_id(), org, new_id()),
-            )
-    migrations.upgrade(older)
-    engine = create_engine(older, application_name="tests")
-    try:
-        found = [await verify(create_sessions(engine), org) for org in orgs]
-    finally:
-        await engine.dispose()
-    assert [(one.fault, one.sequence) for one in found] == [(None, 3), (None, 3)]

@@ -19,6 +19,12 @@ from storage.models import Base
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    """The command of its own, with nothing but this environment."""
+    command = [sys.executable, "-m", "storage.migrations"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
 @pytest.fixture
 def empty_url(postgres: Postgres) -> Iterator[str]:
     with psycopg.connect(postgres.admin_url().replace("+psycopg", ""), autocommit=True) as connection:
@@ -43,13 +49,23 @@ def test_four_processes_may_migrate_at_once_and_again_later(empty_url):
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrations.head(),)]
 
 
-def test_the_command_says_where_the_database_stands(empty_url):
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "storage.migrations"]
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
-        )
+@pytest.mark.parametrize(
+    ("revision", "words"), [("0024", "db52528.* once, then this one"), ("9999", "of a newer version .* start that one")]
+)
+def test_a_schema_that_no_way_leads_from_stays_as_it_is(empty_url, revision, words):
+    with psycopg.connect(empty_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES (%s)", (revision,))
+        with pytest.raises(migrations.UnknownRevisionError, match=words):
+            migrations.upgrade(empty_url)
+        done = run(DELIVERY_DATABASE_URL=empty_url)
+        assert done.returncode == 1
+        assert f"its schema ({revision}) is" in done.stderr
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+        assert tables == (1,)
 
+
+def test_the_command_says_where_the_database_stands(empty_url):
     done = run(DELIVERY_DATABASE_URL=empty_url)
     assert (done.returncode, done.stdout) == (0, f"the database is at revision {migrations.head()}\n")
     unset = run()

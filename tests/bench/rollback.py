@@ -114,12 +114,20 @@ WAYS: Sequence[tuple[str, Callable[[Bench], Taken]]] = (
 
 
 def _last_requests(log: Path, offset: int, taken: Sequence[Taken]) -> list[float]:
-    """Milliseconds from what was said to the start of the last request of each release; 0 when there was none."""
+    """Milliseconds from what was said to the start of the last request of each release; 0: it was before.
+
+    Raises:
+        AssertionError: a release had no requests at all, so that nothing was measured.
+    """
     last = {one.release_id: one.said_at for one in taken}
+    met: set[str] = set()
     for line in _lines(log, offset):
         release_id = str(line.get("cluster") or "").partition("~")[0]
         if release_id in last:
+            met.add(release_id)
             last[release_id] = max(last[release_id], int(line["start_ms"]) / 1000)
+    if without := last.keys() - met:
+        raise AssertionError(f"no user met {len(without)} of {len(last)} releases: there was no load")
     return [(last[one.release_id] - one.said_at) * 1000 for one in taken]
 
 

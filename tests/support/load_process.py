@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.client import Service
+from tests.support.loadgen import MAX_REQUESTS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAX_SECONDS = 1200.0  # longer than a module of tests on a busy machine
@@ -21,9 +22,15 @@ class LoadProcess:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.stopped = False
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def stop(self) -> dict[str, Any]:
         """Send no more requests, wait for what is in flight, return the summary."""
+        self.stopped = True
         self._process.send_signal(signal.SIGTERM)
         output, errors = self._process.communicate(timeout=STOP_SECONDS)
         if not output:
@@ -34,18 +41,27 @@ class LoadProcess:
 
 @contextmanager
 def load_on(service: Service, *, rps: float, path: str = "/version") -> Iterator[LoadProcess]:
-    """Steady open-loop load on a deployed service until `stop`, or the end of the block."""
+    """Steady open-loop load on a deployed service until `stop`, or the end of the block.
+
+    Raises:
+        AssertionError: the generator ended by itself, so what was seen meanwhile was seen without load.
+    """
+    seconds = min(MAX_SECONDS, (MAX_REQUESTS - 1) / rps)
     command = [sys.executable, "-m", "tests.support.loadgen", "--url", service.dial + path, "--host", service.host]
     process = subprocess.Popen(
-        [*command, "--rps", str(rps), "--seconds", str(MAX_SECONDS)],
+        [*command, "--rps", str(rps), "--seconds", str(seconds)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    load = LoadProcess(process)
     try:
-        yield LoadProcess(process)
+        yield load
+        ended = None if load.stopped else process.poll()
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        _, errors = process.communicate()
+    if ended is not None:
+        raise AssertionError(f"the load generator ended by itself with {ended}: {errors[-2000:]}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.client import Service
-from tests.support.loadgen import MAX_REQUESTS
+from tests.support.loadgen import MAX_REQUESTS, UNDER_WAY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAX_SECONDS = 1200.0  # longer than a module of tests on a busy machine
@@ -41,7 +41,7 @@ class LoadProcess:
 
 @contextmanager
 def load_on(service: Service, *, rps: float, path: str = "/version") -> Iterator[LoadProcess]:
-    """Steady open-loop load on a deployed service until `stop`, or the end of the block.
+    """Steady open-loop load on a deployed service, from the beginning of the block until `stop` or its end.
 
     Raises:
         AssertionError: the generator ended by itself, so what was seen meanwhile was seen without load.
@@ -57,6 +57,9 @@ def load_on(service: Service, *, rps: float, path: str = "/version") -> Iterator
     )
     load = LoadProcess(process)
     try:
+        begun = process.stderr.readline() if process.stderr else ""
+        if begun != UNDER_WAY:
+            raise AssertionError(f"the load generator did not begin: {begun}{process.communicate()[1][-2000:]}")
         yield load
         ended = None if load.stopped else process.poll()
     finally:

@@ -29,6 +29,7 @@ MAX_REQUESTS = 1_000_000
 MAX_CONNECTIONS = 2000  # a machine that stalls for a second makes requests late, which shows; it loses none
 MAX_IDLE = 64
 SWEEP_SECONDS = 0.1
+UNDER_WAY = "under way\n"
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ async def run_load(plan: LoadPlan, *, stop_on_signals: bool = False) -> Summary:
     if stop_on_signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, generator.stop)
+        sys.stderr.write(UNDER_WAY)  # whoever started it waits for this
+        sys.stderr.flush()
     return await generator.run()
 
 

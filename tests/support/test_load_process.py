@@ -14,9 +14,17 @@ def test_load_that_ends_by_itself_is_a_fault(monkeypatch):
         until(lambda: not load.running, "the load's end", 120)
 
 
+def test_a_load_that_cannot_begin_is_a_fault(monkeypatch):
+    monkeypatch.setattr(load_process, "MAX_SECONDS", -1)
+    service = Service("http://service.localhost", f"127.0.0.1:{free_port()}")
+    with pytest.raises(AssertionError, match="did not begin"), load_process.load_on(service, rps=100):
+        pytest.fail("there is no load")
+
+
 def test_load_of_any_rate_begins():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(120)
         service = Service("http://service.localhost", f"127.0.0.1:{server.getsockname()[1]}")
-        with load_process.load_on(service, rps=1000):
+        with load_process.load_on(service, rps=1000) as load:
             server.accept()[0].close()
+            assert load.stop()["failures"]

@@ -64,7 +64,12 @@ class Bench:
         """A version is live, the one before it still runs: `POST /rollback`."""
         begun = self._app.api.deploy(self._next, deployment_strategy="blue_green")
         self._await(begun.operation_id, "completed")
-        return self._post(begun.deployment_id, "rollback")
+        # A build that still runs is returned to: then it is the release of an earlier deployment that serves.
+        serving = self._records.one(
+            "SELECT id FROM releases WHERE promoted_at IS NOT NULL ORDER BY promoted_at DESC LIMIT 1"
+        )
+        said_at = self._post(begun.deployment_id, "rollback").said_at
+        return Taken(str(serving["id"]), said_at)
 
     def under_way(self) -> Taken:
         """A canary has half of the traffic and is being judged: `POST /abort`."""

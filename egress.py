@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import ExitStack
 
 import structlog
 import uvloop
@@ -17,6 +18,7 @@ from drivers.egress.names import Names, bound_patience
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import Sandboxes
 from drivers.egress.shares import Limits, Shares
+from runtime import readiness
 from runtime.logging import setup_logging
 from runtime.settings import Settings, get_settings
 from runtime.stack.open_files import raise_open_files
@@ -34,11 +36,10 @@ async def run(settings: Settings) -> None:
     names = Names()
     limits = Limits(settings.code_connections_per_organization, settings.code_mb_per_second_per_organization * MIB)
     proxy = Proxy(settings.code_rules, Shares(limits), names.resolve)
-    ready = settings.egress_ready_file
+    stack = ExitStack()
 
     def tell() -> None:
-        ready.parent.mkdir(parents=True, exist_ok=True)
-        ready.write_text(str(os.getpid()), encoding="utf-8")
+        stack.enter_context(readiness.told(settings.egress_ready_file))
         log.info("egress.ready", root=str(settings.egress_dir))
 
     serving = asyncio.create_task(Doors(Sandboxes(settings.egress_dir), proxy).run(tell))
@@ -50,7 +51,7 @@ async def run(settings: Settings) -> None:
             serving.result()
     finally:
         names.close()
-        ready.unlink(missing_ok=True)
+        stack.close()
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ never starves a rollback.
 import argparse
 import asyncio
 import hashlib
-import os
 import signal
 import socket
 import sys
@@ -83,7 +82,7 @@ from reconcilers.outbox_relay import Relay
 from reconcilers.project_teardown import ProjectRemover
 from reconcilers.retention import Sweeper
 from reconcilers.returning import ReturnWatch
-from runtime import startup_checks, tenant_code
+from runtime import readiness, startup_checks, tenant_code
 from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
 from runtime.encryption import load_sealer
@@ -324,10 +323,7 @@ async def run(settings: Settings, role: str) -> None:
         if role in ("build", "all"):
             workers.extend(await _enter_build(stack, settings, client))
         stack.push_async_callback(_stop, asyncio.create_task(rotation.run(partial(_hand_over, workers))))
-        ready = settings.data_dir / "run" / "worker.ready"
-        ready.parent.mkdir(parents=True, exist_ok=True)
-        ready.write_text(str(os.getpid()), encoding="utf-8")
-        stack.callback(ready.unlink, missing_ok=True)
+        stack.enter_context(readiness.told(settings.worker_ready_file))
         log.info("worker.ready", role=role, queue=own_queue(settings))
         await stopping.wait()
         log.info("worker.stopping")

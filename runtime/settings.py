@@ -1,6 +1,7 @@
 """Settings, from the environment (`DELIVERY_*`). The embedded stack sets them for its own processes."""
 
 import os
+import re
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from runtime.trusted_issuers import TrustedIssuer
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_ISSUER = "http://delivery-engine.localhost"
 SECRETS_DIR = "DELIVERY_SECRETS_DIR"
+SERVICES_URL = re.compile(r"https?://\*(:[0-9]{1,5})?")
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
 
@@ -89,6 +91,10 @@ class Settings(BaseSettings):
 
     ingress_host: str = "127.0.0.1"
     ingress_port: int = Field(default=8000, ge=0, le=65535)
+    services_url: str = Field(
+        default="",
+        description="where users reach services, * is the host: https://*; empty: at the ingress port",
+    )
     ingress_trusted_proxies: str = Field(
         default="127.0.0.0/8,::1/128",
         description="proxies before the ingress whose X-Forwarded-* services are told: CIDRs with commas between",
@@ -331,6 +337,14 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return suffix
 
+    @field_validator("services_url")
+    @classmethod
+    def _has_a_place_for_the_host(cls, url: str) -> str:
+        if url and not (SERVICES_URL.fullmatch(url) and urlsplit(url).port != 0):
+            msg = f"{url[:100]!r} is not https://* or http://*, with :PORT behind it or without; * stands for the host"
+            raise ValueError(msg)
+        return url
+
     @field_validator("smtp_url")
     @classmethod
     def _is_a_mail_server(cls, url: SecretStr) -> SecretStr:
@@ -491,14 +505,23 @@ class Settings(BaseSettings):
         """Where isolated builds and services may connect to."""
         return Rules.parse(ports=self.code_ports, everybody=self.code_egress, listed=self.service_egress)
 
+    def service_url(self, host: str) -> str:
+        """Where users reach the service with this host."""
+        return (self.services_url or f"http://*:{self.ingress_port}").replace("*", host)
+
     @property
     def egress_dir(self) -> Path:
         """Where the sandboxes' ways out are; code sees nothing of it but its own."""
         return self.data_dir.absolute() / "egress"
 
     @property
+    def worker_ready_file(self) -> Path:
+        """Says which process works for `data_dir` (`runtime/readiness.py`)."""
+        return self.data_dir / "run" / "worker.ready"
+
+    @property
     def egress_ready_file(self) -> Path:
-        """Holds the pid of the proxy that serves `egress_dir`."""
+        """Says which process is the proxy that serves `egress_dir`."""
         return self.data_dir / "run" / "egress.ready"
 
     @property

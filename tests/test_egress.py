@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.egress.sandboxes import Sandbox, Sandboxes, is_answered
+from runtime import readiness
 from runtime.settings import ROOT, Settings
 from runtime.stack.composition import Composition
 from runtime.stack.layout import Layout
@@ -37,7 +38,7 @@ async def listener() -> AsyncIterator[Listener]:
 
 def ready(data: Path, process: subprocess.Popen[bytes]) -> bool:
     file = Settings(data_dir=data).egress_ready_file
-    return file.exists() and file.read_text() == str(process.pid)
+    return readiness.fault(file, process.pid) is None
 
 
 async def test_a_killed_proxy_is_replaced_and_the_sockets_of_living_sandboxes_are_there_again(

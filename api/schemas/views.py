@@ -123,7 +123,7 @@ def environment_view(
         project_id=project_id,
         name=name,
         host=host,
-        url=f"http://{host}:{settings.ingress_port}",
+        url=settings.service_url(host),
         settings=own,
         current_release=release_view(current) if current else None,
         previous_release=release_view(previous) if previous else None,

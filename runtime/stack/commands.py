@@ -126,6 +126,8 @@ def status(settings: Settings) -> int:
 def _run(settings: Settings, layout: Layout, only: Collection[str], ready_file: Path | None) -> int:
     supervisor = Supervisor(settings, layout, only=only, say=say)
     supervisor.listen()
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # of one that was killed
     try:
         if supervisor.up():
             _announce(settings, supervisor, ready_file)

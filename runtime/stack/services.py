@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime import returning
+from runtime import readiness, returning
 from runtime.settings import ROOT
 from runtime.stack import probes
 from runtime.stack.process import Command
@@ -48,7 +48,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Worker:
-    """`python -m worker --role all`; ready when it wrote its pid into `ready_file`."""
+    """`python -m worker --role all`; ready when `ready_file` names it."""
 
     env: Mapping[str, str] = field(repr=False)
     ready_file: Path
@@ -70,7 +70,8 @@ class Worker:
         return module("runtime.start", "worker", "--role", "all", env=self.env, log=self.log, patience_s=25)
 
     def probe(self, pid: int) -> str | None:
-        return _is_ready(self.ready_file, pid, "it has not begun to poll")
+        fault = readiness.fault(self.ready_file, pid)
+        return fault and f"it has not begun to poll ({fault})"
 
     def settle(self) -> None:
         """Nothing."""
@@ -78,7 +79,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Egress:
-    """`python -m egress`: the way out of isolated code; ready when it wrote its pid into `ready_file`."""
+    """`python -m egress`: the way out of isolated code; ready when `ready_file` names it."""
 
     env: Mapping[str, str] = field(repr=False)
     ready_file: Path
@@ -98,19 +99,11 @@ class Egress:
         return module("egress", env=self.env, log=self.log, patience_s=5)
 
     def probe(self, pid: int) -> str | None:
-        return _is_ready(self.ready_file, pid, "it has not opened its sockets")
+        fault = readiness.fault(self.ready_file, pid)
+        return fault and f"it has not opened its sockets ({fault})"
 
     def settle(self) -> None:
         """Nothing."""
-
-
-def _is_ready(file: Path, pid: int, not_yet: str) -> str | None:
-    """Whether a part's process wrote its pid there."""
-    try:
-        written = file.read_text().strip()
-    except OSError:
-        return f"{not_yet} ({file} is missing)"
-    return None if written == str(pid) else f"{file} names process {written}, not {pid}"
 
 
 def module(name: str, *arguments: str, env: Mapping[str, str], log: Path, patience_s: float = 5) -> Command:

@@ -215,7 +215,7 @@ async def test_the_preview_is_for_who_may_deploy_while_it_lasts(
             )
         )
     url = f"/deployments/{made['id']}"
-    host = f"http://staging.shop.acme.localhost:{settings.ingress_port}"
+    host = settings.service_url("staging.shop.acme.localhost")
     expected = {"header": "x-delivery-preview", "token": "secret", "url": host}
     assert (await world.developer.get(url)).json()["data"]["preview"] == expected
     viewer = caller(Role.VIEWER, world.org["id"])

@@ -92,7 +92,7 @@ class Check:
                 raise CheckError(f"{name} is {state['Health']['Status']}")
         self._say("everything is healthy")
         first, second = (
-            self._compose("run", "--rm", "--no-TTY", "api", "-m", "api.cli.bootstrap_admin") for _ in range(2)
+            self._compose("run", "--rm", "--no-TTY", "api", "-m", "api.cli", "bootstrap-admin") for _ in range(2)
         )
         if not first.strip() or first == second:
             raise CheckError(f"the first admin: {first!r}, {second!r}")

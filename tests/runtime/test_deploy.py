@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.errors import DependencyError
 from drivers import seccomp
-from runtime import startup_checks
+from runtime import readiness, startup_checks
 from runtime.settings import ROOT, Settings
 from runtime.stack import binaries
 from runtime.stack.postgres import Postgres
@@ -66,6 +67,30 @@ def test_what_serves_comes_back_and_what_prepares_is_tried_again():
         assert service["restart"] == ("on-failure:5" if prepares else "unless-stopped")
         assert service["logging"]["driver"] == "local"  # the default one keeps everything
         assert "healthcheck" in service or prepares or name == "temporal-ui"
+
+
+@pytest.mark.parametrize("name", ["worker", "egress"])
+def test_a_file_that_a_killed_process_left_makes_nobody_healthy(tmp_path: Path, name: str):
+    """In a container the next process has the pid of the one before it."""
+    how, words = SERVICES[name]["healthcheck"]["test"]
+    assert how == "CMD-SHELL"
+    file = tmp_path / "run" / f"{name}.ready"
+    assert file.name in {Settings().worker_ready_file.name, Settings().egress_ready_file.name}
+
+    def is_healthy() -> bool:
+        line = words.replace("$$", "$").replace("/data/", f"{tmp_path}/")
+        return subprocess.run(["/bin/sh", "-c", line], capture_output=True, timeout=240, check=False).returncode == 0
+
+    assert not is_healthy()  # no file
+    with readiness.told(file):
+        assert is_healthy()
+        told = file.read_text()
+    assert not is_healthy()
+    pid, _, began = told.partition(" ")
+    for left in (f"{pid} {int(began) - 1}\n", f"{pid}\n", pid, "", f"{2**22 + 1} {began}"):
+        file.write_text(left)
+        assert not is_healthy(), left
+        assert readiness.fault(file, int(pid)), left
 
 
 def test_no_key_stands_twice():
@@ -294,7 +319,8 @@ def test_another_password_is_the_role_s_at_the_next_start(cluster: Postgres, pas
 
 def test_only_settings_that_exist_are_set():
     known = {f"DELIVERY_{name.upper()}" for name in Settings.model_fields}
-    set_here = set(COMPOSE["x-engine"]["environment"])
+    services = [service.get("environment") or {} for service in SERVICES.values()]
+    set_here = {name for each in services for name in each if name.startswith("DELIVERY_")}
     set_here |= set(re.findall(r"DELIVERY_[A-Z_]+", (ROOT / "deploy" / "Containerfile").read_text()))
     assert set_here <= known
 
@@ -310,6 +336,17 @@ def test_the_image_copies_folders_that_exist():
     assert all((ROOT / name).exists() for name in copied)
     ignored = (ROOT / ".dockerignore").read_text()
     assert all(f"!{name}\n" in ignored for name in copied)
+
+
+def test_the_image_has_all_of_our_code_and_its_bytecode():
+    """The containers' roots are read-only: what is not compiled here, every process compiles again."""
+    lines = (ROOT / "deploy" / "Containerfile").read_text()
+    copied = set(re.findall(r"^COPY (\w+) \w+$", lines, re.MULTILINE))
+    packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"])
+    assert copied == packages
+    compiled = re.search(r"compileall (?:-\S+ (?:\d )?)*(.+)$", lines, re.MULTILINE)
+    assert compiled
+    assert set(compiled[1].split()) == {*packages, "*.py"}
 
 
 def test_every_setting_is_documented():

@@ -28,4 +28,4 @@ async def preview_of(
     if token is None:
         return None
     environment = await EnvironmentRepository(session, principal.tenant).get(deployment.environment_id)
-    return PreviewView(header=PREVIEW_HEADER, token=token, url=f"http://{environment.host}:{settings.ingress_port}")
+    return PreviewView(header=PREVIEW_HEADER, token=token, url=settings.service_url(environment.host))

@@ -64,9 +64,9 @@ from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
 from events.egress_guard import WebhookEgress
 from events.mailing import Mailer
-from events.retries import Retries
 from events.retry_scheduler import Handover
 from events.sender import Sender
+from events.webhook_retrier import WebhookRetrier
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
@@ -409,7 +409,7 @@ async def _enter_webhooks(
     jobs = (Dispatcher(sessions, courier, listener, failed).run(), handover.run(), EventSweep(sessions).run())
     for job in jobs:
         stack.push_async_callback(_stop, asyncio.create_task(job))
-    activities = WebhookActivities(Retries(sessions, courier))
+    activities = WebhookActivities(WebhookRetrier(sessions, courier))
     return await stack.enter_async_context(webhook_worker(client, activities, interceptors))
 
 

@@ -36,7 +36,7 @@ MAX_REASONS = 20
 
 
 @dataclass(frozen=True)
-class Look:
+class JudgeOutcome:
     """One look: what the judge said, and what it wants to remember."""
 
     judgement: Judgement
@@ -121,15 +121,15 @@ class AnalysisActivities:
         held_s = max(0.0, request.held_seconds - state.held_s)
         return place, state, (state.looked_at or state.started_at or self._wall()) + timedelta(seconds=held_s)
 
-    async def _look(self, watch: Watch, state: JudgeState) -> Look:
+    async def _look(self, watch: Watch, state: JudgeState) -> JudgeOutcome:
         request = watch.request
         provider = self._providers[request.policy.provider]
         try:
             sides = await provider.read(self._releases(request), request.policy, watch.place)
         except DependencyError as error:
-            look = Look(*unmeasured(request.policy, state, error.message, watch.clock.now()))
+            look = JudgeOutcome(*unmeasured(request.policy, state, error.message, watch.clock.now()))
         except TerminalError as error:
-            look = Look(*unmeasurable(request.policy, state, error.message, watch.clock.now()))
+            look = JudgeOutcome(*unmeasurable(request.policy, state, error.message, watch.clock.now()))
         else:
             stable = sides.get(str(request.stable_id)) if request.stable_id else None
             canary = sides[str(request.release_id)]
@@ -141,7 +141,7 @@ class AnalysisActivities:
                 state = begun.model_copy(update={"held_s": state.held_s})
             elif state.has_new_errors(stable, canary) and await watch.excuses.hold():
                 state = state.passed_over(stable, canary).prolonged(LOOK_EVERY_S)
-            look = Look(*judge(request.policy, state, stable, canary, at))
+            look = JudgeOutcome(*judge(request.policy, state, stable, canary, at))
         await self._keep(request, look)
         return look
 
@@ -149,7 +149,7 @@ class AnalysisActivities:
     def _releases(request: AnalyseRelease) -> list[str]:
         return [str(release) for release in (request.release_id, request.stable_id) if release]
 
-    async def _keep(self, request: AnalyseRelease, look: Look) -> None:
+    async def _keep(self, request: AnalyseRelease, look: JudgeOutcome) -> None:
         state = look.state.model_dump(mode="json")
         judgement = {"weight": request.weight, **look.judgement.model_dump(mode="json")}
         async with transaction(self._sessions) as session:

@@ -8,14 +8,14 @@ import structlog
 
 from domain.errors import DeliveryError, ErrorCode, TerminalError
 from domain.routing import Rejection, rejection_of
-from drivers.routers.base import HeldBackError, Readiness, Router
+from drivers.routers.base import HeldBackError, ReadinessRule, Router
 from drivers.routers.mapping import routing_table
 from storage.engine import Sessions, transaction
 from storage.repositories.routing import RoutingRepository
 
-WHOLE = Readiness(wait_s=0.05, every_endpoint=True)
+WHOLE = ReadinessRule(wait_s=0.05, every_endpoint=True)
 """A new instance passes its first check within milliseconds. One that does not is waited for outside of the lock."""
-SOME = Readiness(wait_s=0.0, every_endpoint=False)
+SOME = ReadinessRule(wait_s=0.0, every_endpoint=False)
 PATIENCE_FOR_ALL_S = 4.0
 PATIENCE_S = 10.0
 FIRST_PAUSE_S = 0.02
@@ -70,7 +70,9 @@ class RouteWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _in_turn(self, read: int, needing: Collection[str], readiness: Readiness) -> tuple[int, frozenset[str]]:
+    async def _in_turn(
+        self, read: int, needing: Collection[str], readiness: ReadinessRule
+    ) -> tuple[int, frozenset[str]]:
         """The applied table, and the needed releases that were held back.
 
         Args:
@@ -88,7 +90,7 @@ class RouteWriter:
                 raise TerminalError(rejection.message, code=ErrorCode.ROUTE_REJECTED)
             return self._applied, self._held_back.intersection(needing)
 
-    async def _apply_newest(self, readiness: Readiness) -> int:
+    async def _apply_newest(self, readiness: ReadinessRule) -> int:
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
             await routes.writer_lock()

@@ -13,7 +13,7 @@ from domain.errors import DependencyError
 PER_ENDPOINT = 4
 
 
-class Retries(Protocol):
+class Retrier(Protocol):
     """Who makes attempts and writes them down."""
 
     async def retry(self, delivery_id: UUID, number: int) -> WebhookOutcome:
@@ -23,7 +23,7 @@ class Retries(Protocol):
 class WebhookActivities:
     """Retries of deliveries."""
 
-    def __init__(self, retries: Retries) -> None:
+    def __init__(self, retries: Retrier) -> None:
         self._retries = retries
         self._under_way: Counter[UUID] = Counter()
 

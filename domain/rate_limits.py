@@ -17,7 +17,7 @@ class Plan(StrEnum):
 
 
 @dataclass(frozen=True)
-class Window:
+class RateWindow:
     """At most `limit` requests from the first one on until `seconds` later; then it begins anew."""
 
     name: str
@@ -34,12 +34,12 @@ class Allowance:
     per_day: int
 
     @property
-    def windows(self) -> tuple[Window, Window, Window]:
+    def windows(self) -> tuple[RateWindow, RateWindow, RateWindow]:
         """The three of them, shortest first."""
         return (
-            Window("minute", self.per_minute, MINUTE_S),
-            Window("hour", self.per_hour, HOUR_S),
-            Window("day", self.per_day, DAY_S),
+            RateWindow("minute", self.per_minute, MINUTE_S),
+            RateWindow("hour", self.per_hour, HOUR_S),
+            RateWindow("day", self.per_day, DAY_S),
         )
 
 

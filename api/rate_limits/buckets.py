@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from api.rate_limits.headers import policy_header
-from domain.rate_limits import MINUTE_S, Allowance, Quota, Window
+from domain.rate_limits import MINUTE_S, Allowance, Quota, RateWindow
 
 REMEMBERED = 10_000
 
@@ -40,9 +40,9 @@ def of_member(organization: str, credential: str, own_per_minute: int | None, al
 @lru_cache(REMEMBERED)
 def of_one(kind: str, name: str, per_minute: int) -> Buckets:
     """Of somebody who has no organization: an address without credentials, or a platform admin."""
-    quotas = [_quota(f"{{{kind}:{name}}}", f"{kind}-", Window("minute", per_minute, MINUTE_S))]
+    quotas = [_quota(f"{{{kind}:{name}}}", f"{kind}-", RateWindow("minute", per_minute, MINUTE_S))]
     return Buckets(quotas, policy_header(quotas))
 
 
-def _quota(key: str, prefix: str, window: Window) -> Quota:
+def _quota(key: str, prefix: str, window: RateWindow) -> Quota:
     return Quota(f"{key}:{window.name}", f"{prefix}{window.name}", window.limit, window.seconds)

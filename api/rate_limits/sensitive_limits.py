@@ -11,7 +11,7 @@ from typing import Final
 from starlette.types import Scope
 
 from api.http.client_ip import Addresses, network_of
-from domain.rate_limits import DAY_S, HOUR_S, MINUTE_S, Window
+from domain.rate_limits import DAY_S, HOUR_S, MINUTE_S, RateWindow
 from runtime.limiting.limiter import Limiter
 
 
@@ -20,27 +20,27 @@ class Limit:
     """`name`: what counters are called."""
 
     name: str
-    windows: Sequence[Window]
+    windows: Sequence[RateWindow]
 
 
 # One client at one address: a program needs one token an hour, and keeps it.
-CLIENT_TOKENS: Final = Limit("token-client", [Window("minute", 60, MINUTE_S)])
+CLIENT_TOKENS: Final = Limit("token-client", [RateWindow("minute", 60, MINUTE_S)])
 # All clients at one address, those it makes up too.
-TOKENS: Final = Limit("token", [Window("minute", 90, MINUTE_S)])
+TOKENS: Final = Limit("token", [RateWindow("minute", 90, MINUTE_S)])
 # A service may look every token up that it is shown; it is not counted as one without credentials.
-CLIENT_LOOKUPS: Final = Limit("introspect-client", [Window("minute", 1200, MINUTE_S)])
-LOOKUPS: Final = Limit("introspect", [Window("minute", 3000, MINUTE_S)])
+CLIENT_LOOKUPS: Final = Limit("introspect-client", [RateWindow("minute", 1200, MINUTE_S)])
+LOOKUPS: Final = Limit("introspect", [RateWindow("minute", 3000, MINUTE_S)])
 # Forms that people send from the pages; passwords have limits beside this (api/oauth/throttle.py).
-FORMS: Final = Limit("authorize", [Window("minute", 60, MINUTE_S)])
+FORMS: Final = Limit("authorize", [RateWindow("minute", 60, MINUTE_S)])
 # Refused logins that the audit log tells of, from one address and from all: a flood of them fills no disk.
-TOLD: Final = Limit("login-told", [Window("minute", 10, MINUTE_S)])
-TOLD_OF_ALL: Final = Limit("login-told-of-all", [Window("minute", 300, MINUTE_S)])
+TOLD: Final = Limit("login-told", [RateWindow("minute", 10, MINUTE_S)])
+TOLD_OF_ALL: Final = Limit("login-told-of-all", [RateWindow("minute", 300, MINUTE_S)])
 # Each may cost the hash of a password.
-INVITATIONS: Final = Limit("invitation", [Window("minute", 60, MINUTE_S), Window("hour", 300, HOUR_S)])
+INVITATIONS: Final = Limit("invitation", [RateWindow("minute", 60, MINUTE_S), RateWindow("hour", 300, HOUR_S)])
 
 # Deliveries of webhooks that an organization asks for beside what happens: one each, or many with a replay.
-DELIVERIES: Final = Limit("asked-delivery", [Window("minute", 60, MINUTE_S), Window("day", 2000, DAY_S)])
-REPLAYS: Final = Limit("replay", [Window("hour", 10, HOUR_S)])
+DELIVERIES: Final = Limit("asked-delivery", [RateWindow("minute", 60, MINUTE_S), RateWindow("day", 2000, DAY_S)])
+REPLAYS: Final = Limit("replay", [RateWindow("hour", 10, HOUR_S)])
 
 
 class OwnLimits:

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from api.http.envelope import JSON, reply
 from api.schemas.builds import LogListing
 from api.services.operations import logs
-from api.services.operations.logs import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, LoggedStep, Window
+from api.services.operations.logs import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, LoggedStep, LogRange
 from runtime.settings import Settings
 
 
@@ -16,8 +16,8 @@ async def _window(
     step: LoggedStep | None = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="bytes to skip")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="bytes to give")] = DEFAULT_LIMIT,
-) -> Window:
-    return Window(step, offset, limit)
+) -> LogRange:
+    return LogRange(step, offset, limit)
 
 
 # What the answers are: text, or for who accepts JSON only, which logs there are.
@@ -32,10 +32,10 @@ LOGGED: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-LogWindow = Annotated[Window, Depends(_window)]
+LogWindow = Annotated[LogRange, Depends(_window)]
 
 
-async def log_reply(request: Request, settings: Settings, operation_id: UUID, window: Window) -> Response:
+async def log_reply(request: Request, settings: Settings, operation_id: UUID, window: LogRange) -> Response:
     """The piece asked for, as text; or which logs there are, for who accepts JSON only."""
     if JSON in request.headers.get("accept", ""):
         return reply(request, LogListing(steps=await logs.listed(settings, operation_id)))

@@ -12,51 +12,51 @@ from domain.canary.error_metrics import rate_figures
 from domain.canary.evidence import log_mean
 from domain.canary.formatting import evidence_words, share
 from domain.canary.late import log_compared
-from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.measurement import LOG_DOUBTFUL, Measurement
 from domain.canary.two_sample import Block, log_at_once
 from domain.canary.verdict import Finding, Metric, MetricReport
 
 
-def client_errors(look: Look) -> MetricReport:
+def client_errors(measurement: Measurement) -> MetricReport:
     """Whether the canary answers with 4xx as often as the stable release, in either direction."""
-    finding, reason = _compared(look)
-    sides = [rate_figures(counts.client_errors, counts.requests) for counts in (look.canary, look.stable)]
+    finding, reason = _compared(measurement)
+    sides = [rate_figures(counts.client_errors, counts.requests) for counts in (measurement.canary, measurement.stable)]
     return MetricReport(metric=Metric.CLIENT_ERRORS, finding=finding, reason=reason, canary=sides[0], stable=sides[1])
 
 
-def _compared(look: Look) -> tuple[Finding, str]:
-    canary, stable = look.canary, look.stable
-    limit = math.log(1 / look.policy.alpha)
-    late = look.state.late
-    first = _mean_of_both(look, look.state.refused_more, look.state.refused_fewer)
+def _compared(measurement: Measurement) -> tuple[Finding, str]:
+    canary, stable = measurement.canary, measurement.stable
+    limit = math.log(1 / measurement.policy.alpha)
+    late = measurement.state.late
+    first = _mean_of_both(measurement, measurement.state.refused_more, measurement.state.refused_fewer)
     laid = (*late.refused_more, *late.refused_fewer)
-    evidence = log_compared(first, laid, late.placed_compared, last=look.last)
+    evidence = log_compared(first, laid, late.placed_compared, last=measurement.last)
     words = (
         f"4xx: canary {share(canary.client_errors, canary.requests)}, stable "
         f"{share(stable.client_errors, stable.requests)}, {evidence_words(evidence, limit)}"
     )
-    if look.lacks(canary.requests, stable.requests):
-        return Finding.NO_DATA, f"{words}: {look.needed()} of each are needed"
-    held = Finding.DOUBT if look.last else Finding.OPEN
-    if _matters(look) and (evidence >= limit or (look.last and _at_once(look) >= LOG_DOUBTFUL)):
+    if measurement.lacks(canary.requests, stable.requests):
+        return Finding.NO_DATA, f"{words}: {measurement.needed()} of each are needed"
+    held = Finding.DOUBT if measurement.last else Finding.OPEN
+    if _matters(measurement) and (evidence >= limit or (measurement.last and _at_once(measurement) >= LOG_DOUBTFUL)):
         return held, f"{words}: the two sides differ; list 4xx in analysis.errors if they are errors"
-    if not look.last:  # like errors, they are waited for as long as a pass is
+    if not measurement.last:  # like errors, they are waited for as long as a pass is
         return Finding.GOOD, f"{words}: no evidence of a difference so far"
-    return look.decided(words, look.state.compared)
+    return measurement.decided(words, measurement.state.compared)
 
 
-def _mean_of_both(look: Look, more: Sequence[float], fewer: Sequence[float]) -> float:
-    return log_mean([bet / look.policy.design_effect for bet in (*more, *fewer)])
+def _mean_of_both(measurement: Measurement, more: Sequence[float], fewer: Sequence[float]) -> float:
+    return log_mean([bet / measurement.policy.design_effect for bet in (*more, *fewer)])
 
 
-def _at_once(look: Look) -> float:
-    canary, stable = look.canary, look.stable
+def _at_once(measurement: Measurement) -> float:
+    canary, stable = measurement.canary, measurement.stable
     mine, theirs = (canary.client_errors, canary.requests), (stable.client_errors, stable.requests)
     both = [log_at_once(Block(*mine, *theirs)), log_at_once(Block(*theirs, *mine))]
-    return log_mean([log / look.policy.design_effect for log in both])
+    return log_mean([log / measurement.policy.design_effect for log in both])
 
 
-def _matters(look: Look) -> bool:
+def _matters(measurement: Measurement) -> bool:
     """Whether the difference exceeds the tolerated effect."""
-    rates = [side.client_errors / side.requests for side in (look.canary, look.stable)]
-    return abs(rates[0] - rates[1]) * 100 >= look.policy.min_effect
+    rates = [side.client_errors / side.requests for side in (measurement.canary, measurement.stable)]
+    return abs(rates[0] - rates[1]) * 100 >= measurement.policy.min_effect

@@ -12,14 +12,14 @@ from domain.canary.counts import SideCounts
 from domain.canary.error_metrics import error_rate, error_rate_limit
 from domain.canary.formatting import number
 from domain.canary.latency_metrics import latency, p95_limit
-from domain.canary.look import Look
+from domain.canary.measurement import Measurement
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.samples import with_samples
 from domain.canary.shape import latency_shape
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Finding, Judgement, Metric, MetricReport, Verdict
 
-_METRICS: Mapping[Metric, Callable[[Look], MetricReport]] = {
+_METRICS: Mapping[Metric, Callable[[Measurement], MetricReport]] = {
     Metric.ERROR_RATE: error_rate,
     Metric.CLIENT_ERRORS: client_errors,
     Metric.ERROR_RATE_LIMIT: error_rate_limit,
@@ -51,18 +51,18 @@ def judge(
         The judgement, and the state for the next look. Once failed it stays failed.
     """
     seen = observe(policy, state, stable, canary, now)
-    look = Look(policy, seen, last=_elapsed(seen, now) >= policy.duration)
-    if look.last:
-        look = with_samples(look, canary, stable)
-    reports = [_METRICS[metric](look) for metric in look.metrics()]
+    measurement = Measurement(policy, seen, last=_elapsed(seen, now) >= policy.duration)
+    if measurement.last:
+        measurement = with_samples(measurement, canary, stable)
+    reports = [_METRICS[metric](measurement) for metric in measurement.metrics()]
     harm = tuple(report.reason for report in reports if report.finding is Finding.HARM)
     if harm and seen.failed <= policy.failure_limit:  # what has failed keeps the reasons it failed for
         seen = seen.model_copy(update={"failed": seen.failed + 1, "harm": harm})
-    verdict, final, reasons = _decide(policy, seen, look, reports)
-    if (unknown := look.not_judged()) and unknown not in reasons:
+    verdict, final, reasons = _decide(policy, seen, measurement, reports)
+    if (unknown := measurement.not_judged()) and unknown not in reasons:
         reasons = (*reasons, unknown)
     judgement = _judgement(seen, now, verdict, final=final, reasons=reasons, metrics=tuple(reports))
-    return (judgement if look.last else _told_early(policy, judgement)), seen
+    return (judgement if measurement.last else _told_early(policy, judgement)), seen
 
 
 def _told_early(policy: AnalysisPolicy, judgement: Judgement) -> Judgement:
@@ -98,21 +98,21 @@ def unmeasurable(policy: AnalysisPolicy, state: JudgeState, why: str, now: datet
 
 
 def _decide(
-    policy: AnalysisPolicy, seen: JudgeState, look: Look, reports: Sequence[MetricReport]
+    policy: AnalysisPolicy, seen: JudgeState, measurement: Measurement, reports: Sequence[MetricReport]
 ) -> tuple[Verdict, bool, tuple[str, ...]]:
     harmed_now = any(report.finding is Finding.HARM for report in reports)
-    if seen.failed > policy.failure_limit or (look.last and harmed_now):
+    if seen.failed > policy.failure_limit or (measurement.last and harmed_now):
         return Verdict.FAIL, True, seen.harm
     if not reports:
-        return Verdict.INCONCLUSIVE, look.last, (_NOTHING_TO_JUDGE,)
+        return Verdict.INCONCLUSIVE, measurement.last, (_NOTHING_TO_JUDGE,)
     unsure = tuple(report.reason for report in reports if report.finding is not Finding.GOOD)
-    if policy.asks_for_client_errors and (unknown := look.not_judged()):
+    if policy.asks_for_client_errors and (unknown := measurement.not_judged()):
         unsure = (*unsure, unknown)
-    if look.last and seen.lost_seconds > policy.duration * MAX_LOST:
+    if measurement.last and seen.lost_seconds > policy.duration * MAX_LOST:
         unsure = (*unsure, _lost(policy, seen))
-    if not unsure and (look.last or (policy.pass_early and look.has_enough)):
+    if not unsure and (measurement.last or (policy.pass_early and measurement.has_enough)):
         return Verdict.PASS, True, tuple(report.reason for report in reports)
-    return Verdict.INCONCLUSIVE, look.last, unsure or tuple(report.reason for report in reports)
+    return Verdict.INCONCLUSIVE, measurement.last, unsure or tuple(report.reason for report in reports)
 
 
 def _judgement(

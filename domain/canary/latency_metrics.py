@@ -17,7 +17,7 @@ from domain.canary.latency_evidence import (
     log_levels,
     thresholds,
 )
-from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.measurement import LOG_DOUBTFUL, Measurement
 from domain.canary.ranks import SMALL_EFFECT, rank_test
 from domain.canary.resolution import too_coarse
 from domain.canary.shape import largest_shift
@@ -31,69 +31,77 @@ MAX_SHIFT = 0.1
 """Part of the requests that may be slower beyond the tolerance before a pass is given early."""
 
 
-def latency(look: Look) -> MetricReport:
+def latency(measurement: Measurement) -> MetricReport:
     """Whether the canary is slower by more than the tolerance at the median or any higher quantile."""
-    levels = log_levels(look.state.slower, SLOW_LEVELS, look.policy.design_effect)
-    late = look.state.late
+    levels = log_levels(measurement.state.slower, SLOW_LEVELS, measurement.policy.design_effect)
+    late = measurement.state.late
     laid = [bet for row in late.slower[-len(SLOW_LEVELS) :] for bet in row]
     first = log_mean(list(levels.values()))
-    slower = _ranked(look, log_compared(first, laid, late.placed_compared, last=look.last))
-    found = _compared(look, slower)
-    return look.report(Metric.LATENCY, slower, found, _figures(look, look.canary), _figures(look, look.stable))
+    slower = _ranked(measurement, log_compared(first, laid, late.placed_compared, last=measurement.last))
+    found = _compared(measurement, slower)
+    return measurement.report(
+        Metric.LATENCY,
+        slower,
+        found,
+        _figures(measurement, measurement.canary),
+        _figures(measurement, measurement.stable),
+    )
 
 
-def _ranked(look: Look, slower: float) -> float:
+def _ranked(measurement: Measurement, slower: float) -> float:
     """Evidence from samples, if there are any: one over the p-value where the effect is not negligible."""
-    if not look.canary_samples or not look.stable_samples:
+    if not measurement.canary_samples or not measurement.stable_samples:
         return slower
-    found = rank_test(look.canary_samples, [allowed_ms(sample, look.policy) for sample in look.stable_samples])
+    found = rank_test(
+        measurement.canary_samples, [allowed_ms(sample, measurement.policy) for sample in measurement.stable_samples]
+    )
     return -math.log(max(found.p, 1e-300)) if found.delta >= SMALL_EFFECT else 0.0
 
 
-def _compared(look: Look, slower: float) -> tuple[Finding, str]:  # noqa: PLR0911 - one way out a finding
-    words = f"latency: {_p95s(look)}, {evidence_words(slower, look.log_limit(Metric.LATENCY))}"
-    tolerance = f"{number(look.policy.latency_tolerance)} %"
-    if slower >= look.log_limit(Metric.LATENCY):
-        return Finding.HARM, f"{words}: the canary is slower by more than {tolerance}{_where(look)}"
-    if look.lacks(look.canary.timed, look.stable.timed):
-        return Finding.NO_DATA, f"{words}: {look.needed()} with latency of each are needed"
-    if look.canary.bounds != look.stable.bounds:
+def _compared(measurement: Measurement, slower: float) -> tuple[Finding, str]:  # noqa: PLR0911 - one way out a finding
+    words = f"latency: {_p95s(measurement)}, {evidence_words(slower, measurement.log_limit(Metric.LATENCY))}"
+    tolerance = f"{number(measurement.policy.latency_tolerance)} %"
+    if slower >= measurement.log_limit(Metric.LATENCY):
+        return Finding.HARM, f"{words}: the canary is slower by more than {tolerance}{_where(measurement)}"
+    if measurement.lacks(measurement.canary.timed, measurement.stable.timed):
+        return Finding.NO_DATA, f"{words}: {measurement.needed()} with latency of each are needed"
+    if measurement.canary.bounds != measurement.stable.bounds:
         return Finding.NO_DATA, f"{words}: the two sides have different latency buckets; give them the same"
-    if look.last and max(slower, _at_once(look)) >= LOG_DOUBTFUL:
-        return Finding.DOUBT, f"{words}: no proof, but too much to pass on{_where(look)}"
-    cannot = _unseen(look)
+    if measurement.last and max(slower, _at_once(measurement)) >= LOG_DOUBTFUL:
+        return Finding.DOUBT, f"{words}: no proof, but too much to pass on{_where(measurement)}"
+    cannot = _unseen(measurement)
     if cannot:
-        return (Finding.NO_DATA if look.last else Finding.OPEN), f"{words}: {cannot}"
-    if largest_shift(look) <= MAX_SHIFT:
+        return (Finding.NO_DATA if measurement.last else Finding.OPEN), f"{words}: {cannot}"
+    if largest_shift(measurement) <= MAX_SHIFT:
         return Finding.GOOD, f"{words}: the canary is not slower by more than {tolerance}"
-    return look.decided(words, _judged(look))
+    return measurement.decided(words, _judged(measurement))
 
 
-def _at_once(look: Look) -> float:
+def _at_once(measurement: Measurement) -> float:
     """Evidence of all that was counted as one block, compared or not; with samples the ranks say it."""
-    if look.canary_samples:
+    if measurement.canary_samples:
         return 0.0
-    return log_all_bounds(look.canary, look.stable, look.policy) / look.policy.design_effect
+    return log_all_bounds(measurement.canary, measurement.stable, measurement.policy) / measurement.policy.design_effect
 
 
-def _judged(look: Look) -> Compared:
+def _judged(measurement: Measurement) -> Compared:
     """Samples are compared all together; requests in buckets as the bets were placed."""
-    if look.canary_samples:
-        return Compared(canary=len(look.canary_samples), stable=len(look.stable_samples))
-    return look.state.compared_timed
+    if measurement.canary_samples:
+        return Compared(canary=len(measurement.canary_samples), stable=len(measurement.stable_samples))
+    return measurement.state.compared_timed
 
 
-def _unseen(look: Look) -> str:
+def _unseen(measurement: Measurement) -> str:
     """Why the buckets cannot tell whether the canary is slower; empty: they can."""
-    above = [level for level in SEEN_LEVELS if thresholds(look.stable, level, look.policy) is None]
+    above = [level for level in SEEN_LEVELS if thresholds(measurement.stable, level, measurement.policy) is None]
     if above:
-        highest = number(look.stable.bounds[-1])
+        highest = number(measurement.stable.bounds[-1])
         return f"stable's p{100 * above[0]:g} and the tolerance lie above the highest bucket ({highest} ms)"
-    return too_coarse(look)
+    return too_coarse(measurement)
 
 
-def _p95s(look: Look) -> str:
-    sides = {"canary": look.canary, "stable": look.stable}
+def _p95s(measurement: Measurement) -> str:
+    sides = {"canary": measurement.canary, "stable": measurement.stable}
     return ", ".join(f"{name} p95 {_p95(counts)}" for name, counts in sides.items())
 
 
@@ -104,17 +112,17 @@ def _p95(counts: WindowCounts) -> str:
     return milliseconds(None if index is None else counts.bounds[index], counts.bounds[-1])
 
 
-def _where(look: Look) -> str:
+def _where(measurement: Measurement) -> str:
     """The two rates that give it away: those of all requests that differ most; empty where they say something else."""
-    if look.canary.bounds != look.stable.bounds:
+    if measurement.canary.bounds != measurement.stable.bounds:
         return ""
-    found = at_all_bounds(look.canary, look.stable, look.policy)
+    found = at_all_bounds(measurement.canary, measurement.stable, measurement.policy)
     if not found:
         return ""
     at, block = max(found, key=lambda each: log_at_once(each[1]))
     if block.canary_hits * block.stable <= block.stable_hits * block.canary:
         return ""
-    mine, theirs = _slow(look.canary, at.canary), _slow(look.stable, at.stable)
+    mine, theirs = _slow(measurement.canary, at.canary), _slow(measurement.stable, at.stable)
     return f": of the canary's requests {mine}, of stable's {theirs}"
 
 
@@ -122,25 +130,25 @@ def _slow(counts: WindowCounts, index: int) -> str:
     return f"{share(counts.slower_than(index), counts.timed)} took over {number(counts.bounds[index])} ms"
 
 
-def p95_limit(look: Look) -> MetricReport:
+def p95_limit(measurement: Measurement) -> MetricReport:
     """Whether more than one in twenty of the canary's requests take longer than `max_p95_ms`."""
-    canary, limit = look.canary, look.policy.max_p95_ms or 0.0
+    canary, limit = measurement.canary, measurement.policy.max_p95_ms or 0.0
     index = bisect_left(canary.bounds, limit)
     if index == len(canary.bounds):
         lacking = "latency bucket as high" if canary.timed else "request with latency"
         why = f"p95 limit {number(limit)} ms: there is no {lacking}, so it cannot be judged"
-        return look.report(Metric.P95_LIMIT, 0.0, (Finding.NO_DATA, why), _figures(look, canary))
+        return measurement.report(Metric.P95_LIMIT, 0.0, (Finding.NO_DATA, why), _figures(measurement, canary))
     told = f"p95 limit {number(limit)} ms: of the canary's requests {_slow(canary, index)} (5 % may)"
-    late = look.state.late
+    late = measurement.state.late
     marks = [(mark.at_s, *mark.slow) for mark in late.marks]
     rate = Rate(canary.slower_than(index), canary.timed, 1 - P95, late.p95_above, marks)
-    above, found = judged(look, Metric.P95_LIMIT, rate, told)
-    return look.report(Metric.P95_LIMIT, above, found, _figures(look, canary, index))
+    above, found = judged(measurement, Metric.P95_LIMIT, rate, told)
+    return measurement.report(Metric.P95_LIMIT, above, found, _figures(measurement, canary, index))
 
 
-def _figures(look: Look, counts: WindowCounts, index: int | None = None) -> Figures:
+def _figures(measurement: Measurement, counts: WindowCounts, index: int | None = None) -> Figures:
     at = counts.quantile_index(P95)
-    low, high = quantile_interval(counts, P95, look.policy.alpha, look.policy.design_effect)
+    low, high = quantile_interval(counts, P95, measurement.policy.alpha, measurement.policy.design_effect)
     return Figures(
         requests=counts.timed,
         bad=None if index is None else counts.slower_than(index),

@@ -3,7 +3,7 @@
 from domain.canary.distribution import final_radius
 from domain.canary.formatting import number, share
 from domain.canary.latency_evidence import allowed_index, allowed_ms
-from domain.canary.look import Look
+from domain.canary.measurement import Measurement
 
 MAX_UNSEEN = 0.1
 """Part of the requests that may be slower where the buckets cannot tell how much."""
@@ -11,12 +11,12 @@ MAX_STEP = 1.5
 """How many times what is allowed the next bound may be."""
 
 
-def too_coarse(look: Look) -> str:
+def too_coarse(measurement: Measurement) -> str:
     """Why nothing can be told: more of the canary's requests are above a bound, and the next bound is far away.
 
     The comparison rounds to buckets in the canary's favour, so with a coarse step it would never see them.
     """
-    canary, stable, policy = look.canary, look.stable, look.policy
+    canary, stable, policy = measurement.canary, measurement.stable, measurement.policy
     mine, theirs = (side.timed / policy.design_effect for side in (canary, stable))
     certain = final_radius(mine, theirs, policy.alpha)
     for index, bound in enumerate(stable.bounds):

@@ -10,25 +10,29 @@ from itertools import accumulate
 
 from domain.canary.counts import SideCounts, WindowCounts
 from domain.canary.latency_evidence import allowed_ms
-from domain.canary.look import Look
+from domain.canary.measurement import Measurement
 from domain.canary.policy import AnalysisPolicy
 
 _CELLS = 50
 
 
-def with_samples(look: Look, canary: SideCounts, stable: SideCounts | None) -> Look:
+def with_samples(measurement: Measurement, canary: SideCounts, stable: SideCounts | None) -> Measurement:
     """The look with the samples of both sides in buckets of their own, where no buckets were given."""
     theirs = () if stable is None else stable.samples
-    if look.canary.bounds or not canary.samples or (look.has_stable and not theirs):
-        return look
-    bounds = _bounds(canary.samples, theirs, look.policy)
-    state = look.state.model_copy(
+    if measurement.canary.bounds or not canary.samples or (measurement.has_stable and not theirs):
+        return measurement
+    bounds = _bounds(canary.samples, theirs, measurement.policy)
+    state = measurement.state.model_copy(
         update={
-            "canary": look.state.canary.model_copy(update={"total": _filled(look.canary, canary.samples, bounds)}),
-            "stable": look.state.stable.model_copy(update={"total": _filled(look.stable, theirs, bounds)}),
+            "canary": measurement.state.canary.model_copy(
+                update={"total": _filled(measurement.canary, canary.samples, bounds)}
+            ),
+            "stable": measurement.state.stable.model_copy(
+                update={"total": _filled(measurement.stable, theirs, bounds)}
+            ),
         }
     )
-    return replace(look, state=state, canary_samples=canary.samples, stable_samples=theirs)
+    return replace(measurement, state=state, canary_samples=canary.samples, stable_samples=theirs)
 
 
 def _bounds(canary: Sequence[float], stable: Sequence[float], policy: AnalysisPolicy) -> tuple[float, ...]:

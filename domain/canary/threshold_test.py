@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from domain.canary.formatting import evidence_words, number, share
 from domain.canary.late import log_with_late
-from domain.canary.look import LOG_DOUBTFUL, Look
+from domain.canary.measurement import LOG_DOUBTFUL, Measurement
 from domain.canary.one_sample import log_above, log_below
 from domain.canary.verdict import Finding, Metric
 
@@ -36,28 +36,30 @@ class Rate(NamedTuple):
         return f"; from {number(at_s)} s on {share(hits, trials)}"
 
 
-def judged(look: Look, metric: Metric, rate: Rate, told: str, also: str = "") -> tuple[float, tuple[Finding, str]]:
+def judged(
+    measurement: Measurement, metric: Metric, rate: Rate, told: str, also: str = ""
+) -> tuple[float, tuple[Finding, str]]:
     """Evidence that a rate is above its limit, and what is found.
 
     Args:
-        look: at the canary.
+        measurement: of the canary.
         metric: whose limit it is.
         rate: the canary's.
         told: the beginning of the reason, with numbers.
         also: what is added to the reason if the rate is above.
     """
-    hits, trials = rate.hits / look.policy.design_effect, rate.trials / look.policy.design_effect
+    hits, trials = rate.hits / measurement.policy.design_effect, rate.trials / measurement.policy.design_effect
     first = log_above(hits, trials, rate.limit)
-    above = log_with_late(first, rate.late, look.state.late.placed_counted)
-    words = f"{told}{'' if rate.is_above else rate.lately()}, {evidence_words(above, look.log_limit(metric))}"
-    if above >= look.log_limit(metric):
+    above = log_with_late(first, rate.late, measurement.state.late.placed_counted)
+    words = f"{told}{'' if rate.is_above else rate.lately()}, {evidence_words(above, measurement.log_limit(metric))}"
+    if above >= measurement.log_limit(metric):
         return above, (Finding.HARM, f"{words}: above the limit{also}")
-    if look.lacks(rate.trials):
-        return above, (Finding.NO_DATA, f"{words}: {look.needed()} are needed")
-    if look.last and rate.is_above:
+    if measurement.lacks(rate.trials):
+        return above, (Finding.NO_DATA, f"{words}: {measurement.needed()} are needed")
+    if measurement.last and rate.is_above:
         return above, (Finding.DOUBT, f"{words}: above the limit, but no proof{also}")
-    if look.last and above >= LOG_DOUBTFUL:
+    if measurement.last and above >= LOG_DOUBTFUL:
         return above, (Finding.DOUBT, f"{words}: no proof, but too much to pass on{also}")
-    if log_below(hits, trials, rate.limit) >= look.log_pass:
+    if log_below(hits, trials, rate.limit) >= measurement.log_pass:
         return above, (Finding.GOOD, f"{words}: below the limit")
-    return above, look.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")
+    return above, measurement.at_last(f"{words}: no evidence against it in the whole time", f"{words}: not decided")

@@ -137,7 +137,7 @@ class TrafficCounters:
 
 
 @dataclass(frozen=True)
-class Readiness:
+class ReadinessRule:
     """What `apply` asks of releases that are to get traffic, and how long (`wait_s`, seconds) it waits for that.
 
     `every_endpoint`: all instances, where they are new; of a release that serves already, or otherwise, one is enough.
@@ -185,7 +185,7 @@ class Router(Protocol):
         table: RoutingTable,
         *,
         timeout_s: float = 15,
-        readiness: Readiness | None = None,
+        readiness: ReadinessRule | None = None,
         over: str | None = None,
     ) -> Sequence[Rejection]: ...
 

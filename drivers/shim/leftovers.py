@@ -46,16 +46,16 @@ def find(cookie: str, record: dict[str, Any] | None) -> list[int]:
     """
     entry = f"{COOKIE}={cookie}".encode()
     session = _recorded_session(record)
-    keepers = Keepers()
+    shims = LivingShims()
     alive = (process for process in map(proc.read, proc.everyone()) if process and process.state not in "ZX")
     return [
         process.pid
         for process in alive
-        if process.session == session or (proc.has_in_environment(process.pid, entry) and not keepers.keep(process.pid))
+        if process.session == session or (proc.has_in_environment(process.pid, entry) and not shims.keep(process.pid))
     ]
 
 
-class Keepers:
+class LivingShims:
     """Which processes are below a living shim, in one look. Shims above ourselves do not count: below them all is."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from domain.rate_limits import Decision, Quota, Window
+from domain.rate_limits import Decision, Quota, RateWindow
 from runtime.limiting.memory import MemoryStore
 from runtime.limiting.store import Store, StoreAwayError
 from runtime.logging import get_logger
@@ -35,7 +35,7 @@ class Limiter:
             self._note_away(error)
             return None
 
-    async def hit(self, name: str, key: str, windows: Sequence[Window]) -> Decision:
+    async def hit(self, name: str, key: str, windows: Sequence[RateWindow]) -> Decision:
         """Count a try of something that has limits of its own, such as logins.
 
         Unlike `take` it does not fail open: while the store is away, this process counts alone.

@@ -44,7 +44,7 @@ class Supervisor:
         self._layout = layout
         self._only = frozenset(only)
         self._say = say
-        self._keepers: list[PartSupervisor] = []
+        self._supervisors: list[PartSupervisor] = []
         self._signal: int | None = None
         self._return = ReturnTeller(layout.services, say)
         self.ports: dict[str, int] = {}
@@ -97,27 +97,27 @@ class Supervisor:
         rotated = time.monotonic()
         while not self._stopping:
             time.sleep(_POLL_S)
-            for keeper in self._keepers:
-                self._tend(keeper)
+            for supervisor in self._supervisors:
+                self._tend(supervisor)
             self._return.tell()
             if time.monotonic() - rotated > _ROTATE_EVERY_S:
                 rotated = time.monotonic()
                 rotate_logs(self._layout.logs)
 
-    def _tend(self, keeper: PartSupervisor) -> None:
-        before = keeper.trouble
-        keeper.tend()
-        if keeper.trouble != before:
-            self._say(f"{keeper.part.name:<10} {keeper.trouble or 'started again'}")
+    def _tend(self, supervisor: PartSupervisor) -> None:
+        before = supervisor.trouble
+        supervisor.tend()
+        if supervisor.trouble != before:
+            self._say(f"{supervisor.part.name:<10} {supervisor.trouble or 'started again'}")
 
     def down(self) -> None:
         """Stop every part in reverse order, each within the limits of its command."""
         log.info("stack.stopping", signal=signal.Signals(self._signal).name if self._signal else None)
-        for keeper in reversed(self._keepers):
+        for supervisor in reversed(self._supervisors):
             began = time.monotonic()
-            keeper.stop()
-            self._say(f"{keeper.part.name:<10} stopped in {time.monotonic() - began:.1f} s")
-        self._keepers.clear()
+            supervisor.stop()
+            self._say(f"{supervisor.part.name:<10} stopped in {time.monotonic() - began:.1f} s")
+        self._supervisors.clear()
 
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
         # Nothing but this: the handler interrupts any line, also one that holds the lock of an event or of a log.
@@ -151,27 +151,27 @@ class Supervisor:
 
     def _launch(self, parts: list[Part]) -> list[PartSupervisor]:
         wave = [self._keeper(part) for part in parts if self._wants(part.name)]
-        for keeper in wave:
-            self._keepers.append(keeper)
-            self._say(f"{keeper.part.name:<10} starting")
-            keeper.launch()
+        for supervisor in wave:
+            self._supervisors.append(supervisor)
+            self._say(f"{supervisor.part.name:<10} starting")
+            supervisor.launch()
         return wave
 
     def _await(self, wave: list[PartSupervisor]) -> bool:
         """Wait until all are ready; False when asked to stop meanwhile."""
-        for keeper in wave:
-            keeper.count_from_now()
+        for supervisor in wave:
+            supervisor.count_from_now()
         waiting = list(wave)
         while waiting and not self._stopping:
-            waiting = [keeper for keeper in waiting if not self._became_ready(keeper)]
+            waiting = [supervisor for supervisor in waiting if not self._became_ready(supervisor)]
             time.sleep(_POLL_S / 2 if waiting else 0)
         return not self._stopping
 
-    def _became_ready(self, keeper: PartSupervisor) -> bool:
-        if not keeper.check_ready():
+    def _became_ready(self, supervisor: PartSupervisor) -> bool:
+        if not supervisor.check_ready():
             return False
-        how = "still running" if keeper.adopted else f"ready in {keeper.ready_after_s:.1f} s"
-        self._say(f"{keeper.part.name:<10} {how}")
+        how = "still running" if supervisor.adopted else f"ready in {supervisor.ready_after_s:.1f} s"
+        self._say(f"{supervisor.part.name:<10} {how}")
         return True
 
     def _run_once(self, name: str, command: Command, *, tell: bool = False) -> bool:

@@ -15,7 +15,7 @@ from activities.routing import RouteWriter
 from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
 from domain.delivery_spec import HealthSpec, ServiceSpec
 from domain.lifecycle import ReleaseState
-from drivers.routers.base import Endpoint, EndpointHealth, Readiness, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, ReadinessRule, RoutingTable, TrafficCounters
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route
@@ -34,7 +34,7 @@ class WrittenDown:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def apply(self, table: RoutingTable, *, readiness: Readiness, over: str) -> tuple[()]:
+    async def apply(self, table: RoutingTable, *, readiness: ReadinessRule, over: str) -> tuple[()]:
         if self.fault:
             raise self.fault
         self.tables.append(table)

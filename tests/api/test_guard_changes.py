@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from api.rate_limits.sensitive_limits import Limit
 from domain.permissions import Role
-from domain.rate_limits import MINUTE_S, Window
+from domain.rate_limits import MINUTE_S, RateWindow
 from runtime.ids import new_id, now
 from runtime.trusted_issuers import TrustedIssuer
 from storage.engine import transaction
@@ -18,7 +18,7 @@ from tests.api.people import as_member, joined
 from tests.support.facts import facts
 
 RULE = {"required": True, "min_approvals": 1, "four_eyes": True}
-MANY = Limit("invitation", [Window("minute", 100_000, MINUTE_S)])
+MANY = Limit("invitation", [RateWindow("minute", 100_000, MINUTE_S)])
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from api.app import create_app
 from api.rate_limits import sensitive_limits
 from domain.permissions import Role
-from domain.rate_limits import MINUTE_S, Window
+from domain.rate_limits import MINUTE_S, RateWindow
 from runtime.ids import new_id, now
 from runtime.settings import Settings
 from storage.engine import transaction
@@ -168,5 +168,5 @@ async def test_deliveries_that_are_asked_for_have_a_cap_and_a_pace(platform, few
     assert (await theirs.post(f"/organizations/{other}/webhooks/{hook['id']}/ping")).status_code == 201
     async with transaction(rows) as session:
         assert len(list(await session.scalars(select(Event).where(Event.organization_id == UUID(org))))) == 3
-    assert sensitive_limits.REPLAYS.windows == [Window("hour", 10, 60 * MINUTE_S)]
+    assert sensitive_limits.REPLAYS.windows == [RateWindow("hour", 10, 60 * MINUTE_S)]
     assert new_id()

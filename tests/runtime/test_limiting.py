@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from domain.rate_limits import Quota, Window
+from domain.rate_limits import Quota, RateWindow
 from runtime.limiting import redis as redis_module
 from runtime.limiting.limiter import LOG_EVERY_S, TRY_AGAIN_S, Limiter, make_limiter
 from runtime.limiting.memory import SWEEP_EVERY_S, MemoryStore
@@ -170,7 +170,7 @@ async def test_an_event_loop_that_was_busy_is_not_taken_for_a_store_that_is_away
 
 
 async def test_tries_with_limits_of_their_own_are_counted_even_without_the_store(short_dir):
-    windows = [Window("minute", 3, 60), Window("hour", 10, 3600)]
+    windows = [RateWindow("minute", 3, 60), RateWindow("hour", 10, 3600)]
     for limiter in (Limiter(MemoryStore()), Limiter(RedisStore(f"unix://{short_dir}/nowhere.sock"))):
         tried = [await limiter.hit("login", "203.0.113.9", windows) for _ in range(4)]
         assert [one.allowed for one in tried] == [True, True, True, False]

@@ -24,7 +24,7 @@ class LoggedStep(StrEnum):
 
 
 @dataclass(frozen=True)
-class Window:
+class LogRange:
     """Which part of which logs, in bytes; no step means all of them, one after another under headings."""
 
     step: LoggedStep | None
@@ -37,7 +37,7 @@ async def listed(settings: Settings, operation_id: UUID) -> list[LogStep]:
     return await asyncio.to_thread(_steps, _folder(settings, operation_id))
 
 
-async def read(settings: Settings, operation_id: UUID, window: Window) -> bytes:
+async def read(settings: Settings, operation_id: UUID, window: LogRange) -> bytes:
     """The piece asked for."""
     return await asyncio.to_thread(_read, _folder(settings, operation_id), window)
 
@@ -55,7 +55,7 @@ def _steps(folder: Path) -> list[LogStep]:
     return [LogStep(name=step, size_bytes=file.stat().st_size) for step, file in found if file.is_file()]
 
 
-def _read(folder: Path, window: Window) -> bytes:
+def _read(folder: Path, window: LogRange) -> bytes:
     """Bytes of one log, or of all: steps follow each other, so what was read once keeps its place."""
     if window.step is not None:
         return _piece(_file(folder, window.step), window.offset, window.limit)

@@ -20,7 +20,7 @@ import structlog
 
 from domain.errors import DeliveryError, DependencyError
 from domain.routing import Rejection
-from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
+from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, ReadinessRule, RoutingTable, TrafficCounters
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Admin, HostSeen, ReleaseStats, Versions
 from drivers.routers.envoy.admission import Admission, same_rows, without_refused
@@ -63,7 +63,7 @@ class EnvoyRouter:
         table: RoutingTable,
         *,
         timeout_s: float = 15,
-        readiness: Readiness | None = None,
+        readiness: ReadinessRule | None = None,
         over: str | None = None,
     ) -> Sequence[Rejection]:
         deadline = Deadline(timeout_s)
@@ -130,7 +130,7 @@ class EnvoyRouter:
         return [_counters(r, f"{started}/{since.get(r, 0)}", stats.get(r, ReleaseStats())) for r in release_ids]
 
     async def _apply(
-        self, table: RoutingTable, deadline: Deadline, readiness: Readiness | None, *, may_go_back: bool
+        self, table: RoutingTable, deadline: Deadline, readiness: ReadinessRule | None, *, may_go_back: bool
     ) -> Sequence[Rejection]:
         found = memory.load(self._folder)
         wanted, rejected = _sifted(found, table)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from drivers.routers.base import Endpoint, Readiness, ReleaseCluster, RoutingTable
+from drivers.routers.base import Endpoint, ReadinessRule, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name
@@ -39,7 +39,7 @@ class EndpointSnapshot:
             clusters that are new: of one that serves already and lost an instance, the others are to have the traffic.
     """
 
-    def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: Readiness | None = None) -> None:
+    def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: ReadinessRule | None = None) -> None:
         self._admin = admin
         self._old = old
         self._wanted = {cluster_name(c): c for c in must_be_healthy(old.applied, new)}

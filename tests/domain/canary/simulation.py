@@ -97,16 +97,16 @@ def stopped_at(
     bets, stopped = np.zeros((runs, EFFECTS)), np.full(runs, NEVER)
     late = np.full((runs, EFFECTS), NOTHING)
     known = np.full(runs, history[0], np.int64)
-    for look in range(looks):
-        mine, theirs = draw(random, look, runs)
-        rate = expected_rate(known, history[1] + look * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
+    for measurement in range(looks):
+        mine, theirs = draw(random, measurement, runs)
+        rate = expected_rate(known, history[1] + measurement * size[1])  # type: ignore[arg-type]  # arithmetic, on arrays as on numbers
         half_powers = np.round(2 * np.log2(rate / (1 - rate))).astype(int)
         gained = powers.gain(half_powers - _STEPS[0], mine, theirs)
         bets += gained
         late = _laid(late, gained / design_effect, looks)
         known += theirs
-        evidence = _evidence(bets / design_effect, late if look == looks - 1 else None, look, looks)
-        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+        evidence = _evidence(bets / design_effect, late if measurement == looks - 1 else None, measurement, looks)
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = measurement + 1
         if (stopped < NEVER).all():
             break
     return stopped
@@ -127,12 +127,12 @@ def above_at(
     table = np.array([logs_above(hits, size, limit) for hits in range(size + 1)])
     bets, stopped = np.zeros((runs, table.shape[1])), np.full(runs, NEVER)
     late, evidence = np.full(bets.shape, NOTHING), np.zeros(runs)
-    for look in range(looks):
-        gained = table[draw(random, look, runs)]
+    for measurement in range(looks):
+        gained = table[draw(random, measurement, runs)]
         bets += gained
         late = _laid(late, gained, looks)
-        evidence = _evidence(bets, late, look, looks)
-        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+        evidence = _evidence(bets, late, measurement, looks)
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = measurement + 1
     return stopped, evidence
 
 
@@ -141,9 +141,9 @@ def _laid(late: Floats, gained: Floats, looks: int) -> Floats:
     return np.maximum(np.logaddexp(late, np.log(PART / looks)) + gained, NOTHING)
 
 
-def _evidence(bets: Floats, late: Floats | None, look: int, looks: int) -> Floats:
+def _evidence(bets: Floats, late: Floats | None, measurement: int, looks: int) -> Floats:
     """Of the bet from the beginning, of the late ones where they are asked for, and of what is not laid yet."""
-    waiting = np.log(max(PART * (1 - (look + 1) / looks), np.exp(NOTHING / 2)))
+    waiting = np.log(max(PART * (1 - (measurement + 1) / looks), np.exp(NOTHING / 2)))
     found: Floats = np.logaddexp(_mean(bets) + np.log(1 - PART), waiting)
     return found if late is None else np.logaddexp(found, _mean(late))
 
@@ -167,22 +167,22 @@ def slow_at(
     late = np.full((runs, bets[0].size), NOTHING)
     known, stopped = np.zeros((runs, len(cells[1]))), np.full(runs, NEVER)
     everyone = np.arange(runs)
-    for look in range(looks):
+    for measurement in range(looks):
         mine, theirs = (random.multinomial(n, each, runs) for n, each in zip(size, cells, strict=True))
         above = [n - np.cumsum(side, axis=1) for n, side in zip(size, (mine, theirs), strict=True)]
         below = np.cumsum(known, axis=1)[:, :-1]
         before = bets.copy()
-        if not look:
+        if not measurement:
             bets += np.array([_first(*(side[run] for side in (mine, theirs))) for run in everyone])[:, None, None]
-        for at, level in enumerate(SLOW_LEVELS if look else ()):
-            reached = below >= level * look * size[1]
+        for at, level in enumerate(SLOW_LEVELS if measurement else ()):
+            reached = below >= level * measurement * size[1]
             inside, index = reached.any(axis=1), reached.argmax(axis=1)
             gained = powers.gain(only, above[0][everyone, index], above[1][everyone, index])
             bets[inside, at] += gained[inside]
         known += theirs
         late = _laid(late, (bets - before).reshape(runs, -1), looks)
-        evidence = _evidence(bets.reshape(runs, -1), late if look == looks - 1 else None, look, looks)
-        stopped[(evidence >= log_limit) & (stopped == NEVER)] = look + 1
+        evidence = _evidence(bets.reshape(runs, -1), late if measurement == looks - 1 else None, measurement, looks)
+        stopped[(evidence >= log_limit) & (stopped == NEVER)] = measurement + 1
     return stopped
 
 

@@ -18,12 +18,12 @@ POLICY = AnalysisPolicy(duration=10, compare=ERRORS_ONLY)
 def judged(stable: tuple[int, int], canary: tuple[int, int], looks: int, policy: AnalysisPolicy = POLICY) -> Judgement:
     """(requests, 4xx) of each side, dealt over the looks."""
     state = JudgeState.begin(START)
-    for look in range(1, looks + 1):
+    for measurement in range(1, looks + 1):
         theirs, mine = (
-            SideCounts(requests=requests * look // looks, client_errors=refused * look // looks)
+            SideCounts(requests=requests * measurement // looks, client_errors=refused * measurement // looks)
             for requests, refused in (stable, canary)
         )
-        judgement, state = judge(policy, state, theirs, mine, at(10 * look / looks))
+        judgement, state = judge(policy, state, theirs, mine, at(10 * measurement / looks))
     assert judgement.final
     return judgement
 

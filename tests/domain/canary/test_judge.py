@@ -172,9 +172,9 @@ def test_failed_looks_are_counted_together_where_the_policy_forgives_some():
     policy = AnalysisPolicy(compare=ERRORS_ONLY, failure_limit=2)
     state = JudgeState.begin(START)
     verdicts = []
-    for look in range(1, 4):
-        counts = SideCounts(requests=100 * look, errors=50 * look)
-        judgement, state = judge(policy, state, SideCounts(requests=100 * look), counts, at(look))
+    for measurement in range(1, 4):
+        counts = SideCounts(requests=100 * measurement, errors=50 * measurement)
+        judgement, state = judge(policy, state, SideCounts(requests=100 * measurement), counts, at(measurement))
         verdicts.append(judgement.verdict)
     assert verdicts == [Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, Verdict.FAIL]
 

@@ -8,7 +8,7 @@ import pytest
 
 from domain.canary.counts import SideCounts
 from domain.canary.judge import judge
-from domain.canary.look import LOG_DOUBTFUL
+from domain.canary.measurement import LOG_DOUBTFUL
 from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Judgement, Verdict
@@ -102,8 +102,8 @@ def test_a_limit_that_is_kept_by_turns_raises_no_alarm_either():
     """Bursts at the limit with nothing between: as many chances for a bet that is placed anew."""
     runs = 2000
 
-    def bursts(random, look, many):
-        return random.binomial(20, 0.05 if look % 30 < 5 else 0.0, many)
+    def bursts(random, measurement, many):
+        return random.binomial(20, 0.05 if measurement % 30 < 5 else 0.0, many)
 
     stopped, _ = above_at(bursts, 20, 0.05, looks=300, runs=runs, log_limit=math.log(20))
     assert (stopped < NEVER).sum() <= most_by_chance(runs, 0.05)
@@ -112,8 +112,8 @@ def test_a_limit_that_is_kept_by_turns_raises_no_alarm_either():
 def test_identical_sides_that_both_fail_late_are_no_evidence():
     size, runs = (10, 90), 500
 
-    def outage(random, look, many):
-        rate = 0.4 if look >= 280 else 0.005
+    def outage(random, measurement, many):
+        rate = 0.4 if measurement >= 280 else 0.005
         return random.binomial(size[0], rate, many), random.binomial(size[1], rate, many)
 
     stopped = stopped_at(outage, size, looks=300, runs=runs, log_limit=math.log(20))

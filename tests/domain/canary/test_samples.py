@@ -14,7 +14,7 @@ from tests.domain.canary.traffic import START, at
 POLICY = AnalysisPolicy(duration=60)
 
 
-def look(mine: np.ndarray, theirs: np.ndarray, seconds: float = 60, policy: AnalysisPolicy = POLICY) -> Verdict:
+def measurement(mine: np.ndarray, theirs: np.ndarray, seconds: float = 60, policy: AnalysisPolicy = POLICY) -> Verdict:
     canary, stable = (SideCounts(requests=len(side), samples=tuple(map(float, side))) for side in (mine, theirs))
     return judge(policy, JudgeState.begin(START), stable, canary, at(seconds))[0].verdict
 
@@ -25,19 +25,19 @@ def times(seed: int, median: float, spread: float, n: int = 800) -> np.ndarray:
 
 def test_the_same_pass_slower_fail_and_another_shape_is_held():
     stable = times(1, 100, 0.3)
-    assert look(times(2, 100, 0.3), stable) is Verdict.PASS
-    assert look(times(2, 160, 0.3), stable) is Verdict.FAIL
-    assert look(times(2, 110, 0.3), stable) is Verdict.PASS, "within the tolerance"
-    assert look(times(2, 100, 0.9), stable) is Verdict.INCONCLUSIVE
+    assert measurement(times(2, 100, 0.3), stable) is Verdict.PASS
+    assert measurement(times(2, 160, 0.3), stable) is Verdict.FAIL
+    assert measurement(times(2, 110, 0.3), stable) is Verdict.PASS, "within the tolerance"
+    assert measurement(times(2, 100, 0.9), stable) is Verdict.INCONCLUSIVE
 
 
 def test_they_are_not_looked_at_before_the_end():
-    assert look(times(2, 160, 0.3), times(1, 100, 0.3), seconds=59) is Verdict.INCONCLUSIVE
+    assert measurement(times(2, 160, 0.3), times(1, 100, 0.3), seconds=59) is Verdict.INCONCLUSIVE
 
 
 def test_the_limit_of_p95_holds_for_them_too():
     policy = AnalysisPolicy(duration=60, max_p95_ms=130)
-    assert look(times(2, 100, 0.3), times(1, 100, 0.3), policy=policy) is Verdict.FAIL
+    assert measurement(times(2, 100, 0.3), times(1, 100, 0.3), policy=policy) is Verdict.FAIL
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,17 @@ def test_the_arrays_do_what_the_judge_does():
     draw, size = rates(3, 20, 0.05, 0.01), (3, 20)
     stopped = stopped_at(draw, size, looks=400, runs=5, log_limit=math.log(100), seed=4)
     random = np.random.default_rng(4)
-    looks = [draw(random, look, 5) for look in range(min(stopped.max(), 400))]
+    looks = [draw(random, measurement, 5) for measurement in range(min(stopped.max(), 400))]
     for run in range(5):
         state, mine, theirs = JudgeState.begin(START), 0, 0
-        for look, (canary, stable) in enumerate(looks[: stopped[run]], start=1):
+        for measurement, (canary, stable) in enumerate(looks[: stopped[run]], start=1):
             mine, theirs = mine + int(canary[run]), theirs + int(stable[run])
-            pair = SideCounts(requests=20 * look, errors=theirs), SideCounts(requests=3 * look, errors=mine)
-            judgement, state = judge(policy, state, *pair, at(look))
-            assert judgement.final == (look == stopped[run])
+            pair = (
+                SideCounts(requests=20 * measurement, errors=theirs),
+                SideCounts(requests=3 * measurement, errors=mine),
+            )
+            judgement, state = judge(policy, state, *pair, at(measurement))
+            assert judgement.final == (measurement == stopped[run])
 
 
 @pytest.mark.parametrize("size", [(1, 99), (10, 90), (50, 50)], ids=["1 %", "10 %", "50 %"])
@@ -60,8 +63,8 @@ def test_identical_sides_and_a_look_every_second_for_an_hour(rate, size):
 def test_both_sides_failing_together_for_a_while_is_no_evidence():
     size, runs = (10, 90), 200
 
-    def outage(random, look, many):
-        rate = 0.4 if 100 <= look < 130 else 0.005
+    def outage(random, measurement, many):
+        rate = 0.4 if 100 <= measurement < 130 else 0.005
         return random.binomial(size[0], rate, many), random.binomial(size[1], rate, many)
 
     stopped = stopped_at(outage, size, looks=600, runs=runs, log_limit=LIMIT)
@@ -85,8 +88,8 @@ def at_looks(random, each, looks, *, same):
     """Cumulative readings of two sides of the same distribution over 40 buckets; all the requests fall into `same`."""
     canary = stable = np.zeros(41, np.int64)
     weights = np.append(random.dirichlet(np.full(40, 0.3)), 0)  # nothing above all buckets
-    for look in range(looks):
-        if look in same:
+    for measurement in range(looks):
+        if measurement in same:
             canary = canary + random.multinomial(each[0], weights)
             stable = stable + random.multinomial(each[1], weights)
         yield tuple(reading(side) for side in (stable, canary))

@@ -17,7 +17,7 @@ from drivers.routers.base import (
     HeldBackError,
     HostRoute,
     Preview,
-    Readiness,
+    ReadinessRule,
     ReleaseCluster,
     RoutingTable,
     WeightedRelease,
@@ -204,7 +204,7 @@ class Bed:
 
         assert await self.until(none_left)
 
-    async def until_applied(self, table: RoutingTable, readiness: Readiness | None = None) -> None:
+    async def until_applied(self, table: RoutingTable, readiness: ReadinessRule | None = None) -> None:
         """The same table again, as a retry would, until the router has seen that all releases are well."""
 
         async def applied() -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from domain.routing import Rejection
-from drivers.routers.base import Endpoint, HeldBackError, HostRoute, Readiness, RoutingTable
+from drivers.routers.base import Endpoint, HeldBackError, HostRoute, ReadinessRule, RoutingTable
 from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, PATIENCE_S, Bed, cluster, previewed, route, sticky
 from tests.drivers.routers.ingress import IngressConformance
@@ -119,7 +119,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
         await bed.apply([cluster("main", blue)], route(main=100))
         green.healthy = False
         table = bed.table([cluster("main", blue, green)], route(main=100))
-        at_once = Readiness(wait_s=0, every_endpoint=True)
+        at_once = ReadinessRule(wait_s=0, every_endpoint=True)
         with pytest.raises(HeldBackError):
             await bed.router.apply(table, readiness=at_once)
         with pytest.raises(HeldBackError):
@@ -141,14 +141,14 @@ class RouterConformance(AudienceConformance, IngressConformance):
 
         assert await bed.until(seen_broken)
         back = bed.table(clusters, route(stable=100, canary=0))
-        await bed.router.apply(back, readiness=Readiness(wait_s=0, every_endpoint=True))
+        await bed.router.apply(back, readiness=ReadinessRule(wait_s=0, every_endpoint=True))
         assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
 
     async def test_one_instance_is_enough_where_that_is_asked(self, bed: Bed) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")
         green.healthy = False
         await bed.until_applied(
-            bed.table([cluster("main", blue, green)], route(main=100)), Readiness(wait_s=0, every_endpoint=False)
+            bed.table([cluster("main", blue, green)], route(main=100)), ReadinessRule(wait_s=0, every_endpoint=False)
         )
         assert {(await bed.get()).json()["name"] for _ in range(10)} == {"blue"}
 

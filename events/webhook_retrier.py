@@ -10,7 +10,7 @@ from storage.engine import Sessions, transaction
 from storage.repositories.webhook_claims import WebhookClaims
 
 
-class Retries:
+class WebhookRetrier:
     """Makes each attempt once: a repeated call finds it recorded. A crash while sending may send it twice."""
 
     def __init__(self, sessions: Sessions, courier: Courier) -> None:

@@ -1,4 +1,4 @@
-"""One look: what a metric needs to know to say what it found."""
+"""One measurement (a look, in the words of sequential tests): what a metric needs to know to say what it found."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ LOG_DOUBTFUL = math.log(10)
 
 
 @dataclass(frozen=True)
-class Look:
+class Measurement:
     """State after the readings, and whether it is the last look. Samples (ms) are only there at the last."""
 
     policy: AnalysisPolicy

@@ -11,8 +11,8 @@ from activities.webhooks import PER_ENDPOINT, WebhookActivities
 from contracts.names import WEBHOOK_QUEUE, webhook_delivery_workflow_id
 from contracts.webhooks import WebhookAttempt, WebhookOutcome
 from domain.errors import DependencyError
-from events.retries import Retries
 from events.retry_scheduler import Handover
+from events.webhook_retrier import WebhookRetrier
 from orchestration.webhooks import Webhooks
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
@@ -75,7 +75,7 @@ async def test_a_failed_delivery_goes_on_as_a_workflow_and_then_the_next_one_fol
             await scene.event(resource_id=resource, n=number)
         first, _ = await scene.until(endpoint.id, "failed", "pending")
         await due_now(scene.sessions, first.id)
-        activities = WebhookActivities(Retries(scene.sessions, courier))
+        activities = WebhookActivities(WebhookRetrier(scene.sessions, courier))
         async with Worker(
             temporal_env.client,
             task_queue=WEBHOOK_QUEUE,
@@ -145,7 +145,7 @@ async def test_an_attempt_asked_for_twice_is_made_once(scene, database_url, rece
     async with relay(scene.sessions, database_url) as courier:
         await scene.event()
         [row] = await scene.until(endpoint.id, "failed")
-        retries = Retries(scene.sessions, courier)
+        retries = WebhookRetrier(scene.sessions, courier)
         await due_now(scene.sessions, row.id)
         outcomes = [await retries.retry(row.id, 2) for _ in range(2)]
         assert outcomes[0] == outcomes[1]
@@ -170,7 +170,7 @@ async def test_nobody_uses_up_the_attempts_of_a_receiver_that_is_away(scene, dat
             later = update(WebhookDelivery).where(WebhookDelivery.id == row.id)
             await session.execute(later.values(next_attempt_at=now() + timedelta(minutes=5)))
         with pytest.raises(DependencyError):
-            await Retries(scene.sessions, courier).retry(row.id, 2)
+            await WebhookRetrier(scene.sessions, courier).retry(row.id, 2)
     assert len(receiver.received) == 1
 
 
@@ -180,7 +180,7 @@ async def test_the_tenth_failure_is_the_last(scene, database_url, receiver):
     async with relay(scene.sessions, database_url) as courier:
         await scene.event()
         [row] = await scene.until(endpoint.id, "failed")
-        retries = Retries(scene.sessions, courier)
+        retries = WebhookRetrier(scene.sessions, courier)
         outcomes = []
         for number in range(2, 11):
             await due_now(scene.sessions, row.id)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
@@ -28,6 +28,16 @@ T = TypeVar("T")
 # A timer that is so late fired after the engine had been off, and not on a busy machine.
 OFF_S = 10.0
 OFF_PATCH = "time-off-is-not-counted"
+
+
+class CallOptions(TypedDict, total=False):
+    """What `call` takes beside the activity and its input."""
+
+    summary: str | None
+    queue: str | None
+    pickup: timedelta | None
+    only_looks: bool
+    for_organization: UUID | None
 
 
 async def call(

@@ -7,74 +7,82 @@ from contracts.builds import (
     RECORD_BUILD,
     RECORD_BUILD_FAILURE,
     FetchedSource,
+    LoadedBuild,
     PackagedArtifact,
     RecordBuild,
     RecordBuildFailure,
-    RecordedBuild,
 )
 from contracts.names import WorkflowName
 from contracts.operations import BuildAndDeployInput, OperationResult
 from contracts.payload import bounded
 from domain.lifecycle import OperationKind, StepName
 from workflows.activity_calls import call, run_to_completion, to_operation_error
-from workflows.build_steps import MakingWorkflow
+from workflows.build_steps import BuildSteps
+from workflows.operation import OperationWorkflow, guarded
+from workflows.orders import plan_for
 
 
 @workflow.defn(name=WorkflowName.BUILD_AND_DEPLOY)
-class BuildAndDeployWorkflow(MakingWorkflow):
+class BuildAndDeployWorkflow(OperationWorkflow):
     """source -> build -> test -> scan -> package -> attest -> record -> rollout."""
 
     @workflow.init
     def __init__(self, order: BuildAndDeployInput) -> None:
-        self._order = order
-        self._built: RecordedBuild | None = None
-        self._prepare_making()
-        self._prepare_delivery(order, OperationKind.BUILD_AND_DEPLOY, list(StepName))
+        super().__init__(order, OperationKind.BUILD_AND_DEPLOY, StepName)
+        self.build_steps = BuildSteps(self.context, self.progress, self.cancellation)
 
     @workflow.run
-    async def run(self, _order: BuildAndDeployInput) -> OperationResult:
-        return await self._guard(self._deliver())
+    @guarded
+    async def run(self, order: BuildAndDeployInput) -> OperationResult:
+        build = await self._make_build(order)
+        async with self.progress.step(StepName.ROLLOUT, "Preparing the rollout", waiting=True):
+            await self.controls.await_approval()
+            await self.lock.take()
+            opened = await self.rollout.open(build)
+            await self.rollout.run(plan_for(order, build.spec, opened))
+        return self.result(build.build_id)
 
-    async def _deliver(self) -> OperationResult:
+    async def _make_build(self, order: BuildAndDeployInput) -> LoadedBuild:
         try:
-            source, artifact = await self.make_artifact(self._order)
-            build = await self.step(StepName.RECORD, "Recording the build", self._record_build(source, artifact))
+            source, artifact = await self.build_steps.make_artifact(order)
+            async with self.progress.step(StepName.RECORD, "Recording the build"):
+                return await self._record_build(order, source, artifact)
         except ActivityError as fault:
-            await run_to_completion(self._record_failure(fault))
+            await run_to_completion(self._record_failure(order, fault))
             raise
         finally:
-            await run_to_completion(self.close_workspace())
-        rollout = self._roll_out(build.build_id, artifact.digest, source.spec)
-        await self.step(StepName.ROLLOUT, "Preparing the rollout", rollout, waiting=True)
-        return OperationResult(
-            operation_id=self.place.operation_id, deployment_id=self.place.deployment_id, build_id=build.build_id
-        )
+            await run_to_completion(self.build_steps.close_workspace())
 
-    async def _record_build(self, source: FetchedSource, artifact: PackagedArtifact) -> RecordedBuild:
-        request = RecordBuild(
-            **self._build_names(source), spec=source.spec, artifact=artifact, tests=self._tests, scan_status=None
-        )
-        self._built = await self.call(RECORD_BUILD, request, summary=f"record build {self._order.version_tag}")
-        self.deployment = self.deployment.model_copy(update={"build_id": self._built.build_id})
-        return self._built
+    async def _record_build(
+        self, order: BuildAndDeployInput, source: FetchedSource, artifact: PackagedArtifact
+    ) -> LoadedBuild:
+        names = self._build_names(order, source)
+        tests = self.build_steps.tests
+        request = RecordBuild(**names, spec=source.spec, artifact=artifact, tests=tests, scan_status=None)
+        summary = f"record build {order.version_tag}"
+        build = await self.cancellation.call(RECORD_BUILD, request, summary=summary)
+        self.progress.set_deployment(build_id=build.build_id)
+        return LoadedBuild(build_id=build.build_id, artifact_digest=artifact.digest, spec=source.spec)
 
-    async def _record_failure(self, fault: ActivityError) -> None:
+    async def _record_failure(self, order: BuildAndDeployInput, fault: ActivityError) -> None:
         """A build that failed has a row too, so that its logs and its fault can be found."""
-        if self._source is None or self._built is not None:
+        source = self.build_steps.source
+        if source is None or self.progress.deployment.build_id is not None:
             return
         message = bounded(to_operation_error(fault).message)
-        request = RecordBuildFailure(**self._build_names(self._source), message=message)
+        request = RecordBuildFailure(**self._build_names(order, source), message=message)
         failed = await call(RECORD_BUILD_FAILURE, request, summary="record the failed build")
-        self.deployment = self.deployment.model_copy(update={"build_id": failed.build_id})
+        self.progress.set_deployment(build_id=failed.build_id)
 
-    def _build_names(self, source: FetchedSource) -> dict[str, object]:
+    def _build_names(self, order: BuildAndDeployInput, source: FetchedSource) -> dict[str, object]:
+        context = self.context
         return {
-            "operation_id": self.place.operation_id,
-            "organization_id": self.place.organization_id,
-            "project_id": self.place.project_id,
-            "feature_id": self._order.feature_id,
-            "deployment_id": self.place.deployment_id,
-            "version_tag": self._order.version_tag,
+            "operation_id": context.operation_id,
+            "organization_id": context.organization_id,
+            "project_id": context.project_id,
+            "feature_id": order.feature_id,
+            "deployment_id": context.deployment_id,
+            "version_tag": order.version_tag,
             "commit": source.commit,
             "branch": source.branch,
         }

@@ -27,14 +27,19 @@ from contracts.builds import (
     TestOutcome,
 )
 from contracts.names import BUILD_QUEUE
+from contracts.operations import BuildSource, OperationContext
 from contracts.policies import WORKSPACE_PICKUP
 from contracts.stubs import ActivityStub, Request, Result
+from domain.errors import ErrorCode
 from domain.lifecycle import StepName
-from workflows.activity_calls import call
-from workflows.release_steps import DeliveringWorkflow
+from workflows.activity_calls import call, to_operation_error, was_cancelled
+from workflows.cancellation import Cancellation
+from workflows.progress_tracker import ProgressTracker
 
 # A worker that dies with the workspace costs a new start elsewhere; three lost workers in a row are no accident.
 MAX_WORKSPACES = 3
+
+SLOT_WAIT_PATCH = "told-wait-for-slot"
 
 
 class Wanted(Protocol):
@@ -50,19 +55,30 @@ class Wanted(Protocol):
     def source_path(self) -> str: ...
 
 
-class MakingWorkflow(DeliveringWorkflow):
-    """Base of the workflows that make an artifact before they deliver it; `_prepare_making` in `@workflow.init`.
+class BuildSteps:
+    """The steps from source to attest; after `make_artifact`, however it ended, comes `close_workspace`.
 
-    Whoever calls `make_artifact` calls `close_workspace` after it, whatever happened.
+    `made_elsewhere`: the build was made and tested by somebody else; only its artifact is to be made.
     """
 
-    def _prepare_making(self) -> None:
+    def __init__(
+        self,
+        context: OperationContext,
+        progress: ProgressTracker,
+        cancellation: Cancellation,
+        *,
+        made_elsewhere: bool = False,
+    ) -> None:
+        self._context = context
+        self._progress = progress
+        self._cancellation = cancellation
+        self._made_elsewhere = made_elsewhere
         self._queue = BUILD_QUEUE
-        self._source: FetchedSource | None = None
-        self._tests: TestOutcome | None = None
+        self.source: FetchedSource | None = None
+        self.tests: TestOutcome | None = None
 
     async def make_artifact(self, wanted: Wanted) -> tuple[FetchedSource, PackagedArtifact]:
-        """The steps from source to attest; a lost worker costs a new start on another one."""
+        """Everything on one worker; a lost worker costs a new start on another one."""
         for attempt in range(1, MAX_WORKSPACES + 1):
             try:
                 return await self._make_on_one_worker(wanted)
@@ -77,7 +93,7 @@ class MakingWorkflow(DeliveringWorkflow):
         try:
             await call(
                 CLOSE_WORKSPACE,
-                CloseWorkspace(operation_id=self.place.operation_id),
+                CloseWorkspace(operation_id=self._context.operation_id),
                 queue=self._queue,
                 pickup=WORKSPACE_PICKUP,
                 summary="remove the workspace",
@@ -87,73 +103,102 @@ class MakingWorkflow(DeliveringWorkflow):
             workflow.logger.warning("the workspace could not be removed now")
 
     async def _make_on_one_worker(self, wanted: Wanted) -> tuple[FetchedSource, PackagedArtifact]:
-        if workflow.patched("told-wait-for-slot"):
-            self.ledger.start_step(StepName.SOURCE, "Waiting for a build slot", workflow.now(), waiting=True)
-            await self.record()
-        workspace = await self.call(
+        await self._open_workspace()
+        async with self._progress.step(StepName.SOURCE, "Fetching the source"):
+            self.source = source = await self._fetch(wanted)
+        self._show_source(wanted, source)
+        async with self._progress.step(StepName.BUILD, "Building"):
+            await self._build(source)
+        self.tests = await self._test(source)
+        self._progress.skip_step(StepName.SCAN, "no scanner is installed")
+        async with self._progress.step(StepName.PACKAGE, "Packaging the artifact"):
+            artifact = await self._package(source)
+        self._progress.skip_step(StepName.ATTEST, "no signing key is set up")
+        return source, artifact
+
+    async def _open_workspace(self) -> None:
+        if workflow.patched(SLOT_WAIT_PATCH):
+            await self._progress.start_step(StepName.SOURCE, "Waiting for a build slot", waiting=True)
+        workspace = await self._cancellation.call(
             OPEN_WORKSPACE,
             OpenWorkspace(
-                operation_id=self.place.operation_id,
-                organization_id=self.place.organization_id,
-                project_id=self.place.project_id,
+                operation_id=self._context.operation_id,
+                organization_id=self._context.organization_id,
+                project_id=self._context.project_id,
             ),
             queue=BUILD_QUEUE,
             summary="wait for a build slot, make a workspace",
-            for_organization=self.place.organization_id,
+            for_organization=self._context.organization_id,
         )
-        self.ledger.end_wait(workflow.now())
+        self._progress.end_wait()
         self._queue = workspace.queue
-        self._source = source = await self.step(StepName.SOURCE, "Fetching the source", self._fetch(wanted))
+
+    def _show_source(self, wanted: Wanted, source: FetchedSource) -> None:
         if source.notice:
-            self.ledger.note(StepName.SOURCE, source.notice)
-        known = {"git_branch": wanted.git_branch or source.branch, "git_commit_hash": source.commit}
-        self.deployment = self.deployment.model_copy(update=known)
-        await self.step(StepName.BUILD, "Building", self._build(source))
-        self._tests = await self._test(source)
-        self.skip(StepName.SCAN, "no scanner is installed")
-        artifact = await self.step(StepName.PACKAGE, "Packaging the artifact", self._package(source))
-        self.skip(StepName.ATTEST, "no signing key is set up")
-        return source, artifact
+            self._progress.note(StepName.SOURCE, source.notice)
+        self._progress.set_deployment(git_branch=wanted.git_branch or source.branch, git_commit_hash=source.commit)
 
     async def _at_workspace(self, stub: ActivityStub[Request, Result], request: Request, summary: str) -> Result:
-        return await self.call(
+        return await self._cancellation.call(
             stub,
             request,
             queue=self._queue,
             pickup=WORKSPACE_PICKUP,
             summary=summary,
-            for_organization=self.place.organization_id,
+            for_organization=self._context.organization_id,
         )
 
     async def _fetch(self, wanted: Wanted) -> FetchedSource:
+        """Of a build made elsewhere, the branch is often gone once it is merged: its commit may be found without it."""
+        try:
+            return await self._fetch_commit(wanted)
+        except ActivityError as fault:
+            branch_is_gone = to_operation_error(fault).code == ErrorCode.SOURCE_REF_NOT_FOUND
+            if not self._made_elsewhere or wanted.git_branch is None or not branch_is_gone:
+                raise
+            try:
+                return await self._fetch_commit(_without_branch(wanted))
+            except ActivityError as second:
+                if was_cancelled(second):
+                    raise
+                raise fault from fault.__cause__  # the first one names what was asked for
+
+    async def _fetch_commit(self, wanted: Wanted) -> FetchedSource:
         """What a branch stands for is decided once: a new start elsewhere fetches the commit that was found first."""
-        found = self._source
+        found = self.source
         branch, commit = (found.branch, found.commit) if found else (wanted.git_branch, wanted.git_commit_hash)
         request = FetchSource(
-            operation_id=self.place.operation_id,
+            operation_id=self._context.operation_id,
             repository_url=wanted.repository_url,
             git_branch=branch,
             git_commit_hash=commit,
-            project_id=self.place.project_id,
+            project_id=self._context.project_id,
             source_path=wanted.source_path,
         )
-        words = (commit or "")[:12] or f"the tip of {branch or 'the default branch'}"
-        return await self._at_workspace(FETCH_SOURCE, request, f"fetch {words}")
+        what = (commit or "")[:12] or f"the tip of {branch or 'the default branch'}"
+        return await self._at_workspace(FETCH_SOURCE, request, f"fetch {what}")
 
     async def _build(self, source: FetchedSource) -> None:
-        request = RunBuild(operation_id=self.place.operation_id, source_path=_folder(source), spec=source.spec.build)
+        operation_id, spec = self._context.operation_id, source.spec.build
+        request = RunBuild(operation_id=operation_id, source_path=_folder(source), spec=spec)
         await self._at_workspace(RUN_BUILD, request, "run the build")
 
     async def _test(self, source: FetchedSource) -> TestOutcome | None:
-        if source.spec.test.command is None:
-            self.skip(StepName.TEST, "delivery.yaml has no test command")
+        if self._made_elsewhere:
+            why = "the build was made and tested elsewhere; its results are those that were reported"
+            self._progress.skip_step(StepName.TEST, why)
             return None
-        request = RunTests(operation_id=self.place.operation_id, source_path=_folder(source), spec=source.spec.test)
-        return await self.step(StepName.TEST, "Testing", self._at_workspace(RUN_TESTS, request, "run the tests"))
+        if source.spec.test.command is None:
+            self._progress.skip_step(StepName.TEST, "delivery.yaml has no test command")
+            return None
+        operation_id, spec = self._context.operation_id, source.spec.test
+        request = RunTests(operation_id=operation_id, source_path=_folder(source), spec=spec)
+        async with self._progress.step(StepName.TEST, "Testing"):
+            return await self._at_workspace(RUN_TESTS, request, "run the tests")
 
     async def _package(self, source: FetchedSource) -> PackagedArtifact:
         request = PackageArtifact(
-            operation_id=self.place.operation_id,
+            operation_id=self._context.operation_id,
             source_path=_folder(source),
             output_path=source.spec.build.output,
         )
@@ -168,3 +213,11 @@ def _folder(source: FetchedSource) -> str:
 def _worker_is_gone(fault: ActivityError) -> bool:
     cause = fault.__cause__
     return isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START
+
+
+def _without_branch(wanted: Wanted) -> BuildSource:
+    return BuildSource(
+        repository_url=wanted.repository_url,
+        git_commit_hash=wanted.git_commit_hash or "",
+        source_path=wanted.source_path,
+    )

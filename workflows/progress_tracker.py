@@ -1,127 +1,167 @@
-"""The state of one operation's progress inside its workflow."""
+"""What an operation shows of itself: to queries, in its rows, and to people in the Temporal UI."""
 
-from collections.abc import Iterable
-from datetime import datetime
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
-from contracts.operations import OperationError, Progress, StepProgress
-from contracts.payload import bounded
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from contracts.names import DELIVERY_STATUS
+from contracts.operations import (
+    RECORD_PROGRESS,
+    DeploymentProgress,
+    OperationContext,
+    OperationError,
+    Progress,
+    RecordProgress,
+    Standing,
+)
+from contracts.policies import PROJECTION_LIMIT
+from contracts.rollouts import TrafficReport
+from domain.approvals import Phase
 from domain.lifecycle import (
-    OPERATION_TRANSITIONS,
+    FINISHED_OPERATIONS,
+    DeploymentStatus,
+    HealthStatus,
     OperationKind,
-    OperationStatus,
     StepName,
     StepStatus,
-    check_transition,
 )
-from domain.progress import percent_done
+from workflows.activity_calls import call, was_cancelled
+from workflows.operation_progress import OperationProgress
+from workflows.ui_details import operation_details
 
 
 class ProgressTracker:
-    """Every change raises `version`; `view` is what queries answer and projections store."""
+    """The progress of an operation and of its deployment. What changes is written by the next `record`.
 
-    def __init__(self, operation_id: UUID, kind: OperationKind, steps: Iterable[StepName]) -> None:
-        self._steps = {name: StepProgress(name=name) for name in steps}
-        self._progress = Progress(operation_id=operation_id, kind=kind, status=OperationStatus.PENDING)
+    Queries answer a state only after its row has it: whoever asked the workflow and then, with no worker up or from a
+    new API process, gets the row must not be thrown back.
+    """
+
+    def __init__(self, context: OperationContext, kind: OperationKind, steps: Iterable[StepName]) -> None:
+        self._progress = OperationProgress(context.operation_id, kind, steps)
+        self._recorded = self._progress.view()
+        self._status_in_ui = ""
+        self.deployment = DeploymentProgress(deployment_id=context.deployment_id)
+        self.phase = Phase.PREPARING
+        self.traffic_moved = False  # whether the new version has, or had, traffic
 
     @property
-    def status(self) -> OperationStatus:
-        return self._progress.status
+    def current(self) -> Progress:
+        """The present state; its row may be behind."""
+        return self._progress.view()
 
-    def view(self) -> Progress:
-        return self._progress
+    @property
+    def recorded(self) -> Progress:
+        """The last state that its row has."""
+        return self._recorded
 
-    def begin(self, now: datetime) -> None:
-        """Under way, unless somebody wants it stopped already."""
-        if self.status is OperationStatus.CANCELLING:
-            self._change(started_at=now)
-            return
-        self._move(OperationStatus.IN_PROGRESS, started_at=now, current_step="Starting")
+    @property
+    def standing(self) -> Standing:
+        """The versions of both: what the row says must lie in between, unless one of the two databases was restored."""
+        return Standing(known=self.current.version, recorded=self._recorded.version)
 
-    def start_step(self, name: StepName, words: str, now: datetime, *, waiting: bool = False) -> None:
-        """A step is under way; `waiting`: it begins with waiting for somebody, until `end_wait`."""
-        self._steps[name] = self._steps[name].model_copy(
-            update={
-                "status": StepStatus.IN_PROGRESS,
-                "started_at": self._steps[name].started_at or now,
-                "waiting_since": now if waiting else None,
-            }
-        )
-        self._change(current_step=words)
+    @property
+    def finished(self) -> bool:
+        return self._progress.status in FINISHED_OPERATIONS
 
-    def begin_wait(self, now: datetime) -> None:
-        """The step under way waits for somebody from now on, until `end_wait`."""
-        for name, step in self._steps.items():
-            if step.status is StepStatus.IN_PROGRESS and step.waiting_since is None:
-                self._steps[name] = step.model_copy(update={"waiting_since": now})
-
-    def end_wait(self, now: datetime) -> None:
-        """What was waited for is there: from now on it is machine time again."""
-        waiting = {name: step for name, step in self._steps.items() if step.waiting_since is not None}
-        for name, step in waiting.items():
-            self._steps[name] = _without_wait(step, now)
-        if waiting:
-            self._change()
-
-    def set_step(self, words: str, *, fraction: float) -> None:
-        """What is done now inside the step under way, and how much of that step is done."""
-        self._change(current_step=words, fraction=fraction)
-
-    def end_step(self, name: StepName, status: StepStatus, now: datetime, detail: str | None = None) -> None:
-        self._steps[name] = _without_wait(self._steps[name], now).model_copy(
-            update={
-                "status": status,
-                "completed_at": now,
-                "detail": bounded(detail, 1024) if detail else None,
-            }
-        )
-        self._change()
-
-    def note(self, name: StepName, detail: str) -> None:
-        """What people must know of a step that is over; it is told with the next record."""
-        self._steps[name] = self._steps[name].model_copy(update={"detail": bounded(detail, 1024)})
-        self._change()
+    def begin(self) -> None:
+        self._progress.begin(workflow.now())
 
     def stopping(self) -> None:
-        if OperationStatus.CANCELLING in OPERATION_TRANSITIONS[self.status]:
-            self._move(OperationStatus.CANCELLING, current_step="Stopping")
+        self._progress.stopping()
 
-    def complete(self, now: datetime) -> None:
-        self._move(OperationStatus.COMPLETED, completed_at=now, progress_percent=100, current_step=None)
+    def complete(self) -> None:
+        self._progress.complete(workflow.now())
 
-    def fail(self, error: OperationError, now: datetime, *, cancelled: bool = False) -> None:
-        """End badly: the step under way carries the fault, what was not reached is cancelled."""
-        ended = StepStatus.CANCELLED if cancelled else StepStatus.FAILED
-        for name, step in self._steps.items():
-            if step.status is StepStatus.IN_PROGRESS:
-                self._steps[name] = _without_wait(step, now).model_copy(
-                    update={"status": ended, "completed_at": now, "detail": bounded(error.message, 1024)}
-                )
-            elif step.status is StepStatus.PENDING:
-                self._steps[name] = step.model_copy(update={"status": StepStatus.CANCELLED})
-        status = OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
-        self._move(status, completed_at=now, error=error, current_step=None)
+    def fail(self, error: OperationError, *, cancelled: bool) -> None:
+        self._progress.fail(error, workflow.now(), cancelled=cancelled)
 
-    def _move(self, status: OperationStatus, **changes: Any) -> None:
-        check_transition(OPERATION_TRANSITIONS, self.status, status)
-        self._change(status=status, **changes)
+    @asynccontextmanager
+    async def step(self, name: StepName, message: str, *, waiting: bool = False) -> AsyncIterator[None]:
+        """Around the work of one step. When that fails, `fail` ends the step.
 
-    def _change(self, fraction: float = 0.0, **changes: Any) -> None:
-        statuses = {name: step.status for name, step in self._steps.items()}
-        percent = percent_done(statuses, fraction=fraction, before=self._progress.progress_percent)
-        update = {
-            "version": self._progress.version + 1,
-            "steps": tuple(self._steps.values()),
-            "progress_percent": percent,
-            **changes,
+        Args:
+            name: which step.
+            message: what is done, for people.
+            waiting: it begins with waiting for somebody, which is no machine time, until `end_wait`.
+        """
+        await self.start_step(name, message, waiting=waiting)
+        yield
+        self._progress.end_step(name, StepStatus.COMPLETED, workflow.now())
+
+    async def start_step(self, name: StepName, message: str, *, waiting: bool = False) -> None:
+        self._progress.start_step(name, message, workflow.now(), waiting=waiting)
+        await self.record()
+
+    def skip_step(self, name: StepName, why: str) -> None:
+        self._progress.end_step(name, StepStatus.SKIPPED, workflow.now(), why)
+
+    def note(self, name: StepName, detail: str) -> None:
+        """What people must know of a step that is over."""
+        self._progress.note(name, detail)
+
+    def begin_wait(self) -> None:
+        """The step under way waits for somebody."""
+        self._progress.begin_wait(workflow.now())
+
+    def end_wait(self) -> None:
+        """From now on it is machine time again."""
+        self._progress.end_wait(workflow.now())
+
+    async def set_step(self, message: str, *, fraction: float) -> None:
+        """What is done now inside the step under way; `fraction` of that step is done."""
+        self._progress.set_step(message, fraction=fraction)
+        await self.record()
+
+    def set_status(self, status: DeploymentStatus, *, health: HealthStatus | None = None) -> None:
+        self.set_deployment(status=status, **({"health": health} if health else {}))
+
+    def set_measured(self, report: TrafficReport) -> None:
+        """What was seen of the new version behind the router."""
+        measured = {
+            "p95_response_time_ms": report.p95_response_time_ms,
+            "throughput_rps": report.throughput_rps,
+            "error_rate_percent": report.error_rate_percent,
         }
-        self._progress = self._progress.model_copy(update=update)
+        metrics = {name: value for name, value in measured.items() if value is not None}
+        self.set_deployment(error_rate_percent=report.error_rate_percent, performance_metrics=metrics or None)
 
+    def set_deployment(self, **fields: Any) -> None:
+        """Fields of `DeploymentProgress`."""
+        self.deployment = self.deployment.model_copy(update=fields)
 
-def _without_wait(step: StepProgress, now: datetime) -> StepProgress:
-    """The step with its wait, if it is in one, ended and added up."""
-    if step.waiting_since is None:
-        return step
-    waited = step.waited_seconds + max(0.0, (now - step.waiting_since).total_seconds())
-    return step.model_copy(update={"waited_seconds": waited, "waiting_since": None})
+    async def record(self, *, final: bool = False) -> None:
+        """Write the rows: best effort on the way (the next record carries everything), for certain at the end."""
+        progress = self.current
+        self._show(progress)
+        request = RecordProgress(progress=progress, deployment=self.deployment)
+        if final:
+            await call(RECORD_PROGRESS, request, summary=f"record: {progress.status}")
+            self._recorded = progress
+            return
+        try:
+            await workflow.execute_local_activity(
+                RECORD_PROGRESS.name,
+                request,
+                result_type=RECORD_PROGRESS.result,
+                schedule_to_close_timeout=PROJECTION_LIMIT,
+                summary=f"record: {progress.current_step}",
+            )
+        except ActivityError as fault:
+            if was_cancelled(fault):
+                raise asyncio.CancelledError from fault
+            workflow.logger.warning("progress was not recorded; the next record carries it")
+        else:
+            self._recorded = progress
+
+    def _show(self, progress: Progress) -> None:
+        """State for people in the Temporal UI."""
+        status = str(self.deployment.status or progress.status)
+        if status != self._status_in_ui:
+            self._status_in_ui = status
+            workflow.upsert_search_attributes([DELIVERY_STATUS.value_set(status)])
+        workflow.set_current_details(operation_details(progress, self.deployment))

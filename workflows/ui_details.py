@@ -5,7 +5,7 @@ from contracts.payload import bounded
 from contracts.rollouts import EnvironmentState, LockQueued, LockRequest, LockSuperseded, ReleaseName, WindowAnswer
 from domain.lifecycle import StepStatus
 
-MAX_WORDS = 1500
+MAX_CODE_CHARS = 1500
 MAX_SHOWN = 20
 
 # Plain characters: a browser on a server has no font for emoji.
@@ -42,7 +42,7 @@ def _error(error: OperationError) -> str:
 
 
 def _code(lines: list[str]) -> str:
-    words = bounded("\n".join(lines), MAX_WORDS).replace("`", "'").splitlines()
+    words = bounded("\n".join(lines), MAX_CODE_CHARS).replace("`", "'").splitlines()
     return "  \n".join(f"`{line.strip()}`" for line in words if line.strip())
 
 
@@ -80,7 +80,7 @@ def _opens(told: WindowAnswer | LockQueued) -> str:
     return f"; opens {told.next_open:%Y-%m-%d %H:%M} UTC" if told.next_open else "; no end is in sight"
 
 
-def queue_words(environment: str, told: LockQueued) -> str:
+def queue_message(environment: str, told: LockQueued) -> str:
     """What a deployment that waits for its turn says."""
     if told.reason:
         place = f"; position {told.position} in the queue" if told.position > 1 else ""
@@ -89,7 +89,7 @@ def queue_words(environment: str, told: LockQueued) -> str:
     return f"Queued for {environment} at position {told.position}{holder}"
 
 
-def superseded_words(by: LockSuperseded) -> str:
+def superseded_message(by: LockSuperseded) -> str:
     """What a deployment says whose place a newer one takes."""
     version = f" (version {bounded(by.version, 255)})" if by.version else ""
     return f"superseded by deployment {by.deployment_id}{version}"

@@ -1,10 +1,8 @@
 """What a lost worker costs: a new start elsewhere, of the same commit."""
 
 import logging
-from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from temporalio import workflow
@@ -21,9 +19,11 @@ from contracts.builds import (
     PackagedArtifact,
     Workspace,
 )
-from contracts.operations import DeploymentProgress
+from contracts.operations import OperationContext
+from domain.lifecycle import OperationKind, StepName
 from tests.workflows.world import order
-from workflows.build_steps import MakingWorkflow
+from workflows.build_steps import BuildSteps
+from workflows.cancellation import Cancellation
 from workflows.progress_tracker import ProgressTracker
 
 COMMIT = "a" * 40
@@ -44,28 +44,24 @@ def gone() -> ActivityError:
     return error
 
 
-class Making(MakingWorkflow):
-    """The steps alone, with answers in place of workers: the first workspace's is gone when it is to build."""
+class Progress(ProgressTracker):
+    """Without rows: what is recorded is another test's."""
 
-    def __init__(self) -> None:
-        self.order = order().model_copy(update={"git_branch": None})
-        self.place = self.order.place
-        self.deployment = DeploymentProgress(deployment_id=self.place.deployment_id)
+    async def record(self, *, final: bool = False) -> None: ...
+
+
+class Worker(Cancellation):
+    """Answers in place of workers: the first workspace's is gone when it is to build."""
+
+    def __init__(self, progress: ProgressTracker, context: OperationContext) -> None:
+        super().__init__(progress)
+        self.context = context
         self.fetched: list[tuple[str | None, str | None]] = []
         self.built = 0
-        self.ledger = Mock(ProgressTracker)  # what is told of it is another test's
-        self._prepare_making()
-
-    async def step(self, _name: Any, _words: str, work: Awaitable[Any], **_options: Any) -> Any:
-        return await work
-
-    async def record(self) -> None: ...
-
-    def skip(self, *_what: Any) -> None: ...
 
     async def call(self, stub: Any, request: Any, **_options: Any) -> Any:
         if stub is OPEN_WORKSPACE:
-            return Workspace(operation_id=self.place.operation_id, queue="q")
+            return Workspace(operation_id=self.context.operation_id, queue="q")
         if stub is FETCH_SOURCE:
             self.fetched.append((request.git_branch, request.git_commit_hash))
             return FetchedSource(commit=request.git_commit_hash or COMMIT, branch="main", size_bytes=1, spec={})
@@ -83,7 +79,9 @@ async def test_a_branch_is_resolved_once_though_the_worker_is_lost(monkeypatch: 
     monkeypatch.setattr(workflow, "logger", logging.getLogger(__name__))  # its own needs a workflow's event loop
     monkeypatch.setattr(workflow, "patched", lambda _change: True)
     monkeypatch.setattr(workflow, "now", lambda: datetime.now(UTC))
-    making = Making()
-    source, _ = await making.make_artifact(making.order)
-    assert making.fetched == [(None, None), ("main", COMMIT)]
-    assert (source.commit, making.deployment.git_commit_hash) == (COMMIT, COMMIT)
+    wanted = order().model_copy(update={"git_branch": None})
+    progress = Progress(wanted.place, OperationKind.BUILD_AND_DEPLOY, StepName)
+    worker = Worker(progress, wanted.place)
+    source, _ = await BuildSteps(wanted.place, progress, worker).make_artifact(wanted)
+    assert worker.fetched == [(None, None), ("main", COMMIT)]
+    assert (source.commit, progress.deployment.git_commit_hash) == (COMMIT, COMMIT)

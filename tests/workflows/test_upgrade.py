@@ -1,8 +1,6 @@
 """A rollout that waits for a person outlives workers and versions of this code."""
 
-from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,14 +13,13 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contracts.names import BUILD_QUEUE, DELIVERY_STATUS, WorkflowName
-from contracts.operations import OperationResult
+from contracts.operations import OperationResult, Order
 from domain.approvals import Action, ApprovalPolicy
-from domain.lifecycle import DeploymentStatus, OperationStatus
+from domain.lifecycle import DeploymentStatus, OperationKind, OperationStatus
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.test_manual_controls import BEN
 from tests.workflows.world import World, order
-from workflows.operation import OperationWorkflow
 from workflows.registry import WORKFLOWS, sandbox
 
 TEN_DAYS = timedelta(days=10)
@@ -88,11 +85,11 @@ async def test_what_runs_during_the_upgrade_goes_on_and_hears_signed_decisions_o
     wanted = order().model_copy(update={"approval": ApprovalPolicy()})
     stranger = Client(bench.client.service_client, data_converter=pydantic_data_converter)
 
-    async def as_before(_self: OperationWorkflow, _body: Coroutine[Any, Any, Any]) -> bool:
+    async def as_before(_kind: OperationKind, _order: Order) -> bool:
         return False
 
     with monkeypatch.context() as before:
-        before.setattr(OperationWorkflow, "_check_start", as_before)
+        before.setattr("workflows.operation.check_start", as_before)
         old = Worker(
             stranger,
             task_queue=queue,

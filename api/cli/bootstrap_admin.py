@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.cli import accounts
 from api.services import audited_writes
 from domain.emails import normal_email
-from domain.errors import ConflictError, DeliveryError
+from domain.errors import ConflictError, DeliveryError, DependencyError
 from runtime.ids import new_id, now
 from runtime.logging import setup_logging
 from runtime.passwords import Passwords, new_password
 from runtime.settings import get_settings
+from runtime.stack.database import database_url, without_answer
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Client, User
 from storage.repositories.clients import ClientKind, ClientRepository
@@ -98,13 +99,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--email", default=settings.admin_email, help="of the admin; default DELIVERY_ADMIN_EMAIL")
     parser.add_argument("--untold", action="store_true", help="do not print the password: the output is kept somewhere")
     options = parser.parse_args(arguments)
-    url = settings.database_url.get_secret_value()
-    if not url:
-        sys.stderr.write("DELIVERY_DATABASE_URL is not set: it names the database; `make up` sets it\n")
-        return 2
     try:
         email = normal_email(options.email)
-        password = asyncio.run(_run(url, email, reset=options.command == "reset"))
+        password = asyncio.run(_run(database_url(settings), email, reset=options.command == "reset"))
+    except DependencyError as error:
+        sys.stderr.write(f"{without_answer(settings, error.message)}\n")
+        return 2
     except (DeliveryError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

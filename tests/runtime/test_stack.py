@@ -253,7 +253,12 @@ def test_the_admins_password_is_told_on_request_and_kept_nowhere(stack: StackPro
     files = [path for path in stack.data.rglob("*") if path.is_file()]
     assert [path for path in files if password.encode() in path.read_bytes()] == []
     assert stack.data / "logs" / "bootstrap.log" in files
+    by_hand = reset_by_hand(stack)
+    assert told(by_hand.stdout) != password
     assert stack.end(signal.SIGTERM) == 0
+    by_hand = reset_by_hand(stack)
+    assert (by_hand.returncode, by_hand.stdout) == (2, "")
+    assert f"the embedded stack on {stack.data} is not up; start it with `make up`" in by_hand.stderr
     assert "no stack runs" in stack.run("admin-password").stderr
     stack.up(only=parts)
     assert "password" not in stack.output.read_text()
@@ -272,6 +277,15 @@ def test_on_a_terminal_the_first_start_tells_the_admins_password(stack: StackPro
     assert process.wait(PATIENCE_S) == 0
     os.close(screen)
     assert told(shown.decode())
+
+
+def reset_by_hand(stack: StackProcess) -> subprocess.CompletedProcess[str]:
+    """As the other commands of administrators it finds the stack's database by the data folder."""
+    command = [sys.executable, "-m", "api.cli", "bootstrap-admin", "reset"]
+    only = {"DELIVERY_DATA_DIR": str(stack.data)}
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **only}, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 def told(output: str) -> str:

@@ -22,7 +22,7 @@ from api.schemas.organizations import (
     OrganizationView,
 )
 from api.services import audited_writes
-from api.services.organizations import create as founding
+from api.services.organizations.create import found_organization
 from domain.errors import ForbiddenError, UnprocessableError
 from domain.permissions import Role, Scope
 from domain.rate_limits import Plan
@@ -70,7 +70,7 @@ async def create_organization(
     _check_may_create(principal, body)
 
     async def create(session: AsyncSession) -> Response:
-        row = await founding.found(session, parts.settings, principal, body)
+        row = await found_organization(session, parts.settings, principal, body)
         headers = location(request, f"/organizations/{row.id}")
         return reply(request, OrganizationView.model_validate(row), status=201, headers=headers)
 

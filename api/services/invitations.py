@@ -52,25 +52,13 @@ async def invite(
         TooOftenError: too many mails for a day.
     """
     settings = parts.settings
-    is_production = settings.mode is Mode.PRODUCTION
-    if not settings.sends_mail and is_production and not principal.is_platform_admin:
-        raise ForbiddenError(
-            "this engine sends no mails (DELIVERY_SMTP_URL is not set), so that no mailbox can be proven: ask a "
-            "platform admin to invite, and to hand the link over"
-        )
+    _check_may_invite(settings, principal)
     organization = await OrganizationRepository(session, principal.tenant).get(organization_id, lock=True)
     require_may_give(principal, body.role)
     require_holds(principal, permissions_of(Role(body.role)))
-    members = MembershipRepository(session, principal.tenant)
-    invitations = InvitationRepository(session, principal.tenant)
-    for user in await UserRepository(session, principal.tenant).claimants(body.email):
-        # Who has not shown that the address is theirs may not be whom a mail would reach.
-        theirs = user.email_verified or not settings.sends_mail
-        if theirs and await members.of(user.id, organization_id):
-            raise _twice(f"{body.email} is a member already")
-    if await invitations.open_for(organization_id, body.email, at):
-        raise _twice(f"{body.email} is invited already; revoke that invitation to make another one")
-    await check_seat(members, organization, await invitations.count_open(organization_id, at))
+    await _check_new(session, principal, organization_id, body.email, sends_mail=settings.sends_mail, at=at)
+    open_ones = await InvitationRepository(session, principal.tenant).count_open(organization_id, at)
+    await check_seat(MembershipRepository(session, principal.tenant), organization, open_ones)
     row = Invitation(
         id=new_id(),
         organization_id=organization_id,
@@ -79,21 +67,50 @@ async def invite(
         token_hash=digest(token),
         invited_by=principal.subject,
         expires_at=at + GOOD_FOR,
-        proves=settings.sends_mail or is_production,
+        proves=settings.sends_mail or settings.mode is Mode.PRODUCTION,
     )
     await remember(session, principal)
     await audited_writes.add(session, row)
     if settings.sends_mail:
-        await Mails(session, settings, parts.sealer).write(
-            "invitation",
-            row.id,
-            organization_id=organization_id,
-            recipient=row.email,
-            **_letter(organization, row, page_of(settings, token)),
-            at=at,
-            until=row.expires_at,
-        )
+        await _mail(session, parts, organization, row, link=page_of(settings, token), at=at)
     return row
+
+
+def _check_may_invite(settings: Settings, principal: Principal) -> None:
+    if settings.sends_mail or settings.mode is not Mode.PRODUCTION or principal.is_platform_admin:
+        return
+    raise ForbiddenError(
+        "this engine sends no mails (DELIVERY_SMTP_URL is not set), so that no mailbox can be proven: ask a "
+        "platform admin to invite, and to hand the link over"
+    )
+
+
+async def _check_new(
+    session: AsyncSession, principal: Principal, organization_id: UUID, email: str, *, sends_mail: bool, at: datetime
+) -> None:
+    """Nobody is a member or invited twice. The organization is locked."""
+    members = MembershipRepository(session, principal.tenant)
+    for user in await UserRepository(session, principal.tenant).claimants(email):
+        # Who has not shown that the address is theirs may not be whom a mail would reach.
+        theirs = user.email_verified or not sends_mail
+        if theirs and await members.of(user.id, organization_id):
+            raise _twice(f"{email} is a member already")
+    if await InvitationRepository(session, principal.tenant).open_for(organization_id, email, at):
+        raise _twice(f"{email} is invited already; revoke that invitation to make another one")
+
+
+async def _mail(
+    session: AsyncSession, parts: AppState, organization: Organization, row: Invitation, *, link: str, at: datetime
+) -> None:
+    await Mails(session, parts.settings, parts.sealer).write(
+        "invitation",
+        row.id,
+        organization_id=organization.id,
+        recipient=row.email,
+        **_letter(organization, row, link),
+        at=at,
+        until=row.expires_at,
+    )
 
 
 def page_of(settings: Settings, token: str) -> str:

@@ -20,7 +20,7 @@ from storage.tenancy import PLATFORM
 MACHINE = "client:"
 
 
-async def found(
+async def found_organization(
     session: AsyncSession, settings: Settings, principal: Principal, body: OrganizationCreate
 ) -> Organization:
     """A new organization with its first admin. Platform admins are above all of them, and no member.

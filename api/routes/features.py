@@ -10,9 +10,9 @@ from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.errors import InvalidRequestError
 from api.http.idempotency import Idempotent
-from api.http.links import location
 from api.http.pagination import Search, SortedPage
 from api.http.preconditions import Precondition
+from api.routes import planning
 from api.schemas.features import FeatureCreate, FeaturePatch, FeatureStatusChange, FeatureView
 from api.services import audited_writes
 from api.services.developers import check_developer
@@ -49,9 +49,7 @@ async def create_feature(
             requirement_id=requirement.id,
             **body.model_dump(),
         )
-        await audited_writes.add(session, row)
-        headers = location(request, f"/features/{row.id}")
-        return reply(request, FeatureView.model_validate(row), status=201, headers=headers)
+        return await planning.create(request, session, row, FeatureView, f"/features/{row.id}")
 
     return await command.run(create)
 
@@ -100,11 +98,9 @@ async def change_feature(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(FeatureView.model_validate(row))
+        await planning.check_changeable(session, principal, row, FeatureView, precondition)
         await check_developer(session, row.organization_id, body.developer_id)
-        await audited_writes.change(session, row, body.changes())
-        return reply(request, FeatureView.model_validate(row))
+        return await planning.change(request, session, row, body.changes(), FeatureView)
 
     return await command.run(carry_out)
 
@@ -116,8 +112,7 @@ async def delete_feature(
     """With its test cases; a feature that was ever built or deployed stays (409)."""
     async with transaction(parts.sessions) as session:
         row = await FeatureRepository(session, principal.tenant).get_unused(feature_id)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(FeatureView.model_validate(row))
+        await planning.check_changeable(session, principal, row, FeatureView, precondition)
         await audited_writes.remove(session, row)
     return Response(status_code=204)
 
@@ -139,12 +134,10 @@ async def change_feature_status(
 
     async def change(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(FeatureView.model_validate(row))
+        await planning.check_changeable(session, principal, row, FeatureView, precondition)
         check_move(FEATURE_MOVES, FeatureStatus(row.implementation_status), body.status)
         values = {"implementation_status": body.status, "blocked_reason": body.blocked_reason}
-        await audited_writes.change(session, row, values)
-        return reply(request, FeatureView.model_validate(row))
+        return await planning.change(request, session, row, values, FeatureView)
 
     return await command.run(change)
 

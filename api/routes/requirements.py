@@ -11,11 +11,10 @@ from api.auth.permissions import FeaturesRead, FeaturesWrite
 from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
-from api.http.links import location
 from api.http.pagination import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
 from api.http.preconditions import Precondition
+from api.routes import planning
 from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
-from api.services import audited_writes
 from api.services.projects.lookup import kept_project
 from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
 from runtime.ids import new_id
@@ -72,9 +71,7 @@ async def create_requirement(
             created_by=principal.subject,
             **body.model_dump(),
         )
-        await audited_writes.add(session, row)
-        headers = location(request, f"/requirements/{row.id}")
-        return reply(request, RequirementView.model_validate(row), status=201, headers=headers)
+        return await planning.create(request, session, row, RequirementView, f"/requirements/{row.id}")
 
     return await command.run(create)
 
@@ -128,11 +125,9 @@ async def change_requirement(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await RequirementRepository(session, principal.tenant).get(requirement_id, lock=True)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(RequirementView.model_validate(row))
+        await planning.check_changeable(session, principal, row, RequirementView, precondition)
         if "status" in body.model_fields_set:
             check_move(REQUIREMENT_MOVES, RequirementStatus(row.status), body.status)
-        await audited_writes.change(session, row, body.changes())
-        return reply(request, RequirementView.model_validate(row))
+        return await planning.change(request, session, row, body.changes(), RequirementView)
 
     return await command.run(carry_out)

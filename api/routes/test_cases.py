@@ -9,9 +9,9 @@ from api.auth.permissions import TestsRead, TestsWrite
 from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
-from api.http.links import location
 from api.http.pagination import Search, SortedPage, WantedPage
 from api.http.preconditions import Precondition
+from api.routes import planning
 from api.schemas.requirements import Priority
 from api.schemas.test_cases import CaseCreate, CasePatch, CaseView, ResultCreate, ResultView
 from api.services import audited_writes
@@ -46,9 +46,7 @@ async def create_test_case(
             created_by=principal.subject,
             **body.model_dump(),
         )
-        await audited_writes.add(session, row)
-        headers = location(request, f"/testcases/{row.id}")
-        return reply(request, CaseView.model_validate(row), status=201, headers=headers)
+        return await planning.create(request, session, row, CaseView, f"/testcases/{row.id}")
 
     return await command.run(create)
 
@@ -98,10 +96,8 @@ async def change_test_case(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await CaseRepository(session, principal.tenant).get(testcase_id, lock=True)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(CaseView.model_validate(row))
-        await audited_writes.change(session, row, body.changes())
-        return reply(request, CaseView.model_validate(row))
+        await planning.check_changeable(session, principal, row, CaseView, precondition)
+        return await planning.change(request, session, row, body.changes(), CaseView)
 
     return await command.run(carry_out)
 
@@ -113,8 +109,7 @@ async def delete_test_case(
     """With all its results."""
     async with transaction(parts.sessions) as session:
         row = await CaseRepository(session, principal.tenant).get(testcase_id, lock=True)
-        await kept_project(session, principal.tenant, row.project_id)
-        precondition.check(CaseView.model_validate(row))
+        await planning.check_changeable(session, principal, row, CaseView, precondition)
         await audited_writes.remove(session, row)
     return Response(status_code=204)
 
@@ -143,9 +138,7 @@ async def record_test_result(
             recorded_by=principal.subject,
             **body.model_dump(),
         )
-        await audited_writes.add(session, row)
-        headers = location(request, f"/testcases/{case.id}/results/{row.id}")
-        return reply(request, ResultView.model_validate(row), status=201, headers=headers)
+        return await planning.create(request, session, row, ResultView, f"/testcases/{case.id}/results/{row.id}")
 
     return await command.run(create)
 

@@ -106,7 +106,7 @@ class ServiceAccountMade(ServiceAccountView):
     client_secret: str
 
     @classmethod
-    def with_secret(cls, row: Client, secret: str) -> Self:
+    def with_secret(cls, row: Client, secret: str | None) -> Self:
         """The one answer that shows it."""
         return cls.model_validate({**_columns(row), "role": row.role, "client_secret": secret})
 

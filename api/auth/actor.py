@@ -1,4 +1,4 @@
-"""The actor of a request, in a context variable, so that writers need no argument for it.
+"""The context of a request: its actor and its id, in one context variable, so that writers need no argument for them.
 
 A context variable and not an argument: every route of the API changes rows, and what none passes on none can forget.
 """
@@ -20,6 +20,7 @@ class Actor:
         subject: the person or service account; "anonymous" before it is known, "system" outside of requests.
         credential: what it showed, as in `Principal.credential`.
         address: where the request came from.
+        request_id: of the request; None outside of requests.
     """
 
     subject: str
@@ -32,7 +33,7 @@ SYSTEM = Actor("system")
 _acting: ContextVar[Actor] = ContextVar("acting", default=SYSTEM)
 
 
-def current() -> Actor:
+def current_actor() -> Actor:
     """Who is acting now."""
     return _acting.get()
 

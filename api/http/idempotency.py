@@ -33,6 +33,7 @@ IdempotencyKey = Header(
 
 Effect = Callable[[AsyncSession], Awaitable[Response]]
 Before = Callable[[], Awaitable[object]]
+AfterCommit = Callable[[], Awaitable[object]]
 
 
 class Command:
@@ -41,6 +42,7 @@ class Command:
     def __init__(self, parts: AppState, keyed: KeyedRequest | None) -> None:
         self._parts = parts
         self._keyed = keyed
+        self._hooks: list[AfterCommit] = []
         self.fresh = True
 
     @property
@@ -48,8 +50,16 @@ class Command:
         """The request's id for downstream calls; equal for equal callers and idempotency keys."""
         return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
 
+    def after_commit(self, hook: AfterCommit) -> None:
+        """Register what the effect leaves for after its commit, such as the start of a workflow.
+
+        Not done when the transaction fails, nor for a request that is answered from memory. A hook tells nobody that it
+        failed: what must not be lost is in the outbox, and the relay does it.
+        """
+        self._hooks.append(hook)
+
     async def run(self, effect: Effect, *, before: Before | None = None) -> Response:
-        """Carry out an effect and keep its answer, both or neither; or give the answer kept from before.
+        """Carry out an effect and keep its answer, both or neither, then the hooks; or give the answer of before.
 
         Args:
             effect: what is done in the transaction.
@@ -69,6 +79,8 @@ class Command:
             response = await effect(session)
             if self._keyed:
                 await keys.store(self._keyed, _kept(response))
+        for hook in self._hooks:
+            await hook()
         return response
 
     async def _kept_already(self) -> Response | None:

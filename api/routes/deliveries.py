@@ -1,5 +1,6 @@
 """Build and deploy a feature; deploy a build that exists; deploy again."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from api.dependencies import State
 from api.http.envelope import Envelope, PageEnvelope, reply_page
 from api.http.idempotency import Idempotent
 from api.http.pagination import WantedPage
-from api.routes.new_deployments import Asking, Preference
+from api.routes.new_deployments import Preference, accepted, created
 from api.schemas.deployments import BuildAndDeployRequest, DeploymentView, DeployRequest, RetryRequest
 from api.schemas.operations import AcceptedView
 from api.schemas.views import deployment_view
 from api.services.deployments.create import Delivery
 from api.services.deployments.options import Terms
 from api.services.deployments.retry import Redelivery
+from api.services.deployments.start import try_start
 from domain.approvals import Action
 from storage.engine import transaction
 from storage.repositories.builds import BuildRepository
@@ -48,8 +50,7 @@ async def build_and_deploy(
     """A promise: once answered, the operation runs. Production needs deployments:approve and approval_notes."""
     terms = Terms.of(body)
     terms.check(principal)
-    delivery = Delivery(parts.settings, principal, request.state.request_id, terms)
-    asking = Asking(request, parts)
+    delivery = Delivery(parts.settings, principal, terms)
 
     async def record(session: AsyncSession) -> Response:
         asked = await delivery.build_and_deploy(
@@ -59,9 +60,10 @@ async def build_and_deploy(
             git_branch=body.git_branch,
             git_commit_hash=body.git_commit_hash,
         )
-        return asking.accepted(asked)
+        command.after_commit(partial(try_start, parts.operations, asked.operation))
+        return accepted(request, parts, asked)
 
-    return await asking.run(command, record)
+    return await command.run(record)
 
 
 @router.post(
@@ -84,13 +86,14 @@ async def deploy(
     """A promise as well. Production needs deployments:approve and approval_notes; so does skipping the analysis."""
     terms = Terms.of(body, skip_analysis=body.skip_analysis)
     terms.check(principal)
-    delivery = Delivery(parts.settings, principal, request.state.request_id, terms)
-    asking = Asking(request, parts, prefer)
+    delivery = Delivery(parts.settings, principal, terms)
 
     async def record(session: AsyncSession) -> Response:
-        return asking.created(await delivery.deploy(session, build_id))
+        asked = await delivery.deploy(session, build_id)
+        command.after_commit(partial(try_start, parts.operations, asked.operation))
+        return created(request, parts, asked, prefer)
 
-    return await asking.run(command, record)
+    return await command.run(record)
 
 
 @router.get(
@@ -132,16 +135,16 @@ async def retry(
     again = Redelivery(
         parts.settings,
         principal,
-        request.state.request_id,
         deployment_id,
         Action.RETRY,
         body.reason,
         request_approval=body.request_approval,
         override_freeze=body.override_freeze,
     )
-    asking = Asking(request, parts, prefer)
 
     async def record(session: AsyncSession) -> Response:
-        return asking.created(await again.record(session))
+        asked = await again.record(session)
+        command.after_commit(partial(try_start, parts.operations, asked.operation))
+        return created(request, parts, asked, prefer)
 
-    return await asking.run(command, record)
+    return await command.run(record)

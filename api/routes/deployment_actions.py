@@ -1,9 +1,12 @@
 """Decisions about a deployment under way: approve, reject, pause, resume, promote, abort."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.permissions import DeploymentsApprove, DeploymentsWrite
@@ -13,7 +16,7 @@ from api.http.envelope import Envelope, reply
 from api.http.idempotency import Command, Idempotent
 from api.http.links import accepted_headers
 from api.routes.decided import ACCEPTED, again, settled
-from api.routes.new_deployments import Asking, Preference
+from api.routes.new_deployments import Preference, created
 from api.schemas.deployments import (
     ApprovalRequest,
     DecisionRequest,
@@ -23,8 +26,10 @@ from api.schemas.deployments import (
 from api.schemas.operations import AcceptedView
 from api.schemas.views import accepted_view, deployment_view
 from api.services.deployments.actions import Decision
+from api.services.deployments.create import Asked
 from api.services.deployments.preview import preview_of
 from api.services.deployments.retry import Redelivery
+from api.services.deployments.start import try_start
 from domain.approvals import Action
 from storage.engine import transaction
 from storage.models import Operation
@@ -38,139 +43,109 @@ LATER: dict[int | str, dict[str, Any]] = {
         "description": "It is kept, and told to the rollout as soon as that answers; the same key asks again",
     }
 }
+LATER_OR_ANEW: dict[int | str, dict[str, Any]] = {
+    201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"},
+    202: {
+        "model": Envelope[AcceptedView],
+        "description": "The same, with `Prefer: respond-async`; or kept, and told as soon as the rollout answers",
+    },
+}
+
+Route = Callable[..., Any]
 
 
-async def _decide(
-    request: Request, parts: AppState, principal: Principal, command: Command, decision: tuple[UUID, Action, str]
-) -> Response:
-    deployment_id, action, reason = decision
-    wanted = Decision(parts, principal, deployment_id, action, reason, request.state.request_id, command.key)
-
-    async def effect(session: AsyncSession) -> Response:
-        return _pending(request, parts, await wanted.keep(session))
-
-    response = await command.run(effect, before=wanted.reach)
-    return await command.or_kept(response, _told(request, command, wanted, response))
+def _action(
+    action: Action, summary: str, *, responses: dict[int | str, dict[str, Any]] | None = None
+) -> Callable[[Route], Route]:
+    """The route of one action."""
+    path = f"/deployments/{{deployment_id}}/{action}"
+    return router.post(path, summary=summary, response_model=Envelope[DeploymentView], responses=responses)
 
 
-async def _told(request: Request, command: Command, decision: Decision, kept: Response) -> Response:
-    return await settled(request, command, decision, kept) or await _as_it_is_now(request, command, decision)
+@dataclass(frozen=True)
+class RequestedAction:
+    """What these routes do alike: keep what somebody decided, tell the rollout, answer what came of it."""
+
+    request: Request
+    parts: AppState
+    command: Command
+    deployment_id: UUID
+
+    async def decide(self, principal: Principal, action: Action, reason: str) -> Response:
+        """Carry out one decision."""
+        decision = self.decision(principal, action, reason)
+
+        async def effect(session: AsyncSession) -> Response:
+            return self.pending(await decision.keep(session))
+
+        return await self.outcome(decision, await self.command.run(effect, before=decision.reach))
+
+    def decision(self, principal: Principal, action: Action, reason: str) -> Decision:
+        """What the principal decides about this deployment."""
+        return Decision(self.parts, principal, self.deployment_id, action, reason, self.command.key)
+
+    def pending(self, operation: Operation) -> Response:
+        """202: it is kept, and nobody has told what came of it yet."""
+        headers = accepted_headers(self.parts.settings, operation.id, operation.resource_id)
+        return reply(self.request, accepted_view(operation), status=ACCEPTED, headers=headers)
+
+    async def outcome(self, decision: Decision, kept: Response) -> Response:
+        """What came of a decision; the answer so far where nobody knows."""
+        return await self.command.or_kept(kept, self._told(decision, kept))
+
+    async def _told(self, decision: Decision, kept: Response) -> Response:
+        known = await settled(self.request, self.command, decision, kept)
+        return known or await self._as_it_is_now(decision.principal)
+
+    async def _as_it_is_now(self, principal: Principal) -> Response:
+        """200 with the deployment after an accepted decision: its row tells of it already."""
+        async with transaction(self.parts.sessions) as session:
+            row = await DeploymentRepository(session, principal.tenant).get(self.deployment_id)
+            preview = await preview_of(session, self.parts.settings, principal, row)
+        # Kept without the preview: its token is no matter of a memory.
+        await self.command.amend(reply(self.request, deployment_view(row)))
+        return again(self.command, reply(self.request, deployment_view(row, preview)))
 
 
-def _pending(request: Request, parts: AppState, operation: Operation) -> Response:
-    """202: it is kept, and nobody has told what came of it yet."""
-    headers = accepted_headers(parts.settings, operation.id, operation.resource_id)
-    return reply(request, accepted_view(operation), status=ACCEPTED, headers=headers)
+async def _requested(request: Request, parts: State, command: Idempotent, deployment_id: UUID) -> RequestedAction:
+    return RequestedAction(request, parts, command, deployment_id)
+
+
+Requested = Annotated[RequestedAction, Depends(_requested)]
 
 
 def _reason(body: DecisionRequest | None) -> str:
     return body.reason if body else ""
 
 
-async def _as_it_is_now(request: Request, command: Command, decision: Decision) -> Response:
-    """200 with the deployment after an accepted decision: its row tells of it already."""
-    parts, principal = decision.parts, decision.principal
-    async with transaction(parts.sessions) as session:
-        row = await DeploymentRepository(session, principal.tenant).get(decision.deployment_id)
-        preview = await preview_of(session, parts.settings, principal, row)
-    # Kept without the preview: its token is no matter of a memory.
-    await command.amend(reply(request, deployment_view(row)))
-    return again(command, reply(request, deployment_view(row, preview)))
-
-
-@router.post(
-    "/deployments/{deployment_id}/approve",
-    summary="Approve a deployment",
-    response_model=Envelope[DeploymentView],
-    responses=LATER,
-)
-async def approve(
-    *,
-    request: Request,
-    parts: State,
-    principal: DeploymentsApprove,
-    command: Idempotent,
-    deployment_id: UUID,
-    body: ApprovalRequest | None = None,
-) -> Response:
+@_action(Action.APPROVE, "Approve a deployment", responses=LATER)
+async def approve(principal: DeploymentsApprove, requested: Requested, body: ApprovalRequest | None = None) -> Response:
     """One more yes; with enough of them it goes on. Whoever asked for the deployment does not count."""
-    words = body.words if body else ""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.APPROVE, words))
+    return await requested.decide(principal, Action.APPROVE, body.words if body else "")
 
 
-@router.post(
-    "/deployments/{deployment_id}/reject",
-    summary="Reject a deployment",
-    response_model=Envelope[DeploymentView],
-    responses=LATER,
-)
-async def reject(
-    *,
-    request: Request,
-    parts: State,
-    principal: DeploymentsApprove,
-    command: Idempotent,
-    deployment_id: UUID,
-    body: ApprovalRequest,
-) -> Response:
+@_action(Action.REJECT, "Reject a deployment", responses=LATER)
+async def reject(principal: DeploymentsApprove, requested: Requested, body: ApprovalRequest) -> Response:
     """One no ends it before anything was touched."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.REJECT, body.words))
+    return await requested.decide(principal, Action.REJECT, body.words)
 
 
-@router.post(
-    "/deployments/{deployment_id}/pause",
-    summary="Pause a rollout",
-    response_model=Envelope[DeploymentView],
-    responses=LATER,
-)
-async def pause(
-    *,
-    request: Request,
-    parts: State,
-    principal: DeploymentsWrite,
-    command: Idempotent,
-    deployment_id: UUID,
-    body: DecisionRequest | None = None,
-) -> Response:
+@_action(Action.PAUSE, "Pause a rollout", responses=LATER)
+async def pause(principal: DeploymentsWrite, requested: Requested, body: DecisionRequest | None = None) -> Response:
     """It holds before its next step; the traffic stays as it is, and no deadline runs."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.PAUSE, _reason(body)))
+    return await requested.decide(principal, Action.PAUSE, _reason(body))
 
 
-@router.post(
-    "/deployments/{deployment_id}/resume", summary="Resume a paused rollout", response_model=Envelope[DeploymentView]
-)
-async def resume(
-    *,
-    request: Request,
-    parts: State,
-    principal: DeploymentsWrite,
-    command: Idempotent,
-    deployment_id: UUID,
-    body: DecisionRequest | None = None,
-) -> Response:
+@_action(Action.RESUME, "Resume a paused rollout")
+async def resume(principal: DeploymentsWrite, requested: Requested, body: DecisionRequest | None = None) -> Response:
     """It goes on where it was held."""
-    return await _decide(request, parts, principal, command, (deployment_id, Action.RESUME, _reason(body)))
+    return await requested.decide(principal, Action.RESUME, _reason(body))
 
 
-@router.post(
-    "/deployments/{deployment_id}/promote",
-    summary="Promote a rollout",
-    response_model=Envelope[DeploymentView],
-    responses={
-        201: {"model": Envelope[DeploymentView], "description": "It was finished: a new one was made of it"},
-        202: {
-            "model": Envelope[AcceptedView],
-            "description": "The same, with `Prefer: respond-async`; or kept, and told as soon as the rollout answers",
-        },
-    },
-)
+@_action(Action.PROMOTE, "Promote a rollout", responses=LATER_OR_ANEW)
 async def promote(
-    *,
-    request: Request,
-    parts: State,
     principal: DeploymentsWrite,
-    command: Idempotent,
-    deployment_id: UUID,
+    requested: Requested,
     body: DecisionRequest | None = None,
     prefer: Preference = None,
 ) -> Response:
@@ -178,39 +153,26 @@ async def promote(
 
     Of one that is finished and did not succeed, its build is deployed anew and without analysis: deployments:approve.
     """
-    request_id, reason = request.state.request_id, _reason(body)
-    wanted = Decision(parts, principal, deployment_id, Action.PROMOTE, reason, request_id, command.key)
-    new = Redelivery(parts.settings, principal, request_id, deployment_id, Action.PROMOTE, reason)
-    asking = Asking(request, parts, prefer)
+    parts, command, reason = requested.parts, requested.command, _reason(body)
+    decision = requested.decision(principal, Action.PROMOTE, reason)
+    anew = Redelivery(parts.settings, principal, requested.deployment_id, Action.PROMOTE, reason)
+    made: list[Asked] = []
 
     async def effect(session: AsyncSession) -> Response:
-        if await wanted.is_too_late(session):
-            return asking.created(await new.record(session))
-        return _pending(request, parts, await wanted.keep(session))
+        if not await decision.is_too_late(session):
+            return requested.pending(await decision.keep(session))
+        made.append(asked := await anew.record(session))
+        command.after_commit(partial(try_start, parts.operations, asked.operation))
+        return created(requested.request, parts, asked, prefer)
 
-    response = await asking.run(command, effect, before=wanted.reach)
-    if asking.asked is not None:
-        return response
-    return await command.or_kept(response, _told(request, command, wanted, response))
+    response = await command.run(effect, before=decision.reach)
+    return response if made else await requested.outcome(decision, response)
 
 
-@router.post(
-    "/deployments/{deployment_id}/abort",
-    summary="Abort a rollout",
-    response_model=Envelope[DeploymentView],
-    responses=LATER,
-)
-async def abort(
-    *,
-    request: Request,
-    parts: State,
-    principal: DeploymentsWrite,
-    command: Idempotent,
-    deployment_id: UUID,
-    body: ReasonRequest,
-) -> Response:
+@_action(Action.ABORT, "Abort a rollout", responses=LATER)
+async def abort(principal: DeploymentsWrite, requested: Requested, body: ReasonRequest) -> Response:
     """The traffic goes back to the stable version; before any traffic moved, it is simply cancelled.
 
     Also while the workflow engine is down: then 202, and it is carried out when it is back.
     """
-    return await _decide(request, parts, principal, command, (deployment_id, Action.ABORT, body.reason))
+    return await requested.decide(principal, Action.ABORT, body.reason)

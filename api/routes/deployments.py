@@ -80,7 +80,7 @@ async def roll_back(
     body: RollbackRequest,
 ) -> Response:
     """Aborts a rollout under way, or brings the last healthy release back. Waits up to ten seconds for the outcome."""
-    rollback = Rollback(parts, principal, deployment_id, body.reason, request.state.request_id, command.key)
+    rollback = Rollback(parts, principal, deployment_id, body.reason, command.key)
     recorded: list[Operation] = []
 
     async def record(session: AsyncSession) -> Response:

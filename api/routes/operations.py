@@ -131,9 +131,7 @@ async def cancel_operation(
             raise invalid_state(f"the operation is {row.status}; there is nothing left to cancel", row.status)
         if row.cancel_requested_at is None:
             deployment = await DeploymentRepository(session, principal.tenant).get(row.resource_id)
-            abort = Decision(
-                parts, principal, deployment.id, Action.ABORT, reason, request.state.request_id, command.key, "cancel"
-            )
+            abort = Decision(parts, principal, deployment.id, Action.ABORT, reason, command.key, "cancel")
             await abort.keep_about(session, deployment, row, operation_id=str(row.id))
             await operations.request_cancel(operation_id)
             kept.append(abort)

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth import actor as actors
-from api.auth.principal import Principal
+from api.auth.actor import MAX_WORD, current_actor
 from domain.audit import noun_of
 from runtime.ids import new_id
 from storage.models import AuditEntry, Base, Deployment, Organization
@@ -39,7 +38,7 @@ async def record(
         details: small, and never secrets.
     """
     entry = _entry(action, resource_type, resource_id, organization_id, reason=reason, details=details)
-    entry.actor = (actor or entry.actor)[: actors.MAX_WORD]
+    entry.actor = (actor or entry.actor)[:MAX_WORD]
     await AuditRepository(session, PLATFORM).write(entry)
 
 
@@ -64,14 +63,9 @@ def row_entry(
     return entry
 
 
-def deployment_entry(
-    principal: Principal, deployment: Deployment, action: str, *, reason: str | None, request_id: str, **facts: Any
-) -> AuditEntry:
+def deployment_entry(deployment: Deployment, action: str, *, reason: str | None, **facts: Any) -> AuditEntry:
     """The entry of what one person wants of a deployment; `state` is the deployment's before it."""
-    details = {"state": deployment.status, **facts}
-    entry = row_entry(deployment, action, changes={}, reason=reason, details=details)
-    entry.actor, entry.request_id = principal.subject[: actors.MAX_WORD], request_id[: actors.MAX_WORD]
-    return entry
+    return row_entry(deployment, action, changes={}, reason=reason, details={"state": deployment.status, **facts})
 
 
 def _entry(
@@ -83,7 +77,7 @@ def _entry(
     reason: str | None,
     details: Mapping[str, Any],
 ) -> AuditEntry:
-    who = actors.current()
+    who = current_actor()
     return AuditEntry(
         id=new_id(),
         organization_id=organization_id,

@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from fastapi import Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.app import OPEN_ROUTERS, ROUTERS
-from api.http.idempotency import _command, _open_command
+from api.http.idempotency import Command, _command, _open_command
+from domain.errors import ConflictError
 from runtime.encryption import Sealer
 from runtime.key_text import KEY_BYTES
 from storage.engine import transaction
 from storage.models import IdempotencyKey as KeptAnswer
+from storage.repositories.idempotency import KeyedRequest
 from tests.api.test_errors import check_error
 
 
@@ -26,7 +31,13 @@ def changing() -> Iterator[APIRoute]:
 
 @pytest.mark.parametrize("route", list(changing()), ids=lambda route: f"{min(route.methods)} {route.path}")
 def test_every_change_may_be_repeated_safely(route):
-    assert {_command, _open_command} & {dependency.call for dependency in route.dependant.dependencies}
+    assert {_command, _open_command} & set(calls(route.dependant))
+
+
+def calls(dependant: Dependant) -> Iterator[object]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from calls(dependency)
 
 
 def test_every_change_documents_its_key(app):
@@ -44,6 +55,40 @@ async def test_a_repeated_request_is_answered_from_memory(platform):
     assert again.json()["data"] == first.json()["data"]
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_hooks_are_done_once_after_the_commit(app, rows):
+    """In their order; not when the transaction fails, nor for a request that is answered from memory."""
+    keyed = KeyedRequest(
+        principal="hooked", key="hooks-1", organization_id=None, method="POST", path="/hooked", body=b"{}"
+    )
+    done: list[str] = []
+
+    async def look() -> None:
+        async with transaction(rows) as session:
+            kept = await session.scalar(select(KeptAnswer).where(KeptAnswer.key == keyed.key))
+        done.append("committed" if kept is not None and kept.status == 202 else "too early")
+
+    async def again() -> None:
+        done.append("second")
+
+    async def send(fault: Exception | None = None) -> Response:
+        command = Command(app.state.parts, keyed)
+
+        async def effect(_: AsyncSession) -> Response:
+            command.after_commit(look)
+            command.after_commit(again)
+            if fault is not None:
+                raise fault
+            return Response(b"{}", status_code=202)
+
+        return await command.run(effect)
+
+    with pytest.raises(ConflictError):
+        await send(ConflictError("no"))
+    assert done == []
+    assert (await send()).status_code == (await send()).status_code == 202
+    assert done == ["committed", "second"]
 
 
 async def test_a_key_belongs_to_one_request(platform, world):

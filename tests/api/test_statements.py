@@ -82,7 +82,7 @@ async def _count(caller: Any, path: str) -> int:
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if actor.current() is not actor.SYSTEM:  # what the process looks at by itself is nobody's request
+        if actor.current_actor() is not actor.SYSTEM:  # what the process looks at by itself is nobody's request
             seen.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)

@@ -57,7 +57,6 @@ class Decision:
     deployment_id: UUID
     action: Action
     reason: str
-    request_id: str
     key: str | None = None
     asked: str = ""
     nonce: UUID = field(default_factory=new_id)
@@ -126,14 +125,7 @@ class Decision:
         **facts: Any,
     ) -> None:
         """Write it down for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
-        intent = deployment_entry(
-            self.principal,
-            deployment,
-            self.asked or self.action,
-            reason=self.reason,
-            request_id=self.request_id,
-            **facts,
-        )
+        intent = deployment_entry(deployment, self.asked or self.action, reason=self.reason, **facts)
         asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
         signed = signer_of(self.parts.settings).decision(operation.id, self.action, asked)
         await DecisionRepository(session).add(

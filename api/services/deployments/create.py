@@ -55,7 +55,6 @@ class Delivery:
 
     settings: Settings
     principal: Principal
-    request_id: str
     terms: Terms
 
     async def build_and_deploy(
@@ -167,5 +166,5 @@ class Delivery:
         reason = self.terms.reason or self.terms.approval_notes
         deeds = {"skip_analysis": self.terms.skip_analysis, "override_freeze": self.terms.override_freeze}
         for deed in (deed for deed, done in deeds.items() if done):
-            entry = deployment_entry(self.principal, deployment, deed, reason=reason, request_id=self.request_id)
+            entry = deployment_entry(deployment, deed, reason=reason)
             await AuditRepository(session, self.principal.tenant).write(entry)

@@ -31,7 +31,6 @@ class Redelivery:
 
     settings: Settings
     principal: Principal
-    request_id: str
     deployment_id: UUID
     action: Action
     reason: str
@@ -87,7 +86,7 @@ class Redelivery:
         self, session: AsyncSession, terms: Terms, operation: Operation, build: Build | None, commit: str | None
     ) -> Asked:
         """`commit`: what the old deployment fetched, or was to fetch."""
-        delivery = Delivery(self.settings, self.principal, self.request_id, terms)
+        delivery = Delivery(self.settings, self.principal, terms)
         if build is not None and (is_deployable(build) or operation.kind != OperationKind.BUILD_AND_DEPLOY):
             check_deployable(build)
             return await delivery.deploy(session, build.id)
@@ -107,14 +106,7 @@ class Redelivery:
         )
 
     async def _audit(self, session: AsyncSession, old: Deployment, new: Deployment) -> None:
-        entry = deployment_entry(
-            self.principal,
-            old,
-            self.action,
-            reason=self.reason,
-            request_id=self.request_id,
-            new_deployment_id=str(new.id),
-        )
+        entry = deployment_entry(old, self.action, reason=self.reason, new_deployment_id=str(new.id))
         await AuditRepository(session, self.principal.tenant).write(entry)
 
 

@@ -55,7 +55,6 @@ class Rollback:
     principal: Principal
     deployment_id: UUID
     reason: str
-    request_id: str
     key: str | None = None
 
     @cached_property
@@ -67,7 +66,6 @@ class Rollback:
             self.deployment_id,
             Action.ABORT,
             self.reason,
-            self.request_id,
             self.key,
             asked="rollback",
         )
@@ -117,9 +115,7 @@ class Rollback:
         return signer_of(self.parts.settings).order(OperationKind.ROLLBACK, order)
 
     def _entry(self, deployment: Deployment, **facts: Any) -> AuditEntry:
-        return deployment_entry(
-            self.principal, deployment, "rollback", reason=self.reason, request_id=self.request_id, **facts
-        )
+        return deployment_entry(deployment, "rollback", reason=self.reason, **facts)
 
     async def outcome(self, operation: Operation) -> Deployment | None:
         """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed.
@@ -133,7 +129,7 @@ class Rollback:
                 return None
             if told.error is not None:
                 raise told.error
-        elif not await try_start(self.parts.operations, operation.kind, operation.input):
+        elif not await try_start(self.parts.operations, operation):
             return None
         deadline = time.monotonic() + ANSWER_WITHIN_S
         while time.monotonic() < deadline:

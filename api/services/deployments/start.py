@@ -80,13 +80,13 @@ async def record_operation(
     return operation
 
 
-async def try_start(operations: OperationsPort, kind: str, payload: dict[str, Any]) -> bool:
+async def try_start(operations: OperationsPort, operation: Operation) -> bool:
     """Start now what was committed, within half a second; if that fails the relay starts it."""
     try:
         async with asyncio.timeout(START_LIMIT_S):
-            await operations.start(OperationKind(kind), payload)
+            await operations.start(OperationKind(operation.kind), operation.input)
     except (DeliveryError, TimeoutError) as error:
-        log.warning("operation.start_left_to_relay", kind=kind, cause=str(error) or type(error).__name__)
+        log.warning("operation.start_left_to_relay", kind=operation.kind, cause=str(error) or type(error).__name__)
         return False
     return True
 

@@ -13,8 +13,9 @@ from sqlalchemy.pool import NullPool
 MIGRATION_LOCK = 7_316_001
 WAIT_FOR_OTHERS = "120s"
 WAIT_FOR_TABLES = "5s"
-# What came before was made one: who stands there goes by the last version that had the steps.
-OLDEST, LAST_WITH_OLDER = "0038", "the version of 1 December 2026 (commit db52528)"
+# The steps with numbers up to this one were made one. It has the revision of the last step, which was 0031: they were
+# not chained by number. Who stands at another step goes by the last version that had them.
+LAST_STEP, LAST_WITH_STEPS = "0038", "the version of 1 December 2026 (commit db52528)"
 
 
 class UnknownRevisionError(Exception):
@@ -23,9 +24,9 @@ class UnknownRevisionError(Exception):
     def __init__(self, revision: str) -> None:
         self.revision = revision
         super().__init__(
-            f"its schema ({revision}) is older than this version can bring up to date ({OLDEST} and later): start "
-            f"{LAST_WITH_OLDER} on it once, then this one"
-            if revision < OLDEST
+            f"its schema ({revision}) is older than this version can bring up to date: start {LAST_WITH_STEPS} on it "
+            "once, then this one"
+            if revision <= LAST_STEP
             else f"its schema ({revision}) is of a newer version than this one, which knows {head()}: start that one"
         )
 

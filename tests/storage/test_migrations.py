@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine
 from domain.errors import DependencyError
 from runtime.stack.postgres import ROLE, Postgres
 from storage import migrations
+from storage.migrations.runner import configuration
 from storage.models import Base
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +52,12 @@ def test_four_processes_may_migrate_at_once_and_again_later(empty_url):
 
 
 @pytest.mark.parametrize(
-    ("revision", "words"), [("0024", "db52528.* once, then this one"), ("9999", "of a newer version .* start that one")]
+    ("revision", "words"),
+    [
+        ("0024", "db52528.* once, then this one"),
+        ("0038", "db52528.* once, then this one"),  # 0034 and 0031 came after it
+        ("9999", "of a newer version .* start that one"),
+    ],
 )
 def test_a_schema_that_no_way_leads_from_stays_as_it_is(empty_url, revision, words):
     with psycopg.connect(empty_url.replace("+psycopg", ""), autocommit=True) as connection:
@@ -63,6 +70,18 @@ def test_a_schema_that_no_way_leads_from_stays_as_it_is(empty_url, revision, wor
         assert f"its schema ({revision}) is" in done.stderr
         tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
         assert tables == (1,)
+
+
+def test_a_database_of_the_last_version_that_had_the_steps_is_brought_up_to_date(empty_url):
+    """It stands at 0031; 32b673f called the same schema 0038, and refused it."""
+    engine = create_engine(empty_url)
+    with engine.connect() as connection:
+        command.upgrade(configuration(connection), "0031")
+        connection.commit()
+    migrations.upgrade(empty_url)
+    with engine.connect() as connection:
+        assert migrations.current(connection) == migrations.head()
+    engine.dispose()
 
 
 def test_the_command_says_where_the_database_stands(empty_url):

@@ -1,10 +1,10 @@
-"""The schema, in one: the migrations up to 0038 made it step by step; a database at 0038 is the same to the letter."""
+"""The schema, in one. Numbers up to 0038 made it step by step, 0031 the last of them: a database there is the same."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0038"
+revision = "0031"
 down_revision = None
 branch_labels = None
 depends_on = None

@@ -1,4 +1,4 @@
-"""Composition root of a worker: settings -> drivers -> activities -> Temporal workers, relay, sweeps.
+"""Composition root of a worker: settings -> drivers -> activities -> Temporal workers, reconcilers.
 
 `python -m worker --role control|build|all`: the roles have queues of their own, so that a build
 never starves a rollback.
@@ -10,7 +10,7 @@ import hashlib
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -35,16 +35,16 @@ from activities.probes import Prober
 from activities.processes import ProcessActivities
 from activities.projections import ProjectionActivities
 from activities.recovery import InstanceRecovery
-from activities.refusals import RefusalLog, Refusals
+from activities.refusals import Refusals
 from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
-from activities.routing import RouteKeeper, RouteWriter
+from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from activities.signatures import DecisionGuard, Signatures, StartActivities
 from activities.sources import SourceActivities
 from activities.traffic import TrafficActivities
 from activities.webhooks import WebhookActivities
-from activities.workspaces import BuildFolders, WorkspaceActivities, WorkspaceSweep
+from activities.workspaces import BuildFolders, WorkspaceActivities
 from contracts.names import BUILD_QUEUE, CONTROL_QUEUE, WEBHOOK_QUEUE
 from domain.addresses import parse_networks
 from domain.errors import DependencyError, TerminalError
@@ -63,25 +63,30 @@ from drivers.targets.process import ProcessTarget
 from events.delivery_attempt import Courier
 from events.dispatcher import Dispatcher
 from events.egress_guard import WebhookEgress
-from events.mailing import Mailer
-from events.retry_scheduler import Handover
+from events.retry_scheduler import RetryScheduler
 from events.sender import Sender
 from events.webhook_retrier import WebhookRetrier
 from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
-from reconcilers.artifact_room import ArtifactRoom
-from reconcilers.build_logs import LogSweep
+from reconcilers.artifact_quota import ArtifactQuota
+from reconcilers.build_logs import BuildLogRetention
 from reconcilers.decision_relay import DecisionRelay
-from reconcilers.event_retention import EventSweep
-from reconcilers.health import DegradationWatch
-from reconcilers.instances import InstanceKeeper
-from reconcilers.orphaned_operations import LostSweep
-from reconcilers.orphaned_workflows import OrphanSweep
-from reconcilers.outbox_relay import Relay
-from reconcilers.project_teardown import ProjectRemover
-from reconcilers.retention import Sweeper
-from reconcilers.returning import ReturnWatch
+from reconcilers.environments import DesertedEnvironments
+from reconcilers.event_retention import EventRetention
+from reconcilers.health import EnvironmentHealth
+from reconcilers.instances import MissingInstances
+from reconcilers.mail_relay import MailRelay
+from reconcilers.orphaned_operations import OrphanedOperations
+from reconcilers.orphaned_workflows import OrphanedWorkflows
+from reconcilers.outbox_relay import OutboxRelay
+from reconcilers.project_teardown import ProjectTeardown
+from reconcilers.refusals import RefusalAudit
+from reconcilers.retention import RecordRetention
+from reconcilers.routes import AppliedRoutes
+from reconcilers.startup_progress import StartupProgress
+from reconcilers.surplus_instances import SurplusInstances
+from reconcilers.workspaces import OrphanedWorkspaces
 from runtime import readiness, startup_checks, tenant_code
 from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
@@ -89,6 +94,7 @@ from runtime.encryption import load_sealer
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.mail import parse_server
+from runtime.reconciler import Reconciler, running
 from runtime.returning import NAME as SERVICES_FILE
 from runtime.settings import Settings, get_settings
 from runtime.telemetry import telemetry
@@ -140,11 +146,14 @@ def control_side(
     sessions: Sessions,
     prober: Prober,
     prometheus: PrometheusMetrics,
-    bell: Listener,
+    deleted: Listener,
     secrets: ProjectSecrets,
     signatures: Signatures,
-) -> tuple[tuple[InstanceKeeper, ProjectRemover, DegradationWatch, RouteKeeper, ReturnWatch], list[Any]]:
-    """The activities of the control queue (rollouts, records, turns), and those who keep order with the same parts."""
+) -> tuple[list[Reconciler], list[Any]]:
+    """The reconcilers that use router and target, and the activities of the control queue (rollouts, records, turns).
+
+    `deleted` rings when a project was deleted.
+    """
     router = EnvoyRouter(
         settings.envoy_config_dir or settings.data_dir / "envoy",
         settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
@@ -164,7 +173,6 @@ def control_side(
     writer = RouteWriter(sessions, router)
     stopper = InstanceStopper(sessions, target, router, writer)
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
-    keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
     room = InstanceRoom(most.organization, most.instance)
     instances = InstanceActivities(
         sessions=sessions,
@@ -184,14 +192,16 @@ def control_side(
     traffic = TrafficActivities(sessions=sessions, router=router, writer=writer, prober=prober, recovery=recovery)
     environments = EnvironmentActivities(sessions)
     records = BuildRecordActivities(sessions)
-    keepers = (
-        keeper,
-        ProjectRemover(sessions, stopper, writer, bell),
-        DegradationWatch(sessions, router),
-        RouteKeeper(sessions, router, writer),
-        ReturnWatch(sessions, router, settings.data_dir / "run" / SERVICES_FILE),
-    )
-    return keepers, [
+    reconcilers = [
+        MissingInstances(sessions=sessions, target=target, writer=writer, recovery=recovery),
+        SurplusInstances(sessions, target),
+        DesertedEnvironments(sessions, stopper, writer),
+        ProjectTeardown(sessions, stopper, writer, deleted),
+        EnvironmentHealth(sessions, router),
+        AppliedRoutes(sessions, router, writer),
+        StartupProgress(sessions, router, settings.data_dir / "run" / SERVICES_FILE),
+    ]
+    return reconcilers, [
         StartActivities(sessions, signatures).check,
         ProjectionActivities(sessions).record_progress,
         records.record,
@@ -222,7 +232,7 @@ def control_side(
     ]
 
 
-def build_activities(settings: Settings, secrets: ProjectSecrets, room: ArtifactRoom, slots: BuildSlots) -> list[Any]:
+def build_activities(settings: Settings, secrets: ProjectSecrets, quota: ArtifactQuota, slots: BuildSlots) -> list[Any]:
     """The activities of the build queues: workspace, source, build, test, package.
 
     Only fetching the source gets any secrets; what is built and tested gets none.
@@ -246,7 +256,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, room: Artifact
     limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
     builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
-    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, room, seen)
+    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, quota, seen)
     return [
         workspaces.open,
         workspaces.close,
@@ -351,44 +361,37 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
     operations = Operations(settings, Connection(settings))
     listener = Listener(url, "outbox")
     stack.push_async_callback(listener.close)
-    bell = Listener(url, CHANNEL)
-    stack.push_async_callback(bell.close)
+    deleted = Listener(url, CHANNEL)
+    stack.push_async_callback(deleted.close)
     refusals = Refusals()
     signatures = Signatures(load_verifying_keys(settings), refusals)
-    keepers, activities = control_side(
+    reconcilers, activities = control_side(
         settings=settings,
         sessions=sessions,
         prober=prober,
         prometheus=prometheus,
-        bell=bell,
+        deleted=deleted,
         secrets=ProjectSecrets(sessions, load_sealer(settings)),
         signatures=signatures,
     )
     guards_of_calls = [DecisionGuard(signatures), CallerGuard(sessions, refusals)]
-    jobs = (
-        Relay(sessions, operations, listener).run(),
-        DecisionRelay(sessions, operations).run(),
-        LostSweep(sessions, operations).run(),
-        OrphanSweep(sessions, operations).run(),
-        Sweeper(sessions).run(),
-        RefusalLog(sessions, refusals).run(),
-        *_mailing(settings, sessions),
-        *(keeper.run() for keeper in keepers),
-    )
-    for job in jobs:
-        stack.push_async_callback(_stop, asyncio.create_task(job))
+    reconcilers += [
+        OutboxRelay(sessions, operations, listener),
+        DecisionRelay(sessions, operations),
+        OrphanedOperations(sessions, operations),
+        OrphanedWorkflows(sessions, operations),
+        RecordRetention(sessions),
+        EventRetention(sessions),
+        RefusalAudit(sessions, refusals),
+    ]
+    if settings.sends_mail:
+        server = parse_server(settings.smtp_url.get_secret_value())
+        reconcilers.append(MailRelay(sessions, load_sealer(settings), server, settings.mail_from))
+    await stack.enter_async_context(running(*reconcilers))
     return [
         await _enter_webhooks(stack, settings, client, sessions, guards_of_calls),
         await stack.enter_async_context(control_worker(client, activities, guards_of_calls)),
     ]
-
-
-def _mailing(settings: Settings, sessions: Sessions) -> list[Coroutine[Any, Any, None]]:
-    """What sends mails, where there is a server for them."""
-    if not settings.sends_mail:
-        return []
-    server = parse_server(settings.smtp_url.get_secret_value())
-    return [Mailer(sessions, load_sealer(settings), server, settings.mail_from).run()]
 
 
 async def _enter_webhooks(
@@ -405,10 +408,9 @@ async def _enter_webhooks(
     listener = Listener(settings.database_url.get_secret_value(), event_rows.CHANNEL)
     stack.push_async_callback(listener.close)
     failed = asyncio.Event()
-    handover = Handover(sessions, Webhooks(Connection(settings)), failed)
-    jobs = (Dispatcher(sessions, courier, listener, failed).run(), handover.run(), EventSweep(sessions).run())
-    for job in jobs:
-        stack.push_async_callback(_stop, asyncio.create_task(job))
+    await stack.enter_async_context(running(RetryScheduler(sessions, Webhooks(Connection(settings)), failed)))
+    dispatcher = Dispatcher(sessions, courier, listener, failed)
+    stack.push_async_callback(_stop, asyncio.create_task(dispatcher.run()))
     activities = WebhookActivities(WebhookRetrier(sessions, courier))
     return await stack.enter_async_context(webhook_worker(client, activities, interceptors))
 
@@ -416,17 +418,20 @@ async def _enter_webhooks(
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
     is_running = Operations(settings, Connection(settings)).is_running
-    sweep = WorkspaceSweep(BuildFolders(settings.data_dir), slots, is_running)
-    logs = LogSweep(settings.data_dir / "logs" / "operations", settings.log_retention_days)
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
     stack.push_async_callback(engine.dispose)
     sessions = create_sessions(engine)
     store = FolderArtifactStore(settings.data_dir / "artifacts")
-    room = ArtifactRoom(sessions, store, settings.artifacts_mb_per_organization)
+    quota = ArtifactQuota(sessions, store, settings.artifacts_mb_per_organization)
     refusals = Refusals()
-    for job in (sweep.run(), logs.run(), room.run(), RefusalLog(sessions, refusals).run()):
-        stack.push_async_callback(_stop, asyncio.create_task(job))
-    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), room, slots)
+    reconcilers = (
+        OrphanedWorkspaces(BuildFolders(settings.data_dir), slots, is_running),
+        BuildLogRetention(settings.data_dir / "logs" / "operations", settings.log_retention_days),
+        quota,
+        RefusalAudit(sessions, refusals),
+    )
+    await stack.enter_async_context(running(*reconcilers))
+    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), quota, slots)
     guarded = [CallerGuard(sessions, refusals)]
     return [
         await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency, guarded))

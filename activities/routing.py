@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from domain.errors import DeliveryError, ErrorCode, TerminalError
+from domain.errors import ErrorCode, TerminalError
 from domain.routing import Rejection, rejection_of
 from drivers.routers.base import HeldBackError, ReadinessRule, Router
 from drivers.routers.mapping import routing_table
@@ -20,7 +20,6 @@ PATIENCE_FOR_ALL_S = 4.0
 PATIENCE_S = 10.0
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.5
-LOOK_EVERY_S = 2.0
 MOST_LOGGED = 20
 
 log = structlog.get_logger(__name__)
@@ -116,45 +115,3 @@ class RouteWriter:
             log.error("routes.rejected", release_ids=sorted(one.release_ids), host=one.host, reason=one.message)
         if len(news) > MOST_LOGGED:
             log.error("routes.rejected_more", rows=len(news) - MOST_LOGGED)
-
-
-class RouteKeeper:
-    """Reconciles the router's files with PostgreSQL: files may be lost, and either side may be restored from a backup.
-
-    Several workers may look at once.
-    """
-
-    def __init__(self, sessions: Sessions, router: Router, writer: RouteWriter) -> None:
-        self._sessions = sessions
-        self._router = router
-        self._writer = writer
-        self._sure = False
-        self._trouble: str | None = None
-
-    async def run(self) -> None:
-        """Look now and every few seconds until cancelled."""
-        while True:
-            try:
-                await self.look()
-                self._trouble = None
-            except DeliveryError as error:
-                # Once: the router may be away for long, and what the reason says differs from look to look.
-                if self._trouble is None:
-                    log.warning("routes.keeper_paused", reason=error.message)
-                self._trouble = error.message
-            except Exception:
-                log.exception("routes.keeper_fault")
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def look(self) -> bool:
-        """Apply the record unless it is applied; whether that was needed.
-
-        The first look applies in any case: a restored record may have the generation of another one.
-        """
-        async with transaction(self._sessions) as session:
-            generation = await RoutingRepository(session).generation()
-        if self._sure and await self._router.is_settled(generation):
-            return False
-        await self._writer.apply()
-        self._sure = True
-        return True

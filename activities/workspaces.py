@@ -2,12 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
-
-import structlog
 
 from activities.build_slots import BuildSlots
 from activities.failures import translate_errors
@@ -15,20 +12,12 @@ from activities.heartbeats import heartbeating
 from contracts.builds import CLOSE_WORKSPACE, OPEN_WORKSPACE, CloseWorkspace, OpenWorkspace, Workspace
 from contracts.payload import Nothing
 from contracts.stubs import implements
-from domain.errors import DeliveryError, ErrorCode, TerminalError
+from domain.errors import ErrorCode, TerminalError
 from drivers import sandbox
 from drivers.artifacts.links import Origin, Way, is_below
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client
-from runtime.sweeps import Sweep
 
-log = structlog.get_logger(__name__)
-
-SWEEP_EVERY_S = 10.0
-# For ending what still runs in a workspace, and for removing a tree of a million files.
-LIMIT_S = 600.0
-WAIT_S = 10.0
-AT_ONCE = 8
 _COMMITTED = "committed"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -140,52 +129,3 @@ class WorkspaceActivities:
         finally:
             self._slots.give_back(request.operation_id)
         return Nothing()
-
-
-class WorkspaceSweep:
-    """Removes workspaces whose workflow is gone, or whose last step did not remove them.
-
-    Their slots are given back, too: the next build of the organization may wait for one.
-
-    Args:
-        folders: where they are.
-        slots: of this worker.
-        is_running: tells whether an operation's workflow is open; raises `DeliveryError` when nobody knows.
-    """
-
-    def __init__(self, folders: BuildFolders, slots: BuildSlots, is_running: Callable[[UUID], Awaitable[bool]]) -> None:
-        self._folders = folders
-        self._slots = slots
-        self._is_running = is_running
-        self._sweep: Sweep[UUID] = Sweep("workspaces", limit_s=LIMIT_S, at_once=AT_ONCE, of_one=AT_ONCE // 2)
-
-    async def run(self) -> None:
-        """Look now and then until cancelled."""
-        try:
-            while True:
-                try:
-                    await self.look()
-                except DeliveryError as error:
-                    log.warning("workspaces.sweep_paused", reason=error.message)
-                except Exception:
-                    log.exception("workspaces.sweep_fault")
-                await asyncio.sleep(SWEEP_EVERY_S)
-        finally:
-            await self._sweep.close()
-
-    async def look(self) -> int:
-        """One look; returns how many were looked at and, where need be, removed. One that hangs goes on beside."""
-        owners = await asyncio.to_thread(self._owners)
-        return await self._sweep.each({each: each for each in owners}, self._clear, owners=owners, wait_s=WAIT_S)
-
-    def _owners(self) -> dict[UUID, str]:
-        found = {*self._folders.operations(), *self._slots.held}
-        return {each: self._folders.organization(each) for each in found}
-
-    async def _clear(self, operation_id: UUID) -> None:
-        if not await self._is_running(operation_id):
-            log.warning("workspaces.swept", operation_id=str(operation_id))
-            try:
-                await self._folders.remove(operation_id)
-            finally:
-                self._slots.give_back(operation_id)

@@ -7,14 +7,14 @@ from pathlib import Path
 import structlog
 
 from drivers.folders import finish_in_thread, remove_tree
+from runtime.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 
-SWEEP_EVERY_S = 3600.0
 DAY_S = 86_400.0
 
 
-class LogSweep:
+class BuildLogRetention(Reconciler):
     """Removes the logs of operations of which nothing was written for `days` days.
 
     Args:
@@ -22,21 +22,19 @@ class LogSweep:
         days: how long they are kept.
     """
 
+    name = "build_log_retention"
+    interval_s = 3600.0
+    # For removing very many folders.
+    limit_s = 1800.0
+    jitter = 0.0  # of one machine
+
     def __init__(self, root: Path, days: int) -> None:
+        super().__init__()
         self._root = root
         self._days = days
 
-    async def run(self) -> None:
-        """Look now and then until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                log.exception("logs.sweep_fault")
-            await asyncio.sleep(SWEEP_EVERY_S)
-
-    async def look(self) -> int:
-        """One pass; returns the number of operations whose logs were removed. A failed removal does not end it."""
+    async def reconcile(self) -> int:
+        """Returns the number of operations whose logs were removed. A failed removal does not end it."""
         removed = 0
         for folder in await asyncio.to_thread(self._old):
             try:

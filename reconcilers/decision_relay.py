@@ -14,6 +14,7 @@ import structlog
 
 from domain.errors import DeliveryError
 from orchestration.telling import Teller, Telling
+from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction
 from storage.repositories.decisions import STILL_RUNNING, DecisionRepository, Pending
 
@@ -24,53 +25,41 @@ AT_ONCE = 40
 OF_ONE = 10
 # Looked at in one go.
 MOST_SEEN = 1000
-LOOK_EVERY_S = 1.0
 
 
-class DecisionRelay:
-    """Runs until cancelled. Several workers may do the same."""
+class DecisionRelay(Reconciler):
+    """Several workers may do the same. A pass does not wait for the answers."""
+
+    name = "decision_relay"
+    interval_s = 1.0
 
     def __init__(self, sessions: Sessions, workflows: Teller) -> None:
+        super().__init__()
         self._sessions = sessions
         self._workflows = workflows
         self._under_way: dict[asyncio.Task[None], UUID | None] = {}
 
-    async def run(self) -> None:
-        """Tell what is due, look again after a second or when one was told, and so on."""
-        try:
-            while True:
-                try:
-                    await self._begin_due()
-                except DeliveryError as error:
-                    log.warning("decisions.paused", reason=error.message)
-                except Exception:
-                    log.exception("decisions.fault")
-                await self._rest()
-        finally:
-            for task in self._under_way:
-                task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
-
-    async def _rest(self) -> None:
-        """Until there is room again, if there was none; else for a second."""
-        if len(self._under_way) >= AT_ONCE:
-            await asyncio.wait(self._under_way, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def tell_due(self) -> int:
-        """Send due decisions and wait; returns their number. A failure does not stop the others."""
-        begun = await self._begin_due()
-        if begun:
-            await asyncio.wait(begun)
-        return len(begun)
-
-    async def _begin_due(self) -> Sequence[asyncio.Task[None]]:
+    async def reconcile(self) -> int:
+        """Begin to send what is due; returns how many. A failure does not stop the others."""
         async with transaction(self._sessions) as session:
             decisions = DecisionRepository(session)
             due = await decisions.due(of_one=OF_ONE, limit=MOST_SEEN)
             claimed = await decisions.claim(self._chosen(due))
-        return [self._begin(one) for one in claimed]
+        for one in claimed:
+            self._begin(one)
+        return len(claimed)
+
+    async def rest(self, seconds: float) -> bool:
+        """Until there is room again, if there was none."""
+        if len(self._under_way) < AT_ONCE:
+            return await super().rest(seconds)
+        await asyncio.wait(self._under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    async def close(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _chosen(self, due: Sequence[tuple[UUID, UUID]]) -> list[UUID]:
         taken, chosen = Counter(self._under_way.values()), list[UUID]()
@@ -81,11 +70,10 @@ class DecisionRelay:
                 chosen.append(decision_id)
         return chosen
 
-    def _begin(self, pending: Pending) -> asyncio.Task[None]:
+    def _begin(self, pending: Pending) -> None:
         task = asyncio.create_task(self._tell(pending))
         self._under_way[task] = pending.entry.organization_id
         task.add_done_callback(self._ended)
-        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

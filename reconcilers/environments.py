@@ -1,4 +1,4 @@
-"""Cleans up after lost workflows: frees deployment locks and stops releases without an owner."""
+"""Clears up after lost workflows: frees deployment locks, undoes rollouts and stops releases without an owner."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,15 +7,19 @@ from uuid import UUID
 import structlog
 
 from activities.instances import InstanceStopper
+from activities.routing import RouteWriter
 from domain.lifecycle import ReleaseState
+from runtime.reconciler import Reconciler
 from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
+from storage.models import Environment, Release
 from storage.repositories.reconciliation import KeepingRepository
 from storage.repositories.releases import ReleaseRepository
+from storage.repositories.routing import RoutingRepository
 
 log = structlog.get_logger(__name__)
 
-# How long the environment's own workflow has to stop what is due before the keeper does it.
+# How long the environment's own workflow has to stop what is due before it is done here.
 LATE_S = 20.0
 LIMIT_S = 10.0
 # Longer than the longest `drain_timeout` and `stop_timeout` together.
@@ -26,39 +30,92 @@ STOPS_OF_ONE = 25
 WAIT_S = 1.0
 
 
-class EnvironmentTidier:
-    """Every look is safe to repeat. Environments in which an operation is under way are left alone.
+class DesertedEnvironments(Reconciler):
+    """Environments in which an operation is under way are left alone. Passes may run in several workers at once.
 
-    Stopping takes as long as the last requests: it goes on beside the next looks, each release for itself.
+    Stopping takes as long as the last requests: it goes on beside the next passes, each release for itself.
     """
 
-    def __init__(self, sessions: Sessions, stopper: InstanceStopper) -> None:
+    name = "deserted_environments"
+    interval_s = 5.0
+
+    def __init__(self, sessions: Sessions, stopper: InstanceStopper, writer: RouteWriter) -> None:
+        super().__init__()
         self._sessions = sessions
         self._stopper = stopper
-        self._retiring: Sweep[UUID] = Sweep("keeper.superseded", limit_s=LIMIT_S)
+        self._writer = writer
+        self._undoing: Sweep[UUID] = Sweep(
+            "releases.abandoned", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+        )
+        self._retiring: Sweep[UUID] = Sweep("releases.superseded", limit_s=LIMIT_S)
         self._stopping: Sweep[UUID] = Sweep(
-            "keeper.overdue", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
+            "releases.overdue", limit_s=STOP_LIMIT_S, at_once=STOPS_AT_ONCE, of_one=STOPS_OF_ONE
         )
 
-    async def look(self) -> None:
-        """Free locks of finished operations and stop releases whose workflow is gone."""
-        await stages("keeper", self._free_turns, self._retire_superseded, self._stop_overdue)
+    async def reconcile(self) -> int:
+        """Returns how many locks it freed, and releases it retired or stopped."""
+        return await stages(
+            self.name, self._undo_abandoned, self._free_locks, self._retire_superseded, self._stop_overdue
+        )
 
     async def close(self) -> None:
-        """End what is under way; the rows tell the next keeper of it."""
-        await self._retiring.close()
-        await self._stopping.close()
+        """The rows let the next pass go on with what is ended here."""
+        for sweep in (self._undoing, self._retiring, self._stopping):
+            await sweep.close()
 
-    async def _free_turns(self) -> None:
+    async def _undo_abandoned(self) -> int:
         async with transaction(self._sessions) as session:
-            for environment in await KeepingRepository(session).deserted():
-                environment.holder_deployment_id = None
+            abandoned = await KeepingRepository(session).abandoned()
+        owners = {release.id: release.organization_id for release in abandoned}
+        releases = {release.id: release for release in abandoned}
+        await self._undoing.each(releases, self._undo, owners=owners, wait_s=WAIT_S)
+        return self._undoing.finished()
 
-    async def _retire_superseded(self) -> None:
+    async def _undo(self, release: Release) -> None:
+        if not await self._claim(release):
+            return
+        log.warning("release.abandoned", release_id=str(release.id))
+        await self._writer.apply()
+        await self._stopper.stop(release.id, keep=0)
+
+    async def _claim(self, release: Release) -> bool:
+        """End it and give its traffic to the stable release, in one transaction; False: it is wanted again by now.
+
+        Ending the ones before it took its time. Should the worker die behind this, the instances are found as those of
+        a release that is over.
+        """
+        async with transaction(self._sessions) as session:
+            keeping = KeepingRepository(session)
+            environment, route = await keeping.environment_and_route(release.environment_id)
+            if await keeping.claim_unwanted(release.id, [ReleaseState.STARTING]) is None:
+                return False
+            # A rollback's target that came no further may be tried again.
+            ended = ReleaseState.STOPPED if release.was_healthy else ReleaseState.FAILED
+            await ReleaseRepository(session).move(release.id, ended)
+            environment.holder_deployment_id = None
+            if route is not None and any(t["release_id"] == str(release.id) for t in route.targets):
+                await self._route_to_current(RoutingRepository(session), environment)
+        return True
+
+    @staticmethod
+    async def _route_to_current(routes: RoutingRepository, environment: Environment) -> None:
+        if environment.current_release_id:
+            await routes.set_route(environment.id, environment.host, [(environment.current_release_id, 100)])
+        else:
+            await routes.remove_route(environment.id)
+
+    async def _free_locks(self) -> int:
+        async with transaction(self._sessions) as session:
+            deserted = await KeepingRepository(session).deserted()
+            for environment in deserted:
+                environment.holder_deployment_id = None
+        return len(deserted)
+
+    async def _retire_superseded(self) -> int:
         """Those that were promoted over and never retired."""
         async with transaction(self._sessions) as session:
             found = [release.id for release in await KeepingRepository(session).superseded()]
-        await self._retiring.each(_by_id(found), self._retire, wait_s=LIMIT_S)
+        return await self._retiring.each(_by_id(found), self._retire, wait_s=LIMIT_S)
 
     async def _retire(self, release_id: UUID) -> None:
         async with transaction(self._sessions) as session:
@@ -67,15 +124,16 @@ class EnvironmentTidier:
             releases = ReleaseRepository(session)
             due = await releases.clock() - timedelta(seconds=LATE_S)
             await releases.move(release_id, ReleaseState.RETIRED, stop_after=due)
-        log.warning("keeper.superseded", release_id=str(release_id))
+        log.warning("release.superseded", release_id=str(release_id))
 
-    async def _stop_overdue(self) -> None:
+    async def _stop_overdue(self) -> int:
         async with transaction(self._sessions) as session:
             found = await KeepingRepository(session).overdue(late_s=LATE_S)
             owners = {release.id: release.organization_id for release in found}
         async with transaction(self._sessions) as session:
             owners |= await KeepingRepository(session).half_stopped(late_s=LATE_S)
         await self._stopping.each(_by_id(list(owners)), self._stop, owners=owners, wait_s=WAIT_S)
+        return self._stopping.finished()
 
     async def _stop(self, release_id: UUID) -> None:
         """Unless a rollback wants it back by now: what came before it took its time."""
@@ -85,7 +143,7 @@ class EnvironmentTidier:
                 await ReleaseRepository(session).move(release_id, ReleaseState.STOPPED)
             elif await keeping.claim_unwanted(release_id, [ReleaseState.STOPPED, ReleaseState.FAILED]) is None:
                 return
-        log.warning("keeper.overdue", release_id=str(release_id))
+        log.warning("release.overdue", release_id=str(release_id))
         await self._stopper.stop(release_id, keep=0)
 
 

@@ -1,11 +1,10 @@
 """Events and their deliveries are kept for a while, then taken away."""
 
-import asyncio
-
 import structlog
 
 from domain.webhooks import KEPT
 from events.portion import Portion
+from runtime.reconciler import Reconciler
 from runtime.sweeps import stages
 from storage.engine import Sessions, transaction
 from storage.repositories.retention import SweepingRepository
@@ -13,36 +12,38 @@ from storage.repositories.webhook_health import WebhookHealth
 
 log = structlog.get_logger(__name__)
 
-SWEEP_EVERY_S = 300.0
 BATCH = 500
-# What is left waits for the next sweep: 240,000 events an hour and worker, more than a day brings.
+# What is left waits for the next pass: 240,000 events an hour and worker, more than a day brings.
 MAX_BATCHES = 40
 
 
-class EventSweep:
-    """Several workers may sweep at once: they skip what the others hold."""
+class EventRetention(Reconciler):
+    """Several workers may do this at once: they skip what the others hold."""
+
+    name = "event_retention"
+    interval_s = 300.0
+    limit_s = 900.0
 
     def __init__(self, sessions: Sessions, *, batch: int = BATCH) -> None:
+        super().__init__()
         self._sessions = sessions
         self._given_up = Portion(batch)
         # Each goes with its deliveries and their attempts: of an organization with many webhooks hundreds of rows.
         self._swept = Portion(batch)
         self._forgotten = Portion(batch)
 
-    async def run(self) -> None:
-        """Sweep now and every few minutes until cancelled."""
-        while True:
-            await stages("event_sweep", self.give_up, self.sweep, self.forget_deleted)
-            await asyncio.sleep(SWEEP_EVERY_S)
+    async def reconcile(self) -> int:
+        """Returns how many rows went or were given up."""
+        return await stages(self.name, self.give_up, self.sweep, self.forget_deleted)
 
-    async def give_up(self) -> None:
-        """Delete deliveries that are past all retries."""
+    async def give_up(self) -> int:
+        """End deliveries of webhooks that were disabled while they were made; returns how many."""
         with self._given_up.tried() as limit:
             async with transaction(self._sessions) as session:
-                await WebhookHealth(session).give_up_strays(limit=limit)
+                return await WebhookHealth(session).give_up_strays(limit=limit)
 
     async def sweep(self) -> int:
-        """One sweep; returns how many events went."""
+        """Delete old events; returns how many."""
         total = 0
         for _ in range(MAX_BATCHES):
             with self._swept.tried() as limit:
@@ -52,11 +53,11 @@ class EventSweep:
             if gone < limit:
                 break
         if total:
-            log.info("event_sweep.swept", events=total)
+            log.info("events.deleted", events=total)
         return total
 
     async def forget_deleted(self) -> int:
-        """Webhooks that were deleted, after all their deliveries, which may be very many; returns how many of these."""
+        """Delete rows of deleted webhooks, first their deliveries, which may be many; returns how many of these."""
         total = 0
         for _ in range(MAX_BATCHES):
             with self._forgotten.tried() as limit:
@@ -69,5 +70,5 @@ class EventSweep:
             if gone < limit:
                 break
         if total:
-            log.info("event_sweep.forgotten", deliveries=total)
+            log.info("webhooks.deleted", deliveries=total)
         return total

@@ -1,6 +1,5 @@
 """Finds operations whose workflow is gone (file lost, backup restored, terminated by hand) and ends their rows."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,10 +8,11 @@ from uuid import UUID
 import structlog
 
 from contracts.names import OPERATION_WORKFLOWS
-from domain.errors import DeliveryError, ErrorCode
+from domain.errors import ErrorCode
 from orchestration.operations import Operations
 from reconcilers.disagreements import Disagreements
 from reconcilers.orphaned_workflows import OPERATIONS
+from runtime.reconciler import Reconciler
 from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
 from storage.models import Operation
@@ -20,7 +20,6 @@ from storage.repositories.projections import ProjectionRepository
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S = 5.0
 SILENT_FOR_S = 10.0
 BATCH = 50
 LIMIT_S = 10.0
@@ -42,39 +41,34 @@ OF_ANOTHER_PAST = {
 }
 
 
-class LostSweep:
+class OrphanedOperations(Reconciler):
     """Marks operations as failed whose started workflow is gone. They are never restarted.
 
     The same with a workflow that is there and knows another past.
     """
 
+    name = "orphaned_operations"
+    interval_s = 5.0
+    limit_s = 300.0
+    begins_at_once = False
+
     def __init__(
         self, sessions: Sessions, operations: Operations, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(clock=clock)
         self._sessions = sessions
         self._operations = operations
         self._disagreements = Disagreements(operations, clock=clock)
-        self._sweep: Sweep[UUID] = Sweep("lost_sweep", limit_s=LIMIT_S, most_away=MOST_AWAY)
+        self._sweep: Sweep[UUID] = Sweep(self.name, limit_s=LIMIT_S, most_away=MOST_AWAY)
 
-    async def run(self) -> None:
-        """Look every few seconds until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.look()
-            except DeliveryError as error:
-                log.warning("lost_sweep.paused", reason=error.message)
-            except Exception:
-                log.exception("lost_sweep.fault")
-
-    async def look(self, *, silent_for_s: float = SILENT_FOR_S) -> int:
-        """One look at all that are silent, page by page; returns how many were found lost."""
+    async def reconcile(self) -> int:
+        """Look at all that are silent, page by page; returns how many were found lost."""
         lost, last, running = 0, None, await self._running()
         listed: list[Operation] = []
         while True:
             async with transaction(self._sessions) as session:
                 page = await ProjectionRepository(session).unfinished(
-                    older_than_s=silent_for_s, limit=BATCH, after=last
+                    older_than_s=SILENT_FOR_S, limit=BATCH, after=last
                 )
             unlisted = {operation.id: operation for operation in page if operation.id not in running}
             listed += [operation for operation in page if operation.id in running]

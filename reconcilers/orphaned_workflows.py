@@ -1,10 +1,9 @@
 """Ends workflows without an open operation: they would hold an environment's lock or wait for people forever.
 
 After a restore of PostgreSQL rows are missing whose workflows run; after one of Temporal's database workflows run again
-whose operations are finished. The record wins: they are ended, and the keeper tidies what they leave behind.
+whose operations are finished. The record wins: they are ended, and the other reconcilers clear what they leave behind.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from uuid import UUID
@@ -20,12 +19,12 @@ from contracts.names import (
 )
 from domain.errors import DeliveryError
 from orchestration.operations import Operations
+from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction
 from storage.repositories.standing import StandingRepository
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S = 10.0
 # A workflow whose operation is finished still gives back its turn; and while a backup is being restored the tables are
 # empty for a moment. Only what is without a record for so long is ended.
 GRACE_S = 30.0
@@ -65,36 +64,30 @@ KINDS = (
 )
 
 
-class OrphanSweep:
-    """One listing of what is open a look, one question to PostgreSQL a page. Safe to run in several workers."""
+class OrphanedWorkflows(Reconciler):
+    """One listing of what is open a pass, one question to PostgreSQL a page. Safe to run in several workers."""
+
+    name = "orphaned_workflows"
+    interval_s = 10.0
+    limit_s = 300.0
+    begins_at_once = False
 
     def __init__(
         self, sessions: Sessions, operations: Operations, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(clock=clock)
         self._sessions = sessions
         self._operations = operations
-        self._clock = clock
         self._since: Mapping[str, float] = {}  # when each was first seen without a record
 
-    async def run(self) -> None:
-        """Look every few seconds until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.look()
-            except DeliveryError as error:
-                log.warning("orphan_sweep.paused", reason=error.message)
-            except Exception:
-                log.exception("orphan_sweep.fault")
-
-    async def look(self, *, grace_s: float = GRACE_S) -> int:
-        """One look; returns how many workflows were ended."""
+    async def reconcile(self) -> int:
+        """Returns how many workflows were ended."""
         now, seen, ended = self._clock(), dict[str, float](), 0
         for kind in KINDS:
             async for page in self._operations.open_workflows(kind.names):
                 for workflow_id in await self._without_record(kind, page):
                     since = self._since.get(workflow_id, now)
-                    if now - since >= grace_s and await self._end(workflow_id):
+                    if now - since >= GRACE_S and await self._end(workflow_id):
                         ended += 1
                     else:
                         seen[workflow_id] = since
@@ -110,7 +103,7 @@ class OrphanSweep:
         return [workflow_id for workflow_id, row in rows.items() if row not in standing]
 
     async def _end(self, workflow_id: str) -> bool:
-        """False: it cannot be ended now, which does not keep the others; the next look finds it again."""
+        """False: it cannot be ended now, which does not keep the others; the next pass finds it again."""
         try:
             await self._operations.terminate(workflow_id, REASON)
         except DeliveryError as error:

@@ -1,20 +1,19 @@
 """Retention: deletes expired idempotency keys, grants, logins, and old outbox entries."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import structlog
 
+from runtime.reconciler import Reconciler
 from runtime.sweeps import Sweep, stages
 from storage.engine import Sessions, transaction
 from storage.repositories.retention import PASSING, SweepingRepository
 
 log = structlog.get_logger(__name__)
 
-SWEEP_EVERY_S = 300.0
 BATCH = 500
-# A sweep is bounded; what is left waits for the next: 144,000 rows an hour and worker are more than can arrive.
+# A pass is bounded; what is left waits for the next: 144,000 rows an hour and worker are more than can arrive.
 MAX_BATCHES = 24
 # Long enough to look up what became of an entry.
 OUTBOX_KEPT = timedelta(days=7)
@@ -26,24 +25,35 @@ LIMIT_S = 120.0
 Batches = Callable[[SweepingRepository], Awaitable[int]]
 
 
-class Sweeper:
-    """Several workers may sweep at once: they skip what the others hold."""
+class RecordRetention(Reconciler):
+    """Several workers may do this at once: they skip what the others hold."""
+
+    name = "record_retention"
+    interval_s = 300.0
+    # Above the sum of those of all kinds of rows.
+    limit_s = 1800.0
 
     def __init__(self, sessions: Sessions, *, batch: int = BATCH, max_batches: int = MAX_BATCHES) -> None:
+        super().__init__()
         self._sessions = sessions
         self._batch = batch
         self._max_batches = max_batches
         # One after the other: nobody is in a hurry for the room.
-        self._sweep: Sweep[str] = Sweep("sweeper", limit_s=LIMIT_S, at_once=1)
+        self._sweep: Sweep[str] = Sweep(self.name, limit_s=LIMIT_S, at_once=1)
 
-    async def run(self) -> None:
-        """Sweep now and every few minutes until cancelled."""
-        while True:
-            await stages("sweeper", self.sweep, self.sweep_passed, self.sweep_people)
-            await asyncio.sleep(SWEEP_EVERY_S)
+    async def reconcile(self) -> int:
+        """Returns how many rows went, or were looked at."""
+
+        async def sweep() -> int:
+            return sum(await self.sweep())
+
+        async def sweep_passed() -> int:
+            return sum((await self.sweep_passed()).values())
+
+        return await stages(self.name, sweep, sweep_passed, self.sweep_people)
 
     async def sweep(self) -> tuple[int, int]:
-        """One sweep; returns how many keys and how many outbox entries went."""
+        """Returns how many idempotency keys and how many outbox entries went."""
         gone = await self._kinds(
             {
                 "idempotency_keys": lambda rows: rows.expired_keys(limit=self._batch),
@@ -52,20 +62,20 @@ class Sweeper:
         )
         keys, entries = gone["idempotency_keys"], gone["outbox_entries"]
         if keys or entries:
-            log.info("sweeper.swept", idempotency_keys=keys, outbox_entries=entries)
+            log.info("rows.deleted", idempotency_keys=keys, outbox_entries=entries)
         return keys, entries
 
     async def sweep_passed(self) -> Mapping[str, int]:
-        """One sweep of what ends by itself at a time of its own; returns how many rows of which kind went."""
+        """What ends by itself at a time of its own; returns how many rows of which kind went."""
         gone = await self._kinds(
             {name: lambda rows, name=name: rows.passed(name, limit=self._batch) for name in PASSING}  # type: ignore[misc]  # a default binds the name
         )
         if any(gone.values()):
-            log.info("sweeper.passed", **gone)
+            log.info("rows.deleted", **gone)
         return gone
 
     async def sweep_people(self) -> int:
-        """One sweep of people of other issuers; returns how many were looked at."""
+        """People of other issuers; returns how many were looked at."""
         kinds: dict[str, Batches] = {
             "outside_people": lambda rows: rows.outside_people(older_than=OUTSIDE_KEPT, limit=self._batch)
         }

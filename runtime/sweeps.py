@@ -69,6 +69,7 @@ class Sweep(Generic[K]):
         self._tasks: dict[K, asyncio.Task[bool]] = {}
         self._failing: dict[K, _Failing] = {}
         self._logged = 0
+        self._done = 0
         self._most_away = most_away
         self._away = 0
 
@@ -108,6 +109,11 @@ class Sweep(Generic[K]):
             await self.close()
             raise
         return sum(not task.cancelled() and task.result() for task in done)
+
+    def finished(self) -> int:
+        """How many were done well since this was asked last, also of those that no look waited for."""
+        done, self._done = self._done, 0
+        return done
 
     @property
     def under_way(self) -> frozenset[K]:
@@ -160,6 +166,7 @@ class Sweep(Generic[K]):
             self._failed(key, error)
             return False
         self._failing.pop(key, None)
+        self._done += 1
         return True
 
     def _failed(self, key: K, error: Exception) -> None:
@@ -192,25 +199,31 @@ class Sweep(Generic[K]):
         return key not in self._failing or self._failing[key].until <= now
 
 
-async def stages(name: str, *works: Callable[[], Awaitable[object]], limit_s: float | None = None) -> int:
-    """Do works one after the other, each whatever became of those before it; returns how many went well.
+async def stages(name: str, *works: Callable[[], Awaitable[int]], limit_s: float | None = None) -> int:
+    """Do works one after the other, each whatever became of those before it; returns the sum of what they mended.
 
     Args:
         name: in the log.
         works: what is done.
         limit_s: seconds for each; None: they have limits of their own.
+
+    Raises:
+        Exception: what the last one raised, when none of them went well.
     """
-    good = 0
+    mended, failed = 0, list[Exception]()
     for work in works:
         try:
             async with asyncio.timeout(limit_s):
-                await work()
-            good += 1
+                mended += await work()
         except DeliveryError as error:
+            failed.append(error)
             log.warning("sweep.paused", sweep=name, stage=_name_of(work), reason=error.message)
-        except Exception:
+        except Exception as error:
+            failed.append(error)
             log.exception("sweep.fault", sweep=name, stage=_name_of(work))
-    return good
+    if failed and len(failed) == len(works):
+        raise failed[-1]
+    return mended
 
 
 def _name_of(work: Callable[[], Awaitable[object]]) -> str:

@@ -26,7 +26,6 @@ from drivers.artifacts.folder import FolderArtifactStore
 from drivers.shim import client
 from drivers.targets.base import InstancePhase
 from drivers.targets.process import ProcessTarget
-from reconcilers.instances import InstanceKeeper
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release
 from storage.repositories.health import HealthRepository
@@ -35,6 +34,7 @@ from tests.activities.conftest import MakeHistory
 from tests.activities.test_recovery import Router
 from tests.activities.test_secrets import SEALER, planted_secret
 from tests.drivers.shim.helpers import marker, running, until
+from tests.support.reconciling import InstanceReconcilers
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Scene:
     sessions: Sessions
     target: ProcessTarget
     root: Path
-    keeper: InstanceKeeper
+    reconcilers: InstanceReconcilers
     processes: ProcessActivities
     stopper: InstanceStopper
     release_id: UUID
@@ -116,10 +116,12 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     secrets, writer = ProjectSecrets(sessions, SEALER), RouteWriter(sessions, router)
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
     stopper = InstanceStopper(sessions, target, router, writer)
-    keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
+    reconcilers = InstanceReconcilers(
+        sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery
+    )
     processes = ProcessActivities(sessions=sessions, secrets=secrets, target=target, recovery=recovery)
-    yield Scene(sessions, target, tmp_path / "instances", keeper, processes, stopper, release_id)
-    await keeper.close()
+    yield Scene(sessions, target, tmp_path / "instances", reconcilers, processes, stopper, release_id)
+    await reconcilers.close()
     async with transaction(sessions) as session:  # other keepers of these tests have nothing to do with it
         await session.execute(delete(Instance).where(Instance.release_id == release_id))
     for status in await target.list_instances():
@@ -197,7 +199,7 @@ async def test_one_that_died_with_its_keeper_is_brought_back(scene: Scene, state
     scene.kill_shim("worker-0")
     await scene.gone("worker-0")
     assert running(mark) == []
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     await until(lambda: len(running(mark)) == 1, "it is back")
     [pid] = running(mark)
     os.kill(pid, signal.SIGKILL)  # by itself: its shim starts it again
@@ -211,7 +213,7 @@ async def test_all_that_died_together_are_back_after_one_look(scene: Scene) -> N
     await scene.start()
     await scene.target.pause()  # as the machine's end does
     assert running(mark) + running(clock) == []
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     await until(lambda: (len(running(mark)), len(running(clock))) == (3, 1), "they are back")
 
 
@@ -235,7 +237,7 @@ async def test_while_its_release_is_kept_they_rest_and_whoever_takes_it_back_has
     await scene.move("retired")
     await scene.stop()
     assert running(mark) == []
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     assert running(mark) == []
     await scene.move("active")
     await scene.start(judged=False)
@@ -249,10 +251,10 @@ async def test_the_keeper_ends_and_brings_back_what_a_lost_workflow_did_not(scen
     await scene.move("retired")
     async with asyncio.timeout(60):
         while running(mark):
-            await scene.keeper.look()
+            await scene.reconcilers.reconcile()
     assert len(await scene.rows()) == 1
     await scene.move("active")
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     await until(lambda: len(running(mark)) == 1, "it is back")
 
 
@@ -273,5 +275,5 @@ async def test_one_that_leaked_is_ended(scene: Scene) -> None:
     await scene.move("failed")
     async with asyncio.timeout(60):
         while running(mark):
-            await scene.keeper.look()
+            await scene.reconcilers.reconcile()
     assert (await scene.target.inspect(f"{scene.release_id}-worker-0")).phase is InstancePhase.ABSENT

@@ -36,13 +36,13 @@ from drivers.routers.base import RoutingTable
 from drivers.shim import client
 from drivers.targets.base import InstancePhase, InstanceStatus
 from drivers.targets.process import ProcessTarget
-from reconcilers.instances import InstanceKeeper
 from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.models import AuditEntry, Event, Instance, Operation, Release
 from tests.activities.conftest import History
 from tests.drivers.targets.service import SERVICE
+from tests.support.reconciling import InstanceReconcilers
 
 HEALTH = {"path": "/", "interval": 0.05, "startup_timeout": 20}
 
@@ -104,7 +104,7 @@ class Scene:
     root: Path
     router: Router
     recovery: InstanceRecovery
-    keeper: InstanceKeeper
+    reconcilers: InstanceReconcilers
     instances: InstanceActivities
     found: History
     store: SlowStore
@@ -205,8 +205,10 @@ async def _scene(found: History, sessions: Sessions, tmp_path: Path, *, trusted:
         recovery=recovery,
         room=InstanceRoom(Share(10, 10_240, 102_400), DEFAULT_CEILING),
     )
-    keeper = InstanceKeeper(sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery)
-    yield Scene(sessions, target, tmp_path / "instances", router, recovery, keeper, instances, found, store)
+    reconcilers = InstanceReconcilers(
+        sessions=sessions, target=target, stopper=stopper, writer=writer, recovery=recovery
+    )
+    yield Scene(sessions, target, tmp_path / "instances", router, recovery, reconcilers, instances, found, store)
     store.may_go_on.set()
     for status in await target.list_instances():
         await target.stop(status.instance_id)
@@ -219,7 +221,7 @@ async def test_what_is_there_by_plan_is_brought_back(scene: Scene, state: str) -
     before = await scene.begin(state)
     scene.kill_shim()
     await scene.gone()
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     after = await scene.seen(lambda status: status.listening)
     assert (after.phase, after.port) == (InstancePhase.RUNNING, before.port)
 
@@ -232,7 +234,7 @@ async def test_the_keeper_does_not_undo_an_abort(scene: Scene, state: str) -> No
         (await session.get_one(Release, scene.release_id)).state = state
     scene.kill_shim()
     await scene.gone()
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     assert (await scene.target.inspect(scene.name)).gone
 
 
@@ -241,7 +243,7 @@ async def test_what_nobody_carries_on_any_more_is_not_brought_back_but_undone(sc
     scene.kill_shim()
     await scene.gone()
     await scene.finish_operations()
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     assert (await scene.target.inspect(scene.name)).phase is InstancePhase.ABSENT
     assert await scene.row() is None
 
@@ -281,7 +283,7 @@ async def test_two_that_find_a_stranger_at_the_same_moment_move_the_instance_onc
     with socket.create_server(("127.0.0.1", before.port)):
         await scene.seen(lambda status: status.port_taken)
         found = await asyncio.gather(*(scene.recovery.recover(scene.name) for _ in range(3)))
-        await scene.keeper.look()  # one that gave way may have taken the new address out, too
+        await scene.reconcilers.reconcile()  # one that gave way may have taken the new address out, too
         after = await scene.target.inspect(scene.name)
     assert {status.port for status in found if status is not None} == {after.port}
     row = await scene.row()
@@ -356,8 +358,8 @@ async def test_what_its_own_activity_stopped_meanwhile_is_not_told_as_leaked(
 
     monkeypatch.setattr(scene.target, "list_instances", earlier)
     with structlog.testing.capture_logs() as logs:
-        await scene.keeper.tidy()
-    assert [line for line in logs if line["event"] == "keeper.leaked"] == []
+        await scene.reconcilers.surplus.reconcile()
+    assert [line for line in logs if line["event"] == "instance.leaked"] == []
 
 
 async def told(scene: Scene) -> tuple[list[dict[str, Any]], list[AuditEntry]]:
@@ -376,7 +378,7 @@ async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_on
     await scene.gone()
     scene.router.tables.clear()
     with socket.create_server(("127.0.0.1", before.port)):
-        await scene.keeper.look()
+        await scene.reconcilers.reconcile()
         after = await scene.seen(lambda status: status.listening)
         async with asyncio.timeout(120):
             while scene.router.ports(scene.release_id)[-1:] != [[after.port]]:  # noqa: ASYNC110 - polled
@@ -392,7 +394,7 @@ async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_on
         moved = payload["environment"]["displaced_instance"]
         assert (moved["instance_id"], moved["port_before"], moved["port"]) == (scene.name, before.port, after.port)
         assert entry.changes == {"port": {"from": before.port, "to": after.port}}
-        await scene.keeper.look()
+        await scene.reconcilers.reconcile()
         assert len((await told(scene))[0]) == 1
 
 
@@ -402,7 +404,7 @@ async def test_doors_that_are_gone_are_made_anew_and_nobody_is_displaced(alone: 
     await alone.await_healthy()
     shutil.rmtree(Path(before.address).parent)
     assert (await alone.target.inspect(alone.name)).port_taken
-    await alone.keeper.look()
+    await alone.reconcilers.reconcile()
     after = await alone.seen(lambda status: status.listening)
     assert (after.address, after.port, after.port_taken) == (before.address, before.port, False)
     row = await alone.row()
@@ -426,9 +428,9 @@ async def test_who_moves_into_a_network_of_its_own_is_not_displaced(scene: Scene
     await scene.await_healthy()
     await scene.target.pause()
     target = ProcessTarget(scene.root, scene.target._artifacts, trusted_code=False, sockets=scene.target._doors.folder)
-    for part in (scene.keeper, scene.recovery):
+    for part in (scene.reconcilers.missing, scene.reconcilers.surplus, scene.recovery):
         part._target = target
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     after = await target.inspect(scene.name)
     row = await scene.row()
     assert row is not None
@@ -440,7 +442,7 @@ async def test_a_stranger_beside_a_running_instance_is_left(scene: Scene) -> Non
     """The service lives and does not listen (any more): its shim has nothing to start again."""
     before = await scene.begin("active", command="sleep 1000")
     with socket.create_server(("127.0.0.1", before.port)):
-        await scene.keeper.look()
+        await scene.reconcilers.reconcile()
         assert (await scene.target.inspect(scene.name)).port != before.port
     assert len((await told(scene))[0]) == 1
 
@@ -450,7 +452,7 @@ async def test_who_died_between_leaving_an_address_and_telling_the_new_one_is_go
     await scene.await_healthy()
     async with transaction(scene.sessions) as session:
         (await session.get_one(Instance, scene.name)).port = 0
-    await scene.keeper.look()
+    await scene.reconcilers.reconcile()
     row = await scene.row()
     assert row is not None
     assert (row.port, row.in_rotation) == (before.port, True)

@@ -5,10 +5,11 @@ import pytest
 from sqlalchemy import delete, update
 
 from activities import routing
-from activities.routing import RouteKeeper, RouteWriter
+from activities.routing import RouteWriter
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.routing import Rejection
 from drivers.routers.base import EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
+from reconcilers.routes import AppliedRoutes
 from storage.engine import Sessions, transaction
 from storage.models import RoutingGeneration
 from storage.repositories.routing import RoutingRepository
@@ -163,11 +164,11 @@ async def test_a_restored_database_with_a_lower_generation_is_applied(sessions: 
     async with transaction(sessions) as session:
         await session.execute(update(RoutingGeneration).values(generation=1))
     assert await writer.apply(needing=["other"]) == 1
-    keeper = RouteKeeper(sessions, router, writer)
-    await keeper.look()
+    routes = AppliedRoutes(sessions, router, writer)
+    await routes.reconcile()
     async with transaction(sessions) as session:
         await session.execute(delete(RoutingGeneration))
-    assert await keeper.look()
+    assert await routes.reconcile()
     assert router.tables[-1].generation == 0
 
 
@@ -175,14 +176,14 @@ async def test_the_keeper_applies_at_its_start_and_then_only_what_is_not_applied
     sessions: Sessions, generation: int
 ) -> None:
     router = PartlyReadyRouter()
-    keeper = RouteKeeper(sessions, router, RouteWriter(sessions, router))
-    assert [await keeper.look() for _ in range(3)] == [True, False, False]
+    routes = AppliedRoutes(sessions, router, RouteWriter(sessions, router))
+    assert [await routes.reconcile() for _ in range(3)] == [1, 0, 0]
     router.settled = False  # its files are gone
-    assert await keeper.look()
+    assert await routes.reconcile()
     router.settled = True
     await _change(sessions)
-    assert [await keeper.look() for _ in range(2)] == [True, False]
+    assert [await routes.reconcile() for _ in range(2)] == [1, 0]
     router.fault = DependencyError("the router is away")
     router.settled = False
     with pytest.raises(DependencyError):
-        await keeper.look()
+        await routes.reconcile()

@@ -8,12 +8,13 @@ from sqlalchemy import select
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.refusals import MOST, Refusal, RefusalLog, Refusals
+from activities.refusals import Refusal, Refusals
 from activities.signatures import Signatures, StartActivities
 from contracts.operations import RollbackInput
 from contracts.signatures import StartClaim
 from domain.lifecycle import OperationKind, OperationStatus
 from orchestration.signing import Signer
+from reconcilers.refusals import MOST, RefusalAudit
 from runtime.decision_keys import SigningKey, VerifyingKeys
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
@@ -144,7 +145,7 @@ async def test_what_was_refused_stands_in_the_audit_log_of_its_organization(bed:
         bed.refusals.add(Refusal(workflow_id, "approve", "cto", "it does not carry the API's signature"))
     bed.refusals.add(Refusal(str(new_id()), "approve", "x" * 5000, "no such operation"))
     bed.refusals.add(Refusal("anything", "start deploy", "cto", "no operation at all"))
-    assert await RefusalLog(bed.sessions, bed.refusals).write() == 3
+    assert await RefusalAudit(bed.sessions, bed.refusals).reconcile() == 3
     told = {entry.reason: entry for entry in await entries(bed.sessions)}
     first = told["it does not carry the API's signature"]
     assert (first.organization_id, first.resource_id) == (order.place.organization_id, order.place.operation_id)
@@ -158,6 +159,6 @@ async def test_thousands_of_attempts_do_not_fill_the_log(bed: Bed) -> None:
     before = len(await entries(bed.sessions))
     for number in range(5000):
         bed.refusals.add(Refusal(f"w-{number}", "approve", "cto", "no"))
-    assert await RefusalLog(bed.sessions, bed.refusals).write() == MOST
+    assert await RefusalAudit(bed.sessions, bed.refusals).reconcile() == MOST
     assert len(await entries(bed.sessions)) == before + MOST
-    assert await RefusalLog(bed.sessions, bed.refusals).write() == 0
+    assert await RefusalAudit(bed.sessions, bed.refusals).reconcile() == 0

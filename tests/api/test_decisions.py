@@ -16,6 +16,7 @@ from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import AuditEntry, Operation, OutboxEntry
 from tests.support.facts import facts
+from tests.support.reconciling import answered
 
 ACTIONS = [action for action in Action if action not in (Action.ABORT, Action.RETRY)]
 
@@ -153,15 +154,15 @@ async def test_what_nobody_answered_is_told_by_the_relay_once(world, running, op
     response = await world.manager.post(path(running, "pause"), {"reason": "unheard"})
     assert response.status_code == 202
     relay = DecisionRelay(rows, operations)
-    assert await relay.tell_due() == 0  # whoever asked is still trying
+    assert await answered(relay) == 0  # whoever asked is still trying
     await _make_due(rows)
-    await relay.tell_due()
+    await answered(relay)
     assert operations.decided == []
     operations.fault = None
     await _make_due(rows)
-    await asyncio.gather(*(DecisionRelay(rows, operations).tell_due() for _ in range(3)))
+    await asyncio.gather(*(answered(DecisionRelay(rows, operations)) for _ in range(3)))
     await _make_due(rows)
-    assert await relay.tell_due() == 0
+    assert await answered(relay) == 0
     [(_, action, person)] = operations.decided
     assert (action, person.reason) == (Action.PAUSE, "unheard")
     intent, outcome = await _entries(rows, response)
@@ -210,7 +211,7 @@ async def test_an_abort_is_kept_while_the_engine_is_down(*, world, build_of, ope
     assert response.status_code == 202
     operations.fault = operations.down = None
     await _make_due(rows)
-    await DecisionRelay(rows, operations).tell_due()
+    await answered(DecisionRelay(rows, operations))
     [(operation_id, request)] = operations.stopped
     assert (str(operation_id), request.reason) == (running["operation_id"], "down")
     assert operations.started  # what nobody has started cannot be told anything
@@ -253,12 +254,12 @@ async def test_a_decision_that_cannot_be_told_keeps_no_other_back(world, running
     operations.abort = stuck
     try:
         await _make_due(rows)
-        await DecisionRelay(rows, operations).tell_due()
+        await answered(DecisionRelay(rows, operations))
     finally:
         operations.abort = abort
     assert [str(operation_id) for operation_id, _ in operations.stopped] == [other["operation_id"]]
     await _make_due(rows)
-    await DecisionRelay(rows, operations).tell_due()
+    await answered(DecisionRelay(rows, operations))
 
 
 @pytest.mark.parametrize("field", ["approval_notes", "reason"])
@@ -331,6 +332,6 @@ async def test_a_decision_put_off_before_the_clock_was_set_back_is_told_now(worl
     assert (await world.manager.post(path(running, "pause"), {"reason": "late"})).status_code == 202
     operations.fault = None
     await _make_due(rows, timedelta(hours=1))
-    assert await DecisionRelay(rows, operations).tell_due() == 1
+    assert await answered(DecisionRelay(rows, operations)) == 1
     [(_, action, person)] = operations.decided
     assert (action, person.reason) == (Action.PAUSE, "late")

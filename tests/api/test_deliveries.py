@@ -15,6 +15,7 @@ from storage.engine import transaction
 from storage.models import AuditEntry, OutboxEntry
 from tests.api.conftest import make_world
 from tests.support.facts import facts
+from tests.support.reconciling import answered
 
 BODY = {"git_branch": "main", "environment": "dev", "deployment_strategy": "blue_green"}
 
@@ -281,7 +282,7 @@ async def test_a_cancel_is_kept_while_the_engine_is_down(*, world, path, operati
     operations.fault = None
     async with transaction(rows) as session:
         await session.execute(update(OutboxEntry).where(OutboxEntry.kind == "decision").values(due_at=now()))
-    await DecisionRelay(rows, operations).tell_due()
+    await answered(DecisionRelay(rows, operations))
     [(stopped, request)] = operations.stopped
     assert (str(stopped), request.reason) == (accepted["operation_id"], "away")
 

@@ -15,7 +15,7 @@ from sqlalchemy import select, text, update
 
 from api.app import create_app
 from domain.permissions import Role
-from events.mailing import Mailer
+from reconcilers.mail_relay import MailRelay
 from runtime.ids import new_id, now
 from runtime.mail import Letter, Server, parse_server, send
 from runtime.passwords import Passwords
@@ -64,18 +64,18 @@ class Post:
 
     app: FastAPI
     settings: Settings
-    mailer: Mailer
+    relay: MailRelay
     box: Mailbox
 
     async def send(self) -> None:
-        while await self.mailer.look():
+        while await self.relay.reconcile():
             pass
 
 
 @pytest.fixture
 def post(posted, mailing, rows, box) -> Post:
     server = parse_server(mailing.smtp_url.get_secret_value())
-    return Post(posted, mailing, Mailer(rows, posted.state.parts.sealer, server, mailing.mail_from), box)
+    return Post(posted, mailing, MailRelay(rows, posted.state.parts.sealer, server, mailing.mail_from), box)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ async def test_a_mail_waits_for_a_server_that_is_away_and_ends_at_one_that_refus
         assert post.box.to(address) == []
         async with transaction(rows) as session:
             await session.execute(update(Mail).where(Mail.recipient == address).values(due_at=now()))
-        await post.mailer.look()
+        await post.relay.reconcile()
         assert len(post.box.to(address)) == (1 if sealed else 0)
 
 
@@ -286,7 +286,7 @@ async def test_a_mail_with_a_fault_nobody_expected_is_tried_later_and_keeps_no_o
             raise KeyError("nobody thought of this")
         await send(server, letter)
 
-    monkeypatch.setattr(post.mailer, "_post", hand_over)
+    monkeypatch.setattr(post.relay, "_post", hand_over)
     await post.send()
     assert len(post.box.to(even)) == 1
     async with transaction(rows) as session:

@@ -14,6 +14,7 @@ from runtime.ids import now
 from storage.engine import transaction
 from storage.models import AuditEntry, Build, Deployment, Operation, OutboxEntry
 from tests.api.conftest import make_live, make_world
+from tests.support.reconciling import answered
 
 REASON = {"reason": "High error rate detected post-deployment"}
 
@@ -147,7 +148,7 @@ def told(rows, operations):
         async with transaction(rows) as session:
             mine = (OutboxEntry.kind == "decision", OutboxEntry.resource_id == UUID(made["operation_id"]))
             await session.execute(update(OutboxEntry).where(*mine, OutboxEntry.done_at.is_(None)).values(due_at=now()))
-        await DecisionRelay(rows, operations).tell_due()
+        await answered(DecisionRelay(rows, operations))
         async with transaction(rows) as session:
             return (await session.scalars(select(OutboxEntry.outcome).where(*mine))).one()
 
@@ -225,7 +226,7 @@ async def test_two_promised_rollbacks_are_one(*, fresh, operations, promised, ro
     await goes_live(rows, promised)
     async with transaction(rows) as session:
         await session.execute(update(OutboxEntry).where(OutboxEntry.kind == "decision").values(due_at=now()))
-    await asyncio.gather(*(DecisionRelay(rows, operations).tell_due() for _ in range(2)))
+    await asyncio.gather(*(answered(DecisionRelay(rows, operations)) for _ in range(2)))
     [operation] = await rollbacks(rows, promised)
     async with transaction(rows) as session:
         found = select(OutboxEntry.outcome).where(OutboxEntry.resource_id == UUID(promised["operation_id"]))

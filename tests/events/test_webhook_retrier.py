@@ -11,7 +11,7 @@ from activities.webhooks import PER_ENDPOINT, WebhookActivities
 from contracts.names import WEBHOOK_QUEUE, webhook_delivery_workflow_id
 from contracts.webhooks import WebhookAttempt, WebhookOutcome
 from domain.errors import DependencyError
-from events.retry_scheduler import Handover
+from events.retry_scheduler import RetryScheduler
 from events.webhook_retrier import WebhookRetrier
 from orchestration.webhooks import Webhooks
 from runtime.ids import new_id, now
@@ -69,7 +69,7 @@ async def test_a_failed_delivery_goes_on_as_a_workflow_and_then_the_next_one_fol
 
     endpoint = await scene.endpoint(receiver.url("/hook?token=abc"))
     resource = new_id()
-    handover = Handover(scene.sessions, Webhooks(temporal), asyncio.Event())
+    scheduler = RetryScheduler(scene.sessions, Webhooks(temporal), asyncio.Event())
     async with relay(scene.sessions, database_url) as courier:
         for number in (1, 2):
             await scene.event(resource_id=resource, n=number)
@@ -83,8 +83,8 @@ async def test_a_failed_delivery_goes_on_as_a_workflow_and_then_the_next_one_fol
             activities=[activities.attempt],
             workflow_runner=sandbox(),
         ):
-            assert await handover.hand_over() == 1
-            assert await handover.hand_over() == 0
+            assert await scheduler.reconcile() == 1
+            assert await scheduler.reconcile() == 0
             handle = temporal_env.client.get_workflow_handle(
                 webhook_delivery_workflow_id(first.id), result_type=WebhookOutcome
             )
@@ -107,14 +107,14 @@ async def test_while_temporal_is_away_the_delivery_waits_in_its_table(scene, dat
     async with relay(scene.sessions, database_url):
         await scene.event()
         await scene.until(endpoint.id, "failed")
-    handover = Handover(scene.sessions, Webhooks(temporal), asyncio.Event())
+    scheduler = RetryScheduler(scene.sessions, Webhooks(temporal), asyncio.Event())
     temporal.away = True
-    assert await handover.hand_over() == 0
+    assert await scheduler.reconcile() == 0
     [row] = await scene.deliveries(endpoint.id)
     assert row.workflow_started_at is None
     temporal.away = False
-    assert await handover.hand_over() == 0  # it pauses for a moment
-    await Handover(scene.sessions, Webhooks(temporal), asyncio.Event()).hand_over()
+    assert await scheduler.reconcile() == 0  # it pauses for a moment
+    await RetryScheduler(scene.sessions, Webhooks(temporal), asyncio.Event()).reconcile()
     [row] = await scene.deliveries(endpoint.id)
     assert row.workflow_started_at is not None
 
@@ -125,17 +125,17 @@ async def test_a_workflow_that_is_gone_is_started_again(scene, database_url, rec
     async with relay(scene.sessions, database_url):
         await scene.event()
         [row] = await scene.until(endpoint.id, "failed")
-    handover = Handover(scene.sessions, Webhooks(temporal), asyncio.Event())
-    await handover.hand_over()
+    scheduler = RetryScheduler(scene.sessions, Webhooks(temporal), asyncio.Event())
+    await scheduler.reconcile()
     workflow = (await temporal.client()).get_workflow_handle(webhook_delivery_workflow_id(row.id))
     first = (await workflow.describe()).run_id
     await workflow.terminate()
-    assert await handover.hand_over() == 0
+    assert await scheduler.reconcile() == 0
     async with transaction(scene.sessions) as session:
         past = now() - timedelta(hours=1)
         late = update(WebhookDelivery).where(WebhookDelivery.id == row.id)
         await session.execute(late.values(next_attempt_at=past, workflow_started_at=past))
-    assert await handover.hand_over() == 1
+    assert await scheduler.reconcile() == 1
     assert (await workflow.describe()).run_id != first
 
 

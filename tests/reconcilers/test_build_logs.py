@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from reconcilers.build_logs import DAY_S, LogSweep
+from reconcilers.build_logs import DAY_S, BuildLogRetention
 
 
 async def test_logs_of_old_operations_go_and_young_ones_stay(tmp_path: Path) -> None:
@@ -15,6 +15,6 @@ async def test_logs_of_old_operations_go_and_young_ones_stay(tmp_path: Path) -> 
             (folder / f"{step}.log").write_text("a line\n")
             age = 0 if (name, step) == ("going on", "build") else days
             os.utime(folder / f"{step}.log", (time.time() - age * DAY_S,) * 2)
-    assert await LogSweep(tmp_path, 90).look() == 1
+    assert await BuildLogRetention(tmp_path, 90).reconcile() == 1
     assert [name for name in ("going on", "old", "young") if (tmp_path / name).exists()] == ["going on", "young"]
-    assert await LogSweep(tmp_path / "not there", 90).look() == 0
+    assert await BuildLogRetention(tmp_path / "not there", 90).reconcile() == 0

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from reconcilers.event_retention import EventSweep
+from reconcilers.event_retention import EventRetention
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
@@ -26,7 +26,7 @@ async def test_old_events_go_with_their_deliveries_and_the_rest_stays(sessions):
     async with transaction(sessions) as session:
         past = now() - timedelta(days=30, hours=1)
         await session.execute(update(Event).where(Event.id.in_([old, other, waiting])).values(occurred_at=past))
-    assert await EventSweep(sessions, batch=1).sweep() == 2
+    assert await EventRetention(sessions, batch=1).sweep() == 2
     assert [row.event_id for row in await scene.deliveries(endpoint.id)] == [new]
     async with transaction(sessions) as session:
         assert await session.get(Event, waiting) is not None
@@ -39,7 +39,7 @@ async def test_what_was_fanned_out_while_its_endpoint_was_disabled_is_given_up(s
     async with transaction(sessions) as session:
         await WebhookFanOut(session).fan_out(limit=10)
         (await session.get_one(WebhookEndpoint, endpoint.id)).status = "disabled"
-    await EventSweep(sessions).give_up()
+    await EventRetention(sessions).give_up()
     [row] = await scene.deliveries(endpoint.id)
     assert (row.status, row.last_error) == ("exhausted", "the webhook is disabled")
 
@@ -55,7 +55,7 @@ async def test_a_deleted_webhook_goes_after_its_deliveries_in_bounded_steps(sess
     async with transaction(sessions) as session:
         assert await SweepingRepository(session).deliveries_of_deleted(limit=2) == 2
         assert await SweepingRepository(session).deleted_webhooks(limit=10) == 0, "it goes last"
-    assert await EventSweep(sessions, batch=2).forget_deleted() == 3
+    assert await EventRetention(sessions, batch=2).forget_deleted() == 3
     async with transaction(sessions) as session:
         assert await session.get(WebhookEndpoint, deleted.id) is None
     assert len(await scene.deliveries(other.id)) == 5

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from domain.errors import DependencyError
 from drivers.routers.base import Endpoint, EndpointHealth
-from reconcilers.health import DegradationWatch
+from reconcilers.health import EnvironmentHealth
 from storage.engine import transaction
 from storage.models import Environment, Event, Instance
 
@@ -60,14 +60,14 @@ def told(sessions):
     return read
 
 
-async def look(watch: DegradationWatch, times: int = 2) -> None:
+async def look(watch: EnvironmentHealth, times: int = 2) -> None:
     for _ in range(times):
         with suppress(DependencyError):
-            await watch.look()
+            await watch.reconcile()
 
 
 async def test_what_lasts_is_told_once_by_all_workers(live, sessions, router, told):
-    watches = [DegradationWatch(sessions, router) for _ in range(2)]
+    watches = [EnvironmentHealth(sessions, router) for _ in range(2)]
     router.healthy[str(live.releases[-1])] = 1
     await look(watches[0], times=1)
     assert await told(live) == []
@@ -81,7 +81,7 @@ async def test_what_lasts_is_told_once_by_all_workers(live, sessions, router, to
 
 
 async def test_a_moment_is_no_degradation_and_neither_is_a_router_that_is_away(live, sessions, router, told):
-    watch, name = DegradationWatch(sessions, router), str(live.releases[-1])
+    watch, name = EnvironmentHealth(sessions, router), str(live.releases[-1])
     for seen in (1, 2, 1, 2, None, None, None):
         router.healthy[name] = seen
         await look(watch, times=1)
@@ -89,7 +89,7 @@ async def test_a_moment_is_no_degradation_and_neither_is_a_router_that_is_away(l
 
 
 async def test_after_it_has_recovered_it_is_told_again(live, sessions, router, told):
-    watch, name = DegradationWatch(sessions, router), str(live.releases[-1])
+    watch, name = EnvironmentHealth(sessions, router), str(live.releases[-1])
     for seen in (0, 2, 1):
         router.healthy[name] = seen
         await look(watch)
@@ -97,7 +97,7 @@ async def test_after_it_has_recovered_it_is_told_again(live, sessions, router, t
 
 
 async def test_of_another_release_it_is_told_anew(live, sessions, router, told):
-    watch = DegradationWatch(sessions, router)
+    watch = EnvironmentHealth(sessions, router)
     router.healthy |= {str(release): 1 for release in live.releases}
     await look(watch)
     async with transaction(sessions) as session:
@@ -108,7 +108,7 @@ async def test_of_another_release_it_is_told_anew(live, sessions, router, told):
     assert seen == [live.releases[-1], live.releases[0]]
 
 
-async def test_the_router_is_asked_once_a_look_however_many_environments_there_are(history, sessions, router, told):
+async def test_the_router_is_asked_once_a_pass_however_many_environments_there_are(history, sessions, router, told):
     """And one environment that cannot be written down does not end the look."""
     made = [await history(1) for _ in range(12)]
     async with transaction(sessions) as session:
@@ -118,17 +118,17 @@ async def test_the_router_is_asked_once_a_look_however_many_environments_there_a
                 where = {"address": "127.0.0.1", "port": 9000 + index, "in_rotation": True}
                 session.add(Instance(id=f"{release}-{index}", release_id=release, index=index, **where))
     router.healthy = {str(found.releases[0]): 1 for found in made}
-    watch = DegradationWatch(sessions, router)
+    watch = EnvironmentHealth(sessions, router)
     reads = Reads(sessions)
     with reads.counted():
-        await watch.look()
+        await watch.reconcile()
     assert (router.asked, reads.statements) == (1, 1)
     broken = min(made, key=lambda found: found.environment_id)
     async with transaction(sessions) as session:
         await session.execute(text(REFUSE.format(broken.environment_id)))
     try:
         with capture_logs():  # to render the fault for people takes seconds
-            await watch.look()
+            await watch.reconcile()
     finally:
         async with transaction(sessions) as session:
             await session.execute(text("ALTER TABLE environments DROP CONSTRAINT poisoned"))

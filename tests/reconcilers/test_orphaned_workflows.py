@@ -25,8 +25,8 @@ from contracts.rollouts import EnvironmentState
 from domain.errors import DependencyError
 from orchestration.operations import Operations
 from reconcilers.disagreements import GRACE_S as DISAGREE_S
-from reconcilers.orphaned_operations import LostSweep
-from reconcilers.orphaned_workflows import GRACE_S, OrphanSweep
+from reconcilers.orphaned_operations import OrphanedOperations
+from reconcilers.orphaned_workflows import GRACE_S, OrphanedWorkflows
 from runtime.ids import new_id, now
 from runtime.settings import Settings
 from storage.engine import Sessions, transaction
@@ -110,43 +110,43 @@ async def runs(env: WorkflowEnvironment, workflow_id: str) -> bool:
     return seen.status is WorkflowExecutionStatus.RUNNING
 
 
-class Looks:
-    """A sweep and its clock."""
+class Passes:
+    """A reconciler and its clock."""
 
     def __init__(self, sessions: Sessions, operations: Operations) -> None:
         self._now = 0.0
-        self._sweep = OrphanSweep(sessions, operations, clock=lambda: self._now)
+        self._reconciler = OrphanedWorkflows(sessions, operations, clock=lambda: self._now)
 
     async def after(self, seconds: float) -> int:
         self._now += seconds
-        return await self._sweep.look()
+        return await self._reconciler.reconcile()
 
 
 @pytest.fixture
-async def looks(sessions: Sessions, operations: Operations) -> Looks:
+async def passes(sessions: Sessions, operations: Operations) -> Passes:
     """What other tests left behind is ended before."""
-    swept = Looks(sessions, operations)
+    swept = Passes(sessions, operations)
     await swept.after(0)
     await swept.after(GRACE_S)
     return swept
 
 
 async def test_a_workflow_whose_row_is_missing_or_finished_is_ended_and_others_go_on(
-    *, temporal_env: WorkflowEnvironment, rows: Rows, begin: Begin, looks: Looks
+    *, temporal_env: WorkflowEnvironment, rows: Rows, begin: Begin, passes: Passes
 ) -> None:
     going_on, finished, missing = await rows.operation("in_progress"), await rows.operation("completed"), new_id()
     for operation_id in (going_on, finished, missing):
         await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
-    assert await looks.after(0) == 0
-    assert await looks.after(GRACE_S - 1) == 0  # it may be giving back its turn, or a backup is being restored
-    assert await looks.after(1) == 2
+    assert await passes.after(0) == 0
+    assert await passes.after(GRACE_S - 1) == 0  # it may be giving back its turn, or a backup is being restored
+    assert await passes.after(1) == 2
     alive = [await runs(temporal_env, operation_workflow_id(each)) for each in (going_on, finished, missing)]
     assert alive == [True, False, False]
     assert await rows.status(going_on) == "in_progress"
 
 
 async def test_one_whose_row_comes_back_in_time_is_left_alone(
-    *, temporal_env: WorkflowEnvironment, sessions: Sessions, rows: Rows, begin: Begin, looks: Looks
+    *, temporal_env: WorkflowEnvironment, sessions: Sessions, rows: Rows, begin: Begin, passes: Passes
 ) -> None:
     """The tables are empty for a moment while a backup is restored."""
     operation_id = await rows.operation("in_progress")
@@ -154,33 +154,33 @@ async def test_one_whose_row_comes_back_in_time_is_left_alone(
     async with transaction(sessions) as session:
         kept = await session.get_one(Operation, operation_id)
         await session.execute(delete(Operation).where(Operation.id == operation_id))
-    assert await looks.after(0) == 0
+    assert await passes.after(0) == 0
     async with transaction(sessions) as session:
         await session.merge(kept)
-    assert await looks.after(GRACE_S) == 0
+    assert await passes.after(GRACE_S) == 0
     async with transaction(sessions) as session:
         await session.execute(delete(Operation).where(Operation.id == operation_id))
-    assert await looks.after(1) == 0  # seen without its row for the first time again
+    assert await passes.after(1) == 0  # seen without its row for the first time again
     assert await runs(temporal_env, workflow_id)
 
 
 async def test_environments_and_deliveries_without_a_row_are_ended_too(
-    *, temporal_env: WorkflowEnvironment, rows: Rows, begin: Begin, looks: Looks
+    *, temporal_env: WorkflowEnvironment, rows: Rows, begin: Begin, passes: Passes
 ) -> None:
     there, gone, order = await rows.environment(), new_id(), webhook_order()
     for environment_id in (there, gone):
         state = EnvironmentState(environment_id=environment_id)
         await begin(WorkflowName.ENVIRONMENT, environment_workflow_id(environment_id), state)
     delivery = await begin(WorkflowName.WEBHOOK_DELIVERY, webhook_delivery_workflow_id(order.delivery_id), order)
-    await looks.after(0)
-    assert await looks.after(GRACE_S) == 2
+    await passes.after(0)
+    assert await passes.after(GRACE_S) == 2
     assert await runs(temporal_env, environment_workflow_id(there))
     assert not await runs(temporal_env, environment_workflow_id(gone))
     assert not await runs(temporal_env, delivery)
 
 
 async def test_what_is_open_is_listed_page_by_page(
-    *, rows: Rows, begin: Begin, looks: Looks, operations: Operations, monkeypatch: pytest.MonkeyPatch
+    *, rows: Rows, begin: Begin, passes: Passes, operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestration.operations.PAGE", 3)
     kept = await rows.operation("in_progress")
@@ -189,16 +189,16 @@ async def test_what_is_open_is_listed_page_by_page(
     pages = [page async for page in operations.open_workflows(OPERATION_WORKFLOWS)]
     assert ids <= {one for page in pages for one in page}
     assert max(map(len, pages)) == 3
-    await looks.after(0)
-    assert await looks.after(GRACE_S) == 7
+    await passes.after(0)
+    assert await passes.after(GRACE_S) == 7
 
 
 async def test_without_an_answer_of_temporal_nothing_is_ended(sessions: Sessions, rows: Rows, free_port) -> None:
     away = Operations(Settings(temporal_address=f"127.0.0.1:{free_port()}"))
     operation_id = await rows.operation("in_progress")
-    for sweep in (OrphanSweep(sessions, away), LostSweep(sessions, away)):
+    for reconciler in (OrphanedWorkflows(sessions, away), OrphanedOperations(sessions, away)):
         with pytest.raises(DependencyError):
-            await sweep.look()
+            await reconciler.reconcile()
     assert await rows.status(operation_id) == "in_progress"
 
 
@@ -208,7 +208,7 @@ async def test_a_row_whose_workflow_is_gone_is_ended_and_told_as_lost(
     lost, going_on = await rows.operation("in_progress"), await rows.operation("in_progress")
     await begin(WorkflowName.DEPLOY, operation_workflow_id(going_on), deploy())
     with structlog.testing.capture_logs() as logs:
-        await LostSweep(sessions, operations).look()
+        await OrphanedOperations(sessions, operations).reconcile()
     told = [line["operation_id"] for line in logs if line["event"] == "operation.lost"]
     assert str(lost) in told
     assert str(going_on) not in told
@@ -238,7 +238,7 @@ async def test_an_operation_that_moved_on_meanwhile_is_not_told_as_lost(
     operations.sessions, operations.status = sessions, status
     operation_id = await rows.operation("in_progress")
     with structlog.testing.capture_logs() as logs:
-        assert await LostSweep(sessions, operations).look() == 0
+        assert await OrphanedOperations(sessions, operations).reconcile() == 0
     assert [line for line in logs if line["event"] == "operation.lost"] == []
     assert await rows.status(operation_id) == status
 
@@ -283,11 +283,11 @@ async def test_one_whose_workflow_knows_another_past_is_ended(
         )
     await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
     seconds = 0.0
-    sweep = LostSweep(sessions, operations, clock=lambda: seconds)
-    await sweep.look()
+    sweep = OrphanedOperations(sessions, operations, clock=lambda: seconds)
+    await sweep.reconcile()
     seconds = DISAGREE_S - 1  # it may be on its way
-    await sweep.look()
+    await sweep.reconcile()
     assert await rows.status(operation_id) == "in_progress"
     seconds = DISAGREE_S
-    await sweep.look()
+    await sweep.reconcile()
     assert await rows.status(operation_id) == status

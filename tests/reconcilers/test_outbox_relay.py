@@ -14,7 +14,7 @@ from contracts.names import SignalName
 from contracts.rollouts import SettingsChanged
 from domain.errors import DependencyError
 from reconcilers import outbox_relay as relays
-from reconcilers.outbox_relay import Relay
+from reconcilers.outbox_relay import OutboxRelay
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.listen import Listener
@@ -46,8 +46,8 @@ def environments() -> Environments:
 
 
 @pytest.fixture
-def relay(sessions: Sessions, environments: Environments, database_url: str) -> Relay:
-    return Relay(sessions, environments, Listener(database_url, "outbox"))
+def relay(sessions: Sessions, environments: Environments, database_url: str) -> OutboxRelay:
+    return OutboxRelay(sessions, environments, Listener(database_url, "outbox"))
 
 
 async def change(sessions: Sessions) -> UUID:
@@ -66,21 +66,21 @@ async def change(sessions: Sessions) -> UUID:
 
 async def test_changed_settings_are_told_once(relay, sessions, environments):
     changed = [await change(sessions) for _ in range(2)]
-    await relay._drain_batch()
-    await relay._drain_batch()
+    await relay.reconcile()
+    await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, one) for one in changed]
 
 
 async def test_with_temporal_away_they_are_told_later(relay, sessions, environments):
     changed = await change(sessions)
     environments.away = True
-    await relay._drain_batch()
+    await relay.reconcile()
     async with transaction(sessions) as session:
         row = await session.scalar(select(OutboxEntry).where(OutboxEntry.resource_id == changed))
         assert (row.done_at, row.attempts, row.last_error) == (None, 1, "away")
         await session.execute(update(OutboxEntry).where(OutboxEntry.id == row.id).values(due_at=now()))
     environments.away = False
-    await relay._drain_batch()
+    await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, changed)]
 
 
@@ -89,7 +89,7 @@ async def test_what_is_due_in_an_hour_because_the_clock_was_set_back_is_told_now
     async with transaction(sessions) as session:
         ours = update(OutboxEntry).where(OutboxEntry.resource_id == changed)
         await session.execute(ours.values(due_at=now() + timedelta(hours=1)))
-    await relay._drain_batch()
+    await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, changed)]
 
 
@@ -98,7 +98,7 @@ async def test_what_was_put_off_for_seconds_waits(relay, sessions, environments)
     async with transaction(sessions) as session:
         ours = update(OutboxEntry).where(OutboxEntry.resource_id == changed)
         await session.execute(ours.values(due_at=now() + timedelta(seconds=30)))
-    await relay._drain_batch()
+    await relay.reconcile()
     assert environments.told == []
 
 
@@ -120,9 +120,9 @@ async def test_entries_that_can_never_be_done_stop_nobody(relay, sessions, envir
         environments.refused.add(await poison(sessions))
     with capture_logs():
         for _ in range(12):
-            await relay._drain_batch()
+            await relay.reconcile()
         changed = [await change(sessions) for _ in range(2)]
-        await relay._drain_batch()
+        await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, one) for one in changed]
     async with transaction(sessions) as session:
         left = await session.scalars(select(OutboxEntry).where(OutboxEntry.done_at.is_(None), OutboxEntry.attempts > 0))
@@ -136,7 +136,7 @@ async def test_an_entry_that_hangs_is_left_for_later(relay, sessions, environmen
     good = await change(sessions)
     with capture_logs():
         async with asyncio.timeout(120):
-            await relay._drain_batch()
+            await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, good)]
     async with transaction(sessions) as session:
         await session.execute(delete(OutboxEntry))

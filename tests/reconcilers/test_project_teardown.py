@@ -14,7 +14,7 @@ from activities.recovery import instance_id
 from activities.routing import RouteWriter
 from domain.errors import DependencyError
 from drivers.routers.base import Endpoint, EndpointHealth, RoutingTable
-from reconcilers.project_teardown import ProjectRemover
+from reconcilers.project_teardown import ProjectTeardown
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Environment, Instance, Project, Release
@@ -68,9 +68,16 @@ def world():
 
 
 @pytest.fixture
-def remover(sessions, world):
+def teardown(sessions, world):
     writer = RouteWriter(sessions, world)
-    return ProjectRemover(sessions, InstanceStopper(sessions, world, world, writer), writer, world)
+    return ProjectTeardown(sessions, InstanceStopper(sessions, world, world, writer), writer, world)
+
+
+@pytest.fixture
+def patient(sessions, world):
+    """One whose passes wait for what they begin."""
+    writer = RouteWriter(sessions, world)
+    return ProjectTeardown(sessions, InstanceStopper(sessions, world, world, writer), writer, world, wait_s=None)
 
 
 @pytest.fixture
@@ -103,17 +110,18 @@ async def environment_of(sessions, release: UUID) -> UUID:
         return (await session.get_one(Release, release)).environment_id
 
 
-async def looked(remover: ProjectRemover, *, rung: bool = False) -> None:
-    await remover.look(rung=rung, wait_s=None)
+async def looked(teardown: ProjectTeardown, *, woken: bool = False) -> None:
+    teardown.woken = woken
+    await teardown.reconcile()
 
 
-async def test_routes_first_then_drained_then_stopped(*, sessions, world, remover, removed):
+async def test_routes_first_then_drained_then_stopped(*, sessions, world, teardown, removed):
     release = await removed()
     world.busy = 1
-    await remover.look(rung=False)
+    await looked(teardown)
     assert world.done == ["apply"]
     assert f"{await environment_of(sessions, release)}.localhost" not in world.hosts
-    await remover.look(rung=False)  # while it drains nobody begins again
+    await looked(teardown)  # while it drains nobody begins again
     world.busy = 0
     async with asyncio.timeout(120):
         while await instances(sessions, release):  # noqa: ASYNC110 - the database tells
@@ -121,15 +129,15 @@ async def test_routes_first_then_drained_then_stopped(*, sessions, world, remove
     assert world.done.count("stop") == 1
     assert await instances(sessions, release) == 0
     world.done.clear()
-    await looked(remover)
+    await looked(teardown)
     assert world.done == []
 
 
-async def test_whoever_looks_next_goes_on(*, sessions, world, remover, removed):
+async def test_whoever_looks_next_goes_on(*, sessions, world, teardown, removed):
     """A worker that died after the commit left nothing but rows; its successor begins with a look."""
     release = await removed()
     world.faults = [DependencyError("Envoy is away")]
-    task = asyncio.create_task(remover.run())
+    task = asyncio.create_task(teardown.run())
     async with asyncio.timeout(120):
         while await instances(sessions, release):  # noqa: ASYNC110 - the database tells, nobody sets an event
             await asyncio.sleep(0.02)
@@ -139,40 +147,40 @@ async def test_whoever_looks_next_goes_on(*, sessions, world, remover, removed):
     assert "stop" in world.done
 
 
-async def test_routes_are_applied_when_nothing_runs_any_more(world, remover):
-    await looked(remover, rung=True)
+async def test_routes_are_applied_when_nothing_runs_any_more(world, patient):
+    await looked(patient, woken=True)
     assert world.done == ["apply"]
 
 
-async def test_a_restored_project_is_cleared_all_the_same(*, sessions, world, remover, removed):
+async def test_a_restored_project_is_cleared_all_the_same(*, sessions, world, patient, removed):
     release = await removed("active")
-    await looked(remover)
+    await looked(patient)
     assert await instances(sessions, release) == 1  # others may be about to stop it
     async with transaction(sessions) as session:
         late = now() - timedelta(minutes=1)
         await session.execute(update(Release).where(Release.id == release).values(updated_at=late))
-    await looked(remover)
+    await looked(patient)
     assert await instances(sessions, release) == 0
 
 
-async def test_what_serves_is_left_alone(*, sessions, world, remover, history):
+async def test_what_serves_is_left_alone(*, sessions, world, patient, history):
     found = await history(2)
     async with transaction(sessions) as session:
         for release in found.releases:
             await InstanceRepository(session).put(
                 instance_id=instance_id(release, 0), release_id=release, index=0, address="127.0.0.1", port=9000
             )
-    await looked(remover)
+    await looked(patient)
     assert world.done == []
     async with transaction(sessions) as session:
         row = await session.get_one(Environment, found.environment_id)
         assert row.current_release_id == found.releases[-1]
 
 
-async def test_cancelled_it_stops_at_once(*, world, remover, removed):
+async def test_cancelled_it_stops_at_once(*, world, teardown, removed):
     await removed()
     world.busy = 1
-    task = asyncio.create_task(remover.run())
+    task = asyncio.create_task(teardown.run())
     await until(lambda: "apply" in world.done)
     task.cancel()
     async with asyncio.timeout(120):
@@ -180,12 +188,12 @@ async def test_cancelled_it_stops_at_once(*, world, remover, removed):
     assert "stop" not in world.done
 
 
-async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(*, sessions, world, remover, removed):
+async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(*, sessions, world, teardown, removed):
     broken, hanging, good = [await removed() for _ in range(3)]
     world.broken.add(instance_id(broken, 0))
     world.hanging.add(instance_id(hanging, 0))
     with capture_logs():  # to render the fault for people takes seconds
-        task = asyncio.create_task(remover.run())
+        task = asyncio.create_task(teardown.run())
         async with asyncio.timeout(120):
             while await instances(sessions, good):  # noqa: ASYNC110 - the database tells
                 await asyncio.sleep(0.02)

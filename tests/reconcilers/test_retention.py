@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from domain.emails import mailbox
-from reconcilers.retention import Sweeper
+from reconcilers.retention import RecordRetention
 from runtime.encryption import Sealer
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
@@ -59,25 +59,25 @@ async def test_only_what_is_over_goes(rows):
     async with transaction(rows) as session:
         session.add_all([key("old", hour), key("new", -hour)])
         session.add_all([entry(week + hour), entry(week - hour), entry(None)])
-    assert await Sweeper(rows).sweep() == (1, 1)
+    assert await RecordRetention(rows).sweep() == (1, 1)
     assert await left(rows) == (1, 2)
-    assert await Sweeper(rows).sweep() == (0, 0)
+    assert await RecordRetention(rows).sweep() == (0, 0)
 
 
 async def test_a_sweep_is_bounded_and_the_next_goes_on(rows):
     async with transaction(rows) as session:
         session.add_all([key(f"k{number}", timedelta(hours=1)) for number in range(50)])
-    sweeper = Sweeper(rows, batch=10, max_batches=3)
-    assert await sweeper.sweep() == (30, 0)
-    assert await sweeper.sweep() == (20, 0)
+    retention = RecordRetention(rows, batch=10, max_batches=3)
+    assert await retention.sweep() == (30, 0)
+    assert await retention.sweep() == (20, 0)
 
 
-async def test_sweepers_side_by_side_neither_wait_nor_double(rows):
+async def test_workers_side_by_side_neither_wait_nor_double(rows):
     async with transaction(rows) as session:
         session.add_all([entry(timedelta(days=8)) for _ in range(200)])
-    swept = await asyncio.gather(*(Sweeper(rows, batch=20).sweep() for _ in range(4)))
+    swept = await asyncio.gather(*(RecordRetention(rows, batch=20).sweep() for _ in range(4)))
     assert sum(entries for _, entries in swept) <= 200
-    await Sweeper(rows).sweep()
+    await RecordRetention(rows).sweep()
     assert await left(rows) == (0, 0)
 
 
@@ -87,7 +87,7 @@ async def test_a_key_in_use_is_left_alone(rows):
     request = KeyedRequest("p", "busy", None, "POST", "/", b"")
     async with transaction(rows) as session:
         assert await IdempotencyRepository(session, Sealer([bytes(32)])).claim(request) is None
-        assert await asyncio.wait_for(Sweeper(rows).sweep(), 60) == (0, 0)
+        assert await asyncio.wait_for(RecordRetention(rows).sweep(), 60) == (0, 0)
     assert await left(rows) == (1, 0)
 
 
@@ -119,10 +119,10 @@ async def test_what_ends_by_itself_goes_with_all_that_hangs_on_it(sessions):
                     Revocation(id=new_id(), kind="token", value=str(number), expires_at=at),
                 ]
             )
-    assert await Sweeper(sessions).sweep_passed() == {"grants": 1, "logins": 1, "attempts": 1, "revocations": 1}
+    assert await RecordRetention(sessions).sweep_passed() == {"grants": 1, "logins": 1, "attempts": 1, "revocations": 1}
     async with transaction(sessions) as session:
         assert list(await session.scalars(select(RefreshToken.token_hash))) == ["token 1"]
-    assert not any((await Sweeper(sessions).sweep_passed()).values())
+    assert not any((await RecordRetention(sessions).sweep_passed()).values())
 
 
 async def test_people_of_other_issuers_go_when_nothing_is_here_that_they_made(sessions):
@@ -138,10 +138,10 @@ async def test_people_of_other_issuers_go_when_nothing_is_here_that_they_made(se
                 Client(id=new_id(), **common, created_by="ann", secret_holders=["bob", "corp:holds"]),
             ]
         )
-    assert await Sweeper(sessions).sweep_people() == 4
+    assert await RecordRetention(sessions).sweep_people() == 4
     async with transaction(sessions) as session:
         assert set(await session.scalars(select(OutsidePerson.subject))) == who.keys() - {"corp:gone"}
-    assert await Sweeper(sessions).sweep_people() == 0, "who is needed is looked at again after as long"
+    assert await RecordRetention(sessions).sweep_people() == 0, "who is needed is looked at again after as long"
 
 
 async def test_who_of_another_issuer_is_seen_again_stays(sessions):
@@ -150,4 +150,4 @@ async def test_who_of_another_issuer_is_seen_again_stays(sessions):
         session.add(OutsidePerson(subject="corp:ann", mailbox=known, seen_at=now() - timedelta(days=91)))
     async with transaction(sessions) as session:
         await HumanRepository(session).remember("corp:ann", "ann@example.com")
-    assert await Sweeper(sessions).sweep_people() == 0
+    assert await RecordRetention(sessions).sweep_people() == 0

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from domain.errors import DependencyError
-from events.retry_scheduler import Handover
-from reconcilers.event_retention import EventSweep
-from reconcilers.orphaned_operations import LostSweep
-from reconcilers.retention import Sweeper
+from events.retry_scheduler import RetryScheduler
+from reconcilers.event_retention import EventRetention
+from reconcilers.orphaned_operations import OrphanedOperations
+from reconcilers.retention import RecordRetention
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Attempts, IdempotencyKey, Operation, Organization, Project, Revocation
@@ -69,7 +69,7 @@ async def test_the_lost_sweep_goes_on_behind_an_operation_nobody_can_tell_of(ses
     ids = await operations(sessions, 60)  # more than a page
     workflows = Workflows()
     workflows.broken = set(ids[:3])
-    assert await LostSweep(sessions, workflows).look() == 57
+    assert await OrphanedOperations(sessions, workflows).reconcile() == 57
     assert set(workflows.asked) == set(ids)
 
 
@@ -77,7 +77,7 @@ async def test_the_lost_sweep_goes_on_beside_a_workflow_that_was_started_by_hand
     ids = await operations(sessions, 2)
     workflows = Workflows()
     workflows.listed = ["tried by hand", str(ids[0])]
-    assert await LostSweep(sessions, workflows).look() >= 1
+    assert await OrphanedOperations(sessions, workflows).reconcile() >= 1
     assert ids[1] in workflows.asked
     assert ids[0] not in workflows.asked
 
@@ -89,19 +89,19 @@ async def test_a_table_that_cannot_be_swept_keeps_no_other_from_it(sessions, tab
         session.add(IdempotencyKey(**KEY, key=table, expires_at=past))
         session.add(Attempts(key=table, count=1, blocked_until=past, expires_at=past))
         session.add(Revocation(id=new_id(), kind="token", value=table, issued_before=past, expires_at=past))
-    sweeper = Sweeper(sessions)
+    retention = RecordRetention(sessions)
     broken = {"idempotency_keys": "idempotency_keys", "grants": "oauth_grants", "logins": "login_sessions"}[table]
     async with transaction(sessions) as session:
         await session.execute(text(f"ALTER TABLE {broken} RENAME COLUMN expires_at TO lost"))
     try:
-        keys, _ = await sweeper.sweep()
-        gone = await sweeper.sweep_passed()
+        keys, _ = await retention.sweep()
+        gone = await retention.sweep_passed()
     finally:
         async with transaction(sessions) as session:
             await session.execute(text(f"ALTER TABLE {broken} RENAME COLUMN lost TO expires_at"))
     assert (gone["attempts"], gone["revocations"]) == (1, 1), quiet
     assert keys == (0 if table == "idempotency_keys" else 1)
-    await Sweeper(sessions).sweep()
+    await RecordRetention(sessions).sweep()
 
 
 async def test_events_are_swept_though_strays_cannot_be_given_up(sessions, monkeypatch, quiet):
@@ -114,14 +114,14 @@ async def test_events_are_swept_though_strays_cannot_be_given_up(sessions, monke
         swept.set()
         return 0
 
-    monkeypatch.setattr(EventSweep, "give_up", fails)
-    monkeypatch.setattr(EventSweep, "sweep", sweeps)
-    task = asyncio.create_task(EventSweep(sessions).run())
+    monkeypatch.setattr(EventRetention, "give_up", fails)
+    monkeypatch.setattr(EventRetention, "sweep", sweeps)
+    task = asyncio.create_task(EventRetention(sessions).run())
     async with asyncio.timeout(120):
         await swept.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert [line["sweep"] for line in quiet if line["event"] == "sweep.fault"] == ["event_sweep"]
+    assert [line["sweep"] for line in quiet if line["event"] == "sweep.fault"] == ["event_retention"]
 
 
 class Rows:
@@ -160,7 +160,7 @@ async def test_deliveries_that_cannot_be_handed_over_do_not_stand_before_the_oth
     monkeypatch.setattr("events.retry_scheduler.WebhookClaims", rows.claims)
     bad, good = [uuid4() for _ in range(60)], [uuid4() for _ in range(5)]
     rows.waiting = [*bad, *good]
-    handover = Handover(sessions, Starter(*bad, error=error), asyncio.Event())
+    scheduler = RetryScheduler(sessions, Starter(*bad, error=error), asyncio.Event())
     for _ in range(12):
-        await handover.hand_over()
+        await scheduler.reconcile()
     assert set(rows.waiting) == set(bad)

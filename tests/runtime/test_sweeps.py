@@ -156,17 +156,31 @@ async def test_turns_are_dealt_between_owners_and_none_has_more_than_its_share(w
 async def test_every_stage_has_its_turn():
     done: list[str] = []
 
-    async def fails() -> None:
+    async def fails() -> int:
         raise RuntimeError
 
-    async def is_paused() -> None:
+    async def is_paused() -> int:
         raise DependencyError("away")
 
-    async def hangs() -> None:
+    async def hangs() -> int:
         await asyncio.Event().wait()
+        return 0
 
-    async def works() -> None:
+    async def works() -> int:
         done.append("works")
+        return 3
 
-    assert await stages("test", fails, is_paused, hangs, works, limit_s=0.2) == 1
+    assert await stages("test", fails, is_paused, hangs, works, limit_s=0.2) == 3
     assert done == ["works"]
+    with pytest.raises(DependencyError):  # nothing could be done
+        await stages("test", fails, is_paused)
+
+
+async def test_what_no_look_waited_for_is_counted_when_it_is_done():
+    goes_on = asyncio.Event()
+    sweep = Sweep("test", limit_s=60)
+    assert await sweep.each(items("slow"), lambda _: goes_on.wait(), wait_s=0) == 0
+    assert sweep.finished() == 0
+    goes_on.set()
+    await until(lambda: not sweep.under_way)
+    assert [sweep.finished(), sweep.finished()] == [1, 0]

@@ -2,55 +2,54 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from domain.errors import DeliveryError
 from drivers.routers.base import EndpointHealth, Router
+from runtime.reconciler import Reconciler
 from runtime.returning import Returning
 from storage.engine import Sessions, transaction
 from storage.repositories.health import HealthRepository, LiveRelease
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S = 1.0
 LIMIT_S = 180.0
 """What does not serve then is no longer coming back: it is broken, and its environment tells so."""
 KNOWN_LIMIT_S = 60.0
 """The same for what was degraded before: broken for long, or slow the last time."""
 
 
-class ReturnWatch:
-    """Believes the router's own checks, which see what users see.
+class StartupProgress(Reconciler):
+    """Believes the router's own checks, which see what users see. It is over when all serve, or it has taken too long.
 
     Args:
         path: file that the counts are told in.
+        clock: seconds.
     """
 
-    def __init__(self, sessions: Sessions, router: Router, path: Path) -> None:
+    name = "startup_progress"
+    interval_s = 1.0
+    limit_s = 60.0
+    jitter = 0.0  # of one machine
+
+    def __init__(
+        self, sessions: Sessions, router: Router, path: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(clock=clock)
         self._sessions = sessions
         self._router = router
         self._path = path
+        self._began: float | None = None
         self._known: frozenset[UUID] | None = None  # releases that were degraded before this start
 
-    async def run(self) -> None:
-        """Look and tell until all that served before serve again, or it has taken too long."""
-        began = time.monotonic()
-        while True:
-            try:
-                if not await self.look(time.monotonic() - began):
-                    return
-            except (DeliveryError, OSError) as error:
-                log.warning("returning.paused", reason=str(error))
-            except Exception:
-                log.exception("returning.fault")
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def look(self, since_s: float = 0.0) -> bool:
-        """One look, so many seconds after the start; whether some are still coming back."""
+    async def reconcile(self) -> int:
+        """Count and tell; mends nothing."""
+        if self._began is None:
+            self._began = self._clock()
+        since_s = self._clock() - self._began
         async with transaction(self._sessions) as session:
             live = await HealthRepository(session).live()
         health = await self._router.all_health() if live else {}
@@ -63,7 +62,8 @@ class ReturnWatch:
         await asyncio.to_thread(told.save, self._path)
         if not coming_back:
             log.info("services.returned", total=told.total, serving=told.serving)
-        return coming_back
+        self.is_over = not coming_back
+        return 0
 
 
 def _serves(live: LiveRelease, health: Mapping[str, Sequence[EndpointHealth]]) -> bool:

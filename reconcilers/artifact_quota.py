@@ -1,6 +1,5 @@
-"""Room for artifacts: each organization has so much of the store; beyond it the oldest that nobody needs go."""
+"""The quota of artifacts: each organization has so much of the store; beyond it the oldest that nobody needs go."""
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,33 +8,29 @@ import structlog
 from domain.errors import ErrorCode, TerminalError
 from drivers.artifacts.base import ArtifactStore
 from runtime.ids import now
+from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction
 from storage.repositories.artifact_room import ArtifactRoomRepository
 
 log = structlog.get_logger(__name__)
 
-SWEEP_EVERY_S = 600.0
 # What was built just now may be about to be deployed, or be built once more.
 YOUNG = timedelta(days=1)
 _MIB = 1024 * 1024
 
 
-class ArtifactRoom:
+class ArtifactQuota(Reconciler):
     """Keeps organizations within `limit_mb` MiB each; those with less lose nothing."""
 
+    name = "artifact_quota"
+    interval_s = 600.0
+    limit_s = 600.0
+
     def __init__(self, sessions: Sessions, store: ArtifactStore, limit_mb: int) -> None:
+        super().__init__()
         self._sessions = sessions
         self._store = store
         self._limit_mb = limit_mb
-
-    async def run(self) -> None:
-        """Look now and then until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                log.exception("artifacts.sweep_fault")
-            await asyncio.sleep(SWEEP_EVERY_S)
 
     async def check(self, organization: str) -> None:
         """Refuse another artifact to an organization that is beyond its room.
@@ -56,8 +51,8 @@ class ArtifactRoom:
                 details={"used_mb": used // _MIB, "limit_mb": self._limit_mb},
             )
 
-    async def look(self) -> int:
-        """One look; returns how many artifacts were removed. What fails for one organization is no other's."""
+    async def reconcile(self) -> int:
+        """Remove artifacts; returns how many. What fails for one organization is no other's."""
         async with transaction(self._sessions) as session:
             crowded = await ArtifactRoomRepository(session).crowded(self._limit_mb * _MIB)
         removed = 0
@@ -77,7 +72,7 @@ class ArtifactRoom:
         for digest, size in found:
             if missing <= 0:
                 break
-            # The file first: should we die between the two, the next look finds the row again.
+            # The file first: should we die between the two, the next pass finds the row again.
             if not await self._store.remove(digest, older_than_s=YOUNG.total_seconds()):
                 continue
             async with transaction(self._sessions) as session:

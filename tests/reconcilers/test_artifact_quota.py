@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from domain.errors import ErrorCode, TerminalError
 from drivers.artifacts.folder import FolderArtifactStore
-from reconcilers.artifact_room import ArtifactRoom
+from reconcilers.artifact_quota import ArtifactQuota
 from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.models import Build, Operation, Release
@@ -71,17 +71,19 @@ async def test_the_oldest_that_nobody_needs_go_until_there_is_room(
             state = "stopped" if number < 3 else "retired"
             made = now() - timedelta(days=2) + timedelta(minutes=number)
             await session.execute(update(Release).where(Release.id == release).values(state=state, created_at=made))
-    room = ArtifactRoom(sessions, store, 13)
+    room = ArtifactQuota(sessions, store, 13)
     with pytest.raises(TerminalError) as refused:
         await room.check(str(crowded.organization_id))
     assert refused.value.code is ErrorCode.QUOTA_EXCEEDED
-    assert await room.look() == 1
+    assert await room.reconcile() == 1
     assert await left(store, digests) == [False] + [True] * 13
     await room.check(str(crowded.organization_id))
-    assert await room.look() == 0
+    assert await room.reconcile() == 0
 
-    tight = ArtifactRoom(sessions, store, 1)
-    assert await tight.look() == 1  # the third: the second is another's too, the fourth is up, the last ten may return
+    tight = ArtifactQuota(sessions, store, 1)
+    assert (
+        await tight.reconcile() == 1
+    )  # the third: the second is another's too, the fourth is up, the last ten may return
     assert await left(store, digests) == [False, True, False] + [True] * 11
     with pytest.raises(TerminalError):
         await tight.check(str(crowded.organization_id))
@@ -94,5 +96,5 @@ async def test_what_was_built_today_stays(sessions: Sessions, history: MakeHisto
     await have(sessions, dict(zip(found.builds, digests, strict=True)), days=0)
     async with transaction(sessions) as session:
         await session.execute(update(Release).values(state="stopped"))
-    assert await ArtifactRoom(sessions, store, 1).look() == 0
+    assert await ArtifactQuota(sessions, store, 1).reconcile() == 0
     assert all(await left(store, digests))

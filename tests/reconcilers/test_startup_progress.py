@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from drivers.routers.base import Endpoint, EndpointHealth
-from reconcilers.returning import KNOWN_LIMIT_S, LIMIT_S, ReturnWatch
+from reconcilers.startup_progress import KNOWN_LIMIT_S, LIMIT_S, StartupProgress
 from runtime.returning import Returning
 from storage.engine import transaction
 from storage.models import Environment, Instance
@@ -42,15 +42,28 @@ def path(tmp_path):
     return tmp_path / "services.json"
 
 
+class Pass:
+    """Passes at moments after the first one; whether some services are still coming back."""
+
+    def __init__(self, sessions, router, path) -> None:
+        self._now = 0.0
+        self._progress = StartupProgress(sessions, router, path, clock=lambda: self._now)
+
+    async def after(self, seconds: float) -> bool:
+        self._now = seconds
+        assert await self._progress.reconcile() == 0
+        return not self._progress.is_over
+
+
 async def test_they_come_back_until_one_instance_of_each_takes_traffic(live, sessions, path):
     router = Seeing(live.releases[0], 0)
-    watch = ReturnWatch(sessions, router, path)
-    assert await watch.look()
+    progress = Pass(sessions, router, path)
+    assert await progress.after(0)
     told = Returning.load(path)
     assert (told.serving, told.coming_back, told.is_under_way) == (told.total - 1, True, True)
     assert told.words == f"1 services coming back: {told.total - 1} of {told.total} serve"
     router.healthy = 1
-    assert not await watch.look()
+    assert not await progress.after(0)
     told = Returning.load(path)
     assert (told.serving, told.coming_back) == (told.total, False)
     assert told.words == f"all {told.total} services serve"
@@ -60,22 +73,22 @@ async def test_what_was_degraded_before_is_not_waited_for_as_long(live, sessions
     async with transaction(sessions) as session:
         environment = await session.get_one(Environment, live.environment_id)
         environment.degraded_release_id = live.releases[0]
-    watch = ReturnWatch(sessions, Seeing(live.releases[0], 0), path)
-    assert await watch.look()
-    assert not await watch.look(KNOWN_LIMIT_S)
+    progress = Pass(sessions, Seeing(live.releases[0], 0), path)
+    assert await progress.after(0)
+    assert not await progress.after(KNOWN_LIMIT_S)
     told = Returning.load(path)
     assert told.serving == told.total - 1
     assert "say why they do not" in told.words
 
 
 async def test_after_its_time_it_is_broken_and_not_coming_back(live, sessions, path):
-    watch = ReturnWatch(sessions, Seeing(live.releases[0], 0), path)
-    assert await watch.look()
+    progress = Pass(sessions, Seeing(live.releases[0], 0), path)
+    assert await progress.after(0)
     async with transaction(sessions) as session:  # the world is told meanwhile; it comes back all the same
         environment = await session.get_one(Environment, live.environment_id)
         environment.degraded_release_id = live.releases[0]
-    assert await watch.look(KNOWN_LIMIT_S)
-    assert not await watch.look(LIMIT_S)
+    assert await progress.after(KNOWN_LIMIT_S)
+    assert not await progress.after(LIMIT_S)
     assert not Returning.load(path).is_under_way
 
 

@@ -1,7 +1,7 @@
-"""The keeper: what it decided to end is looked at again before each end, for one end takes as long as its requests."""
+"""What was decided to be ended is looked at again before each end, for one end takes as long as its requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,23 +9,12 @@ import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from activities.recovery import InstanceRecovery
 from activities.routing import RouteWriter
-from activities.secrets import ProjectSecrets
-from drivers.targets.base import InstanceStatus
-from reconcilers import environments, instances
-from reconcilers.instances import InstanceKeeper
-from runtime.encryption import KEY_BYTES, Sealer
+from reconcilers import environments
+from reconcilers.environments import DesertedEnvironments
 from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Environment, Instance, Operation, Release
-
-
-class NothingRuns:
-    """A target without instances."""
-
-    async def list_instances(self) -> Sequence[InstanceStatus]:
-        return []
 
 
 class Stopper:
@@ -53,19 +42,12 @@ class Router:
 
 @pytest.fixture
 def look(sessions):
-    """One look of a keeper whose stopper is given."""
+    """One pass of a reconciler whose stopper is given."""
 
     async def run(stopper: Stopper) -> None:
-        secrets, writer = ProjectSecrets(sessions, Sealer([b"k" * KEY_BYTES])), RouteWriter(sessions, Router())
-        keeper = InstanceKeeper(
-            sessions=sessions,
-            target=NothingRuns(),
-            stopper=stopper,
-            writer=writer,
-            recovery=InstanceRecovery(sessions=sessions, secrets=secrets, target=NothingRuns(), writer=writer),
-        )
-        await keeper.look()
-        await keeper.close()
+        deserted = DesertedEnvironments(sessions, stopper, RouteWriter(sessions, Router()))
+        await deserted.reconcile()
+        await deserted.close()
 
     return run
 
@@ -116,9 +98,8 @@ def take_back_into_service(sessions):
 async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
     *, left_behind, look, take_back_into_service, sessions, state, monkeypatch
 ):
-    for module in (instances, environments):
-        monkeypatch.setattr(module, "STOPS_AT_ONCE", 1)  # so that ending the first comes before the second
-        monkeypatch.setattr(module, "STOPS_OF_ONE", None)  # whosever it is
+    monkeypatch.setattr(environments, "STOPS_AT_ONCE", 1)  # so that ending the first comes before the second
+    monkeypatch.setattr(environments, "STOPS_OF_ONE", None)  # whosever it is
     releases = await left_behind(state)
     chosen: list[UUID] = []
 
@@ -141,7 +122,7 @@ async def test_a_release_that_is_wanted_again_meanwhile_is_left_alone(
 
 @pytest.mark.parametrize("state", ["starting", "stopped"])
 async def test_one_that_cannot_be_stopped_and_one_that_hangs_hold_up_nobody(left_behind, look, state):
-    """What is over is stopped though its neighbours fail; so is everything that the keeper does after that."""
+    """What is over is stopped though its neighbours fail; so is everything that comes after that."""
     releases = [*(await left_behind(state)).values(), *(await left_behind(state)).values()]
     order: list[UUID] = []
 

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from activities.build_slots import BuildSlots
-from activities.workspaces import BuildFolders, WorkspaceSweep
+from activities.workspaces import BuildFolders
+from reconcilers.workspaces import OrphanedWorkspaces
 from runtime.ids import new_id
 
 
@@ -17,11 +18,11 @@ async def test_a_lost_build_gives_its_slot_back(tmp_path):
 
     folders.make(lost, "acme")
     await slots.take(lost, "acme")
-    sweep = WorkspaceSweep(folders, slots, is_running)
-    await sweep.look()
+    workspaces = OrphanedWorkspaces(folders, slots, is_running)
+    assert await workspaces.reconcile() == 1
     assert (folders.operations(), slots.held) == ([], frozenset())
     folders.make(running, "acme")
     await slots.take(running, "acme")
     await slots.take(elsewhere, "other")  # its workspace was removed by another worker on this folder
-    await sweep.look()
+    assert await workspaces.reconcile() == 1
     assert (folders.operations(), slots.held) == ([running], frozenset([running]))

@@ -11,6 +11,7 @@ from domain.errors import DeliveryError, TerminalError
 from runtime.encryption import Sealer
 from runtime.ids import now
 from runtime.mail import Letter, Server, send
+from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction
 from storage.models import Mail
 from storage.repositories.mails import MailRepository
@@ -18,7 +19,6 @@ from storage.sealed import mail_context
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S = 2.0
 SWEEP_EVERY_S = 600.0
 AT_ONCE = 10
 # Longer than any window in which mails are counted.
@@ -26,8 +26,8 @@ KEPT = timedelta(days=8)
 SWEPT = 500
 
 
-class Mailer:
-    """Runs until cancelled; several workers share the work.
+class MailRelay(Reconciler):
+    """A pass is a batch; several workers share the work.
 
     Args:
         sessions: where the mails are.
@@ -36,6 +36,9 @@ class Mailer:
         sender: whose address they come from.
         post: hands one over; raises as `runtime.mail.send`.
     """
+
+    name = "mail_relay"
+    interval_s = 2.0
 
     def __init__(
         self,
@@ -46,36 +49,30 @@ class Mailer:
         *,
         post: Callable[[Server, Letter], Awaitable[None]] = send,
     ) -> None:
+        super().__init__()
         self._sessions = sessions
         self._sealer = sealer
         self._server = server
         self._sender = sender
         self._post = post
+        self._swept_at = float("-inf")
 
-    async def run(self) -> None:
-        """Look every two seconds."""
-        loop = asyncio.get_running_loop()
-        swept_at = float("-inf")
-        while True:
-            try:
-                while await self.look():
-                    pass
-                if loop.time() - swept_at > SWEEP_EVERY_S:
-                    swept_at = loop.time()
-                    async with transaction(self._sessions) as session:
-                        await MailRepository(session).sweep(older_than=KEPT, limit=SWEPT)
-            except DeliveryError as error:
-                log.warning("mails.paused", reason=error.message)
-            except Exception:
-                log.exception("mails.fault")
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def look(self) -> int:
+    async def reconcile(self) -> int:
         """Send what is due, a few at once; returns how many were tried."""
         async with transaction(self._sessions) as session:
             claimed = await MailRepository(session).claim(limit=AT_ONCE)
         await asyncio.gather(*(self._try(mail) for mail in claimed))
+        self.more = bool(claimed)
+        if not claimed:
+            await self._sweep()
         return len(claimed)
+
+    async def _sweep(self) -> None:
+        """Delete old mails, now and then."""
+        if self._clock() - self._swept_at > SWEEP_EVERY_S:
+            self._swept_at = self._clock()
+            async with transaction(self._sessions) as session:
+                await MailRepository(session).sweep(older_than=KEPT, limit=SWEPT)
 
     async def _try(self, mail: Mail) -> None:
         """Addresses and contents of mails are never logged."""

@@ -99,7 +99,7 @@ from runtime.returning import NAME as SERVICES_FILE
 from runtime.settings import Settings, get_settings
 from runtime.telemetry import telemetry
 from runtime.temporal import connect_temporal
-from runtime.temporal_rotation import Rotation
+from runtime.temporal_rotation import ClientRotation, Rotation
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
 from storage.migrations import await_schema
@@ -332,7 +332,7 @@ async def run(settings: Settings, role: str) -> None:
             workers.extend(await _enter_control(stack, settings, client))
         if role in ("build", "all"):
             workers.extend(await _enter_build(stack, settings, client))
-        stack.push_async_callback(_stop, asyncio.create_task(rotation.run(partial(_hand_over, workers))))
+        await stack.enter_async_context(running(ClientRotation(rotation, partial(_hand_over, workers))))
         stack.enter_context(readiness.told(settings.worker_ready_file))
         log.info("worker.ready", role=role, queue=own_queue(settings))
         await stopping.wait()

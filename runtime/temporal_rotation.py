@@ -1,6 +1,5 @@
 """Certificates that are replaced while we run: a new client takes over from the one that holds the old ones."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +8,7 @@ import structlog
 from temporalio.client import Client
 
 from domain.errors import DependencyError
+from runtime.reconciler import Reconciler
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from runtime.temporal_access import stamp_of
@@ -52,13 +52,23 @@ class Rotation:
         log.info("temporal.rotated")
         return client
 
-    async def run(self, use: Callable[[Client], None], every_s: float = LOOK_S) -> None:
-        """Look now and then, for ever; `use` gets each new client."""
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                client = await self.look()
-                if client is not None:
-                    use(client)
-            except Exception:
-                log.exception("temporal.rotation_fault")
+
+class ClientRotation(Reconciler):
+    """The files' newest client is in use; `use` gets each new one."""
+
+    name = "client_rotation"
+    interval_s = LOOK_S
+    begins_at_once = False
+
+    def __init__(self, rotation: Rotation, use: Callable[[Client], None]) -> None:
+        super().__init__()
+        self._rotation = rotation
+        self._use = use
+
+    async def reconcile(self) -> int:
+        """Whether there was a new client."""
+        client = await self._rotation.look()
+        if client is None:
+            return 0
+        self._use(client)
+        return 1

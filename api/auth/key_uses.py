@@ -1,24 +1,24 @@
 """When keys were last used, written down in batches: never while a request waits, and once a minute for each key."""
 
-import asyncio
 from uuid import UUID
 
-from domain.errors import DeliveryError
 from runtime.ids import now
-from runtime.logging import get_logger
+from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction
 from storage.repositories.api_key_lookup import KeyChecks, KeyUse
 
-log = get_logger(__name__)
-
-EVERY_S = 60.0
 LAST_LIMIT_S = 3.0
 
 
-class KeyUses:
+class KeyUses(Reconciler):
     """The uses since the last writing; of each key the last one."""
 
+    name = "api_key_uses"
+    interval_s = 60.0
+    begins_at_once = False
+
     def __init__(self, sessions: Sessions) -> None:
+        super().__init__()
         self._sessions = sessions
         self._uses: dict[UUID, KeyUse] = {}
 
@@ -26,14 +26,10 @@ class KeyUses:
         """A key was used."""
         self._uses[key_id] = KeyUse(now(), address[:64])
 
-    async def write(self) -> None:
-        """Write them down; what could not be written waits for the next time.
-
-        Raises:
-            DependencyError: the database does not answer.
-        """
+    async def reconcile(self) -> int:
+        """Write them down; returns how many. What could not be written waits for the next time."""
         if not self._uses:
-            return
+            return 0
         uses, self._uses = self._uses, {}
         left = dict(uses)
         try:
@@ -42,21 +38,9 @@ class KeyUses:
             left = {key_id: use for key_id, use in uses.items() if key_id not in written}
         finally:
             self._uses = {**left, **self._uses}
+        return len(written)
 
-    async def run(self) -> None:
-        """Write every minute, until cancelled, and then once more."""
-        try:
-            while True:
-                await asyncio.sleep(EVERY_S)
-                await self._try()
-        finally:
-            async with asyncio.timeout(LAST_LIMIT_S):
-                await self._try()
-
-    async def _try(self) -> None:
-        try:
-            await self.write()
-        except DeliveryError as error:
-            log.warning("api_keys.uses_not_written", reason=error.message)
-        except Exception:
-            log.exception("api_keys.uses_not_written")
+    async def close(self) -> None:
+        """Once more, at the end of the process."""
+        self.limit_s = LAST_LIMIT_S
+        await self.run_once()

@@ -31,7 +31,7 @@ def told(collector: Receiver) -> tuple[set[str], list[set[str]]]:
     """The services that sent spans, and the names of the spans of each trace."""
     services: set[str] = set()
     traces: dict[bytes, set[str]] = defaultdict(set)
-    for sent in collector.received:
+    for sent in (one for one in collector.received if one.path == "/v1/traces"):
         for resource in ExportTraceServiceRequest.FromString(sent.body).resource_spans:
             services.update(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
             for span in (span for scope in resource.scope_spans for span in scope.spans):
@@ -63,3 +63,7 @@ async def test_a_delivery_is_one_trace_from_its_start_to_its_activities_and_the_
             await until(lambda: is_told(collector))
         finally:
             await asyncio.to_thread(running.close)
+        # At the latest when the worker ends.
+        measured = b"".join(sent.body for sent in collector.received if sent.path == "/v1/metrics")
+        assert b"delivery.reconciler.pass.duration" in measured
+        assert b"outbox_relay" in measured

@@ -48,7 +48,7 @@ async def test_a_pass_that_hangs_does_not_stop_the_following_ones(sessions: Sess
     retention.limit_s = 2.0
     with capture_logs() as lines:
         async with asyncio.timeout(240), running(retention):
-            while await left():
+            while await left():  # noqa: ASYNC110 - the database tells
                 await asyncio.sleep(0.1)
             await until(lambda: any(line["event"] == "reconciler.recovered" for line in lines))
     told = [line["event"] for line in lines if line.get("reconciler") == "record_retention"]

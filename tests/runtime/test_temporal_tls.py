@@ -17,7 +17,7 @@ from domain.errors import DependencyError
 from orchestration.connection import Connection
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from runtime.temporal_rotation import Rotation
+from runtime.temporal_rotation import ClientRotation, Rotation
 from tests.support.certificates import Authority, Issued
 from tests.support.tls_proxy import tls_proxy
 from tests.support.waiting import until
@@ -108,7 +108,9 @@ async def test_a_workflow_runs_through_mutual_tls_and_goes_on_with_a_new_certifi
         files.put(second, halfway=True)  # a certificate with another one's key
         assert await rotation.look() is None
         rotated: list[Client] = []
-        watching = asyncio.create_task(rotation.run(rotated.append, every_s=0.02))
+        watch = ClientRotation(rotation, rotated.append)
+        watch.interval_s = 0.02
+        watching = asyncio.create_task(watch.run())
         files.put(second)
         await until(lambda: bool(rotated))
         worker.client = rotated[0]

@@ -1,5 +1,7 @@
 """When keys were last used, written down in batches: never while a request waits, and once a minute for each key."""
 
+import asyncio
+from contextlib import suppress
 from uuid import UUID
 
 from runtime.ids import now
@@ -42,5 +44,6 @@ class KeyUses(Reconciler):
 
     async def close(self) -> None:
         """Once more, at the end of the process."""
-        self.limit_s = LAST_LIMIT_S
-        await self.run_once()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LIMIT_S):
+                await self.run_once()

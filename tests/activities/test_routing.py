@@ -8,7 +8,7 @@ from activities import routing
 from activities.routing import RouteWriter
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.routing import Rejection
-from drivers.routers.base import EndpointHealth, HeldBackError, Readiness, RoutingTable, TrafficCounters
+from drivers.routers.base import EndpointHealth, HeldBackError, ReadinessRule, RoutingTable, TrafficCounters
 from reconcilers.routes import AppliedRoutes
 from storage.engine import Sessions, transaction
 from storage.models import RoutingGeneration
@@ -22,7 +22,7 @@ class PartlyReadyRouter:
     def __init__(self, *bad: str) -> None:
         self.bad = set(bad)
         self.tables: list[RoutingTable] = []
-        self.asked: list[Readiness] = []
+        self.asked: list[ReadinessRule] = []
         self.busy = False
         self.fault: Exception | None = None
         self.rejects: tuple[Rejection, ...] = ()
@@ -33,7 +33,7 @@ class PartlyReadyRouter:
         table: RoutingTable,
         *,
         timeout_s: float = 15,
-        readiness: Readiness | None = None,
+        readiness: ReadinessRule | None = None,
         over: str | None = None,
     ) -> Sequence[Rejection]:
         assert timeout_s

@@ -76,6 +76,14 @@ demo: setup ## from nothing to live traffic: a good version shipped, a bad one r
 test: setup ## lint, types, import rules, tests; prints where the time goes
 	@exec $(RUN) -m tests.gate $(PYTEST)
 
+.PHONY: test-deep
+test-deep: setup ## the long forms of tests that `test` has a short form of, and heavy variants; .ci/run runs both
+	@exec $(RUN) -m tests.gate --deep
+
+.PHONY: check
+check: setup ## what you changed, in a minute: lint, and the tests that it touches
+	@exec $(RUN) -m tests.check
+
 .PHONY: test-long
 test-long: setup ## the long tests on the real stack: power cuts, full disks, lost databases
 	@exec $(RUN) -m tests.gate --long

@@ -1,8 +1,9 @@
-"""Everything that must be green: `make test`. Prints how long each check took; stops at the first stage that fails.
+"""Everything that must be green: `make test`. Prints where the time went; stops at the first stage that fails.
 
-Much of the time is waiting, so the tests of the API and those of the whole stack run beside the others; their output
-follows the others'. `JOBS=1 make test` runs one after the other. Tests marked `long` (power cuts, full disks, lost
-databases) have a command of their own: `make test-long`.
+The tests run in portions beside each other, the longest first: much of their time is waiting. `JOBS=1 make test` runs
+one after the other. What takes longer has commands of its own: `make test-deep` (the long forms of tests whose short
+form is in `make test`, and heavy variants; `.ci/run` runs both), and `make test-long` (power cuts, full disks, lost
+databases).
 """
 
 import os
@@ -10,12 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
+
+from tests.support import spent
+from tests.support.deep import SETTING
+from tests.support.portions import PORTIONS
+from tests.support.time_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 Command = tuple[str, ...]
+Took = tuple[Command, float, int]
 LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "ruff", "check", "."),
     (PYTHON, "-m", "ruff", "format", "--check", "."),
@@ -26,15 +35,13 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )
-# Run beside the others, so that the two take about as long.
-BESIDE = ("api", "drivers", "isolation")
-SHORT: Command = (PYTHON, "-m", "pytest", "-q", "-m", "not long")
-TESTS: tuple[Command, ...] = (
-    (*SHORT, *(f"--ignore=tests/{folder}" for folder in ("e2e", *BESIDE))),
-    (*SHORT, *(f"tests/{folder}" for folder in BESIDE)),
-    (*SHORT, "tests/e2e"),
-)
-LONG: tuple[Command, ...] = ((PYTHON, "-m", "pytest", "-q", "-m", "long"),)
+PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent")
+SHORT: Final = "not long and not deep"
+DEEP: Final = "(deep or shortened) and not long"
+LONG: Final = "long"
+TESTS: tuple[Command, ...] = tuple((*PYTEST, "-m", SHORT, *portion) for portion in PORTIONS)
+LANES = 4  # on two processors
+LOOK_EVERY_S = 0.2
 LIMIT_S = 2700.0
 LONG_LIMIT_S = 3 * 3600.0
 
@@ -45,21 +52,26 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code of the first check that failed, else 0.
     """
-    lint = LINT
-    if arguments[:1] == ["--lint-only"]:
+    lint, limit_s, environment = LINT, LIMIT_S, dict[str, str]()
+    if arguments == ["--lint-only"]:
         tests: tuple[Command, ...] = ()
-    elif arguments[:1] == ["--long"]:
-        lint, tests = (), LONG
+    elif arguments == ["--long"]:
+        lint, limit_s, tests = (), LONG_LIMIT_S, ((*PYTEST, "-m", LONG),)
+    elif arguments == ["--deep"]:
+        lint, environment, tests = (), {SETTING: "1"}, ((*PYTEST, "-m", DEEP),)
     elif arguments:
-        tests = ((PYTHON, "-m", "pytest", "-q", *arguments),)
+        tests = ((*PYTEST, *arguments),)
     else:
-        tests = TESTS if os.environ.get("JOBS", "2") != "1" else (SHORT,)
-    took: list[tuple[Command, float, int]] = []
-    limit_s = LONG_LIMIT_S if tests is LONG else LIMIT_S
-    for stage in (*((check,) for check in lint), tests):
-        took += _together(stage, limit_s)
-        if any(code for _, _, code in took):
-            break
+        tests = TESTS
+    took: list[Took] = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment[spent.FOLDER] = folder
+        for stage in (*((check,) for check in lint), tests):
+            took += beside(stage, limit_s, {**os.environ, **environment})
+            if any(code for _, _, code in took):
+                break
+        for line in table(Path(folder).iterdir()):
+            say(line)
     for command, seconds, _ in took:
         say(f"{seconds:7.1f} s  {_name(command)}")
     failed = [(command, code) for command, _, code in took if code]
@@ -67,32 +79,54 @@ def main(arguments: list[str]) -> int:
     return failed[0][1] if failed else 0
 
 
-def _together(commands: tuple[Command, ...], limit_s: float) -> list[tuple[Command, float, int]]:
-    """Run commands side by side: the first one's output as it comes, the others' after it."""
-    began = time.monotonic()
-    took: list[tuple[Command, float, int]] = []
-    with ExitStack() as stack:
-        outputs = [stack.enter_context(tempfile.TemporaryFile()) if number else None for number in range(len(commands))]
-        running = [
-            subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None)
-            for command, output in zip(commands, outputs, strict=True)
-        ]
-        for command, process, output in zip(commands, running, outputs, strict=True):
-            code = _wait(process, limit_s - (time.monotonic() - began))
-            took.append((command, time.monotonic() - began, code))
-            if output:
-                output.seek(0)
-                sys.stdout.write(output.read().decode(errors="replace"))
-                sys.stdout.flush()
-    return took
+class Run:
+    """A check under way. Its output goes to ours as it comes, or waits in a file for its end."""
+
+    def __init__(self, command: Command, environment: Mapping[str, str], *, alone: bool) -> None:
+        self.command = command
+        self._began = time.monotonic()
+        self._output = None if alone else tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        errors = None if alone else subprocess.STDOUT
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._output, stderr=errors)
+
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> Took:
+        """Print what it said; what it took."""
+        seconds, code = time.monotonic() - self._began, self._process.wait()
+        if self._output:
+            self._output.seek(0)
+            say(f"== {_name(self.command)}: {seconds:.0f} s\n{self._output.read().decode(errors='replace')}")
+            self._output.close()
+        return self.command, seconds, code
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
+def beside(commands: Sequence[Command], limit_s: float, environment: Mapping[str, str]) -> list[Took]:
+    """Run commands side by side, as many as there are lanes; whoever is not over at the limit is killed."""
+    lanes = int(os.environ.get("JOBS") or LANES)
+    waiting, running, took = deque(commands), list[Run](), list[Took]()
+    deadline = time.monotonic() + limit_s
     try:
-        return process.wait(max(1.0, seconds))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait() or 1
+        while waiting or running:
+            while waiting and len(running) < lanes:
+                running.append(Run(waiting.popleft(), environment, alone=len(commands) == 1))
+            if time.monotonic() > deadline:
+                for run in running:
+                    run.kill()
+            for run in [run for run in running if run.is_over()]:
+                running.remove(run)
+                took.append(run.end())
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:  # they were interrupted as well, and are taking their servers down
+        for run in running:
+            run.end()
+        raise
+    return took
 
 
 def say(line: str) -> None:
@@ -102,8 +136,10 @@ def say(line: str) -> None:
 
 
 def _name(check: Command) -> str:
-    words = "lint-imports" if check[1] == "-c" else " ".join(check[2:])
-    return words[:60]
+    if check[1] == "-c":
+        return "lint-imports"
+    words = " ".join(check[2:]).removeprefix(" ".join(PYTEST[2:])).replace(f"-m {SHORT}", "").strip()
+    return words[:60] or "pytest"
 
 
 if __name__ == "__main__":

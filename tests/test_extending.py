@@ -26,6 +26,7 @@ def copy(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(4 * LIMIT_S)
+@pytest.mark.deep
 def test_the_walks_work_as_they_are_written(copy: Path) -> None:
     blocks = list(BLOCK.finditer((ROOT / "docs" / "extending.md").read_text()))
     assert [block["kind"] for block in blocks].count("sh") == 4

@@ -33,6 +33,7 @@ def test_a_service_that_is_never_healthy_is_undone_with_its_last_answer_and_log(
     assert shipped.deployment["status"] in ("failed", "rolled_back")
 
 
+@pytest.mark.deep
 def test_a_service_that_is_never_healthy_is_undone_by_rolling_too(live):
     shipped = live.ship(fault="unhealthy", spec=UNWELL, deployment_strategy="rolling")
     assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
@@ -87,6 +88,7 @@ def test_advice_about_quotes_shows_what_stands_there(live):
     ]
 
 
+@pytest.mark.deep
 def test_a_report_of_tests_that_is_no_report_is_named(live):
     steps = "python3 -c \"open('r.xml','w').write('<testsuite>' + '<testsuite>' * 100000)\""
     error = live.ship(spec={"test": {"command": steps, "report": "r.xml"}}).error
@@ -129,6 +131,7 @@ def test_a_build_that_calls_what_is_not_there_is_told_where_was_searched(live):
     assert "/usr/bin" in error["message"]
 
 
+@pytest.mark.deep
 def test_a_service_on_another_port_is_told_about_port(live):
     error = live.ship(fault="wrong-port", spec=UNWELL).error
     assert error["code"] == "INSTANCE_WRONG_PORT"
@@ -142,6 +145,7 @@ def test_a_service_that_crashes_shows_its_last_words(live):
     assert "on purpose" in facts(error)["log_tail"]
 
 
+@pytest.mark.deep
 def test_a_service_that_listens_nowhere_is_undone(live):
     error = live.ship(fault="never-listens", spec=UNWELL).error
     assert error["code"] == "INSTANCE_UNHEALTHY"

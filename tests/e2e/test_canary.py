@@ -62,6 +62,7 @@ def test_a_bad_canary_is_caught_and_rolled_back_naming_the_metric(judged):
     assert judged.service.version() == before
 
 
+@pytest.mark.deep
 def test_a_canary_that_answers_404_to_everybody_is_held(judged):
     """The case canary-all-404: 4xx are no errors by default, but such a difference is for a person to judge."""
     before = judged.service.version()
@@ -77,6 +78,7 @@ def test_a_canary_that_answers_404_to_everybody_is_held(judged):
     assert judged.service.version() == before
 
 
+@pytest.mark.deep
 def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_is_watched(judged):
     """The evidence of a low rate is in after seconds; the watch goes on to its end all the same.
 
@@ -122,6 +124,7 @@ def test_inconclusive_waits_for_a_person_who_promotes(judged):
     assert judged.service.version() == begun.version
 
 
+@pytest.mark.deep
 def test_a_ramp_goes_up_step_by_step(judged):
     ramp = {**JUDGED, "rollout": {**JUDGED["rollout"], "ramp": {"step_percent": 40, "interval": 30}}}
     shipped = judged.ship(spec=ramp, deployment_strategy="ramp")

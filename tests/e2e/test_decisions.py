@@ -121,6 +121,7 @@ def test_killed_right_after_a_decision_was_kept(platform, watched, records, vict
     assert entries(records, watched) == accepted("pause")
 
 
+@pytest.mark.deep
 def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform, watched, records):
     """The relay tells it again to a workflow that ended with it: that is accepted, and not refused as not running."""
     abort, found = asked(platform, watched, "abort", reason="no"), (watched.accepted.operation_id,)
@@ -148,6 +149,7 @@ def paused(decided, records):
     return begun
 
 
+@pytest.mark.deep
 def test_a_rollback_promised_during_an_outage_is_carried_out_though_the_rollout_is_over(
     *, platform, decided, paused, records
 ):

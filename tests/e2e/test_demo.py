@@ -9,6 +9,7 @@ from examples.embedded import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
+@pytest.mark.deep
 def test_the_demo_runs_on_a_stack_that_is_up_and_leaves_it_up(platform):
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo"],

@@ -90,6 +90,7 @@ def test_a_service_in_c_deploys(platform):
     assert "in C" in app.service.get("/").text
 
 
+@pytest.mark.deep
 def test_a_restart_of_the_stack_keeps_state_and_service(platform):
     app = platform.app("lasting")
     shipped = app.ship_good()

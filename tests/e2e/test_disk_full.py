@@ -52,7 +52,14 @@ def app(platform):
     return made
 
 
-@pytest.mark.parametrize(("place", "spec"), [("workspaces", BIG), ("artifacts", BIG), ("logs/operations", LOUD)])
+@pytest.mark.parametrize(
+    ("place", "spec"),
+    [
+        pytest.param("workspaces", BIG, marks=pytest.mark.deep),
+        ("artifacts", BIG),
+        pytest.param("logs/operations", LOUD, marks=pytest.mark.deep),
+    ],
+)
 def test_a_full_disk(app, records, place, spec):
     before = app.service.version()
     with tiny_disk(records.layout.data / place):

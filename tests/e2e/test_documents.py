@@ -64,6 +64,7 @@ def test_the_openapi_document_describes_the_main_job(platform):
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.deep
 def test_docs_api_md_runs_on_any_port_twice(platform, tmp_path):
     """As somebody would type it: the first block with `make`, which tells the port that the stack has chosen."""
     page = (ROOT / "docs" / "api.md").read_text()

@@ -155,6 +155,7 @@ def test_a_freeze_lets_finish_what_is_under_way_and_holds_the_next_until_it_is_t
     assert place.app.service.version() == following.version
 
 
+@pytest.mark.deep
 def test_a_freeze_that_is_taken_away_while_temporal_is_away_ends_when_it_is_back(place, records):
     start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(minutes=5)
     freeze = {"name": "frozen", "kind": "deny", "time_zone": "UTC", "start": start.isoformat(), "duration": "PT1H"}
@@ -173,6 +174,7 @@ def delayed(records, environment_id: str) -> bool:
     return row["attempts"] > 0 and row["done_at"] is None
 
 
+@pytest.mark.deep
 def test_a_rollback_goes_through_a_freeze(place):
     good = place.environment()["current_release"]["version_tag"]
     bad = place.app.ship_good()
@@ -184,6 +186,7 @@ def test_a_rollback_goes_through_a_freeze(place):
     until(lambda: place.app.service.version() == good, "the old version", 180)
 
 
+@pytest.mark.deep
 async def test_the_entity_knows_what_runs_and_stays_small(place, platform):
     shipped = place.app.ship_good()
     temporal = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
@@ -216,6 +219,7 @@ def test_a_busy_environment_that_rejects_names_the_holder_and_the_position(place
     assert place.ends(held)["status"] == "cancelled"
 
 
+@pytest.mark.deep
 def test_a_rollback_of_what_is_live_does_not_wait_for_a_paused_canary(place):
     first = place.app.ship_good()
     second = place.app.ship_good()
@@ -229,6 +233,7 @@ def test_a_rollback_of_what_is_live_does_not_wait_for_a_paused_canary(place):
     assert place.deployment(canary)["status"] == "superseded"
 
 
+@pytest.mark.deep
 def test_an_environment_may_want_two_people(place, platform):
     place.set(approval={"required": True, "min_approvals": 2, "four_eyes": True})
     begun = place.app.begin()

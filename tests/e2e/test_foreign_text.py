@@ -46,11 +46,12 @@ QUICK_TO_FAIL = {"startup_timeout": 8, "interval": 0.1}
             "INSTANCE_EXITED",
             "boom \ufffd",
         ),
-        (
+        pytest.param(
             {"build": None, "service": {"command": "python3 sick.py", "health": QUICK_TO_FAIL}},
             {"sick.py": SICK},
             "INSTANCE_UNHEALTHY",
             "sick \ufffd indeed",
+            marks=pytest.mark.deep,
         ),
     ],
     ids=["build", "service", "health answer"],
@@ -61,7 +62,7 @@ def test_a_nul_byte_does_not_hide_the_reason(live, spec, files, code, words):
     assert words in str(shipped.error)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", pytest.param("utf-16", marks=pytest.mark.deep)])
 def test_a_procfile_from_a_windows_editor_is_read(platform, encoding):
     app = platform.app(f"mark-{encoding}")
     (app.repository.folder / "Procfile").write_bytes("web: python3 server.py\r\n".encode(encoding))

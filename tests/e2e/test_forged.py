@@ -80,6 +80,7 @@ def test_an_approval_with_an_invented_actor_is_refused_and_audited(platform, app
     assert app.api.deployment(waiting.accepted.deployment_id)["status"] == "awaiting_approval"
 
 
+@pytest.mark.deep
 def test_a_start_with_its_approval_in_its_input_does_nothing(platform, app, waiting, records):
     """For an operation of an invented id, under a strange workflow id, and what waits a second time."""
     kept = order_of(records, waiting.accepted.operation_id)
@@ -98,6 +99,7 @@ def test_a_start_with_its_approval_in_its_input_does_nothing(platform, app, wait
     assert not records.all("SELECT id FROM operations WHERE id = %s", str(invented.place.operation_id))
 
 
+@pytest.mark.deep
 def test_an_operation_that_is_over_is_not_carried_out_again(platform, app, records):
     """Its signed input stands in its history: whoever copied it would bring an old version back."""
     old, new = app.ship_good(), app.ship_good()

@@ -27,7 +27,11 @@ def live(live):
 
 
 @pytest.mark.parametrize(
-    ("step", "code"), [("python3 bomb.py", "BUILD_PROCESS_LIMIT"), (f"'{FILL}'", "BUILD_DISK_LIMIT")]
+    ("step", "code"),
+    [
+        ("python3 bomb.py", "BUILD_PROCESS_LIMIT"),
+        pytest.param(f"'{FILL}'", "BUILD_DISK_LIMIT", marks=pytest.mark.deep),
+    ],
 )
 def test_a_greedy_build_is_named(live, step, code):
     files = {"bomb.py": BOMB, "delivery.yaml": BUILD.format(step=step)}
@@ -35,7 +39,11 @@ def test_a_greedy_build_is_named(live, step, code):
 
 
 @pytest.mark.parametrize(
-    ("command", "code"), [("python3 bomb.py", "INSTANCE_PROCESS_LIMIT"), (f"'{FILL}'", "INSTANCE_DISK_LIMIT")]
+    ("command", "code"),
+    [
+        pytest.param("python3 bomb.py", "INSTANCE_PROCESS_LIMIT", marks=pytest.mark.deep),
+        (f"'{FILL}'", "INSTANCE_DISK_LIMIT"),
+    ],
 )
 def test_a_greedy_service_is_named(live, command, code):
     files = {"bomb.py": BOMB, "delivery.yaml": SERVICE.format(command=command)}

@@ -64,6 +64,7 @@ def test_allowed_hosts_forwarded_proto_paths_and_a_server_that_closes_idle_conne
         time.sleep(0.001 * (number % 15))
 
 
+@pytest.mark.deep
 def test_a_health_host_of_ones_own(platform):
     app = platform.app("health-host")
     spec = {"command": "exec python3 closing.py", "env": {"ALLOWED_HOST": "shop.example.com"}}

@@ -169,6 +169,7 @@ def test_from_an_instance_nothing_of_ours_is_reached(wide: App, isolated: Platfo
         assert found in {"ConnectionRefusedError", "FileNotFoundError", "PermissionError"}, (target, found)
 
 
+@pytest.mark.deep
 def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
     before = wide.service.version()
     with load_on(wide.service, rps=40) as load:
@@ -187,6 +188,7 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
     assert summary["failures"] == 0, summary["examples"]
 
 
+@pytest.mark.deep
 def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
     wide: App, isolated: Platform, records: Records
 ) -> None:
@@ -203,6 +205,7 @@ def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
     assert wide.service.version() == again.version
 
 
+@pytest.mark.deep
 def test_a_service_on_another_port_is_told_which(wide: App) -> None:
     command = "exec env PORT=9999 python3 wide.py"
     quick = {"health": {"startup_timeout": 20}}
@@ -238,6 +241,7 @@ def test_after_a_restart_of_the_stack_the_same_sockets_serve(wide: App, isolated
     assert addresses(records) == before
 
 
+@pytest.mark.deep
 def test_a_killed_supervisor_leaves_services_serving_for_the_next(
     wide: App, isolated: Platform, records: Records
 ) -> None:

@@ -74,6 +74,7 @@ async def test_terminated_workflows(platform, records):
             check_lost(apps[step], records, operation_id, versions[step], loads[step])
 
 
+@pytest.mark.deep
 async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, records, app):
     """Promoted and not retired, or not even promoted: whichever it was, one release serves and the other is gone."""
     temporal = await Client.connect(platform.stack.addresses["temporal"])
@@ -90,6 +91,7 @@ async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, recor
     assert app.service.version() == again.version
 
 
+@pytest.mark.deep
 def test_a_lost_file_of_temporal(records, app):
     version = app.service.version()
     with load_on(app.service, rps=RPS) as load:

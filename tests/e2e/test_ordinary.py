@@ -61,6 +61,7 @@ def shipped(app: App, spec: dict[str, Any]) -> Json:
     return facts
 
 
+@pytest.mark.deep
 def test_venv_in_artifact_and_plain_pip(platform):
     app = ordinary(platform, "ordinary-venv", {})
     for name in ("plain", "ofuser"):
@@ -104,6 +105,7 @@ def test_monorepo_link_to_shared(platform):
 
 
 @pytest.mark.skipif(not Path("/usr/local/go/bin/go").exists(), reason="Go is not on this machine")
+@pytest.mark.deep
 def test_go_is_found(platform):
     app = ordinary(platform, "ordinary-go", {"app.py": SERVER})
     spec = {"build": {"steps": ["go version > dist"], "output": "."}}

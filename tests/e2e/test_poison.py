@@ -63,7 +63,14 @@ def ships_and_rolls_back(app: App) -> None:
     assert app.service.version() == before
 
 
-@pytest.mark.parametrize("path", ["/health check", "/health\u00a0check", "/healthz\n"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health check",
+        pytest.param("/health\u00a0check", marks=pytest.mark.deep),
+        pytest.param("/healthz\n", marks=pytest.mark.deep),
+    ],
+)
 def test_a_path_that_the_router_refuses_is_refused_in_the_file(attacker: App, neighbour: App, path: str) -> None:
     error = attacker.ship(spec={"service": {"health": {"path": path}}}).error
     assert error["code"] == "SPEC_INVALID"
@@ -91,6 +98,7 @@ def _poison(records: Records, app: App) -> None:
     assert len(changed) == 1
 
 
+@pytest.mark.deep
 def test_poison_in_the_database_leaves_everybody_else_alone_through_restarts_and_removal(
     *, platform: Platform, poisoned: App, neighbour: App, records: Records
 ) -> None:
@@ -127,6 +135,7 @@ def test_a_poisoned_build_from_before_the_rule_fails_with_its_owners_words_only(
     ships_and_rolls_back(neighbour)
 
 
+@pytest.mark.deep
 def test_envoys_files_lost_and_envoy_killed_every_host_serves_again_without_a_change(
     platform: Platform, neighbour: App, records: Records
 ) -> None:

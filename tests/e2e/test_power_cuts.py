@@ -38,7 +38,7 @@ def kept(platform):
     return made
 
 
-@pytest.fixture(params=["power cut", "down"])
+@pytest.fixture(params=["power cut", pytest.param("down", marks=pytest.mark.deep)])
 def off(request, platform, records):
     """Everything stops, in either way."""
 

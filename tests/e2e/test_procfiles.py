@@ -158,6 +158,7 @@ def still_beats(work: Work) -> bool:
     return len(work.since(0)) > size
 
 
+@pytest.mark.deep
 def test_procfile_in_source_path_and_two_services_in_one_repository(platform):
     """`cases/procfile-in-source-path`: one by the file at the root, one by its project; shared sources are in reach."""
     app = platform.app("mono")

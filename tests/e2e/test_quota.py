@@ -21,6 +21,7 @@ def large(replicas: int) -> dict[str, object]:
     return {"service": {**PATIENT, "memory_mb": ONE_MB, "replicas": replicas}}
 
 
+@pytest.mark.deep
 def test_a_full_organization_can_go_back_and_others_deploy(platform, records):
     crowded = platform.api.create_organization("crowded")
     app = platform.app("one-large", organization=crowded)

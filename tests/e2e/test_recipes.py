@@ -61,7 +61,7 @@ def package(script: str) -> dict[str, str]:
             package("mkdir dist && echo '<h1>built</h1>' > dist/index.html"),
             "/",
             "<h1>built</h1>",
-            marks=NODE,
+            marks=(NODE, pytest.mark.deep),
             id="static",
         ),
     ],

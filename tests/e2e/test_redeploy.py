@@ -78,6 +78,7 @@ def test_retry_after_an_abort_at_half_starts_clean_and_completes(again):
     assert again.api.deployment(old)["status"] == "rolled_back"
 
 
+@pytest.mark.deep
 def test_promote_after_an_abort_makes_a_new_one_without_analysis(again):
     begun = aborted_at_half(again, PATIENT)
     old = begun.accepted.deployment_id
@@ -98,6 +99,7 @@ def test_retry_of_a_failed_build_builds_it_again(again):
         again.api.promote_again(deployment["id"], "please")
 
 
+@pytest.mark.deep
 def test_a_retry_builds_the_commit_that_failed_also_when_its_branch_is_gone(again):
     again.repository.git("checkout", "--quiet", "-b", "fleeting")
     first = again.ship(spec={"build": {"steps": ["test -f repaired"]}}, git_branch="fleeting")
@@ -114,6 +116,7 @@ def test_a_retry_builds_the_commit_that_failed_also_when_its_branch_is_gone(agai
     assert again.api.wait(moved.accepted.operation_id, OPERATION_SECONDS)["error"]["code"] == "BUILD_FAILED"
 
 
+@pytest.mark.deep
 def test_an_old_version_inside_its_delay_is_back_at_once_and_outside_of_it_is_judged(platform, records):
     """Scenario 5."""
     app = platform.app("window")

@@ -92,6 +92,7 @@ def asking(service):
         user.close()
 
 
+@pytest.mark.deep
 def test_requests_under_way_are_answered(app, records):
     """Until the route is gone every request is answered by the service, then every one by the router's 404."""
     with asking(app.service) as seen:
@@ -105,6 +106,7 @@ def test_requests_under_way_are_answered(app, records):
     redeployed(app)
 
 
+@pytest.mark.deep
 def test_a_killed_worker_leaves_nothing_behind(app, records):
     os.kill(orphans.running(records.layout)["worker"], signal.SIGKILL)
     delete(app)

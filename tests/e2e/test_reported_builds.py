@@ -57,6 +57,7 @@ def test_it_is_made_deployed_and_serves(platform, app):
     assert staging.version() == "1.0.0"
 
 
+@pytest.mark.deep
 def test_two_deployments_at_once_have_one_artifact(platform, app, records):
     """Its branch is gone by now, as branches are once they are merged."""
     build = reported(app, "1.1.0", committed(app, "1.1.0"), branch="merged-and-deleted")
@@ -69,6 +70,7 @@ def test_two_deployments_at_once_have_one_artifact(platform, app, records):
     assert app.service.version() == "1.1.0"
 
 
+@pytest.mark.deep
 def test_what_cannot_be_made_says_why_and_the_old_version_serves(app):
     before = app.service.version()
     build = reported(app, "2.0.0", "0123456789abcdef0123456789abcdef01234567")

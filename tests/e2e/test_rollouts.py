@@ -48,6 +48,7 @@ def test_one_metric_of_several_fails_and_the_reasons_name_it(busy):
     assert busy.service.version() == before
 
 
+@pytest.mark.deep
 def test_a_check_that_fails_before_the_switch_moves_no_traffic(platform, records):
     """Scenario 4."""
     app = platform.app("checked")
@@ -63,6 +64,7 @@ def test_a_check_that_fails_before_the_switch_moves_no_traffic(platform, records
     assert len(summary["releases"]) == 1, "users met the stable version only"
 
 
+@pytest.mark.deep
 def test_without_progress_until_the_deadline_it_goes_back(busy):
     """Scenario 6."""
     before = busy.service.version()
@@ -94,6 +96,7 @@ def test_an_abort_keeps_the_capacity(platform, records):
     assert len(records.all("SELECT id FROM instances WHERE release_id = %s AND in_rotation", stable)) == 2
 
 
+@pytest.mark.deep
 def test_over_the_limit_it_fails_and_only_asking_again_starts_a_new_run(busy):
     """Scenario 9."""
     limited = {**JUDGED, "analysis": {**JUDGED["analysis"], "compare": [], "max_error_rate": 2}}
@@ -125,6 +128,7 @@ def test_a_dark_launch_is_reached_by_its_preview_only(busy, records):
     assert busy.api.deployment(release_id)["preview"] is None
 
 
+@pytest.mark.deep
 def test_users_of_a_sticky_canary_stay(busy):
     sticky = {
         **JUDGED,
@@ -145,6 +149,7 @@ def test_users_of_a_sticky_canary_stay(busy):
     assert busy.api.wait(begun.accepted.operation_id, 180)["status"] == "cancelled"
 
 
+@pytest.mark.deep
 def test_a_first_version_over_its_limit_is_taken_away(platform):
     app = platform.app("firstlimit")
     limits = {"analysis": {"duration": 90, "min_requests": 20, "max_error_rate": 5}, "rollout": QUICK}

@@ -53,6 +53,7 @@ def folder() -> Iterator[Path]:
     remove_tree(made)
 
 
+@pytest.mark.deep
 async def test_a_delivery_is_one_trace_from_its_start_to_its_activities_and_the_api_sends_too(folder: Path):
     async with Receiver() as collector:
         collector.answer = lambda _: Reply(200)

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from tests.fuzz.scene import known_ids, schema_with
+from tests.support.deep import by_depth
 
 HERE = Path(__file__).resolve().parent
 # Of each operation: random requests, beside the examples and every boundary of every field.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
+# Every example and every boundary of every field; the whole run adds random requests and sequences of them.
+PHASES = by_depth(short="examples,coverage", long="examples,coverage,fuzzing,stateful")
 SEED = "20241026"
 LIMIT_S = 900.0
 
@@ -22,6 +25,7 @@ async def at_once(snapshot: Any, seconds: float) -> Any:
     return snapshot
 
 
+@pytest.mark.shortened
 @pytest.mark.timeout(LIMIT_S + 60)
 async def test_nothing_that_schemathesis_tries_breaks_the_contract(
     *, served, app, platform, world, build_of, rows, operations, tmp_path, monkeypatch, capsys
@@ -34,7 +38,8 @@ async def test_nothing_that_schemathesis_tries_breaks_the_contract(
     schema = tmp_path / "openapi.json"
     schema.write_text(json.dumps(schema_with(app.openapi(), ids)))
     command = ("--config-file", HERE / "schemathesis.toml", "run", schema, "--url", f"{served}/v1")
-    options = ("--seed", SEED, "--max-examples", str(EXAMPLES), "--header", f"Authorization: Bearer {platform.token}")
+    options = ("--seed", SEED, "--max-examples", str(EXAMPLES), "--phases", PHASES)
+    options = (*options, "--header", f"Authorization: Bearer {platform.token}")
     environment = {**os.environ, "KNOWN_IDS": json.dumps(ids)}
     environment["PYTHONPATH"] = str(HERE.parents[1])
     with (tmp_path / "output").open("w+b") as output:

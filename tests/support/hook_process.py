@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 
 from storage.engine import create_engine, create_sessions
 from storage.repositories import webhook_claims
@@ -27,7 +28,7 @@ async def receive(count: int, fail_every: int, silent: int) -> None:
         sys.stdout.flush()
         for number, receiver in enumerate(receivers):
             hold = never if number >= count - silent else None
-            receiver.answer = lambda request, port=receiver.port, hold=hold: _answer(request, port, fail_every, hold)
+            receiver.answer = partial(_answer, port=receiver.port, fail_every=fail_every, hold=hold)
         await never.wait()
 
 

@@ -26,7 +26,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [_program(), "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
+        command = [str(_program()), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._answers, "a redis-server", LIMIT_S)
 

@@ -1,0 +1,29 @@
+"""The tests as portions that run beside each other, each by one pytest with servers of its own; the longest first.
+
+They are balanced by what `make test` prints at its end. What is named nowhere is in the last one, or in the first half
+of its folder, so that a new file is never left out.
+"""
+
+from typing import Final
+
+Portion = tuple[str, ...]
+
+# Of the end-to-end tests: those that have a stack of their own, and the half that has one beside the other half's.
+_OWN_STACK: Final = ("tests/e2e/test_isolated.py", "tests/e2e/test_traces.py")
+_SECOND_HALF: Final = tuple(
+    f"tests/e2e/test_{name}.py"
+    for name in (
+        *("bad_input", "canary", "cancelling", "documents", "foreign_text", "forged", "greedy", "ingress", "keeping"),
+        *("ordinary", "quota", "recipes", "reported_builds", "secrets", "strangers", "watching"),
+    )
+)
+_API: Final = ("tests/api", "tests/contract", "tests/fuzz")
+_DRIVERS: Final = ("tests/drivers", "tests/isolation", *_OWN_STACK)
+
+PORTIONS: Final[tuple[Portion, ...]] = (
+    ("tests/e2e", *(f"--ignore={path}" for path in (*_SECOND_HALF, *_OWN_STACK))),
+    _SECOND_HALF,
+    _API,
+    tuple(f"--ignore={path}" for path in ("tests/e2e", *_API, *_DRIVERS)),
+    _DRIVERS,
+)

@@ -168,7 +168,7 @@ def was_cancelled(fault: BaseException) -> bool:
 
 
 def to_operation_error(fault: BaseException) -> OperationError:
-    """What a stranger is told about a fault."""
+    """What a stranger may know of a fault."""
     cause = fault.__cause__ if isinstance(fault, ActivityError) and fault.__cause__ else fault
     if isinstance(cause, ApplicationError):
         details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}

@@ -39,6 +39,7 @@ from workflows.progress_tracker import ProgressTracker
 # A worker that dies with the workspace costs a new start elsewhere; three lost workers in a row are no accident.
 MAX_WORKSPACES = 3
 
+# Histories from before it: the wait for a build slot was not shown.
 SLOT_WAIT_PATCH = "told-wait-for-slot"
 
 

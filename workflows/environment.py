@@ -1,4 +1,4 @@
-"""The entity of one environment: gives out its turn, one rollout at a time, and stops retired releases in time.
+"""The entity of one environment: grants its lock to one rollout at a time, and stops retired releases in time.
 
 First in, first out, rollbacks first: for one of them a rollout under way goes back, unless it is past its final switch.
 A closed window holds whoever is next, never one under way.
@@ -58,19 +58,19 @@ class EnvironmentWorkflow:
         self._newest = state.newest
         self._superseded = list(state.superseded)
         self._window: WindowAnswer | None = None  # closed, as last heard
-        self._look = True
+        self._recheck_window = True
         self._current, self._previous = state.current, state.previous
-        self._told = False
-        self._places: dict[str, LockQueued] = {}
+        self._holder_notified = False
+        self._positions: dict[str, LockQueued] = {}
         self._changed = True
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
     def request_turn(self, request: LockRequest) -> None:
-        """First in, first out; asking again changes nothing but has a lost answer told again."""
+        """First in, first out; asking again changes nothing but has a lost answer sent again."""
         self._changed = True
-        self._places.pop(request.workflow_id, None)
+        self._positions.pop(request.workflow_id, None)
         if self._holds(request.workflow_id):
-            self._told = False
+            self._holder_notified = False
         elif not any(w.workflow_id == request.workflow_id for w in self._waiting):
             self._admit(request)
 
@@ -78,7 +78,7 @@ class EnvironmentWorkflow:
     def return_turn(self, back: LockRelease) -> None:
         """The holder is done (or a waiting one gave up)."""
         self._waiting = [w for w in self._waiting if w.workflow_id != back.workflow_id]
-        self._places.pop(back.workflow_id, None)
+        self._positions.pop(back.workflow_id, None)
         if self._holds(back.workflow_id):
             self._holder = None
         known = {r.release_id for r in back.retired}
@@ -90,7 +90,7 @@ class EnvironmentWorkflow:
     def settings_changed(self, change: SettingsChanged) -> None:
         """Whoever is held may go on, or the other way round: the windows are asked for anew."""
         self._policy = change.policy
-        self._look = self._changed = True
+        self._recheck_window = self._changed = True
 
     @workflow.query
     def state(self) -> EnvironmentState:
@@ -113,9 +113,9 @@ class EnvironmentWorkflow:
     async def run(self, _state: EnvironmentState) -> None:
         while not workflow.info().is_continue_as_new_suggested():
             self._changed = False
-            await self._tell_superseded()
+            await self._notify_superseded()
             await self._grant()
-            await self._tell_places()
+            await self._notify_waiting()
             await self._stop_due()
             await self._wait()
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -138,7 +138,7 @@ class EnvironmentWorkflow:
             for older in [one for one in (self._holder, *self._waiting) if one and replaces(request, one)]:
                 self._supersede(older, request)
         self._waiting = enqueued(self._waiting, request)
-        self._look = True
+        self._recheck_window = True
 
     def _forget_ahead(self) -> None:
         """What was the newest before the clock was set back is newer than nothing: it would refuse all until then."""
@@ -149,7 +149,7 @@ class EnvironmentWorkflow:
     def _supersede(self, older: LockRequest, newer: LockRequest) -> None:
         """It leaves the queue at once; one that has the turn decides itself, and gives it back when it is undone."""
         self._waiting = [w for w in self._waiting if w.workflow_id != older.workflow_id]
-        self._places.pop(older.workflow_id, None)
+        self._positions.pop(older.workflow_id, None)
         self._superseded.append(
             LockSuperseded(
                 workflow_id=older.workflow_id, deployment_id=newer.deployment_id, version=bounded(newer.purpose, 255)
@@ -159,7 +159,7 @@ class EnvironmentWorkflow:
     def _holds(self, workflow_id: str) -> bool:
         return self._holder is not None and self._holder.workflow_id == workflow_id
 
-    async def _tell_superseded(self) -> None:
+    async def _notify_superseded(self) -> None:
         while self._superseded:
             message = self._superseded[0]
             await self._signal(message.workflow_id, SignalName.SUPERSEDE, message)
@@ -169,12 +169,12 @@ class EnvironmentWorkflow:
         """Tell the holder, or the next in line; one that is no more is passed over."""
         if self._holder is None:
             self._holder = await self._next()
-            self._told = False
-        if self._holder is None or self._told:
+            self._holder_notified = False
+        if self._holder is None or self._holder_notified:
             return
         holder = self._holder
         grant = LockGrant(environment_id=self._id, workflow_id=holder.workflow_id)
-        self._told = True  # before it is known: a request that comes meanwhile has it told again
+        self._holder_notified = True  # before it is known: a request that comes meanwhile has it sent again
         if not await self._signal(holder.workflow_id, SignalName.TURN_GRANTED, grant):
             self._drop(holder)
 
@@ -190,11 +190,11 @@ class EnvironmentWorkflow:
     async def _is_open(self) -> bool:
         """Whether deploying is possible; a closed window is asked about again in its time or when things changed."""
         held = self._window
-        if held and not self._look and (held.next_open is None or workflow.now() < held.next_open):
+        if held and not self._recheck_window and (held.next_open is None or workflow.now() < held.next_open):
             return False
         answer = None
-        while self._look or answer is None:
-            self._look = False
+        while self._recheck_window or answer is None:
+            self._recheck_window = False
             answer = await self._ask_window()
         self._window = None if answer.open else answer
         return answer.open
@@ -206,21 +206,21 @@ class EnvironmentWorkflow:
             again = workflow.now() + ASK_AGAIN
             return WindowAnswer(open=False, reason="settings that cannot be read now", next_open=again)
 
-    async def _tell_places(self) -> None:
-        """Everybody who waits learns of a new place; one that is no more leaves the queue."""
+    async def _notify_waiting(self) -> None:
+        """Everybody who waits learns of a new position; one that is no more leaves the queue."""
         if not self._waiting:
             self._window = None
         holder = self._holder.deployment_id if self._holder else None
         held = self._window if holder is None else None
-        for place, waiting in enumerate(list(self._waiting), 1):
+        for position, waiting in enumerate(list(self._waiting), 1):
             message = LockQueued(
-                position=place,
+                position=position,
                 holder_deployment_id=holder,
                 reason=held.reason if held else None,
                 next_open=held.next_open if held else None,
             )
-            if self._places.get(waiting.workflow_id) != message:
-                self._places[waiting.workflow_id] = message
+            if self._positions.get(waiting.workflow_id) != message:
+                self._positions[waiting.workflow_id] = message
                 if not await self._signal(waiting.workflow_id, SignalName.TURN_QUEUED, message):
                     self._waiting = [w for w in self._waiting if w.workflow_id != waiting.workflow_id]
                     self._changed = True
@@ -257,12 +257,12 @@ class EnvironmentWorkflow:
         workflow.set_current_details(environment_details(self.state()))
         try:
             await workflow.wait_condition(
-                lambda: self._changed, timeout=self._next_look(), timeout_summary="until somebody has to look"
+                lambda: self._changed, timeout=self._next_check(), timeout_summary="until somebody has to look"
             )
         except TimeoutError:
-            await self._look_after_holder()
+            await self._check_holder()
 
-    def _next_look(self) -> timedelta | None:
+    def _next_check(self) -> timedelta | None:
         """Until when nothing has to be done; None: until somebody signals."""
         now = workflow.now()
         waits = [max(timedelta(milliseconds=1), r.stop_after - now) for r in self._retired]
@@ -274,7 +274,7 @@ class EnvironmentWorkflow:
             waits.append(min(max(timedelta(seconds=1), opens_in), FAR))
         return min(waits, default=None)
 
-    async def _look_after_holder(self) -> None:
+    async def _check_holder(self) -> None:
         holder = self._holder
         if holder is None or not self._waiting:
             return

@@ -53,7 +53,7 @@ class OperationWorkflow:
         self.cancellation = cancellation = Cancellation(progress)
         self.lock = EnvironmentLock(lock_request_for(order), progress, cancellation)
         self.controls = ManualControls(progress, cancellation, approval_for(order), promoted_by=promotion_for(order))
-        self.rollout = Rollout(context, progress, self.controls, cancellation, self.lock)
+        self.rollout = Rollout(context, progress, self.controls, cancellation, self.lock.retire)
 
     # ---- what it is asked
 

@@ -1,5 +1,6 @@
 """What each step of a rollout plan does to a release, and what the release has and had because of it."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -21,6 +22,7 @@ from contracts.rollouts import (
     CheckPreview,
     OpenedRelease,
     PromoteRelease,
+    RetiredRelease,
     RetireRelease,
     RunReleaseCommand,
     ShiftTraffic,
@@ -35,7 +37,6 @@ from domain.delivery_spec import DeliverySpec
 from domain.rollout import FULL, PlanStep, StepKind
 from workflows.activity_calls import call, to_operation_error
 from workflows.cancellation import Cancellation
-from workflows.environment_lock import EnvironmentLock
 from workflows.process_types import has_processes, process_names, start_again
 from workflows.progress_tracker import ProgressTracker
 
@@ -43,7 +44,8 @@ from workflows.progress_tracker import ProgressTracker
 class ReleaseSteps:
     """One release on its way to all of the traffic, beside the stable one (None: the first deployment).
 
-    `taking_back`: the release was the stable one before, and a rollback brings it back.
+    `taking_back`: the release was the stable one before, and a rollback brings it back. `retire` gets an old version
+    that is to be stopped later.
     """
 
     def __init__(
@@ -55,12 +57,12 @@ class ReleaseSteps:
         taking_back: bool,
         progress: ProgressTracker,
         cancellation: Cancellation,
-        lock: EnvironmentLock,
+        retire: Callable[[RetiredRelease], None],
     ) -> None:
         self._context = context
         self._progress = progress
         self._cancellation = cancellation
-        self._lock = lock
+        self._retire = retire
         self.new = opened.release
         self.stable = opened.stable
         self.spec = spec
@@ -202,7 +204,7 @@ class ReleaseSteps:
         if self.stable is None:
             return
         request = RetireRelease(release_id=self.stable.release_id, keep_seconds=keep)
-        self._lock.retire(await call(RETIRE_RELEASE, request, summary=f"keep the old version for {keep:g} s"))
+        self._retire(await call(RETIRE_RELEASE, request, summary=f"keep the old version for {keep:g} s"))
         if has_processes(self.stable):
             with suppress(ActivityError):  # the reconciler of instances ends them, too
                 stop = StopProcesses(release_id=self.stable.release_id)

@@ -1,6 +1,7 @@
 """Carrying out a rollout plan. Up to the final switch people may hold it, and any fault undoes it."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from temporalio import workflow
@@ -9,14 +10,13 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from contracts.analysis import AnalysisReport
 from contracts.builds import LoadedBuild
 from contracts.operations import OperationContext
-from contracts.rollouts import OPEN_RELEASE, REOPEN_RELEASE, OpenedRelease, OpenRelease, ReopenRelease
+from contracts.rollouts import OPEN_RELEASE, REOPEN_RELEASE, OpenedRelease, OpenRelease, ReopenRelease, RetiredRelease
 from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode
 from domain.lifecycle import DeploymentStatus, HealthStatus
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind, with_processes
 from workflows.activity_calls import call, cancel_when, run_to_completion, within_deadline
 from workflows.cancellation import Cancellation
-from workflows.environment_lock import EnvironmentLock
 from workflows.manual_controls import ManualControls
 from workflows.process_types import has_processes, process_names
 from workflows.progress_tracker import ProgressTracker
@@ -40,13 +40,13 @@ class Rollout:
         progress: ProgressTracker,
         controls: ManualControls,
         cancellation: Cancellation,
-        lock: EnvironmentLock,
+        retire: Callable[[RetiredRelease], None],
     ) -> None:
         self._context = context
         self._progress = progress
         self._controls = controls
         self._cancellation = cancellation
-        self._lock = lock
+        self._retire = retire
         self._passed_early = ""  # what the next step says of the analysis before it
 
     async def open(self, build: LoadedBuild) -> OpenedRelease:
@@ -80,7 +80,7 @@ class Rollout:
             taking_back=taking_back,
             progress=self._progress,
             cancellation=self._cancellation,
-            lock=self._lock,
+            retire=self._retire,
         )
         self._analysis = ReleaseAnalysis(self._context.deployment_id, release, self._controls, self._cancellation)
         self._undo = RolloutUndo(release, self._progress, self._cancellation)

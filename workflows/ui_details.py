@@ -42,14 +42,14 @@ def _error(error: OperationError) -> str:
 
 
 def _code(lines: list[str]) -> str:
-    words = bounded("\n".join(lines), MAX_CODE_CHARS).replace("`", "'").splitlines()
-    return "  \n".join(f"`{line.strip()}`" for line in words if line.strip())
+    text = bounded("\n".join(lines), MAX_CODE_CHARS).replace("`", "'").splitlines()
+    return "  \n".join(f"`{line.strip()}`" for line in text if line.strip())
 
 
 def environment_details(state: EnvironmentState) -> str:
-    """Who has the environment's turn, who waits for it, what will be stopped."""
+    """Who has the environment's lock, who waits for it, what will be stopped."""
     holder = f"▶ {_who(state.holder)}" if state.holder else "nobody"
-    waiting = [f"{place}. {_who(one)}" for place, one in enumerate(state.waiting[:MAX_SHOWN], 1)] or ["nobody"]
+    waiting = [f"{position}. {_who(one)}" for position, one in enumerate(state.waiting[:MAX_SHOWN], 1)] or ["nobody"]
     retired = [f"- `{r.release_id}` at {r.stop_after:%H:%M:%S} UTC" for r in state.retired[:MAX_SHOWN]] or ["none"]
     return "\n\n".join(
         [
@@ -76,20 +76,20 @@ def _window(window: WindowAnswer | None) -> str:
     return f"held by {window.reason}{_opens(window)}" if window else "nobody is held"
 
 
-def _opens(told: WindowAnswer | LockQueued) -> str:
-    return f"; opens {told.next_open:%Y-%m-%d %H:%M} UTC" if told.next_open else "; no end is in sight"
+def _opens(held: WindowAnswer | LockQueued) -> str:
+    return f"; opens {held.next_open:%Y-%m-%d %H:%M} UTC" if held.next_open else "; no end is in sight"
 
 
-def queue_message(environment: str, told: LockQueued) -> str:
-    """What a deployment that waits for its turn says."""
-    if told.reason:
-        place = f"; position {told.position} in the queue" if told.position > 1 else ""
-        return f"Held by {bounded(told.reason, 500)}{_opens(told)}{place}"
-    holder = f"; deployment {told.holder_deployment_id} is under way" if told.holder_deployment_id else ""
-    return f"Queued for {environment} at position {told.position}{holder}"
+def queue_message(environment: str, queued: LockQueued) -> str:
+    """What a deployment that waits for its lock shows."""
+    if queued.reason:
+        position = f"; position {queued.position} in the queue" if queued.position > 1 else ""
+        return f"Held by {bounded(queued.reason, 500)}{_opens(queued)}{position}"
+    holder = f"; deployment {queued.holder_deployment_id} is under way" if queued.holder_deployment_id else ""
+    return f"Queued for {environment} at position {queued.position}{holder}"
 
 
 def superseded_message(by: LockSuperseded) -> str:
-    """What a deployment says whose place a newer one takes."""
+    """What a deployment shows whose place a newer one takes."""
     version = f" (version {bounded(by.version, 255)})" if by.version else ""
     return f"superseded by deployment {by.deployment_id}{version}"

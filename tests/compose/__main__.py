@@ -20,6 +20,7 @@ from tests.compose.engine import GIT, INGRESS_PORT, CheckError, ComposedEngine, 
 HERE = Path(__file__).resolve().parent
 SERVING = ("postgres", "temporal", "api", "ingress", "egress", "worker")
 OPERATION_SECONDS = 600.0
+SERVICE_URL = "https://dev.hello.check.apps.example.com"
 PORTS = {
     "postgres": ("records", 5432),
     "temporal": ("workflows", 7233),
@@ -71,6 +72,9 @@ class Check:
         self._project = self._api.create_project(organization["id"], "hello", url)["id"]
         self._feature = self._api.create_feature(self._project, "hello")["id"]
         self._deliver("the first delivery")
+        url = self._api.environment(self._project)["url"]
+        if url != SERVICE_URL:
+            raise CheckError(f"the service's address is said to be {url}, not {SERVICE_URL}")
         self._look_from_inside()
         self._look_between_networks()
         for name in SERVING:
@@ -99,11 +103,12 @@ class Check:
         self._say("the first admin is made once")
 
     def _look_at_containers(self) -> None:
+        files = [*(self._folder / "secrets").iterdir(), *(self._folder / "tls").glob("*.key")]
         for name in (*SERVING, "databases", "temporal-schema", "temporal-setup", "migrations", "ingress-setup"):
             facts = self._engine.inspect(name)
             if facts["HostConfig"]["Privileged"] or facts["HostConfig"]["CapAdd"]:
                 raise CheckError(f"{name} has rights beyond an ordinary container's")
-            if shown := secrets_shown(facts, self._folder / "secrets"):
+            if shown := secrets_shown(facts, files):
                 raise CheckError(f"docker inspect shows {shown} of {name}")
         self._say("no container is privileged; `docker inspect` shows no password and no key")
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ API_PORT, INGRESS_PORT = 18080, 18000
 GIT = "10.213.7.200"
 STEP_SECONDS = 1200
 CONDITION_SECONDS = 300.0
+SECRET_LENGTH = 16
 
 
 class CheckError(Exception):
@@ -182,7 +183,12 @@ def await_that(what: str, condition: Callable[[], bool], seconds: float = CONDIT
     raise CheckError(f"not within {seconds:g} s: {what} ({last})")
 
 
-def secrets_shown(facts: Mapping[str, Any], secrets: Path) -> list[str]:
-    """Secret files whose content stands in what `docker inspect` answers."""
+def secrets_shown(facts: Mapping[str, Any], files: Iterable[Path]) -> list[str]:
+    """Secret files of whose content a line stands in what `docker inspect` answers."""
     shown = json.dumps(facts)
-    return [file.name for file in secrets.iterdir() if (text := file.read_text().strip()) and text in shown]
+    return [file.name for file in files if any(line in shown for line in _secret_lines(file))]
+
+
+def _secret_lines(file: Path) -> list[str]:
+    """Without the lines around a key, and an end of one that is too short to be anybody's."""
+    return [line for line in file.read_text().split() if len(line) >= SECRET_LENGTH and "-----" not in line]

@@ -27,6 +27,7 @@ from runtime.stack import binaries
 from runtime.stack.postgres import Postgres
 from runtime.stack.process import Process
 from runtime.temporal import check_temporal, connect_temporal
+from tests.compose.engine import secrets_shown
 from tests.support.tls_proxy import tls_proxy
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -218,6 +219,14 @@ def test_the_scripts_make_the_files_of_the_secrets(certificates: Path, passwords
     for secret in COMPOSE["secrets"].values():
         folder, _, name = secret["file"].rpartition("/")
         assert (folders[folder] / name).is_file()
+
+
+def test_the_compose_check_notices_a_key_in_what_docker_inspect_shows(certificates: Path, passwords: Path):
+    files = [*passwords.iterdir(), *certificates.glob("*.key")]
+    assert secrets_shown({"Env": ["A=B"]}, files) == []
+    for file in files:
+        if text := file.read_text():  # the UI's secret is somebody else's to give
+            assert file.name in secrets_shown({"Env": [f"A={text}"]}, files)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from contracts.operations import OperationContext
+from contracts.operations import OperationContext, options_of
 from domain.environment_settings import EnvironmentSettings
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.windows import window_state
@@ -57,7 +57,7 @@ async def check_window(session: AsyncSession, environment: Environment, place: O
     state, before = (window_state(windows, moment) for moment in (now(), now() - LATE))
     if state.open or before.open:
         return
-    if (await StandingRepository(session).order_of(place.operation_id)).get("override_freeze"):
+    if options_of(await StandingRepository(session).order_of(place.operation_id)).override_freeze:
         return
     raise ConflictError(
         f"{place.environment} is held by {state.reason} since its turn was given out; deploy again when it is open",

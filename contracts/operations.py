@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import MUST_HAPPEN
@@ -22,6 +22,7 @@ from domain.lifecycle import (
     StepStatus,
     Strategy,
 )
+from domain.rollout_options import RolloutOptions
 
 
 class OperationContext(Payload):
@@ -39,23 +40,50 @@ class OperationContext(Payload):
     requested_by: str
 
 
-class BuildAndDeployInput(Signed):
-    """Input of the BuildAndDeploy workflow."""
+class DeploymentInput(Signed):
+    """What both ways of bringing a version into an environment are told."""
 
     place: OperationContext
-    feature_id: UUID
-    repository_url: str
     version_tag: str
-    git_branch: str | None = None
-    git_commit_hash: str | None = None
-    strategy: Strategy
-    canary_percentage: int | None = None
+    options: RolloutOptions | None = None  # None: an order of an older release, which has them flat; read `chosen`
     approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
     approved_by: tuple[str, ...] = ()  # who said yes with the request itself
     requester: Person | None = None  # who asked, with the humans behind; None: known by `place.requested_by` only
     approvers: tuple[Person, ...] | None = None  # those of `approved_by`, whole; None: an order of an older release
+    # The options as they stood before there was `options`: in saved histories, and in starts on their way during an
+    # upgrade, whose signature covers them. Nobody writes them any more, and new options are not added here.
+    strategy: Strategy | None = None
+    canary_percentage: int | None = None
     skip_analysis: bool = False
     override_freeze: bool = False
+
+    @model_validator(mode="after")
+    def _has_options(self) -> Self:
+        if self.options is None and self.strategy is None:
+            raise ValueError("options are missing")
+        return self
+
+    @property
+    def chosen(self) -> RolloutOptions:
+        """The options, nested or flat."""
+        if self.options is not None:
+            return self.options
+        return RolloutOptions.model_validate(self, from_attributes=True)
+
+
+def options_of(order: Mapping[str, Any]) -> RolloutOptions:
+    """The options of an order as it is kept as JSON, nested or flat; the defaults for one that has none."""
+    nested = order.get("options")
+    return RolloutOptions.model_validate(order if nested is None else nested)
+
+
+class BuildAndDeployInput(DeploymentInput):
+    """Input of the BuildAndDeploy workflow."""
+
+    feature_id: UUID
+    repository_url: str
+    git_branch: str | None = None
+    git_commit_hash: str | None = None
     source_path: str = "."  # the project's folder of the repository
 
 
@@ -68,20 +96,10 @@ class BuildSource(Payload):
     source_path: str = "."
 
 
-class DeployInput(Signed):
+class DeployInput(DeploymentInput):
     """Input of the Deploy workflow: a build that exists. `source`: made elsewhere, so its artifact may be missing."""
 
-    place: OperationContext
     build_id: UUID
-    version_tag: str
-    strategy: Strategy
-    canary_percentage: int | None = None
-    approval: ApprovalPolicy | None = None
-    approved_by: tuple[str, ...] = ()
-    requester: Person | None = None
-    approvers: tuple[Person, ...] | None = None
-    skip_analysis: bool = False
-    override_freeze: bool = False
     source: BuildSource | None = None
 
 

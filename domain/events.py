@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain.facts import listed_error
 from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
+from domain.rollout_options import RolloutOptions
 
 MAX_PAYLOAD = 64 * 1024
 # What a text is cut to when a payload is too large; other values are left out.
@@ -136,7 +137,8 @@ def deployment_payload(deployment: Values) -> Json:
         "error": listed_error(deployment["error"]),
         "preview": None,
     }
-    return _payload("deployment", {**_told(deployment, DEPLOYMENT), **more})
+    chosen = RolloutOptions.model_validate(deployment["options"] or {}).model_dump()
+    return _payload("deployment", {**_told({**chosen, **deployment}, DEPLOYMENT), **more})
 
 
 def operation_payload(operation: Values) -> Json:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.delivery_spec import CanaryStep, DeliverySpec, RolloutSpec
 from domain.errors import UnprocessableError
 from domain.lifecycle import Strategy
+from domain.rollout_options import RolloutOptions
 
 FULL = 100
 
@@ -100,9 +101,8 @@ def _finish(old_replicas: int, *, keep: float) -> list[PlanStep]:
 
 def plan_delivery(
     spec: DeliverySpec,
-    strategy: Strategy,
+    options: RolloutOptions,
     *,
-    canary_percentage: int | None,
     replicas: int,
     old_replicas: int,
     returning: bool = False,
@@ -111,8 +111,7 @@ def plan_delivery(
 
     Args:
         spec: the delivery spec of the build.
-        strategy: how traffic moves.
-        canary_percentage: of the request; the single step of a canary whose spec has none.
+        options: what the request chose.
         replicas: instances wanted of the new release.
         old_replicas: instances of the stable release; 0 when there is none (first deployment).
         returning: the release was stable before and still runs: one switch brings it back.
@@ -120,12 +119,12 @@ def plan_delivery(
     if returning:
         return plan_return(replicas=replicas, old_replicas=old_replicas, keep=spec.rollout.scale_down_delay)
     steps = steps_of(
-        strategy, spec.rollout, canary_percentage=canary_percentage, analysis_seconds=spec.analysis.duration
+        options.strategy, spec.rollout, first_weight=options.first_weight, analysis_seconds=spec.analysis.duration
     )
     if not spec.analysis.has_limits:  # with all of the traffic on the new version there is nobody to compare with
         steps = tuple(s.model_copy(update={"analyse": None}) if s.weight == FULL else s for s in steps)
     return plan_rollout(
-        strategy,
+        options.strategy,
         spec.rollout,
         replicas=replicas,
         old_replicas=old_replicas,
@@ -136,7 +135,7 @@ def plan_delivery(
 
 def plan_rollout(
     strategy: Strategy,
-    options: RolloutSpec,
+    rollout: RolloutSpec,
     *,
     replicas: int,
     old_replicas: int,
@@ -147,7 +146,7 @@ def plan_rollout(
 
     Args:
         strategy: how traffic moves.
-        options: the `rollout` section of the delivery spec.
+        rollout: the `rollout` section of the delivery spec.
         replicas: instances wanted of the new release.
         old_replicas: instances of the stable release; 0 when there is none (first deployment).
         steps: canary and ramp only: the weights on the way.
@@ -156,45 +155,45 @@ def plan_rollout(
     """
     if replicas < 1 or old_replicas < 0:
         raise UnprocessableError("a rollout needs at least one new instance and no negative old ones")
-    keep = options.scale_down_delay
+    keep = rollout.scale_down_delay
     if strategy is Strategy.BLUE_GREEN:
-        body = _plan_blue_green(options, replicas)
+        body = _plan_blue_green(rollout, replicas)
     elif old_replicas == 0:
         stepped = strategy in (Strategy.CANARY, Strategy.RAMP)
         dark = strategy is Strategy.CANARY and bool(steps) and steps[0].weight == 0
-        body = _plan_first(options, replicas, first_analysis if stepped else None, dark=dark)
+        body = _plan_first(rollout, replicas, first_analysis if stepped else None, dark=dark)
     elif strategy is Strategy.ROLLING:
-        body = _plan_rolling(options, replicas, old_replicas)
+        body = _plan_rolling(rollout, replicas, old_replicas)
         keep = 0.0
     else:
         check_canary_steps(steps)
-        body = _plan_stepped(options, replicas, steps)
+        body = _plan_stepped(rollout, replicas, steps)
     ending = _finish(old_replicas, keep=keep)
     return RolloutPlan(strategy=strategy, replicas=replicas, old_replicas=old_replicas, steps=tuple(body + ending))
 
 
 def steps_of(
-    strategy: Strategy, options: RolloutSpec, *, canary_percentage: int | None, analysis_seconds: float
+    strategy: Strategy, rollout: RolloutSpec, *, first_weight: int | None, analysis_seconds: float
 ) -> tuple[CanaryStep, ...]:
     """The weights on the way: the spec's own, else those that the strategy and the request stand for.
 
     Args:
         strategy: only canary and ramp have any.
-        options: the `rollout` section of the delivery spec.
-        canary_percentage: of the request; the single step of a canary whose spec has none; 0 is a dark launch, which
-            holds until somebody resumes.
+        rollout: the `rollout` section of the delivery spec.
+        first_weight: of the request; the single step of a canary whose spec has none; 0 is a dark launch, which holds
+            until somebody resumes.
         analysis_seconds: how long the analysis of that step may take.
     """
     if strategy is Strategy.RAMP:
-        step, interval = options.ramp.step_percent, options.ramp.interval
+        step, interval = rollout.ramp.step_percent, rollout.ramp.interval
         return tuple(CanaryStep(weight=weight, analyse=interval) for weight in range(step, FULL, step))
     if strategy is not Strategy.CANARY:
         return ()
-    if canary_percentage == 0:
-        return (CanaryStep(weight=0, pause="manual"), *(step for step in options.canary.steps if step.weight))
-    if options.canary.steps:
-        return options.canary.steps
-    return (CanaryStep(weight=canary_percentage or FULL, analyse=analysis_seconds),)
+    if first_weight == 0:
+        return (CanaryStep(weight=0, pause="manual"), *(step for step in rollout.canary.steps if step.weight))
+    if rollout.canary.steps:
+        return rollout.canary.steps
+    return (CanaryStep(weight=first_weight or FULL, analyse=analysis_seconds),)
 
 
 def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
@@ -226,17 +225,17 @@ def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan
     return RolloutPlan(strategy=Strategy.BLUE_GREEN, replicas=replicas, old_replicas=old_replicas, steps=steps)
 
 
-def _plan_first(options: RolloutSpec, replicas: int, analysis: float | None, *, dark: bool) -> list[PlanStep]:
+def _plan_first(rollout: RolloutSpec, replicas: int, analysis: float | None, *, dark: bool) -> list[PlanStep]:
     """The first release: there is no stable one to compare with. Health, all of the traffic, then absolute limits.
 
     Who asks for a dark launch gets one here too: reached by its preview only, until somebody resumes.
     """
     hidden = [_shift(0), PlanStep(kind=StepKind.PAUSE)] if dark else []
-    return [_start(replicas), *hidden, _shift(FULL), _verify(options), *_analyse(analysis)]
+    return [_start(replicas), *hidden, _shift(FULL), _verify(rollout), *_analyse(analysis)]
 
 
-def _plan_blue_green(options: RolloutSpec, replicas: int) -> list[PlanStep]:
-    around = options.blue_green
+def _plan_blue_green(rollout: RolloutSpec, replicas: int) -> list[PlanStep]:
+    around = rollout.blue_green
     hold = [PlanStep(kind=StepKind.PAUSE)] if around.manual else []
     return [
         _start(replicas),
@@ -244,21 +243,21 @@ def _plan_blue_green(options: RolloutSpec, replicas: int) -> list[PlanStep]:
         PlanStep(kind=StepKind.CHECK, paths=around.checks),
         *hold,
         _shift(FULL),
-        _verify(options),
+        _verify(rollout),
         *_analyse(around.analyse),
     ]
 
 
-def _verify(options: RolloutSpec) -> PlanStep:
-    return PlanStep(kind=StepKind.VERIFY, seconds=options.verify_seconds)
+def _verify(rollout: RolloutSpec) -> PlanStep:
+    return PlanStep(kind=StepKind.VERIFY, seconds=rollout.verify_seconds)
 
 
 def _analyse(seconds: float | None) -> list[PlanStep]:
     return [] if seconds is None else [PlanStep(kind=StepKind.ANALYSE, seconds=seconds)]
 
 
-def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> list[PlanStep]:
-    surge = max(1, math.ceil(replicas * options.max_surge_percent / 100))
+def _plan_rolling(rollout: RolloutSpec, replicas: int, old_replicas: int) -> list[PlanStep]:
+    surge = max(1, math.ceil(replicas * rollout.max_surge_percent / 100))
     out: list[PlanStep] = []
     new, old = 0, old_replicas
     while new < replicas:
@@ -269,11 +268,11 @@ def _plan_rolling(options: RolloutSpec, replicas: int, old_replicas: int) -> lis
         if 0 < left < old:
             out.append(PlanStep(kind=StepKind.SHRINK, count=left))
             old = left
-    out.append(_verify(options))
+    out.append(_verify(rollout))
     return out
 
 
-def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, ...]) -> list[PlanStep]:
+def _plan_stepped(rollout: RolloutSpec, replicas: int, steps: tuple[CanaryStep, ...]) -> list[PlanStep]:
     out: list[PlanStep] = [_start(replicas)]
     for step, after in pairwise((*steps, CanaryStep(weight=FULL))):
         out.append(_shift(step.weight))
@@ -285,7 +284,7 @@ def _plan_stepped(options: RolloutSpec, replicas: int, steps: tuple[CanaryStep, 
             out.append(PlanStep(kind=StepKind.PAUSE))
     if steps[-1].weight != FULL:
         out.append(_shift(FULL))
-    out.append(_verify(options))
+    out.append(_verify(rollout))
     return out
 
 

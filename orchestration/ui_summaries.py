@@ -24,7 +24,7 @@ def details_of(order: Order) -> str:
     if isinstance(order, RollbackInput):
         facts |= {"reason": order.reason}
     elif isinstance(order, DeployInput):
-        facts |= {"build": str(order.build_id), "strategy": order.strategy}
+        facts |= {"build": str(order.build_id), "strategy": order.chosen.strategy}
         if order.source:
             facts |= {"repository": order.source.repository_url, "commit": order.source.git_commit_hash}
     else:
@@ -32,7 +32,7 @@ def details_of(order: Order) -> str:
             "repository": order.repository_url,
             "branch": order.git_branch or "the default one",
             "commit": order.git_commit_hash or "the tip of the branch",
-            "strategy": order.strategy,
+            "strategy": order.chosen.strategy,
         }
     return "\n".join(f"- {name}: `{_plain(value)}`" for name, value in facts.items())
 

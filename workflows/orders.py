@@ -16,12 +16,12 @@ def approval_for(order: Order) -> Approval:
     if isinstance(order, RollbackInput):
         return Approval(requester)
     requester = order.requester or requester
-    return Approval(requester, order.approval, _given(order, requester), overrides_freeze=order.override_freeze)
+    return Approval(requester, order.approval, _given(order, requester), overrides_freeze=order.chosen.override_freeze)
 
 
 def promotion_for(order: Order) -> ActionRequest | None:
     """Whoever skips the analysis with the order promotes the rollout before it begins."""
-    if isinstance(order, RollbackInput) or not order.skip_analysis:
+    if isinstance(order, RollbackInput) or not order.chosen.skip_analysis:
         return None
     return ActionRequest(actor=order.place.requested_by, reason="analysis skipped on request")
 
@@ -36,7 +36,7 @@ def lock_request_for(order: Order) -> LockRequest:
         deployment_id=context.deployment_id,
         urgent=delivery is None,
         purpose=delivery.version_tag if delivery else "rollback",
-        override_freeze=delivery is not None and delivery.override_freeze,
+        override_freeze=delivery is not None and delivery.chosen.override_freeze,
         organization_slug=context.organization_slug,
         project_slug=context.project_slug,
         environment=context.environment,
@@ -47,8 +47,7 @@ def plan_for(order: BuildAndDeployInput | DeployInput, spec: DeliverySpec, opene
     """The steps by which this release gets the traffic."""
     return plan_delivery(
         spec,
-        order.strategy,
-        canary_percentage=order.canary_percentage,
+        order.chosen,
         replicas=opened.release.replicas,
         old_replicas=opened.stable.replicas if opened.stable else 0,
         returning=opened.returning,

@@ -17,7 +17,7 @@ from api.schemas.deployments import BuildAndDeployRequest, DeploymentView, Deplo
 from api.schemas.operations import AcceptedView
 from api.schemas.views import deployment_view
 from api.services.deployments.create import Delivery
-from api.services.deployments.options import Terms
+from api.services.deployments.options import DeploymentRequest
 from api.services.deployments.retry import Redelivery
 from api.services.deployments.start import try_start
 from domain.approvals import Action
@@ -48,9 +48,9 @@ async def build_and_deploy(
     body: BuildAndDeployRequest,
 ) -> Response:
     """A promise: once answered, the operation runs. Production needs deployments:approve and approval_notes."""
-    terms = Terms.of(body)
-    terms.check(principal)
-    delivery = Delivery(parts.settings, principal, terms)
+    wanted = DeploymentRequest.of(body)
+    wanted.check(principal)
+    delivery = Delivery(parts.settings, principal, wanted)
 
     async def record(session: AsyncSession) -> Response:
         asked = await delivery.build_and_deploy(
@@ -84,9 +84,9 @@ async def deploy(
     prefer: Preference = None,
 ) -> Response:
     """A promise as well. Production needs deployments:approve and approval_notes; so does skipping the analysis."""
-    terms = Terms.of(body, skip_analysis=body.skip_analysis)
-    terms.check(principal)
-    delivery = Delivery(parts.settings, principal, terms)
+    wanted = DeploymentRequest.of(body)
+    wanted.check(principal)
+    delivery = Delivery(parts.settings, principal, wanted)
 
     async def record(session: AsyncSession) -> Response:
         asked = await delivery.deploy(session, build_id)

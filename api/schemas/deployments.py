@@ -11,6 +11,7 @@ from contracts.payload import MAX_TEXT
 from domain.errors import DeliveryError
 from domain.lifecycle import DeploymentStatus, EnvironmentName, HealthStatus, Strategy
 from domain.repository_url import check_branch, check_commit
+from domain.rollout_options import RolloutOptions
 from domain.texts import name_of
 
 
@@ -51,6 +52,12 @@ class DeliveryRequest(Body):
     approval_notes: Text | None = None
     request_approval: bool = False
     override_freeze: bool = False
+
+    @property
+    def options(self) -> RolloutOptions:
+        """What is chosen of the rollout: the fields that are named as the options are."""
+        chosen = self.model_dump(include=set(RolloutOptions.model_fields))
+        return RolloutOptions(strategy=self.deployment_strategy, **chosen)
 
 
 class BuildAndDeployRequest(DeliveryRequest):

@@ -83,7 +83,7 @@ def deployment_view(row: Deployment, preview: PreviewView | None = None) -> Depl
     """A deployment with full details; `preview` is for those who may know it, and not in lists."""
     duration = seconds_between(row.started_at, row.completed_at)
     told = {"duration_seconds": duration, "error": listed_error(row.error), "preview": preview}
-    return DeploymentView.model_validate({**_columns(row), **told})
+    return DeploymentView.model_validate({**row.rollout_options.model_dump(), **_columns(row), **told})
 
 
 def release_view(details: ReleaseDetails) -> ReleaseView:

@@ -7,7 +7,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain.lifecycle import Strategy
 from domain.procfile import WEB
+from domain.rollout_options import RolloutOptions
 from storage.models.base import Base, Identified, Timestamped
 
 
@@ -166,6 +168,7 @@ class Deployment(Identified, Timestamped, Base):
     retry_of: Mapped[UUID | None]
     skip_analysis: Mapped[bool] = mapped_column(default=False)
     override_freeze: Mapped[bool] = mapped_column(default=False)
+    options: Mapped[dict[str, Any] | None]
     superseded_by: Mapped[UUID | None]
     next_open: Mapped[datetime | None]
     requested_by: Mapped[str] = mapped_column(String(255))
@@ -175,6 +178,27 @@ class Deployment(Identified, Timestamped, Base):
     rolled_back_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+
+    @property
+    def rollout_options(self) -> RolloutOptions:
+        """What was chosen of its rollout."""
+        return RolloutOptions(
+            strategy=Strategy(self.deployment_strategy),
+            canary_percentage=self.canary_percentage,
+            skip_analysis=self.skip_analysis,
+            override_freeze=self.override_freeze,
+            **(self.options or {}),
+        )
+
+    @rollout_options.setter
+    def rollout_options(self, chosen: RolloutOptions) -> None:
+        rest = chosen.model_dump(mode="json")
+        self.deployment_strategy = rest.pop("strategy")
+        self.canary_percentage = rest.pop("canary_percentage")
+        self.skip_analysis = rest.pop("skip_analysis")
+        self.override_freeze = rest.pop("override_freeze")
+        if rest:
+            self.options = rest
 
 
 class Release(Identified, Timestamped, Base):

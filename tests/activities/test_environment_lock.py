@@ -139,10 +139,15 @@ async def test_a_grant_lets_nobody_into_a_freeze(place: History, sessions: Sessi
     assert await holder(sessions, place) is None
 
 
-async def test_what_may_go_past_a_freeze_does(place: History, sessions: Sessions, open_release: Open) -> None:
+@pytest.mark.parametrize(
+    "order", [{"options": {"override_freeze": True}}, {"override_freeze": True}], ids=["order", "of an older release"]
+)
+async def test_what_may_go_past_a_freeze_does(
+    place: History, sessions: Sessions, open_release: Open, order: dict[str, object]
+) -> None:
     """By its order, as it was accepted."""
     await freeze(sessions, place, timedelta(hours=1))
-    await open_release(place, await deployment(sessions, place, override_freeze=True))
+    await open_release(place, await deployment(sessions, place, **order))
 
 
 async def test_a_turn_may_be_used_a_moment_after_a_window_closed(

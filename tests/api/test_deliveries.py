@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 
 from contracts.operations import BuildAndDeployInput, OperationError, Progress, StepProgress
 from domain.errors import ConflictError, DependencyError, ErrorCode
-from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus
+from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatus, Strategy
+from domain.rollout_options import RolloutOptions
 from reconcilers.decision_relay import DecisionRelay
 from runtime.ids import now
 from storage.engine import transaction
@@ -150,7 +151,8 @@ async def test_a_dark_launch_and_an_overridden_freeze_reach_the_workflow(world, 
     accepted = await world.manager.made(path, {**BODY, "version_tag": "5.0.0", **dark})
     [(_, payload)] = operations.started
     order = BuildAndDeployInput.model_validate(payload)
-    assert (order.canary_percentage, order.override_freeze, order.skip_analysis) == (0, True, False)
+    chosen = RolloutOptions(strategy=Strategy.CANARY, canary_percentage=0, override_freeze=True)
+    assert order.options == chosen
     shown = (await world.developer.get(f"/deployments/{accepted['resource_id']}")).json()["data"]
     assert (shown["canary_percentage"], shown["override_freeze"]) == (0, True)
 

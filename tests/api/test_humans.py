@@ -11,13 +11,14 @@ from api.auth.claims import outside_principal
 from api.auth.principal import Principal
 from api.services.api_keys import Wanted, issue
 from api.services.clients import Clients
-from api.services.deployments.options import Terms, consent_of
+from api.services.deployments.options import DeploymentRequest, required_approval
 from api.services.humans import person_of
 from contracts.operations import BuildAndDeployInput
 from domain.approvals import ApprovalPolicy, Person, check_approver, is_approved
 from domain.errors import ForbiddenError
-from domain.lifecycle import EnvironmentName, Strategy
+from domain.lifecycle import EnvironmentName
 from domain.permissions import Role, Scope, permissions_of
+from domain.rollout_options import RolloutOptions
 from runtime.ids import new_id, now
 from runtime.trusted_issuers import TrustedIssuer
 from storage.engine import transaction
@@ -329,7 +330,7 @@ async def test_a_key_that_a_machine_of_another_issuer_made_long_ago_approves_not
 async def test_who_is_not_known_says_no_yes_of_their_own_either(fresh, rows):
     """Where four eyes are not wanted, who asks and may approve counts as the first of two."""
     two, one = ApprovalPolicy(min_approvals=2, four_eyes=False), ApprovalPolicy(four_eyes=False)
-    terms = Terms(EnvironmentName.DEV, Strategy.ROLLING, approval_notes="fine")
+    wanted = DeploymentRequest(EnvironmentName.DEV, RolloutOptions(), approval_notes="fine")
     async with transaction(rows) as session:
         for who, policy, counts in (
             (outside(fresh, "corp:1"), two, False),
@@ -338,7 +339,7 @@ async def test_who_is_not_known_says_no_yes_of_their_own_either(fresh, rows):
             (replace(outside(fresh, "corp:ci", "a@example.com"), is_foreign_machine=True), one, False),
         ):
             requester = await person_of(session, who, UUID(fresh.org["id"]))
-            assert consent_of(terms, who, policy, requester).approvers == ((requester,) if counts else ())
+            assert required_approval(wanted, who, policy, requester).approvers == ((requester,) if counts else ())
 
 
 async def test_an_admins_key_beside_the_same_admins_token_is_one_principal(fresh, platform):

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from contracts.operations import BuildAndDeployInput, DeployInput
 from domain.approvals import ApprovalPolicy
-from domain.lifecycle import OperationKind
+from domain.lifecycle import OperationKind, Strategy
 from domain.permissions import Scope
+from domain.rollout_options import RolloutOptions
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment
@@ -84,7 +85,7 @@ async def test_without_a_build_the_same_is_built_again(fresh, begun, end, operat
     assert kind is OperationKind.BUILD_AND_DEPLOY
     order = BuildAndDeployInput.model_validate(payload)
     assert (order.version_tag, order.git_branch, order.git_commit_hash) == ("1.0.0", "main", "abc123def456")
-    assert (order.strategy, order.canary_percentage) == ("canary", 50)
+    assert order.options == RolloutOptions(strategy=Strategy.CANARY, canary_percentage=50)
     assert data.items() >= {"build_id": None, "retry_of": old["deployment_id"], "canary_percentage": 50}.items()
 
 

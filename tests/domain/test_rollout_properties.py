@@ -23,6 +23,7 @@ from domain.rollout import (
     steps_of,
     with_processes,
 )
+from domain.rollout_options import RolloutOptions
 
 holds = st.none() | st.floats(0.001, 600)
 options = st.builds(
@@ -32,6 +33,9 @@ options = st.builds(
     verify_seconds=st.floats(0, 600),
     blue_green=st.builds(BlueGreenSpec, manual=st.booleans(), analyse=holds),
 )
+
+
+FIVE = RolloutOptions(strategy=Strategy.CANARY, canary_percentage=5)
 
 
 @st.composite
@@ -170,7 +174,7 @@ def test_a_dark_launch_moves_no_traffic_before_somebody_resumes(spec, replicas, 
 
 def test_a_canary_of_0_percent_is_a_dark_launch_and_then_what_the_spec_says():
     options = RolloutSpec(canary=CanarySpec(steps=(CanaryStep(weight=10, analyse=60),)))
-    steps = steps_of(Strategy.CANARY, options, canary_percentage=0, analysis_seconds=300)
+    steps = steps_of(Strategy.CANARY, options, first_weight=0, analysis_seconds=300)
     assert [(step.weight, step.pause) for step in steps] == [(0, "manual"), (10, None)]
 
 
@@ -180,16 +184,14 @@ def test_an_analysis_without_traffic_is_refused():
 
 
 def test_what_returns_is_there_with_one_switch_and_nothing_else():
-    plan = plan_delivery(
-        DeliverySpec(), Strategy.CANARY, canary_percentage=5, replicas=2, old_replicas=2, returning=True
-    )
+    plan = plan_delivery(DeliverySpec(), FIVE, replicas=2, old_replicas=2, returning=True)
     assert [step.kind for step in plan.steps] == [StepKind.START, StepKind.SHIFT, StepKind.PROMOTE, StepKind.RETIRE]
 
 
 def test_a_first_canary_is_judged_by_absolute_limits_only():
     limited = DeliverySpec(analysis=AnalysisPolicy(max_error_rate=5))
     for spec, judged in ((limited, True), (DeliverySpec(), False)):
-        plan = plan_delivery(spec, Strategy.CANARY, canary_percentage=5, replicas=1, old_replicas=0)
+        plan = plan_delivery(spec, FIVE, replicas=1, old_replicas=0)
         assert (StepKind.ANALYSE in [step.kind for step in plan.steps]) is judged
 
 

@@ -366,7 +366,7 @@ async def test_blue_green_holds_before_the_switch_where_asked(bench: Bench) -> N
 async def test_what_is_still_kept_returns_with_one_switch(bench: Bench) -> None:
     bench.world.old_release()
     bench.world.still_runs = True
-    await (await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 5}))).result()
+    await (await bench.start(order(strategy=Strategy.CANARY, canary_percentage=5))).result()
     rollout = bench.world.done[bench.world.done.index("open release") + 1 :]
     assert rollout == ["start new 2", "healthy new 2", "route new 100", "promote new", "retire old", "return turn"]
 

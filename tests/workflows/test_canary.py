@@ -17,7 +17,7 @@ from tests.workflows.world import order
 
 
 def canary(percentage: int = 20):
-    return order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": percentage})
+    return order(strategy=Strategy.CANARY, canary_percentage=percentage)
 
 
 def rollout_of(bench: Bench) -> list[str]:

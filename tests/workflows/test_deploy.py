@@ -32,8 +32,9 @@ def in_folder(source: BuildSource) -> BuildSource:
 NOBODY_ELSE = ApprovalPolicy(min_approvals=2, four_eyes=False)
 
 
-def canary(**terms: object) -> DeployInput:
-    return deploy(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20, **terms})
+def canary(*, skip_analysis: bool = False, **terms: object) -> DeployInput:
+    wanted = deploy(strategy=Strategy.CANARY, canary_percentage=20, skip_analysis=skip_analysis)
+    return wanted.model_copy(update=terms)
 
 
 async def test_it_is_loaded_and_rolled_out(bench: Bench) -> None:
@@ -78,10 +79,8 @@ async def test_a_canary_is_judged_and_a_bad_one_goes_back(bench: Bench) -> None:
 async def test_skipping_the_analysis_is_being_promoted_from_the_start(bench: Bench, kind: OperationKind) -> None:
     bench.world.old_release()
     bench.world.verdicts = [Verdict.FAIL]
-    terms = {"canary_percentage": 20, "skip_analysis": True}
-    wanted = (
-        canary(**terms) if kind is OperationKind.DEPLOY else order(strategy=Strategy.CANARY).model_copy(update=terms)
-    )
+    make = deploy if kind is OperationKind.DEPLOY else order
+    wanted = make(strategy=Strategy.CANARY, canary_percentage=20, skip_analysis=True)
     await (await bench.start(wanted)).result()
     assert [done for done in bench.world.done if done.startswith(("route", "judge"))] == ["route new 100"]
     assert status(bench) is DeploymentStatus.SUCCESS

@@ -120,7 +120,7 @@ async def environment_turn(bench: Bench) -> WorkflowHandle:
 
 async def canary(bench: Bench) -> WorkflowHandle:
     bench.world.old_release()
-    wanted = order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20})
+    wanted = order(strategy=Strategy.CANARY, canary_percentage=20)
     handle = await bench.start(wanted)
     await handle.result()
     return handle
@@ -129,14 +129,12 @@ async def canary(bench: Bench) -> WorkflowHandle:
 async def bad_canary(bench: Bench) -> WorkflowHandle:
     bench.world.verdicts = [Verdict.FAIL]
     bench.world.old_release()
-    return await _failing(
-        await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20}))
-    )
+    return await _failing(await bench.start(order(strategy=Strategy.CANARY, canary_percentage=20)))
 
 
 async def dark_launch(bench: Bench) -> WorkflowHandle:
     bench.world.old_release()
-    handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 0}))
+    handle = await bench.start(order(strategy=Strategy.CANARY, canary_percentage=0))
     await until(lambda: bool(bench.world.records) and "Paused" in (bench.world.progress.current_step or ""))
     await handle.execute_update(Action.RESUME, ActionRequest(actor="ben"))
     await handle.result()

@@ -23,7 +23,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_an_analysis_that_a_promotion_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.world.old_release()
     bench.world.hold("analysis.judge")
-    handle = await bench.start(order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 10}))
+    handle = await bench.start(order(strategy=Strategy.CANARY, canary_percentage=10))
     await asyncio.wait_for(bench.world.reached["analysis.judge"].wait(), 60)
     await handle.execute_update(Action.PROMOTE, ActionRequest(actor="ben", reason="known good"))
     await handle.result()

@@ -93,7 +93,7 @@ async def test_promoted_while_paused_goes_to_the_end(bench: Bench) -> None:
 
 async def test_promoted_from_the_start_a_blue_green_is_checked_on_a_preview_that_is_open(bench: Bench) -> None:
     bench.world.old_release()
-    handle = await bench.start(order(strategy=Strategy.BLUE_GREEN).model_copy(update={"skip_analysis": True}))
+    handle = await bench.start(order(strategy=Strategy.BLUE_GREEN, skip_analysis=True))
     await handle.result()
     told = [done for done in bench.world.done if done.startswith(("route", "check"))]
     assert len(told) == 3
@@ -132,7 +132,7 @@ async def test_aborted_while_paused_goes_back(bench: Bench) -> None:
 
 
 def canary() -> BuildAndDeployInput:
-    return order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 20})
+    return order(strategy=Strategy.CANARY, canary_percentage=20)
 
 
 async def in_the_analysis(bench: Bench) -> WorkflowHandle:
@@ -259,8 +259,8 @@ async def test_who_is_not_known_is_nobodys_second_and_passing_a_freeze_is_told_t
     bench: Bench,
 ) -> None:
     """Of two different people one at most is the one who asked."""
-    asked = {"approval": ApprovalPolicy(), "requester": Person(actor="corp:1", unknown=True), "override_freeze": True}
-    handle = await bench.start(order().model_copy(update=asked))
+    asked = {"approval": ApprovalPolicy(), "requester": Person(actor="corp:1", unknown=True)}
+    handle = await bench.start(order(override_freeze=True).model_copy(update=asked))
     await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
     fault = await refused(handle, Action.APPROVE, ActionRequest(actor="corp:2", unknown=True))
     assert fault.type == "AUTHORIZATION_DENIED"

@@ -144,7 +144,7 @@ async def test_what_was_decided_long_ago_is_not_carried_out(bench: Bench) -> Non
 async def test_a_start_that_the_api_did_not_accept_does_nothing(bench: Bench, stranger: Client, what: str) -> None:
     orders = {
         "build_and_deploy": (WorkflowName.BUILD_AND_DEPLOY, order().model_copy(update={"approved_by": ("cto",)})),
-        "deploy": (WorkflowName.DEPLOY, deploy().model_copy(update={"approved_by": ("cto",), "skip_analysis": True})),
+        "deploy": (WorkflowName.DEPLOY, deploy(skip_analysis=True).model_copy(update={"approved_by": ("cto",)})),
         "rollback": (WorkflowName.ROLLBACK, rollback(place())),
     }
     name, wanted = orders[what]

@@ -140,7 +140,7 @@ async def test_superseded_while_held(bench: Bench) -> None:
 async def test_superseded_while_paused_with_half_of_the_traffic(bench: Bench) -> None:
     bench.world.old_release()
     bench.world.verdicts = [Verdict.INCONCLUSIVE]
-    wanted = order(strategy=Strategy.CANARY).model_copy(update={"canary_percentage": 50})
+    wanted = order(strategy=Strategy.CANARY, canary_percentage=50)
     handle = await bench.start(wanted)
     await until(lambda: _status(bench, wanted) == DeploymentStatus.PAUSED)
     await superseded_now(bench, handle, wanted)

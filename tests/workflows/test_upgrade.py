@@ -13,9 +13,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from contracts.names import BUILD_QUEUE, DELIVERY_STATUS, WorkflowName
-from contracts.operations import OperationResult, Order
+from contracts.operations import BuildAndDeployInput, OperationResult, Order
 from domain.approvals import Action, ApprovalPolicy
 from domain.lifecycle import DeploymentStatus, OperationKind, OperationStatus
+from tests.support.signing import SIGNER
 from tests.support.waiting import until
 from tests.workflows.conftest import Bench
 from tests.workflows.test_manual_controls import BEN
@@ -117,3 +118,13 @@ async def test_what_runs_during_the_upgrade_goes_on_and_hears_signed_decisions_o
         await bench.client.get_workflow_handle(handle.id).execute_update(Action.APPROVE, BEN)
         await handle.result()
     assert _status(world) is DeploymentStatus.SUCCESS
+
+
+async def test_a_start_that_an_older_release_signed_goes_the_way_that_it_says(bench: Bench) -> None:
+    """Its options stand flat; `tests/contracts/test_operations.py` has such orders, and what was signed of them."""
+    bench.world.old_release()
+    flat = {"options": None, "strategy": "canary", "canary_percentage": 20, "override_freeze": True}
+    kept = BuildAndDeployInput.model_validate({**order().model_dump(mode="json"), **flat})
+    signed = SIGNER.order(OperationKind.BUILD_AND_DEPLOY, kept)
+    await (await bench.start(signed)).result()
+    assert "route new 20, old 80" in bench.world.done

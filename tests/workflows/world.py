@@ -36,6 +36,7 @@ from domain.canary.verdict import Verdict
 from domain.delivery_spec import DeliverySpec, ProcessSpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.deployment_lock import TurnPolicy
 from domain.lifecycle import EnvironmentName, Strategy
+from domain.rollout_options import RolloutOptions
 from runtime.ids import now
 from tests.support.signing import SIGNATURES
 
@@ -61,19 +62,24 @@ def place(environment_id: UUID | None = None) -> OperationContext:
     )
 
 
-def order(where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> BuildAndDeployInput:
+def order(
+    where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN, **chosen: Any
+) -> BuildAndDeployInput:
     return BuildAndDeployInput(
         place=where or place(),
         feature_id=uuid4(),
         repository_url="file:///repo",
         version_tag="1.0.0",
         git_branch="main",
-        strategy=strategy,
+        options=RolloutOptions(strategy=strategy, **chosen),
     )
 
 
-def deploy(where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN) -> DeployInput:
-    return DeployInput(place=where or place(), build_id=uuid4(), version_tag="1.0.0", strategy=strategy)
+def deploy(
+    where: OperationContext | None = None, strategy: Strategy = Strategy.BLUE_GREEN, **chosen: Any
+) -> DeployInput:
+    options = RolloutOptions(strategy=strategy, **chosen)
+    return DeployInput(place=where or place(), build_id=uuid4(), version_tag="1.0.0", options=options)
 
 
 def reported(where: OperationContext | None = None) -> DeployInput:

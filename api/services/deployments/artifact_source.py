@@ -5,15 +5,16 @@ from typing import Protocol
 from uuid import UUID
 
 from api.schemas.projects import RepositoryType
-from api.services.deployments.options import Consent, Terms
+from api.services.deployments.options import RequiredApproval
 from api.services.deployments.rollback import invalid_state
 from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, OperationContext
 from domain.errors import UnprocessableError
 from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
+from domain.rollout_options import RolloutOptions
 from storage.models import Build, Project
 
 
-class Cargo(Protocol):
+class ArtifactSource(Protocol):
     """What is brought: `kind` and `steps` are those of its operation; version, branch and commit as asked for."""
 
     @property
@@ -31,7 +32,9 @@ class Cargo(Protocol):
     @property
     def git_commit_hash(self) -> str | None: ...
 
-    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> BuildAndDeployInput | DeployInput:
+    def order(
+        self, place: OperationContext, options: RolloutOptions, approval: RequiredApproval
+    ) -> BuildAndDeployInput | DeployInput:
         """The input of the workflow that brings it."""
 
 
@@ -49,7 +52,9 @@ class NewVersion:
     steps = tuple(StepName)
     build_id = None
 
-    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> BuildAndDeployInput:
+    def order(
+        self, place: OperationContext, options: RolloutOptions, approval: RequiredApproval
+    ) -> BuildAndDeployInput:
         """The input of BuildAndDeploy."""
         return BuildAndDeployInput(
             place=place,
@@ -58,14 +63,11 @@ class NewVersion:
             version_tag=self.version_tag,
             git_branch=self.git_branch,
             git_commit_hash=self.git_commit_hash,
-            strategy=terms.strategy,
-            canary_percentage=terms.canary_percentage,
-            approval=consent.policy,
-            approved_by=consent.approved_by,
-            approvers=consent.approvers,
-            requester=consent.requester,
-            skip_analysis=terms.skip_analysis,
-            override_freeze=terms.override_freeze,
+            options=options,
+            approval=approval.policy,
+            approved_by=approval.approved_by,
+            approvers=approval.approvers,
+            requester=approval.requester,
             source_path=self.source_path,
         )
 
@@ -87,25 +89,22 @@ class MadeBuild:
         """The rollout, or everything."""
         return tuple(StepName) if self.source else (StepName.ROLLOUT,)
 
-    def order(self, place: OperationContext, terms: Terms, consent: Consent) -> DeployInput:
+    def order(self, place: OperationContext, options: RolloutOptions, approval: RequiredApproval) -> DeployInput:
         """The input of Deploy."""
         return DeployInput(
             place=place,
             build_id=self.build_id,
             version_tag=self.version_tag,
-            strategy=terms.strategy,
-            canary_percentage=terms.canary_percentage,
-            approval=consent.policy,
-            approved_by=consent.approved_by,
-            approvers=consent.approvers,
-            requester=consent.requester,
-            skip_analysis=terms.skip_analysis,
-            override_freeze=terms.override_freeze,
+            options=options,
+            approval=approval.policy,
+            approved_by=approval.approved_by,
+            approvers=approval.approvers,
+            requester=approval.requester,
             source=self.source,
         )
 
 
-def cargo_of(build: Build, project: Project) -> MadeBuild:
+def source_of(build: Build, project: Project) -> MadeBuild:
     """A deployable build; one without an artifact is made from the project's repository.
 
     Raises:

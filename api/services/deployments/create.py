@@ -9,8 +9,14 @@ from api.auth.principal import Principal
 from api.http.errors import TooOftenError
 from api.services import audited_writes
 from api.services.audit import deployment_entry
-from api.services.deployments.artifact_source import Cargo, NewVersion, cargo_of, check_buildable, check_deployable
-from api.services.deployments.options import Terms, consent_of
+from api.services.deployments.artifact_source import (
+    ArtifactSource,
+    NewVersion,
+    check_buildable,
+    check_deployable,
+    source_of,
+)
+from api.services.deployments.options import DeploymentRequest, required_approval
 from api.services.deployments.start import place_of, record_operation
 from api.services.deployments.version_tags import check_version_free
 from api.services.environments.settings import (
@@ -51,11 +57,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request to bring something into an environment, on terms that are checked already."""
+    """One request to bring something into an environment, which is checked already."""
 
     settings: Settings
     principal: Principal
-    terms: Terms
+    wanted: DeploymentRequest
 
     async def build_and_deploy(
         self,
@@ -77,9 +83,9 @@ class Delivery:
         project = await active_project(session, self.principal.tenant, feature.project_id)
         check_buildable(project)
         await check_version_free(session, self.principal.tenant, project, version_tag)
-        cargo = NewVersion(feature.id, project.repository_url, version_tag, git_branch, git_commit_hash)
-        cargo = replace(cargo, source_path=project.source_path)
-        return await self._record(session, project, cargo)
+        source = NewVersion(feature.id, project.repository_url, version_tag, git_branch, git_commit_hash)
+        source = replace(source, source_path=project.source_path)
+        return await self._record(session, project, source)
 
     async def deploy(self, session: AsyncSession, build_id: UUID) -> Asked:
         """Write the rows of a build that goes live, in the caller's transaction.
@@ -91,28 +97,28 @@ class Delivery:
         build = await BuildRepository(session, self.principal.tenant).get(build_id)
         check_deployable(build)
         project = await active_project(session, self.principal.tenant, build.project_id)
-        return await self._record(session, project, cargo_of(build, project))
+        return await self._record(session, project, source_of(build, project))
 
-    async def _record(self, session: AsyncSession, project: Project, cargo: Cargo) -> Asked:
+    async def _record(self, session: AsyncSession, project: Project, source: ArtifactSource) -> Asked:
         """Environment, operation, deployment, audit entries and the start of the workflow: all of them or none."""
         tenant = self.principal.tenant
         organization = await OrganizationRepository(session, tenant).get(project.organization_id)
         refuse_inactive(organization)
         await self._check_room(session, organization)
-        host = environment_host(self.settings, organization, project, self.terms.environment)
+        host = environment_host(self.settings, organization, project, self.wanted.environment)
         environments = EnvironmentRepository(session, tenant)
-        environment = await made_environment(environments, project, self.terms.environment, host)
+        environment = await made_environment(environments, project, self.wanted.environment, host)
         await check_environment(
-            session, self.principal, environment, project, override_freeze=self.terms.override_freeze
+            session, self.principal, environment, project, override_freeze=self.wanted.options.override_freeze
         )
         requester = await person_of(session, self.principal, project.organization_id)
-        consent = consent_of(self.terms, self.principal, approval_of(settings_of(environment)), requester)
+        approval = required_approval(self.wanted, self.principal, approval_of(settings_of(environment)), requester)
         place = self._place(organization, project, environment)
-        order = cargo.order(place, self.terms, consent)
-        operation = await record_operation(session, signer_of(self.settings), cargo.kind, order, cargo.steps)
-        deployment = self._deployment(place, cargo)
+        order = source.order(place, self.wanted.options, approval)
+        operation = await record_operation(session, signer_of(self.settings), source.kind, order, source.steps)
+        deployment = self._deployment(place, source)
         await audited_writes.add(
-            session, deployment, action="requested", reason=self.terms.reason or self.terms.approval_notes
+            session, deployment, action="requested", reason=self.wanted.reason or self.wanted.approval_notes
         )
         await self._audit(session, deployment)
         return Asked(operation, deployment)
@@ -136,35 +142,33 @@ class Delivery:
             requested_by=self.principal.subject,
         )
 
-    def _deployment(self, place: OperationContext, cargo: Cargo) -> Deployment:
+    def _deployment(self, place: OperationContext, source: ArtifactSource) -> Deployment:
         return Deployment(
             id=place.deployment_id,
             organization_id=place.organization_id,
             project_id=place.project_id,
             environment_id=place.environment_id,
-            feature_id=cargo.feature_id,
-            build_id=cargo.build_id,
+            feature_id=source.feature_id,
+            build_id=source.build_id,
             operation_id=place.operation_id,
-            environment=self.terms.environment,
-            deployment_strategy=self.terms.strategy,
-            canary_percentage=self.terms.canary_percentage,
-            approval_notes=self.terms.approval_notes,
-            request_approval=self.terms.request_approval,
-            reason=self.terms.reason,
-            version_tag=cargo.version_tag,
-            git_branch=cargo.git_branch,
-            git_commit_hash=cargo.git_commit_hash,
+            environment=self.wanted.environment,
+            rollout_options=self.wanted.options,
+            approval_notes=self.wanted.approval_notes,
+            request_approval=self.wanted.request_approval,
+            reason=self.wanted.reason,
+            version_tag=source.version_tag,
+            git_branch=source.git_branch,
+            git_commit_hash=source.git_commit_hash,
             status=DeploymentStatus.PENDING,
-            retry_of=self.terms.retry_of,
-            skip_analysis=self.terms.skip_analysis,
-            override_freeze=self.terms.override_freeze,
+            retry_of=self.wanted.retry_of,
             requested_by=self.principal.subject,
         )
 
     async def _audit(self, session: AsyncSession, deployment: Deployment) -> None:
         """What goes past a rule has an entry of its own."""
-        reason = self.terms.reason or self.terms.approval_notes
-        deeds = {"skip_analysis": self.terms.skip_analysis, "override_freeze": self.terms.override_freeze}
+        reason = self.wanted.reason or self.wanted.approval_notes
+        options = self.wanted.options
+        deeds = {"skip_analysis": options.skip_analysis, "override_freeze": options.override_freeze}
         for deed in (deed for deed, done in deeds.items() if done):
             entry = deployment_entry(deployment, deed, reason=reason)
             await AuditRepository(session, self.principal.tenant).write(entry)

@@ -10,12 +10,12 @@ from api.auth.principal import Principal
 from api.services.audit import deployment_entry
 from api.services.deployments.artifact_source import check_deployable, is_deployable
 from api.services.deployments.create import Asked, Delivery
-from api.services.deployments.options import Terms
+from api.services.deployments.options import DeploymentRequest
 from api.services.deployments.rollback import invalid_state
 from contracts.operations import BuildAndDeployInput
 from domain.approvals import Action, check_recorded
 from domain.errors import ConflictError
-from domain.lifecycle import DeploymentStatus, EnvironmentName, OperationKind, Strategy
+from domain.lifecycle import DeploymentStatus, EnvironmentName, OperationKind
 from domain.permissions import Scope
 from runtime.settings import Settings
 from storage.models import Build, Deployment, Operation
@@ -53,9 +53,9 @@ class Redelivery:
         _check_alone(await deployments.unfinished_retry(old))
         operation = await OperationRepository(session, self.principal.tenant).get(old.operation_id)
         build = await self._build(session, old)
-        terms = self._terms(old, operation.input)
-        terms.check(self.principal)
-        asked = await self._ask(session, terms, operation, build, old.git_commit_hash)
+        wanted = self._request(old, operation.input)
+        wanted.check(self.principal)
+        asked = await self._ask(session, wanted, operation, build, old.git_commit_hash)
         await self._audit(session, old, asked.deployment)
         return asked
 
@@ -64,29 +64,32 @@ class Redelivery:
             return None
         return await BuildRepository(session, self.principal.tenant).get(old.build_id)
 
-    def _terms(self, old: Deployment, order: dict[str, Any]) -> Terms:
-        """The same as before; consent is asked for anew, and who may give it gives it with the reason."""
-        terms = Terms(
+    def _request(self, old: Deployment, order: dict[str, Any]) -> DeploymentRequest:
+        """The same options; what needs an approval is asked for anew, and who may approve does so with the reason."""
+        anew = {"skip_analysis": self.action is Action.PROMOTE, "override_freeze": self.override_freeze}
+        wanted = DeploymentRequest(
             environment=EnvironmentName(old.environment),
-            strategy=Strategy(old.deployment_strategy),
-            canary_percentage=old.canary_percentage,
+            options=old.rollout_options.model_copy(update=anew),
             request_approval=self.request_approval,
-            skip_analysis=self.action is Action.PROMOTE,
-            override_freeze=self.override_freeze,
             retry_of=old.id,
             reason=self.reason,
             notes_field="reason",
         )
-        if terms.environment is not EnvironmentName.PRODUCTION:
-            return terms
+        if wanted.environment is not EnvironmentName.PRODUCTION:
+            return wanted
         waited = order.get("approval") is not None and not self.principal.may(Scope.DEPLOYMENTS_APPROVE)
-        return replace(terms, approval_notes=self.reason or None, request_approval=self.request_approval or waited)
+        return replace(wanted, approval_notes=self.reason or None, request_approval=self.request_approval or waited)
 
     async def _ask(
-        self, session: AsyncSession, terms: Terms, operation: Operation, build: Build | None, commit: str | None
+        self,
+        session: AsyncSession,
+        wanted: DeploymentRequest,
+        operation: Operation,
+        build: Build | None,
+        commit: str | None,
     ) -> Asked:
         """`commit`: what the old deployment fetched, or was to fetch."""
-        delivery = Delivery(self.settings, self.principal, terms)
+        delivery = Delivery(self.settings, self.principal, wanted)
         if build is not None and (is_deployable(build) or operation.kind != OperationKind.BUILD_AND_DEPLOY):
             check_deployable(build)
             return await delivery.deploy(session, build.id)

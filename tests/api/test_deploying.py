@@ -124,7 +124,7 @@ async def test_going_past_a_rule_needs_permission_and_is_audited(world, path, op
     data = response.json()["data"]
     assert data[past] is True
     [(_, payload)] = operations.started
-    assert payload[past] is True
+    assert payload["options"][past] is True
     async with transaction(rows) as session:
         found = select(AuditEntry).where(AuditEntry.resource_id == UUID(data["id"])).order_by(AuditEntry.id)
         [_, entry] = (await session.scalars(found)).all()

@@ -67,7 +67,7 @@ async def test_a_good_build_is_deployed_again(*, fresh, build_of, end, operation
     [(kind, payload)] = operations.started
     assert kind is OperationKind.DEPLOY
     order = DeployInput.model_validate(payload)
-    assert (str(order.build_id), order.version_tag, order.skip_analysis) == (old["build_id"], "1.0.0", False)
+    assert (str(order.build_id), order.version_tag, order.chosen.skip_analysis) == (old["build_id"], "1.0.0", False)
     [entry] = await audited(rows, old)
     assert (entry.action, entry.actor) == ("deployment.retry", fresh.developer.subject)
     assert (entry.reason, entry.request_id) == (WHY["reason"], response.headers["x-request-id"])
@@ -204,6 +204,8 @@ async def test_who_prefers_it_gets_the_operation(fresh, build_of, end, operation
     assert response.headers["preference-applied"] == "respond-async"
     made = (await fresh.manager.get(f"/deployments/{response.json()['data']['resource_id']}")).json()["data"]
     assert (made["retry_of"], made["skip_analysis"]) == (old["deployment_id"], action == "promote")
+    order = DeployInput.model_validate(operations.started[-1][1])
+    assert order.chosen.skip_analysis is (action == "promote")
 
 
 async def test_production_is_approved_anew(fresh, begun, end, operations):
@@ -254,7 +256,7 @@ async def test_promoted_after_its_end_it_is_a_new_one_without_analysis(
     assert data.items() >= {**expected, "status": "pending"}.items()
     assert response.headers["operation-location"].endswith(data["operation_id"])
     [(kind, payload)] = operations.started
-    assert (kind, DeployInput.model_validate(payload).skip_analysis) == (OperationKind.DEPLOY, True)
+    assert (kind, DeployInput.model_validate(payload).chosen.skip_analysis) == (OperationKind.DEPLOY, True)
     assert operations.decided == []
     [entry] = await audited(rows, old)
     assert (entry.action, entry.details["new_deployment_id"]) == ("deployment.promote", data["id"])

@@ -31,7 +31,7 @@ GIT_COMMAND = ("git", "-c", "user.name=Check", "-c", "user.email=check@example.c
 
 
 class Repository:
-    """Of the service that tries to reach the engine's parts; served as plain files over HTTP."""
+    """Of the service that tries to reach the engine's parts; `serve.py` serves it over https."""
 
     def __init__(self, root: Path, work: Path) -> None:
         self._bare, self._work = root / "service.git", work

@@ -208,6 +208,26 @@ async def test_the_engine_gets_in_with_the_certificates_that_the_script_makes(ce
             await connect_temporal(settings.model_copy(update=other))
 
 
+def test_one_go_makes_temporal_s_namespace_and_its_attributes(temporal_env: WorkflowEnvironment):
+    """Parts of the server hear of a new namespace some seconds after it was made."""
+    _, _, script = SERVICES["temporal-setup"]["command"][0].partition("export TEMPORAL_ADDRESS\n")
+    name = f"made-{secrets.token_hex(4)}"
+    words = ["/bin/sh", "-euc", script.replace("$$", "$").replace("--namespace default", f"--namespace {name}")]
+    target = temporal_env.client.service_client.config.target_host
+    programs = f"{binaries.temporal(Settings()).parent}:{os.environ['PATH']}"
+    for _ in range(2):
+        done = subprocess.run(
+            words,
+            env={**os.environ, "TEMPORAL_ADDRESS": target, "PATH": programs},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "have been added" not in done.stdout  # the second go finds them
+
+
 def test_volumes_and_secrets_are_declared():
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
     assert used == COMPOSE["volumes"].keys()

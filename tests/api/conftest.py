@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,10 +23,11 @@ from domain.lifecycle import OperationKind
 from domain.permissions import Role, permissions_of
 from runtime.encryption import encryption_key_file, ensure_encryption_key
 from runtime.ids import new_id, now
-from runtime.keys import ensure_key, key_file
+from runtime.keys import Signer, key_file, new_private_key, private_pem, read_private, rsa_signer
 from runtime.passwords import Passwords
+from runtime.private_files import write_private
 from runtime.settings import Settings
-from runtime.tokens import Subject, issue_token
+from runtime.tokens import Subject, sign
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Build, Deployment, Environment, Operation, Release
 from storage.repositories.build_records import BuildRecordRepository
@@ -78,6 +80,23 @@ class RecordedOperations:
             raise self.fault
 
 
+@lru_cache
+def _signing_key() -> bytes:
+    """One for all modules: to make a key, and to read one, takes a tenth of a second and more."""
+    return private_pem(new_private_key())
+
+
+@lru_cache
+def _signer(key: bytes) -> Signer:
+    return rsa_signer(read_private(key))
+
+
+def token_for(settings: Settings, subject: Subject) -> str:
+    """As `issue_token`, which reads the key for each token."""
+    signer = _signer(key_file(settings).read_bytes())
+    return sign(subject, signer, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+
 @pytest.fixture(scope="module")
 def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     data: Path = tmp_path_factory.mktemp("data")
@@ -91,7 +110,8 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         anonymous_limit=1_000_000,
         platform_limit=1_000_000,
     )
-    ensure_key(key_file(settings))
+    key_file(settings).parent.mkdir(mode=0o700, parents=True)
+    write_private(key_file(settings), _signing_key())
     ensure_encryption_key(encryption_key_file(settings))
     return settings
 
@@ -135,7 +155,7 @@ class Caller:
     ):
         permissions = {str(scope) for scope in permissions_of(role)} - (cut or set())
         self.subject = subject or f"user-{new_id()}"
-        self.token = issue_token(settings, Subject(self.subject, role, permissions, organization=org))
+        self.token = token_for(settings, Subject(self.subject, role, permissions, organization=org))
         headers = {"Authorization": f"Bearer {self.token}"}
         transport = httpx2.ASGITransport(app=app)
         self.http = httpx2.AsyncClient(transport=transport, base_url=BASE_URL + "/v1", headers=headers, timeout=30)

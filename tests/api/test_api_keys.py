@@ -16,10 +16,10 @@ from domain.api_keys import build_key, hash_key
 from domain.errors import DependencyError
 from domain.permissions import Role, Scope
 from runtime.ids import new_id, now
-from runtime.tokens import Subject, issue_token
+from runtime.tokens import Subject
 from storage.engine import transaction
 from storage.models import ApiKey, Client, Membership, User
-from tests.api.conftest import BASE_URL
+from tests.api.conftest import BASE_URL, token_for
 from tests.support.facts import facts
 from tests.support.waiting import until
 
@@ -77,7 +77,7 @@ async def person(rows, role: Role, org: str) -> UUID:
 
 
 def signed_in(app, settings, subject: str, role: Role, org: str | None) -> httpx2.AsyncClient:
-    token = issue_token(settings, Subject(subject, role, [str(scope) for scope in Scope], organization=org or ""))
+    token = token_for(settings, Subject(subject, role, [str(scope) for scope in Scope], organization=org or ""))
     return client_of(app, Authorization=f"Bearer {token}")
 
 

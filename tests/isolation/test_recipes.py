@@ -83,6 +83,7 @@ pg_ctl -D $HOME/pg -w -t 300 -m fast stop
 
 @pytest.mark.timeout(1200)  # compilers
 @pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.deep
 async def test_a_recipe_works(name: str, tmp_path: Path) -> None:
     program, *steps = RECIPES[name]
     builder = BubblewrapBuilder((tmp_path,))

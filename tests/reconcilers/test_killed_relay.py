@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.arrivals import ROOT, receivers
+from tests.support.deep import by_depth
 from tests.support.waiting import until
 from tests.support.webhooks import Scene
 
-EVENTS = 160
+EVENTS = by_depth(short=60, long=160)
 KILLS = 2
 LEASE_S, LIMIT_S = 5.2, 5.0  # longer than an attempt may take there, and short enough for a test
 
@@ -25,6 +28,7 @@ async def end(relay: subprocess.Popen[bytes]) -> None:
     await asyncio.to_thread(relay.wait, 60)
 
 
+@pytest.mark.shortened
 async def test_every_event_arrives_in_order_although_relays_are_killed(sessions, database_url):
     scene = await Scene.make(sessions)
     resources = [f"00000000-0000-7000-8000-{number:012x}" for number in range(20)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from runtime.settings import ROOT, Settings
@@ -81,7 +82,12 @@ class StackProcess:
 
     def pids(self) -> dict[str, int]:
         """The parts that run now."""
-        return orphans.running(Layout.make(Settings(data_dir=self.data)))
+        return orphans.running(self._layout)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        """Once: it is asked for every moment, and reading the settings takes as long as the look."""
+        return Layout.make(Settings(data_dir=self.data))
 
     def _argv(self, *arguments: str) -> list[str]:
         lowered = [] if self.limit is None else ["prlimit", f"--nofile={self.limit[0]}:{self.limit[1]}"]

@@ -57,7 +57,7 @@ def test_starts_keeps_state_and_ports_and_stops_cleanly(stack: StackProcess):
     assert stack.end(signal.SIGTERM) == 0
 
 
-@pytest.mark.parametrize("name", ["postgres", "temporal"])
+@pytest.mark.parametrize("name", ["postgres", pytest.param("temporal", marks=pytest.mark.deep)])
 def test_a_killed_part_is_started_again(stack: StackProcess, name: str):
     stack.up()
     before = stack.pids()
@@ -101,6 +101,7 @@ def test_postgres_comes_back_beside_a_frozen_child_of_the_dead_server(stack: Sta
     assert "part.remains.ended" in (stack.data / "logs" / "supervisor.log").read_text()
 
 
+@pytest.mark.deep
 def test_a_start_ends_the_frozen_child_of_a_server_that_died_with_its_supervisor(stack: StackProcess):
     stack.up(only="postgres")
     before = stack.pids()["postgres"]
@@ -114,6 +115,7 @@ def test_a_start_ends_the_frozen_child_of_a_server_that_died_with_its_supervisor
     assert reachable(stack)
 
 
+@pytest.mark.deep
 def test_down_ends_the_frozen_child_of_a_dead_server(stack: StackProcess):
     stack.up(only="postgres")
     before = stack.pids()["postgres"]
@@ -125,6 +127,7 @@ def test_down_ends_the_frozen_child_of_a_dead_server(stack: StackProcess):
         assert not alive(backend)
 
 
+@pytest.mark.deep
 def test_an_orderly_stop_ends_a_frozen_child_too(stack: StackProcess):
     stack.up(only="postgres")
     with frozen_backend(stack) as backend:
@@ -132,6 +135,7 @@ def test_an_orderly_stop_ends_a_frozen_child_too(stack: StackProcess):
         assert not alive(backend)
 
 
+@pytest.mark.deep
 def test_another_postgres_of_this_machine_is_left_alone(stack: StackProcess, postgres: Postgres):
     stack.up(only="postgres")
     before = stack.pids()["postgres"]
@@ -141,6 +145,7 @@ def test_another_postgres_of_this_machine_is_left_alone(stack: StackProcess, pos
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.deep
 def test_a_part_that_nobody_recorded_is_ended(stack: StackProcess):
     """A supervisor that died between the start and the record of it."""
     stack.up(only="temporal")
@@ -181,6 +186,7 @@ def test_parts_of_a_killed_supervisor_are_adopted(stack: StackProcess):
     assert not alive(before["postgres"])
 
 
+@pytest.mark.deep
 def test_down_ends_what_a_killed_supervisor_left(stack: StackProcess):
     stack.up()
     before = stack.pids()
@@ -191,6 +197,7 @@ def test_down_ends_what_a_killed_supervisor_left(stack: StackProcess):
     assert not any(alive(pid) for pid in before.values())
 
 
+@pytest.mark.deep
 def test_a_server_without_a_record_is_stopped_not_doubled(stack: StackProcess):
     stack.up(only="postgres")
     before = stack.pids()["postgres"]
@@ -264,6 +271,7 @@ def test_the_admins_password_is_told_on_request_and_kept_nowhere(stack: StackPro
     assert "password" not in stack.output.read_text()
 
 
+@pytest.mark.deep
 def test_on_a_terminal_the_first_start_tells_the_admins_password(stack: StackProcess):
     screen, terminal = pty.openpty()
     only = {"DELIVERY_DATA_DIR": str(stack.data)}

@@ -110,6 +110,7 @@ def test_a_folder_of_sockets_that_somebody_else_made_meanwhile_is_not_used(tmp_p
         layout.sockets.unlink()
 
 
+@pytest.mark.deep
 def test_a_port_taken_while_its_part_was_down_is_told_and_waited_for(stack: StackProcess):
     addresses = stack.up(only="temporal")
     port = int(addresses["temporal"].rpartition(":")[2])
@@ -189,7 +190,7 @@ def _make_often(settings: Settings, stop: threading.Event) -> None:
 MOMENTS = ["postgres   starting", "postgres   ready", "migrations running"]
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "down"])
+@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("down", marks=pytest.mark.deep)])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_stop_in_the_middle_of_a_start_leaves_nothing(stack: StackProcess, moment: str, how: str):
     stack.begin(only="postgres,temporal,migrations")
@@ -206,6 +207,7 @@ def test_a_stop_in_the_middle_of_a_start_leaves_nothing(stack: StackProcess, mom
     assert reachable(stack)
 
 
+@pytest.mark.deep
 def test_a_moved_folder_keeps_what_is_in_it(stack: StackProcess, tmp_path: Path):
     stack.up()
     with connect(stack) as connection:
@@ -237,6 +239,7 @@ def test_too_few_open_files_are_refused_with_what_to_do(stack: StackProcess):
     assert "ulimit -Hn" in done.stderr
 
 
+@pytest.mark.deep
 def test_a_disk_that_fills_up_under_postgres_and_has_room_again(stack: StackProcess):
     """Writes fail with the reason; nothing is lost, and with room again the next write succeeds."""
     Layout.make(Settings(data_dir=stack.data))
@@ -291,7 +294,10 @@ def _emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [_overwritten, _torn, _emptied])
+@pytest.mark.parametrize(
+    "damage",
+    [_overwritten, pytest.param(_torn, marks=pytest.mark.deep), pytest.param(_emptied, marks=pytest.mark.deep)],
+)
 def test_a_damaged_file_of_temporal_is_set_aside_and_told(stack: StackProcess, damage: Callable[[Path], None]):
     stack.up(only="temporal")
     assert stack.end(signal.SIGTERM) == 0

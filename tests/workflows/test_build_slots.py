@@ -127,6 +127,7 @@ async def test_six_builds_of_one_leave_a_slot_to_anothers(site: Site, temporal_e
     assert len(site.begun()) == 7
 
 
+@pytest.mark.deep
 async def test_with_one_slot_anothers_build_goes_next(site: Site, temporal_env: WorkflowEnvironment) -> None:
     """Fifteen: more than wait in the worker, so that some wait in Temporal."""
     names = [f"many-{n}" for n in range(15)]
@@ -143,6 +144,7 @@ async def test_with_one_slot_anothers_build_goes_next(site: Site, temporal_env: 
     assert sorted(site.begun()) == sorted([*names, "single"])
 
 
+@pytest.mark.deep
 async def test_a_worker_killed_with_its_slots_loses_none(site: Site, temporal_env: WorkflowEnvironment) -> None:
     names = [f"many-{n}" for n in range(3)]
     handles = []

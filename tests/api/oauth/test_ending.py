@@ -19,13 +19,12 @@ from domain.approvals import check_approver
 from domain.errors import ForbiddenError, NotFoundError
 from domain.permissions import Role
 from runtime.ids import new_id
-from runtime.keys import load_signer
-from runtime.tokens import Subject, sign
+from runtime.tokens import Subject
 from storage.engine import transaction
 from storage.models import User
 from storage.repositories.memberships import MembershipRepository
 from storage.tenancy import PLATFORM
-from tests.api.conftest import BASE_URL
+from tests.api.conftest import BASE_URL, token_for
 from tests.api.oauth.conftest import PASSWORD, Flow, claims_of, eventually, post
 from tests.api.people import PASSWORD as INVITED
 from tests.api.people import joined
@@ -330,7 +329,7 @@ async def test_a_token_of_the_same_second_is_good_after_a_revocation_and_bad_bef
     subject = Subject(str(user), Role.VIEWER, ["organizations:read"], organization=str(place))
 
     def token() -> str:
-        return sign(subject, load_signer(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+        return token_for(settings, subject)
 
     async with asyncio.timeout(120):
         while True:  # until a machine that is busy does all of it within one second

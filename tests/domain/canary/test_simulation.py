@@ -100,7 +100,17 @@ def reading(cells):
     return SideCounts(requests=window.requests, bounds=window.bounds, at_or_below=window.at_or_below)
 
 
-@pytest.mark.parametrize("same", [{0}, {3}, {0, 1}, {1, 3}, {0, 1, 2, 3}], ids=str)
+@pytest.mark.parametrize(
+    "same",
+    [
+        pytest.param({0}, marks=pytest.mark.deep),
+        {3},
+        pytest.param({0, 1}, marks=pytest.mark.deep),
+        pytest.param({1, 3}, marks=pytest.mark.deep),
+        {0, 1, 2, 3},
+    ],
+    ids=str,
+)
 def test_identical_latencies_raise_no_alarm_whatever_looks_the_requests_fall_into(same):
     runs, random = 200, np.random.default_rng(sum(same) + len(same))
     policy = AnalysisPolicy(

@@ -119,6 +119,7 @@ class AudienceConformance:
             assert await visit_all(bed, clients) == seen
         assert all(len(set(client.met)) == 1 for client in clients)
 
+    @pytest.mark.deep
     async def test_canary_users_stay_while_its_weight_grows_and_all_return_when_it_falls(self, bed: Bed) -> None:
         clients = [Client(bed) for _ in range(1000)]
         await self._shares(bed, stable=90, canary=10)

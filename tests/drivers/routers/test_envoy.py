@@ -144,7 +144,7 @@ async def test_a_row_that_envoy_refuses_is_left_out_with_its_words_and_all_other
     assert (await bed.get()).json()["name"] == "green"
 
 
-@pytest.mark.parametrize("kind", ["clusters", "routes"])
+@pytest.mark.parametrize("kind", [pytest.param("clusters", marks=pytest.mark.deep), "routes"])
 async def test_what_was_found_refused_before_the_time_was_over_is_remembered(bed: Bed, kind: str) -> None:
     """One tenant's many bad rows: each application gets on, until everybody's are live."""
     blue, green = [await bed.upstream(name) for name in ("blue", "green")]

@@ -75,7 +75,7 @@ class Project:
             shutil.rmtree(self.sockets)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [MODES[0], pytest.param("trusted", marks=(*MODES[1].marks, pytest.mark.deep))])
 async def test_venv_in_artifact_and_every_other_way_of_pip(mode: str, tmp_path: Path) -> None:
     project = Project(tmp_path, mode)
     install = "install -q --no-index --disable-pip-version-check"

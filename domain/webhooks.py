@@ -6,6 +6,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
+from domain.events import EventType
+
 
 class EndpointStatus(StrEnum):
     """Whether an endpoint is sent events."""
@@ -47,18 +49,7 @@ class WebhookEvent(StrEnum):
     """What an endpoint can ask for: `domain.events.EventType`, or `*` for all of them and those of later releases."""
 
     ANY = "*"
-    FEATURE_CREATED = "feature.created"
-    FEATURE_STATUS_CHANGED = "feature.status_changed"
-    TEST_COMPLETED = "test.completed"
-    BUILD_COMPLETED = "build.completed"
-    DEPLOYMENT_STARTED = "deployment.started"
-    DEPLOYMENT_COMPLETED = "deployment.completed"
-    DEPLOYMENT_APPROVAL_REQUESTED = "deployment.approval_requested"
-    OPERATION_COMPLETED = "operation.completed"
-    ENVIRONMENT_DEGRADED = "environment.degraded"
-    INSTANCE_DISPLACED = "instance.displaced"
-    VULNERABILITY_DETECTED = "vulnerability.detected"
-    WEBHOOK_DISABLED = "webhook.disabled"
+    vars().update({event.name: event.value for event in EventType})
 
 
 # Sent to one endpoint when somebody asks for it.

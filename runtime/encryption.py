@@ -17,8 +17,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.errors import DependencyError
+from runtime.files import PRIVATE, write_whole
 from runtime.key_text import KEY_BYTES, parse_keys
-from runtime.private_files import write_private
 from runtime.settings import Settings
 
 _VERSION: Final = b"\x01"
@@ -120,7 +120,7 @@ def ensure_encryption_key(path: Path) -> None:
     """Make one at first start, readable by its owner alone."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+        write_whole(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n", sync=True, mode=PRIVATE)
 
 
 def _key_id(key: bytes) -> bytes:

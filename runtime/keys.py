@@ -12,7 +12,7 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from domain.errors import DependencyError
-from runtime.private_files import write_private
+from runtime.files import PRIVATE, write_whole
 from runtime.settings import Settings
 
 RS256: Final = "RS256"
@@ -100,7 +100,7 @@ def ensure_key(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(path, private_pem(new_private_key()))
+    write_whole(path, private_pem(new_private_key()), sync=True, mode=PRIVATE)
 
 
 def load_private_key(settings: Settings) -> RSAPrivateKey:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.files import write_whole
 from runtime.stack.identity import Identity
 
 
@@ -16,9 +17,7 @@ from runtime.stack.identity import Identity
 def told(file: Path) -> Iterator[None]:
     """Meanwhile the file says that this process serves; a reader never sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(_words(os.getpid()), encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, _words(os.getpid()), sync=False)
     try:
         yield
     finally:

@@ -1,13 +1,13 @@
 """How many deployed services serve again after a start: told by the worker, read by the API and the supervisor."""
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from domain.stored import known_to
+from runtime.files import write_whole
 
 NAME = "services.json"
 FRESH_S = 20.0
@@ -33,9 +33,7 @@ class Returning:
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(path)
+        write_whole(path, json.dumps(asdict(self)), sync=False)
 
     @property
     def is_under_way(self) -> bool:

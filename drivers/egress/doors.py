@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
 import socket
 import time
@@ -11,10 +9,10 @@ from collections.abc import Callable
 
 import structlog
 
-from domain.errors import DependencyError
 from drivers.egress.asking import MAX_HEAD
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import SOCKET, Sandbox, Sandboxes, opened
+from runtime.files import locked
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +102,9 @@ class Doors:
             DependencyError: another proxy has this folder.
         """
         self._sandboxes.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with await self._alone():
+        # The one before us may just be ending.
+        busy = f"another process is the proxy of {self._sandboxes.root}"
+        async with locked(self._sandboxes.root / ".lock", LOCK_WAIT_S, busy):
             try:
                 await self.look()
                 ready()
@@ -112,19 +112,6 @@ class Doors:
             finally:
                 for door in self._open.values():
                     await door.close()
-
-    async def _alone(self) -> contextlib.ExitStack:
-        """The folder's lock; the one before us may just be ending."""
-        stack = contextlib.ExitStack()
-        descriptor = os.open(self._sandboxes.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        stack.callback(os.close, descriptor)
-        end = time.monotonic() + LOCK_WAIT_S
-        while not _lock(descriptor):
-            if time.monotonic() > end:
-                stack.close()
-                raise DependencyError(f"another process is the proxy of {self._sandboxes.root}")
-            await asyncio.sleep(LOOK_EVERY_S)
-        return stack
 
     async def _keep(self) -> None:
         swept = time.monotonic()
@@ -194,13 +181,3 @@ def _listen(folder: opened) -> tuple[socket.socket, int]:
         listener.close()
         raise
     return listener, inode
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise
-        return False
-    return True

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from domain.errors import DeliveryError, DependencyError
 from runtime import tenant_code
+from runtime.files import write_whole
 from runtime.logging import get_logger, setup_logging
 from runtime.returning import Returning
 from runtime.settings import Settings
@@ -154,9 +155,7 @@ def _announce(settings: Settings, supervisor: Supervisor, ready_file: Path | Non
         say(f"code is {tenant_code.ISOLATED}")
     say(text)
     if ready_file is not None:
-        partial = ready_file.with_name(f".{ready_file.name}.partial")
-        partial.write_text(text)
-        partial.replace(ready_file)
+        write_whole(ready_file, text, sync=False)
 
 
 def _end_leftovers(settings: Settings, layout: Layout) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from domain.stored import known_to
+from runtime.files import write_whole
 
 _STATE, _STARTED = 0, 19  # fields 3 and 22 of proc(5) stat, counted after the command's closing bracket
 
@@ -40,9 +41,7 @@ class Identity:
 
     def save(self, path: Path) -> None:
         """Record it; a reader never sees half a file."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(path)
+        write_whole(path, json.dumps(asdict(self)), sync=False)
 
     def alive(self) -> bool:
         """Whether that very process still runs."""

@@ -1,10 +1,11 @@
 """One supervisor a data folder: a lock the kernel releases whenever its holder dies."""
 
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from runtime.files import open_lock, try_lock
 
 
 class HeldError(Exception):
@@ -20,19 +21,17 @@ class HeldError(Exception):
 
 
 class Lock:
-    """The lock on a data folder, as a context manager. The file stays: removing it would make two locks possible."""
+    """The lock on a data folder, as a context manager. It holds its holder's pid."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        descriptor = open_lock(self._path)
+        if not try_lock(descriptor):
             os.close(descriptor)
-            raise HeldError(_holder(self._path)) from error
+            raise HeldError(_holder(self._path))
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor

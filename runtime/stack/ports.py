@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from domain.errors import DependencyError
+from runtime.files import write_whole
 
 NAMES = ("api", "temporal", "temporal_ui", "temporal_http", "temporal_metrics", "ingress")
 _RANGE = range(20_000, 29_000)  # below Linux's ephemeral ports, so that no outgoing connection sits on one of ours
@@ -45,9 +46,7 @@ def choose(path: Path, fixed: Mapping[str, int], held: Collection[str] = ()) -> 
             chosen[name] = _checked(name, fixed[name])
         else:
             chosen[name] = _free(before.get(name), taken=set(chosen.values()) | set(fixed.values()))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(chosen, indent=2))
-    partial.replace(path)
+    write_whole(path, json.dumps(chosen, indent=2), sync=False)
     return chosen
 
 

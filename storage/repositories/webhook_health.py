@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.webhooks import UNFINISHED, DeliveryStatus, DisabledReason, EndpointStatus, WebhookEvent
+from domain.events import EventType
+from domain.webhooks import UNFINISHED, DeliveryStatus, DisabledReason, EndpointStatus
 from runtime.ids import new_id
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.events import EventRepository
@@ -122,7 +123,7 @@ def disabled_event(endpoint: WebhookEndpoint) -> Event:
         id=new_id(),
         organization_id=endpoint.organization_id,
         project_id=endpoint.project_id,
-        type=WebhookEvent.WEBHOOK_DISABLED,
+        type=EventType.WEBHOOK_DISABLED,
         resource_type="webhook",
         resource_id=endpoint.id,
         payload={"webhook": told},

@@ -14,9 +14,9 @@ import pytest
 from domain.errors import DependencyError
 from runtime import startup_checks
 from runtime.encryption import encryption_key_file, ensure_encryption_key
+from runtime.files import PRIVATE, write_whole
 from runtime.ids import now
 from runtime.keys import ensure_key
-from runtime.private_files import write_private
 from runtime.settings import ROOT, Mode, Settings
 from runtime.stack.secrets import password
 from runtime.temporal_access import tls_of
@@ -36,7 +36,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     password(folder / "secrets", "postgres")
     ensure_encryption_key(encryption_key_file(Settings(data_dir=folder)))
     ensure_key(folder / "jwt.pem")
-    write_private(folder / "client.key", b"key")
+    write_whole(folder / "client.key", b"key", sync=False, mode=PRIVATE)
     return {
         "mode": Mode.PRODUCTION,
         "data_dir": folder,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from domain.wire import MAX_SOCKET_PATH
 from drivers.routers.envoy.bootstrap import LOOPBACK, render_bootstrap
-from drivers.routers.envoy.files import ConfigFolder, to_json, write_atomically
+from drivers.routers.envoy.files import ConfigFolder, to_json
 from drivers.routers.envoy.render import empty_clusters, empty_routes
+from runtime.files import write_whole
 
 
 def prepare(
@@ -45,10 +46,10 @@ def prepare(
         trusted_hops=trusted_hops,
     )
     if not folder.clusters.exists():
-        write_atomically(folder.clusters, empty_clusters())
+        write_whole(folder.clusters, empty_clusters(), sync=True)
     if not folder.routes.exists():
-        write_atomically(folder.routes, empty_routes())
-    write_atomically(folder.bootstrap, to_json(document))
+        write_whole(folder.routes, empty_routes(), sync=True)
+    write_whole(folder.bootstrap, to_json(document), sync=True)
     return folder.bootstrap
 
 

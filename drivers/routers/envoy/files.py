@@ -1,4 +1,8 @@
-"""The folder Envoy watches: where each file is, and the only way it is written."""
+"""The folder Envoy watches: where each file is.
+
+Its files are written by `runtime.files.write_whole`: Envoy watches for the rename (inotify MOVED_TO), so it never reads
+half a file. One that traffic waits for is synced later (`sync_files`): a power cut ends Envoy and all instances, too.
+"""
 
 import json
 import math
@@ -9,22 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-
-def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
-    """Write a whole file by renaming a finished one onto it in the same folder.
-
-    Envoy watches for the rename (inotify MOVED_TO), so it never reads half a file. The sync before it keeps a power
-    cut from leaving an empty one. Where traffic waits for the file it is synced later (`sync_files`): the death of any
-    process loses nothing of it, and a power cut ends Envoy and all instances, too.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def sync_files(paths: Iterable[Path]) -> None:

@@ -8,9 +8,10 @@ from domain.errors import DependencyError
 from drivers.routers.base import ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import CDS, RDS, Admin, Versions
 from drivers.routers.envoy.deadline import Deadline
-from drivers.routers.envoy.files import ConfigFolder, read_head, write_atomically
+from drivers.routers.envoy.files import ConfigFolder, read_head
 from drivers.routers.envoy.refusals import RefusedError
 from drivers.routers.envoy.render import Rendered, render_clusters, render_routes, same_content, version_in
+from runtime.files import write_whole
 
 SILENCE_S = 0.1
 """Envoy takes a file within milliseconds; after this long it is asked whether it refused it."""
@@ -26,7 +27,7 @@ class Publisher:
     def write_clusters(self, generation: int, clusters: Iterable[ReleaseCluster]) -> Rendered:
         """Write the clusters without waiting."""
         rendered = render_clusters(generation, clusters)
-        write_atomically(self._folder.clusters, rendered.text, sync=False)
+        write_whole(self._folder.clusters, rendered.text, sync=False)
         return rendered
 
     async def publish_clusters(
@@ -43,13 +44,13 @@ class Publisher:
         rendered = render_clusters(generation, clusters)
         if self._is_live(self._folder.clusters, running) and same_content(running, rendered.version):
             return
-        write_atomically(self._folder.clusters, rendered.text, sync=False)
+        write_whole(self._folder.clusters, rendered.text, sync=False)
         await self._taken(CDS, "clusters", self._folder.clusters, rendered, deadline)
 
     def write_routes(self, table: RoutingTable) -> Rendered:
         """Write the routes without waiting."""
         rendered = render_routes(table)
-        write_atomically(self._folder.routes, rendered.text, sync=False)
+        write_whole(self._folder.routes, rendered.text, sync=False)
         return rendered
 
     async def publish_routes(self, table: RoutingTable, deadline: Deadline, running: str = "") -> None:
@@ -57,7 +58,7 @@ class Publisher:
         rendered = render_routes(table)
         if self._is_live(self._folder.routes, running) and running == rendered.version:
             return
-        write_atomically(self._folder.routes, rendered.text, sync=False)
+        write_whole(self._folder.routes, rendered.text, sync=False)
         await self._taken(RDS, "routes", self._folder.routes, rendered, deadline)
 
     def version_of(self, table: RoutingTable) -> str:
@@ -93,7 +94,7 @@ class Publisher:
         before each write. So it is read when there is doubt, and a second refusal is the proof of the first.
         """
         before = await self._admin.rejected(stat)
-        await asyncio.to_thread(write_atomically, file, rendered.text)
+        await asyncio.to_thread(write_whole, file, rendered.text, sync=True)
         refused = False
 
         async def settled() -> bool:

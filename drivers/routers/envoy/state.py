@@ -8,8 +8,9 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from drivers.routers.base import ReleaseCluster, RoutingTable
-from drivers.routers.envoy.files import ConfigFolder, read_text, stamp, write_atomically
+from drivers.routers.envoy.files import ConfigFolder, read_text, stamp
 from drivers.routers.envoy.render import cluster_name
+from runtime.files import write_whole
 
 log = structlog.get_logger(__name__)
 NOTHING = RoutingTable(generation=0, clusters=(), routes=())
@@ -75,7 +76,7 @@ def _read(folder: ConfigFolder) -> State:
 
 def save(folder: ConfigFolder, state: State) -> None:
     """Remember the state, beyond the death of this process; `sync_files` makes it outlive a power cut."""
-    write_atomically(folder.state, _ADAPTER.dump_json(state).decode(), sync=False)
+    write_whole(folder.state, _ADAPTER.dump_json(state), sync=False)
 
 
 def settled(state: State, *, took_pending: bool) -> State:

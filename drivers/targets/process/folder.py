@@ -11,6 +11,7 @@ from drivers.artifacts.base import PACKED_HOME
 from drivers.folders import remove_tree
 from drivers.place import forget
 from drivers.targets.process.ports import ADDRESS
+from runtime.files import write_whole
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -91,9 +92,7 @@ class InstanceFolder:
 
     def write(self, record: InstanceRecord) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self.path / "instance.json.new"
-        new.write_text(json.dumps(asdict(record)))
-        new.replace(self.path / "instance.json")
+        write_whole(self.path / "instance.json", json.dumps(asdict(record)), sync=False)
 
     def prepare(self) -> None:
         """HOME and TMPDIR of a fresh start; a HOME that came with the artifact is kept."""

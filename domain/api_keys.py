@@ -12,6 +12,7 @@ import string
 import zlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from domain.permissions import Role, Scope, granted
 
@@ -28,6 +29,25 @@ _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{SECRET_LENGTH + CHECK_LENGTH}}}")
 # A key belongs to one organization, whatever the one who made it is.
 _HIGHEST = Role.ADMIN
 _ORDER = list(Role)
+
+
+class KeyStatus(StrEnum):
+    """Whether a key works, and why not. A rotated key is active until its overlap ends, then `replaced`."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    REVOKED = "revoked"
+
+
+class CreatorKind(StrEnum):
+    """What becomes of a key when its creator goes; see `storage.models.api_keys`."""
+
+    MEMBER = "member"
+    PLATFORM = "platform"
+    SERVICE_ACCOUNT = "service_account"
+    EXTERNAL = "external"
+    EXTERNAL_MACHINE = "external_machine"
 
 
 def build_key(secret: str) -> str:

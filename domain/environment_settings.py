@@ -1,6 +1,7 @@
 """Settings of an environment: who waits for whom, who must say yes, when deploying is possible."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -15,6 +16,15 @@ MAX_WINDOWS = 50
 
 # The first bad one ends the check: nobody needs fifty times the same words.
 Windows = Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS), FailFast()]
+
+
+class GuardChangeStatus(StrEnum):
+    """What became of a change; `expired` is one that nobody decided in time, and is stored as pending."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
 
 
 class ApprovalRule(BaseModel):

@@ -7,6 +7,14 @@ from typing import TypeVar
 from domain.errors import ConflictError, ErrorCode
 
 
+class ScanStatus(StrEnum):
+    """The contract's outcomes of a security scan."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNINGS = "warnings"
+
+
 class EnvironmentName(StrEnum):
     """The contract's environments."""
 

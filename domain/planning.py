@@ -13,6 +13,15 @@ from domain.errors import UnprocessableError
 STATES_FILE = "docs/states.md"
 
 
+class Priority(StrEnum):
+    """The contract's priorities."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
 class RequirementStatus(StrEnum):
     """Life of a requirement; it begins as a draft."""
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from api.auth.principal import Principal
 from api.http.errors import UnauthenticatedError
-from domain.api_keys import earliest, hash_key, is_well_formed, key_permissions, lower
+from domain.api_keys import CreatorKind, earliest, hash_key, is_well_formed, key_permissions, lower
 from domain.errors import DeliveryError, DependencyError
 from domain.permissions import Role
 from runtime.logging import get_logger
 from storage.dataloader import Batched
 from storage.engine import Sessions, transaction
 from storage.repositories.api_key_lookup import CheckedKey, KeyChecks
-from storage.repositories.api_keys import CreatorKind
 
 log = get_logger(__name__)
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.cli import accounts
 from api.services import audited_writes
+from domain.clients import ClientKind
 from domain.emails import normal_email
 from domain.errors import ConflictError, DeliveryError, DependencyError
 from runtime.ids import new_id, now
@@ -24,7 +25,7 @@ from runtime.settings import get_settings
 from runtime.stack.database import database_url, without_answer
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Client, User
-from storage.repositories.clients import ClientKind, ClientRepository
+from storage.repositories.clients import ClientRepository
 from storage.repositories.users import UserRepository
 from storage.tenancy import PLATFORM
 

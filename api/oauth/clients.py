@@ -5,10 +5,10 @@ from uuid import UUID
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
+from domain.clients import ClientKind
 from domain.permissions import Scope
 from runtime.credentials import matches
 from storage.models import Client
-from storage.repositories.clients import ClientKind
 
 _GRANTS = {
     ClientKind.SERVICE_ACCOUNT: frozenset({"client_credentials"}),

@@ -15,10 +15,11 @@ from api.http.pagination import WantedPage
 from api.http.preconditions import Precondition
 from api.schemas.api_keys import ApiKeyCreate, ApiKeyPatch, ApiKeyRotation, ApiKeyView, IssuedApiKeyView
 from api.services import api_keys, audited_writes
+from domain.api_keys import KeyStatus
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import ApiKey
-from storage.repositories.api_keys import ApiKeyRepository, KeyStatus, notify
+from storage.repositories.api_keys import ApiKeyRepository, notify
 from storage.repositories.organizations import OrganizationRepository
 from storage.tenancy import Tenant
 

@@ -13,17 +13,10 @@ from api.http.idempotency import Idempotent
 from api.http.pagination import Search, SortedPage
 from api.http.preconditions import Precondition
 from api.routes.clients import RequestedClients
-from api.schemas.clients import (
-    ApplicationCreate,
-    ApplicationMade,
-    ApplicationPatch,
-    ApplicationType,
-    ApplicationView,
-    ClientStatus,
-)
+from api.schemas.clients import ApplicationCreate, ApplicationMade, ApplicationPatch, ApplicationView
+from domain.clients import ApplicationType, ClientKind, ClientStatus
 from runtime.ids import new_id
 from storage.models import Client
-from storage.repositories.clients import ClientKind
 
 router = APIRouter(tags=["Applications"])
 ALL = "/organizations/{org_id}/clients"

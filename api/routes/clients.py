@@ -15,13 +15,13 @@ from api.http.idempotency import Command
 from api.http.links import location
 from api.http.preconditions import Precondition
 from api.schemas.base import View
-from api.schemas.clients import ClientStatus
 from api.services.clients import Clients
+from domain.clients import ClientKind, ClientStatus
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Client
 from storage.repositories.base import PageRequest
-from storage.repositories.clients import ClientKind, ClientRepository
+from storage.repositories.clients import ClientRepository
 from storage.repositories.organizations import OrganizationRepository
 
 

@@ -21,11 +21,12 @@ from api.services.accept_invitation import Joining
 from api.services.invitations import invite, page_of
 from api.version import PREFIX
 from domain.errors import ConflictError, ErrorCode, NotFoundError
+from domain.invitations import InvitationStatus
 from runtime.credentials import INVITATION, digest, new_secret
 from runtime.ids import now
 from storage.engine import transaction
 from storage.models import Invitation
-from storage.repositories.invitations import InvitationRepository, InvitationStatus
+from storage.repositories.invitations import InvitationRepository
 from storage.repositories.mails import MailRepository
 from storage.repositories.organizations import OrganizationRepository
 

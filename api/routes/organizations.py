@@ -13,17 +13,11 @@ from api.http.idempotency import Idempotent
 from api.http.links import location
 from api.http.pagination import Search, SortedPage
 from api.http.preconditions import Precondition
-from api.schemas.organizations import (
-    GRANTED,
-    LIMITING,
-    OrganizationCreate,
-    OrganizationPatch,
-    OrganizationStatus,
-    OrganizationView,
-)
+from api.schemas.organizations import GRANTED, LIMITING, OrganizationCreate, OrganizationPatch, OrganizationView
 from api.services import audited_writes
 from api.services.organizations.create import found_organization
 from domain.errors import ForbiddenError, UnprocessableError
+from domain.organizations import OrganizationStatus
 from domain.permissions import Role, Scope
 from domain.rate_limits import Plan
 from storage.engine import transaction

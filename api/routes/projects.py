@@ -14,12 +14,13 @@ from api.http.idempotency import Idempotent
 from api.http.links import location
 from api.http.pagination import Search, SortedPage
 from api.http.preconditions import Precondition
-from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectStatus, ProjectView
+from api.schemas.projects import ProjectCreate, ProjectPatch, ProjectView
 from api.services import audited_writes
 from api.services.organizations.status import refuse_inactive
 from api.services.projects.host_labels import unique_suffix
 from api.services.projects.lookup import refuse_deleted
 from domain.errors import DeliveryError
+from domain.projects import ProjectStatus
 from domain.repository_url import parse_repository_url
 from runtime.ids import new_id
 from runtime.settings import Settings

@@ -14,9 +14,9 @@ from api.http.idempotency import Idempotent
 from api.http.pagination import PageCursor, PageNumber, PageSize, Search, SortOrder, positioned
 from api.http.preconditions import Precondition
 from api.routes import planning
-from api.schemas.requirements import Priority, RequirementCreate, RequirementPatch, RequirementView
+from api.schemas.requirements import RequirementCreate, RequirementPatch, RequirementView
 from api.services.projects.lookup import kept_project
-from domain.planning import REQUIREMENT_MOVES, RequirementStatus, check_move
+from domain.planning import REQUIREMENT_MOVES, Priority, RequirementStatus, check_move
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Requirement

@@ -13,18 +13,12 @@ from api.http.idempotency import Idempotent
 from api.http.pagination import Search, SortedPage
 from api.http.preconditions import Precondition
 from api.routes.clients import RequestedClients
-from api.schemas.clients import (
-    ClientStatus,
-    ServiceAccountCreate,
-    ServiceAccountMade,
-    ServiceAccountPatch,
-    ServiceAccountView,
-)
+from api.schemas.clients import ServiceAccountCreate, ServiceAccountMade, ServiceAccountPatch, ServiceAccountView
 from api.services.clients import scopes_of
+from domain.clients import ClientKind, ClientStatus
 from domain.permissions import MemberRole
 from runtime.ids import new_id
 from storage.models import Client
-from storage.repositories.clients import ClientKind
 
 router = APIRouter(tags=["Service accounts"])
 ALL = "/organizations/{org_id}/service-accounts"

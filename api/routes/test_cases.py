@@ -12,10 +12,10 @@ from api.http.idempotency import Idempotent
 from api.http.pagination import Search, SortedPage, WantedPage
 from api.http.preconditions import Precondition
 from api.routes import planning
-from api.schemas.requirements import Priority
 from api.schemas.test_cases import CaseCreate, CasePatch, CaseView, ResultCreate, ResultView
 from api.services import audited_writes
 from api.services.projects.lookup import kept_project
+from domain.planning import Priority
 from domain.testing import ResultStatus, TestType, check_assertions, check_log_size, check_outcome, check_steps
 from runtime.ids import new_id
 from storage.engine import transaction

@@ -7,9 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from api.schemas.base import MAX_INT, MAX_LINE, Body, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
-from domain.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP
+from domain.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP, KeyStatus
 from domain.permissions import Scope
-from storage.repositories.api_keys import KeyStatus
 
 
 def _once_each(scopes: list[Scope]) -> list[Scope]:

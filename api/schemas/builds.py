@@ -1,6 +1,5 @@
 """Builds on the wire."""
 
-from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -9,15 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from api.schemas.base import MAX_INT, Body, Decimal, Timestamp, View, Whole
 from api.schemas.deployments import Branch, Commit, VersionTag
 from domain.image_reference import MAX_REFERENCE, is_image_reference
-from domain.lifecycle import BuildProvenance, BuildStatus
-
-
-class ScanStatus(StrEnum):
-    """The contract's outcomes of a security scan."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    WARNINGS = "warnings"
+from domain.lifecycle import BuildProvenance, BuildStatus, ScanStatus
 
 
 def _image(text: str) -> str:

@@ -1,6 +1,5 @@
 """Service accounts and applications on the wire. A secret is shown once, in the answer that makes it."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -9,25 +8,12 @@ from pydantic import AfterValidator, Field, StringConstraints
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Timestamp, View, one_line
 from api.schemas.field_types import Scopes
 from api.schemas.patches import Patch
+from domain.clients import ApplicationType, ClientStatus
 from domain.permissions import MemberRole, Scope
 from domain.redirect_uris import PATTERN, check_redirect
 from storage.models import Client
 
 MAX_REDIRECTS = 20
-
-
-class ApplicationType(StrEnum):
-    """Whether an application can keep a secret (RFC 6749, 2.1)."""
-
-    PUBLIC = "public"
-    CONFIDENTIAL = "confidential"
-
-
-class ClientStatus(StrEnum):
-    """Deleted ones are disabled: they are not listed by default, and cannot be used."""
-
-    ACTIVE = "active"
-    DISABLED = "disabled"
 
 
 def _each_once(uris: list[str]) -> list[str]:

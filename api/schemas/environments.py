@@ -9,13 +9,13 @@ from api.schemas.base import Timestamp, View
 from api.schemas.patches import Patch
 from domain.approvals import ApprovalPolicy, Person
 from domain.deployment_lock import TurnPolicy
-from domain.environment_settings import ApprovalRule, EnvironmentSettings, Windows
+from domain.environment_settings import ApprovalRule, EnvironmentSettings, GuardChangeStatus, Windows
 from domain.lifecycle import EnvironmentName, ReleaseState
 from domain.texts import name_of
 from domain.windows import Window, check_together
 from runtime.ids import now
 from storage.models import GuardChange
-from storage.repositories.guard_changes import GuardChangeStatus, status_of
+from storage.repositories.guard_changes import status_of
 
 
 class EnvironmentPatch(Patch):

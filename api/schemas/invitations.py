@@ -1,7 +1,6 @@
 """Invitations on the wire. The token is shown once, in the answer that makes it."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -9,18 +8,12 @@ from pydantic import SecretStr, StringConstraints
 
 from api.schemas.base import Body, Timestamp, View
 from api.schemas.field_types import Email, GivenPassword, PersonName
+from domain.invitations import Handover, InvitationStatus
 from domain.permissions import MemberRole
 from storage.models import Invitation
-from storage.repositories.invitations import InvitationStatus, status_of
+from storage.repositories.invitations import status_of
 
 MAX_TOKEN = 100
-
-
-class Handover(StrEnum):
-    """How an invitation reaches whom it is for."""
-
-    MAIL = "mail"
-    HANDED = "handed"
 
 
 class InvitationCreate(Body):

@@ -1,6 +1,5 @@
 """Organizations on the wire."""
 
-from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -8,25 +7,10 @@ from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints, TypeA
 
 from api.schemas.base import MAX_INT, MAX_LINE, MAX_URL, Body, Slug, Text, Timestamp, View, Whole, one_line
 from api.schemas.patches import Patch
+from domain.organizations import OrganizationStatus, OrganizationType
 from domain.rate_limits import Plan
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
-
-
-class OrganizationType(StrEnum):
-    """The contract's kinds of organizations."""
-
-    ENTERPRISE = "enterprise"
-    STARTUP = "startup"
-    NONPROFIT = "nonprofit"
-
-
-class OrganizationStatus(StrEnum):
-    """The contract's states of an organization."""
-
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    SUSPENDED = "suspended"
 
 
 def _web_address(text: str) -> str:

@@ -9,38 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
 from domain.delivery_spec import source_path_of
-
-
-class ProjectStatus(StrEnum):
-    """The contract's states of a project."""
-
-    ACTIVE = "active"
-    ARCHIVED = "archived"
-    DELETED = "deleted"
-
-
-class RepositoryType(StrEnum):
-    """The contract's version control systems; only git is built."""
-
-    GIT = "git"
-    SVN = "svn"
-
-
-class Visibility(StrEnum):
-    """Who may see a project."""
-
-    PRIVATE = "private"
-    INTERNAL = "internal"
-    PUBLIC = "public"
-
-
-class TemplateType(StrEnum):
-    """What kind of software a project is."""
-
-    MICROSERVICE = "microservice"
-    MONOLITH = "monolith"
-    MOBILE = "mobile"
-    WEB = "web"
+from domain.projects import ProjectStatus, RepositoryType, TemplateType, Visibility
 
 
 class KeptStatus(StrEnum):

@@ -1,6 +1,5 @@
 """Requirements on the wire."""
 
-from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -20,16 +19,7 @@ from api.schemas.base import (
     one_line,
 )
 from api.schemas.patches import Patch
-from domain.planning import RequirementStatus
-
-
-class Priority(StrEnum):
-    """The contract's priorities."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
+from domain.planning import Priority, RequirementStatus
 
 
 class UserStory(Body):

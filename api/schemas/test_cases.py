@@ -24,7 +24,7 @@ from api.schemas.base import (
     one_line,
 )
 from api.schemas.patches import Patch
-from api.schemas.requirements import Priority
+from domain.planning import Priority
 from domain.testing import MAX_LOG_ENTRIES, ResultStatus, TestType
 
 MAX_DEPTH = 20

@@ -15,12 +15,13 @@ from api.services import audited_writes
 from api.services.members import check_seat
 from api.services.revoke_access import end_claim
 from domain.errors import NotFoundError
+from domain.invitations import InvitationStatus
 from runtime.credentials import digest
 from runtime.ids import new_id
 from runtime.passwords import check_password
 from storage.engine import transaction
 from storage.models import Invitation, Membership, Organization, User
-from storage.repositories.invitations import InvitationRepository, InvitationStatus, status_of
+from storage.repositories.invitations import InvitationRepository, status_of
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.users import UserRepository

@@ -12,12 +12,12 @@ from api.auth.principal import Principal
 from api.schemas.api_keys import ApiKeyView, IssuedApiKeyView
 from api.services import audited_writes
 from api.services.humans import remember
-from domain.api_keys import ALPHABET, SECRET_LENGTH, build_key, hash_key, role_cap, shown_prefix
+from domain.api_keys import ALPHABET, SECRET_LENGTH, CreatorKind, KeyStatus, build_key, hash_key, role_cap, shown_prefix
 from domain.errors import ConflictError, ErrorCode, ForbiddenError, UnprocessableError
 from domain.permissions import Scope
 from runtime.ids import new_id, now
 from storage.models import ApiKey
-from storage.repositories.api_keys import ApiKeyRepository, CreatorKind, KeyStatus, notify, status_of
+from storage.repositories.api_keys import ApiKeyRepository, notify, status_of
 from storage.repositories.organizations import OrganizationRepository
 
 MAX_LIFETIME = timedelta(days=365)

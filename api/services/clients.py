@@ -13,11 +13,12 @@ from api.services.delegation import require_holds, require_may_give
 from api.services.humans import remember
 from api.services.revoke_access import end_client, end_client_tokens, end_tokens
 from domain.approvals import UNKNOWN_HUMAN
+from domain.clients import ClientKind
 from domain.errors import ConflictError, ErrorCode, ForbiddenError, UnprocessableError
 from domain.permissions import MemberRole, Role, Scope, granted, permissions_of
 from runtime.credentials import CLIENT_SECRET, digest, new_secret
 from storage.models import Client
-from storage.repositories.clients import ClientKind, ClientRepository
+from storage.repositories.clients import ClientRepository
 from storage.repositories.organizations import OrganizationRepository
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.http.errors import InvalidRequestError
+from domain.clients import ClientKind
 from domain.errors import NotFoundError
-from storage.repositories.clients import ClientKind, ClientRepository
+from storage.repositories.clients import ClientRepository
 from storage.repositories.memberships import MembershipRepository
 from storage.tenancy import Tenant
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import and_, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.api_keys import CreatorKind
 from domain.permissions import Role
 from storage.models import ApiKey, Client, Membership, User
-from storage.repositories.api_keys import CreatorKind
 
 
 @dataclass(frozen=True)

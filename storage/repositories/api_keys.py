@@ -2,36 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.api_keys import CreatorKind, KeyStatus
 from storage.models import ApiKey, Client, Membership, User
 from storage.repositories.base import Page, PageRequest, Repository
 
 # Wakes every API process: it reads keys, and what organizations may do, anew.
 CHANNEL = "api_keys"
-
-
-class KeyStatus(StrEnum):
-    """Whether a key works, and why not. A rotated key is active until its overlap ends, then `replaced`."""
-
-    ACTIVE = "active"
-    EXPIRED = "expired"
-    REPLACED = "replaced"
-    REVOKED = "revoked"
-
-
-class CreatorKind(StrEnum):
-    """What becomes of a key when its creator goes; see `storage.models.api_keys`."""
-
-    MEMBER = "member"
-    PLATFORM = "platform"
-    SERVICE_ACCOUNT = "service_account"
-    EXTERNAL = "external"
-    EXTERNAL_MACHINE = "external_machine"
 
 
 def status_of(key: ApiKey, at: datetime) -> KeyStatus:

@@ -1,21 +1,14 @@
 """OAuth clients: service accounts and registered applications."""
 
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import func, select
 
+from domain.clients import ClientKind
 from domain.errors import NotFoundError
 from storage.models import Client
 from storage.repositories.base import Page, PageRequest, Repository
 from storage.tenancy import PLATFORM
-
-
-class ClientKind(StrEnum):
-    """What a client is: it acts for itself, or for whoever logs in."""
-
-    SERVICE_ACCOUNT = "service_account"
-    APPLICATION = "application"
 
 
 class ClientRepository(Repository[Client]):

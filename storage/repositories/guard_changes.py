@@ -2,23 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import func, select
 
+from domain.environment_settings import GuardChangeStatus
 from domain.errors import NotFoundError
 from storage.models import GuardChange
 from storage.repositories.base import Repository
-
-
-class GuardChangeStatus(StrEnum):
-    """What became of a change; `expired` is one that nobody decided in time, and is stored as pending."""
-
-    PENDING = "pending"
-    APPLIED = "applied"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
 
 
 class GuardChangeRepository(Repository[GuardChange]):

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.clients import ClientKind
 from domain.emails import mailbox
 from storage.models import Client, Invitation, Membership, OutsidePerson, User
-from storage.repositories.clients import ClientKind
 
 # Service accounts that make service accounts: further than that nobody looks.
 MAX_STEPS = 100

@@ -1,23 +1,14 @@
 """Seats that are offered. An invitation is open until it is accepted, revoked or expired."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 
+from domain.invitations import InvitationStatus
 from storage.models import Invitation
 from storage.repositories.base import Page, PageRequest, Repository
-
-
-class InvitationStatus(StrEnum):
-    """What became of an invitation."""
-
-    OPEN = "open"
-    ACCEPTED = "accepted"
-    REVOKED = "revoked"
-    EXPIRED = "expired"
 
 
 class InvitationRepository(Repository[Invitation]):

@@ -14,7 +14,9 @@ from api.services.clients import Clients
 from api.services.deployments.options import DeploymentRequest, required_approval
 from api.services.humans import person_of
 from contracts.operations import BuildAndDeployInput
+from domain.api_keys import CreatorKind
 from domain.approvals import ApprovalPolicy, Person, check_approver, is_approved
+from domain.clients import ClientKind
 from domain.errors import ForbiddenError
 from domain.lifecycle import EnvironmentName
 from domain.permissions import Role, Scope, permissions_of
@@ -23,8 +25,6 @@ from runtime.ids import new_id, now
 from runtime.trusted_issuers import TrustedIssuer
 from storage.engine import transaction
 from storage.models import ApiKey, Client, Operation
-from storage.repositories.api_keys import CreatorKind
-from storage.repositories.clients import ClientKind
 from tests.api.conftest import make_world
 from tests.api.people import acceptance, as_member, invited, joined, organization
 

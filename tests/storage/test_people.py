@@ -3,15 +3,17 @@ from uuid import UUID
 
 import pytest
 
+from domain.clients import ClientKind
 from domain.errors import NotFoundError
+from domain.invitations import InvitationStatus
 from domain.permissions import Role
 from runtime.credentials import digest
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Client, Invitation, Membership, Organization, User
 from storage.repositories.base import PageRequest
-from storage.repositories.clients import ClientKind, ClientRepository
-from storage.repositories.invitations import InvitationRepository, InvitationStatus, status_of
+from storage.repositories.clients import ClientRepository
+from storage.repositories.invitations import InvitationRepository, status_of
 from storage.repositories.memberships import MembershipRepository
 from storage.repositories.users import UserRepository
 from storage.tenancy import PLATFORM, Tenant

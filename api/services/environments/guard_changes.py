@@ -11,14 +11,14 @@ from api.services.audit import row_entry
 from api.services.environments.settings import apply_settings, settings_of
 from api.services.humans import approver_of
 from domain.approvals import ApprovalPolicy, Person, check_approver, is_approved
-from domain.environment_settings import protection_of
+from domain.environment_settings import GuardChangeStatus, protection_of
 from domain.errors import ConflictError, ErrorCode, NotFoundError
 from domain.lifecycle import EnvironmentName
 from runtime.ids import now
 from storage.models import Environment, GuardChange
 from storage.repositories.audit import AuditRepository
 from storage.repositories.environments import EnvironmentRepository
-from storage.repositories.guard_changes import GuardChangeRepository, GuardChangeStatus, status_of
+from storage.repositories.guard_changes import GuardChangeRepository, status_of
 from storage.repositories.projects import ProjectRepository
 
 

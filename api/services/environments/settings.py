@@ -20,7 +20,7 @@ from contracts.rollouts import SettingsChanged
 from domain.approvals import ApprovalPolicy, is_approved
 from domain.audit import difference
 from domain.deployment_lock import TurnPolicy
-from domain.environment_settings import EnvironmentSettings, protection_of, weakened
+from domain.environment_settings import EnvironmentSettings, GuardChangeStatus, protection_of, weakened
 from domain.errors import ConflictError, UnprocessableError
 from domain.lifecycle import EnvironmentName
 from domain.permissions import Scope
@@ -31,7 +31,7 @@ from storage.models import Environment, GuardChange, Organization, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.environments import EnvironmentRepository, ReleaseDetails
-from storage.repositories.guard_changes import GuardChangeRepository, GuardChangeStatus
+from storage.repositories.guard_changes import GuardChangeRepository
 from storage.repositories.operations import OperationRepository
 from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.outbox import OutboxRepository

@@ -5,11 +5,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
-from api.schemas.organizations import OrganizationCreate, OrganizationStatus
+from api.schemas.organizations import OrganizationCreate
 from api.services import audited_writes
 from api.services.organizations.status import require_active
 from api.services.projects.host_labels import unique_suffix
 from domain.errors import ErrorCode, ForbiddenError
+from domain.organizations import OrganizationStatus
 from domain.permissions import MemberRole
 from runtime.ids import new_id
 from runtime.settings import Settings

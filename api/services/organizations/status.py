@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.organizations import OrganizationStatus
 from domain.errors import ErrorCode, ForbiddenError
+from domain.organizations import OrganizationStatus
 from storage.models import Base, Organization
 
 _CREATED = "nothing is created in it", "what there is can be read and deleted"

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.projects import ProjectStatus
 from domain.errors import ConflictError, ErrorCode
+from domain.projects import ProjectStatus
 from storage.models import Project
 from storage.repositories.projects import ProjectRepository
 from storage.tenancy import Tenant

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
 from api.http.preconditions import Condition
-from api.schemas.projects import ProjectStatus, ProjectView
+from api.schemas.projects import ProjectView
 from api.services import audited_writes
 from api.services.audit import row_entry
 from api.services.deployments.rollback import invalid_state
@@ -16,6 +16,7 @@ from api.services.environments.settings import decides_alone
 from api.services.organizations.status import refuse_inactive
 from domain.audit import difference
 from domain.errors import ConflictError
+from domain.projects import ProjectStatus
 from storage.models import Operation, Project
 from storage.repositories.audit import AuditRepository
 from storage.repositories.environments import EnvironmentRepository

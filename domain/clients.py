@@ -1,0 +1,24 @@
+"""OAuth clients: service accounts and applications."""
+
+from enum import StrEnum
+
+
+class ClientKind(StrEnum):
+    """What a client is: it acts for itself, or for whoever logs in."""
+
+    SERVICE_ACCOUNT = "service_account"
+    APPLICATION = "application"
+
+
+class ApplicationType(StrEnum):
+    """Whether an application can keep a secret (RFC 6749, 2.1)."""
+
+    PUBLIC = "public"
+    CONFIDENTIAL = "confidential"
+
+
+class ClientStatus(StrEnum):
+    """Deleted ones are disabled: they are not listed by default, and cannot be used."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"

@@ -31,7 +31,8 @@ from contracts.stubs import implements
 from domain.delivery_spec import ServiceSpec
 from domain.errors import ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
-from drivers.routers.base import Endpoint, Router
+from domain.routing import Endpoint
+from drivers.routers.base import Router
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Instance, Release

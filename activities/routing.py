@@ -9,7 +9,6 @@ import structlog
 from domain.errors import ErrorCode, TerminalError
 from domain.routing import Rejection, rejection_of
 from drivers.routers.base import HeldBackError, ReadinessRule, Router
-from drivers.routers.mapping import routing_table
 from storage.engine import Sessions, transaction
 from storage.repositories.routing import RoutingRepository
 
@@ -95,9 +94,9 @@ class RouteWriter:
             await routes.writer_lock()
             over = await self._router.mark()  # before the record is read: somebody may overtake us from here on
             self._reads += 1
-            snapshot = await routes.table()
+            table = await routes.table()
             try:
-                rejected = await self._router.apply(routing_table(snapshot), readiness=readiness, over=over)
+                rejected = await self._router.apply(table, readiness=readiness, over=over)
                 self._held_back = frozenset()  # not before: with the router away everything is as it was
             except HeldBackError as error:
                 self._held_back = error.release_ids
@@ -105,7 +104,7 @@ class RouteWriter:
                 log.info("routes.held_back", release_ids=sorted(error.release_ids))
             self._note(rejected)
             self._read_applied = self._reads
-            return snapshot.generation
+            return table.generation
 
     def _note(self, rejected: Sequence[Rejection]) -> None:
         """Each is logged when it is new, and not again with every table."""

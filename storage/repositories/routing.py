@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.delivery_spec import ServiceSpec, StickySpec
 from domain.errors import ConflictError
 from domain.routing import (
-    DesiredEndpoint,
-    DesiredPreview,
-    DesiredRelease,
-    DesiredRoute,
+    DEFAULT_HEALTH_HOST,
+    IDLE_TIMEOUT_S,
+    Endpoint,
+    HostRoute,
+    Preview,
     Rejection,
-    RoutingSnapshot,
+    ReleaseCluster,
+    RoutingTable,
     StickyCookie,
+    WeightedRelease,
 )
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
 from storage.repositories.releases import NOWHERE
@@ -37,7 +40,16 @@ class _ReadRoute:
     host: str
     releases: tuple[UUID, ...]
     previewed: frozenset[str] = frozenset()
-    route: DesiredRoute | None = None
+    route: HostRoute | None = None
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """What the router is told of a release, and the limits that its service section asks for, in seconds."""
+
+    cluster: ReleaseCluster
+    timeout_s: float | None
+    idle_timeout_s: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class _ReadRelease:
     release_id: str
     token: str | None
     fault: str | None = None
-    release: DesiredRelease | None = None
+    sound: _Sound | None = None
 
 
 class RoutingRepository:
@@ -128,7 +140,7 @@ class RoutingRepository:
         await self._session.execute(select(*settings))
         await self._session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
 
-    async def table(self) -> RoutingSnapshot:
+    async def table(self) -> RoutingTable:
         """Everything desired, of one moment: read again when a change was committed in between.
 
         A row that cannot be read (another version wrote it, or a hand) is told apart, and hides no other.
@@ -142,7 +154,7 @@ class RoutingRepository:
             releases = await self._releases({name for route in routes for name in route.releases})
             after = await self.generation()
             if before == after:
-                return _snapshot(after, routes, releases)
+                return _table(after, routes, releases)
             before = after
         raise ConflictError("the routes change faster than they can be read; try again shortly")
 
@@ -163,14 +175,14 @@ class RoutingRepository:
         )
         return [_read(row, endpoints, closing) for row in found]
 
-    async def _endpoints(self) -> tuple[dict[UUID, list[DesiredEndpoint]], set[UUID]]:
+    async def _endpoints(self) -> tuple[dict[UUID, list[Endpoint]], set[UUID]]:
         """Where the instances in rotation listen, by release; and the releases that close idle connections."""
         columns = select(Instance.release_id, Instance.address, Instance.port, Instance.closes_idle)
-        out: dict[UUID, list[DesiredEndpoint]] = {}
+        out: dict[UUID, list[Endpoint]] = {}
         closing: set[UUID] = set()
         statement = columns.where(Instance.in_rotation, Instance.port != NOWHERE).order_by(Instance.id)
         for release_id, address, port, closes_idle in await self._session.execute(statement):
-            out.setdefault(release_id, []).append(DesiredEndpoint(address, port))
+            out.setdefault(release_id, []).append(Endpoint(address, port))
             if closes_idle:
                 closing.add(release_id)
         return out, closing
@@ -186,10 +198,11 @@ def _entries(targets: Sequence[tuple[UUID, int]], previews: Sequence[UUID]) -> l
     ]
 
 
-def _snapshot(generation: int, routes: Sequence[_ReadRoute], releases: Sequence[_ReadRelease]) -> RoutingSnapshot:
+def _table(generation: int, routes: Sequence[_ReadRoute], releases: Sequence[_ReadRelease]) -> RoutingTable:
     faults = {one.release_id: one.fault for one in releases if one.fault is not None}
     tokens = {one.release_id: one.token for one in releases if one.token}
-    sound: list[DesiredRoute] = []
+    found = {one.release_id: one.sound for one in releases if one.sound is not None}
+    sound: list[HostRoute] = []
     unreadable: list[Rejection] = []
     for one in routes:
         named = [str(release_id) for release_id in one.releases]
@@ -199,21 +212,32 @@ def _snapshot(generation: int, routes: Sequence[_ReadRoute], releases: Sequence[
         if fault is not None:
             unreadable.append(Rejection(fault, frozenset(named), one.host))
         elif one.route is not None:
-            previews = tuple(DesiredPreview(r, tokens[r]) for r in named if r in one.previewed and r in tokens)
-            sound.append(replace(one.route, previews=previews))
+            previews = tuple(Preview(r, tokens[r]) for r in named if r in one.previewed and r in tokens)
+            sound.append(_limited(replace(one.route, previews=previews), found))
     told = {name for one in unreadable for name in one.release_ids}
     unreadable += [Rejection(why, frozenset({name})) for name, why in faults.items() if name not in told]
-    found = tuple(one.release for one in releases if one.release is not None)
-    return RoutingSnapshot(generation, found, tuple(sound), tuple(unreadable))
+    clusters = tuple(one.cluster for one in found.values())
+    return RoutingTable(generation, clusters, tuple(sound), tuple(unreadable))
+
+
+def _limited(route: HostRoute, releases: Mapping[str, _Sound]) -> HostRoute:
+    """A route has one pair of limits: while two releases share it, those of the more patient one."""
+    known = [releases[name] for name in route.named if name in releases]
+    timeouts = [one.timeout_s for one in known]
+    return replace(
+        route,
+        timeout_s=None if None in timeouts else max((t for t in timeouts if t is not None), default=None),
+        idle_timeout_s=max((one.idle_timeout_s for one in known), default=IDLE_TIMEOUT_S),
+    )
 
 
 def _parsed(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]) -> _ReadRoute:
     try:
         releases = tuple(UUID(t["release_id"]) for t in row.targets)
-        route = DesiredRoute(
+        route = HostRoute(
             environment_id=str(row.environment_id),
             host=row.host,
-            shares=tuple((t["release_id"], int(t["weight"])) for t in row.targets),
+            targets=tuple(WeightedRelease(t["release_id"], int(t["weight"])) for t in row.targets),
             sticky=StickyCookie(str(row.sticky["cookie"]), float(row.sticky["ttl"])) if row.sticky else None,
         )
         previewed = frozenset(t["release_id"] for t in row.targets if t.get("preview"))
@@ -224,7 +248,7 @@ def _parsed(row: Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]) -> _Re
 
 def _read(
     row: Row[tuple[UUID, dict[str, Any], str | None]],
-    endpoints: Mapping[UUID, Sequence[DesiredEndpoint]],
+    endpoints: Mapping[UUID, Sequence[Endpoint]],
     closing: Collection[UUID],
 ) -> _ReadRelease:
     release_id, service, token = row.id, row.service, row.preview_token
@@ -239,18 +263,23 @@ def _read(
 
 
 def _release(
-    release_id: str, service: Mapping[str, Any], endpoints: Sequence[DesiredEndpoint], *, closes_idle: bool
-) -> DesiredRelease:
+    release_id: str, service: Mapping[str, Any], endpoints: Sequence[Endpoint], *, closes_idle: bool
+) -> _Sound:
     """Of what the router needs; the rest of the section is not looked at."""
     found = ServiceSpec.model_validate({key: service[key] for key in ROUTED if service.get(key) is not None})
-    return DesiredRelease(
+    health = found.health
+    cluster = ReleaseCluster(
         release_id=release_id,
         endpoints=tuple(endpoints),
-        health=found.health,
-        timeout=found.timeout,
-        idle_timeout=found.idle_timeout,
-        closes_idle=closes_idle,
+        health_path=health.path,
+        health_interval_s=health.interval,
+        health_timeout_s=health.timeout,
+        healthy_after=health.healthy_after,
+        unhealthy_after=health.unhealthy_after,
+        health_host=health.host or DEFAULT_HEALTH_HOST,
+        reuse_connections=not closes_idle,
     )
+    return _Sound(cluster, found.timeout, found.idle_timeout)
 
 
 def _keys(error: ValidationError) -> list[str]:

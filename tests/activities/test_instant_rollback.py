@@ -15,7 +15,8 @@ from activities.routing import RouteWriter
 from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
 from domain.delivery_spec import HealthSpec, ServiceSpec
 from domain.lifecycle import ReleaseState
-from drivers.routers.base import Endpoint, EndpointHealth, ReadinessRule, RoutingTable, TrafficCounters
+from domain.routing import Endpoint, RoutingTable
+from drivers.routers.base import EndpointHealth, ReadinessRule, TrafficCounters
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route

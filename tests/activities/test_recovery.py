@@ -29,10 +29,10 @@ from activities.routing import RouteWriter
 from activities.secrets import ProjectSecrets
 from contracts.rollouts import AwaitHealthy, StartInstances
 from domain.ceilings import DEFAULT_CEILING
+from domain.routing import RoutingTable
 from domain.shares import Share
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
-from drivers.routers.base import RoutingTable
 from drivers.shim import client
 from drivers.targets.base import InstancePhase, InstanceStatus
 from drivers.targets.process import ProcessTarget

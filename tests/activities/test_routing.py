@@ -7,8 +7,8 @@ from sqlalchemy import delete, update
 from activities import routing
 from activities.routing import RouteWriter
 from domain.errors import DependencyError, ErrorCode, TerminalError
-from domain.routing import Rejection
-from drivers.routers.base import EndpointHealth, HeldBackError, ReadinessRule, RoutingTable, TrafficCounters
+from domain.routing import Rejection, RoutingTable
+from drivers.routers.base import EndpointHealth, HeldBackError, ReadinessRule, TrafficCounters
 from reconcilers.routes import AppliedRoutes
 from storage.engine import Sessions, transaction
 from storage.models import RoutingGeneration

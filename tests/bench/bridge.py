@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.routers.base import Endpoint, ReleaseCluster
+from domain.routing import Endpoint, ReleaseCluster
 from drivers.shim import proc
 from tests.drivers.bridge.bed import Bridge, begin, free_port
 from tests.drivers.routers.bed import HOST, Bed, route

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from drivers.routers.base import Endpoint, ReleaseCluster
+from domain.routing import Endpoint, ReleaseCluster
 from examples.client import Service
 from tests.drivers.routers.bed import HOST, Bed, route
 from tests.drivers.routers.upstreams import Upstream

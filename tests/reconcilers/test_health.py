@@ -9,7 +9,8 @@ from sqlalchemy import event, select, text
 from structlog.testing import capture_logs
 
 from domain.errors import DependencyError
-from drivers.routers.base import Endpoint, EndpointHealth
+from domain.routing import Endpoint
+from drivers.routers.base import EndpointHealth
 from reconcilers.health import EnvironmentHealth
 from storage.engine import transaction
 from storage.models import Environment, Event, Instance

@@ -13,7 +13,8 @@ from activities.instances import InstanceStopper
 from activities.recovery import instance_id
 from activities.routing import RouteWriter
 from domain.errors import DependencyError
-from drivers.routers.base import Endpoint, EndpointHealth, RoutingTable
+from domain.routing import Endpoint, RoutingTable
+from drivers.routers.base import EndpointHealth
 from reconcilers.project_teardown import ProjectTeardown
 from runtime.ids import now
 from storage.engine import transaction

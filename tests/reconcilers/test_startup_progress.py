@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from drivers.routers.base import Endpoint, EndpointHealth
+from domain.routing import Endpoint
+from drivers.routers.base import EndpointHealth
 from reconcilers.startup_progress import KNOWN_LIMIT_S, LIMIT_S, StartupProgress
 from runtime.returning import Returning
 from storage.engine import transaction

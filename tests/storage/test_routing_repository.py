@@ -7,9 +7,7 @@ from sqlalchemy import delete, update
 
 from domain.delivery_spec import StickySpec
 from domain.errors import DependencyError
-from domain.routing import DesiredEndpoint, DesiredPreview, StickyCookie
-from drivers.routers.base import Preview, RoutingTable
-from drivers.routers.mapping import routing_table
+from domain.routing import Endpoint, Preview, RoutingTable, StickyCookie, WeightedRelease
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import (
@@ -107,8 +105,8 @@ async def environment(sessions: Sessions) -> AsyncIterator[tuple[UUID, UUID, UUI
 
 async def test_an_empty_database_has_generation_0(sessions: Sessions) -> None:
     async with transaction(sessions) as session:
-        snapshot = await RoutingRepository(session).table()
-    assert (snapshot.generation, snapshot.routes, snapshot.releases) == (0, (), ())
+        table = await RoutingRepository(session).table()
+    assert (table.generation, table.routes, table.clusters) == (0, (), ())
 
 
 async def test_the_table_has_routes_endpoints_in_rotation_and_health(
@@ -119,12 +117,11 @@ async def test_the_table_has_routes_endpoints_in_rotation_and_health(
         session.add_all([_instance(blue, 0, 1001), _instance(blue, 1, 1002, in_rotation=False)])
         generation = await RoutingRepository(session).set_route(environment_id, HOST, [(blue, 100), (green, 0)])
     async with transaction(sessions) as session:
-        snapshot = await RoutingRepository(session).table()
-    assert snapshot.generation == generation
-    releases = {r.release_id: r for r in snapshot.releases}
-    assert releases[str(blue)].endpoints == (DesiredEndpoint("127.0.0.1", 1001),)
+        table = await RoutingRepository(session).table()
+    assert table.generation == generation
+    releases = {r.release_id: r for r in table.clusters}
+    assert releases[str(blue)].endpoints == (Endpoint("127.0.0.1", 1001),)
     assert releases[str(green)].endpoints == ()
-    table = routing_table(snapshot)
     assert [(t.release_id, t.weight) for t in table.routes[0].targets] == [(str(blue), 100), (str(green), 0)]
     assert {(c.health_path, c.health_interval_s) for c in table.clusters} == {("/up", 0.25)}
 
@@ -146,13 +143,12 @@ async def test_previews_and_the_cookie_are_part_of_the_route(
             environment_id, HOST, [(green, 10), (blue, 90)], previews=[green], sticky=StickySpec(cookie="stay", ttl=60)
         )
     async with transaction(sessions) as session:
-        snapshot = await RoutingRepository(session).table()
-    (route,) = snapshot.routes
-    assert route.shares == ((str(green), 10), (str(blue), 90))
-    assert route.previews == (DesiredPreview(str(green), token),)
-    assert token not in repr(snapshot)
-    (host,) = routing_table(snapshot).routes
-    assert (host.previews, host.sticky) == ((Preview(str(green), token),), StickyCookie("stay", 60))
+        table = await RoutingRepository(session).table()
+    (route,) = table.routes
+    assert route.targets == (WeightedRelease(str(green), 10), WeightedRelease(str(blue), 90))
+    assert route.previews == (Preview(str(green), token),)
+    assert token not in repr(table)
+    assert (route.previews, route.sticky) == ((Preview(str(green), token),), StickyCookie("stay", 60))
 
 
 async def test_a_previewed_release_without_a_share_is_a_target_of_weight_0(
@@ -168,9 +164,9 @@ async def test_a_previewed_release_without_a_share_is_a_target_of_weight_0(
             assert [set(target) for target in row.targets[:-1]] == [{"release_id", "weight"}] * len(shares)
             session.expunge(row)
         async with transaction(sessions) as session:
-            snapshot = await RoutingRepository(session).table()
-        assert snapshot.routes[0].previews == (DesiredPreview(str(green), token),)
-        assert str(green) in {r.release_id for r in snapshot.releases}
+            table = await RoutingRepository(session).table()
+        assert table.routes[0].previews == (Preview(str(green), token),)
+        assert str(green) in {r.release_id for r in table.clusters}
 
 
 async def test_a_preview_without_a_token_is_none_and_setting_again_ends_it(
@@ -197,7 +193,7 @@ async def test_setting_again_replaces_and_removing_removes(
             generations.append(await RoutingRepository(session).set_route(environment_id, HOST, [(release_id, 100)]))
     async with transaction(sessions) as session:
         routes = RoutingRepository(session)
-        assert [r.shares for r in (await routes.table()).routes] == [((str(green), 100),)]
+        assert [r.targets for r in (await routes.table()).routes] == [(WeightedRelease(str(green), 100),)]
         generations.append(await routes.remove_route(environment_id))
         assert (await routes.table()).routes == ()
     assert generations == sorted(set(generations))
@@ -228,7 +224,7 @@ async def test_two_writers_at_once_end_with_the_newest_applied(
         async with transaction(sessions) as session:
             routes = RoutingRepository(session)
             await routes.writer_lock()
-            table = routing_table(await routes.table())
+            table = await routes.table()
             inside += 1
             assert inside == 1
             await asyncio.sleep(0.02)  # the time a router takes
@@ -240,7 +236,7 @@ async def test_two_writers_at_once_end_with_the_newest_applied(
     assert generations == sorted(generations)
     assert generations[-1] == 4
     async with transaction(sessions) as session:
-        assert routing_table(await RoutingRepository(session).table()) == applied[-1]
+        assert await RoutingRepository(session).table() == applied[-1]
 
 
 async def test_routes_can_be_changed_while_a_writer_is_busy_and_waiting_for_it_has_a_limit(
@@ -284,11 +280,33 @@ async def test_a_poisoned_row_put_directly_in_the_database_hides_no_other(
         if targets is not None:
             await session.execute(update(Route).where(Route.environment_id == poisoned).values(targets=targets))
     async with transaction(sessions) as session:
-        snapshot = await RoutingRepository(session).table()
+        table = await RoutingRepository(session).table()
         await session.execute(delete(Route))
-    assert [route.host for route in snapshot.routes] == [f"{sound}.localhost"]
-    (rejection,) = snapshot.unreadable
+    assert [route.host for route in table.routes] == [f"{sound}.localhost"]
+    (rejection,) = table.unreadable
     assert rejection.host == f"{poisoned}.localhost"
     assert str(sound) not in rejection.message
     assert str(good) not in rejection.message
-    assert routing_table(snapshot).unreadable == snapshot.unreadable
+
+
+@pytest.mark.parametrize(
+    ("of_blue", "of_green", "limits"),
+    [
+        ({"timeout": 10, "idle_timeout": 20}, {"timeout": 30, "idle_timeout": 5}, (30, 20)),
+        ({"timeout": 10}, {}, (None, 300)),
+    ],
+)
+async def test_while_two_releases_share_a_route_the_limits_of_the_more_patient_one_hold(
+    sessions: Sessions,
+    environment: tuple[UUID, UUID, UUID],
+    of_blue: dict[str, int],
+    of_green: dict[str, int],
+    limits: tuple[float | None, float],
+) -> None:
+    environment_id, blue, green = environment
+    async with transaction(sessions) as session:
+        for release_id, service in ((blue, of_blue), (green, of_green)):
+            await session.execute(update(Release).where(Release.id == release_id).values(service=service))
+        await RoutingRepository(session).set_route(environment_id, HOST, [(blue, 90), (green, 10)])
+        (route,) = (await RoutingRepository(session).table()).routes
+    assert (route.timeout_s, route.idle_timeout_s) == limits

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from domain.errors import DependencyError
-from drivers.routers.base import Endpoint
+from domain.routing import Endpoint
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, STAT_PREFIX
 
 ANSWER_LIMIT_S = 5.0

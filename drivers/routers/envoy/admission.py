@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from domain.routing import Rejection
-from drivers.routers.base import HostRoute, ReleaseCluster, RoutingTable
+from domain.routing import HostRoute, Rejection, ReleaseCluster, RoutingTable
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Versions
 from drivers.routers.envoy.checks import leave_out

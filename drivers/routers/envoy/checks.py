@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
 from domain import wire
-from domain.routing import Rejection
-from drivers.routers.base import Endpoint, HostRoute, Preview, ReleaseCluster, RoutingTable
+from domain.routing import Endpoint, HostRoute, Preview, Rejection, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.readiness import keep_hosts
 
 FULL = 100

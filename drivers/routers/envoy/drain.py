@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from domain.errors import DeliveryError
-from drivers.routers.base import ReleaseCluster
+from domain.routing import ReleaseCluster
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline

@@ -19,8 +19,8 @@ from pathlib import Path
 import structlog
 
 from domain.errors import DeliveryError, DependencyError
-from domain.routing import Rejection
-from drivers.routers.base import Endpoint, EndpointHealth, HeldBackError, ReadinessRule, RoutingTable, TrafficCounters
+from domain.routing import Endpoint, Rejection, RoutingTable
+from drivers.routers.base import EndpointHealth, HeldBackError, ReadinessRule, TrafficCounters
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import Admin, HostSeen, ReleaseStats, Versions
 from drivers.routers.envoy.admission import Admission, same_rows, without_refused

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from domain.errors import DependencyError
-from drivers.routers.base import ReleaseCluster, RoutingTable
+from domain.routing import ReleaseCluster, RoutingTable
 from drivers.routers.envoy.admin import CDS, RDS, Admin, Versions
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.files import ConfigFolder, read_head

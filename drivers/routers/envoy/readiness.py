@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from drivers.routers.base import Endpoint, ReadinessRule, ReleaseCluster, RoutingTable
+from domain.routing import Endpoint, ReleaseCluster, RoutingTable
+from drivers.routers.base import ReadinessRule
 from drivers.routers.envoy.admin import Admin
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.render import cluster_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from drivers.routers.base import DEFAULT_HEALTH_HOST, Endpoint, HostRoute, ReleaseCluster, RoutingTable
+from domain.routing import DEFAULT_HEALTH_HOST, Endpoint, HostRoute, ReleaseCluster, RoutingTable
 from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, TYPE
 from drivers.routers.envoy.files import to_json
 from drivers.routers.envoy.virtual_hosts import virtual_host

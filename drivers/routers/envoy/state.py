@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from drivers.routers.base import ReleaseCluster, RoutingTable
+from domain.routing import ReleaseCluster, RoutingTable
 from drivers.routers.envoy.files import ConfigFolder, read_text, stamp
 from drivers.routers.envoy.render import cluster_name
 from runtime.files import write_whole

@@ -9,8 +9,7 @@ again. Both hashes are Envoy's xxHash64 of the text; the weights are laid over h
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from domain.routing import PREVIEW_HEADER, REFUSED_HEADER, StickyCookie
-from drivers.routers.base import HostRoute, Preview
+from domain.routing import PREVIEW_HEADER, REFUSED_HEADER, HostRoute, Preview, StickyCookie
 from drivers.routers.envoy.bootstrap import TYPE
 
 RELEASE_HEADER = "x-delivery-release"

@@ -7,8 +7,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from domain.routing import PREVIEW_HEADER
-from drivers.routers.base import HostRoute, Preview
+from domain.routing import PREVIEW_HEADER, HostRoute, Preview
 from tests.drivers.routers.bed import HOST, Bed, cluster, previewed, route, sticky, token
 
 AT_ONCE = 20

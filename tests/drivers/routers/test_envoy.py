@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from domain.errors import DependencyError
-from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster, RoutingTable
+from domain.routing import Endpoint, HostRoute, ReleaseCluster, RoutingTable
 from drivers.routers.envoy import render
 from drivers.routers.envoy import state as memory
 from drivers.routers.envoy.admin import CDS, RDS

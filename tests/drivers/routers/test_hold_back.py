@@ -1,6 +1,6 @@
 """What stays as it was when a release that is to get traffic is not able to."""
 
-from drivers.routers.base import Endpoint, HostRoute, ReleaseCluster, RoutingTable, WeightedRelease
+from domain.routing import Endpoint, HostRoute, ReleaseCluster, RoutingTable, WeightedRelease
 from drivers.routers.envoy.readiness import hold_back
 
 

@@ -5,7 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from drivers.routers.base import Endpoint
+from domain.routing import Endpoint
 from tests.drivers.bridge.bed import Bridge, begin
 
 MAX_HEAD = 65536

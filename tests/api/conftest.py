@@ -22,10 +22,10 @@ from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
 from domain.permissions import Role, permissions_of
 from runtime.encryption import encryption_key_file, ensure_encryption_key
+from runtime.files import PRIVATE, write_whole
 from runtime.ids import new_id, now
 from runtime.keys import Signer, key_file, new_private_key, private_pem, read_private, rsa_signer
 from runtime.passwords import Passwords
-from runtime.private_files import write_private
 from runtime.settings import Settings
 from runtime.tokens import Subject, sign
 from storage.engine import Sessions, create_engine, create_sessions, transaction
@@ -111,7 +111,7 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         platform_limit=1_000_000,
     )
     key_file(settings).parent.mkdir(mode=0o700, parents=True)
-    write_private(key_file(settings), _signing_key())
+    write_whole(key_file(settings), _signing_key(), sync=False, mode=PRIVATE)
     ensure_encryption_key(encryption_key_file(settings))
     return settings
 

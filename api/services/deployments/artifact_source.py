@@ -4,21 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
-<<<<<<< HEAD
-from api.schemas.projects import RepositoryType
 from api.services.deployments.options import RequiredApproval
-=======
-from api.services.deployments.options import Consent, Terms
->>>>>>> ee17295 (Enums of the domain are in domain/)
 from api.services.deployments.rollback import invalid_state
 from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, OperationContext
 from domain.errors import UnprocessableError
 from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
-<<<<<<< HEAD
-from domain.rollout_options import RolloutOptions
-=======
 from domain.projects import RepositoryType
->>>>>>> ee17295 (Enums of the domain are in domain/)
+from domain.rollout_options import RolloutOptions
 from storage.models import Build, Project
 
 

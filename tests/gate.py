@@ -1,4 +1,4 @@
-"""Everything that must be green: `make test`. Prints where the time went; stops at the first stage that fails.
+"""Everything that must be green: `make test`. Prints where the time went; without tests where lint fails.
 
 The tests run in portions beside each other, the longest first: much of their time is waiting. `JOBS=1 make test` runs
 one after the other. What takes longer has commands of its own: `make test-deep` (the long forms of tests whose short
@@ -40,6 +40,7 @@ SHORT: Final = "not long and not deep"
 DEEP: Final = "(deep or shortened) and not long"
 LONG: Final = "long"
 TESTS: tuple[Command, ...] = tuple((*PYTEST, "-m", SHORT, *portion) for portion in PORTIONS)
+DEEP_TESTS: tuple[Command, ...] = tuple((*PYTEST, "-m", DEEP, *portion) for portion in PORTIONS)
 LANES = 4  # on two processors
 LOOK_EVERY_S = 0.2
 LIMIT_S = 2700.0
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["--long"]:
         lint, limit_s, tests = (), LONG_LIMIT_S, ((*PYTEST, "-m", LONG),)
     elif arguments == ["--deep"]:
-        lint, environment, tests = (), {SETTING: "1"}, ((*PYTEST, "-m", DEEP),)
+        lint, environment, tests = (), {SETTING: "1"}, DEEP_TESTS
     elif arguments:
         tests = ((*PYTEST, *arguments),)
     else:
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
     took: list[Took] = []
     with tempfile.TemporaryDirectory() as folder:
         environment[spent.FOLDER] = folder
-        for stage in (*((check,) for check in lint), tests):
+        for stage in (lint, tests):
             took += beside(stage, limit_s, {**os.environ, **environment})
             if any(code for _, _, code in took):
                 break
@@ -108,7 +109,7 @@ class Run:
 
 def beside(commands: Sequence[Command], limit_s: float, environment: Mapping[str, str]) -> list[Took]:
     """Run commands side by side, as many as there are lanes; whoever is not over at the limit is killed."""
-    lanes = int(os.environ.get("JOBS") or LANES)
+    lanes = max(1, int(os.environ.get("JOBS") or LANES))
     waiting, running, took = deque(commands), list[Run](), list[Took]()
     deadline = time.monotonic() + limit_s
     try:
@@ -138,7 +139,13 @@ def say(line: str) -> None:
 def _name(check: Command) -> str:
     if check[1] == "-c":
         return "lint-imports"
-    words = " ".join(check[2:]).removeprefix(" ".join(PYTEST[2:])).replace(f"-m {SHORT}", "").strip()
+    words = (
+        " ".join(check[2:])
+        .removeprefix(" ".join(PYTEST[2:]))
+        .replace(f"-m {SHORT}", "")
+        .replace(f"-m {DEEP}", "")
+        .strip()
+    )
     return words[:60] or "pytest"
 
 

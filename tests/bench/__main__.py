@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.bench import signing
-from tests.bench.api import bench_platform, report
+from tests.bench.api import bench_platform, report, report_fast_paths
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
@@ -39,6 +39,8 @@ def main() -> int:
     with bench_platform() as platform:
         say("reads of one API process on one core, against a bare route with the same body and authentication:")
         report(platform)
+        say("the hand-made fast ways, GET of a deployment with all and without one:")
+        report_fast_paths(platform)
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")

@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from examples.client import Api
 from runtime.settings import Settings
 from runtime.stack.composition import Composition
 from runtime.stack.layout import Layout
+from tests.bench.plain_ways import PLAIN_WAYS
 from tests.support.platform import Platform
 from tests.support.services import free_port, until
 
@@ -28,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RUNNING = 10
 ROUNDS = 3
 SECONDS = 4.0
+CONNECTIONS = 32
 LOAD_CORE = 1
 
 
@@ -55,8 +58,8 @@ def reads(platform: Platform) -> list[Read]:
     running = [f"/v1/operations/{one.accepted.operation_id}" for one in waiting]
     finished = shipped.operation["operation_id"]
     return [
-        Read("GET /deployments/{id}", "deployment", [f"/v1/deployments/{shipped.deployment['id']}"], 32),
-        Read("GET /operations/{id}, finished", "finished", [f"/v1/operations/{finished}"], 32),
+        Read("GET /deployments/{id}", "deployment", [f"/v1/deployments/{shipped.deployment['id']}"], CONNECTIONS),
+        Read("GET /operations/{id}, finished", "finished", [f"/v1/operations/{finished}"], CONNECTIONS),
         Read(f"GET /operations/{{id}}, {RUNNING} running, 100 pollers", "running", running, 100),
     ]
 
@@ -83,6 +86,18 @@ def measure(platform: Platform) -> Iterator[tuple[str, float, float]]:
                 yield read.words, max(ours), max(theirs)
 
 
+def fast_paths(platform: Platform) -> Iterator[tuple[str, float, float]]:
+    """Name of each fast way; requests a second with all of them, and without this one, by turns. GET /deployments."""
+    path = f"/v1/deployments/{platform.app('paths').ship_good().deployment['id']}"
+    with tempfile.TemporaryDirectory() as folder, _serving(platform) as whole:
+        token = Path(folder) / "token"
+        token.write_text(platform.stack.token())
+        for name in PLAIN_WAYS:
+            with _serving(platform, "--without", name) as plain:
+                rates = [[_rate(port, token, [path], CONNECTIONS) for port in (whole, plain)] for _ in range(ROUNDS)]
+            yield name, *(statistics.median(column) for column in zip(*rates, strict=True))
+
+
 @contextmanager
 def _serving(platform: Platform, *arguments: str) -> Iterator[int]:
     """An API process on the stack's database and Temporal; its port."""
@@ -99,7 +114,7 @@ def _serving(platform: Platform, *arguments: str) -> Iterator[int]:
     command = [sys.executable, "-m", "tests.bench.api_process", "--port", str(port), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _answers(port), "an API process", 30)
+        until(lambda: _answers(port), "an API process", 180)
         yield port
     finally:
         process.terminate()
@@ -132,7 +147,15 @@ def main() -> int:
     """Start a stack, measure, stop it."""
     with bench_platform() as platform:
         report(platform)
+        report_fast_paths(platform)
     return 0
+
+
+def report_fast_paths(platform: Platform) -> None:
+    """Print a line a fast way."""
+    for name, fast, plain in fast_paths(platform):
+        sys.stdout.write(f"  {name:46} {fast:6.0f}/s   without it {plain:6.0f}/s   {fast / plain:.2f} times\n")
+        sys.stdout.flush()
 
 
 def report(platform: Platform) -> None:

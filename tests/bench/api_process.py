@@ -1,7 +1,8 @@
-"""One API process of a bench: `python -m tests.bench.api_process --port P [--bare FOLDER]`.
+"""One API process of a bench: `python -m tests.bench.api_process --port P [--bare FOLDER] [--without NAME]`.
 
 Without `--bare` it serves the API as it is. With it, bare FastAPI routes `/bare/<file>` that answer with the bytes of
-each file in the folder, behind the same authentication: what any FastAPI route costs that does nothing.
+each file in the folder, behind the same authentication: what any FastAPI route costs that does nothing. `--without`:
+with the plain way in place of one of the fast ones (`tests.bench.plain_ways`).
 """
 
 import argparse
@@ -17,6 +18,7 @@ from api.app import create_app
 from api.auth.permissions import Authenticated
 from runtime.logging import setup_logging
 from runtime.settings import Settings, get_settings
+from tests.bench.plain_ways import PLAIN_WAYS
 
 CORE = 0
 
@@ -48,7 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="api_process", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bare", type=Path)
+    parser.add_argument("--without", choices=PLAIN_WAYS)
     given = parser.parse_args()
+    if given.without:
+        PLAIN_WAYS[given.without]()
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {CORE})
     settings = get_settings()

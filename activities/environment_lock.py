@@ -1,7 +1,7 @@
-"""Whether it is a rollout's turn by the record, whatever grant its workflow heard.
+"""Whether a rollout holds the environment's lock by the record, whatever grant its workflow heard.
 
-The entity of the environment gives out turns by signals, and whoever reaches Temporal can send those. So the first
-thing that a rollout does with its turn asks the rows: two never move one environment, and a window holds who is held.
+The entity of the environment gives out the lock by signals, and whoever reaches Temporal can send those. So the first
+thing that a rollout does with it asks the rows: two never move one environment, and a window holds who is held.
 """
 
 from datetime import timedelta
@@ -18,11 +18,11 @@ from runtime.ids import now
 from storage.models import Environment
 from storage.repositories.standing import StandingRepository
 
-# A turn that was given out right before a window closed may be used on a busy machine a little later.
+# A lock that was given out right before a window closed may be used on a busy machine a little later.
 LATE: Final = timedelta(minutes=5)
 # By then, a good minute, the operation of a holder that was lost has been found and ended
 # (`reconcilers/orphaned_operations.py`). Nobody waits longer: an activity that opens a release cannot be stopped, and
-# a rollback may be waiting for its turn.
+# a rollback may be waiting for the lock.
 MOST_ATTEMPTS: Final = 13
 
 
@@ -60,7 +60,7 @@ async def check_window(session: AsyncSession, environment: Environment, place: O
     if options_of(await StandingRepository(session).order_of(place.operation_id)).override_freeze:
         return
     raise ConflictError(
-        f"{place.environment} is held by {state.reason} since its turn was given out; deploy again when it is open",
+        f"{place.environment} is held by {state.reason} since its lock was given out; deploy again when it is open",
         code=ErrorCode.INVALID_STATE,
         details={"next_open": state.next_open.isoformat() if state.next_open else None},
     )

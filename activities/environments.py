@@ -1,4 +1,4 @@
-"""The environment's turn: messages to its entity workflow."""
+"""The environment's lock: messages to its entity workflow."""
 
 from uuid import UUID
 
@@ -92,7 +92,7 @@ class EnvironmentActivities:
     async def _is_open(self, workflow_id: str) -> bool:
         """The record wins: nobody holds an environment but for an operation there that is not finished.
 
-        Whoever reaches Temporal can ask for a turn in the name of any workflow, one of their own or one elsewhere.
+        Whoever reaches Temporal can ask for the lock in the name of any workflow, one of their own or one elsewhere.
         """
         operation_id, environment_id = operation_of(workflow_id), environment_of(activity.info().workflow_id)
         if operation_id is None or environment_id is None:

@@ -57,9 +57,9 @@ class ReleaseInstances:
 
 
 class Lives:
-    """How often an instance began anew because its keeper was ended (a reboot), and how long the newest one may take.
+    """How often an instance began anew because its shim was ended (a reboot), and how long the newest one may take.
 
-    That is not the version's doing, so each life has the whole time to get healthy; a version that ends its own keeper
+    That is not the version's doing, so each life has the whole time to get healthy; a version that ends its own shim
     again and again is given up.
     """
 
@@ -142,7 +142,7 @@ class InstanceStopper:
             await ReleaseRepository(session).get(release_id, lock=True)
             await InstanceRepository(session).remove(release_id, from_index=keep)
         if keep:
-            # The release goes on, so that up to here the keeper may have brought one back; without a row it does not.
+            # The release goes on, so that up to here a reconciler may have brought one back; without a row it does not.
             await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
 
     async def _drain(self, release_id: UUID, leaving: Sequence[Instance], limit_s: float) -> None:

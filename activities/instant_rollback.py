@@ -70,7 +70,7 @@ class TakeBackActivity:
             await releases.make_current(place.environment_id, target.id)
             await releases.move(bad.id, ReleaseState.RETIRED, stop_after=await releases.clock())
             await releases.mark_taken_back(place.deployment_id, target.build_id)
-            # Last: like the keeper, which locks a release and then makes a generation.
+            # Last: like the reconciler of instances, which locks a release and then makes a generation.
             generation = await RoutingRepository(session).set_route(
                 place.environment_id, environment.host, [(target.id, 100)]
             )
@@ -80,7 +80,7 @@ class TakeBackActivity:
     async def _swapped_before(releases: ReleaseRepository, deployment_id: UUID) -> Swap | None:
         """An attempt before this one died between its transaction and the router: what it wanted stands in the rows.
 
-        Who has the turn does not matter: a rollout that got it since then may stand in the rows, too.
+        Who holds the lock does not matter: a rollout that got it since then may stand in the rows, too.
         """
         target = await releases.taken_back_to(deployment_id)
         bad = await releases.of_deployment(deployment_id) if target else None

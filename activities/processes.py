@@ -41,7 +41,7 @@ class ProcessActivities:
     async def start(self, request: StartProcesses) -> Nothing:
         await refuse_if_over(self._sessions)
         async with heartbeating():
-            # Written down first: from here on the keeper brings them up as well, whatever becomes of us.
+            # Written down first: from here on the reconciler brings them up as well, whatever becomes of us.
             if not await self._put(request.release_id):
                 raise _stopped()
             known = await read_release(self._sessions, request.release_id)

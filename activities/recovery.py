@@ -1,4 +1,4 @@
-"""Bringing instances back that are gone, and away from ports that strangers have: for the keeper and every step."""
+"""Bringing instances back that are gone, and away from ports that strangers have: for the reconciler and every step."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ from storage.repositories.routing import RoutingRepository
 
 log = structlog.get_logger(__name__)
 
-# A version that dies so often by itself, or ends its keeper so often, is given up.
+# A version that dies so often by itself, or ends its shim so often, is given up.
 MAX_RESTARTS = 3
 # After a power cut the router needs its time too, however short the service's own may be.
 LEAST_GRACE_S = 30.0
@@ -112,7 +112,7 @@ class InstanceRecovery:
         return await self._bring_back(name, status)
 
     async def coming_back(self, release_ids: Iterable[UUID]) -> bool:
-        """Whether instances of these releases are gone, or were started again by their keeper a short while ago.
+        """Whether instances of these releases are gone, or were started again by their shim a short while ago.
 
         What users meet then tells nothing about the version. Those that are gone are brought back.
         """

@@ -54,7 +54,7 @@ class ReleaseActivities:
         _check_service(request.service)
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
-            # Its lock first: somebody may be taking the stable release back at this very moment, without a turn.
+            # Its row is locked first: somebody may be taking the stable release back just now, without a lock of it.
             environment = await releases.environment(place.environment_id, lock=True)
             new = _new_release(request, await secret_references(session, environment, request.service.secrets))
             again = environment.holder_deployment_id == place.deployment_id
@@ -136,7 +136,7 @@ class ReleaseActivities:
     async def _claim(self, request: StopRelease, ended: ReleaseState) -> bool:
         """Decide under the row's lock whether it is ours to stop; a crash after it is repeated by the retry.
 
-        One without a row (a backup was restored) is nobody's: the keeper ends what still runs of it.
+        One without a row (a backup was restored) is nobody's: a reconciler ends what still runs of it.
         """
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
@@ -153,7 +153,7 @@ class ReleaseActivities:
     async def _is_due(releases: ReleaseRepository, release: Release) -> bool:
         """By the record: anybody who reaches Temporal can tell the entity of an environment another time.
 
-        One whose time has not come by this clock is stopped by the keeper when it has.
+        One whose time has not come by this clock is stopped by a reconciler when it has.
         """
         if release.state != ReleaseState.RETIRED or release.stop_after is None:
             return release.state in (ReleaseState.RETIRED, ReleaseState.STOPPED)

@@ -54,7 +54,7 @@ def operation_workflow_id(operation_id: UUID) -> str:
 
 
 def environment_workflow_id(environment_id: UUID) -> str:
-    """The entity workflow that gives out an environment's turn."""
+    """The entity workflow that gives out an environment's lock."""
     return f"environment-{environment_id}"
 
 

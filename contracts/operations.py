@@ -127,7 +127,7 @@ class OperationError(Payload):
 
 
 class StepProgress(Payload):
-    """One step as `/operations/{id}` shows it. Waiting for a turn or for people is told apart from work."""
+    """One step as `/operations/{id}` shows it. Waiting for the lock or for people is told apart from work."""
 
     name: StepName
     status: StepStatus = StepStatus.PENDING

@@ -29,7 +29,7 @@ class Policy:
 # than the database's own limit (15 s): so long nobody notices that the worker with it has died.
 SHORT = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=timedelta(minutes=30))
 
-# What must happen in the end, whatever is down meanwhile: final records, giving back the turn, cleaning up.
+# What must happen in the end, whatever is down meanwhile: final records, giving back the lock, cleaning up.
 MUST_HAPPEN = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=None)
 
 # Removing a workspace: as long as its files take.

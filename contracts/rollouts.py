@@ -1,4 +1,4 @@
-"""The rollout side: releases, instances, traffic, the environment's turn."""
+"""The rollout side: releases, instances, traffic, the environment's lock."""
 
 from datetime import datetime
 from uuid import UUID
@@ -46,7 +46,7 @@ class TakeBack(Payload):
 
 
 class TakenBack(Payload):
-    """`release` has the traffic now; None: it is not running, or somebody has the turn, so it takes a rollout."""
+    """`release` has the traffic now; None: it is not running, or somebody holds the lock, so it takes a rollout."""
 
     release: ReleaseRef | None = None
     bad_release_id: UUID | None = None
@@ -240,7 +240,7 @@ class ReleaseName(Payload):
 
 
 class LockRequest(EnvironmentNames):
-    """A workflow asks for its environment's turn. `purpose`: for people, such as `1.4.0` or `rollback`.
+    """A workflow asks for its environment's lock. `purpose`: for people, such as `1.4.0` or `rollback`.
 
     `policy`: the environment's at that moment; the activity that carries the request fills it in.
     """
@@ -255,7 +255,7 @@ class LockRequest(EnvironmentNames):
 
 
 class LockQueued(Payload):
-    """Told to a waiting workflow whenever its place changes: 1 is the next; and who has the turn now.
+    """Told to a waiting workflow whenever its place changes: 1 is the next; and who holds the lock now.
 
     `reason`: what holds everybody (a window), as the object of "held by", until `next_open` (None: not known).
     """
@@ -275,7 +275,7 @@ class LockSuperseded(Payload):
 
 
 class LockGrant(Payload):
-    """Told to a workflow when the turn is its own."""
+    """Told to a workflow when the lock is its own."""
 
     environment_id: UUID
     workflow_id: str
@@ -324,7 +324,7 @@ class HolderCheck(Payload):
 
 
 class HolderState(Payload):
-    """Whether a holder of the turn is alive."""
+    """Whether a holder of the lock is alive."""
 
     running: bool
 
@@ -332,7 +332,7 @@ class HolderState(Payload):
 class EnvironmentState(EnvironmentNames):
     """Everything the entity workflow of an environment carries over when it continues as new.
 
-    `newest`: the newest deployment that asked for the turn. `superseded`: who is still to be told so. `window`: what
+    `newest`: the newest deployment that asked for the lock. `superseded`: who is still to be told so. `window`: what
     holds those who wait; None: nothing, or not asked yet.
     """
 

@@ -1,6 +1,6 @@
 """A control group for one process tree, where the machine lets us make one: the kernel refuses what is too much.
 
-Without one (no rights, nothing delegated) the keeper's looks at the tree are all there is. Tried: version 2 below our
+Without one (no rights, nothing delegated) the shim's looks at the tree are all there is. Tried: version 2 below our
 own group or the one above it, if that hands the controllers on (systemd: `Delegate=yes`); version 1 below our own.
 """
 

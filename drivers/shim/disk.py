@@ -1,4 +1,4 @@
-"""What a process tree takes of the disk, measured a little at a time: the keeper must never wait for a large folder."""
+"""What a process tree takes of the disk, measured a little at a time: the shim must never wait for a large folder."""
 
 import errno
 import os

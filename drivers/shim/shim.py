@@ -54,7 +54,7 @@ def _in_background(state_dir: str, spec: ShimSpec) -> int:
 
 def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
     try:
-        keeper = ShimSupervisor(state_dir, spec)
+        supervisor = ShimSupervisor(state_dir, spec)
         _detach()
     except OSError as error:
         os.write(speak, str(error).encode())
@@ -62,7 +62,7 @@ def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
     os.write(speak, b"ok")
     os.close(speak)
     try:
-        keeper.run()
+        supervisor.run()
     except BaseException:
         import traceback  # noqa: PLC0415 - slow to load and hardly ever needed
 

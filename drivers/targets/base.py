@@ -101,7 +101,7 @@ class InstanceStatus:
 
     @property
     def gone(self) -> bool:
-        """Nobody keeps it, which is not its own doing: what dies by itself is started again by its keeper."""
+        """Nobody keeps it, which is not its own doing: what dies by itself is started again by its shim."""
         return self.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
 
 

@@ -1,4 +1,4 @@
-"""What should be running, for the keeper that compares it with what is."""
+"""What should be running, for the reconcilers that compare it with what is."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID

@@ -142,7 +142,7 @@ def _history(row: Environment, releases: Mapping[UUID, ReleaseDetails]) -> list[
 
 
 async def _lock(session: AsyncSession, principal: Principal, row: Environment) -> LockView | None:
-    """Who has the turn; it may have finished already, and give it back in a moment."""
+    """Who holds the lock; it may have finished already, and give it back in a moment."""
     if row.holder_deployment_id is None:
         return None
     deployment = await DeploymentRepository(session, principal.tenant).get(row.holder_deployment_id)

@@ -339,7 +339,7 @@ def _command(folder: InstanceFolder) -> CommandStatus:
         runs = int(_runs(folder).read_text())
     except (FileNotFoundError, ValueError):
         runs = 0
-    if now.exit is None or now.exit.reason == "stopped":  # killed with its keeper, or ended from outside
+    if now.exit is None or now.exit.reason == "stopped":  # killed with its shim, or ended from outside
         return CommandStatus(running=now.alive, runs=runs)
     record = folder.record()
     return CommandStatus(

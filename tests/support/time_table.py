@@ -47,7 +47,8 @@ def table(paths: Iterable[Path]) -> list[str]:
 def _entries(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
     for path in paths:
         if path.exists():
-            yield from map(json.loads, path.read_text().splitlines())
+            lines = path.read_text().splitlines()
+            yield from (json.loads(line) for line in lines if line.endswith("}"))  # the last of a killed run may not
 
 
 def _part(

@@ -39,6 +39,9 @@ class MailRelay(Reconciler):
 
     name = "mail_relay"
     interval_s = 2.0
+    # Above all of the slow answers that a mail server may take for what is sent: a thread goes on with it when the pass
+    # is cut off, but nobody notes that it was sent, so it would be sent again with every lease.
+    limit_s = 600.0
 
     def __init__(
         self,

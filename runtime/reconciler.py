@@ -146,7 +146,9 @@ class Reconciler(ABC):
             async with limit:
                 mended = int(await self.reconcile())
             outcome = Outcome.MENDED if mended else Outcome.UNCHANGED
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the next pass comes
+        except (Exception, asyncio.CancelledError) as error:  # whatever it is, it is told, and the next pass comes
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             outcome, fault = Outcome.TIMED_OUT if limit.expired() else Outcome.FAILED, error
         seconds = self._clock() - began
         if fault is None:
@@ -178,7 +180,7 @@ class Reconciler(ABC):
         elif mended:
             log.info("reconciler.mended", reconciler=self.name, mended=mended, seconds=round(seconds, 3))
 
-    def _tell_failed(self, outcome: Outcome, error: Exception) -> None:
+    def _tell_failed(self, outcome: Outcome, error: BaseException) -> None:
         self._failures += 1
         about = {"reconciler": self.name, "failures": self._failures}
         if outcome is Outcome.TIMED_OUT:
@@ -187,6 +189,12 @@ class Reconciler(ABC):
             log.error("reconciler.fault", exc_info=error, **about)
         elif self.repeats_failures or self._failures == 1:
             log.warning("reconciler.failed", reason=str(error) or type(error).__name__, **about)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody ends the loop; what a pass waited for may have been cancelled by itself."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 @asynccontextmanager

@@ -124,6 +124,21 @@ async def test_a_pass_knows_whether_something_rang_since_the_last_good_one():
     assert reconciler.timer.rests == [1.0], "no wake-up shortens the pause after a fault"
 
 
+async def test_what_a_pass_waited_for_may_be_cancelled_without_ending_the_loop():
+    class Waiting(Scripted):
+        async def reconcile(self) -> int:
+            if await super().reconcile():
+                other = asyncio.ensure_future(asyncio.Event().wait())
+                other.cancel()
+                await other
+            return 0
+
+    reconciler = Waiting([1, 0], Clock(2))
+    lines = await ran(reconciler)
+    assert [line["event"] for line in lines] == ["reconciler.fault", "reconciler.recovered"]
+    assert (reconciler.passes, reconciler.timer.rests) == (2, [1.0, 10.0])
+
+
 async def test_one_that_begins_later_rests_first():
     reconciler = Scripted([], Clock(2))
     reconciler.begins_at_once = False

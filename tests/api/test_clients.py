@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from domain.permissions import Role
 from domain.redirect_uris import check_redirect
+from tests.api.http.test_errors import check_error
 from tests.api.people import organization, stored
-from tests.api.test_errors import check_error
 
 APPLICATION = {
     "name": "Board",

@@ -21,7 +21,7 @@ from runtime.settings import Settings
 from runtime.stack import binaries
 from runtime.temporal import connect_temporal
 from tests.api.conftest import BASE_URL, Caller, RecordedOperations
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 from tests.support.serving import served
 
 KEYS = " ".join(base64.b64encode(letter * 32).decode() for letter in (b"n", b"o"))

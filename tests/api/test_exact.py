@@ -23,8 +23,8 @@ from storage.models import Deployment, Operation
 from tests.api.belongings import Owner
 from tests.api.conftest import BASE_URL, make_world
 from tests.api.document import Route, routes_of
+from tests.api.http.test_errors import MISSING, check_error
 from tests.api.people import acceptance, invited, joined
-from tests.api.test_errors import MISSING, check_error
 from tests.api.walk import ask, filled, writes
 from tests.support.facts import facts
 

@@ -14,8 +14,8 @@ from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import Invitation, User
 from tests.api.conftest import BASE_URL
+from tests.api.http.test_errors import check_error
 from tests.api.people import PASSWORD, acceptance, as_member, invited, joined, organization, stored
-from tests.api.test_errors import check_error
 from tests.support.facts import facts
 
 ACCEPT = "/invitations/accept"

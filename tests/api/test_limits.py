@@ -11,7 +11,7 @@ from api.http import middleware, streaming
 from api.http.middleware import BodyGuard, Overload, RequestContext
 from api.http.streaming import EventStream, unless_gone
 from tests.api.conftest import BASE_URL
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 
 JSON = {"Content-Type": "application/json"}
 

@@ -23,8 +23,8 @@ from runtime.settings import Mode, Settings
 from storage.engine import transaction
 from storage.models import ApiKey, Mail, Membership, User
 from tests.api.conftest import BASE_URL, CHEAP, Caller
+from tests.api.http.test_errors import check_error
 from tests.api.people import PASSWORD, acceptance, organization
-from tests.api.test_errors import check_error
 from tests.support.mailbox import Mailbox, mail_server
 
 ACCEPT = "/invitations/accept"

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from domain.permissions import Role
+from tests.api.http.test_errors import check_error
 from tests.api.people import as_member, joined, organization, revoked
-from tests.api.test_errors import check_error
 from tests.support.facts import facts
 
 

@@ -13,8 +13,8 @@ from api.auth.claims import outside_principal
 from api.schemas.base import Body
 from domain.permissions import Role
 from runtime.trusted_issuers import TrustedIssuer
+from tests.api.http.test_errors import check_error
 from tests.api.people import acceptance, invited, organization
-from tests.api.test_errors import check_error
 
 for module in pkgutil.iter_modules(api.schemas.__path__):
     importlib.import_module(f"api.schemas.{module.name}")

@@ -17,8 +17,8 @@ from runtime.settings import Settings
 from storage.engine import transaction
 from storage.models import Event, Organization
 from tests.api.conftest import Caller, make_world
+from tests.api.http.test_errors import check_error
 from tests.api.people import as_member, joined, organization
-from tests.api.test_errors import check_error
 from tests.support.facts import facts
 
 FEW = {

@@ -9,8 +9,8 @@ import pytest
 from domain.permissions import Role
 from storage.engine import transaction
 from storage.models import Project
+from tests.api.http.test_errors import check_error
 from tests.api.people import joined
-from tests.api.test_errors import check_error
 from tests.support.facts import facts
 
 NEW = {

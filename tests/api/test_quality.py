@@ -6,7 +6,7 @@ import pytest
 
 from domain.permissions import Role
 from domain.testing import MAX_LOG_BYTES
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 from tests.support.facts import facts
 
 MISSING = "0193b5a0-0000-7000-8000-000000000000"

@@ -7,8 +7,8 @@ from runtime.credentials import digest, matches
 from storage.engine import transaction
 from storage.repositories.clients import ClientRepository
 from storage.tenancy import PLATFORM
+from tests.api.http.test_errors import check_error
 from tests.api.people import organization, revoked, stored
-from tests.api.test_errors import check_error
 
 
 @pytest.fixture(scope="module")

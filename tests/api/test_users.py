@@ -12,9 +12,9 @@ from storage.engine import transaction
 from storage.models import IdempotencyKey, User
 from tests.api.callers import by_key
 from tests.api.conftest import BASE_URL
+from tests.api.http.test_errors import check_error
 from tests.api.oauth.conftest import eventually
 from tests.api.people import PASSWORD, as_member, joined, organization, revoked, stored
-from tests.api.test_errors import check_error
 
 NEW = "a better battery staple"
 

@@ -78,7 +78,7 @@ async def _webhook(rows: Any, organization_id: UUID) -> dict[str, str]:
 
 
 # What schemathesis cannot know how to make, or must not: a cursor comes from an answer and excludes `page`
-# (tests/api/test_pagination.py); a malformed If-None-Match is ignored, as RFC 9110 asks, not refused.
+# (tests/api/http/test_pagination.py); a malformed If-None-Match is ignored, as RFC 9110 asks, not refused.
 LEFT_OUT = ("cursor", "If-None-Match")
 # Its boundaries of lengths ignore the pattern.
 TAGS = {"type": "string", "enum": ["*", '"made-up"']}

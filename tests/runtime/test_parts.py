@@ -20,7 +20,7 @@ from runtime.stack.lock import HeldError, Lock
 from runtime.stack.postgres import Postgres
 from runtime.stack.process import Command, Process
 from runtime.stack.run_unprivileged import Unroot
-from tests.runtime.stack_process import alive, until
+from tests.runtime.stack.stack_process import alive, until
 
 
 def test_ports_are_remembered_and_replaced_when_taken(tmp_path: Path):

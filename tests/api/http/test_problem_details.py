@@ -9,7 +9,7 @@ from api.http.errors import STATUS
 from api.http.problem_details import PROBLEM, TITLES
 from domain.errors import ErrorCode
 from tests.api.conftest import BASE_URL
-from tests.api.test_errors import MISSING, check_error
+from tests.api.http.test_errors import MISSING, check_error
 from tests.support.facts import facts
 
 WANTED = {"Accept": PROBLEM}

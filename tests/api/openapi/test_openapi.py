@@ -16,7 +16,7 @@ from api.openapi.files import contents
 from api.openapi.traversal import all_schemas, body_of, operations, target
 from tests.api.conftest import BASE_URL
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 NAMES = ("openapi.json", "openapi-3.0.json", "postman-collection.json")
 COMMON = {"401", "403", "429", "500", "503", "504"}
 

@@ -13,7 +13,7 @@ from api.http.deprecation import Deprecation, mark
 from api.http.errors import InvalidRequestError
 from api.schemas.base import Body, View
 from tests.api.conftest import BASE_URL
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 
 # Long ago, and long from now: what is over is told in other words.
 OLD = Deprecation(since=date(2020, 1, 1), sunset=date(2126, 7, 1), successor="/v2/things/{thing}")

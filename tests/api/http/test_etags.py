@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 from tests.support.facts import facts
 
 

@@ -19,7 +19,7 @@ from runtime.key_text import KEY_BYTES
 from storage.engine import transaction
 from storage.models import IdempotencyKey as KeptAnswer
 from storage.repositories.idempotency import KeyedRequest
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 
 
 def changing() -> Iterator[APIRoute]:

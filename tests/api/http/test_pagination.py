@@ -18,7 +18,7 @@ from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.requirements import RequirementRepository
 from storage.tenancy import PLATFORM, Tenant
 from tests.api.conftest import BASE_URL, make_world
-from tests.api.test_errors import check_error
+from tests.api.http.test_errors import check_error
 
 MANY = 200_000
 # A page of 20 rows, a descent through an index, and some room; a scan of the table would be thousands.

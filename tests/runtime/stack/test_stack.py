@@ -17,7 +17,7 @@ from runtime.settings import ROOT, Settings
 from runtime.stack import binaries
 from runtime.stack.layout import Layout
 from runtime.stack.postgres import Postgres
-from tests.runtime.stack_process import PATIENCE_S, StackProcess, alive, until
+from tests.runtime.stack.stack_process import PATIENCE_S, StackProcess, alive, until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from drivers.egress.sandboxes import Sandbox, Sandboxes, is_answered
 from runtime.settings import Settings
 from tests.drivers.egress.way import Listener, connect, tunnel
-from tests.runtime.stack_process import StackProcess, until
+from tests.runtime.stack.stack_process import StackProcess, until
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from domain.errors import DependencyError
 from runtime.settings import ROOT, Settings
 from runtime.stack import open_files, ports, remains
 from runtime.stack.layout import Layout, private_folder
-from tests.runtime.stack_process import PATIENCE_S, StackProcess, until
-from tests.runtime.test_stack import connect, reachable
+from tests.runtime.stack.stack_process import PATIENCE_S, StackProcess, until
+from tests.runtime.stack.test_stack import connect, reachable
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import psutil
 
 from runtime.stack import orphans
 from tests.chaos.records import Records
+from tests.support.freezing import freeze
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def frozen(records: Records, part: str) -> Iterator[None]:
     Whoever kills it meanwhile may: it never goes on then.
     """
     process = psutil.Process(orphans.running(records.layout)[part])
-    process.send_signal(signal.SIGSTOP)
+    freeze(process.pid)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from examples.client import Accepted
+from tests.support.freezing import freeze
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -33,7 +34,7 @@ def process(platform: Any, name: str) -> psutil.Process:
 def stopped(*frozen: psutil.Process) -> Iterator[None]:
     """Parts that are there and do nothing."""
     for one in frozen:
-        one.send_signal(signal.SIGSTOP)
+        freeze(one.pid)
     try:
         yield
     finally:

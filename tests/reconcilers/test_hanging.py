@@ -15,6 +15,7 @@ from runtime.ids import now
 from runtime.reconciler import running
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import IdempotencyKey
+from tests.support.freezing import freeze
 from tests.support.waiting import until
 
 KEY = {"principal": "p", "method": "POST", "path": "/", "request_hash": "", "status": 201, "body": b""}
@@ -28,7 +29,7 @@ async def hanging(database_url: str) -> AsyncIterator[Sessions]:
     async with transaction(sessions) as session:
         pid = await session.scalar(text("SELECT pg_backend_pid()"))
     assert pid
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         yield sessions
     finally:

@@ -21,6 +21,7 @@ from runtime.stack.postgres import Postgres
 from runtime.stack.process import Command, Process
 from runtime.stack.run_unprivileged import Unroot
 from tests.runtime.stack.stack_process import alive, until
+from tests.support.freezing import freeze
 
 
 def test_ports_are_remembered_and_replaced_when_taken(tmp_path: Path):
@@ -99,7 +100,7 @@ def test_what_is_left_of_a_dead_process_is_found_by_its_mark_wherever_it_went(tm
 
         until(marked)
         [mine] = marked()
-        os.kill(mine, signal.SIGSTOP)
+        freeze(mine)
         os.kill(process.pid, signal.SIGKILL)
         process.end_remains()
         assert not alive(mine)

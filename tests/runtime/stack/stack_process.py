@@ -13,6 +13,7 @@ from pathlib import Path
 from runtime.settings import ROOT, Settings
 from runtime.stack import orphans
 from runtime.stack.layout import Layout
+from tests.support.freezing import freeze
 
 PATIENCE_S = 240.0
 """What a busy machine may need for anything."""
@@ -67,8 +68,11 @@ class StackProcess:
         return self.wait()
 
     def signal(self, signum: signal.Signals) -> None:
-        """Signal the supervisor."""
-        self._running.send_signal(signum)
+        """Signal the supervisor; stopped, it stands still when this returns."""
+        if signum is signal.SIGSTOP:
+            freeze(self._running.pid)
+        else:
+            self._running.send_signal(signum)
 
     def wait(self) -> int:
         """The supervisor's exit code."""

@@ -18,6 +18,7 @@ from runtime.stack import binaries
 from runtime.stack.layout import Layout
 from runtime.stack.postgres import Postgres
 from tests.runtime.stack.stack_process import PATIENCE_S, StackProcess, alive, until
+from tests.support.freezing import freeze
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def frozen_backend(stack: StackProcess) -> Iterator[int]:
     with connect(stack) as connection:
         pid = connection.info.backend_pid if in_our_namespace(connection) else 0
         assert pid, "the backend's pid is not one of this machine"
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
         try:
             yield pid
         finally:

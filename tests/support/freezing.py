@@ -11,8 +11,8 @@ LIMIT_S = 120.0
 def freeze(pid: int) -> None:
     """Stop a process (SIGSTOP), and return when all of its threads stand still.
 
-    The signal takes effect when one of its threads is scheduled to take it; until then, on a busy machine, the others go
-    on answering.
+    The signal takes effect when one of its threads is scheduled to take it; until then, on a busy machine, others go on
+    answering.
 
     Raises:
         TimeoutError: it does not stand still.

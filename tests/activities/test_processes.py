@@ -150,7 +150,7 @@ async def test_release_phase_ignored_worker(scene: Scene) -> None:
     ]
     async with transaction(scene.sessions) as session:
         snapshot = await RoutingRepository(session).table()
-        [release] = [each for each in snapshot.releases if each.release_id == str(scene.release_id)]
+        [release] = [each for each in snapshot.clusters if each.release_id == str(scene.release_id)]
         assert [endpoint.port for endpoint in release.endpoints] == [9]
         [live] = [each for each in await HealthRepository(session).live() if each.release_id == scene.release_id]
         assert live.places == {("127.0.0.1", 9)}

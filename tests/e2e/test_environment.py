@@ -14,7 +14,7 @@ from tests.chaos.frozen import frozen
 from tests.support.facts import facts
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 # Nobody asks for anything, so that the analysis cannot decide and asks a person.
 UNSURE = {

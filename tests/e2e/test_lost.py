@@ -18,7 +18,7 @@ from tests.chaos.watching import await_end, await_moment
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 RPS = 50
 FOUND_SECONDS = 240.0

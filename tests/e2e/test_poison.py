@@ -16,7 +16,7 @@ from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS, App, Platform
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(420)]
 
 
 NUMBERS = itertools.count(1)

@@ -10,7 +10,7 @@ from tests.support.load_process import load_on
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 BACK_SECONDS = 240.0
 SLOW = {"service": {"command": "sleep 3; exec python3 app.py", "health": {"startup_timeout": 20}}}

@@ -11,7 +11,7 @@ from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 QUICK = """\
 service: {health: {interval: 0.1, startup_timeout: 90}}

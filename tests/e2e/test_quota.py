@@ -5,7 +5,7 @@ import pytest
 from tests.support.platform import ROOM
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(600)]
 
 SETTING = "DELIVERY_INSTANCE_MEMORY_MB_PER_ORGANIZATION"
 LIMIT_MB, ONE_MB = int(ROOM[SETTING]), int(ROOM["DELIVERY_INSTANCE_MEMORY_MB"])

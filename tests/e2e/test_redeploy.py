@@ -11,7 +11,7 @@ from tests.support.load_process import load_on
 from tests.support.platform import OPERATION_SECONDS
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 RPS = 100
 # Long enough to be aborted in the middle, short enough to be waited for.

@@ -6,7 +6,7 @@ from examples.client import ApiError
 from tests.support.facts import facts
 from tests.support.platform import OPERATION_SECONDS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 FACTS = {
     "docker_image_url": "registry.example.com/project:1.2.0",

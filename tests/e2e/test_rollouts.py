@@ -6,7 +6,7 @@ from domain.lifecycle import ReleaseState
 from tests.support.load_process import load_on
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 RPS = 100
 QUICK = {"scale_down_delay": 1, "verify_seconds": 0.5}

@@ -14,7 +14,7 @@ from drivers.shim import client
 from tests.chaos.frozen import frozen
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
 WORDS = b"a stranger's words"
 

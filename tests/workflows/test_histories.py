@@ -276,7 +276,10 @@ async def all_saved() -> AsyncIterator[WorkflowHistory]:
         yield saved(name)
 
 
-@pytest.fixture(scope="module", params=["", base64.b64encode(bytes(32)).decode()], ids=["plain", "encrypting"])
+ENCRYPTING = pytest.param(base64.b64encode(bytes(32)).decode(), id="encrypting", marks=pytest.mark.deep)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("", id="plain"), ENCRYPTING])
 async def faults(request: pytest.FixtureRequest) -> Mapping[str, Exception]:
     """What came of replaying them all, by run. In one worker: its start takes ten times as long as a replay."""
     until = now() + timedelta(days=1)  # they were recorded without keys

@@ -6,6 +6,7 @@ import pytest
 from temporalio import workflow
 
 from domain.approvals import ApprovalPolicy, Person
+from domain.rollout_options import RolloutOptions
 from tests.workflows.world import deploy, order, place, rollback
 from workflows.orders import approval_for, lock_request_for, promotion_for
 
@@ -24,13 +25,13 @@ def test_a_rollback_goes_first_and_needs_no_approval() -> None:
 
 
 def test_a_delivery_waits_in_the_queue_under_its_version() -> None:
-    request = lock_request_for(order().model_copy(update={"override_freeze": True}))
+    request = lock_request_for(order().model_copy(update={"options": RolloutOptions(override_freeze=True)}))
     assert (request.urgent, request.purpose, request.override_freeze) == (False, "1.0.0", True)
     assert request.label == "acme/shop/dev"
 
 
 def test_who_skips_the_analysis_promotes_it() -> None:
-    promotion = promotion_for(deploy().model_copy(update={"skip_analysis": True}))
+    promotion = promotion_for(deploy().model_copy(update={"options": RolloutOptions(skip_analysis=True)}))
     assert promotion is not None
     assert promotion.actor == "ann"
     assert promotion_for(deploy()) is None

@@ -176,9 +176,11 @@ async def test_a_crowd_of_probes_takes_one_connection(anybody, app, monkeypatch)
 
     monkeypatch.setattr(migrations, "current", counted)
     monkeypatch.setattr(app.state.parts.health, "_schema_at", float("-inf"))
+    began = time.monotonic()
     answers = await asyncio.gather(*(anybody.get("/readyz") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
-    assert 1 <= len(looked) < 5  # one a second, whoever asks: nobody counts these requests
+    # one a second, whoever asks: nobody counts these requests
+    assert 1 <= len(looked) <= 1 + time.monotonic() - began
 
 
 async def test_the_documentation_needs_no_internet(anybody):

@@ -91,6 +91,7 @@ def in_our_namespace(connection: psycopg.Connection) -> bool:
     return Path(f"/proc/{connection.info.backend_pid}/comm").read_text().strip() == "postgres"
 
 
+@pytest.mark.deep
 def test_postgres_comes_back_beside_a_frozen_child_of_the_dead_server(stack: StackProcess):
     """It keeps the shared memory of the dead server, beside which PostgreSQL refuses to start."""
     stack.up(only="postgres")
@@ -174,6 +175,7 @@ def test_a_second_up_on_the_same_folder_is_refused(stack: StackProcess):
     assert len(stack.pids()) == 1
 
 
+@pytest.mark.deep
 def test_parts_of_a_killed_supervisor_are_adopted(stack: StackProcess):
     addresses = stack.up()
     before = stack.pids()
@@ -249,6 +251,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path):
     assert "DELIVERY_API_PORT" in done.stderr
 
 
+@pytest.mark.deep
 def test_the_admins_password_is_told_on_request_and_kept_nowhere(stack: StackProcess):
     parts = "postgres,migrations,bootstrap"
     stack.up(only=parts)

@@ -21,6 +21,8 @@ from runtime.stack.layout import Layout, private_folder
 from tests.runtime.stack.stack_process import PATIENCE_S, StackProcess, until
 from tests.runtime.stack.test_stack import connect, reachable
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[StackProcess]:

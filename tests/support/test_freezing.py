@@ -13,7 +13,7 @@ for number in itertools.count():
 """
 
 
-def test_what_is_frozen_does_nothing_from_then_on():
+def test_what_is_frozen_does_nothing_from_then_on() -> None:
     with subprocess.Popen([sys.executable, "-c", COUNTING], stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:

@@ -21,7 +21,7 @@ def test_a_load_that_cannot_begin_is_a_fault(monkeypatch: pytest.MonkeyPatch) ->
         pytest.fail("there is no load")
 
 
-def test_load_of_any_rate_begins():
+def test_load_of_any_rate_begins() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(120)
         service = Service("http://service.localhost", f"127.0.0.1:{server.getsockname()[1]}")

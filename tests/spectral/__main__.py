@@ -5,6 +5,7 @@ Node comes with the Python packages; the linter, and the comparer of `tests.comp
 then `python -m tests.spectral --lock`.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -52,14 +53,17 @@ def _lint(document: str) -> int:
 
 
 def install() -> None:
-    """Have the linter and the comparer in `HOME`; instant when they are there."""
+    """Have the linter and the comparer in `HOME`; instant when they are there. Checks beside each other wait."""
     wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in MANIFESTS)).hexdigest()
-    if STAMP.is_file() and STAMP.read_text() == wanted:
-        return
-    _clean()
-    if node(NPM, "ci", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S):
-        sys.exit("npm could not install the linter and the comparer; see above")
-    STAMP.write_text(wanted)
+    HOME.parent.mkdir(parents=True, exist_ok=True)
+    with HOME.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if STAMP.is_file() and STAMP.read_text() == wanted:
+            return
+        _clean()
+        if node(NPM, "ci", *OPTIONS, cwd=HOME, limit_s=INSTALL_LIMIT_S):
+            sys.exit("npm could not install the linter and the comparer; see above")
+        STAMP.write_text(wanted)
 
 
 def _lock() -> int:
@@ -75,7 +79,7 @@ def _lock() -> int:
 
 def _clean() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir(parents=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     for name in MANIFESTS:
         shutil.copy(HERE / name, HOME)
 

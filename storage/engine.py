@@ -16,6 +16,9 @@ from domain.foreign_text import storable_value
 
 Sessions = async_sessionmaker[AsyncSession]
 
+CONNECT_TIMEOUT_S = 3
+POOL_TIMEOUT_S = 5
+
 
 def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> AsyncEngine:
     """An engine whose every wait has a limit: connect 3 s, pool 5 s, statement 15 s, lock 10 s.
@@ -29,13 +32,13 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=5,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=to_json,
         connect_args={
             "application_name": application_name,
-            "connect_timeout": 3,
+            "connect_timeout": CONNECT_TIMEOUT_S,
             "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
         },
     )

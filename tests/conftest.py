@@ -26,6 +26,7 @@ from runtime.stack import binaries, logfile
 from runtime.stack.postgres import ROLE, Postgres
 from runtime.stack.process import Process
 from runtime.stack.temporal import TUNING
+from storage import engine
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.models import Base
 from tests.support.signing import AsTheApi
@@ -40,6 +41,15 @@ settings.load_profile("repeatable")
 _SCRIPTS = Path(sys.executable).parent
 _TEMPLATE = "template_delivery"
 _names = (f"t{number}_{secrets.token_hex(3)}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_database() -> Iterator[None]:
+    """On a busy machine a connection may take seconds. What happens to one that is never made has tests of its own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "CONNECT_TIMEOUT_S", 60)
+        patched.setattr(engine, "POOL_TIMEOUT_S", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The tests as portions that run beside each other, each by one pytest with servers of its own; the longest first.
 
-They are balanced by what `make test` prints at its end. What is named nowhere is in the sixth, or in the first half
+They are balanced by what `make test` prints at its end. What is named nowhere is in the third, or in the first half
 of its folder, so that a new file is never left out.
 """
 
@@ -27,12 +27,12 @@ _DRIVERS: Final = ("tests/drivers",)
 _ISOLATED: Final = ("tests/isolation", *_OWN_STACK)
 
 PORTIONS: Final[tuple[Portion, ...]] = (
-    ("tests/e2e", *(f"--ignore={path}" for path in (*_SECOND_HALF, *_OWN_STACK))),
-    _SECOND_HALF,
-    ("tests/api", *(f"--ignore={path}" for path in _API_PARTS)),
     _TEMPORAL,
-    _API_PARTS,
+    ("tests/api", *(f"--ignore={path}" for path in _API_PARTS)),
     tuple(f"--ignore={path}" for path in ("tests/e2e", *_API, *_TEMPORAL, *_DRIVERS, *_ISOLATED)),
     _DRIVERS,
+    _API_PARTS,
+    _SECOND_HALF,
+    ("tests/e2e", *(f"--ignore={path}" for path in (*_SECOND_HALF, *_OWN_STACK))),
     _ISOLATED,
 )

@@ -97,7 +97,7 @@ def watched_s(state: JudgeState) -> float:
 
 
 @pytest.mark.parametrize("jump", HOURS, ids=str)
-async def test_a_clock_that_is_set_during_a_watch_neither_ends_nor_prolongs_it(sessions, deployment: UUID, jump):  # noqa: F811
+async def test_a_clock_that_is_set_during_a_watch_neither_ends_nor_prolongs_it(sessions, deployment: UUID, jump):  # noqa: F811 - the fixture
     clocks = Clocks(at_look={3: jump})
     report = await judged(sessions, clocks, request_for(deployment, POLICY))
     assert (report.verdict, clocks.looks) == (Verdict.PASS, 6)
@@ -105,7 +105,7 @@ async def test_a_clock_that_is_set_during_a_watch_neither_ends_nor_prolongs_it(s
 
 
 @pytest.mark.parametrize("jump", [timedelta(), *HOURS], ids=str)
-async def test_a_clock_that_is_set_while_nobody_watches_is_no_matter_either(sessions, deployment: UUID, jump):  # noqa: F811
+async def test_a_clock_that_is_set_while_nobody_watches_is_no_matter_either(sessions, deployment: UUID, jump):  # noqa: F811 - the fixture
     request = request_for(deployment, POLICY)
     state = await seen_looks(sessions, Clocks(), request, 3)
     later = Clocks(jump=jump, looks=3, ran_s=77.0)  # another process, whose clock began elsewhere
@@ -116,7 +116,7 @@ async def test_a_clock_that_is_set_while_nobody_watches_is_no_matter_either(sess
     assert (await shown(sessions, deployment))["elapsed_seconds"] == POLICY.duration
 
 
-async def test_what_people_held_is_left_out_once(sessions, deployment: UUID):  # noqa: F811
+async def test_what_people_held_is_left_out_once(sessions, deployment: UUID):  # noqa: F811 - the fixture
     request = request_for(deployment, POLICY)
     await seen_looks(sessions, Clocks(), request, 3)
     held = request.model_copy(update={"held_seconds": 5000.0})
@@ -127,7 +127,7 @@ async def test_what_people_held_is_left_out_once(sessions, deployment: UUID):  #
     assert (await shown(sessions, deployment))["elapsed_seconds"] == POLICY.duration
 
 
-async def test_a_process_that_was_frozen_for_an_hour_has_not_watched_meanwhile(sessions, deployment: UUID):  # noqa: F811
+async def test_a_process_that_was_frozen_for_an_hour_has_not_watched_meanwhile(sessions, deployment: UUID):  # noqa: F811 - the fixture
     clocks = Clocks(frozen_at={3: 3600.0})
     await judged(sessions, clocks, request_for(deployment, POLICY))
     assert clocks.looks == 7

@@ -31,6 +31,7 @@ MAX_ANSWER = 1024 * 1024
 START_S = 60.0
 STARTED = b" "  # said at once, and of no meaning before JSON
 CONCURRENCY = 8
+_TRIES = 2  # a server that was killed can have taken an order along
 _CHUNK = 1 << 16
 
 
@@ -80,10 +81,13 @@ class LimitedProcesses:
             "memory_mb": limits.memory_mb,
         }
         async with self._slots:
-            answer = await self._ask(json.dumps(order).encode(), to_json(arguments), limits)
-        return _told(function, answer)
+            for _ in range(_TRIES):
+                if answer := await self._ask(json.dumps(order).encode(), to_json(arguments), limits):
+                    return _told(function, answer)
+        raise DependencyError("the process for reading files ended before it began; try again shortly")
 
     async def _ask(self, order: bytes, arguments: bytes, limits: CostLimits) -> bytes:
+        """The answer; empty: the process, or the server before it forked, ended before it began."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -95,8 +99,6 @@ class LimitedProcesses:
                 raise DependencyError("no process for reading files could be started in time") from None
             except ConnectionError:
                 answer = b""
-        if not answer:
-            raise DependencyError("the process for reading files ended before it began; it is tried again")
         if answer == STARTED:
             raise CostLimitError(f"it takes more than {limits}")
         return answer

@@ -28,7 +28,7 @@ _CHUNK = 1 << 16
 
 def main(modules: list[str]) -> int:
     """Serve until the other side is gone."""
-    control = socket.socket(fileno=os.dup(0))
+    control = _control()
     for name in modules:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
@@ -43,6 +43,15 @@ def main(modules: list[str]) -> int:
             _work(socket.socket(fileno=handles[0]), json.loads(order))
             os._exit(0)
         os.close(handles[0])
+
+
+def _control() -> socket.socket:
+    """The socket, at one descriptor only: a call's process that kept another would take orders for a dead server."""
+    control = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return control
 
 
 def _work(line: socket.socket, order: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine as create_sync_engine
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from runtime.settings import Settings
+from runtime.settings import Settings, get_settings
 from runtime.stack import binaries, logfile
 from runtime.stack.postgres import ROLE, Postgres
 from runtime.stack.process import Process
@@ -50,6 +50,14 @@ def patient_database() -> Iterator[None]:
         patched.setattr(engine, "CONNECT_TIMEOUT_S", 60)
         patched.setattr(engine, "POOL_TIMEOUT_S", 60)
         yield
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_test() -> Iterator[None]:
+    """A process reads its settings once; here each test has its own environment."""
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -88,6 +88,18 @@ async def test_a_killed_server_is_started_again_and_it_ends_with_its_owner():
     await until(lambda: children() == [])
 
 
+async def test_a_call_outlives_its_server_and_takes_no_orders_for_it():
+    limited = LimitedProcesses(("tests.support.costly",))
+    slow = asyncio.create_task(limited.call(costly.wait, limits=CostLimits(1, 30, 64)))
+    await until(lambda: [child for server in children() for child in server.children()])
+    [server] = children()
+    server.kill()
+    server.wait(30)
+    assert await limited.call(costly.length, "ab", limits=SMALL) == 2
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
+
+
 async def test_a_server_that_cannot_start_is_no_fault_of_the_input():
     broken = LimitedProcesses(("tests.support.no_such_module",))
     with pytest.raises(DependencyError, match=r"ended before it began|can be started"):

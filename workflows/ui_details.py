@@ -1,5 +1,7 @@
 """What people read about a running workflow in the Temporal UI: markdown, bounded."""
 
+from types import MappingProxyType
+
 from contracts.operations import DeploymentProgress, OperationError, Progress
 from contracts.payload import bounded
 from contracts.rollouts import EnvironmentState, LockQueued, LockRequest, LockSuperseded, ReleaseName, WindowAnswer
@@ -9,14 +11,16 @@ MAX_CODE_CHARS = 1500
 MAX_SHOWN = 20
 
 # Plain characters: a browser on a server has no font for emoji.
-_MARKS = {
-    StepStatus.PENDING: "·",
-    StepStatus.IN_PROGRESS: "▶",
-    StepStatus.COMPLETED: "✓",
-    StepStatus.SKIPPED: "-",
-    StepStatus.FAILED: "✗",
-    StepStatus.CANCELLED: "○",
-}
+_MARKS = MappingProxyType(
+    {
+        StepStatus.PENDING: "·",
+        StepStatus.IN_PROGRESS: "▶",
+        StepStatus.COMPLETED: "✓",
+        StepStatus.SKIPPED: "-",
+        StepStatus.FAILED: "✗",
+        StepStatus.CANCELLED: "○",
+    }
+)
 
 
 def operation_details(progress: Progress, deployment: DeploymentProgress) -> str:

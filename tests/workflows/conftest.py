@@ -50,7 +50,7 @@ async def bench(temporal_env: WorkflowEnvironment) -> AsyncIterator[Bench]:
             task_queue=queue,
             workflows=WORKFLOWS,
             activities=world.activities(),
-            workflow_runner=sandbox(),
+            workflow_runner=sandbox(strict=True),
             max_heartbeat_throttle_interval=BEAT,
             default_heartbeat_throttle_interval=BEAT,
         ),

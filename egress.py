@@ -14,12 +14,13 @@ import uvloop
 
 from domain.errors import DeliveryError
 from drivers.egress.doors import Doors
-from drivers.egress.names import Names, bound_patience
+from drivers.egress.lookups import THREADS
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import Sandboxes
 from drivers.egress.shares import Limits, Shares
 from runtime import readiness
 from runtime.logging import setup_logging
+from runtime.outbound import SystemLookup, bound_patience
 from runtime.settings import Settings, get_settings
 from runtime.stack.open_files import raise_open_files
 
@@ -33,9 +34,9 @@ async def run(settings: Settings) -> None:
     Raises:
         DependencyError: another one serves this data folder.
     """
-    names = Names()
+    lookup = SystemLookup(THREADS)
     limits = Limits(settings.code_connections_per_organization, settings.code_mb_per_second_per_organization * MIB)
-    proxy = Proxy(settings.code_rules, Shares(limits), names.resolve)
+    proxy = Proxy(settings.code_rules, Shares(limits), lookup.resolve)
     stack = ExitStack()
 
     def tell() -> None:
@@ -50,7 +51,7 @@ async def run(settings: Settings) -> None:
         if not serving.cancelled():
             serving.result()
     finally:
-        names.close()
+        lookup.close()
         stack.close()
 
 

@@ -1,24 +1,21 @@
-"""Connections to the checked address only.
+"""Connections to receivers of webhooks, for httpcore: to judged addresses only (`runtime.outbound`), and bounded.
 
-A name is resolved once a connection, every answer is judged, and the connection goes to one of those very addresses:
-a name that leads elsewhere a moment later changes nothing. TLS still speaks to the name.
+TLS still checks the name.
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import httpcore2
 
 from domain.addresses import is_reachable
 from domain.webhook_urls import Networks
+from runtime.outbound import Resolve, SystemLookup, UnreachableError, UnresolvedError, dial, judged
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-# A resolver that does not answer keeps a thread for seconds; names of other endpoints must not wait for it.
-RESOLVERS = 64
+RESOLVERS: Final = 64  # names that are looked up at once
+_NOT_ACCEPTED = (httpcore2.ConnectError, httpcore2.ConnectTimeout)
 # Of one answer, head and all. What is kept of it is far less; an endless one (interim responses, chunks of a byte with
 # kilobytes of extensions) would keep our only thread busy parsing.
 MAX_ANSWER = 128 * 1024
@@ -29,7 +26,7 @@ class RefusedError(httpcore2.ConnectError):
 
 
 class NoSuchHostError(httpcore2.ConnectError):
-    """A name that leads nowhere."""
+    """A name without an address."""
 
 
 class BoundedStream(httpcore2.AsyncNetworkStream):
@@ -77,9 +74,8 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
     def __init__(self, networks: Networks, resolve: Resolve | None = None) -> None:
         self._networks = networks
         self._plain = httpcore2.AnyIOBackend()
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
-        self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
-        self._resolve = resolve or self._ask_system
+        self._lookup = SystemLookup(RESOLVERS)
+        self._resolve = resolve or self._lookup.resolve
 
     async def connect_tcp(
         self,
@@ -96,49 +92,28 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
             NoSuchHostError: it has none.
             httpcore2.ConnectError: none of them answers.
         """
-        addresses = await self._resolve(host, port)
-        if not addresses:
-            raise NoSuchHostError(f"{host} has no address")
-        for address in addresses:
+
+        def judge(address: str) -> None:
             if not is_reachable(address, self._networks):
                 raise RefusedError(f"{host} leads to an address that is not on the public internet")
-        failure: Exception | None = None
-        for address in dict.fromkeys(addresses):
-            try:
-                stream = await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
-                return BoundedStream(stream)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        raise httpcore2.ConnectError(f"{host} does not accept connections on port {port}") from failure
+
+        async def connect(address: str) -> httpcore2.AsyncNetworkStream:
+            stream = await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+            return BoundedStream(stream)
+
+        try:
+            addresses = await judged(host, self._resolve, judge)
+            # Time is limited by `timeout` and by whoever sends.
+            return (await dial(addresses, connect, failures=_NOT_ACCEPTED))[1]
+        except UnresolvedError as error:
+            raise NoSuchHostError(f"the name {host} leads to no address") from error
+        except UnreachableError as error:
+            raise httpcore2.ConnectError(f"{host} does not accept connections on port {port}") from error
 
     async def sleep(self, seconds: float) -> None:
         """As the pool asks."""
         await asyncio.sleep(seconds)
 
     def close(self) -> None:
-        """Let go of the threads; those that wait for a resolver end when it does."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _ask_system(self, host: str, port: int) -> Sequence[str]:
-        try:
-            # Whoever gives up leaves the question to the others: its thread is taken until there is an answer anyway.
-            found = await asyncio.shield(self._answer(host, port))
-        except (OSError, UnicodeError) as error:
-            raise NoSuchHostError(f"the name {host} leads to no address") from error
-        return [str(entry[4][0]) for entry in found]
-
-    def _answer(self, host: str, port: int) -> asyncio.Future[list[Any]]:
-        """Concurrent lookups of a name share one thread, so a name that never resolves cannot occupy all of them."""
-        asked = self._asked.get((host, port))
-        if asked is None:
-            asked = asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
-            self._asked[host, port] = asked
-            asked.add_done_callback(lambda answered: self._forget(host, port, answered))
-        return asked
-
-    def _forget(self, host: str, port: int, answered: asyncio.Future[list[Any]]) -> None:
-        del self._asked[host, port]
-        if not answered.cancelled():
-            answered.exception()  # looked at, also when nobody waits for it any more
+        """End what looks names up."""
+        self._lookup.close()

@@ -55,9 +55,9 @@ from domain.errors import ConflictError, DependencyError, ErrorCode, ForbiddenEr
 from domain.lifecycle import OperationKind, OperationStatus
 from orchestration.connection import Connection, answering_within, is_missing
 from orchestration.signing import signer_of
-from orchestration.single_flight import SharedAnswers
 from orchestration.ui_summaries import details_of, summary_of
 from runtime.settings import Settings
+from runtime.single_flight import SharedAnswers
 
 Answer = TypeVar("Answer", Progress, Standing)
 

@@ -1,23 +1,26 @@
-"""Who looks up a name when: organizations take turns, and names that nobody answers keep no others' waiting.
+"""Which organization may look up a name when: a fair share of the threads, and no second try of a dead name.
 
-A question takes a thread until the system's resolver gives up. However many organizations ask for names that are never
-answered, each other one has a thread of its own at any time; what is dead is not asked again for a while.
+A lookup takes a thread until the system's resolver gives up. However many organizations ask for names that are never
+answered, each other one has a thread of its own at any time. A name that was not answered is not looked up again for a
+while.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 
 from domain.dealing import Deal
-from drivers.egress.names import NoSuchNameError, Resolve
+from runtime.outbound import NoSuchNameError, Resolve, UnresolvedError
+from runtime.single_flight import SharedAnswers
 
-# Questions under way at once, and those of one organization among them. An organization without any gets one beyond.
+# Lookups under way at once, and those of one organization among them. An organization without any gets one beyond.
 AT_ONCE, OF_ONE = 64, 16
+# For `AT_ONCE` lookups, and one of each further organization.
+THREADS = 1024
 # A name that took so many seconds to come to nothing is taken for dead for so many more. Others are asked each time.
 SLOW_S, DEAD_S = 1.0, 15.0
 MAX_DEAD = 4096
 
 Clock = Callable[[], float]
-Answer = asyncio.Future[list[str]]
 
 
 class DeadNames:
@@ -42,7 +45,7 @@ class DeadNames:
 
 
 class Lookups:
-    """Asks `resolve` in turns. One question for all who ask for a name while it is asked.
+    """Calls `resolve` in turns. All who ask for a name while it is looked up wait for the same answer.
 
     Args:
         resolve: how names become addresses; it takes as long as it takes, and cannot be stopped.
@@ -54,32 +57,42 @@ class Lookups:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._deal: Deal[object, str] = Deal(AT_ONCE, OF_ONE, one_each=True)
         self._turns: dict[object, asyncio.Event] = {}
-        self._asked: dict[str, Answer] = {}
+        self._places: dict[str, object] = {}
+        self._answers: SharedAnswers[str, Sequence[str]] = SharedAnswers(self._look_up, keep_s=0)
         self._dead = DeadNames(self._clock)
 
-    async def addresses(self, host: str, organization: str) -> list[str]:
-        """The addresses of a host. Whoever gives up leaves the question to the others who ask.
+    async def addresses(self, host: str, organization: str) -> Sequence[str]:
+        """The addresses of a host. Whoever gives up leaves the lookup to the others who wait for it.
 
         Raises:
-            NoSuchNameError: it has none, or nobody answers.
+            UnresolvedError: it has none, or nobody answers.
         """
+        self._refuse_dead(host)
+        # Only a lookup that is under way is shared: one that waits would wait for its organization's turn.
+        if not self._answers.is_under_way(host):
+            place = await self._turn(organization)
+            if host in self._dead or self._answers.is_under_way(host):  # meanwhile
+                self._give_back(place)
+                self._refuse_dead(host)
+            else:
+                self._places[host] = place
+        return await self._answers.get(host)
+
+    def _refuse_dead(self, host: str) -> None:
         if host in self._dead:
             raise NoSuchNameError(host)
-        # Only a question that is under way is shared: one that waits would wait for its organization's turn.
-        asked = self._asked.get(host) or await self._ask(host, organization)
-        return await asyncio.shield(asked)
 
-    async def _ask(self, host: str, organization: str) -> Answer:
-        place = await self._turn(organization)
-        if host in self._dead or host in self._asked:  # meanwhile
+    async def _look_up(self, host: str) -> Sequence[str]:
+        """Holds its place until the resolver gives up, whether somebody still waits or not."""
+        place, began = self._places.pop(host), self._clock()
+        try:
+            return await self._resolve(host)
+        except UnresolvedError:
+            if self._clock() - began >= SLOW_S:
+                self._dead.add(host)
+            raise
+        finally:
             self._give_back(place)
-            if host in self._dead:
-                raise NoSuchNameError(host)
-            return self._asked[host]
-        began = self._clock()
-        asked = self._asked[host] = asyncio.ensure_future(_as_coroutine(self._resolve(host)))
-        asked.add_done_callback(lambda answer: self._answered(host, place, answer, self._clock() - began))
-        return asked
 
     async def _turn(self, organization: str) -> object:
         """Wait for a place, and hold it until it is given back."""
@@ -97,12 +110,6 @@ class Lookups:
             del self._turns[place]
         return place
 
-    def _answered(self, host: str, place: object, answer: Answer, took_s: float) -> None:
-        del self._asked[host]
-        if not answer.cancelled() and answer.exception() and took_s >= SLOW_S:
-            self._dead.add(host)
-        self._give_back(place)
-
     def _give_back(self, place: object) -> None:
         self._deal.give_back(place)
         self._deal_out()
@@ -110,7 +117,3 @@ class Lookups:
     def _deal_out(self) -> None:
         while (place := self._deal.next()) is not None:
             self._turns[place].set()
-
-
-async def _as_coroutine(answer: Awaitable[list[str]]) -> list[str]:
-    return await answer

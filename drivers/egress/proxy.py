@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,10 +24,11 @@ from drivers.egress.asking import (
 )
 from drivers.egress.forwarding import Forwarding
 from drivers.egress.lookups import Lookups
-from drivers.egress.names import NoSuchNameError, Resolve, own_of
+from drivers.egress.own_addresses import own_of
 from drivers.egress.sandboxes import Sandbox
 from drivers.egress.shares import Share, Shares, TooManyError
-from drivers.egress.streams import CHUNK, Passed, Stream, UnreachableError, close, dial, join
+from drivers.egress.streams import CHUNK, Passed, Stream, close, dial, join
+from runtime.outbound import Resolve, UnreachableError, UnresolvedError, judged
 
 log = structlog.get_logger(__name__)
 
@@ -143,24 +144,26 @@ class Proxy:
 
     async def _judged(self, to: Destination, sandbox: Sandbox) -> list[str]:
         """The addresses of a host, each of them allowed. Raises `Unanswerable`."""
-        addresses = [str(to.literal)] if to.literal else await self._addresses(to, sandbox.organization)
-        verdict = self._rules.judge(to, addresses, sandbox.listed, own_of(addresses))
-        if verdict is not Verdict.ALLOWED:
-            raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
-        return addresses
+
+        async def resolve(host: str) -> Sequence[str]:
+            return [str(to.literal)] if to.literal else await self._lookups.addresses(host, sandbox.organization)
+
+        def judge(address: str) -> None:
+            verdict = self._rules.judge(to, [address], sandbox.listed, own_of([address]))
+            if verdict is not Verdict.ALLOWED:
+                raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
+
+        async with _limit(LOOKUP_TIMEOUT_S, f"the name {to.host} cannot be looked up now"):
+            try:
+                return await judged(to.host, resolve, judge)
+            except UnresolvedError:
+                raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
 
     @staticmethod
     def _why(verdict: Verdict, to: Destination, sandbox: Sandbox) -> str:
         if verdict is Verdict.PORT:
             return "the port is not (DELIVERY_CODE_PORTS)"
         return _LISTED if to in sandbox.listed else _ADDRESS
-
-    async def _addresses(self, to: Destination, organization: str) -> list[str]:
-        async with _limit(LOOKUP_TIMEOUT_S, f"the name {to.host} cannot be looked up now"):
-            try:
-                return await self._lookups.addresses(to.host, organization)
-            except NoSuchNameError:
-                raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
 
 
 async def _hear_out(inside: Stream) -> None:

@@ -1,10 +1,12 @@
-"""Two connections that are joined, and the way to an address that was judged. For all our proxies."""
+"""Two connections that are joined, and streams to an address that was judged. For all our proxies."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+
+from runtime import outbound
 
 CHUNK = 64 * 1024
 CONNECT_TIMEOUT_S = 10.0
@@ -26,10 +28,6 @@ Pass = Callable[[int], Awaitable[None]]
 """Asked before so many bytes are passed on: returns when they may be."""
 
 
-class UnreachableError(Exception):
-    """No address accepted the connection."""
-
-
 @dataclass
 class Passed:
     """Bytes that went through so far."""
@@ -39,20 +37,18 @@ class Passed:
 
 
 async def dial(addresses: Sequence[str], port: int) -> tuple[str, Stream]:
-    """A connection to the first address that accepts one, and that address.
+    """A stream to the first address that accepts a connection, and that address.
 
     Raises:
         UnreachableError: none does.
     """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CONNECT_LIMIT_S):
-            for ip in addresses:
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                        stream = await asyncio.open_connection(ip, port, limit=CHUNK)
-                        _keep_alive(stream[1])
-                        return ip, stream
-    raise UnreachableError(port)
+
+    async def connect(ip: str) -> Stream:
+        stream = await asyncio.open_connection(ip, port, limit=CHUNK)
+        _keep_alive(stream[1])
+        return stream
+
+    return await outbound.dial(addresses, connect, each_s=CONNECT_TIMEOUT_S, all_s=CONNECT_LIMIT_S)
 
 
 async def join(inside: Stream, outside: Stream, passed: Passed | None = None, may_pass: Pass | None = None) -> None:

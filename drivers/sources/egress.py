@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.repository_url import RepositoryUrl, Scheme
-from drivers.egress.streams import Stream, UnreachableError, dial, join
+from drivers.egress.streams import Stream, dial, join
 from drivers.sources.hosts import HostGuard
+from runtime.outbound import UnreachableError
 
 HEAD_TIMEOUT_S = 15
 MAX_HEAD = 64 * 1024

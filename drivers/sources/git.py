@@ -16,6 +16,7 @@ from drivers.sources.git_failures import Complaint, complaint_of, disk_full, fai
 from drivers.sources.git_process import GitResult, GitRunner, OutputTooLargeError, too_large
 from drivers.sources.hosts import HostGuard
 from drivers.sources.transport import Transport, opened
+from runtime.outbound import Resolve, SystemLookup
 
 DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised commit is searched
 MAX_ENTRIES = 200_000
@@ -48,6 +49,7 @@ class GitSource:
         git: the program.
         timeout_s: seconds one git command may take.
         max_bytes: limit of the packed download and of the checked out tree, each.
+        resolve: how names become addresses; None: as the operating system does.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class GitSource:
         git: str = "git",
         timeout_s: float = 300,
         max_bytes: int = 2 * 2**30,
+        resolve: Resolve | None = None,
     ) -> None:
         self._allow_file = allow_file
         self._allow_private = allow_private
-        self._guard = HostGuard(allow_private, networks)
+        self._guard = HostGuard(allow_private, networks, resolve or SystemLookup().resolve)
         self._known_hosts = known_hosts
         self._hidden = tuple(folder.resolve() for folder in hidden)
         self._git = git

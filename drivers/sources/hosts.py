@@ -1,14 +1,14 @@
-"""Where a repository's host leads: names are resolved, every answer is judged, and the judged one is connected to."""
+"""Which hosts a repository may be on, and what the caller is told when it may not be there."""
 
 import asyncio
-import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from domain.addresses import is_public, is_reachable
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.repository_url import RepositoryUrl, Scheme
+from runtime.outbound import LookupUnavailableError, Resolve, SystemLookup, UnresolvedError, judged
 
 RESOLVE_TIMEOUT_S = 15
 
@@ -20,10 +20,12 @@ class HostGuard:
     Attributes:
         allow_private: any, also loopback and private ones.
         networks: besides the public internet, these.
+        names: how they become addresses.
     """
 
     allow_private: bool
     networks: Sequence[IPv4Network | IPv6Network] = ()
+    names: Resolve = field(default_factory=lambda: SystemLookup().resolve)
 
     async def resolve(self, host: str) -> list[str]:
         """The addresses of a host, all of them allowed.
@@ -32,20 +34,33 @@ class HostGuard:
             TerminalError: SOURCE_FORBIDDEN, or SOURCE_NOT_FOUND when the name does not exist.
             DependencyError: the resolver does not answer.
         """
-        found = await _resolve(host)
-        if not self.allow_private and not all(is_reachable(ip, self.networks) for ip in found):
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                return await judged(host, self.names, lambda ip: self._judge(host, ip))
+        except TimeoutError:
+            raise DependencyError(f"the address of {host} could not be looked up in time") from None
+        except LookupUnavailableError:
+            raise DependencyError(f"the address of {host} cannot be looked up now") from None
+        except UnresolvedError:
+            raise TerminalError(
+                f"there is no host {host}; check the repository's address",
+                code=ErrorCode.SOURCE_NOT_FOUND,
+                details={"host": host},
+            ) from None
+
+    def _judge(self, host: str, ip: str) -> None:
+        if not self.allow_private and not is_reachable(ip, self.networks):
             raise TerminalError(
                 f"{host} leads to a private or loopback address; repositories must be on the public internet, or in a "
                 "network of DELIVERY_EGRESS_NETWORKS",
                 code=ErrorCode.SOURCE_FORBIDDEN,
                 details={"host": host},
             )
-        return found
 
     async def check(self, address: RepositoryUrl) -> bool:
         """Refuse a repository whose host leads where it must not; tells whether it is this machine's loopback.
 
-        A look ahead, for a plain answer: what is connected to is resolved and judged again, by `Egress`.
+        A look ahead, for a plain answer: what is connected to is resolved and judged again, by `EgressGuard`.
 
         Raises:
             TerminalError: as `resolve`, and SOURCE_FORBIDDEN for plain http on the public internet.
@@ -60,21 +75,3 @@ class HostGuard:
                 details={"host": address.host},
             )
         return all(ip_address(ip).is_loopback for ip in found)
-
-
-async def _resolve(host: str) -> list[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        raise DependencyError(f"the address of {host} could not be looked up in time") from None
-    except (socket.gaierror, UnicodeError) as error:
-        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
-            raise DependencyError(f"the address of {host} cannot be looked up now") from None
-        raise TerminalError(
-            f"there is no host {host}; check the repository's address",
-            code=ErrorCode.SOURCE_NOT_FOUND,
-            details={"host": host},
-        ) from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

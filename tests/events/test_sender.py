@@ -29,7 +29,7 @@ class Names:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> list[str]:
+    async def __call__(self, host: str) -> list[str]:
         self.asked.append(host)
         return self.answers.pop(0)
 
@@ -170,7 +170,7 @@ async def test_a_closed_port_and_an_unknown_name_are_told_in_words(senders, free
     answer = await senders().post(f"http://127.0.0.1:{free_port()}/", {}, b"{}")
     assert "does not accept connections" in answer.error
     answer = await senders(names=Names([])).post("http://nowhere.test/", {}, b"{}")
-    assert "has no address" in answer.error
+    assert "leads to no address" in answer.error
 
 
 async def test_nonsense_instead_of_http_is_a_failure(senders):

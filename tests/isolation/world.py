@@ -27,7 +27,6 @@ from drivers.builders.base import Limits, RunRequest
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.clean_env import CodePath
 from drivers.egress.doors import Doors
-from drivers.egress.names import Names
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import Sandbox, Sandboxes
 from drivers.egress.shares import Limits as Shared
@@ -35,6 +34,7 @@ from drivers.egress.shares import Shares
 from drivers.sandbox import TMP
 from drivers.targets.base import InstanceSpec
 from drivers.targets.process import ProcessTarget
+from runtime.outbound import SystemLookup
 from tests.drivers.shim.helpers import DAEMON, marker, running
 from tests.isolation.attempts import ATTEMPTS, PORTS, UNIX_SOCKETS, Control, Excess
 
@@ -303,13 +303,13 @@ async def _redirect(world: World, reader: asyncio.StreamReader, writer: asyncio.
 @asynccontextmanager
 async def _proxy(world: World) -> AsyncIterator[None]:
     """As the engine's, with the rules of one whose operator has allowed a web server on loopback and nothing else."""
-    names = Names()
+    lookup = SystemLookup()
     meanings = {name: itertools.cycle(each) for name, each in NAMES.items()}
 
     async def resolve(host: str) -> list[str]:
         if host in meanings:
             return [next(meanings[host])]
-        return MIXED.get(host) or await names.resolve(host)
+        return MIXED.get(host) or await lookup.resolve(host)
 
     rules = Rules.parse(ports=DEFAULT_PORTS, everybody=f"127.0.0.0/8:{world.web}", listed="")
     serving = asyncio.create_task(Doors(world.ways, Proxy(rules, Shares(Shared()), resolve)).run())
@@ -318,7 +318,7 @@ async def _proxy(world: World) -> AsyncIterator[None]:
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-        names.close()
+        lookup.close()
 
 
 def _signals() -> int:

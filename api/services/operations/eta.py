@@ -7,8 +7,8 @@ from uuid import UUID
 
 from contracts.operations import Progress, StepProgress
 from domain.eta import RUNS_LEARNED_FROM, Seconds, eta_seconds, typical_seconds
-from orchestration.single_flight import SharedAnswers
 from runtime.ids import now
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.models import Operation
 from storage.repositories.operations import OperationRepository

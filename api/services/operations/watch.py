@@ -7,7 +7,7 @@ from uuid import UUID
 
 from api.services.operations.progress import ProgressReader, Snapshot
 from domain.errors import NotFoundError
-from orchestration.single_flight import SharedAnswers
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.repositories.operations import OperationRepository
 from storage.tenancy import PLATFORM, Tenant

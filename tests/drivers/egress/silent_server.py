@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from drivers.egress.lookups import Lookups
-from drivers.egress.names import Names, NoSuchNameError
+from drivers.egress.lookups import THREADS, Lookups
+from runtime.outbound import SystemLookup, UnresolvedError
 
 A_RECORD = 1
 
@@ -69,7 +69,7 @@ async def ask_twice(server: Server, lookups: Lookups) -> dict[str, object]:
     for _ in range(2):
         try:
             await lookups.addresses("dead.example", "one")
-        except NoSuchNameError:
+        except UnresolvedError:
             counts.append(server.asked.total())
     return {"counts": counts}
 
@@ -77,7 +77,7 @@ async def ask_twice(server: Server, lookups: Lookups) -> dict[str, object]:
 async def main(words: list[str]) -> None:
     server = Server()
     server.start()
-    lookups = Lookups(Names().resolve)
+    lookups = Lookups(SystemLookup(THREADS).resolve)
     facts = await (attack(server, lookups, *map(int, words)) if words else ask_twice(server, lookups))
     print(json.dumps(facts), flush=True)  # noqa: T201 - its answer
     os._exit(0)  # threads still wait

@@ -13,7 +13,7 @@ from drivers import sandbox
 from drivers.bridge import network
 from drivers.bridge.program import program
 from drivers.egress.lookups import AT_ONCE, DEAD_S, MAX_DEAD, OF_ONE, SLOW_S, DeadNames, Lookups
-from drivers.egress.names import NoSuchNameError
+from runtime.outbound import NoSuchNameError
 from tests.isolation.test_denials import LOUD
 
 LIMIT_S = 120

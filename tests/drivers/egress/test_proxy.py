@@ -11,8 +11,9 @@ import structlog.testing
 
 from domain.destinations import Destination
 from domain.errors import DependencyError
-from drivers.egress import asking, names, streams
+from drivers.egress import asking, own_addresses, streams
 from drivers.egress.sandboxes import SOCKET
+from runtime.outbound import UnreachableError
 from tests.drivers.egress.way import LIMIT_S, Listener, Way, ask, connect, tunnel
 from tests.support.waiting import until
 
@@ -80,8 +81,8 @@ async def test_everything_that_is_not_public_is_refused_and_says_why(way: Way, l
 
 async def test_this_machines_own_addresses_are_loopback_too(way: Way) -> None:
     own = {entry[4][0] for entry in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)}
-    assert all(names.is_own(address) for address in names.own_of([*own, "127.0.0.1"]))
-    assert names.own_of([PUBLIC, "127.0.0.1"]) == names.own_of(["127.0.0.1"]) != frozenset()
+    assert all(own_addresses.is_own(address) for address in own_addresses.own_of([*own, "127.0.0.1"]))
+    assert own_addresses.own_of([PUBLIC, "127.0.0.1"]) == own_addresses.own_of(["127.0.0.1"]) != frozenset()
     await way.start()
 
 
@@ -91,7 +92,7 @@ async def test_the_address_that_was_judged_is_the_one_dialled(way: Way, listener
 
     async def dial(addresses, port):
         dialled.extend(addresses)
-        raise streams.UnreachableError(port)
+        raise UnreachableError
 
     monkeypatch.setattr("drivers.egress.proxy.dial", dial)
     await way.start()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from domain.destinations import DEFAULT_PORTS, Destination, Rules
 from drivers.egress.doors import Doors
-from drivers.egress.names import NoSuchNameError
 from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import SOCKET, Sandbox, Sandboxes, opened
 from drivers.egress.shares import Limits, Shares
 from drivers.egress.streams import Stream
+from runtime.outbound import NoSuchNameError
 
 LIMIT_S = 120
 

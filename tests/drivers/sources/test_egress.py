@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import DeliveryError, ErrorCode
+from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.repository_url import parse_repository_url
-from drivers.sources import hosts
 from drivers.sources.base import SourceRequest
 from drivers.sources.egress import EgressGuard
 from drivers.sources.git import GitSource
 from drivers.sources.hosts import HostGuard
+from runtime.outbound import LookupUnavailableError, NoSuchNameError, Resolve
 from tests.drivers.sources.git_server import Seen, serve_repositories
 from tests.drivers.sources.test_git_source import Repository, git
 
@@ -107,34 +107,57 @@ async def test_connections_end_with_the_fetch(listener):
             assert await reader.read() == b""
 
 
-def rebinding(monkeypatch, *answers: str) -> None:
+def rebinding(*answers: str) -> Resolve:
     """A name that means something else each time it is asked for; the last meaning stays."""
     left = list(answers)
 
     async def resolve(_host: str) -> list[str]:
         return [left.pop(0) if len(left) > 1 else left[0]]
 
-    monkeypatch.setattr(hosts, "_resolve", resolve)
+    return resolve
 
 
 @pytest.mark.parametrize("scheme", ["https://", "ssh://git@"])
-async def test_a_name_that_changes_its_meaning_after_it_was_judged_leads_nowhere(monkeypatch, listener, into, scheme):
-    rebinding(monkeypatch, PUBLIC, "127.0.0.1")
-    source = GitSource(allow_file=False, allow_private=False, timeout_s=120)
+async def test_a_name_that_changes_its_meaning_after_it_was_judged_leads_nowhere(listener, into, scheme):
+    names = rebinding(PUBLIC, "127.0.0.1")
+    source = GitSource(allow_file=False, allow_private=False, timeout_s=120, resolve=names)
     with pytest.raises(DeliveryError, match="private or loopback") as caught:
         await source.fetch(SourceRequest(f"{scheme}git.example.com:{listener.port}/x"), into)
     assert caught.value.code is ErrorCode.SOURCE_FORBIDDEN
     assert listener.visits == 0
 
 
-async def test_git_never_resolves_by_itself(monkeypatch, tmp_path, into):
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (NoSuchNameError("x"), TerminalError, "there is no host git.example.com"),
+        (LookupUnavailableError("x"), DependencyError, "cannot be looked up now"),
+    ],
+)
+async def test_a_host_that_does_not_exist_is_not_tried_again_and_a_lookup_that_fails_is(into, error, kind, words):
+    async def resolve(_host: str) -> list[str]:
+        raise error
+
+    source = GitSource(allow_file=False, allow_private=False, resolve=resolve)
+    with pytest.raises(kind, match=words):
+        await source.fetch(SourceRequest("https://git.example.com/x"), into)
+
+
+async def test_a_lookup_without_an_answer_ends_with_its_limit(monkeypatch, into):
+    monkeypatch.setattr("drivers.sources.hosts.RESOLVE_TIMEOUT_S", 0.05)
+    source = GitSource(allow_file=False, allow_private=False, resolve=lambda _: asyncio.Event().wait())
+    with pytest.raises(DependencyError, match="in time"):
+        await source.fetch(SourceRequest("https://git.example.com/x"), into)
+
+
+async def test_git_never_resolves_by_itself(tmp_path, into):
     """The name exists nowhere but in the judge's answer."""
     repository = Repository(tmp_path / "served" / "shop")
     repository.commit(app="one")
-    rebinding(monkeypatch, "127.0.0.1")
     with serve_repositories(tmp_path / "served") as base:
         url = base.replace("127.0.0.1", "git.nowhere.invalid") + "/shop/.git"
-        await GitSource(allow_file=False, allow_private=True).fetch(SourceRequest(url), into)
+        source = GitSource(allow_file=False, allow_private=True, resolve=rebinding("127.0.0.1"))
+        await source.fetch(SourceRequest(url), into)
     assert (into / "app").read_text() == "one"
 
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import pytest
 
 from domain.errors import DependencyError
-from orchestration.single_flight import SharedAnswers
+from runtime.single_flight import SharedAnswers
 
 WHO = ContextVar("WHO", default="nobody")
 

@@ -14,7 +14,7 @@ MAX_KEYS = 10_000
 
 
 class SharedAnswers(Generic[K, V]):
-    """Asks at most once per key at a time and keeps the answer `keep_s` seconds; a fault is told, never kept.
+    """Asks at most once per key at a time and keeps the answer `keep_s` seconds; an error goes to all, and is not kept.
 
     For one event loop. `ask` has its own time limit: a question ends although nobody waits for it any more.
     """
@@ -26,6 +26,10 @@ class SharedAnswers(Generic[K, V]):
         self._flights: dict[K, asyncio.Task[V]] = {}
         # All are kept equally long, so the order they came in is the order they expire in.
         self._answers: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def is_under_way(self, key: K) -> bool:
+        """Whether a question is asked just now: who asks this one, too, waits for the same answer."""
+        return key in self._flights
 
     async def get(self, key: K) -> V:
         """The answer: a kept one, the one under way, or a new one."""

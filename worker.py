@@ -86,7 +86,7 @@ from reconcilers.retention import RecordRetention
 from reconcilers.routes import AppliedRoutes
 from reconcilers.startup_progress import StartupProgress
 from reconcilers.surplus_instances import SurplusInstances
-from reconcilers.workspaces import OrphanedWorkspaces
+from reconcilers.workspaces import OrphanedWorkspaces, RecordedWorkflows
 from runtime import readiness, startup_checks, tenant_code
 from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
@@ -417,15 +417,15 @@ async def _enter_webhooks(
 
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
     slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
-    is_running = Operations(settings, Connection(settings)).is_running
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
     stack.push_async_callback(engine.dispose)
     sessions = create_sessions(engine)
+    operations = Operations(settings, Connection(settings))
     store = FolderArtifactStore(settings.data_dir / "artifacts")
     quota = ArtifactQuota(sessions, store, settings.artifacts_mb_per_organization)
     refusals = Refusals()
     reconcilers = (
-        OrphanedWorkspaces(BuildFolders(settings.data_dir), slots, is_running),
+        OrphanedWorkspaces(BuildFolders(settings.data_dir), slots, RecordedWorkflows(sessions, operations).is_running),
         BuildLogRetention(settings.data_dir / "logs" / "operations", settings.log_retention_days),
         quota,
         RefusalAudit(sessions, refusals),

@@ -17,12 +17,13 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.failures import failure_of
-from activities.records import environment_of, operation_of
+from activities.records import environment_of
 from activities.refusals import Refusal, Refusals
 from contracts.names import (
     OPERATION_WORKFLOWS,
     WorkflowName,
     environment_workflow_id,
+    operation_of,
     webhook_delivery_workflow_id,
 )
 from contracts.rollouts import HolderCheck, StopRelease, WindowQuery
@@ -73,22 +74,22 @@ class CallerGuard(Interceptor):
                 self._refuse(info, _STRANGER)
             return
         operation_id, run_id = operation_of(info.workflow_id), UUID(info.workflow_run_id)
-        is_the_run = await self._is_the_run(operation_id, run_id) if operation_id else None
+        is_the_run = await self._is_the_run(operation_id, info.workflow_id or "", run_id) if operation_id else None
         if is_the_run is None:
             log.error("activity.refused", workflow_id=info.workflow_id, run_id=str(run_id), activity=info.activity_type)
             raise ConflictError("the record has no such operation", code=ErrorCode.ORCHESTRATION_LOST)
         if not is_the_run:
             self._refuse(info, _OTHER_RUN)
 
-    async def _is_the_run(self, operation_id: UUID, run_id: UUID) -> bool | None:
-        """Whether it is the run that carries the operation out; None: there is no such operation."""
+    async def _is_the_run(self, operation_id: UUID, workflow_id: str, run_id: UUID) -> bool | None:
+        """Whether it is the run that carries the operation out; None: there is no such operation, or not there."""
         one = (operation_id, run_id)
         if one in self._known:
             self._known.move_to_end(one)
             return True
         async with transaction(self._sessions) as session:
             standing = StandingRepository(session)
-            kept = await standing.run_of(operation_id)
+            kept = await standing.run_of(operation_id, workflow_id)
             if kept is None:
                 return None
             if kept.run_id != run_id and not (kept.run_id is None and await standing.adopt(operation_id, run_id)):

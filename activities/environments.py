@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import translate_errors
-from activities.records import environment_of, operation_of
+from activities.records import environment_of
 from contracts.names import (
     CONTROL_QUEUE,
     ENVIRONMENT,
@@ -18,6 +18,7 @@ from contracts.names import (
     SignalName,
     WorkflowName,
     environment_workflow_id,
+    operation_of,
 )
 from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
@@ -98,7 +99,7 @@ class EnvironmentActivities:
         if operation_id is None or environment_id is None:
             return False
         async with transaction(self._sessions) as session:
-            return await StandingRepository(session).is_open_in(environment_id, operation_id)
+            return await StandingRepository(session).is_open_in(environment_id, operation_id, workflow_id)
 
     async def _settings(self, environment_id: UUID) -> EnvironmentSettings:
         async with transaction(self._sessions) as session:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from contracts.names import environment_workflow_id
+from contracts.names import environment_workflow_id, operation_of
 from domain.errors import ConflictError, ErrorCode
 from storage.engine import Sessions, transaction
 from storage.repositories.standing import StandingRepository
@@ -19,24 +19,17 @@ async def refuse_if_over(sessions: Sessions) -> None:
     Raises:
         ConflictError: ORCHESTRATION_LOST, the operation of the calling workflow is finished or not there.
     """
-    operation_id = operation_of(activity.info().workflow_id) if activity.in_activity() else None
+    workflow_id = activity.info().workflow_id if activity.in_activity() else None
+    operation_id = operation_of(workflow_id)
     if operation_id is None:
         return
     async with transaction(sessions) as session:
-        is_open = await StandingRepository(session).open_operations([operation_id])
+        is_open = workflow_id in await StandingRepository(session).open_workflows([operation_id])
     if not is_open:
         raise ConflictError(
             "the record of this operation is finished or was removed, so its workflow carries nothing out any more",
             code=ErrorCode.ORCHESTRATION_LOST,
         )
-
-
-def operation_of(workflow_id: str | None) -> UUID | None:
-    """The workflow of an operation has its id; an environment's, which acts on nobody's behalf, has another one."""
-    try:
-        return UUID(workflow_id or "")
-    except ValueError:
-        return None
 
 
 def environment_of(workflow_id: str | None) -> UUID | None:

@@ -13,7 +13,6 @@ from temporalio.worker import Interceptor, WorkflowInboundInterceptor, WorkflowI
 
 from activities.failures import translate_errors
 from activities.refusals import Refusal, Refusals
-from contracts.names import operation_workflow_id
 from contracts.operations import ORDERS, AbortRequest, ActionRequest, Order
 from contracts.payload import Nothing
 from contracts.signatures import CHECK_DECISION, CHECK_START, Signed, StartClaim, start_of, statement
@@ -58,7 +57,7 @@ class Signatures:
         """Why an operation is not to begin; None: it is what the API accepted."""
         actor, operation_id = order.place.requested_by, order.place.operation_id
         fault: DeliveryError | None = None
-        if workflow_id != operation_workflow_id(operation_id):
+        if workflow_id != order.place.workflow_id:
             fault = ForbiddenError(f"it is the start of operation {operation_id} under another workflow id")
         fault = fault or self._fault(workflow_id, start_of(kind), actor, order)
         return self.refused(workflow_id, start_of(kind), actor, fault)
@@ -118,7 +117,7 @@ class StartActivities:
         if record != order:
             fault = ForbiddenError("it is not what the record of this operation has; ask the API")
             return self._signatures.refused(claim.workflow_id, asked, actor, fault)
-        if record.signature is None:
+        if record.signature is None and claim.workflow_id == record.place.workflow_id:
             return None  # accepted before there were signatures, and just as the record has it
         return self._signatures.start_fault(claim.workflow_id, claim.kind, order)
 

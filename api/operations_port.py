@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, Protocol
-from uuid import UUID
 
 from contracts.operations import AbortRequest, ActionRequest, Progress
 from domain.approvals import Action
@@ -15,16 +14,16 @@ class OperationsPort(Protocol):
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
         """Start a workflow; once is enough, twice does no harm. DependencyError when Temporal is away."""
 
-    async def progress(self, operation_id: UUID) -> Progress | None:
+    async def progress(self, workflow_id: str) -> Progress | None:
         """The workflow's progress; None if the workflow does not answer."""
 
-    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+    async def abort(self, workflow_id: str, request: AbortRequest) -> None:
         """Make a rollout under way go back. ConflictError or DependencyError."""
 
     async def check(self) -> None:
         """Whether Temporal serves; DependencyError when it does not say so within a second."""
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
+        self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Send a person's decision to a rollout. Raises ConflictError, ForbiddenError or DependencyError."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from contracts.names import bare_workflow_id
 from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import MUST_HAPPEN
 from contracts.signatures import Signed
@@ -26,7 +27,10 @@ from domain.rollout_options import RolloutOptions
 
 
 class OperationContext(Payload):
-    """Whose operation it is and where it goes; slugs are for people in the Temporal UI."""
+    """Whose operation it is and where it goes; slugs are for people in the Temporal UI.
+
+    `named_workflow_id`: the id that its workflow has; None: an order of an older release; read `workflow_id`.
+    """
 
     operation_id: UUID
     deployment_id: UUID
@@ -38,6 +42,12 @@ class OperationContext(Payload):
     organization_slug: str
     project_slug: str
     requested_by: str
+    named_workflow_id: str | None = Field(default=None, max_length=255)
+
+    @property
+    def workflow_id(self) -> str:
+        """Of the operation's workflow."""
+        return self.named_workflow_id or bare_workflow_id(self.operation_id)
 
 
 class DeploymentInput(Signed):

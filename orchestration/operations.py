@@ -1,10 +1,12 @@
-"""Operations from outside: start them, ask for their progress, stop them."""
+"""Operations from outside: start them, ask for their progress, stop them.
+
+`workflow_id` is what the operation's row has, not made of its id: old ones have other ids than new ones.
+"""
 
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
 from temporalio.client import (
     Client,
@@ -37,7 +39,6 @@ from contracts.names import (
     SignalName,
     WorkflowName,
     environment_workflow_id,
-    operation_workflow_id,
 )
 from contracts.operations import (
     ORDERS,
@@ -84,7 +85,7 @@ class Operations:
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
         self._settings = settings
         self._connection = connection or Connection(settings)
-        self._answers: SharedAnswers[UUID, Progress | None] = SharedAnswers(self._query, keep_s=SHARED_FOR_S)
+        self._answers: SharedAnswers[str, Progress | None] = SharedAnswers(self._query, keep_s=SHARED_FOR_S)
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
         """Start an operation's workflow; one that was started before stays as it is.
@@ -98,15 +99,15 @@ class Operations:
             client = await self._connection.client()
             await _start(client, kind, order, digest)
 
-    async def progress(self, operation_id: UUID) -> Progress | None:
+    async def progress(self, workflow_id: str) -> Progress | None:
         """Where a running operation is; None when nobody can tell within 1.5 s."""
-        return await self._answers.get(operation_id)
+        return await self._answers.get(workflow_id)
 
-    async def standing(self, operation_id: UUID) -> Standing | None:
+    async def standing(self, workflow_id: str) -> Standing | None:
         """Which versions of its progress a running operation knows; None when nobody can tell within 1.5 s."""
-        return await self._ask(operation_id, STANDING_QUERY, Standing)
+        return await self._ask(workflow_id, STANDING_QUERY, Standing)
 
-    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+    async def abort(self, workflow_id: str, request: AbortRequest) -> None:
         """Stop a running operation.
 
         Raises:
@@ -115,10 +116,10 @@ class Operations:
         """
         # The same person's same words are the same abort; somebody else's is refused, as it is being stopped already.
         words = hashlib.sha256(f"{request.actor}\0{request.reason}".encode()).hexdigest()[:32]
-        await self._update(operation_id, Action.ABORT, request, key=f"abort-{words}")
+        await self._update(workflow_id, Action.ABORT, request, key=f"abort-{words}")
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
+        self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Tell a rollout what somebody decided; the same key twice is the same decision.
 
@@ -128,16 +129,16 @@ class Operations:
             DependencyError: Temporal or its workers do not answer.
         """
         named = hashlib.sha256(key.encode()).hexdigest()[:32]
-        await self._update(operation_id, action, request, key=f"{action}-{named}")
+        await self._update(workflow_id, action, request, key=f"{action}-{named}")
 
     async def _update(
-        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
+        self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         if request.signature is None:  # kept before decisions were signed
-            request = signer_of(self._settings).decision(operation_id, action, request)
+            request = signer_of(self._settings).decision(workflow_id, action, request)
         async with answering_within(UPDATE_LIMIT_S):
             client = await self._connection.client()
-            await _execute(client.get_workflow_handle(operation_workflow_id(operation_id)), action, request, key)
+            await _execute(client.get_workflow_handle(workflow_id), action, request, key)
 
     async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
         """Tell an environment's entity that its settings changed; one that was never asked for a turn need not know.
@@ -154,12 +155,12 @@ class Operations:
                 if not is_missing(error):
                     raise
 
-    async def is_running(self, operation_id: UUID) -> bool:
+    async def is_running(self, workflow_id: str) -> bool:
         """Whether the operation's workflow exists and is not closed; raises `DependencyError` when nobody knows."""
         async with answering_within(START_LIMIT_S):
             client = await self._connection.client()
             try:
-                seen = await client.get_workflow_handle(operation_workflow_id(operation_id)).describe()
+                seen = await client.get_workflow_handle(workflow_id).describe()
             except RPCError as error:
                 if is_missing(error):
                     return False
@@ -203,14 +204,14 @@ class Operations:
         """Ask whether Temporal serves; raises `DependencyError` when it does not say so within a second."""
         await self._connection.check(CHECK_LIMIT_S)
 
-    async def _query(self, operation_id: UUID) -> Progress | None:
-        return await self._ask(operation_id, PROGRESS_QUERY, Progress)
+    async def _query(self, workflow_id: str) -> Progress | None:
+        return await self._ask(workflow_id, PROGRESS_QUERY, Progress)
 
-    async def _ask(self, operation_id: UUID, query: str, model: type[Answer]) -> Answer | None:
+    async def _ask(self, workflow_id: str, query: str, model: type[Answer]) -> Answer | None:
         try:
             async with answering_within(QUERY_LIMIT_S):
                 client = await self._connection.client()
-                handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+                handle = client.get_workflow_handle(workflow_id)
                 return await _ask(handle, query, model)
         except (DependencyError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
@@ -279,7 +280,7 @@ async def _start(client: Client, kind: OperationKind, order: Order, digest: str)
         await client.start_workflow(
             _NAMES[kind],
             order,
-            id=operation_workflow_id(place.operation_id),
+            id=place.workflow_id,
             task_queue=CONTROL_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,

@@ -2,9 +2,7 @@
 
 from functools import lru_cache
 from typing import TypeVar
-from uuid import UUID
 
-from contracts.names import operation_workflow_id
 from contracts.operations import AbortRequest, ActionRequest, Order
 from contracts.signatures import Signature, Signed, start_of, statement
 from domain.approvals import Action
@@ -24,17 +22,17 @@ class Signer:
     def __init__(self, key: SigningKey) -> None:
         self._key = key
 
-    def decision(self, operation_id: UUID, action: Action, request: Asked) -> Asked:
-        """A decision of `request.actor` about an operation, signed."""
-        return self._signed(operation_id, action, request.actor, request)
+    def decision(self, workflow_id: str, action: Action, request: Asked) -> Asked:
+        """A decision of `request.actor` about an operation, for its workflow, signed."""
+        return self._signed(workflow_id, action, request.actor, request)
 
     def order(self, kind: OperationKind, order: Ordered) -> Ordered:
         """The input of an operation that `place.requested_by` asked for, signed."""
-        return self._signed(order.place.operation_id, start_of(kind), order.place.requested_by, order)
+        return self._signed(order.place.workflow_id, start_of(kind), order.place.requested_by, order)
 
-    def _signed(self, operation_id: UUID, asked: str, actor: str, payload: Payload) -> Payload:
+    def _signed(self, workflow_id: str, asked: str, actor: str, payload: Payload) -> Payload:
         bare = Signature(key_id=self._key.id, signed_at=now(), nonce=new_id())
-        text = statement(operation_workflow_id(operation_id), asked, actor, payload, bare)
+        text = statement(workflow_id, asked, actor, payload, bare)
         return payload.model_copy(update={"signature": bare.model_copy(update={"value": self._key.sign(text)})})
 
 

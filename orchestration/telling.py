@@ -7,7 +7,6 @@ workflow hears of it once; what it said is the same for all of them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
-from uuid import UUID
 
 from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
@@ -21,11 +20,11 @@ class Teller(Protocol):
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
         """Start a workflow; once is enough, twice does no harm."""
 
-    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+    async def abort(self, workflow_id: str, request: AbortRequest) -> None:
         """Make a rollout under way go back."""
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
+        self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         """Tell a rollout what somebody decided."""
 
@@ -33,10 +32,13 @@ class Teller(Protocol):
 class Recorded(Protocol):
     """What is to be known of an operation's row."""
 
-    id: Any
     kind: Any
     input: Any
     workflow_started_at: Any
+
+    @property
+    def workflow_id(self) -> str:
+        """Of its workflow."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,14 @@ class Telling:
     """One decision on its way to its workflow.
 
     Attributes:
-        operation_id: whose workflow.
+        workflow_id: of the operation.
         action: what is asked of it.
         request: who asks, and why; as JSON.
         key: names the decision; told twice under it, it is the same one.
         unstarted: how to start the workflow, when nobody has yet: what does not run cannot be told anything.
     """
 
-    operation_id: UUID
+    workflow_id: str
     action: Action
     request: Mapping[str, Any]
     key: str
@@ -93,7 +95,7 @@ class Telling:
     def of(cls, action: str, kept: Mapping[str, Any], operation: "Recorded") -> Self:
         """How a decision is told that was kept; `operation` is its row."""
         unstarted = None if operation.workflow_started_at else (OperationKind(operation.kind), operation.input)
-        return cls(operation.id, Action(action), kept["request"], kept["key"], unstarted)
+        return cls(operation.workflow_id, Action(action), kept["request"], kept["key"], unstarted)
 
     async def tell(self, workflows: Teller) -> Told:
         """Tell it, and wait for the answer.
@@ -105,11 +107,11 @@ class Telling:
             if self.unstarted is not None:
                 await workflows.start(*self.unstarted)
             if self.action is Action.ABORT:
-                await workflows.abort(self.operation_id, AbortRequest.model_validate(self.request))
+                await workflows.abort(self.workflow_id, AbortRequest.model_validate(self.request))
             else:
                 model = AbortRequest if self.action is Action.REJECT else ActionRequest
                 request = model.model_validate(self.request)
-                await workflows.decide(self.operation_id, self.action, request, key=self.key)
+                await workflows.decide(self.workflow_id, self.action, request, key=self.key)
         except (ConflictError, ForbiddenError) as refused:
             return Told(refused)
         return Told()

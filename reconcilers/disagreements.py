@@ -45,7 +45,7 @@ class Disagreements:
         return await self._ask(open_questions[:MOST_ASKED], now)
 
     async def _ask(self, rows: Sequence[Operation], now: float) -> list[Operation]:
-        asking = (self._operations.standing(row.id) for row in rows)
+        asking = (self._operations.standing(row.workflow_id) for row in rows)
         answers = await asyncio.gather(*asking, return_exceptions=True)
         found = []
         for row, standing in zip(rows, answers, strict=True):

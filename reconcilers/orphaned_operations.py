@@ -11,7 +11,6 @@ from contracts.names import OPERATION_WORKFLOWS
 from domain.errors import ErrorCode
 from orchestration.operations import Operations
 from reconcilers.disagreements import Disagreements
-from reconcilers.orphaned_workflows import OPERATIONS
 from runtime.reconciler import Reconciler
 from runtime.sweeps import Sweep
 from storage.engine import Sessions, transaction
@@ -70,8 +69,8 @@ class OrphanedOperations(Reconciler):
                 page = await ProjectionRepository(session).unfinished(
                     older_than_s=SILENT_FOR_S, limit=BATCH, after=last
                 )
-            unlisted = {operation.id: operation for operation in page if operation.id not in running}
-            listed += [operation for operation in page if operation.id in running]
+            unlisted = {operation.id: operation for operation in page if operation.workflow_id not in running}
+            listed += [operation for operation in page if operation.workflow_id in running]
             lost += await self._each(unlisted)
             if len(page) < BATCH:
                 return lost + await self._end_disagreeing(listed)
@@ -81,12 +80,14 @@ class OrphanedOperations(Reconciler):
         found = await self._disagreements.among(listed)
         return sum([await self._end(operation, OF_ANOTHER_PAST) for operation in found])
 
-    async def _running(self) -> set[UUID]:
-        """What is listed as running, a page at a time; what began just now may not be listed yet, and is asked for."""
-        found: set[UUID] = set()
+    async def _running(self) -> set[str]:
+        """Ids of workflows that are listed as running, a page at a time.
+
+        What began just now may not be listed yet, and is asked for. One that was started by hand may have any id.
+        """
+        found: set[str] = set()
         async for page in self._operations.open_workflows(OPERATION_WORKFLOWS):
-            # One that was started by hand may have any id: it is no operation's.
-            found.update(row for workflow_id in page if (row := OPERATIONS.row_of(workflow_id)) is not None)
+            found.update(page)
         return found
 
     async def _each(self, page: Mapping[UUID, Operation]) -> int:
@@ -94,7 +95,7 @@ class OrphanedOperations(Reconciler):
 
         async def look_at(operation: Operation) -> None:
             nonlocal ended
-            if not await self._operations.is_running(operation.id) and await self._end(operation):
+            if not await self._operations.is_running(operation.workflow_id) and await self._end(operation):
                 ended += 1
 
         await self._sweep.each(page, look_at)

@@ -6,6 +6,7 @@ whose operations are finished. The record wins: they are ended, and the other re
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -14,7 +15,7 @@ from contracts.names import (
     OPERATION_WORKFLOWS,
     WorkflowName,
     environment_workflow_id,
-    operation_workflow_id,
+    operation_of,
     webhook_delivery_workflow_id,
 )
 from domain.errors import DeliveryError
@@ -31,36 +32,50 @@ GRACE_S = 30.0
 
 REASON = "its record is finished or was removed: the database was restored, or that of Temporal"
 
-Standing = Callable[[StandingRepository, Collection[UUID]], Awaitable[set[UUID]]]
+# Of rows: the ids of the workflows that they want.
+Wanted = Callable[[StandingRepository, Collection[UUID]], Awaitable[set[str]]]
 
 
+@dataclass(frozen=True)
 class Kind:
-    """Workflows of some types, which stand for rows: how ids are made of each other, and which rows are open."""
+    """Workflows of some types, which stand for rows.
 
-    def __init__(self, names: Collection[WorkflowName], prefix: str, standing: Standing) -> None:
-        self.names = names
-        self._prefix = prefix
-        self.standing = standing
+    Attributes:
+        names: the types.
+        row_of: the row that a workflow's id names; None: it is no id of ours.
+        wanted: which of some rows are open; the ids of their workflows.
+    """
 
-    def row_of(self, workflow_id: str) -> UUID | None:
-        """None: no id of ours."""
+    names: Collection[WorkflowName]
+    row_of: Callable[[str], UUID | None]
+    wanted: Wanted
+
+
+def _made_by(make: Callable[[UUID], str]) -> Callable[[str], UUID | None]:
+    """The way back from an id that is a word and the row's id."""
+    prefix = make(UUID(int=0)).removesuffix(str(UUID(int=0)))
+
+    def row_of(workflow_id: str) -> UUID | None:
         try:
-            return UUID(workflow_id.removeprefix(self._prefix)) if workflow_id.startswith(self._prefix) else None
+            return UUID(workflow_id.removeprefix(prefix)) if workflow_id.startswith(prefix) else None
         except ValueError:
             return None
 
-
-def _prefix(make: Callable[[UUID], str]) -> str:
-    return make(UUID(int=0)).removesuffix(str(UUID(int=0)))
+    return row_of
 
 
-OPERATIONS = Kind(OPERATION_WORKFLOWS, _prefix(operation_workflow_id), StandingRepository.open_operations)
+async def _environments(standing: StandingRepository, ids: Collection[UUID]) -> set[str]:
+    return {environment_workflow_id(found) for found in await standing.environments(ids)}
+
+
+async def _webhook_deliveries(standing: StandingRepository, ids: Collection[UUID]) -> set[str]:
+    return {webhook_delivery_workflow_id(found) for found in await standing.webhook_deliveries(ids)}
+
+
 KINDS = (
-    OPERATIONS,
-    Kind((WorkflowName.ENVIRONMENT,), _prefix(environment_workflow_id), StandingRepository.environments),
-    Kind(
-        (WorkflowName.WEBHOOK_DELIVERY,), _prefix(webhook_delivery_workflow_id), StandingRepository.webhook_deliveries
-    ),
+    Kind(OPERATION_WORKFLOWS, operation_of, StandingRepository.open_workflows),
+    Kind((WorkflowName.ENVIRONMENT,), _made_by(environment_workflow_id), _environments),
+    Kind((WorkflowName.WEBHOOK_DELIVERY,), _made_by(webhook_delivery_workflow_id), _webhook_deliveries),
 )
 
 
@@ -99,8 +114,8 @@ class OrphanedWorkflows(Reconciler):
         if not rows:
             return []
         async with transaction(self._sessions) as session:
-            standing = await kind.standing(StandingRepository(session), rows.values())
-        return [workflow_id for workflow_id, row in rows.items() if row not in standing]
+            wanted = await kind.wanted(StandingRepository(session), rows.values())
+        return [workflow_id for workflow_id in rows if workflow_id not in wanted]
 
     async def _end(self, workflow_id: str) -> bool:
         """False: it cannot be ended now, which does not keep the others; the next pass finds it again."""

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import structlog
 
-from activities.records import operation_of
 from activities.refusals import Refusal, Refusals
+from contracts.names import operation_of
 from runtime.ids import new_id
 from runtime.reconciler import Reconciler
 from storage.engine import Sessions, transaction

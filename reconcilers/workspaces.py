@@ -1,6 +1,7 @@
 """Removes workspaces whose workflow is gone, or whose last step did not remove them."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -8,8 +9,12 @@ import structlog
 
 from activities.build_slots import BuildSlots
 from activities.workspaces import BuildFolders
+from orchestration.operations import Operations
+from reconcilers.orphaned_workflows import GRACE_S
 from runtime.reconciler import Reconciler
 from runtime.sweeps import Sweep
+from storage.engine import Sessions, transaction
+from storage.repositories.standing import StandingRepository
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +22,35 @@ log = structlog.get_logger(__name__)
 ONE_LIMIT_S = 600.0
 WAIT_S = 10.0
 AT_ONCE = 8
+
+
+class RecordedWorkflows:
+    """Asks Temporal for the workflow that the record has of an operation."""
+
+    def __init__(
+        self, sessions: Sessions, operations: Operations, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sessions = sessions
+        self._operations = operations
+        self._clock = clock
+        self._missing_since: dict[UUID, float] = {}
+
+    async def is_running(self, operation_id: UUID) -> bool:
+        """Whether it is open. Without a record it is ended after a while (`OrphanedWorkflows`), and counts as closed.
+
+        Raises:
+            DependencyError: nobody knows.
+        """
+        async with transaction(self._sessions) as session:
+            workflow_id = await StandingRepository(session).workflow_id(operation_id)
+        if workflow_id is not None:
+            self._missing_since.pop(operation_id, None)
+            return await self._operations.is_running(workflow_id)
+        # The tables may be empty for a moment only, while a backup is being restored.
+        waits = self._clock() - self._missing_since.setdefault(operation_id, self._clock()) < GRACE_S
+        if not waits:
+            del self._missing_since[operation_id]
+        return waits
 
 
 class OrphanedWorkspaces(Reconciler):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -84,7 +84,9 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = Field(default="", description="address clients use; empty: made from host and port")
-    temporal_ui_url: str = ""
+    temporal_ui_url: str = Field(
+        default="", description="where operators look at workflows: https://...; shown in links, to platform admins"
+    )
     contract_deprecation_headers: bool = Field(
         default=False, description="Deprecation and Sunset as the contract spells them, not as RFC 9745 and 8594 do"
     )
@@ -508,6 +510,13 @@ class Settings(BaseSettings):
     def service_url(self, host: str) -> str:
         """Where users reach the service with this host."""
         return (self.services_url or f"http://*:{self.ingress_port}").replace("*", host)
+
+    def workflow_url(self, workflow_id: str) -> str | None:
+        """Where operators look at a workflow; None: it is not set where."""
+        if not self.temporal_ui_url:
+            return None
+        namespace, name = (quote(each, safe="") for each in (self.temporal_namespace, workflow_id))
+        return f"{self.temporal_ui_url.rstrip('/')}/namespaces/{namespace}/workflows/{name}"
 
     @property
     def egress_dir(self) -> Path:

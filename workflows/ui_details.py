@@ -69,7 +69,7 @@ def environment_details(state: EnvironmentState) -> str:
 
 
 def _who(request: LockRequest) -> str:
-    return f"{bounded(request.purpose, 255)} `{bounded(request.workflow_id, 64)}`".strip()
+    return f"{bounded(request.purpose, 255)} `{bounded(request.workflow_id, 255)}`".strip()
 
 
 def _release(release: ReleaseName | None) -> str:

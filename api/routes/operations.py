@@ -22,7 +22,7 @@ from api.routes.decided import ACCEPTED, settled
 from api.routes.operation_logs import LOGGED, LogWindow, log_reply
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
-from api.schemas.views import operation_answer, operation_view
+from api.schemas.views import operation_answer, operation_view, workflow_link
 from api.services.deployments.actions import Decision
 from api.services.deployments.rollback import invalid_state
 from api.services.operations.progress import Snapshot, stored_snapshot
@@ -80,7 +80,7 @@ async def list_operations(
         found = await OperationRepository(session, principal.tenant).search(
             status=status, project_id=project_id, environment=environment, kind=kind, request=page
         )
-    return reply_page(request, found, [operation_view(stored_snapshot(row)) for row in found.rows])
+    return reply_page(request, found, [_view(parts, principal, stored_snapshot(row)) for row in found.rows])
 
 
 @router.get("/operations/{operation_id}", summary="Get an operation", response_model=Envelope[OperationView])
@@ -102,7 +102,9 @@ async def get_operation(
             changed = _reader(request, parts, principal).while_allowed(parts.watch.until_changed(snapshot, seconds))
             snapshot = await unless_gone(request, changed) or snapshot
     headers = {"Preference-Applied": f"wait={seconds}"} if preferred else {}
-    return reply(request, operation_answer(snapshot), headers=headers)
+    return reply(
+        request, operation_answer(snapshot, workflow_link(parts.settings, principal, snapshot.row)), headers=headers
+    )
 
 
 @router.post(
@@ -141,7 +143,7 @@ async def cancel_operation(
         row = await OperationRepository(session, principal.tenant).get(operation_id)
         await session.refresh(row)
         headers = accepted_headers(parts.settings, row.id, row.resource_id)
-        return reply(request, operation_view(await parts.progress.of(row)), status=202, headers=headers)
+        return reply(request, _view(parts, principal, await parts.progress.of(row)), status=202, headers=headers)
 
     async def outcome(response: Response) -> Response:
         for abort in kept:
@@ -180,7 +182,9 @@ async def follow_operation(
         return Response(status_code=204)
     held = parts.places.streams.take(principal)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    events = while_allowed(_events(parts, snapshot, known), _reader(request, parts, principal).fault, _closed)
+    events = while_allowed(
+        _events(parts, principal, snapshot, known), _reader(request, parts, principal).fault, _closed
+    )
     return EventStream(events, headers=headers).held_by(held)
 
 
@@ -203,6 +207,10 @@ async def _row(parts: AppState, principal: Principal, operation_id: UUID) -> Ope
         return await OperationRepository(session, principal.tenant).get(operation_id)
 
 
+def _view(parts: AppState, principal: Principal, snapshot: Snapshot) -> OperationView:
+    return operation_view(snapshot, workflow_link(parts.settings, principal, snapshot.row))
+
+
 def _reader(request: Request, parts: AppState, principal: Principal) -> Reader:
     return Reader(request, parts, principal, *GRANTED_TO_READ)
 
@@ -211,11 +219,13 @@ def _closed(fault: DeliveryError) -> str:
     return f"event: closed\ndata: {json.dumps({'code': fault.code, 'message': fault.message})}\n\n"
 
 
-async def _events(parts: AppState, first: Snapshot, known_version: int) -> AsyncGenerator[str, None]:
+async def _events(
+    parts: AppState, principal: Principal, first: Snapshot, known_version: int
+) -> AsyncGenerator[str, None]:
     yield f"retry: {RECONNECT_MS}\n\n"
     async for change in parts.watch.changes(first, known_version=known_version, limit_s=FOLLOW_LIMIT_S):
         if change is None:
             yield ": nothing new\n\n"
             continue
-        view = operation_view(change)
+        view = _view(parts, principal, change)
         yield f"id: {view.version}\nevent: progress\ndata: {view.model_dump_json()}\n\n"

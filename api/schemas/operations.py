@@ -41,7 +41,10 @@ class OperationErrorView(View):
 
 
 class OperationView(View):
-    """Where an operation is. `version` grows with every change."""
+    """Where an operation is. `version` grows with every change.
+
+    `temporal_ui_url`: its workflow in the Temporal UI, for platform admins and where that is set; null otherwise.
+    """
 
     operation_id: UUID
     kind: OperationKind
@@ -58,6 +61,7 @@ class OperationView(View):
     result_url: str | None
     project_id: UUID
     requested_by: str
+    temporal_ui_url: str | None
     version: int
     cancel_requested_at: Timestamp | None
     created_at: Timestamp

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from api.auth.principal import Principal
 from api.http.envelope import Prepared
 from api.http.links import POLL_INTERVAL_S, deployment_path, operation_path
 from api.schemas.base import seconds_between
@@ -38,8 +39,11 @@ def accepted_view(operation: Operation) -> AcceptedView:
     )
 
 
-def operation_view(snapshot: Snapshot) -> OperationView:
-    """An operation; `eta_seconds` is null until there are runs to learn from, and when it is finished."""
+def operation_view(snapshot: Snapshot, temporal_ui_url: str | None) -> OperationView:
+    """An operation; `eta_seconds` is null until there are runs to learn from, and when it is finished.
+
+    `temporal_ui_url`: as `workflow_link` has it for who asks.
+    """
     row, progress = snapshot.row, snapshot.progress
     url = deployment_path(row.resource_id)
     completed = progress.status is OperationStatus.COMPLETED
@@ -52,16 +56,23 @@ def operation_view(snapshot: Snapshot) -> OperationView:
             "eta_seconds": snapshot.eta_seconds,
             "resource_url": url,
             "result_url": url if completed else None,
+            "temporal_ui_url": temporal_ui_url,
         }
     )
 
 
-def operation_answer(snapshot: Snapshot) -> Prepared:
-    """An operation as GET answers it, made once a snapshot: hundreds of pollers share one."""
-    known: Prepared | None = snapshot.__dict__.get("answer")
+def operation_answer(snapshot: Snapshot, temporal_ui_url: str | None) -> Prepared:
+    """An operation as GET answers it, made once a snapshot for each kind of reader: hundreds of pollers share one."""
+    name = "operators_answer" if temporal_ui_url else "answer"
+    known: Prepared | None = snapshot.__dict__.get(name)
     if known is None:
-        known = snapshot.__dict__["answer"] = Prepared.of(operation_view(snapshot))
+        known = snapshot.__dict__[name] = Prepared.of(operation_view(snapshot, temporal_ui_url))
     return known
+
+
+def workflow_link(settings: Settings, principal: Principal, row: Operation) -> str | None:
+    """Its workflow in the Temporal UI, which shows all organizations: for platform admins, as its histories are."""
+    return settings.workflow_url(row.workflow_id) if principal.is_platform_admin else None
 
 
 def build_view(row: Build) -> BuildView:

@@ -4,7 +4,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    cast,
+    func,
+    text,
+)
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.lifecycle import Strategy
@@ -102,7 +115,10 @@ class Build(Identified, Timestamped, Base):
 
 
 class Operation(Identified, Timestamped, Base):
-    """The record of an asynchronous operation: its id is the id of its workflow."""
+    """The record of an asynchronous operation.
+
+    `named_workflow_id`: the id that its workflow has; None: made by an older release; read `workflow_id`.
+    """
 
     __tablename__ = "operations"
     __table_args__ = (
@@ -133,10 +149,21 @@ class Operation(Identified, Timestamped, Base):
     version: Mapped[int] = mapped_column(default=0)
     requested_by: Mapped[str] = mapped_column(String(255))
     workflow_started_at: Mapped[datetime | None]
+    named_workflow_id: Mapped[str | None] = mapped_column("workflow_id", String(255))
     workflow_run_id: Mapped[UUID | None]  # the first run, which alone may carry the operation out
     cancel_requested_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+
+    @hybrid_property
+    def workflow_id(self) -> str:
+        """The id of its workflow: the one that it was given, or, made before there were any, its own."""
+        return self.named_workflow_id or str(self.id)
+
+    @workflow_id.inplace.expression
+    @classmethod
+    def _workflow_id(cls) -> ColumnElement[str]:
+        return func.coalesce(cls.named_workflow_id, cast(cls.id, String))
 
 
 class Deployment(Identified, Timestamped, Base):

@@ -65,6 +65,7 @@ class RollbackRepository:
             resource_type="deployment",
             steps=steps,
             input=dict(order),
+            named_workflow_id=place.get("named_workflow_id"),  # an older release promised it without
             requested_by=place["requested_by"],
         )
         self._session.add(operation)

@@ -29,10 +29,16 @@ class StandingRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def open_operations(self, ids: Collection[UUID]) -> set[UUID]:
-        """Those that are there and not finished."""
-        statement = select(Operation.id).where(Operation.id.in_(ids), Operation.status.not_in(FINISHED_OPERATIONS))
+    async def open_workflows(self, ids: Collection[UUID]) -> set[str]:
+        """Ids of the workflows of those operations that are there and not finished."""
+        statement = select(Operation.workflow_id).where(
+            Operation.id.in_(ids), Operation.status.not_in(FINISHED_OPERATIONS)
+        )
         return set(await self._session.scalars(statement))
+
+    async def workflow_id(self, operation_id: UUID) -> str | None:
+        """Of an operation's workflow; None: there is no such operation."""
+        return await self._session.scalar(select(Operation.workflow_id).where(Operation.id == operation_id))
 
     async def take_start(self, operation_id: UUID, first_run_id: UUID) -> dict[str, Any] | None:
         """What an operation was asked to do, for the one run that may do it; the same run may ask again.
@@ -51,9 +57,11 @@ class StandingRepository:
         )
         return await self._session.scalar(statement)
 
-    async def run_of(self, operation_id: UUID) -> Run | None:
-        """Which run carries an operation out; None: no such row."""
-        statement = select(Operation.workflow_run_id, Operation.status).where(Operation.id == operation_id)
+    async def run_of(self, operation_id: UUID, workflow_id: str) -> Run | None:
+        """Which run carries an operation out; None: no such row, or its workflow has another id."""
+        statement = select(Operation.workflow_run_id, Operation.status).where(
+            Operation.id == operation_id, Operation.workflow_id == workflow_id
+        )
         row = (await self._session.execute(statement)).first()
         return Run(row.workflow_run_id, OperationStatus(row.status)) if row is not None else None
 
@@ -77,13 +85,14 @@ class StandingRepository:
         """What an operation was asked to do, as it was accepted; nothing if there is no such row."""
         return await self._session.scalar(select(Operation.input).where(Operation.id == operation_id)) or {}
 
-    async def is_open_in(self, environment_id: UUID, operation_id: UUID) -> bool:
-        """Whether an operation is not finished and is of a deployment into this environment."""
+    async def is_open_in(self, environment_id: UUID, operation_id: UUID, workflow_id: str) -> bool:
+        """Whether an operation is not finished, is of a deployment into this environment, and has this workflow."""
         statement = (
             select(Operation.id)
             .join(Deployment, Deployment.id == Operation.resource_id)
             .where(
                 Operation.id == operation_id,
+                Operation.workflow_id == workflow_id,
                 Operation.status.not_in(FINISHED_OPERATIONS),
                 Deployment.environment_id == environment_id,
             )

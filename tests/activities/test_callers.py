@@ -150,6 +150,7 @@ async def operation(
     place: History,
     status: OperationStatus = OperationStatus.IN_PROGRESS,
     run_id: UUID | None = None,
+    prefix: str = "",
 ) -> UUID:
     operation_id = uuid4()
     async with transaction(sessions) as session:
@@ -161,6 +162,7 @@ async def operation(
                 kind=OperationKind.DEPLOY,
                 status=status,
                 workflow_run_id=run_id,
+                named_workflow_id=f"{prefix}/{operation_id}" if prefix else None,
                 resource_id=place.releases[0],
                 requested_by="ann",
             )
@@ -214,6 +216,20 @@ async def test_an_operation_without_a_run_that_is_not_under_way_has_nobody_to_ca
     await bed.refused(WorkflowName.DEPLOY, str(operation_id), called.name, {})
     assert bed.refusals.take()
     assert await kept_run(sessions, operation_id) is None
+
+
+@pytest.mark.parametrize("kept", ["", "acme/shop/dev/1.0.0"])
+async def test_a_workflow_with_another_beginning_of_its_id_is_no_operations(
+    bed: Bed, sessions: Sessions, place: History, kept: str
+) -> None:
+    """Also for one that was under way when runs began to be kept, whose run anybody could be."""
+    operation_id = await operation(sessions, place, prefix=kept)
+    for prefix in ("acme/shop/dev/9.9.9/", "x/", "" if kept else "acme/shop/dev/1.0.0/"):
+        await bed.refused(WorkflowName.DEPLOY, f"{prefix}{operation_id}", SHIFT_TRAFFIC.name, SHIFT)
+    assert await kept_run(sessions, operation_id) is None
+    handle = await bed.begin(WorkflowName.DEPLOY, f"{kept}/{operation_id}".removeprefix("/"), SHIFT_TRAFFIC.name, SHIFT)
+    await bed.end(handle)
+    assert await kept_run(sessions, operation_id) == run_of(handle)
 
 
 @pytest.mark.parametrize("first", ["new", "child"])

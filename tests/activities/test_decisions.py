@@ -35,15 +35,15 @@ class Workflows:
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
         del kind, payload
 
-    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
-        del operation_id, request
+    async def abort(self, workflow_id: str, request: AbortRequest) -> None:
+        del workflow_id, request
 
     async def decide(
-        self, operation_id: UUID, action: Action, request: ActionRequest | AbortRequest, *, key: str
+        self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
         del action, request, key
-        self.asked.append(operation_id)
-        if operation_id == self._silent:
+        self.asked.append(UUID(workflow_id))
+        if UUID(workflow_id) == self._silent:
             await asyncio.Event().wait()
         raise DependencyError("not now")
 

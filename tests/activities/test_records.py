@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.environments import EnvironmentActivities
 from activities.releases import ReleaseActivities
-from contracts.names import WorkflowName, environment_workflow_id, operation_workflow_id
+from contracts.names import WorkflowName, bare_workflow_id, environment_workflow_id
 from contracts.payload import Nothing
 from contracts.rollouts import HolderCheck, PromoteRelease, StopRelease
 from runtime.ids import new_id
@@ -31,7 +31,7 @@ async def operation(history, sessions: Sessions) -> tuple[UUID, UUID, UUID]:
 
 def called_by(operation_id: UUID) -> ActivityEnvironment:
     environment = ActivityEnvironment()
-    environment.info = replace(environment.info, workflow_id=operation_workflow_id(operation_id))
+    environment.info = replace(environment.info, workflow_id=bare_workflow_id(operation_id))
     return environment
 
 
@@ -72,7 +72,7 @@ async def test_an_environment_that_stops_a_release_without_a_row_is_done_with_it
 @pytest.fixture
 async def running(operation, temporal_env: WorkflowEnvironment) -> AsyncIterator[str]:
     """The id of the operation's workflow, which is open in Temporal whatever the record says."""
-    workflow_id = operation_workflow_id(operation[2])
+    workflow_id = bare_workflow_id(operation[2])
     await temporal_env.client.start_workflow(WorkflowName.DEPLOY, deploy(), id=workflow_id, task_queue="nobody")
     yield workflow_id
     await temporal_env.client.get_workflow_handle(workflow_id).terminate()
@@ -97,11 +97,12 @@ async def test_who_holds_the_turn_for_an_operation_that_is_over_holds_it_for_nob
 
 
 async def test_nobody_holds_a_turn_for_a_workflow_of_their_own_or_of_another_environment(
-    running: str, sessions: Sessions, temporal_env: WorkflowEnvironment
+    operation, running: str, sessions: Sessions, temporal_env: WorkflowEnvironment
 ) -> None:
     """Whoever reaches Temporal can ask for a turn in any name: the environment would be blocked for ever."""
     assert not await holds(sessions, temporal_env, uuid4(), running)
-    strange = f"strange-{uuid4()}"
+    strange = f"acme/shop/dev/1.0.0/{running}"  # ends as the operation's, which has another one
     handle = await temporal_env.client.start_workflow("Strange", id=strange, task_queue="nobody")
-    assert not await holds(sessions, temporal_env, uuid4(), strange)
+    assert not await holds(sessions, temporal_env, operation[0], strange)
+    assert not await holds(sessions, temporal_env, operation[0], f"strange-{uuid4()}")
     await handle.terminate()

@@ -39,8 +39,10 @@ class Bed:
         self.place = place
         self.starts = StartActivities(sessions, Signatures(VerifyingKeys([KEY]), self.refusals))
 
-    def order(self) -> RollbackInput:
-        return SIGNER.order(KIND, RollbackInput(place=self.place.place(self.place.releases[0]), reason="errors"))
+    def order(self, named: str | None = None) -> RollbackInput:
+        where = self.place.place(self.place.releases[0])
+        where = where.model_copy(update={"named_workflow_id": f"{named}/{where.operation_id}" if named else None})
+        return SIGNER.order(KIND, RollbackInput(place=where, reason="errors"))
 
     async def keep(self, order: RollbackInput, status: OperationStatus = OperationStatus.PENDING) -> RollbackInput:
         where = order.place
@@ -61,7 +63,7 @@ class Bed:
 
     async def check(self, order: RollbackInput, run_id: UUID | None = None, workflow_id: str = "") -> None:
         claim = StartClaim(
-            workflow_id=workflow_id or str(order.place.operation_id),
+            workflow_id=workflow_id or order.place.workflow_id,
             first_run_id=run_id or uuid4(),
             kind=KIND,
             order=order.model_dump(mode="json"),
@@ -120,9 +122,18 @@ async def test_a_record_that_somebody_wrote_without_the_api_is_refused(bed: Bed)
     assert (fault.type, fault.non_retryable) == ("SERVICE_UNAVAILABLE", False)  # until the key is put back
 
 
-async def test_under_another_workflow_id_it_is_refused(bed: Bed) -> None:
-    order = await bed.keep(bed.order())
-    assert (await bed.refused(order, None, "anything")).type == "AUTHORIZATION_DENIED"
+@pytest.mark.parametrize("named", [None, "acme/shop/dev/1.0.0"])
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_under_another_workflow_id_it_is_refused(bed: Bed, named: str | None, is_signed: bool) -> None:
+    order = bed.order(named)
+    order = await bed.keep(order if is_signed else order.model_copy(update={"signature": None}))
+    operation_id = order.place.operation_id
+    for strange in (
+        "anything",
+        f"x/{operation_id}",
+        str(operation_id) if named else f"acme/shop/dev/1.0.0/{operation_id}",
+    ):
+        assert (await bed.refused(order, None, strange)).type == "AUTHORIZATION_DENIED"
     await bed.check(order)
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.services import health
+from contracts.names import operation_of
 from contracts.operations import AbortRequest, ActionRequest, Progress
 from domain.approvals import Action
 from domain.errors import DeliveryError
@@ -68,25 +69,32 @@ class RecordedOperations:
         self._fail()
         self.started.append((kind, payload))
 
-    async def progress(self, operation_id: UUID) -> Progress | None:
+    async def progress(self, workflow_id: str) -> Progress | None:
         self.asked.set()
-        return self.known.get(operation_id)
+        return self.known.get(_named(workflow_id))
 
-    async def abort(self, operation_id: UUID, request: AbortRequest) -> None:
+    async def abort(self, workflow_id: str, request: AbortRequest) -> None:
         self._fail()
-        self.stopped.append((operation_id, request))
+        self.stopped.append((_named(workflow_id), request))
 
     async def check(self) -> None:
         if self.down:
             raise self.down
 
-    async def decide(self, operation_id: UUID, action: Action, request: ActionRequest, *, key: str) -> None:
+    async def decide(self, workflow_id: str, action: Action, request: ActionRequest, *, key: str) -> None:
         self._fail()
-        self.decided.append((operation_id, action, request))
+        self.decided.append((_named(workflow_id), action, request))
 
     def _fail(self) -> None:
         if self.fault:
             raise self.fault
+
+
+def _named(workflow_id: str) -> UUID:
+    """The operation that a workflow's id ends with."""
+    found = operation_of(workflow_id)
+    assert found is not None, workflow_id
+    return found
 
 
 @lru_cache

@@ -61,14 +61,14 @@ async def _costs(settings: Settings, url: str, row: Row) -> Sequence[Cost]:
 
 async def _signatures(settings: Settings) -> Sequence[Cost]:
     signer, signatures = signer_of(settings), Signatures(load_verifying_keys(settings), Refusals())
-    operation_id, request = UUID(int=1), ActionRequest(actor="ben", reason="looks good")
-    signed = signer.decision(operation_id, Action.APPROVE, request)
+    workflow_id, request = str(UUID(int=1)), ActionRequest(actor="ben", reason="looks good")
+    signed = signer.decision(workflow_id, Action.APPROVE, request)
 
     async def sign() -> None:
-        signer.decision(operation_id, Action.APPROVE, request)
+        signer.decision(workflow_id, Action.APPROVE, request)
 
     async def check() -> None:
-        assert signatures.decision_fault(str(operation_id), Action.APPROVE, signed) is None
+        assert signatures.decision_fault(workflow_id, Action.APPROVE, signed) is None
 
     return [("a decision is signed", await _median(sign)), ("a decision is checked", await _median(check))]
 
@@ -77,14 +77,14 @@ async def _records(settings: Settings, sessions: Sessions, row: Row) -> Sequence
     starts = StartActivities(sessions, Signatures(load_verifying_keys(settings), Refusals()))
     order = ORDERS[KIND].model_validate(row["input"])
     claim = StartClaim(
-        workflow_id=str(row["id"]),
+        workflow_id=str(row["workflow_id"]),
         first_run_id=row["workflow_run_id"],
         kind=KIND,
         order=order.model_dump(mode="json"),
     )
     info = replace(
         ActivityEnvironment().info,
-        workflow_id=str(row["id"]),
+        workflow_id=str(row["workflow_id"]),
         workflow_run_id=str(row["workflow_run_id"]),
         workflow_type=WorkflowName.BUILD_AND_DEPLOY,
         activity_type=TAKE_BACK.name,

@@ -4,20 +4,19 @@ import asyncio
 
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from contracts.names import operation_workflow_id
 from tests.support.platform import Platform
 
 _ACCEPTED = "workflow_execution_update_accepted_event_attributes"
 
 
-def accepted_updates(platform: Platform, operation_id: str, name: str, *, closed: bool = False) -> int:
-    """How many updates of a name the workflow of an operation has accepted; `closed`: -1 while it runs."""
-    return asyncio.run(_count(platform.stack.addresses["temporal"], operation_id, name, closed=closed))
+def accepted_updates(platform: Platform, workflow_id: str, name: str, *, closed: bool = False) -> int:
+    """How many updates of a name a workflow has accepted; `closed`: -1 while it runs."""
+    return asyncio.run(_count(platform.stack.addresses["temporal"], workflow_id, name, closed=closed))
 
 
-async def _count(address: str, operation_id: str, name: str, *, closed: bool) -> int:
+async def _count(address: str, workflow_id: str, name: str, *, closed: bool) -> int:
     client = await Client.connect(address)
-    handle = client.get_workflow_handle(operation_workflow_id(operation_id))
+    handle = client.get_workflow_handle(workflow_id)
     if closed and (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
         return -1
     events = [event async for event in handle.fetch_history_events() if event.HasField(_ACCEPTED)]

@@ -62,6 +62,11 @@ class Records:
     def operation(self, operation_id: str) -> Row:
         return self.one("SELECT * FROM operations WHERE id = %s", operation_id)
 
+    def workflow_of(self, operation_id: str) -> str:
+        """The id of an operation's workflow in Temporal."""
+        row = self.operation(operation_id)
+        return str(row["workflow_id"] or row["id"])
+
     def environment(self, project_id: str, name: str = "dev") -> Row:
         return self.one("SELECT * FROM environments WHERE project_id = %s AND name = %s", project_id, name)
 

@@ -125,13 +125,14 @@ def test_killed_right_after_a_decision_was_kept(platform, watched, records, vict
 def test_an_abort_whose_workflow_is_closed_before_its_answer_was_noted(platform, watched, records):
     """The relay tells it again to a workflow that ended with it: that is accepted, and not refused as not running."""
     abort, found = asked(platform, watched, "abort", reason="no"), (watched.accepted.operation_id,)
+    workflow_id = records.workflow_of(*found)
     with frozen(records, "worker"), ExitStack() as held, abort.meanwhile() as first:
         until(lambda: records.all(DECISIONS, *found) != [], "what is kept", 60)
         held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", *found))
         awake = psutil.Process(orphans.running(records.layout)["worker"])
         awake.resume()
         until(lambda: records.operation(*found)["completed_at"] is not None, "the end", 180)
-        until(lambda: accepted_updates(platform, found[0], "abort", closed=True) == 1, "the close", 180)
+        until(lambda: accepted_updates(platform, workflow_id, "abort", closed=True) == 1, "the close", 180)
         assert entries(records, watched) == [("deployment.abort", None)]
         killed = kill(Victim.API, records, operation_id="", moment=NOW, serving="")
         assert isinstance(first.exception(60), httpx2.TransportError)

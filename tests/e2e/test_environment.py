@@ -103,7 +103,7 @@ async def test_a_forged_turn_moves_nothing_beside_what_is_under_way(place, platf
     await asyncio.to_thread(place.until, second, "queued")
     environment_id = records.one("SELECT environment_id FROM deployments WHERE id = %s", first.accepted.deployment_id)
     stranger = await Client.connect(platform.stack.addresses["temporal"], data_converter=pydantic_data_converter)
-    workflow_id = second.accepted.operation_id
+    workflow_id = records.workflow_of(second.accepted.operation_id)
     grant = LockGrant(environment_id=environment_id["environment_id"], workflow_id=workflow_id)
     await stranger.get_workflow_handle(workflow_id).signal(SignalName.TURN_GRANTED, grant)
     operation = await asyncio.to_thread(place.ends, second)

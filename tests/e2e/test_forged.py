@@ -64,7 +64,7 @@ def forged(records, workflow_id: str) -> list[tuple[str, str]]:
 
 
 def test_an_approval_with_an_invented_actor_is_refused_and_audited(platform, app, waiting, records):
-    workflow_id = waiting.accepted.operation_id
+    workflow_id = records.workflow_of(waiting.accepted.operation_id)
 
     async def attack() -> ApplicationError:
         handle = (await stranger(platform)).get_workflow_handle(workflow_id)
@@ -76,7 +76,7 @@ def test_an_approval_with_an_invented_actor_is_refused_and_audited(platform, app
     assert asyncio.run(attack()).type == "AUTHORIZATION_DENIED"
     until(lambda: forged(records, workflow_id) == [("approve", "cto")], "an entry in the audit log", 180)
     log = app.api.call("GET", f"/organizations/{platform.organization['id']}/audit-log?action=operation.forged")
-    assert workflow_id in {entry["resource_id"] for entry in log}
+    assert waiting.accepted.operation_id in {entry["resource_id"] for entry in log}
     assert app.api.deployment(waiting.accepted.deployment_id)["status"] == "awaiting_approval"
 
 
@@ -87,11 +87,14 @@ def test_a_start_with_its_approval_in_its_input_does_nothing(platform, app, wait
     assert kept.approval
     assert kept.signature
     approved = kept.model_copy(update={"approval": None, "approved_by": ("cto",)})
-    invented = approved.model_copy(update={"place": kept.place.model_copy(update={"operation_id": new_id()})})
+    place = kept.place.model_copy(update={"operation_id": new_id(), "named_workflow_id": None})
+    invented = approved.model_copy(update={"place": place})
     for order, workflow_id in (
         (invented, str(invented.place.operation_id)),
         (approved, "anything"),
         (kept, "again"),
+        (kept, waiting.accepted.operation_id),  # as ids were before they could be read
+        (kept, f"acme/shop/dev/9.9.9/{waiting.accepted.operation_id}"),
     ):
         assert asyncio.run(start(platform, order, workflow_id)).type in ("AUTHORIZATION_DENIED", "ORCHESTRATION_LOST")
         until(lambda name=workflow_id: len(forged(records, name)) == 1, "an entry in the audit log", 180)
@@ -104,7 +107,8 @@ def test_an_operation_that_is_over_is_not_carried_out_again(platform, app, recor
     """Its signed input stands in its history: whoever copied it would bring an old version back."""
     old, new = app.ship_good(), app.ship_good()
     operation_id = old.operation["operation_id"]
-    assert asyncio.run(start(platform, order_of(records, operation_id), operation_id)).type == "ORCHESTRATION_LOST"
+    again = start(platform, order_of(records, operation_id), records.workflow_of(operation_id))
+    assert asyncio.run(again).type == "ORCHESTRATION_LOST"
     assert app.service.version() == new.version
     assert records.operation(operation_id)["status"] == "completed"
 

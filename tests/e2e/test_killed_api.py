@@ -71,12 +71,12 @@ def approved_once_more(platform, records, waits):
     """Check that one more approval than before was asked for, accepted and counted."""
     deployment_id, operation_id = waits.accepted.deployment_id, waits.accepted.operation_id
     awaits_approval(records, deployment_id)
-    before = accepted_updates(platform, operation_id, "approve")
+    before = accepted_updates(platform, records.workflow_of(operation_id), "approve")
 
     def check(answer) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["data"]["status"] == "awaiting_approval"
-        assert accepted_updates(platform, operation_id, "approve") == before + 1
+        assert accepted_updates(platform, records.workflow_of(operation_id), "approve") == before + 1
         once = [("deployment.approve", None), ("deployment.decided", "accepted")]
         assert said(records, deployment_id, "approve") == once * (before + 1)
         assert f"{before + 1} of 4 so far" in records.operation(operation_id)["current_step"]
@@ -112,12 +112,13 @@ def test_an_approval_with_the_api_killed_after_it_was_told(*, platform, records,
     approve = approval(platform, waits, "cid")
     operation_id = waits.accepted.operation_id
     known = len(records.all(DECISIONS, "approve", operation_id))
-    told = accepted_updates(platform, operation_id, "approve")
+    workflow_id = records.workflow_of(operation_id)
+    told = accepted_updates(platform, workflow_id, "approve")
     with ExitStack() as held, approve.meanwhile() as first:
         with frozen(records, "worker"):
             until(lambda: len(records.all(DECISIONS, "approve", operation_id)) > known, "it is kept", 60)
             held.enter_context(records.locked(f"{DECISIONS} FOR UPDATE", "approve", operation_id))
-        until(lambda: accepted_updates(platform, operation_id, "approve") > told, "it is told", 180)
+        until(lambda: accepted_updates(platform, workflow_id, "approve") > told, "it is told", 180)
         killing(first)
     approved_once_more(approve.answered(told=True))
 

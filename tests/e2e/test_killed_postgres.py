@@ -213,11 +213,12 @@ def test_killed_after_a_decision_was_kept_it_is_promised(platform, records, proj
     """It said 503, and the approval counted."""
     case = project.approve()
     known, operation_id = case.applied(), project.begun.accepted.operation_id
-    kept, counted = records.all(DECISIONS, "approve", operation_id), accepted_updates(platform, operation_id, "approve")
+    kept, workflow_id = records.all(DECISIONS, "approve", operation_id), records.workflow_of(operation_id)
+    counted = accepted_updates(platform, workflow_id, "approve")
     with ExitStack() as held, case.asked.meanwhile() as first:
         held.enter_context(frozen(records, "worker"))
         until(lambda: len(records.all(DECISIONS, "approve", operation_id)) > len(kept), "it is kept", 60)
         killing.server()
         assert outcome(first) == 202
     asked_again(case, known)
-    assert accepted_updates(platform, operation_id, "approve") == counted + 1
+    assert accepted_updates(platform, workflow_id, "approve") == counted + 1

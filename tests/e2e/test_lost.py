@@ -8,7 +8,6 @@ from contextlib import ExitStack
 import pytest
 from temporalio.client import Client
 
-from contracts.names import operation_workflow_id
 from drivers.shim import client
 from runtime.stack import orphans
 from tests.chaos.frozen import frozen
@@ -69,7 +68,7 @@ async def test_terminated_workflows(platform, records):
         loads = {step: running.enter_context(load_on(app.service, rps=RPS)) for step, app in apps.items()}
         operations = {step: begun(apps[step], records, step, spec) for step, spec in steps.items()}
         for operation_id in operations.values():
-            await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
+            await temporal.get_workflow_handle(records.workflow_of(operation_id)).terminate("a test")
         for step, operation_id in operations.items():
             check_lost(apps[step], records, operation_id, versions[step], loads[step])
 
@@ -81,7 +80,7 @@ async def test_a_workflow_terminated_in_the_middle_of_the_switch(platform, recor
     with load_on(app.service, rps=RPS) as load:
         operation_id = begun(app, records, "rollout:promote", {})
         with frozen(records, "worker"):
-            await temporal.get_workflow_handle(operation_workflow_id(operation_id)).terminate("a test")
+            await temporal.get_workflow_handle(records.workflow_of(operation_id)).terminate("a test")
         row = await_end(records, operation_id, FOUND_SECONDS)
         assert (row["status"], row["error"]["code"]) == ("failed", "ORCHESTRATION_LOST"), row
         assert settled(records, app.project["id"], 180) == []

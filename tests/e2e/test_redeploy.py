@@ -157,15 +157,16 @@ async def test_a_start_delivered_twice_is_one_run_and_a_finished_one_stays_finis
     app = platform.app("twice")
     shipped = app.ship_good()
     operation_id = shipped.operation["operation_id"]
+    workflow_id = records.workflow_of(operation_id)
     again = "UPDATE outbox SET done_at = NULL, due_at = now() WHERE resource_id = %s RETURNING id"
     assert len(records.all(again, operation_id)) == 1
     until(lambda: records.one("SELECT done_at FROM outbox WHERE resource_id = %s", operation_id)["done_at"], "a relay")
     client = await Client.connect(platform.stack.addresses["temporal"])
     assert (
-        await client.get_workflow_handle(operation_id).result() is not None
+        await client.get_workflow_handle(workflow_id).result() is not None
     )  # its row is written a moment before its end
     deadline = time.monotonic() + 120
-    while (found := await _statuses(client, operation_id)) != [WorkflowExecutionStatus.COMPLETED]:
+    while (found := await _statuses(client, workflow_id)) != [WorkflowExecutionStatus.COMPLETED]:
         assert time.monotonic() < deadline, found  # Temporal's list follows a moment later
         await asyncio.sleep(0.2)
     assert app.api.operation(operation_id)["status"] == "completed"

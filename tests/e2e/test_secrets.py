@@ -75,7 +75,7 @@ async def test_planted_secrets_are_used_and_found_nowhere(platform, app, records
     assert any("temporal" in path.name for path in holding(shipped.operation["operation_id"], kept))
     assert needles.files(kept) == []
     for operation in (locked.operation, missing.operation, shipped.operation):
-        assert not needles.within(await _history(platform, operation["operation_id"]))
+        assert not needles.within(await _history(platform, records.workflow_of(operation["operation_id"])))
     assert not needles.within(_answers(app, shipped))
 
 
@@ -84,11 +84,11 @@ def _secret(app, name, value, kind):
     return app.api.call("POST", f"/projects/{app.project['id']}/secrets", body)
 
 
-async def _history(platform, operation_id) -> bytes:
+async def _history(platform, workflow_id) -> bytes:
     client = await Client.connect(platform.stack.addresses["temporal"])
-    history = await client.get_workflow_handle(operation_id).fetch_history()
+    history = await client.get_workflow_handle(workflow_id).fetch_history()
     events = b"".join(event.SerializeToString() for event in history.events)
-    assert operation_id.encode() in events
+    assert workflow_id.encode() in events
     return events
 
 

@@ -63,13 +63,13 @@ class StandIn:
 @pytest.fixture
 async def told(temporal_env):
     """An operation's workflow that runs: its handle, and its id."""
-    operation_id, queue = uuid4(), f"told-{uuid4()}"
+    workflow_id, queue = str(uuid4()), f"told-{uuid4()}"
     worker = Worker(
         temporal_env.client, task_queue=queue, workflows=[StandIn], workflow_runner=UnsandboxedWorkflowRunner()
     )
     async with worker:
-        handle = await temporal_env.client.start_workflow("StandIn", id=str(operation_id), task_queue=queue)
-        yield handle, operation_id
+        handle = await temporal_env.client.start_workflow("StandIn", id=workflow_id, task_queue=queue)
+        yield handle, workflow_id
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def away(free_port) -> Operations:
 
 
 async def test_what_was_never_started_is_not_running(real):
-    assert await real.is_running(uuid4()) is False
-    assert await real.progress(uuid4()) is None
+    assert await real.is_running(str(uuid4())) is False
+    assert await real.progress(str(uuid4())) is None
     with pytest.raises(ConflictError) as caught:
-        await real.abort(uuid4(), STOP)
+        await real.abort(str(uuid4()), STOP)
     assert caught.value.code == ErrorCode.INVALID_STATE
     await real.check()
 
@@ -102,24 +102,24 @@ async def test_an_environment_that_nobody_asked_for_a_turn_need_not_know_of_its_
 
 async def test_a_workflow_without_a_worker_cannot_be_asked_or_stopped_now_and_says_so_in_time(real, monkeypatch):
     wanted = order()
-    operation_id = wanted.place.operation_id
+    workflow_id = wanted.place.workflow_id
     monkeypatch.setattr("orchestration.operations.CONTROL_QUEUE", f"nobody-{uuid4()}")
     await real.start(OperationKind.BUILD_AND_DEPLOY, wanted.model_dump(mode="json"))
     await real.start(OperationKind.BUILD_AND_DEPLOY, wanted.model_dump(mode="json"))
-    assert await real.is_running(operation_id) is True
+    assert await real.is_running(workflow_id) is True
     monkeypatch.setattr("orchestration.operations.UPDATE_LIMIT_S", 1.0)
     async with asyncio.timeout(HANGS_S):
-        assert await real.progress(operation_id) is None
+        assert await real.progress(workflow_id) is None
         with pytest.raises(DependencyError):
-            await real.abort(operation_id, STOP)
+            await real.abort(workflow_id, STOP)
 
 
 async def test_a_build_that_exists_is_deployed_by_its_own_workflow(real, monkeypatch, temporal_env):
     wanted = deploy()
-    operation_id = wanted.place.operation_id
+    workflow_id = wanted.place.workflow_id
     monkeypatch.setattr("orchestration.operations.CONTROL_QUEUE", f"nobody-{uuid4()}")
     await real.start(OperationKind.DEPLOY, wanted.model_dump(mode="json"))
-    seen = await temporal_env.client.get_workflow_handle(str(operation_id)).describe()
+    seen = await temporal_env.client.get_workflow_handle(workflow_id).describe()
     assert seen.workflow_type == WorkflowName.DEPLOY
     assert await seen.static_summary() == "Deploy acme/shop 1.0.0 to dev"
     assert str(wanted.build_id) in (await seen.static_details() or "")
@@ -127,11 +127,11 @@ async def test_a_build_that_exists_is_deployed_by_its_own_workflow(real, monkeyp
 
 async def test_a_server_that_is_away_is_a_dependency(away):
     async with asyncio.timeout(HANGS_S):
-        assert await away.progress(uuid4()) is None
+        assert await away.progress(str(uuid4())) is None
         for ask in (
             away.check,
-            lambda: away.is_running(uuid4()),
-            lambda: away.abort(uuid4(), STOP),
+            lambda: away.is_running(str(uuid4())),
+            lambda: away.abort(str(uuid4()), STOP),
             lambda: away.tell_environment(SignalName.SETTINGS_CHANGED, changed()),
             lambda: away.start(OperationKind.BUILD_AND_DEPLOY, order().model_dump(mode="json")),
         ):
@@ -143,7 +143,7 @@ async def test_a_namespace_that_is_missing_is_not_a_workflow_that_is_missing(tem
     address = temporal_env.client.service_client.config.target_host
     astray = Operations(Settings(temporal_address=address, temporal_namespace="elsewhere"))
     with pytest.raises(DependencyError):
-        await astray.is_running(uuid4())
+        await astray.is_running(str(uuid4()))
 
 
 @pytest.mark.parametrize("status", list(RPCStatusCode))
@@ -170,31 +170,31 @@ def test_missing_means_the_workflow():
 
 async def test_what_was_accepted_is_answered_the_same_by_a_workflow_that_is_closed(real, told):
     """A relay that tells it again, since the teller died before it noted the answer, must not hear a refusal."""
-    handle, operation_id = told
-    await real.abort(operation_id, STOP)
+    handle, workflow_id = told
+    await real.abort(workflow_id, STOP)
     assert await handle.result() == 1
-    await real.abort(operation_id, STOP)
+    await real.abort(workflow_id, STOP)
     with pytest.raises(ConflictError) as other:
-        await real.abort(operation_id, AbortRequest(actor="bob", reason="no"))
+        await real.abort(workflow_id, AbortRequest(actor="bob", reason="no"))
     assert (other.value.message, other.value.details) == ("the operation is not running", {})
 
 
 async def test_what_was_refused_may_be_accepted_when_it_is_told_again(real, told):
     """Why one at a time tells a decision: a refusal is no part of the history."""
-    _, operation_id = told
+    _, workflow_id = told
     refused = AbortRequest(actor="ann", reason="refused")
     for _ in range(2):
         with pytest.raises(ConflictError, match="not now"):
-            await real.abort(operation_id, refused)
+            await real.abort(workflow_id, refused)
 
 
 async def test_what_cannot_be_known_any_more_is_not_called_refused(real, told):
     """Temporal's database was lost, or the workflow was ended by force in the middle of the decision."""
     with pytest.raises(ConflictError, match="does not know") as lost:
-        await real.abort(uuid4(), STOP)
+        await real.abort(str(uuid4()), STOP)
     assert lost.value.details == {"state": "unknown"}
-    handle, operation_id = told
-    hangs = asyncio.create_task(real.abort(operation_id, AbortRequest(actor="ann", reason="hang")))
+    handle, workflow_id = told
+    hangs = asyncio.create_task(real.abort(workflow_id, AbortRequest(actor="ann", reason="hang")))
     while not [e async for e in handle.fetch_history_events() if e.HasField(ACCEPTED)]:  # noqa: ASYNC110 - told by the server
         await asyncio.sleep(0.02)
     await handle.terminate()

@@ -16,8 +16,8 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.names import (
     OPERATION_WORKFLOWS,
     WorkflowName,
+    bare_workflow_id,
     environment_workflow_id,
-    operation_workflow_id,
     webhook_delivery_workflow_id,
 )
 from contracts.operations import Standing
@@ -46,9 +46,10 @@ class Rows:
     def shared(self) -> dict[str, UUID]:
         return {"organization_id": self.organization_id, "project_id": self.project_id}
 
-    async def operation(self, status: str) -> UUID:
-        """Started and silent since a minute ago."""
+    async def operation(self, status: str, prefix: str = "") -> UUID:
+        """Started and silent since a minute ago. `prefix`: how its workflow's id begins; none: as before there were."""
         row = Operation(id=new_id(), **self.shared, kind="deploy", status=status, resource_id=new_id())
+        row.named_workflow_id = f"{prefix}{row.id}" if prefix else None
         row.requested_by, row.workflow_started_at = "me", now() - timedelta(minutes=1)
         row.completed_at = now() if status == "completed" else None
         row.updated_at = now() - timedelta(minutes=1)
@@ -136,13 +137,31 @@ async def test_a_workflow_whose_row_is_missing_or_finished_is_ended_and_others_g
 ) -> None:
     going_on, finished, missing = await rows.operation("in_progress"), await rows.operation("completed"), new_id()
     for operation_id in (going_on, finished, missing):
-        await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
+        await begin(WorkflowName.DEPLOY, bare_workflow_id(operation_id), deploy())
     assert await passes.after(0) == 0
     assert await passes.after(GRACE_S - 1) == 0  # it may be giving back its turn, or a backup is being restored
     assert await passes.after(1) == 2
-    alive = [await runs(temporal_env, operation_workflow_id(each)) for each in (going_on, finished, missing)]
+    alive = [await runs(temporal_env, bare_workflow_id(each)) for each in (going_on, finished, missing)]
     assert alive == [True, False, False]
     assert await rows.status(going_on) == "in_progress"
+
+
+async def test_workflows_are_known_by_the_whole_id_that_the_record_has(
+    *, temporal_env: WorkflowEnvironment, rows: Rows, begin: Begin, passes: Passes, operations: Operations
+) -> None:
+    """An upgrade finds old and new ones; a stranger's that ends like one of them keeps nothing alive."""
+    prefix = "acme/shop/dev/1.0.0/"
+    old, new, lost = [await rows.operation("in_progress", each) for each in ("", prefix, prefix)]
+    finished = await rows.operation("completed", prefix)
+    kept = [bare_workflow_id(old), f"{prefix}{new}"]
+    ended = [f"{prefix}{finished}", f"{prefix}{old}", f"other/{lost}", bare_workflow_id(new)]
+    for workflow_id in kept + ended:
+        await begin(WorkflowName.DEPLOY, workflow_id, deploy())
+    await OrphanedOperations(rows.sessions, operations).reconcile()
+    assert [await rows.status(each) for each in (old, new, lost)] == ["in_progress", "in_progress", "failed"]
+    await passes.after(0)
+    assert await passes.after(GRACE_S) == len(ended)
+    assert [await runs(temporal_env, each) for each in kept + ended] == [True] * len(kept) + [False] * len(ended)
 
 
 async def test_one_whose_row_comes_back_in_time_is_left_alone(
@@ -150,7 +169,7 @@ async def test_one_whose_row_comes_back_in_time_is_left_alone(
 ) -> None:
     """The tables are empty for a moment while a backup is restored."""
     operation_id = await rows.operation("in_progress")
-    workflow_id = await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
+    workflow_id = await begin(WorkflowName.DEPLOY, bare_workflow_id(operation_id), deploy())
     async with transaction(sessions) as session:
         kept = await session.get_one(Operation, operation_id)
         await session.execute(delete(Operation).where(Operation.id == operation_id))
@@ -185,7 +204,7 @@ async def test_what_is_open_is_listed_page_by_page(
     monkeypatch.setattr("orchestration.operations.PAGE", 3)
     kept = await rows.operation("in_progress")
     mine = (kept, *(new_id() for _ in range(7)))
-    ids = {await begin(WorkflowName.DEPLOY, operation_workflow_id(each), deploy()) for each in mine}
+    ids = {await begin(WorkflowName.DEPLOY, bare_workflow_id(each), deploy()) for each in mine}
     pages = [page async for page in operations.open_workflows(OPERATION_WORKFLOWS)]
     assert ids <= {one for page in pages for one in page}
     assert max(map(len, pages)) == 3
@@ -206,7 +225,7 @@ async def test_a_row_whose_workflow_is_gone_is_ended_and_told_as_lost(
     sessions: Sessions, rows: Rows, operations: Operations, begin: Begin
 ) -> None:
     lost, going_on = await rows.operation("in_progress"), await rows.operation("in_progress")
-    await begin(WorkflowName.DEPLOY, operation_workflow_id(going_on), deploy())
+    await begin(WorkflowName.DEPLOY, bare_workflow_id(going_on), deploy())
     with structlog.testing.capture_logs() as logs:
         await OrphanedOperations(sessions, operations).reconcile()
     told = [line["operation_id"] for line in logs if line["event"] == "operation.lost"]
@@ -221,11 +240,11 @@ class EndingMeanwhile(Operations):
     sessions: Sessions
     status = "completed"
 
-    async def is_running(self, operation_id: UUID) -> bool:
+    async def is_running(self, workflow_id: str) -> bool:
         async with transaction(self.sessions) as session:
             values = {"status": self.status, "version": Operation.version + 1, "updated_at": now()}
-            await session.execute(update(Operation).where(Operation.id == operation_id).values(**values))
-        return await super().is_running(operation_id)
+            await session.execute(update(Operation).where(Operation.workflow_id == workflow_id).values(**values))
+        return await super().is_running(workflow_id)
 
 
 @pytest.mark.parametrize("status", ["completed", "in_progress"])
@@ -246,10 +265,10 @@ async def test_an_operation_that_moved_on_meanwhile_is_not_told_as_lost(
 class Telling(Operations):
     """Its workflows tell what they know, by operation; of others nobody can tell."""
 
-    told: dict[UUID, Standing]
+    told: dict[str, Standing]
 
-    async def standing(self, operation_id: UUID) -> Standing | None:
-        return self.told.get(operation_id)
+    async def standing(self, workflow_id: str) -> Standing | None:
+        return self.told.get(workflow_id)
 
 
 @pytest.mark.parametrize(
@@ -275,13 +294,13 @@ async def test_one_whose_workflow_knows_another_past_is_ended(
     address = client.service_client.config.target_host
     operations = Telling(Settings(temporal_address=address, temporal_namespace=client.namespace))
     operation_id = await rows.operation("in_progress")
-    operations.told = {operation_id: standing} if standing else {}
+    operations.told = {str(operation_id): standing} if standing else {}
     async with transaction(sessions) as session:
         await session.execute(update(Operation).where(Operation.id == operation_id).values(version=6))
         await session.execute(
             update(Operation).where(Operation.id == operation_id).values(updated_at=now() - timedelta(minutes=1))
         )
-    await begin(WorkflowName.DEPLOY, operation_workflow_id(operation_id), deploy())
+    await begin(WorkflowName.DEPLOY, bare_workflow_id(operation_id), deploy())
     seconds = 0.0
     sweep = OrphanedOperations(sessions, operations, clock=lambda: seconds)
     await sweep.reconcile()

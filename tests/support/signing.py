@@ -4,7 +4,6 @@ The same interceptor gives the workers of such a client the check. A stranger is
 """
 
 from typing import Any
-from uuid import UUID
 
 from temporalio.client import Interceptor as ClientInterceptor
 from temporalio.client import OutboundInterceptor, StartWorkflowInput, StartWorkflowUpdateInput
@@ -56,4 +55,4 @@ def _signed_order(given: Any) -> Any:
 def _signed_decision(workflow_id: str, update: str, given: Any) -> Any:
     if not isinstance(given, ActionRequest | AbortRequest) or given.signature is not None:
         return given
-    return SIGNER.decision(UUID(workflow_id), Action(update), given)
+    return SIGNER.decision(workflow_id, Action(update), given)

@@ -4,7 +4,7 @@ A sandboxed build had posted to Temporal's port and sent `approve` with an inven
 """
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from temporalio.api.workflowservice.v1 import RespondActivityTaskCompletedByIdRequest
@@ -55,7 +55,7 @@ def at(handle: WorkflowHandle, client: Client) -> WorkflowHandle:
 
 def forged(handle: WorkflowHandle, action: Action, signer: Signer = SIGNER, **changes: object) -> ActionRequest:
     """BEN's decision as the API signed it, and changed afterwards."""
-    return signer.decision(UUID(handle.id), action, BEN).model_copy(update=changes)
+    return signer.decision(handle.id, action, BEN).model_copy(update=changes)
 
 
 async def test_an_invented_approval_is_refused_and_told(bench: Bench, stranger: Client) -> None:
@@ -93,7 +93,7 @@ async def test_whatever_is_not_signed_is_refused(bench: Bench, stranger: Client,
 async def test_a_signature_is_of_this_operation_action_and_person_alone(bench: Bench, stranger: Client) -> None:
     handle = await awaiting_approval(bench, ApprovalPolicy(min_approvals=2))
     other = at(handle, stranger)
-    elsewhere = SIGNER.decision(uuid4(), Action.APPROVE, BEN)
+    elsewhere = SIGNER.decision(str(uuid4()), Action.APPROVE, BEN)
     changed = [
         forged(handle, Action.APPROVE, actor="cid"),
         forged(handle, Action.APPROVE, humans=("cid",)),
@@ -122,7 +122,7 @@ async def test_a_decision_that_was_seen_counts_no_second_time(bench: Bench, stra
     may = bench.world.hold("instances.await_healthy")
     handle = await bench.start(order())
     await bench.world.reached["instances.await_healthy"].wait()
-    pause = SIGNER.decision(UUID(handle.id), Action.PAUSE, BEN)
+    pause = SIGNER.decision(handle.id, Action.PAUSE, BEN)
     await handle.execute_update(Action.PAUSE, pause)
     await handle.execute_update(Action.RESUME, BEN)
     fault = await refused(at(handle, stranger), Action.PAUSE, pause)
@@ -222,9 +222,9 @@ async def test_after_a_rotation_old_decisions_and_running_operations_go_on(bench
             WorkflowName.BUILD_AND_DEPLOY, wanted, id=str(wanted.place.operation_id), task_queue=queue
         )
         await until(lambda: status(bench) is DeploymentStatus.AWAITING_APPROVAL)
-        await handle.execute_update(Action.APPROVE, SIGNER.decision(UUID(handle.id), Action.APPROVE, BEN))
+        await handle.execute_update(Action.APPROVE, SIGNER.decision(handle.id, Action.APPROVE, BEN))
     async with worker(new):
-        by_new = Signer(SigningKey(new)).decision(UUID(handle.id), Action.APPROVE, ActionRequest(actor="cid"))
+        by_new = Signer(SigningKey(new)).decision(handle.id, Action.APPROVE, ActionRequest(actor="cid"))
         assert (await refused(handle, Action.APPROVE, BEN)).type == "SERVICE_UNAVAILABLE"  # signed with the old key
         await handle.execute_update(Action.APPROVE, by_new)
         bench.world.turn_is_free = True

@@ -127,7 +127,7 @@ class Decision:
         """Write it down for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
         intent = deployment_entry(deployment, self.asked or self.action, reason=self.reason, **facts)
         asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
-        signed = signer_of(self.parts.settings).decision(operation.id, self.action, asked)
+        signed = signer_of(self.parts.settings).decision(operation.workflow_id, self.action, asked)
         await DecisionRepository(session).add(
             self.id,
             action=self.action,

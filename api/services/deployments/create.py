@@ -113,7 +113,7 @@ class Delivery:
         )
         requester = await person_of(session, self.principal, project.organization_id)
         approval = required_approval(self.wanted, self.principal, approval_of(settings_of(environment)), requester)
-        place = self._place(organization, project, environment)
+        place = self._place(organization, project, environment, source.version_tag)
         order = source.order(place, self.wanted.options, approval)
         operation = await record_operation(session, signer_of(self.settings), source.kind, order, source.steps)
         deployment = self._deployment(place, source)
@@ -132,13 +132,16 @@ class Delivery:
                 "or cancel them",
             )
 
-    def _place(self, organization: Organization, project: Project, environment: Environment) -> OperationContext:
+    def _place(
+        self, organization: Organization, project: Project, environment: Environment, version: str
+    ) -> OperationContext:
         return place_of(
             operation_id=new_id(),
             deployment_id=new_id(),
             organization=organization,
             project=project,
             environment=environment,
+            version=version,
             requested_by=self.principal.subject,
         )
 

@@ -109,6 +109,7 @@ class Rollback:
             organization=await OrganizationRepository(session, tenant).get(deployment.organization_id),
             project=await ProjectRepository(session, tenant).get(deployment.project_id),
             environment=await EnvironmentRepository(session, tenant).get(deployment.environment_id),
+            version=f"rollback-of-{deployment.version_tag or 'unknown'}",
             requested_by=self.principal.subject,
         )
         order = RollbackInput(place=place, reason=self.reason)

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.operations_port import OperationsPort
+from contracts.names import readable_workflow_id
 from contracts.operations import BuildAndDeployInput, DeployInput, OperationContext, StepProgress
 from domain.errors import DeliveryError
 from domain.lifecycle import EnvironmentName, OperationKind, OperationStatus, StepName
@@ -28,9 +29,10 @@ def place_of(
     organization: Organization,
     project: Project,
     environment: Environment,
+    version: str,
     requested_by: str,
 ) -> OperationContext:
-    """Whose operation it is and where it goes."""
+    """Whose operation it is and where it goes. `version`: what its workflow's id says of it, for people."""
     return OperationContext(
         operation_id=operation_id,
         deployment_id=deployment_id,
@@ -42,6 +44,9 @@ def place_of(
         organization_slug=organization.slug,
         project_slug=project.slug,
         requested_by=requested_by,
+        named_workflow_id=readable_workflow_id(
+            operation_id, organization.slug, project.slug, environment.name, version
+        ),
     )
 
 
@@ -66,6 +71,7 @@ async def record_operation(
         resource_type="deployment",
         steps=[StepProgress(name=step).model_dump(mode="json") for step in steps],
         input=payload,
+        named_workflow_id=place.named_workflow_id,
         requested_by=place.requested_by,
     )
     session.add(operation)

@@ -50,7 +50,7 @@ class ProgressReader:
         if stored.status in FINISHED_OPERATIONS:
             self._told.pop(row.id, None)
             return Snapshot(row, stored)
-        asked = await self._operations.progress(row.id)
+        asked = await self._operations.progress(row.workflow_id)
         newest = self._newest(row, stored, asked)
         return Snapshot(row, newest, await self._learned.eta(row, newest))
 

@@ -128,7 +128,7 @@ def create_app(
     """
     app = FastAPI(
         title=about.TITLE,
-        openapi_url=docs_pages.OPENAPI,
+        openapi_url=None,  # served by `api.openapi.served`
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -150,6 +150,7 @@ def operation_payload(operation: Values) -> Json:
         "done": operation["status"] in FINISHED_OPERATIONS,
         "error": listed_error(operation["error"]),
         "eta_seconds": None,
+        "temporal_ui_url": None,  # for platform admins, and never here
         "steps": [_plain({name: step.get(name) for name in STEP}) for step in operation["steps"]],
         "resource_url": url,
         "result_url": url if completed else None,

@@ -1,5 +1,6 @@
 """Projects: their states and kinds."""
 
+import re
 from enum import StrEnum
 
 
@@ -16,6 +17,18 @@ class RepositoryType(StrEnum):
 
     GIT = "git"
     SVN = "svn"
+
+
+ONLY_GIT = (
+    "svn repositories cannot be fetched, only git ones: mirror it into git (`git svn clone` makes a git repository of "
+    "it) and give that one's address, with repository_type git"
+)
+_SVN = re.compile(r"\s*svn(\+[a-z]+)?://", re.IGNORECASE)
+
+
+def is_svn(url: str) -> bool:
+    """Whether an address is one that only Subversion understands (`svn://`, `svn+ssh://`)."""
+    return _SVN.match(url) is not None
 
 
 class Visibility(StrEnum):

@@ -11,7 +11,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from api.openapi.served import NEWEST
+from api.openapi.addresses import NEWEST
 from api.version import PREFIX
 
 ASSETS = "/docs-assets"

@@ -12,6 +12,7 @@ from api.openapi.limits import set_limits
 from api.openapi.operations import describe_operations
 from api.openapi.responses import complete_responses
 from api.openapi.traversal import Json, all_schemas, operations
+from api.openapi.webhooks import add_webhooks
 from api.version import PREFIX
 
 _GENERIC = re.compile(r"(?<=[A-Za-z])_(?=[A-Za-z])|_+$")
@@ -33,6 +34,7 @@ def build(app: FastAPI) -> Json:
     document["paths"] = {_relative(path): item for path, item in document["paths"].items()}
     describe_operations(document, app)
     complete_responses(document)
+    add_webhooks(document)
     _tidy(document)
     set_limits(document)
     give_examples(document)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.openapi.traversal import Json
+from api.openapi.traversal import Json, referenced
 
 VERSION = "3.0.3"
 NULL = {"type": "string", "nullable": True, "enum": [None]}
@@ -26,9 +26,17 @@ def as_3_0(document: Json) -> Json:
     older["openapi"] = VERSION
     older["info"].pop("summary", None)
     older["info"].get("license", {}).pop("identifier", None)
-    older.pop("webhooks", None)
+    if older.pop("webhooks", None):
+        _drop_unused(older)
     older.pop("jsonSchemaDialect", None)
     return older
+
+
+def _drop_unused(older: Json) -> None:
+    """Schemas of webhooks alone; 3.0 has no place for them."""
+    components = older["components"]
+    used = referenced(older, [older["paths"], {name: part for name, part in components.items() if name != "schemas"}])
+    components["schemas"] = {name: schema for name, schema in components["schemas"].items() if name in used}
 
 
 def _converted(node: Any, *, in_schema: bool = False) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.openapi.samples import META, Samples, sample_id
 from api.openapi.traversal import Json, operations, target
+from api.openapi.webhooks import give_webhook_examples
 
 # By schema: the contract's values of requests and resources. By operation: what differs in its answer.
 KNOWN: dict[str, dict[str, Json]] = json.loads(Path(__file__).with_name("examples.json").read_text())
@@ -22,6 +23,7 @@ def give_examples(document: Json) -> None:
         for status, answer in operation["responses"].items():
             if "$ref" not in answer:
                 _give_answer(document, samples, operation, int(status), answer)
+    give_webhook_examples(document, samples)
 
 
 def _some(schema: Json) -> Json:

@@ -1,21 +1,24 @@
-"""The documents as an application serves them: made once, at the first request."""
+"""The documents as an application serves them: made once, at the first request, at addresses that stay."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from functools import cached_property
+from typing import Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from api.http.envelope import JSON
+from api.http.etags import tag_of_json, unchanged
+from api.openapi.addresses import NAMES, NEWEST_NAME, OLDER_NAME
 from api.openapi.document import build
 from api.openapi.downgrade_3_0 import as_3_0
 from api.openapi.postman import collection
 from api.openapi.traversal import Json
 from api.version import PREFIX
 
-NEWEST = PREFIX + "/openapi.json"
-OLDER = PREFIX + "/openapi-3.0.json"
-# At the root, as the contract has it, and beside the others.
-POSTMAN = ("/postman-collection.json", PREFIX + "/postman-collection.json")
+# They change with a release only. Everybody may have them, so caches between us and clients may keep them, too.
+CACHE: Final = "public, max-age=300"
 
 
 class Documents:
@@ -23,34 +26,44 @@ class Documents:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
+        self._made: dict[str, tuple[bytes, str]] = {}
+        self._making = asyncio.Lock()
 
     @cached_property
     def newest(self) -> Json:
         """OpenAPI 3.1."""
         return build(self._app)
 
-    @cached_property
-    def older(self) -> Json:
-        """OpenAPI 3.0.3."""
-        return as_3_0(self.newest)
+    async def served(self, name: str) -> tuple[bytes, str]:
+        """One of them as bytes, and its tag. Made in a thread: it takes a second."""
+        async with self._making:
+            if name not in self._made:
+                self._made[name] = await asyncio.to_thread(self._make, name)
+        return self._made[name]
 
-    @cached_property
-    def postman(self) -> Json:
-        """A Postman collection (2.1)."""
-        return collection(self.newest)
+    def _make(self, name: str) -> tuple[bytes, str]:
+        document = self.newest
+        if name != NEWEST_NAME:
+            document = as_3_0(document) if name == OLDER_NAME else collection(document)
+        content = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return content, tag_of_json(content)
 
 
 def install(app: FastAPI) -> None:
     """Serve the documents; `app.openapi()` gives the newest."""
     documents = Documents(app)
     app.openapi = lambda: documents.newest  # type: ignore[method-assign]  # as FastAPI's manual has it
+    for name in NAMES:
+        for prefix in ("", PREFIX):
+            app.add_api_route(prefix + name, _giving(documents, name), include_in_schema=False)
 
-    async def older() -> Response:
-        return Response(json.dumps(documents.older, ensure_ascii=False), media_type=JSON)
 
-    async def postman() -> Response:
-        return Response(json.dumps(documents.postman, ensure_ascii=False), media_type=JSON)
+def _giving(documents: Documents, name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def give(request: Request) -> Response:
+        content, tag = await documents.served(name)
+        headers = {"ETag": tag, "Cache-Control": CACHE}
+        if unchanged(request, tag):
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers, media_type=JSON)
 
-    app.add_api_route(OLDER, older, include_in_schema=False)
-    for address in POSTMAN:
-        app.add_api_route(address, postman, include_in_schema=False)
+    return give

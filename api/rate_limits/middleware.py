@@ -7,11 +7,12 @@ from api.auth.authentication import identify
 from api.http.errors import limited_response
 from api.oauth.pages import too_often_page
 from api.oauth.responses import too_often
+from api.openapi.addresses import NAMES
 from api.rate_limits.headers import limit_headers
 from api.version import PREFIX
 from domain.rate_limits import Decision
 
-_OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/openapi-3.0.json")
+_OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", *NAMES)
 # Introspection has limits of its own, which are not harder than those for strangers: clients show their secret there.
 UNLIMITED = frozenset({*_OPEN, *(PREFIX + path for path in _OPEN), "/oauth/introspect"})
 ASSETS = "/docs-assets/"

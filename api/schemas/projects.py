@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
 from domain.delivery_spec import source_path_of
-from domain.projects import ProjectStatus, RepositoryType, TemplateType, Visibility
+from domain.projects import ONLY_GIT, ProjectStatus, RepositoryType, TemplateType, Visibility, is_svn
 
 
 class KeptStatus(StrEnum):
@@ -21,12 +21,20 @@ class KeptStatus(StrEnum):
 
 def _works(kind: RepositoryType) -> RepositoryType:
     if kind is not RepositoryType.GIT:
-        raise ValueError(f"{kind} repositories cannot be built yet; only git ones can")
+        raise ValueError(ONLY_GIT)
     return kind
 
 
+def _is_no_svn(url: str) -> str:
+    if is_svn(url):
+        raise ValueError(ONLY_GIT)
+    return url
+
+
 Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_LINE), one_line(2)]
-RepositoryUrl = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), one_line(1, MAX_URL)]
+RepositoryUrl = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_URL), one_line(1, MAX_URL), AfterValidator(_is_no_svn)
+]
 
 SourcePath = Annotated[
     str,
@@ -46,7 +54,9 @@ class ProjectCreate(Body):
     slug: Slug
     description: Text | None = None
     repository_url: RepositoryUrl
-    repository_type: Annotated[RepositoryType, AfterValidator(_works)] = RepositoryType.GIT
+    repository_type: Annotated[
+        RepositoryType, AfterValidator(_works), Field(description="`git`; `svn` is refused: mirror it into git")
+    ] = RepositoryType.GIT
     source_path: SourcePath = "."
     visibility: Visibility = Visibility.PRIVATE
     template_type: TemplateType | None = None

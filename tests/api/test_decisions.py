@@ -246,10 +246,10 @@ async def test_a_decision_that_cannot_be_told_keeps_no_other_back(world, running
     operations.fault = None
     abort = operations.abort
 
-    async def stuck(operation_id, request) -> None:
-        if str(operation_id) == running["operation_id"]:
+    async def stuck(workflow_id, request) -> None:
+        if workflow_id.endswith(running["operation_id"]):
             raise DependencyError("no worker")
-        await abort(operation_id, request)
+        await abort(workflow_id, request)
 
     operations.abort = stuck
     try:

@@ -1,18 +1,26 @@
 """Events that the API writes with its changes, and the shape of all: that in which it shows the resource."""
 
+import json
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy import select, text
 
+from api.openapi.files import contents
+from api.openapi.traversal import target
 from domain import events
 from domain.errors import DependencyError
-from runtime.ids import new_id
+from domain.events import EventType
+from domain.webhooks import PING
+from runtime.ids import new_id, now
 from storage.engine import transaction
-from storage.models import Build, Deployment, Event, Feature, Operation
+from storage.models import Build, Deployment, Event, Feature, Operation, WebhookEndpoint
 from storage.models.base import columns_of
 from storage.repositories.event_writer import EventWriter
+from storage.repositories.webhook_health import disabled_event
 from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import make_world
 
@@ -31,9 +39,73 @@ def told(rows):
     async def read(resource_id: str) -> list[Event]:
         found = select(Event).where(Event.resource_id == UUID(resource_id)).order_by(Event.sequence)
         async with transaction(rows) as session:
-            return list(await session.scalars(found))
+            events = list(await session.scalars(found))
+        for event in events:
+            check_documented(event.type, event.payload)
+        return events
 
     return read
+
+
+@lru_cache
+def _documented() -> dict[str, Any]:
+    return json.loads(contents()["openapi.json"])
+
+
+def check_documented(kind: str, payload: dict[str, Any]) -> None:
+    """The `webhooks` section says what is sent: neither less nor more."""
+    document = _documented()
+    media = document["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]
+    body = {
+        "event": kind,
+        "timestamp": "2026-01-31T10:00:00Z",
+        "event_id": str(new_id()),
+        "retry_count": 0,
+        "data": json.loads(json.dumps(payload)),
+    }
+    schema = {**media["schema"], "components": document["components"]}
+    checker = Draft202012Validator.FORMAT_CHECKER
+    for sent in (body, media["example"]):
+        assert [fault.message for fault in Draft202012Validator(schema, format_checker=checker).iter_errors(sent)] == []
+    [(noun, resource)] = payload.items()
+    told = target(document, media["schema"])["properties"]["data"]["properties"][noun]["properties"]
+    assert resource.keys() - {"truncated"} == told.keys() - {"truncated"}
+
+
+def test_every_event_that_is_sent_is_in_the_document():
+    assert list(_documented()["webhooks"]) == [*EventType, PING]
+
+
+MOMENT = now()
+STANDING = dict.fromkeys(("id", "project_id", "deployment_id", "build_id"), UUID(int=7)) | {
+    **dict.fromkeys(("created_at", "updated_at"), MOMENT),
+    "name": "dev",
+    "host": "dev.shop.acme.localhost",
+    "state": "active",
+    "replicas": 2,
+    "build_number": 7,
+    "version_tag": "1.0.0",
+    "git_commit_hash": "abc123d",
+}
+
+
+def test_events_of_environments_and_webhooks_are_as_documented():
+    degraded = events.environment_payload(STANDING, release=STANDING, build=STANDING, wanted=2, healthy=1)
+    check_documented("environment.degraded", degraded)
+    displaced = events.displaced_payload(STANDING, release=STANDING, instance_id="x-0", port_before=1, port=2)
+    check_documented("instance.displaced", displaced)
+    endpoint = WebhookEndpoint(
+        id=new_id(), url="https://example.com", status="disabled", disabled_reason="gone", disabled_at=MOMENT
+    )
+    disabled = disabled_event(endpoint)
+    check_documented(disabled.type, disabled.payload)
+
+
+async def test_a_ping_is_as_documented(fresh, told, platform):
+    hooks = f"/organizations/{fresh.org['id']}/webhooks"
+    made = await platform.made(hooks, {"url": "https://example.com/x"})
+    assert (await platform.post(f"{hooks}/{made['id']}/ping")).status_code in (200, 201, 202)
+    assert [event.type for event in await told(made["id"])] == ["ping"]
 
 
 async def test_a_feature_is_told_as_the_api_shows_it(fresh, told):
@@ -86,6 +158,8 @@ async def test_deployments_operations_and_builds_are_told_as_the_api_shows_them(
         async with transaction(rows) as session:
             row = await session.get_one(model, UUID(made[f"{noun}_id"]))
         assert payload(columns_of(row)) == {noun: shown}
+        kind = "deployment.approval_requested" if noun == "deployment" else f"{noun}.completed"
+        check_documented(kind, payload(columns_of(row)))
 
 
 async def test_a_refused_change_is_never_told(fresh, told):

@@ -1,5 +1,6 @@
 """The contract, sentence by sentence, where an answer was not exact."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -27,6 +28,8 @@ from tests.api.http.test_errors import MISSING, check_error
 from tests.api.people import acceptance, invited, joined
 from tests.api.walk import ask, filled, writes
 from tests.support.facts import facts
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 REQUIREMENT = {"title": "Sell things", "description": "d", "acceptance_criteria": ["It sells"]}
 FEATURE = {"name": "Basket", "description": "Holds things"}
@@ -151,10 +154,32 @@ async def test_a_developer_is_a_member_or_a_service_account(caller, world):
         assert made["developer_id"] == known
 
 
-async def test_svn_is_refused_until_it_works(world):
-    body = {**PROJECT, "slug": "old", "repository_type": "svn"}
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("repository_type", "svn"),
+        ("repository_url", "svn://svn.example.com/shop/trunk"),
+        ("repository_url", "SVN+SSH://svn.example.com/shop"),
+        ("repository_url", "svn+https://svn.example.com/shop"),
+    ],
+)
+async def test_svn_is_refused_with_what_to_use_instead(world, field, value):
+    body = {**PROJECT, "slug": "old", field: value}
     refused = await world.developer.post(f"/organizations/{world.org['id']}/projects", body)
-    assert "svn repositories cannot be built yet" in check_fault(refused, "repository_type")
+    assert "git svn clone" in check_fault(refused, field)
+    changed = await world.developer.patch(f"/projects/{world.project['id']}", {field: value})
+    words = check_fault(changed, field)
+    assert field == "repository_type" or "git svn clone" in words  # which nobody can change
+    kept = (await world.developer.get(f"/projects/{world.project['id']}")).json()["data"]
+    assert (kept["repository_type"], kept["repository_url"]) == ("git", world.project["repository_url"])
+
+
+@pytest.mark.parametrize(
+    "url", ["https://git.example.com/svn/shop", "git@svn.example.com:shop", "https://svn.example.com/x"]
+)
+async def test_a_git_address_that_has_the_letters_svn_in_it_is_none(world, url):
+    project = {**PROJECT, "slug": f"git-{len(url)}", "repository_url": url}
+    assert await world.developer.made(f"/organizations/{world.org['id']}/projects", project)
 
 
 async def test_a_malformed_id_and_an_unknown_address_are_told_apart(platform, world):
@@ -258,12 +283,27 @@ async def test_a_failed_operation_and_its_deployment_list_their_details(world, o
         assert {fault["message"] for fault in error["details"]} == {"3", "the end"}
 
 
-async def test_the_postman_collection_is_served(app, platform):
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize("name", ["openapi.json", "openapi-3.0.json", "postman-collection.json"])
+async def test_the_documents_are_served_to_anybody_at_fixed_addresses_and_may_be_kept(app, name, prefix):
+    url = f"{prefix}/{name}"
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as http:
-        for path in ("/postman-collection.json", "/v1/postman-collection.json"):
-            response = await http.get(path)
-            assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
-            assert response.json()["info"]["schema"].endswith("v2.1.0/collection.json")
+        response = await http.get(url)
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+        assert response.json() == json.loads((DOCS / name).read_text())
+        assert response.headers["cache-control"] == "public, max-age=300"
+        tag = response.headers["etag"]
+        for known in (tag, f'W/{tag}, "other"', "*"):
+            again = await http.get(url, headers={"If-None-Match": known})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert (await http.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
+        head = await http.head(url)
+        assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)
+        assert (await http.post(url)).status_code == 405
+
+
+async def test_the_document_names_the_others(app):
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=BASE_URL) as http:
         document = (await http.get("/v1/openapi.json")).json()
         assert "/postman-collection.json" in document["info"]["description"]
 

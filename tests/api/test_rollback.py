@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
+from contracts.names import operation_of
 from contracts.operations import RollbackInput
 from domain.errors import ConflictError, DependencyError, ErrorCode
 from domain.lifecycle import OperationKind
@@ -247,8 +248,8 @@ async def test_a_promised_rollback_with_nothing_to_take_back_says_why(*, fresh, 
 async def test_a_rollout_under_way_is_aborted(*, fresh, operations, build_of, rows, monkeypatch, audit_of):
     running = await build_of(fresh, "1.0.0", live=False)
 
-    async def abort(operation_id, request) -> None:
-        operations.stopped.append((operation_id, request))
+    async def abort(workflow_id, request) -> None:
+        operations.stopped.append((operation_of(workflow_id), request))
         async with transaction(rows) as session:
             deployment = await session.get_one(Deployment, UUID(running["deployment_id"]))
             deployment.status, deployment.rollback_reason = "rolled_back", request.reason

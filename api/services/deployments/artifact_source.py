@@ -9,7 +9,7 @@ from api.services.deployments.rollback import invalid_state
 from contracts.operations import BuildAndDeployInput, BuildSource, DeployInput, OperationContext
 from domain.errors import UnprocessableError
 from domain.lifecycle import BuildProvenance, BuildStatus, OperationKind, StepName
-from domain.projects import RepositoryType
+from domain.projects import ONLY_GIT, RepositoryType
 from domain.rollout_options import RolloutOptions
 from storage.models import Build, Project
 
@@ -126,7 +126,7 @@ def source_of(build: Build, project: Project) -> MadeBuild:
 def check_buildable(project: Project) -> None:
     """Raise `UnprocessableError` for repositories that we cannot fetch."""
     if project.repository_type != RepositoryType.GIT:
-        raise UnprocessableError(f"repositories of type {project.repository_type} cannot be built; only git can")
+        raise UnprocessableError(ONLY_GIT)
 
 
 def is_deployable(build: Build) -> bool:

@@ -172,7 +172,16 @@ async def test_one_customer_of_a_provider_has_one_limit(serving):
 
 async def test_health_and_documents_are_not_counted(serving):
     async with serving(anonymous_limit=1) as app, stranger(app) as client:
-        for path in ("/health", "/livez", "/readyz", "/docs", "/v1/health", "/v1/openapi.json", "/redoc"):
+        for path in (
+            "/health",
+            "/livez",
+            "/readyz",
+            "/docs",
+            "/v1/health",
+            "/v1/openapi.json",
+            "/postman-collection.json",
+            "/redoc",
+        ):
             for _ in range(2):
                 answer = await client.get(path)
                 assert answer.status_code == 200, path

@@ -100,6 +100,7 @@ from runtime.settings import Settings, get_settings
 from runtime.telemetry import telemetry
 from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import ClientRotation, Rotation
+from runtime.tracing import traced
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
 from storage.migrations import await_schema
@@ -154,9 +155,12 @@ def control_side(
 
     `deleted` rings when a project was deleted.
     """
-    router = EnvoyRouter(
-        settings.envoy_config_dir or settings.data_dir / "envoy",
-        settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
+    router = traced(
+        EnvoyRouter(
+            settings.envoy_config_dir or settings.data_dir / "envoy",
+            settings.envoy_admin_socket or settings.sockets_dir / "envoy-admin.sock",
+        ),
+        "router",
     )
     most = caps(settings)
     target = ProcessTarget(
@@ -171,6 +175,7 @@ def control_side(
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
     )
     writer = RouteWriter(sessions, router)
+    target = traced(target, "target")
     stopper = InstanceStopper(sessions, target, router, writer)
     recovery = InstanceRecovery(sessions=sessions, secrets=secrets, target=target, writer=writer)
     room = InstanceRoom(most.organization, most.instance)
@@ -243,7 +248,10 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, quota: Artifac
     path = CodePath.of(settings.code_path, trusted=trusted)
 
     def select(name: str) -> Builder:
-        return select_builder(name, trusted_code=trusted, hidden=hidden, path=path, ways=Sandboxes(settings.egress_dir))
+        found = select_builder(
+            name, trusted_code=trusted, hidden=hidden, path=path, ways=Sandboxes(settings.egress_dir)
+        )
+        return traced(found, "builder")
 
     workspaces = WorkspaceActivities(folders, own_queue(settings), slots)
     source = GitSource(
@@ -256,11 +264,12 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, quota: Artifac
     limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
     builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
-    artifacts = ArtifactActivities(FolderArtifactStore(settings.data_dir / "artifacts"), folders, slots, quota, seen)
+    store = traced(FolderArtifactStore(settings.data_dir / "artifacts"), "artifacts")
+    artifacts = ArtifactActivities(store, folders, slots, quota, seen)
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(source, folders, secrets, limited, slots).fetch,
+        SourceActivities(traced(source, "git"), folders, secrets, limited, slots).fetch,
         builds.build,
         builds.test,
         artifacts.package,
@@ -369,7 +378,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         settings=settings,
         sessions=sessions,
         prober=prober,
-        prometheus=prometheus,
+        prometheus=traced(prometheus, "prometheus"),
         deleted=deleted,
         secrets=ProjectSecrets(sessions, load_sealer(settings)),
         signatures=signatures,

@@ -73,6 +73,7 @@ from api.version import PREFIX
 from orchestration.operations import Operations
 from runtime.encryption import load_sealer
 from runtime.limiting.limiter import make_limiter
+from runtime.otlp import collector_of
 from runtime.passwords import Passwords
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
@@ -133,7 +134,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations),
-        # Calls of Temporal are traced (runtime/telemetry.py), requests are not: each would look for a provider.
+        # Requests are traced by api/http/request_traces.py, and only where traces are sent.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     mark(*ROUTERS, *OPEN_ROUTERS)
@@ -168,6 +169,10 @@ def create_app(
     if origins := settings.temporal_codec_origins.replace(",", " ").split():
         app.add_middleware(codec.CodecCors, origins=origins)
     app.add_middleware(RequestContext, addresses=addresses)
+    if collector_of(settings).traces:
+        from api.http.request_traces import RequestTraces  # noqa: PLC0415 - half a second of imports, for who asks for traces only
+
+        app.add_middleware(RequestTraces)
     app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
     return app
 

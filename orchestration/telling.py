@@ -12,6 +12,7 @@ from contracts.operations import AbortRequest, ActionRequest
 from domain.approvals import Action
 from domain.errors import ConflictError, ErrorCode, ForbiddenError
 from domain.lifecycle import OperationKind
+from runtime.tracing import within
 
 
 class Teller(Protocol):
@@ -35,6 +36,7 @@ class Recorded(Protocol):
     kind: Any
     input: Any
     workflow_started_at: Any
+    traceparent: Any
 
     @property
     def workflow_id(self) -> str:
@@ -83,6 +85,7 @@ class Telling:
         request: who asks, and why; as JSON.
         key: names the decision; told twice under it, it is the same one.
         unstarted: how to start the workflow, when nobody has yet: what does not run cannot be told anything.
+        traceparent: of the operation, whose start belongs to its own trace and not to the decision's.
     """
 
     workflow_id: str
@@ -90,12 +93,15 @@ class Telling:
     request: Mapping[str, Any]
     key: str
     unstarted: tuple[OperationKind, Mapping[str, Any]] | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, action: str, kept: Mapping[str, Any], operation: "Recorded") -> Self:
         """How a decision is told that was kept; `operation` is its row."""
         unstarted = None if operation.workflow_started_at else (OperationKind(operation.kind), operation.input)
-        return cls(operation.workflow_id, Action(action), kept["request"], kept["key"], unstarted)
+        return cls(
+            operation.workflow_id, Action(action), kept["request"], kept["key"], unstarted, operation.traceparent
+        )
 
     async def tell(self, workflows: Teller) -> Told:
         """Tell it, and wait for the answer.
@@ -105,7 +111,8 @@ class Telling:
         """
         try:
             if self.unstarted is not None:
-                await workflows.start(*self.unstarted)
+                with within(self.traceparent):
+                    await workflows.start(*self.unstarted)
             if self.action is Action.ABORT:
                 await workflows.abort(self.workflow_id, AbortRequest.model_validate(self.request))
             else:

@@ -15,6 +15,7 @@ import structlog
 from domain.errors import DeliveryError
 from orchestration.telling import Teller, Telling
 from runtime.reconciler import Reconciler
+from runtime.tracing import continued
 from storage.engine import Sessions, transaction
 from storage.repositories.decisions import STILL_RUNNING, DecisionRepository, Pending
 
@@ -81,6 +82,10 @@ class DecisionRelay(Reconciler):
             log.error("decisions.fault", exc_info=fault)
 
     async def _tell(self, pending: Pending) -> None:
+        with continued(pending.entry.traceparent, f"outbox.{pending.entry.kind}"):
+            await self._tell_traced(pending)
+
+    async def _tell_traced(self, pending: Pending) -> None:
         entry, operation = pending.entry, pending.operation
         try:
             told = await Telling.of(entry.topic, entry.payload, operation).tell(self._workflows)

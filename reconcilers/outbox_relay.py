@@ -15,6 +15,7 @@ from domain.errors import DependencyError
 from domain.lifecycle import OperationKind
 from orchestration.operations import Operations
 from runtime.reconciler import Reconciler
+from runtime.tracing import continued
 from storage.engine import Sessions, transaction
 from storage.listen import Listener
 from storage.models import OutboxEntry
@@ -67,9 +68,10 @@ class OutboxRelay(Reconciler):
     async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> Exception | None:
         """Returns what kept it from being done; then it is tried again later, and keeps nobody."""
         try:
-            async with asyncio.timeout(LIMIT_S), claims.alone():
-                await self._doers[entry.kind](entry, claims)
-                await claims.done(entry.id)
+            with continued(entry.traceparent, f"outbox.{entry.kind}"):
+                async with asyncio.timeout(LIMIT_S), claims.alone():
+                    await self._doers[entry.kind](entry, claims)
+                    await claims.done(entry.id)
         except DependencyError as error:
             log.warning("relay.delayed", topic=entry.topic, resource_id=str(entry.resource_id), reason=error.message)
             await claims.later(entry, error.message)

@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from runtime import tracing
+
 REDACTED = "[redacted]"
 _SECRET = re.compile(r"passw(or)?d|token|secret|authorization|database_url|api_?key|private_key|cookie", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@/\s]+@")
@@ -31,6 +33,7 @@ def setup_logging(level: str = "INFO", *, service: str, path: Path | None = None
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(service),
+        _traced,
         redact,
     ]
     structlog.configure(
@@ -104,6 +107,13 @@ def _named(service: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+def _traced(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The trace that a line belongs to, where there is one."""
+    if "trace_id" not in event and (found := tracing.trace_id()) is not None:
+        event["trace_id"] = found
+    return event
 
 
 def _formatter(shared: list[structlog.typing.Processor], *, terminal: bool) -> logging.Formatter:

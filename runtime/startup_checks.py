@@ -20,6 +20,7 @@ from runtime.encryption import encryption_key_file
 from runtime.ids import now
 from runtime.key_text import parse_keys
 from runtime.keys import load_private_key
+from runtime.otlp import otlp_faults
 from runtime.settings import Mode, Settings
 from runtime.temporal_access import access_fault
 
@@ -140,19 +141,19 @@ def _doors(settings: Settings) -> Iterator[str]:
 
 
 # Of every role: those that build open the secrets that sources need.
-WORKER: Final[Sequence[Check]] = (_database, _sealing_keys, _codec_keys, _temporal, _doors)
+WORKER: Final[Sequence[Check]] = (_database, _sealing_keys, _codec_keys, _temporal, otlp_faults, _doors)
 API: Final[Sequence[Check]] = (_public_url, _issuer, _signing_key, *WORKER, _codec_origins)
 
 
 def faults(settings: Settings, checks: Sequence[Check]) -> list[str]:
-    """Everything that is wrong, a line each; in the embedded mode only a Temporal that is not its own.
+    """Everything that is wrong, a line each; in the embedded mode only what is outside of it: Temporal, a collector.
 
     Args:
         settings: of this process.
         checks: what this process has to do with: `API` or `WORKER`.
     """
     if settings.mode is not Mode.PRODUCTION:
-        checks = (_temporal,)
+        checks = (_temporal, otlp_faults)
     return [fault for check in checks for fault in check(settings)]
 
 

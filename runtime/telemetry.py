@@ -1,28 +1,36 @@
-"""Traces and metrics, sent to a collector where one is set.
+"""Traces and metrics, sent to a collector where one is set (`runtime.otlp`).
 
-Traces are spans of workflows and activities, and of the API's calls of them; metrics are those of the reconcilers.
-Without `DELIVERY_OTLP_ENDPOINT` nothing is made and nothing is loaded: OpenTelemetry and its exporter take half a
-second to import, which every start of the API and of a worker would pay.
+A trace is a request and all that follows from it (`runtime.tracing`); metrics are those of the reconcilers. Without a
+collector nothing is made and nothing is loaded: OpenTelemetry and its exporter take half a second to import, which
+every start of the API and of a worker would pay.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
 
+from runtime import tracing
+from runtime.otlp import Collector, collector_of
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.trace import TracerProvider
-    from temporalio.contrib.opentelemetry import TracingInterceptor
+    from temporalio.contrib.opentelemetry import OpenTelemetryPlugin, ReplaySafeTracerProvider
 
-# Of one request to the collector, retries included. A collector that is away delays the end of a process by this much.
+# Of one request to the collector, retries included, where OTEL_EXPORTER_OTLP_TIMEOUT says nothing else.
 EXPORT_S: Final = 3.0
+# A collector that is away, or that hangs, delays the end of a process by this much; then what still waits is lost.
+END_S: Final = 4.0
 # Metrics are sent so often.
 METRICS_EVERY_S: Final = 30.0
-TRACES_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
+# It quotes a header that it cannot read, which may be a password.
+_QUOTES_HEADERS: Final = "opentelemetry.util.re"
+# At each workflow that leaves the cache it tells an error, with a traceback; nothing is wrong.
+_TELLS_EVICTIONS: Final = "opentelemetry.context"
 
 
 class Passes:
@@ -50,39 +58,33 @@ passes: Final = Passes()
 """Those of this process."""
 
 
-def setup_telemetry(settings: Settings, *, service: str) -> "TracerProvider | None":
-    """The process's tracer provider, which exports by OTLP over HTTP; None without a collector.
+def setup_traces(collector: Collector, *, service: str) -> "ReplaySafeTracerProvider | None":
+    """The process's tracer provider, which exports by OTLP over HTTP; None where no traces are sent.
 
-    A collector that does not answer delays nothing: spans wait in a bounded queue, and are dropped when it is full.
+    A collector that does not answer delays nothing: spans wait in a bounded queue (`OTEL_BSP_MAX_QUEUE_SIZE`,
+    2048), and are dropped when it is full.
     """
-    if not settings.otlp_endpoint:
+    if not collector.traces:
         return None
-    from opentelemetry import trace  # noqa: PLC0415 - slow to load, see above
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - half a second of imports, for who asks for traces only
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - half a second of imports, for who asks for traces only
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - half a second of imports, for who asks for traces only
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - half a second of imports, for who asks for traces only
+    from runtime.trace_provider import make_provider  # noqa: PLC0415 - slow to load, see above
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"delivery-engine-{service}"}))
-    exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=EXPORT_S)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
+    provider, made = make_provider(collector.traces, _resource(collector, service), _timeout(collector))
+    tracing.activate(made)
     return provider
 
 
-def setup_metrics(settings: Settings, *, service: str) -> "MeterProvider | None":
-    """The same for metrics, which go to the same collector; None where its path is another one than `/v1/traces`."""
-    if not settings.otlp_endpoint.endswith(TRACES_PATH):
+def setup_metrics(collector: Collector, *, service: str) -> "MeterProvider | None":
+    """The same for metrics; None where none are sent."""
+    if not collector.metrics:
         return None
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - slow to load, see above
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - slow to load, see above
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 - slow to load, see above
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - slow to load, see above
 
-    exporter = OTLPMetricExporter(settings.otlp_endpoint.removesuffix(TRACES_PATH) + METRICS_PATH, timeout=EXPORT_S)
+    exporter = OTLPMetricExporter(collector.metrics, timeout=_timeout(collector))
     reader = PeriodicExportingMetricReader(exporter, METRICS_EVERY_S * 1000)
-    resource = Resource.create({"service.name": f"delivery-engine-{service}"})
-    provider = MeterProvider([reader], resource, shutdown_on_exit=False)
+    provider = MeterProvider([reader], Resource.create(_resource(collector, service)), shutdown_on_exit=False)
     passes.measure(provider)
     return provider
 
@@ -90,17 +92,55 @@ def setup_metrics(settings: Settings, *, service: str) -> "MeterProvider | None"
 @asynccontextmanager
 async def telemetry(settings: Settings, *, service: str) -> AsyncIterator[None]:
     """Traces and metrics around the life of a process: what still waits is sent at its end."""
-    providers = (setup_telemetry(settings, service=service), setup_metrics(settings, service=service))
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(asyncio.to_thread(one.shutdown) for one in providers if one is not None))
+    collector = collector_of(settings)
+    logging.getLogger(_QUOTES_HEADERS).setLevel(logging.ERROR)
+    logging.getLogger(_TELLS_EVICTIONS).setLevel(logging.CRITICAL)
+    providers = (setup_traces(collector, service=service), setup_metrics(collector, service=service))
+    with ExitStack() as stack:
+        if (made := tracing.active()) is not None:
+            from runtime.traced_statements import traced_statements  # noqa: PLC0415 - slow to load, see above
+
+            stack.enter_context(traced_statements(made))
+        try:
+            yield
+        finally:
+            tracing.activate(None)
+            await asyncio.gather(*(_ended(one.shutdown) for one in providers if one is not None))
 
 
-def interceptors(settings: Settings) -> "list[TracingInterceptor]":
-    """What a Temporal client, and the workers made of it, need to trace; nothing without a collector."""
-    if not settings.otlp_endpoint:
+def temporal_plugins() -> "list[OpenTelemetryPlugin]":
+    """What a Temporal client, and the workers made of it, need to trace; nothing where this process does not."""
+    if tracing.active() is None:
         return []
-    from temporalio.contrib.opentelemetry import TracingInterceptor  # noqa: PLC0415 - slow to load, see above
+    from temporalio.contrib.opentelemetry import OpenTelemetryPlugin  # noqa: PLC0415 - slow to load, see above
 
-    return [TracingInterceptor()]
+    return [OpenTelemetryPlugin(add_temporal_spans=True)]
+
+
+def _resource(collector: Collector, service: str) -> dict[str, str]:
+    """`OTEL_RESOURCE_ATTRIBUTES` comes on top; one name may be given to all processes."""
+    process = {"delivery.process": service}
+    return process if collector.is_named else {"service.name": f"delivery-engine-{service}", **process}
+
+
+def _timeout(collector: Collector) -> float | None:
+    return None if collector.has_timeout else EXPORT_S
+
+
+async def _ended(shutdown: Callable[[], Any]) -> None:
+    """In a thread that nobody waits for longer than `END_S`, not even the interpreter at its own end."""
+    done, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        try:
+            shutdown()
+        finally:
+            with suppress(RuntimeError):  # it took longer than the loop lasted
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=end, name="telemetry.end", daemon=True).start()
+    try:
+        async with asyncio.timeout(END_S):
+            await done.wait()
+    except TimeoutError:
+        return

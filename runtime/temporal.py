@@ -9,7 +9,7 @@ from temporalio.service import KeepAliveConfig, RPCError
 from domain.errors import DependencyError
 from runtime.codec import data_converter
 from runtime.settings import Settings
-from runtime.telemetry import interceptors
+from runtime.telemetry import temporal_plugins
 from runtime.temporal_access import is_protected, tls_of
 
 CONNECT_TIMEOUT_S = 5.0
@@ -36,7 +36,7 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
                 data_converter=converter,
                 keep_alive_config=KeepAliveConfig(interval_millis=10_000, timeout_millis=5_000),
                 lazy=lazy,
-                interceptors=interceptors(settings),
+                plugins=temporal_plugins(),
             )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise _unreachable(settings) from error

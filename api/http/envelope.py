@@ -24,11 +24,15 @@ TAGGED: Mapping[str, Sequence[int]] = {"GET": (200,), "PATCH": (200,), "POST": (
 
 
 class Meta(BaseModel):
-    """When, under which id and by which version a request was answered; `warnings` only when there are some."""
+    """When, under which id and by which version a request was answered; `warnings` only when there are some.
+
+    `trace_id`: of its trace, where the operator collects traces.
+    """
 
     timestamp: datetime
     request_id: str
     version: str
+    trace_id: str | None = Field(default=None, exclude_if=lambda found: found is None)
     warnings: list[str] | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
@@ -107,6 +111,8 @@ def meta_of(request: Request) -> Meta:
 def _meta_values(request: Request) -> dict[str, Any]:
     """The values as a dict, without validation: they are built here."""
     values = {"timestamp": now(), "request_id": request.state.request_id, "version": API_VERSION}
+    if trace_id := request.scope["state"].get("trace_id"):
+        values["trace_id"] = trace_id
     warnings = deprecation.warnings(request.scope)
     return {**values, "warnings": warnings} if warnings else values
 

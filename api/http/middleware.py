@@ -61,7 +61,14 @@ class RequestContext:
             return
         started, status = time.perf_counter(), 0
         request_id = _request_id(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        # Where nothing is traced there is none (api/http/request_traces.py).
+        names = (
+            {"request_id": request_id, "trace_id": state["trace_id"]}
+            if "trace_id" in state
+            else {"request_id": request_id}
+        )
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -70,7 +77,7 @@ class RequestContext:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        bound = structlog.contextvars.bind_contextvars(**names)
         try:
             with acting(self._addresses.of(scope), request_id):
                 await self.app(scope, receive, send_with_id)
@@ -86,7 +93,7 @@ class RequestContext:
                 path=scope["path"],
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
-                request_id=request_id,
+                **names,
             )
 
 

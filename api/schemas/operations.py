@@ -44,6 +44,7 @@ class OperationView(View):
     """Where an operation is. `version` grows with every change.
 
     `temporal_ui_url`: its workflow in the Temporal UI, for platform admins and where that is set; null otherwise.
+    `trace_id`: of the trace that leads from the request through all that it does; null where traces are not collected.
     """
 
     operation_id: UUID
@@ -62,6 +63,7 @@ class OperationView(View):
     project_id: UUID
     requested_by: str
     temporal_ui_url: str | None
+    trace_id: str | None
     version: int
     cancel_requested_at: Timestamp | None
     created_at: Timestamp

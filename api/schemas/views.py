@@ -19,6 +19,7 @@ from domain.facts import listed_error
 from domain.lifecycle import EnvironmentName, OperationStatus
 from domain.windows import window_state
 from runtime.settings import Settings
+from runtime.tracing import trace_id_of
 from storage.models import Base, Build, Deployment, Environment, Operation
 from storage.repositories.environments import QueuedDeployment, ReleaseDetails
 
@@ -54,6 +55,7 @@ def operation_view(snapshot: Snapshot, temporal_ui_url: str | None) -> Operation
             "error": listed_error(progress.error.model_dump() if progress.error else None),
             "done": snapshot.done,
             "eta_seconds": snapshot.eta_seconds,
+            "trace_id": trace_id_of(row.traceparent),
             "resource_url": url,
             "result_url": url if completed else None,
             "temporal_ui_url": temporal_ui_url,

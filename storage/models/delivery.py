@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from domain.lifecycle import Strategy
 from domain.procfile import WEB
 from domain.rollout_options import RolloutOptions
+from runtime.tracing import traceparent
 from storage.models.base import Base, Identified, Timestamped
 
 
@@ -118,6 +119,7 @@ class Operation(Identified, Timestamped, Base):
     """The record of an asynchronous operation.
 
     `named_workflow_id`: the id that its workflow has; None: made by an older release; read `workflow_id`.
+    `traceparent`: of the request that asked for it, as W3C Trace Context writes it; None: it was not traced.
     """
 
     __tablename__ = "operations"
@@ -148,6 +150,7 @@ class Operation(Identified, Timestamped, Base):
     input: Mapped[dict[str, Any]] = mapped_column(default=dict)
     version: Mapped[int] = mapped_column(default=0)
     requested_by: Mapped[str] = mapped_column(String(255))
+    traceparent: Mapped[str | None] = mapped_column(String(55), default=traceparent)
     workflow_started_at: Mapped[datetime | None]
     named_workflow_id: Mapped[str | None] = mapped_column("workflow_id", String(255))
     workflow_run_id: Mapped[UUID | None]  # the first run, which alone may carry the operation out

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from runtime.tracing import traceparent
 from storage.models.base import Base, Identified, Timestamped
 
 
@@ -14,7 +15,7 @@ class OutboxEntry(Identified, Timestamped, Base):
     """Written in the transaction of the change it follows; the relay does it at least once.
 
     `kind`: "workflow_start", "workflow_signal", "event" or "decision". `topic`: the workflow's or event's name, or what
-    was decided. `outcome`: what a workflow said to a decision.
+    was decided. `outcome`: what a workflow said to a decision. `traceparent`: of the request or activity that wrote it.
     """
 
     __tablename__ = "outbox"
@@ -28,6 +29,7 @@ class OutboxEntry(Identified, Timestamped, Base):
     topic: Mapped[str] = mapped_column(String(64))
     resource_id: Mapped[UUID]
     payload: Mapped[dict[str, Any]]
+    traceparent: Mapped[str | None] = mapped_column(String(55), default=traceparent)
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None] = mapped_column(Text)
     due_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

@@ -1,50 +1,38 @@
-"""With DELIVERY_OTLP_ENDPOINT one trace leads from a workflow's start to the worker's activities."""
+"""On the real stack one trace leads from the request to what drivers do, also with the worker killed in the midst."""
 
 import asyncio
+import json
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from drivers.folders import remove_tree
-from tests.support.platform import Platform
-from tests.support.receiver import Receiver, Reply
-from tests.support.waiting import until
+from tests.chaos.moments import moments
+from tests.chaos.records import Records
+from tests.chaos.victims import Victim, await_back, kill
+from tests.support.otlp import Trace, collector, traces_of
+from tests.support.platform import App, Platform
+from tests.support.receiver import Receiver
+from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(400)]
 
-# Whoever comes first starts the workflow: the API at once, or the relay in the worker.
-WANTED = {
-    "StartWorkflow:BuildAndDeploy",
+SECRET = "s3cr3t-of-the-collector"
+LINE = (
+    "POST /v1/features/{feature_id}/build-and-deploy",
     "RunWorkflow:BuildAndDeploy",
     "StartActivity:build.run",
     "RunActivity:build.run",
-    "RunActivity:traffic.shift",
-}
-SERVICES = {"delivery-engine-api", "delivery-engine-worker"}
+    "builder.run",
+)
+DRIVERS = {"git.fetch", "builder.run", "artifacts.store", "target.start", "router.apply"}
+NOW = moments(1)[0]
+SLOW = {"build": {"commands": ["sleep 4", "python3 build.py"]}}
 
 
-def told(collector: Receiver) -> tuple[set[str], list[set[str]]]:
-    """The services that sent spans, and the names of the spans of each trace."""
-    services: set[str] = set()
-    traces: dict[bytes, set[str]] = defaultdict(set)
-    for sent in (one for one in collector.received if one.path == "/v1/traces"):
-        for resource in ExportTraceServiceRequest.FromString(sent.body).resource_spans:
-            services.update(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
-            for span in (span for scope in resource.scope_spans for span in scope.spans):
-                traces[span.trace_id].add(span.name)
-    return services, list(traces.values())
-
-
-def is_told(collector: Receiver) -> bool:
-    services, traces = told(collector)
-    return services >= SERVICES and any(names >= WANTED for names in traces)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Short, since unix sockets are below it."""
     made = Path(tempfile.mkdtemp(prefix="de-traces-", dir="/tmp"))
@@ -53,18 +41,99 @@ def folder() -> Iterator[Path]:
     remove_tree(made)
 
 
-@pytest.mark.deep
-async def test_a_delivery_is_one_trace_from_its_start_to_its_activities_and_the_api_sends_too(folder: Path):
-    async with Receiver() as collector:
-        collector.answer = lambda _: Reply(200)
-        environment = {"DELIVERY_OTLP_ENDPOINT": collector.url("/v1/traces")}
-        running = await asyncio.to_thread(Platform, folder / "data", folder / "repositories", environment)
-        try:
-            await asyncio.to_thread(lambda: running.app("traced").ship_good())
-            await until(lambda: is_told(collector))
-        finally:
-            await asyncio.to_thread(running.close)
-        # At the latest when the worker ends.
-        measured = b"".join(sent.body for sent in collector.received if sent.path == "/v1/metrics")
-        assert b"delivery.reconciler.pass.duration" in measured
-        assert b"outbox_relay" in measured
+@pytest.fixture(scope="module")
+async def receiver() -> AsyncIterator[Receiver]:
+    async with collector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def traced(folder: Path, receiver: Receiver) -> AsyncIterator[Platform]:
+    environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url(""),
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer {SECRET}",
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    running = await asyncio.to_thread(Platform, folder / "data", folder / "repositories", environment)
+    yield running
+    await asyncio.to_thread(running.close)
+
+
+@pytest.fixture(scope="module")
+async def app(traced: Platform) -> App:
+    return await asyncio.to_thread(traced.app, "traced")
+
+
+async def trace_of(receiver: Receiver, trace_id: str, wanted: str) -> Trace:
+    """Once a span of that name has arrived, which ends last."""
+
+    def there() -> bool:
+        found = traces_of(receiver.received).get(trace_id)
+        return found is not None and wanted in found.names
+
+    await asyncio.to_thread(until, there, f"{wanted} in {trace_id}", 120)
+    return traces_of(receiver.received)[trace_id]
+
+
+async def test_a_delivery_is_one_trace_from_its_request_to_its_drivers(app: App, receiver: Receiver, folder: Path):
+    shipped = await asyncio.to_thread(app.ship_good)
+    trace_id = shipped.operation["trace_id"]
+    found = await trace_of(receiver, trace_id, "RunWorkflow:BuildAndDeploy")
+    assert [one.name for one in found.roots] == [LINE[0]]
+    assert found.repeated == []
+    line = iter(found.line(found.named("builder.run")))
+    assert all(name in line for name in LINE), found.line(found.named("builder.run"))
+    assert found.line(found.named("outbox.workflow_start")) == [LINE[0], "outbox.workflow_start"]
+    assert set(found.names) >= DRIVERS
+    statement = found.named("INSERT outbox")
+    assert found.line(statement) == [LINE[0], "INSERT outbox"]
+    assert "%(payload)s" in statement.attributes["db.query.text"]
+    assert {one.service for one in found.spans} == {"delivery-engine-api", "delivery-engine-worker"}
+    assert [one.name for one in found.spans if one.failed] == []
+    for text in (shipped.commit, SECRET, str(app.project["id"])):
+        assert not [one.name for one in found.spans if text in one.text]
+    assert all(one.headers["authorization"] == f"Bearer {SECRET}" for one in receiver.received)
+    logs = folder / "data" / "logs"
+    lines = [json.loads(line) for line in (logs / "worker.log").read_text().splitlines() if trace_id in line]
+    assert lines
+    everything = "".join(file.read_text(errors="replace") for file in logs.rglob("*.log"))
+    assert SECRET not in everything
+
+
+async def test_a_killed_worker_leaves_one_trace_with_each_span_once(app: App, receiver: Receiver, traced: Platform):
+    records = Records(traced.stack.data_dir)
+    try:
+        begun = await asyncio.to_thread(lambda: app.begin(spec=SLOW))
+        operation_id = begun.accepted.operation_id
+        await asyncio.to_thread(until, lambda: _builds(records, operation_id), "it builds", 120)
+        killed = kill(Victim.WORKER, records, operation_id="", moment=NOW, serving="")
+        await asyncio.to_thread(await_back, Victim.WORKER, records, killed, 120)
+        operation = await asyncio.to_thread(app.api.wait, operation_id, 240)
+    finally:
+        records.close()
+    assert operation["status"] == "completed"
+    found = await trace_of(receiver, operation["trace_id"], "RunWorkflow:BuildAndDeploy")
+    assert found.repeated == []
+    assert found.names["RunWorkflow:BuildAndDeploy"] == 1
+    # The attempt that was killed could not tell anything any more.
+    assert found.names["RunActivity:build.run"] == 1
+    assert found.names["StartActivity:artifact.package"] == 1
+
+
+async def test_a_rollback_is_a_trace_of_its_own_that_points_at_the_deliverys(
+    app: App, receiver: Receiver, traced: Platform
+):
+    shipped = await asyncio.to_thread(app.ship_good)
+    path = f"/v1/deployments/{shipped.deployment['id']}/rollback"
+    answer = await asyncio.to_thread(lambda: traced.api.raw("POST", path, json={"reason": "to see its trace"}))
+    trace_id = answer.json()["meta"]["trace_id"]
+    assert trace_id != shipped.operation["trace_id"]
+    found = await trace_of(receiver, trace_id, "RunWorkflow:Rollback")
+    (root,) = found.roots
+    delivery = await trace_of(receiver, shipped.operation["trace_id"], "RunWorkflow:BuildAndDeploy")
+    assert root.links == ((delivery.roots[0].trace_id, delivery.roots[0].span_id),)
+    assert "router.apply" in found.names
+
+
+def _builds(records: Records, operation_id: str) -> bool:
+    return "uild" in (records.operation(operation_id)["current_step"] or "")

@@ -31,6 +31,7 @@ from orchestration.signing import signer_of
 from orchestration.telling import Telling, Told
 from runtime.ids import new_id
 from runtime.logging import get_logger
+from runtime.tracing import link
 from storage.engine import transaction
 from storage.models import Deployment, Operation
 from storage.repositories.decisions import STILL_RUNNING, DecisionRepository, Pending
@@ -125,6 +126,7 @@ class Decision:
         **facts: Any,
     ) -> None:
         """Write it down for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
+        link(operation.traceparent)
         intent = deployment_entry(deployment, self.asked or self.action, reason=self.reason, **facts)
         asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
         signed = signer_of(self.parts.settings).decision(operation.workflow_id, self.action, asked)

@@ -18,6 +18,7 @@ from domain.errors import ConflictError
 from domain.lifecycle import DeploymentStatus, EnvironmentName, OperationKind
 from domain.permissions import Scope
 from runtime.settings import Settings
+from runtime.tracing import link
 from storage.models import Build, Deployment, Operation
 from storage.repositories.audit import AuditRepository
 from storage.repositories.builds import BuildRepository
@@ -52,6 +53,7 @@ class Redelivery:
         check_recorded(DeploymentStatus(old.status), self.action)
         _check_alone(await deployments.unfinished_retry(old))
         operation = await OperationRepository(session, self.principal.tenant).get(old.operation_id)
+        link(operation.traceparent)
         build = await self._build(session, old)
         wanted = self._request(old, operation.input)
         wanted.check(self.principal)

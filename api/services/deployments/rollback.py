@@ -27,6 +27,7 @@ from domain.lifecycle import (
 )
 from orchestration.signing import signer_of
 from runtime.ids import new_id
+from runtime.tracing import link
 from storage.engine import transaction
 from storage.models import AuditEntry, Deployment, Operation
 from storage.repositories.audit import AuditRepository
@@ -86,6 +87,7 @@ class Rollback:
             instead = {"order": order.model_dump(mode="json"), "steps": _steps()}
             await self.decision.keep_about(session, deployment, operation, instead=instead)
             return operation
+        link(operation.traceparent)
         # One rollback at a time: the second request finds the first one's mark.
         deployment = await deployments.get(self.deployment_id, lock=True)
         if deployment.status == DeploymentStatus.ROLLING_BACK and deployment.rollback_operation_id is not None:

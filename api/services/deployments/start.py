@@ -14,6 +14,7 @@ from domain.lifecycle import EnvironmentName, OperationKind, OperationStatus, St
 from orchestration.signing import Signer
 from runtime.ids import new_id
 from runtime.logging import get_logger
+from runtime.tracing import within
 from storage.models import Environment, Operation, Organization, Project
 from storage.repositories.outbox import OutboxRepository
 
@@ -89,8 +90,9 @@ async def record_operation(
 async def try_start(operations: OperationsPort, operation: Operation) -> bool:
     """Start now what was committed, within half a second; if that fails the relay starts it."""
     try:
-        async with asyncio.timeout(START_LIMIT_S):
-            await operations.start(OperationKind(operation.kind), operation.input)
+        with within(operation.traceparent):
+            async with asyncio.timeout(START_LIMIT_S):
+                await operations.start(OperationKind(operation.kind), operation.input)
     except (DeliveryError, TimeoutError) as error:
         log.warning("operation.start_left_to_relay", kind=operation.kind, cause=str(error) or type(error).__name__)
         return False
@@ -104,4 +106,5 @@ async def ensure_started(operations: OperationsPort, operation: Operation) -> No
         DependencyError: the workflow engine does not answer.
     """
     if operation.workflow_started_at is None:
-        await operations.start(OperationKind(operation.kind), operation.input)
+        with within(operation.traceparent):
+            await operations.start(OperationKind(operation.kind), operation.input)

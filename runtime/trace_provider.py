@@ -1,0 +1,254 @@
+"""What traces are made with: OpenTelemetry's SDK, safe where workflows replay. Loaded only where traces are sent."""
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+from weakref import WeakSet
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
+from opentelemetry.util.types import Attributes
+from temporalio import workflow
+from temporalio.contrib.opentelemetry import ReplaySafeTracerProvider, create_tracer_provider
+
+from runtime.logging import clean_text
+from runtime.tracing import trace_id_of
+
+# A name of the attributes of a request's span, and of no other's: what has it may begin a trace.
+REQUEST: Final = "http.request.method"
+# The environment's entity lives for ever, and serves many deliveries: it is in none of their traces.
+QUIET: Final = ("RunWorkflow:Environment",)
+MAX_TEXT: Final = 2000
+_SECOND_START: Final = "WorkflowAlreadyStartedError"
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_UNSAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
+_NOTHING: Final = Context()
+
+
+class RequestsBegin(Sampler):
+    """Requests begin traces, as the operator's own sampler says; what is below is recorded if its trace is."""
+
+    def __init__(self, roots: Sampler) -> None:
+        self.roots = roots
+        self._below = ParentBased(roots)
+
+    def should_sample(  # noqa: PLR0917 - as the SDK calls it
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        parent = trace.get_current_span(parent_context).get_span_context()
+        begins = parent.is_valid or (attributes is not None and REQUEST in attributes)
+        if not begins or name.startswith(QUIET):
+            return SamplingResult(Decision.DROP)
+        return self._below.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+    def get_description(self) -> str:
+        return f"RequestsBegin{{{self.roots.get_description()}}}"
+
+    def decides(self, name: str, attributes: Mapping[str, Any], *, wanted: bool) -> bool:
+        """Whether a trace that somebody else began is recorded here. Their trace id decides nothing: they chose it.
+
+        `wanted`: their flag. Without it nothing is recorded by a sampler that follows parents; with it, or by any
+        other sampler, it is as if the trace began here.
+        """
+        if not wanted and isinstance(self.roots, ParentBased):
+            return False
+        drawn = random.getrandbits(128)
+        result = self.roots.should_sample(_NOTHING, drawn, name, SpanKind.SERVER, dict(attributes))
+        return result.decision is Decision.RECORD_AND_SAMPLE
+
+
+class WorkflowsEndTheirOwn(BatchSpanProcessor):
+    """A workflow that leaves the cache or its process ends nothing: it goes on elsewhere, and is told at its end.
+
+    Its frames are closed then, and spans with them, by the garbage collector at times, which is in no workflow.
+    """
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        super().__init__(exporter)
+        self._of_workflows: WeakSet[ReadableSpan] = WeakSet()
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        if workflow.in_workflow():
+            self._of_workflows.add(span)
+        super().on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if workflow.in_workflow() or span not in self._of_workflows:
+            super().on_end(span)
+
+
+class CleanExporter(SpanExporter):
+    """Before spans leave: passwords are taken out of URLs in errors, and the second of two starts is no error.
+
+    API and relay both start what was committed; who comes second has nothing to tell.
+    """
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._inner.export([_clean(span) for span in spans if not _is_second_start(span)])
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self._inner.force_flush(timeout_millis)
+
+
+class Tracing:
+    """The spans of this process."""
+
+    def __init__(self, provider: ReplaySafeTracerProvider, sampler: RequestsBegin) -> None:
+        self._tracer = provider.get_tracer("delivery")
+        self._sampler = sampler
+
+    def current(self) -> Span:
+        return trace.get_current_span()
+
+    def traceparent(self) -> str | None:
+        """The current span as W3C writes it."""
+        found = trace.get_current_span().get_span_context()
+        return _written(found) if found.is_valid else None
+
+    @contextmanager
+    def span(self, name: str, attributes: Mapping[str, str | int]) -> Iterator[Span]:
+        """Below the current one. What goes wrong in it is told by its type and in its own words."""
+        started = self._tracer.start_span(name, attributes=dict(attributes))
+        with trace.use_span(started, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            try:
+                yield started
+            except Exception as error:
+                started.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"[:MAX_TEXT]))
+                raise
+
+    @contextmanager
+    def within(self, kept: str | None) -> Iterator[None]:
+        """As if the span that `kept` names were the current one; None: no span is."""
+        found = _read(kept)
+        context = trace.set_span_in_context(NonRecordingSpan(found), _NOTHING) if found else _NOTHING
+        token = contexts.attach(context)
+        try:
+            yield
+        finally:
+            contexts.detach(token)
+
+    def link(self, kept: str) -> None:
+        """From the current span to another trace's."""
+        if found := _read(kept):
+            trace.get_current_span().add_link(found)
+
+    def request(self, name: str, attributes: Mapping[str, str | int], given: str | None) -> Span:
+        """The span of a request. `given`: the traceparent of a caller whom we know."""
+        context, parent = _NOTHING, _read(given)
+        if parent is not None:
+            wanted = bool(parent.trace_flags & TraceFlags.SAMPLED)
+            flags = _SAMPLED if self._sampler.decides(name, attributes, wanted=wanted) else _UNSAMPLED
+            taken = SpanContext(parent.trace_id, parent.span_id, is_remote=True, trace_flags=flags)
+            context = trace.set_span_in_context(NonRecordingSpan(taken), _NOTHING)
+        return self._tracer.start_span(name, context, SpanKind.SERVER, dict(attributes))
+
+    def statement(self, name: str, shape: str) -> Span:
+        """A statement to the database, below the current span; whoever starts it ends it."""
+        told = {"db.system.name": "postgresql", "db.query.text": shape}
+        return self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=told)
+
+
+_TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE)\s+\"?(\w+)", re.IGNORECASE)
+_CALLED: Final = re.compile(r"SELECT (\w+)\(", re.IGNORECASE)
+_QUOTED: Final = re.compile(r"'(?:[^']|'')*'")
+_NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
+_MANY: Final = re.compile(r"(%\(\w+?)(_\d+)+(\)s(?:::\w+)?)(?:, %\(\w+\)s(?:::\w+)?)+")
+
+
+@lru_cache(maxsize=1000)
+def shape_of(statement: str) -> tuple[str, str]:
+    """The name of a statement (`SELECT operations`) and its text, without any values: placeholders stay."""
+    shape = _NUMBER.sub("?", _QUOTED.sub("?", " ".join(statement[: 4 * MAX_TEXT].split())))
+    verb = shape.partition(" ")[0].upper()[:20]
+    table = _TABLE.search(shape)
+    what = table or _CALLED.match(shape)
+    return f"{verb} {what[1]}" if what else verb, shape[:MAX_TEXT]
+
+
+def make_provider(
+    endpoint: str, resource: Mapping[str, str], timeout_s: float | None
+) -> tuple[ReplaySafeTracerProvider, Tracing]:
+    """The process's provider, which sends to `endpoint`; `timeout_s` None: as OpenTelemetry's own variables say."""
+    roots = TracerProvider(shutdown_on_exit=False).sampler  # as OTEL_TRACES_SAMPLER says
+    sampler = RequestsBegin(roots)
+    provider = create_tracer_provider(sampler, Resource.create(dict(resource)), shutdown_on_exit=False)
+    exporter = CleanExporter(OTLPSpanExporter(endpoint, timeout=timeout_s))
+    provider.add_span_processor(WorkflowsEndTheirOwn(exporter))
+    trace.set_tracer_provider(provider)
+    return provider, Tracing(provider, sampler)
+
+
+def _written(found: SpanContext) -> str:
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+
+
+def _read(kept: str | None) -> SpanContext | None:
+    if kept is None or trace_id_of(kept) is None:
+        return None
+    _, trace_id, span_id, flags = kept.split("-")[:4]
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16) & 1))
+
+
+def _is_second_start(span: ReadableSpan) -> bool:
+    return span.name.startswith("StartWorkflow:") and any(
+        str((event.attributes or {}).get("exception.type", "")).endswith(_SECOND_START) for event in span.events
+    )
+
+
+def _clean(span: ReadableSpan) -> ReadableSpan:
+    if not span.events and span.status.description is None:
+        return span
+    events = [Event(one.name, _cleaned(one.attributes), one.timestamp) for one in span.events]
+    description = span.status.description and clean_text(span.status.description)[:MAX_TEXT]
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=span.attributes,
+        events=events,
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code, description),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _cleaned(attributes: Attributes) -> dict[str, Any]:
+    return {name: clean_text(value) if isinstance(value, str) else value for name, value in (attributes or {}).items()}

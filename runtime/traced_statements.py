@@ -1,0 +1,52 @@
+"""A span for each statement to the database, below the span that is current; loaded only where traces are sent."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.trace import Span, Status, StatusCode
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
+
+from runtime.trace_provider import shape_of
+from runtime.tracing import Tracing, has_room
+
+_SPAN = "_delivery_span"
+
+
+@contextmanager
+def traced_statements(tracing: Tracing) -> Iterator[None]:
+    """Of all engines of this process, as long as it lasts. Parameters are never told."""
+
+    def begin(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: Any) -> None:
+        if context is None or not (parent := tracing.current()).is_recording():
+            return
+        name, shape = shape_of(statement)
+        if has_room(parent, name):
+            setattr(context, _SPAN, tracing.statement(name, shape))
+
+    def end(_: Any, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
+        if (span := _taken(context)) is not None:
+            span.end()
+
+    def fail(fault: ExceptionContext) -> None:
+        if (span := _taken(fault.execution_context)) is not None:
+            span.set_status(Status(StatusCode.ERROR, type(fault.original_exception).__name__))
+            span.end()
+
+    listeners = (("before_cursor_execute", begin), ("after_cursor_execute", end), ("handle_error", fail))
+    for name, listener in listeners:
+        event.listen(Engine, name, listener)
+    try:
+        yield
+    finally:
+        for name, listener in listeners:
+            event.remove(Engine, name, listener)
+
+
+def _taken(context: Any) -> Span | None:
+    """The span of what is executed; once."""
+    span: Span | None = getattr(context, _SPAN, None)
+    if span is not None:
+        setattr(context, _SPAN, None)
+    return span

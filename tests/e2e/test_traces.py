@@ -29,7 +29,7 @@ LINE = (
 )
 DRIVERS = {"git.fetch", "builder.run", "artifacts.store", "target.start", "router.apply"}
 NOW = moments(1)[0]
-SLOW = {"build": {"commands": ["sleep 4", "python3 build.py"]}}
+SLOW = {"build": {"steps": ["sleep 4", "python3 build.py"]}}
 
 
 @pytest.fixture(scope="module")

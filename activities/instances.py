@@ -119,8 +119,11 @@ class InstanceStopper:
         self._router = router
         self._writer = writer
 
-    async def stop(self, release_id: UUID, *, keep: int) -> None:
-        """Stop the instances from index `keep` on; with all of them the processes beside the service, too."""
+    async def stop(self, release_id: UUID, *, keep: int) -> bool:
+        """Stop the instances from index `keep` on; with all of them the processes beside the service, too.
+
+        Returns whether there were any: False when another worker stopped them all.
+        """
         known = await read_release(self._sessions, release_id)
         leaving = [instance for instance in known.instances if instance.index >= keep]
         if keep == 0:
@@ -140,10 +143,11 @@ class InstanceStopper:
         await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
         async with transaction(self._sessions) as session:
             await ReleaseRepository(session).get(release_id, lock=True)
-            await InstanceRepository(session).remove(release_id, from_index=keep)
+            removed = await InstanceRepository(session).remove(release_id, from_index=keep)
         if keep:
             # The release goes on, so that up to here a reconciler may have brought one back; without a row it does not.
             await asyncio.gather(*(self._target.stop(instance.id) for instance in leaving))
+        return removed > 0
 
     async def _drain(self, release_id: UUID, leaving: Sequence[Instance], limit_s: float) -> None:
         """Wait until the router has no request in flight there, at most `limit_s` seconds."""

@@ -25,7 +25,7 @@ LIMIT_S = 10.0
 # Longer than the longest `drain_timeout` and `stop_timeout` together.
 STOP_LIMIT_S = 1500.0
 STOPS_AT_ONCE = 50
-# Of one organization; whoever has none under way begins one at once, however many the others have.
+# Of one organization; one without any under way begins one at once, however many the others have.
 STOPS_OF_ONE = 25
 WAIT_S = 1.0
 
@@ -71,12 +71,13 @@ class DesertedEnvironments(Reconciler):
         await self._undoing.each(releases, self._undo, owners=owners, wait_s=WAIT_S)
         return self._undoing.finished()
 
-    async def _undo(self, release: Release) -> None:
+    async def _undo(self, release: Release) -> bool:
         if not await self._claim(release):
-            return
+            return False
         log.warning("release.abandoned", release_id=str(release.id))
         await self._writer.apply()
         await self._stopper.stop(release.id, keep=0)
+        return True
 
     async def _claim(self, release: Release) -> bool:
         """End it and give its traffic to the stable release, in one transaction; False: it is wanted again by now.
@@ -117,14 +118,15 @@ class DesertedEnvironments(Reconciler):
             found = [release.id for release in await KeepingRepository(session).superseded()]
         return await self._retiring.each(_by_id(found), self._retire, wait_s=LIMIT_S)
 
-    async def _retire(self, release_id: UUID) -> None:
+    async def _retire(self, release_id: UUID) -> bool:
         async with transaction(self._sessions) as session:
             if await KeepingRepository(session).claim_unwanted(release_id, [ReleaseState.ACTIVE]) is None:
-                return
+                return False
             releases = ReleaseRepository(session)
             due = await releases.clock() - timedelta(seconds=LATE_S)
             await releases.move(release_id, ReleaseState.RETIRED, stop_after=due)
         log.warning("release.superseded", release_id=str(release_id))
+        return True
 
     async def _stop_overdue(self) -> int:
         async with transaction(self._sessions) as session:
@@ -135,16 +137,18 @@ class DesertedEnvironments(Reconciler):
         await self._stopping.each(_by_id(list(owners)), self._stop, owners=owners, wait_s=WAIT_S)
         return self._stopping.finished()
 
-    async def _stop(self, release_id: UUID) -> None:
+    async def _stop(self, release_id: UUID) -> bool:
         """Unless a rollback wants it back by now: what came before it took its time."""
         async with transaction(self._sessions) as session:
             keeping = KeepingRepository(session)
-            if await keeping.claim_overdue(release_id, late_s=LATE_S):
+            claimed = await keeping.claim_overdue(release_id, late_s=LATE_S)
+            if claimed:
                 await ReleaseRepository(session).move(release_id, ReleaseState.STOPPED)
             elif await keeping.claim_unwanted(release_id, [ReleaseState.STOPPED, ReleaseState.FAILED]) is None:
-                return
+                return False
         log.warning("release.overdue", release_id=str(release_id))
-        await self._stopper.stop(release_id, keep=0)
+        stopped = await self._stopper.stop(release_id, keep=0)
+        return bool(claimed) or stopped
 
 
 def _by_id(ids: Sequence[UUID]) -> dict[UUID, UUID]:

@@ -61,14 +61,14 @@ class MailRelay(Reconciler):
         self._swept_at = float("-inf")
 
     async def reconcile(self) -> int:
-        """Send what is due, a few at once; returns how many were tried."""
+        """Send what is due, a few at once; returns how many were sent."""
         async with transaction(self._sessions) as session:
             claimed = await MailRepository(session).claim(limit=AT_ONCE)
-        await asyncio.gather(*(self._try(mail) for mail in claimed))
+        sent = await asyncio.gather(*(self._try(mail) for mail in claimed))
         self.more = bool(claimed)
         if not claimed:
             await self._sweep()
-        return len(claimed)
+        return sum(sent)
 
     async def _sweep(self) -> None:
         """Delete old mails, now and then."""
@@ -77,8 +77,8 @@ class MailRelay(Reconciler):
             async with transaction(self._sessions) as session:
                 await MailRepository(session).sweep(older_than=KEPT, limit=SWEPT)
 
-    async def _try(self, mail: Mail) -> None:
-        """Addresses and contents of mails are never logged."""
+    async def _try(self, mail: Mail) -> bool:
+        """Whether it was sent. Addresses and contents of mails are never logged."""
         try:
             await self._send(mail)
         except (TerminalError, ValueError) as fault:
@@ -96,6 +96,8 @@ class MailRelay(Reconciler):
         else:
             log.info("mail.sent", mail_id=str(mail.id), kind=mail.kind, attempts=mail.attempts)
             await self._note(lambda mails: mails.sent(mail.id))
+            return True
+        return False
 
     async def _send(self, mail: Mail) -> None:
         if mail.expires_at <= now():

@@ -62,6 +62,8 @@ class ProjectTeardown(Reconciler):
         await self._stopping.each(releases, self._stop, owners=found, wait_s=self._wait_s)
         return self._stopping.finished()
 
-    async def _stop(self, release_id: UUID) -> None:
-        await self._stopper.stop(release_id, keep=0)
-        log.info("release.stopped", release_id=str(release_id))
+    async def _stop(self, release_id: UUID) -> bool:
+        stopped = await self._stopper.stop(release_id, keep=0)
+        if stopped:  # else another worker was first
+            log.info("release.stopped", release_id=str(release_id))
+        return stopped

@@ -65,15 +65,18 @@ class SurplusInstances(Reconciler):
         await self._resting.each(names, self._stop_resting, owners=resting, wait_s=WAIT_S)
         return self._resting.finished()
 
-    async def _stop_resting(self, instance_id: str) -> None:
+    async def _stop_resting(self, instance_id: str) -> bool:
         """Unless its release was taken back meanwhile."""
         async with transaction(self._sessions) as session:
             resting = instance_id in await KeepingRepository(session).resting()
         if resting:
             await self._target.stop(instance_id)
+        return resting
 
-    async def _end(self, instance_id: str) -> None:
+    async def _end(self, instance_id: str) -> bool:
         """Unless its activity came to its end since the pass began: then it did not leak."""
-        if (await self._target.inspect(instance_id)).phase is not InstancePhase.ABSENT:
-            log.warning("instance.leaked", instance_id=instance_id)
-            await self._target.stop(instance_id)
+        if (await self._target.inspect(instance_id)).phase is InstancePhase.ABSENT:
+            return False
+        log.warning("instance.leaked", instance_id=instance_id)
+        await self._target.stop(instance_id)
+        return True

@@ -130,14 +130,14 @@ class Reconciler(ABC):
             while not self.is_over:
                 outcome = await self.run_once()
                 if outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
-                    await self._back_off()
+                    await self._back_off(outcome)
                 elif not self.is_over and not self.more:
                     await self._rest()
         finally:
             await self.close()
 
     async def run_once(self) -> Outcome:
-        """One pass within its limit, told in the log and the metrics. Raises nothing."""
+        """One pass within its limit, with a log line and a metric. Raises nothing."""
         self.more = False
         began = self._clock()
         mended, fault = 0, None
@@ -146,7 +146,7 @@ class Reconciler(ABC):
             async with limit:
                 mended = int(await self.reconcile())
             outcome = Outcome.MENDED if mended else Outcome.UNCHANGED
-        except (Exception, asyncio.CancelledError) as error:  # whatever it is, it is told, and the next pass comes
+        except (Exception, asyncio.CancelledError) as error:  # it is logged, and the next pass comes
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             outcome, fault = Outcome.TIMED_OUT if limit.expired() else Outcome.FAILED, error
@@ -163,11 +163,17 @@ class Reconciler(ABC):
             self.woken = await self.rest(self._spread(self.interval_s))
         except Exception as error:  # noqa: BLE001 - a broken wake-up ends no loop
             self._tell_failed(Outcome.FAILED, error)
-            await self._back_off()
+            await self._back_off(Outcome.FAILED)
 
-    async def _back_off(self) -> None:
-        """No wake-up shortens it: who is at fault may ring all the time."""
+    async def _back_off(self, outcome: Outcome) -> None:
+        """Rest after a pass that failed. No wake-up ends this rest: what is at fault may ring all the time.
+
+        A failed pass is repeated soon, for what it needs may be back in a second. One that timed out kept something
+        busy (the database, a disk) for its whole limit, and is repeated after as long, at most after the interval.
+        """
         longest = FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 20)
+        if outcome is Outcome.TIMED_OUT:
+            longest = max(longest, self.limit_s)
         await self._timer.wait(self._spread(min(self.interval_s, longest)))
 
     def _spread(self, seconds: float) -> float:
@@ -192,7 +198,7 @@ class Reconciler(ABC):
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody ends the loop; what a pass waited for may have been cancelled by itself."""
+    """Whether the loop itself is cancelled, and not only what a pass waited for."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 

@@ -1,4 +1,4 @@
-"""Doing one thing for each of many items, so that none that fails or hangs keeps the others waiting."""
+"""Does one kind of work on many items. An item that fails or hangs does not hold up the others."""
 
 import asyncio
 import time
@@ -15,15 +15,17 @@ log = get_logger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+Act = Callable[[T], Awaitable[bool | None]]
+"""What is done with an item. False: nothing had to be mended, or somebody else was first."""
 
 FIRST_PAUSE_S = 5.0
 FIRST_WAIT_S = 1.0
-# How long it is remembered of one that is not seen any more that it failed.
+# How long the failures of an item are remembered after it was last given.
 KEPT_S = 600.0
-# What a dependency keeps from being done is likely to work again soon; what fails by itself is not.
+# A dependency that is away is likely to be back soon; other failures are likely to last.
 LONGEST_WAIT_S = 10.0
 LONGEST_PAUSE_S = 300.0
-# Lines about items of one pass; what is left is told as a number.
+# Log lines about items of one pass; the others are logged as a number.
 MOST_LOGGED = 10
 
 
@@ -34,20 +36,20 @@ class _Failing:
 
 
 class Sweep(Generic[K]):
-    """One kind of work on items that are named by keys; each look gives it items.
+    """One kind of work on items that are named by keys; each pass gives it items.
 
-    One that fails is left alone for a pause, which grows while it goes on failing; one that takes longer than its limit
-    is ended, and has failed. Those that have failed least come first.
+    An item that fails is not tried again for a pause, which grows with each failure. One that takes longer than its
+    limit is cancelled, and has failed. Items with the fewest failures come first.
 
-    Where items have owners (organizations), turns are dealt between these, and whoever has nothing under way gets a
-    turn at once: what takes one of them twenty minutes keeps no other waiting.
+    Where items have owners (organizations), places are dealt between owners, and an owner without any gets one at once:
+    an item that takes twenty minutes does not hold up other owners.
 
     Args:
         name: in the log.
         limit_s: seconds for one item.
-        at_once: how many beside each other, more only for owners that have none under way.
+        at_once: items at the same time; more only for owners that have none under way.
         of_one: how many of one owner; None: all.
-        most_away: after so many whose dependency does not answer, the others of a look are not even tried.
+        most_away: after so many whose dependency does not answer, the other items of a pass are not tried.
         clock: seconds, for the pauses.
     """
 
@@ -69,14 +71,14 @@ class Sweep(Generic[K]):
         self._tasks: dict[K, asyncio.Task[bool]] = {}
         self._failing: dict[K, _Failing] = {}
         self._logged = 0
-        self._done = 0
+        self._mended = 0
         self._most_away = most_away
         self._away = 0
 
     async def each(
         self,
         items: Mapping[K, T],
-        act: Callable[[T], Awaitable[object]],
+        act: Act[T],
         *,
         owners: Mapping[K, Hashable] | None = None,
         wait_s: float | None = None,
@@ -85,17 +87,17 @@ class Sweep(Generic[K]):
 
         Args:
             items: what there is to do now, by key.
-            act: what to do; what it raises is logged.
-            owners: whose each is; those not named are nobody's, together.
+            act: what to do; its False is not counted; what it raises is logged.
+            owners: of each item; items that are not named share one owner.
             wait_s: seconds until it goes on without those that are still under way; None: as long as they take.
 
         Returns:
-            How many were done well within that time.
+            How many it mended within that time.
         """
         self._tell_rest()
         self._away = 0
         now = self._clock()
-        # A look may be given a page of the items, or without those that pause.
+        # A pass may be given one page of the items, or only those that do not pause.
         self._failing = {k: found for k, found in self._failing.items() if k in items or now < found.until + KEPT_S}
         due = [key for key in items if key not in self._tasks and self._pause_is_over(key, now)]
         due.sort(key=self._times)
@@ -111,35 +113,35 @@ class Sweep(Generic[K]):
         return sum(not task.cancelled() and task.result() for task in done)
 
     def finished(self) -> int:
-        """How many were done well since this was asked last, also of those that no look waited for."""
-        done, self._done = self._done, 0
-        return done
+        """How many were mended since the last call, also of those that no pass waited for."""
+        mended, self._mended = self._mended, 0
+        return mended
 
     @property
     def under_way(self) -> frozenset[K]:
-        """Keys of what was begun and has not ended."""
+        """Keys of items that are worked on."""
         return frozenset(self._tasks)
 
     @property
     def pausing(self) -> frozenset[K]:
-        """Keys of what failed and is not tried now; of those that the last looks were given."""
+        """Keys of items that failed and are not tried yet; of those that the last passes were given."""
         now = self._clock()
         return frozenset(key for key, found in self._failing.items() if found.until > now)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel what is under way."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, key: K, act: Callable[[T], Awaitable[object]], item: T, owner: Hashable) -> asyncio.Task[bool]:
+    def _begin(self, key: K, act: Act[T], item: T, owner: Hashable) -> asyncio.Task[bool]:
         task = asyncio.create_task(self._in_turn(key, act, item, owner))
         self._tasks[key] = task
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
         return task
 
-    async def _in_turn(self, key: K, act: Callable[[T], Awaitable[object]], item: T, owner: Hashable) -> bool:
+    async def _in_turn(self, key: K, act: Act[T], item: T, owner: Hashable) -> bool:
         turn = self._waits[key] = asyncio.Event()
         self._deal.join(key, owner)
         self._deal_out()
@@ -156,18 +158,19 @@ class Sweep(Generic[K]):
         while (key := self._deal.next()) is not None:
             self._waits[key].set()
 
-    async def _one(self, key: K, act: Callable[[T], Awaitable[object]], item: T) -> bool:
+    async def _one(self, key: K, act: Act[T], item: T) -> bool:
+        """Whether it mended something."""
         if self._most_away is not None and self._away >= self._most_away:
             return False
         try:
             async with asyncio.timeout(self._limit_s):
-                await act(item)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the others go on
+                mended = await act(item) is not False
+        except Exception as error:  # noqa: BLE001 - logged; the others go on
             self._failed(key, error)
             return False
         self._failing.pop(key, None)
-        self._done += 1
-        return True
+        self._mended += mended
+        return mended
 
     def _failed(self, key: K, error: Exception) -> None:
         times = self._times(key) + 1
@@ -200,7 +203,7 @@ class Sweep(Generic[K]):
 
 
 async def stages(name: str, *works: Callable[[], Awaitable[int]], limit_s: float | None = None) -> int:
-    """Do works one after the other, each whatever became of those before it; returns the sum of what they mended.
+    """Do works one after the other, also after one of them failed; returns the sum of what they mended.
 
     Args:
         name: in the log.
@@ -208,7 +211,7 @@ async def stages(name: str, *works: Callable[[], Awaitable[int]], limit_s: float
         limit_s: seconds for each; None: they have limits of their own.
 
     Raises:
-        Exception: what the last one raised, when none of them went well.
+        Exception: that of the last one, when all of them failed.
     """
     mended, failed = 0, list[Exception]()
     for work in works:

@@ -136,7 +136,7 @@ async def pause(principal: DeploymentsWrite, requested: Requested, body: Decisio
     return await requested.decide(principal, Action.PAUSE, _reason(body))
 
 
-@_action(Action.RESUME, "Resume a paused rollout")
+@_action(Action.RESUME, "Resume a paused rollout", responses=LATER)
 async def resume(principal: DeploymentsWrite, requested: Requested, body: DecisionRequest | None = None) -> Response:
     """It goes on where it was held."""
     return await requested.decide(principal, Action.RESUME, _reason(body))

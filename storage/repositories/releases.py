@@ -273,7 +273,8 @@ class InstanceRepository:
         await self._session.flush()
         return changed
 
-    async def remove(self, release_id: UUID, *, from_index: int) -> None:
-        """Forget instances that are stopped; with the first one those beside, too."""
+    async def remove(self, release_id: UUID, *, from_index: int) -> int:
+        """Forget instances that are stopped; with the first one those beside, too. Returns how many."""
         leaving = (Instance.type == WEB) & (Instance.index >= from_index) if from_index else true()
-        await self._session.execute(delete(Instance).where(Instance.release_id == release_id, leaving))
+        gone = delete(Instance).where(Instance.release_id == release_id, leaving).returning(Instance.id)
+        return len((await self._session.scalars(gone)).all())

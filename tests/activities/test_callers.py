@@ -310,7 +310,7 @@ async def test_the_run_that_the_record_has_calls_what_it_needs(bed: Bed, session
     assert bed.ours.done == [SHIFT_TRAFFIC.name]
 
 
-async def test_it_gives_its_turn_back_after_its_end_was_recorded(bed: Bed, sessions: Sessions, place: History) -> None:
+async def test_it_releases_its_lock_after_its_end_was_recorded(bed: Bed, sessions: Sessions, place: History) -> None:
     operation_id = await operation(sessions, place, OperationStatus.PENDING)
     handle = await bed.begin(WorkflowName.DEPLOY, str(operation_id), RETURN_TURN.name, {})
     async with transaction(sessions) as session:

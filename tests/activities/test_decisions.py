@@ -98,7 +98,7 @@ async def test_a_thousand_decisions_that_nobody_answers_keep_no_others_waiting(
     await asyncio.gather(relay, return_exceptions=True)
 
 
-async def test_with_all_places_taken_one_that_has_none_is_told(
+async def test_with_all_places_taken_one_that_has_none_is_sent(
     sessions: Sessions, history: MakeHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relays, "AT_ONCE", relays.OF_ONE)

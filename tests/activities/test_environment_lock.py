@@ -150,7 +150,7 @@ async def test_what_may_go_past_a_freeze_does(
     await open_release(place, await deployment(sessions, place, **order))
 
 
-async def test_a_turn_may_be_used_a_moment_after_a_window_closed(
+async def test_a_lock_may_be_used_a_moment_after_a_window_closed(
     place: History, sessions: Sessions, open_release: Open
 ) -> None:
     await freeze(sessions, place, timedelta(seconds=1))

@@ -62,7 +62,7 @@ def record(sessions, pending):
 
 
 @pytest.fixture
-def told(sessions):
+def events_of(sessions):
     """The events of a resource in their order."""
 
     async def read(resource_id: UUID) -> list[Event]:
@@ -85,7 +85,7 @@ def outcomes(sessions):
 
 @pytest.mark.parametrize(("status", "health"), [("failed", None), ("rolled_back", "unhealthy"), ("failed", "degraded")])
 async def test_a_failed_deployment_has_a_beginning_a_duration_and_a_health(
-    *, record, pending, told, sessions, status, health
+    *, record, pending, events_of, sessions, status, health
 ):
     """Also one whose build failed, so that its rollout never began."""
     deployment_id, _ = pending
@@ -95,7 +95,7 @@ async def test_a_failed_deployment_has_a_beginning_a_duration_and_a_health(
         row = await session.get_one(Deployment, deployment_id)
     assert row.started_at == BEGAN
     assert row.health_check_status == (health or "unhealthy")
-    [event] = [one for one in await told(deployment_id) if one.type == "deployment.completed"]
+    [event] = [one for one in await events_of(deployment_id) if one.type == "deployment.completed"]
     assert event.payload["deployment"]["duration_seconds"] >= 60
     assert event.payload["deployment"]["health_check_status"] == (health or "unhealthy")
 
@@ -132,14 +132,14 @@ async def test_an_executed_build_has_a_beginning_and_a_duration(sessions, histor
     assert reported.started_at is None
 
 
-async def test_a_deployment_is_told_from_its_beginning_to_its_end(record, pending, told, outcomes):
+async def test_a_deployment_has_events_from_its_beginning_to_its_end(record, pending, events_of, outcomes):
     deployment_id, operation_id = pending
     await record("awaiting_approval", version=1)
     await record("in_progress", version=2)
     await record("paused", version=3)
     await record("in_progress", version=4)
     await record("success", version=5, ended="completed", health="healthy")
-    seen = await told(deployment_id)
+    seen = await events_of(deployment_id)
     kinds = ["deployment.approval_requested", "deployment.started", "deployment.completed"]
     assert [event.type for event in seen] == kinds
     statuses = ["awaiting_approval", "in_progress", "success"]
@@ -148,7 +148,7 @@ async def test_a_deployment_is_told_from_its_beginning_to_its_end(record, pendin
     last = seen[-1].payload["deployment"]
     assert (last["health_check_status"], last["id"]) == ("healthy", str(deployment_id))
     assert last["duration_seconds"] is not None
-    [ended] = await told(operation_id)
+    [ended] = await events_of(operation_id)
     assert (ended.type, ended.payload["operation"]["status"]) == ("operation.completed", "completed")
     [entry] = await outcomes(deployment_id)
     assert (entry.action, entry.actor) == ("deployment.succeeded", "system")
@@ -156,10 +156,10 @@ async def test_a_deployment_is_told_from_its_beginning_to_its_end(record, pendin
     assert entry.changes == {"status": {"from": "in_progress", "to": "success"}}
 
 
-async def test_a_failure_says_why(record, pending, told, outcomes):
+async def test_a_failure_says_why(record, pending, events_of, outcomes):
     error = OperationError(code="INSTANCE_EXITED", message="it ended by itself")
     await record("failed", version=1, ended="failed", error=error)
-    [event] = await told(pending[0])
+    [event] = await events_of(pending[0])
     assert event.payload["deployment"]["error"]["code"] == "INSTANCE_EXITED"
     [entry] = await outcomes(pending[0])
     assert (entry.action, entry.reason, entry.details["code"]) == (
@@ -169,26 +169,26 @@ async def test_a_failure_says_why(record, pending, told, outcomes):
     )
 
 
-async def test_an_end_whose_words_cannot_be_kept_is_told_with_them_mended(record, pending, told):
+async def test_an_end_whose_message_cannot_be_stored_has_an_event_with_a_mended_one(record, pending, events_of):
     error = OperationError.model_construct(code="BUILD_FAILED", message="bad\0byte", details={"log_tail": "a\0\ud800"})
     await record("failed", version=1, ended="failed", error=error)
-    [event] = await told(pending[0])
+    [event] = await events_of(pending[0])
     assert event.payload["deployment"]["error"]["code"] == "BUILD_FAILED"
     assert event.payload["deployment"]["error"]["message"] == "bad\ufffdbyte"
 
 
-async def test_a_row_that_the_database_refuses_is_written_with_plain_words(record, pending, told, monkeypatch):
+async def test_a_row_that_the_database_refuses_is_written_with_plain_words(record, pending, events_of, monkeypatch):
     """Whatever comes past the mending: the operation ends as what it was."""
     monkeypatch.setattr(projections, "storable_value", lambda value: value)
     monkeypatch.setattr(engine, "storable_value", lambda value: value)
     error = OperationError(code="BUILD_FAILED", message="bad\0byte", details={"log_tail": "a\0"})
     await record("failed", version=1, ended="failed", error=error)
-    [event] = await told(pending[0])
+    [event] = await events_of(pending[0])
     assert event.payload["deployment"]["error"]["code"] == "BUILD_FAILED"
     assert event.payload["deployment"]["error"]["message"] == "bad?byte"
 
 
-async def test_what_is_not_committed_was_never_told(sessions, pending, told, outcomes):
+async def test_what_is_not_committed_has_no_event(sessions, pending, events_of, outcomes):
     deployment_id, operation_id = pending
 
     async def die_before_commit() -> None:
@@ -200,25 +200,27 @@ async def test_what_is_not_committed_was_never_told(sessions, pending, told, out
 
     with pytest.raises(DependencyError):
         await die_before_commit()
-    assert await told(deployment_id) == await told(operation_id) == await outcomes(deployment_id) == []
+    assert await events_of(deployment_id) == await events_of(operation_id) == await outcomes(deployment_id) == []
 
 
-async def test_a_late_writer_tells_nothing(record, pending, told):
-    await record("success", version=5, ended="completed")  # an end is told though no state on the way was recorded
-    before = [(event.type, event.payload["deployment"]["status"]) for event in await told(pending[0])]
+async def test_a_late_writer_makes_no_event(record, pending, events_of):
+    await record(
+        "success", version=5, ended="completed"
+    )  # an end has its event though no state on the way was recorded
+    before = [(event.type, event.payload["deployment"]["status"]) for event in await events_of(pending[0])]
     assert before == [("deployment.completed", "success")]
     await record("in_progress", version=6)
-    assert len(await told(pending[0])) == 1
+    assert len(await events_of(pending[0])) == 1
 
 
-async def test_a_lost_workflow_is_an_end_too(sessions, pending, told, outcomes):
+async def test_a_lost_workflow_is_an_end_too(sessions, pending, events_of, outcomes):
     deployment_id, operation_id = pending
     for _ in range(2):
         async with transaction(sessions) as session:
             await ProjectionRepository(session).lost(operation_id, LOST)
-    [event] = await told(operation_id)
+    [event] = await events_of(operation_id)
     assert event.payload["operation"]["error"]["code"] == "ORCHESTRATION_LOST"
-    [event] = await told(deployment_id)
+    [event] = await events_of(deployment_id)
     assert event.type == "deployment.completed"
     assert len(await outcomes(deployment_id)) == 1
 
@@ -241,7 +243,7 @@ async def order(sessions, pending) -> dict[str, Any]:
         }
 
 
-async def test_a_build_and_its_tests_are_told_once(sessions, order, told):
+async def test_a_build_and_its_tests_have_one_event_each(sessions, order, events_of):
     request = RecordBuild(
         **order,
         spec=DeliverySpec(),
@@ -249,7 +251,7 @@ async def test_a_build_and_its_tests_are_told_once(sessions, order, told):
         tests=TestOutcome(passed=3, failed=0, skipped=1, coverage_percent=88.5, duration_ms=1200),
     )
     made = [await ActivityEnvironment().run(BuildRecordActivities(sessions).record, request) for _ in range(2)]
-    tests, build = await told(made[0].build_id)
+    tests, build = await events_of(made[0].build_id)
     assert made[0] == made[1]
     assert (tests.type, build.type) == ("test.completed", "build.completed")
     result = tests.payload["test_result"]
@@ -259,20 +261,20 @@ async def test_a_build_and_its_tests_are_told_once(sessions, order, told):
     assert (shown["status"], shown["tests_run"], shown["version_tag"]) == ("success", 3, "7.0.0")
 
 
-async def test_a_failed_build_is_told_too(sessions, order, told):
+async def test_a_failed_build_has_an_event_too(sessions, order, events_of):
     request = RecordBuildFailure(**order, message="it does not compile")
     made = await ActivityEnvironment().run(BuildRecordActivities(sessions).record_failure, request)
-    [event] = await told(made.build_id)
+    [event] = await events_of(made.build_id)
     assert (event.type, event.payload["build"]["status"]) == ("build.completed", "failed")
 
 
-async def test_an_event_is_never_as_large_as_it_could_be(sessions, pending, record, told):
+async def test_an_event_is_never_as_large_as_it_could_be(sessions, pending, record, events_of):
     async with transaction(sessions) as session:
         where = update(Deployment).where(Deployment.id == pending[0])
         await session.execute(where.values(approval_notes="ä" * 20_000, analysis={"text": "x" * 90_000}))
         await session.execute(update(Operation).where(Operation.id == pending[1]).values(version=0))
     await record("in_progress", version=1)
-    [event] = await told(pending[0])
+    [event] = await events_of(pending[0])
     shown = event.payload["deployment"]
     assert shown["truncated"] == ["analysis"]
     assert (shown["analysis"], len(shown["approval_notes"])) == (None, 20_000)

@@ -116,7 +116,7 @@ async def test_never_onto_a_side_that_is_not_healthy_altogether(history, take_ba
     assert (await row(Environment, found.environment_id)).current_release_id == found.releases[1]
 
 
-async def test_with_the_turn_taken_it_takes_a_rollout(history, take_back, sessions):
+async def test_with_the_lock_taken_it_takes_a_rollout(history, take_back, sessions):
     found = await history(2)
     async with transaction(sessions) as session:
         (await session.get_one(Environment, found.environment_id)).holder_deployment_id = found.releases[0]
@@ -253,7 +253,7 @@ async def _until_blocked(sessions) -> None:
             found = await session.scalar(text(waiting)) or 0
 
 
-async def test_a_rollout_that_gets_the_turn_meanwhile_stands_beside_what_serves_then(
+async def test_a_rollout_that_gets_the_lock_meanwhile_stands_beside_what_serves_then(
     history, take_back, open_release, router, sessions
 ):
     found = await history(2)
@@ -270,7 +270,7 @@ async def test_a_rollout_that_gets_the_turn_meanwhile_stands_beside_what_serves_
     assert opening.result().stable.release_id == before, "not the one that was just taken back"
 
 
-async def test_done_again_after_a_crash_though_a_rollout_has_the_turn_by_now(history, take_back, router, sessions):
+async def test_done_again_after_a_crash_though_a_rollout_has_the_lock_by_now(history, take_back, router, sessions):
     found = await history(2)
     before, bad = found.releases
     router.fault = ConnectionError("the worker died here")

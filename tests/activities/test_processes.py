@@ -122,7 +122,7 @@ async def scene(history: MakeHistory, sessions: Sessions, tmp_path: Path) -> Asy
     processes = ProcessActivities(sessions=sessions, secrets=secrets, target=target, recovery=recovery)
     yield Scene(sessions, target, tmp_path / "instances", reconcilers, processes, stopper, release_id)
     await reconcilers.close()
-    async with transaction(sessions) as session:  # other keepers of these tests have nothing to do with it
+    async with transaction(sessions) as session:  # reconcilers of other tests have nothing to do with it
         await session.execute(delete(Instance).where(Instance.release_id == release_id))
     for status in await target.list_instances():
         await target.stop(status.instance_id)
@@ -177,7 +177,7 @@ async def test_a_crash_loop_fails_with_the_types_name_and_the_end_of_its_log(sce
     assert await scene.names() == []
 
 
-async def test_what_ends_well_again_and_again_is_told_what_to_do(scene: Scene) -> None:
+async def test_what_ends_well_again_and_again_fails_with_what_to_do(scene: Scene) -> None:
     await scene.given(setup=ProcessSpec(command="true", min_uptime=5))
     assert "processes: {setup: {count: 0}}" in (await scene.failure()).message
 
@@ -191,7 +191,7 @@ async def test_a_limit_of_its_own_is_named(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("state", ["starting", "active"])
-async def test_one_that_died_with_its_keeper_is_brought_back(scene: Scene, state: str) -> None:
+async def test_one_that_died_with_its_shim_is_started_again(scene: Scene, state: str) -> None:
     mark = marker()
     await scene.given(worker=stays(mark))
     await scene.start()
@@ -244,7 +244,7 @@ async def test_while_its_release_is_kept_they_rest_and_whoever_takes_it_back_has
     await until(lambda: len(running(mark)) == 1, "it is back")
 
 
-async def test_the_keeper_ends_and_brings_back_what_a_lost_workflow_did_not(scene: Scene) -> None:
+async def test_the_reconciler_ends_and_starts_what_a_lost_workflow_did_not(scene: Scene) -> None:
     mark = marker()
     await scene.given(state="active", worker=stays(mark))
     await scene.start()

@@ -87,7 +87,7 @@ async def holds(sessions: Sessions, temporal_env: WorkflowEnvironment, environme
 
 
 @pytest.mark.parametrize(("status", "held"), [("in_progress", True), ("completed", False), ("failed", False)])
-async def test_who_holds_the_turn_for_an_operation_that_is_over_holds_it_for_nobody(
+async def test_a_lock_held_for_an_operation_that_is_over_is_free(
     *, operation, running: str, sessions: Sessions, temporal_env: WorkflowEnvironment, status: str, held: bool
 ) -> None:
     environment_id, _, operation_id = operation
@@ -96,7 +96,7 @@ async def test_who_holds_the_turn_for_an_operation_that_is_over_holds_it_for_nob
     assert await holds(sessions, temporal_env, environment_id, running) is held
 
 
-async def test_nobody_holds_a_turn_for_a_workflow_of_their_own_or_of_another_environment(
+async def test_nobody_holds_a_lock_for_a_workflow_of_their_own_or_of_another_environment(
     operation, running: str, sessions: Sessions, temporal_env: WorkflowEnvironment
 ) -> None:
     """Whoever reaches Temporal can ask for a turn in any name: the environment would be blocked for ever."""

@@ -227,7 +227,7 @@ async def test_what_is_there_by_plan_is_brought_back(scene: Scene, state: str) -
 
 
 @pytest.mark.parametrize("state", ["failed", "stopped"])
-async def test_the_keeper_does_not_undo_an_abort(scene: Scene, state: str) -> None:
+async def test_the_reconciler_does_not_undo_an_abort(scene: Scene, state: str) -> None:
     """It was decided in the record; the workflow that stops the instances comes a moment later."""
     await scene.begin("starting")
     async with transaction(scene.sessions) as session:
@@ -249,7 +249,7 @@ async def test_what_nobody_carries_on_any_more_is_not_brought_back_but_undone(sc
 
 
 async def test_an_instance_whose_row_went_is_not_brought_back(scene: Scene) -> None:
-    """It was drained and stopped (a rolling update takes the old ones away) since the keeper read what should run."""
+    """It was drained and stopped (a rolling update takes the old ones away) since the pass read what should run."""
     await scene.begin("active")
     async with transaction(scene.sessions) as session:
         await session.delete(await session.get_one(Instance, scene.name))
@@ -289,7 +289,7 @@ async def test_two_that_find_a_stranger_at_the_same_moment_move_the_instance_onc
     row = await scene.row()
     assert row is not None
     assert row.port == after.port != before.port
-    assert len((await told(scene))[0]) == 1
+    assert len((await reported(scene))[0]) == 1
 
 
 async def test_a_step_that_finds_its_instances_gone_starts_them_again(scene: Scene) -> None:
@@ -302,7 +302,7 @@ async def test_a_step_that_finds_its_instances_gone_starts_them_again(scene: Sce
     assert row.in_rotation
 
 
-async def test_a_version_that_ends_its_own_keeper_is_given_up(scene: Scene) -> None:
+async def test_a_version_that_ends_its_own_shim_is_given_up(scene: Scene) -> None:
     await scene.begin("starting", command="sleep 0.1; kill -9 $PPID; sleep 60")
     with pytest.raises(ApplicationError) as caught:
         await scene.await_healthy()
@@ -342,10 +342,10 @@ async def test_starting_what_was_stopped_meanwhile_leaves_nothing(scene: Scene) 
     assert await scene.row() is None
 
 
-async def test_what_its_own_activity_stopped_meanwhile_is_not_told_as_leaked(
+async def test_what_its_own_activity_stopped_meanwhile_is_not_logged_as_leaked(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper listed it, then the activity that drained it came to its end."""
+    """The reconciler listed it, then the activity that drained it came to its end."""
     await scene.begin("starting")
     listed = await scene.target.list_instances()
     await scene.target.stop(scene.name)
@@ -362,7 +362,7 @@ async def test_what_its_own_activity_stopped_meanwhile_is_not_told_as_leaked(
     assert [line for line in logs if line["event"] == "instance.leaked"] == []
 
 
-async def told(scene: Scene) -> tuple[list[dict[str, Any]], list[AuditEntry]]:
+async def reported(scene: Scene) -> tuple[list[dict[str, Any]], list[AuditEntry]]:
     async with transaction(scene.sessions) as session:
         where = Event.resource_id == scene.found.environment_id
         events = await session.scalars(select(Event).where(where, Event.type == "instance.displaced"))
@@ -390,12 +390,12 @@ async def test_a_strangers_port_gets_no_more_traffic_and_the_instance_another_on
         row = await scene.row()
         assert row is not None
         assert (row.port, row.in_rotation) == (after.port, True)
-        [payload], [entry] = await told(scene)
+        [payload], [entry] = await reported(scene)
         moved = payload["environment"]["displaced_instance"]
         assert (moved["instance_id"], moved["port_before"], moved["port"]) == (scene.name, before.port, after.port)
         assert entry.changes == {"port": {"from": before.port, "to": after.port}}
         await scene.reconcilers.reconcile()
-        assert len((await told(scene))[0]) == 1
+        assert len((await reported(scene))[0]) == 1
 
 
 async def test_doors_that_are_gone_are_made_anew_and_nobody_is_displaced(alone: Scene) -> None:
@@ -410,7 +410,7 @@ async def test_doors_that_are_gone_are_made_anew_and_nobody_is_displaced(alone: 
     row = await alone.row()
     assert row is not None
     assert (row.address, row.port, row.in_rotation) == (before.address, before.port, True)
-    assert await told(alone) == ([], [])
+    assert await reported(alone) == ([], [])
 
 
 async def test_a_service_alone_on_its_network_is_healthy_when_it_listens(alone: Scene) -> None:
@@ -435,7 +435,7 @@ async def test_who_moves_into_a_network_of_its_own_is_not_displaced(scene: Scene
     row = await scene.row()
     assert row is not None
     assert (row.address, row.port) == (after.address, after.port) != (before.address, before.port)
-    assert await told(scene) == ([], [])
+    assert await reported(scene) == ([], [])
 
 
 async def test_a_stranger_beside_a_running_instance_is_left(scene: Scene) -> None:
@@ -444,7 +444,7 @@ async def test_a_stranger_beside_a_running_instance_is_left(scene: Scene) -> Non
     with socket.create_server(("127.0.0.1", before.port)):
         await scene.reconcilers.reconcile()
         assert (await scene.target.inspect(scene.name)).port != before.port
-    assert len((await told(scene))[0]) == 1
+    assert len((await reported(scene))[0]) == 1
 
 
 async def test_who_died_between_leaving_an_address_and_telling_the_new_one_is_gone_on_with(scene: Scene) -> None:
@@ -456,7 +456,7 @@ async def test_who_died_between_leaving_an_address_and_telling_the_new_one_is_go
     row = await scene.row()
     assert row is not None
     assert (row.port, row.in_rotation) == (before.port, True)
-    assert (await told(scene))[0] == []
+    assert (await reported(scene))[0] == []
 
 
 def test_what_does_not_stay_is_started_again_ever_more_rarely() -> None:

@@ -176,7 +176,7 @@ async def test_limits_and_words(scene: Scene, line: str, words: str) -> None:
     assert words in failed.message
 
 
-async def test_a_worker_that_stops_leaves_it_to_the_next_and_one_that_is_told_to_stop_ends_it(scene: Scene) -> None:
+async def test_a_worker_that_stops_leaves_it_to_the_next_and_one_that_is_cancelled_ends_it(scene: Scene) -> None:
     mark = marker()
     line = f"echo x >> '{scene.folder}/ran'; setsid sleep {mark} & sleep {mark}"
 

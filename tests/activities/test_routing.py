@@ -155,7 +155,7 @@ async def test_a_rejected_row_fails_those_who_need_it_and_nobody_else(sessions: 
 
 
 async def test_a_restored_database_with_a_lower_generation_is_applied(sessions: Sessions, generation: int) -> None:
-    """By the change that comes next, and by the keeper without one."""
+    """By the change that comes next, and by the reconciler without one."""
     router = PartlyReadyRouter()
     writer = RouteWriter(sessions, router)
     for _ in range(3):
@@ -172,7 +172,7 @@ async def test_a_restored_database_with_a_lower_generation_is_applied(sessions: 
     assert router.tables[-1].generation == 0
 
 
-async def test_the_keeper_applies_at_its_start_and_then_only_what_is_not_applied(
+async def test_the_reconciler_applies_at_its_start_and_then_only_what_is_not_applied(
     sessions: Sessions, generation: int
 ) -> None:
     router = PartlyReadyRouter()

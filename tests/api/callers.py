@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from domain.permissions import Scope
 from tests.api.conftest import BASE_URL, Caller
+from tests.api.documented import check_documented
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,10 @@ class Person:
 def person(app: FastAPI, name: str, headers: Mapping[str, str]) -> Person:
     """Whoever sends these headers."""
     transport = httpx2.ASGITransport(app=app)
-    client = httpx2.AsyncClient(transport=transport, base_url=f"{BASE_URL}/v1", headers=dict(headers), timeout=30)
+    hooks = {"response": [check_documented]}
+    client = httpx2.AsyncClient(
+        transport=transport, base_url=f"{BASE_URL}/v1", headers=dict(headers), timeout=30, event_hooks=hooks
+    )
     return Person(name, dict(headers), client)
 
 

@@ -33,6 +33,7 @@ from runtime.tokens import Subject, sign
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Build, Deployment, Environment, Operation, Release
 from storage.repositories.build_records import BuildRecordRepository
+from tests.api.documented import check_documented
 
 # Passwords as in production take 64 MiB and 50 ms each; their parameters have a test of their own.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -175,7 +176,10 @@ class Caller:
         self.token = token_for(settings, Subject(self.subject, role, permissions, organization=org))
         headers = {"Authorization": f"Bearer {self.token}"}
         transport = httpx2.ASGITransport(app=app)
-        self.http = httpx2.AsyncClient(transport=transport, base_url=BASE_URL + "/v1", headers=headers, timeout=30)
+        hooks = {"response": [check_documented]}
+        self.http = httpx2.AsyncClient(
+            transport=transport, base_url=BASE_URL + "/v1", headers=headers, timeout=30, event_hooks=hooks
+        )
 
     async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.http.get(path, **options)

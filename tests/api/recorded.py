@@ -21,7 +21,7 @@ from storage.models import (
     RoutingGeneration,
     WebhookAttempt,
 )
-from tests.api.belongings import Owner
+from tests.api.owned_resources import Owner
 
 LATER = timedelta(hours=1)
 

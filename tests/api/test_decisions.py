@@ -36,7 +36,7 @@ async def running(world, build_of, rows):
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-async def test_a_decision_is_told_and_audited(world, running, operations, rows, action):
+async def test_a_decision_is_sent_and_audited(world, running, operations, rows, action):
     response = await world.manager.post(path(running, action), {"reason": "because"})
     assert response.status_code == 200, response.text
     assert response.json()["data"]["id"] == running["deployment_id"]
@@ -59,7 +59,7 @@ async def test_a_decision_needs_no_body(world, running, operations, action):
     assert (told, person.reason) == (action, "")
 
 
-async def test_abort_is_told_as_an_abort(world, running, operations):
+async def test_abort_is_sent_as_an_abort(world, running, operations):
     response = await world.developer.post(path(running, "abort"), {"reason": "because"})
     assert response.status_code == 200, response.text
     [(operation_id, request)] = operations.stopped
@@ -103,7 +103,7 @@ DOWN = [action for action in Action if action not in (Action.ABORT, Action.RETRY
 
 
 @pytest.mark.parametrize("action", DOWN)
-async def test_503_is_answered_only_where_nothing_was_told_and_nothing_is_kept(
+async def test_503_is_answered_only_where_nothing_was_sent_and_nothing_is_kept(
     *, world, running, operations, rows, action
 ):
     operations.down = DependencyError("away")
@@ -149,7 +149,7 @@ async def test_a_decision_on_a_busy_engine_is_kept_and_the_same_key_asks_again(
     assert outcome.details.items() >= {"intent_id": str(intent.id), "outcome": "accepted"}.items()
 
 
-async def test_what_nobody_answered_is_told_by_the_relay_once(world, running, operations, rows):
+async def test_what_nobody_answered_is_sent_by_the_relay_once(world, running, operations, rows):
     operations.fault = DependencyError("the workflow engine did not answer in time")
     response = await world.manager.post(path(running, "pause"), {"reason": "unheard"})
     assert response.status_code == 202
@@ -237,7 +237,7 @@ async def test_a_cancel_that_is_refused_as_the_second_does_not_undo_the_first_on
         assert (await session.get_one(Operation, operation_id)).cancel_requested_at is not None
 
 
-async def test_a_decision_that_cannot_be_told_keeps_no_other_back(world, running, build_of, operations, rows):
+async def test_a_decision_that_cannot_be_sent_holds_up_no_other(world, running, build_of, operations, rows):
     other = await build_of(world, "7.9.0", live=False)
     operations.started.clear()
     operations.fault = DependencyError("busy")
@@ -326,7 +326,7 @@ async def _make_due(rows, after: timedelta = timedelta(0)) -> None:
         await session.execute(statement.values(due_at=now() + after))
 
 
-async def test_a_decision_put_off_before_the_clock_was_set_back_is_told_now(world, running, operations, rows):
+async def test_a_decision_put_off_before_the_clock_was_set_back_is_sent_now(world, running, operations, rows):
     """It waited until the clock came there again."""
     operations.fault = DependencyError("the workflow engine did not answer in time")
     assert (await world.manager.post(path(running, "pause"), {"reason": "late"})).status_code == 202

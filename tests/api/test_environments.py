@@ -50,7 +50,7 @@ async def test_an_environment_nobody_touched_shows_the_defaults(fresh):
     assert seen["id"] is None
 
 
-async def test_settings_are_made_merged_audited_and_told(fresh, rows):
+async def test_settings_are_made_merged_audited_and_sent(fresh, rows):
     first = await fresh.manager.patch(path(fresh), {"policy": "supersede", "windows": [WEEKEND]})
     assert first.status_code == 200, first.text
     seen = first.json()["data"]
@@ -79,7 +79,7 @@ async def test_settings_are_made_merged_audited_and_told(fresh, rows):
     assert len(messages) == 3
 
 
-async def test_what_changes_nothing_is_neither_audited_nor_told(fresh, rows):
+async def test_what_changes_nothing_is_neither_audited_nor_sent(fresh, rows):
     for body in ({"windows": []}, {"policy": "queue"}):
         seen = (await fresh.manager.patch(path(fresh), body)).json()["data"]
     async with transaction(rows) as session:

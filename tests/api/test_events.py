@@ -33,7 +33,7 @@ async def fresh(platform, caller):
 
 
 @pytest.fixture
-def told(rows):
+def events_of(rows):
     """The events of a resource in their order."""
 
     async def read(resource_id: str) -> list[Event]:
@@ -101,19 +101,19 @@ def test_events_of_environments_and_webhooks_are_as_documented():
     check_documented(disabled.type, disabled.payload)
 
 
-async def test_a_ping_is_as_documented(fresh, told, platform):
+async def test_a_ping_is_as_documented(fresh, events_of, platform):
     hooks = f"/organizations/{fresh.org['id']}/webhooks"
     made = await platform.made(hooks, {"url": "https://example.com/x"})
     assert (await platform.post(f"{hooks}/{made['id']}/ping")).status_code in (200, 201, 202)
-    assert [event.type for event in await told(made["id"])] == ["ping"]
+    assert [event.type for event in await events_of(made["id"])] == ["ping"]
 
 
-async def test_a_feature_is_told_as_the_api_shows_it(fresh, told):
+async def test_the_event_of_a_feature_is_what_the_api_shows(fresh, events_of):
     path = f"/features/{fresh.feature['id']}"
     await fresh.developer.patch(path, {"description": "not a status"})
     await fresh.developer.patch(path + "/status", {"status": "in_progress"})
     await fresh.developer.patch(path + "/status", {"status": "in_progress"})
-    created, changed = await told(fresh.feature["id"])
+    created, changed = await events_of(fresh.feature["id"])
     assert (created.type, changed.type) == ("feature.created", "feature.status_changed")
     assert created.payload == {"feature": fresh.feature}
     now_shown = (await fresh.developer.get(path)).json()["data"]
@@ -124,29 +124,29 @@ async def test_a_feature_is_told_as_the_api_shows_it(fresh, told):
     assert (changed.resource_type, changed.fanned_out_at) == ("feature", None)
 
 
-async def test_a_test_result_is_told_as_the_api_shows_it(fresh, told):
+async def test_the_event_of_a_test_result_is_what_the_api_shows(fresh, events_of):
     case = await fresh.developer.made(f"/features/{fresh.feature['id']}/tests", CASE)
     result = await fresh.developer.made(
         f"/testcases/{case['id']}/results", {**RESULT, "code_coverage_percent": 92.5, "logs": [{"line": 1}]}
     )
-    [event] = await told(result["id"])
+    [event] = await events_of(result["id"])
     assert (event.type, str(event.project_id)) == ("test.completed", fresh.project["id"])
     assert event.payload == {"test_result": {**result, "build_id": None}}
 
 
-async def test_a_reported_build_is_told_as_the_api_shows_it(fresh, told):
+async def test_the_event_of_a_reported_build_is_what_the_api_shows(fresh, events_of):
     path = f"/features/{fresh.feature['id']}/builds"
     made = await fresh.developer.made(path, REPORT)
-    tests, build = await told(made["id"])
+    tests, build = await events_of(made["id"])
     assert (tests.type, build.type) == ("test.completed", "build.completed")
     assert build.payload == {"build": made}
     assert tests.payload["test_result"]["assertions_passed"] == 4
     untested = {name: value for name, value in REPORT.items() if name != "tests_passed"}
     bare = await fresh.developer.made(path, {**untested, "version_tag": "8.1.0"})
-    assert [event.type for event in await told(bare["id"])] == ["build.completed"]
+    assert [event.type for event in await events_of(bare["id"])] == ["build.completed"]
 
 
-async def test_deployments_operations_and_builds_are_told_as_the_api_shows_them(fresh, build_of, rows):
+async def test_events_of_deployments_operations_and_builds_are_what_the_api_shows(fresh, build_of, rows):
     made = await build_of(fresh, "1.0.0")
     builders = {
         "deployment": (Deployment, events.deployment_payload),
@@ -162,15 +162,15 @@ async def test_deployments_operations_and_builds_are_told_as_the_api_shows_them(
         check_documented(kind, payload(columns_of(row)))
 
 
-async def test_a_refused_change_is_never_told(fresh, told):
+async def test_a_refused_change_has_no_event(fresh, events_of):
     path = f"/features/{fresh.feature['id']}/status"
     assert (await fresh.developer.patch(path, {"status": "completed"})).status_code == 422
     stale = await fresh.developer.patch(path, {"status": "in_progress"}, headers={"If-Match": '"old"'})
     assert stale.status_code == 412
-    assert [event.type for event in await told(fresh.feature["id"])] == ["feature.created"]
+    assert [event.type for event in await events_of(fresh.feature["id"])] == ["feature.created"]
 
 
-async def test_who_dies_before_the_commit_has_told_nothing(fresh, rows, told):
+async def test_a_death_before_the_commit_leaves_no_event(fresh, rows, events_of):
     async def die() -> None:
         async with transaction(rows) as session:
             feature = await session.get_one(Feature, UUID(fresh.feature["id"]), with_for_update=True)
@@ -179,15 +179,15 @@ async def test_who_dies_before_the_commit_has_told_nothing(fresh, rows, told):
 
     with pytest.raises(DependencyError):
         await die()
-    assert [event.type for event in await told(fresh.feature["id"])] == ["feature.created"]
+    assert [event.type for event in await events_of(fresh.feature["id"])] == ["feature.created"]
 
 
-async def test_a_repeated_request_is_told_once(fresh, told):
+async def test_a_repeated_request_has_one_event(fresh, events_of):
     for _ in range(2):
         headers = {"Idempotency-Key": "one"}
         body = {"status": "in_progress"}
         await fresh.developer.patch(f"/features/{fresh.feature['id']}/status", body, headers=headers)
-    assert len(await told(fresh.feature["id"])) == 2
+    assert len(await events_of(fresh.feature["id"])) == 2
 
 
 async def test_the_relay_is_woken_by_the_commit(fresh, rows):

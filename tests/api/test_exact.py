@@ -21,10 +21,10 @@ from domain.words import PATTERNS
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, Operation
-from tests.api.belongings import Owner
 from tests.api.conftest import BASE_URL, make_world
 from tests.api.document import Route, routes_of
 from tests.api.http.test_errors import MISSING, check_error
+from tests.api.owned_resources import Owner
 from tests.api.people import acceptance, invited, joined
 from tests.api.walk import ask, filled, writes
 from tests.support.facts import facts
@@ -182,7 +182,7 @@ async def test_a_git_address_that_has_the_letters_svn_in_it_is_none(world, url):
     assert await world.developer.made(f"/organizations/{world.org['id']}/projects", project)
 
 
-async def test_a_malformed_id_and_an_unknown_address_are_told_apart(platform, world):
+async def test_a_malformed_id_and_an_unknown_url_have_different_errors(platform, world):
     answers = {}
     for path in ("/projects/nonsense", f"/projects/{MISSING}", "/nowhere"):
         answers[path] = check_error(await platform.get(path), 404, "RESOURCE_NOT_FOUND")
@@ -211,7 +211,7 @@ async def test_messages_say_key_where_a_key_was_used(app, caller, world):
     assert "your token does not carry" in check_error(told, 403, "AUTHORIZATION_DENIED")["message"]
 
 
-def test_patterns_are_told_in_words():
+def test_patterns_are_explained_in_words():
     """Those that bodies are held against: nobody is answered a regular expression."""
 
     def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

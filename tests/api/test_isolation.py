@@ -15,15 +15,15 @@ from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
 from storage.models import OutsidePerson
-from tests.api.belongings import REFERENCES, SCOPED, Owner
 from tests.api.callers import Person, by_key, by_token, person, service_account
 from tests.api.conftest import make_world
-from tests.api.covered import OF_PLATFORM, PUBLIC, faults_of
 from tests.api.document import Route, routes_of
-from tests.api.footprint import footprint
+from tests.api.organization_digests import digests
+from tests.api.owned_resources import REFERENCES, SCOPED, Owner
 from tests.api.people import as_member, joined
 from tests.api.recorded import record
 from tests.api.walk import ask, check_idle, check_nothing_of, check_refused, filled, reads, writes
+from tests.api.walk_coverage import OF_PLATFORM, PUBLIC, faults_of
 
 # Writes a viewer may make, and why.
 OF_VIEWERS = {"change_me": "users change themselves"}
@@ -101,10 +101,10 @@ async def untouched(mine: Owner, rows) -> AsyncIterator[None]:
     """Fails when anything of `mine`, in whatever table, is another one after the test."""
     async with transaction(rows) as session:  # no foreign issuer is asked in these tests
         await session.merge(OutsidePerson(subject="corp|ann", mailbox="ann@example.com"))
-    before = await footprint(rows, mine.made["org_id"])
+    before = await digests(rows, mine.made["org_id"])
     assert not [table for table, digest in before.items() if digest.startswith("0 ")], "nothing there to be changed"
     yield
-    assert await footprint(rows, mine.made["org_id"]) == before
+    assert await digests(rows, mine.made["org_id"]) == before
 
 
 def test_every_route_is_walked(app: FastAPI, routes: list[Route], capsys):

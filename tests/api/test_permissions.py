@@ -18,9 +18,9 @@ from runtime.ids import new_id
 from runtime.keys import load_signer
 from runtime.tokens import Subject, sign
 from tests.api.callers import Person, by_key, by_token
-from tests.api.covered import ANYBODY, PUBLIC
 from tests.api.document import Route, routes_of
 from tests.api.people import organization
+from tests.api.walk_coverage import ANYBODY, PUBLIC
 from tests.support.facts import facts
 
 Needs = Mapping[frozenset[Scope], Person]

@@ -170,7 +170,7 @@ async def test_what_is_unknown_or_another_organizations_is_404(fresh, other_worl
     assert (await other_world.manager.post(path(old, "promote"), WHY)).status_code == 404
 
 
-async def test_two_at_once_make_one_and_the_second_is_told_of_it(fresh, build_of, end, operations):
+async def test_two_at_once_make_one_and_the_second_names_it(fresh, build_of, end, operations):
     old = await build_of(fresh, "1.0.0", live=False)
     await end(old["deployment_id"], "rolled_back")
     operations.started.clear()

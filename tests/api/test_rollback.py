@@ -142,10 +142,10 @@ LATE = ConflictError("it is past its final switch; roll the deployment back inst
 
 
 @pytest.fixture
-def told(rows, operations):
+def outcome_of(rows, operations):
     """The relay goes on with what waits; what came of the one rollback that was asked for of a deployment."""
 
-    async def told(made) -> dict | None:
+    async def outcome_of(made) -> dict | None:
         async with transaction(rows) as session:
             mine = (OutboxEntry.kind == "decision", OutboxEntry.resource_id == UUID(made["operation_id"]))
             await session.execute(update(OutboxEntry).where(*mine, OutboxEntry.done_at.is_(None)).values(due_at=now()))
@@ -153,7 +153,7 @@ def told(rows, operations):
         async with transaction(rows) as session:
             return (await session.scalars(select(OutboxEntry.outcome).where(*mine))).one()
 
-    return told
+    return outcome_of
 
 
 @pytest.fixture
@@ -182,13 +182,13 @@ async def rollbacks(rows, made) -> list[Operation]:
 
 
 async def test_a_promised_rollback_of_a_rollout_past_its_final_switch_takes_it_back_when_it_is_live(
-    *, fresh, operations, promised, rows, told, finish, audit_of
+    *, fresh, operations, promised, rows, outcome_of, finish, audit_of
 ):
     """It was recorded as refused, and the bad version stayed live."""
-    assert await told(promised) is None  # not over yet: it waits
+    assert await outcome_of(promised) is None  # not over yet: it waits
     assert await rollbacks(rows, promised) == []
     await goes_live(rows, promised)
-    outcome = await told(promised)
+    outcome = await outcome_of(promised)
     [operation] = await rollbacks(rows, promised)
     assert outcome == {"accepted": True, "operation_id": str(operation.id)}
     order = RollbackInput.model_validate(operation.input)
@@ -205,7 +205,7 @@ async def test_a_promised_rollback_of_a_rollout_past_its_final_switch_takes_it_b
         entry = (await session.scalars(decided)).one()
     assert (entry.details["outcome"], entry.details["operation_id"]) == ("accepted", str(operation.id))
     assert len(await audit_of(promised)) == 1
-    assert await told(promised) == outcome  # once
+    assert await outcome_of(promised) == outcome  # once
     assert len(await rollbacks(rows, promised)) == 1
     again = {"Idempotency-Key": "promised"}
     waiting = await fresh.developer.post(path(promised), REASON, headers=again)
@@ -215,13 +215,13 @@ async def test_a_promised_rollback_of_a_rollout_past_its_final_switch_takes_it_b
     assert (done.status_code, done.json()["data"]["status"]) == (200, "rolled_back")
 
 
-async def test_a_promised_rollback_of_what_went_back_by_itself_is_carried_out(promised, end, rows, told):
+async def test_an_accepted_rollback_of_what_went_back_by_itself_is_done(promised, end, rows, outcome_of):
     await end(promised["deployment_id"], "rolled_back")
-    assert await told(promised) == {"accepted": True}
+    assert await outcome_of(promised) == {"accepted": True}
     assert await rollbacks(rows, promised) == []
 
 
-async def test_two_promised_rollbacks_are_one(*, fresh, operations, promised, rows, told):
+async def test_two_accepted_rollbacks_are_one(*, fresh, operations, promised, rows, outcome_of):
     second = await fresh.manager.post(path(promised), REASON)
     assert second.status_code == 202  # also with the engine there: past the final switch it waits for the end
     await goes_live(rows, promised)
@@ -235,10 +235,10 @@ async def test_two_promised_rollbacks_are_one(*, fresh, operations, promised, ro
     assert outcomes == [{"accepted": True, "operation_id": str(operation.id)}] * 2
 
 
-async def test_a_promised_rollback_with_nothing_to_take_back_says_why(*, fresh, promised, build_of, rows, told):
+async def test_an_accepted_rollback_with_nothing_to_roll_back_says_why(*, fresh, promised, build_of, rows, outcome_of):
     await goes_live(rows, promised)
     await build_of(fresh, "1.2.0")
-    outcome = await told(promised)
+    outcome = await outcome_of(promised)
     assert (outcome["accepted"], outcome["code"]) == (False, "INVALID_STATE")
     assert "no longer what is live in dev" in outcome["message"]
     again = await fresh.developer.post(path(promised), REASON, headers={"Idempotency-Key": "promised"})

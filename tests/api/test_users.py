@@ -41,7 +41,7 @@ async def test_a_user_sees_who_they_are_and_what_their_token_carries(platform, c
     assert "hash" not in answer.text
 
 
-async def test_who_is_no_user_of_ours_is_told_what_the_token_says(caller, org):
+async def test_who_is_no_user_of_ours_sees_what_the_token_says(caller, org):
     robot = caller(Role.VIEWER, org)
     me = (await robot.get("/users/me")).json()["data"]
     assert (me["subject"], me["user"], me["memberships"]) == (robot.subject, None, [])

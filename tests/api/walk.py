@@ -5,10 +5,10 @@ from typing import Any
 
 import httpx2
 
-from tests.api.belongings import Owner
 from tests.api.conftest import RecordedOperations
-from tests.api.covered import PUBLIC
 from tests.api.document import Route
+from tests.api.owned_resources import Owner
+from tests.api.walk_coverage import PUBLIC
 
 REFUSED = {403: "AUTHORIZATION_DENIED", 404: "RESOURCE_NOT_FOUND"}
 # Answers without an end.

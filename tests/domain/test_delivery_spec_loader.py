@@ -135,7 +135,7 @@ def test_what_a_service_connects_to_may_differ_from_environment_to_environment()
         *((entry, False) for entry in ("10.0.0.5:5432", "192.168.1.1:5432", "[fd00::5]:5432", "93.184.215.14:5432")),
     ],
 )
-def test_an_address_in_egress_is_told_what_to_write_instead(entry, is_itself):
+def test_an_address_in_egress_is_refused_with_what_to_write_instead(entry, is_itself):
     """`localhost` inside is the service: a database on the engine's machine needs a name and the operator's word."""
     with pytest.raises(TerminalError) as caught:
         parse_delivery(f"service: {{egress: ['{entry}']}}")
@@ -447,7 +447,7 @@ def test_visible_ascii_is_a_health_path(path):
     assert spec.service.health.path == path
 
 
-def test_what_was_stored_before_a_rule_stays_readable_and_its_faults_can_be_told():
+def test_what_was_stored_before_a_rule_stays_readable_and_its_faults_can_be_listed():
     """Or a release that is poisoned could neither be stopped nor be rolled back."""
     service = ServiceSpec.model_validate({"command": "a\0b", "health": {"path": "/health check"}})
     assert [fault.partition(":")[0] for fault in faults_of(service)] == ["service.command", "service.health.path"]

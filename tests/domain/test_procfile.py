@@ -95,7 +95,7 @@ def test_a_types_line_that_cannot_be_run_is_named_by_its_line():
         spec_from_files({"Procfile": "web: x\n" + "".join(f"w{n}: x\n" for n in range(100))})
 
 
-def test_people_are_told_what_runs_beside_the_service():
+def test_what_runs_beside_the_service_is_shown():
     words = told({"worker": 2, "clock": 1, "console": 0})
     assert words is not None
     assert words.startswith("beside the service run `worker` (2), `clock` (1); not started: `console`; ")

@@ -159,7 +159,7 @@ def test_a_share_of_the_traffic_is_the_share_of_the_instances_when_rolling(plan)
 
 
 @given(plans())
-def test_every_step_can_be_told_and_survives_a_payload(plan):
+def test_every_step_can_be_shown_and_survives_a_payload(plan):
     assert all(step.describe() for step in plan.steps)
     assert RolloutPlan.model_validate_json(plan.model_dump_json()) == plan
 

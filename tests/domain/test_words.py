@@ -30,6 +30,6 @@ def test_words_say_what_the_schema_says():
     assert words_of({"type": "value_error", "ctx": {"error": ValueError("must not be blank")}}) == "must not be blank"
 
 
-def test_a_fault_that_nobody_knows_is_told_without_its_words():
+def test_an_unknown_fault_is_shown_without_its_message():
     assert words_of({"type": "of_the_future", "msg": "Input should be of the future"}) == OTHERWISE
     assert words_of({"type": "greater_than", "msg": "Input should be greater", "ctx": {}}) == OTHERWISE

@@ -125,14 +125,14 @@ def test_a_build_that_hangs_is_ended(live):
     assert error["code"] == "BUILD_TIMEOUT"
 
 
-def test_a_build_that_calls_what_is_not_there_is_told_where_was_searched(live):
+def test_a_build_that_calls_what_is_not_there_fails_with_where_was_searched(live):
     error = live.ship(spec={"build": {"steps": ["no-such-compiler"]}}).error
     assert error["code"] == "BUILD_FAILED"
     assert "/usr/bin" in error["message"]
 
 
 @pytest.mark.deep
-def test_a_service_on_another_port_is_told_about_port(live):
+def test_a_service_on_another_port_fails_with_a_hint_at_port(live):
     error = live.ship(fault="wrong-port", spec=UNWELL).error
     assert error["code"] == "INSTANCE_WRONG_PORT"
     assert "$PORT" in error["message"]

@@ -82,7 +82,7 @@ def test_pause_and_resume_answer_the_state_after_them(platform, watched, records
     assert entries(records, watched) == [*accepted("pause"), *accepted("resume"), *refused]
 
 
-def test_a_decision_while_the_worker_hangs_is_kept_and_told_once(platform, watched, records):
+def test_a_decision_while_the_worker_hangs_is_kept_and_sent_once(platform, watched, records):
     pause = asked(platform, watched, "pause", reason="look")
     with frozen(records, "worker"):
         assert [pause.once().status_code for _ in range(2)] == [202, 202]

@@ -96,7 +96,7 @@ def test_the_second_waits_with_position_and_holder(place):
 
 
 @pytest.mark.long
-async def test_a_forged_turn_moves_nothing_beside_what_is_under_way(place, platform, records):
+async def test_a_forged_lock_moves_nothing_beside_what_is_under_way(place, platform, records):
     """By a signal of whoever reaches Temporal; what the rows say decides, for as long as a lost holder takes to end."""
     first = await asyncio.to_thread(place.paused_canary)
     second = await asyncio.to_thread(place.app.begin)

@@ -206,7 +206,7 @@ def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
 
 
 @pytest.mark.deep
-def test_a_service_on_another_port_is_told_which(wide: App) -> None:
+def test_a_service_on_another_port_fails_with_the_port(wide: App) -> None:
     command = "exec env PORT=9999 python3 wide.py"
     quick = {"health": {"startup_timeout": 20}}
     shipped = wide.ship(spec={**SPEC, "service": {**SPEC["service"], **quick, "command": command}})

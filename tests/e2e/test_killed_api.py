@@ -107,7 +107,7 @@ def test_an_approval_with_the_api_killed_after_it_was_kept(*, platform, records,
     approved_once_more(answer)
 
 
-def test_an_approval_with_the_api_killed_after_it_was_told(*, platform, records, waits, killing, approved_once_more):
+def test_an_approval_with_the_api_killed_after_it_was_sent(*, platform, records, waits, killing, approved_once_more):
     """The workflow has accepted it, and nobody has noted that."""
     approve = approval(platform, waits, "cid")
     operation_id = waits.accepted.operation_id

@@ -65,11 +65,11 @@ def test_a_stranger_on_the_port_of_a_dead_instance_gets_no_traffic(platform, rec
     [row] = records.all("SELECT id, port FROM instances WHERE release_id = %s", shipped.deployment["id"])
     state = records.layout.data / "instances" / row["id"] / "shim"
     with ExitStack() as stranger:
-        with frozen(records, "worker"):  # or the keeper may be faster than the stranger
+        with frozen(records, "worker"):  # or the reconciler may be faster than the stranger
             os.kill(client.status(state).shim_pid, signal.SIGKILL)
             stranger.enter_context(stranger_on(row["port"]))
             until(lambda: app.service.get("/").content == WORDS, "users meeting the stranger", 180)
-        until(lambda: app.service.get("/").content != WORDS, "the keeper's look", 180)
+        until(lambda: app.service.get("/").content != WORDS, "the reconciler's pass", 180)
         until(lambda: app.service.get("/version").status_code == 200, "the service on its new port", 180)
         assert app.serves(shipped.version, times=50)
         [moved] = records.all("SELECT port FROM instances WHERE id = %s", row["id"])

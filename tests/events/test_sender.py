@@ -166,7 +166,7 @@ async def test_private_answers_are_left_out_and_text_is_storable(senders, receiv
     assert answer.body == "a\ufffd\ufffdb"
 
 
-async def test_a_closed_port_and_an_unknown_name_are_told_in_words(senders, free_port):
+async def test_a_closed_port_and_an_unknown_name_have_errors_that_say_so(senders, free_port):
     answer = await senders().post(f"http://127.0.0.1:{free_port()}/", {}, b"{}")
     assert "does not accept connections" in answer.error
     answer = await senders(names=Names([])).post("http://nowhere.test/", {}, b"{}")

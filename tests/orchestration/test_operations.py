@@ -61,7 +61,7 @@ class StandIn:
 
 
 @pytest.fixture
-async def told(temporal_env):
+async def decided(temporal_env):
     """An operation's workflow that runs: its handle, and its id."""
     workflow_id, queue = str(uuid4()), f"told-{uuid4()}"
     worker = Worker(
@@ -96,7 +96,7 @@ async def test_what_was_never_started_is_not_running(real):
     await real.check()
 
 
-async def test_an_environment_that_nobody_asked_for_a_turn_need_not_know_of_its_settings(real):
+async def test_an_environment_that_nobody_asked_for_a_lock_need_not_know_of_its_settings(real):
     await real.tell_environment(SignalName.SETTINGS_CHANGED, changed())
 
 
@@ -168,9 +168,9 @@ def test_missing_means_the_workflow():
     assert not is_missing(RPCError("no", RPCStatusCode.UNAVAILABLE, b""))
 
 
-async def test_what_was_accepted_is_answered_the_same_by_a_workflow_that_is_closed(real, told):
+async def test_what_was_accepted_is_answered_the_same_by_a_workflow_that_is_closed(real, decided):
     """A relay that tells it again, since the teller died before it noted the answer, must not hear a refusal."""
-    handle, workflow_id = told
+    handle, workflow_id = decided
     await real.abort(workflow_id, STOP)
     assert await handle.result() == 1
     await real.abort(workflow_id, STOP)
@@ -179,21 +179,21 @@ async def test_what_was_accepted_is_answered_the_same_by_a_workflow_that_is_clos
     assert (other.value.message, other.value.details) == ("the operation is not running", {})
 
 
-async def test_what_was_refused_may_be_accepted_when_it_is_told_again(real, told):
+async def test_what_was_refused_may_be_accepted_when_it_is_sent_again(real, decided):
     """Why one at a time tells a decision: a refusal is no part of the history."""
-    _, workflow_id = told
+    _, workflow_id = decided
     refused = AbortRequest(actor="ann", reason="refused")
     for _ in range(2):
         with pytest.raises(ConflictError, match="not now"):
             await real.abort(workflow_id, refused)
 
 
-async def test_what_cannot_be_known_any_more_is_not_called_refused(real, told):
+async def test_what_cannot_be_known_any_more_is_not_called_refused(real, decided):
     """Temporal's database was lost, or the workflow was ended by force in the middle of the decision."""
     with pytest.raises(ConflictError, match="does not know") as lost:
         await real.abort(str(uuid4()), STOP)
     assert lost.value.details == {"state": "unknown"}
-    handle, workflow_id = told
+    handle, workflow_id = decided
     hangs = asyncio.create_task(real.abort(workflow_id, AbortRequest(actor="ann", reason="hang")))
     while not [e async for e in handle.fetch_history_events() if e.HasField(ACCEPTED)]:  # noqa: ASYNC110 - told by the server
         await asyncio.sleep(0.02)

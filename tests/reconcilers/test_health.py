@@ -1,4 +1,4 @@
-"""What is live and does not serve with all of its instances is told once, and again after it has recovered."""
+"""What is live and does not serve with all of its instances has one event, and another one after it has recovered."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -52,7 +52,7 @@ def router():
 
 
 @pytest.fixture
-def told(sessions):
+def events_of(sessions):
     async def read(found) -> list[dict]:
         wanted = select(Event).where(Event.resource_id == found.environment_id, Event.type == "environment.degraded")
         async with transaction(sessions) as session:
@@ -67,37 +67,37 @@ async def look(watch: EnvironmentHealth, times: int = 2) -> None:
             await watch.reconcile()
 
 
-async def test_what_lasts_is_told_once_by_all_workers(live, sessions, router, told):
+async def test_what_lasts_has_one_event_of_all_workers(live, sessions, router, events_of):
     watches = [EnvironmentHealth(sessions, router) for _ in range(2)]
     router.healthy[str(live.releases[-1])] = 1
     await look(watches[0], times=1)
-    assert await told(live) == []
+    assert await events_of(live) == []
     for watch in watches:
         await look(watch, times=3)
-    [payload] = await told(live)
+    [payload] = await events_of(live)
     environment = payload["environment"]
     assert (environment["instances_wanted"], environment["instances_healthy"]) == (2, 1)
     assert environment["current_release"]["release_id"] == str(live.releases[-1])
     assert (environment["current_release"]["version_tag"], environment["name"]) == ("1.0.2", "dev")
 
 
-async def test_a_moment_is_no_degradation_and_neither_is_a_router_that_is_away(live, sessions, router, told):
+async def test_a_moment_is_no_degradation_and_neither_is_a_router_that_is_away(live, sessions, router, events_of):
     watch, name = EnvironmentHealth(sessions, router), str(live.releases[-1])
     for seen in (1, 2, 1, 2, None, None, None):
         router.healthy[name] = seen
         await look(watch, times=1)
-    assert await told(live) == []
+    assert await events_of(live) == []
 
 
-async def test_after_it_has_recovered_it_is_told_again(live, sessions, router, told):
+async def test_after_it_has_recovered_it_has_an_event_again(live, sessions, router, events_of):
     watch, name = EnvironmentHealth(sessions, router), str(live.releases[-1])
     for seen in (0, 2, 1):
         router.healthy[name] = seen
         await look(watch)
-    assert [payload["environment"]["instances_healthy"] for payload in await told(live)] == [0, 1]
+    assert [payload["environment"]["instances_healthy"] for payload in await events_of(live)] == [0, 1]
 
 
-async def test_of_another_release_it_is_told_anew(live, sessions, router, told):
+async def test_another_release_has_an_event_of_its_own(live, sessions, router, events_of):
     watch = EnvironmentHealth(sessions, router)
     router.healthy |= {str(release): 1 for release in live.releases}
     await look(watch)
@@ -105,11 +105,13 @@ async def test_of_another_release_it_is_told_anew(live, sessions, router, told):
         row = await session.get_one(Environment, live.environment_id)
         row.current_release_id = live.releases[0]
     await look(watch)
-    seen = [UUID(payload["environment"]["current_release"]["release_id"]) for payload in await told(live)]
+    seen = [UUID(payload["environment"]["current_release"]["release_id"]) for payload in await events_of(live)]
     assert seen == [live.releases[-1], live.releases[0]]
 
 
-async def test_the_router_is_asked_once_a_pass_however_many_environments_there_are(history, sessions, router, told):
+async def test_the_router_is_asked_once_a_pass_however_many_environments_there_are(
+    history, sessions, router, events_of
+):
     """And one environment that cannot be written down does not end the look."""
     made = [await history(1) for _ in range(12)]
     async with transaction(sessions) as session:
@@ -134,7 +136,7 @@ async def test_the_router_is_asked_once_a_pass_however_many_environments_there_a
         async with transaction(sessions) as session:
             await session.execute(text("ALTER TABLE environments DROP CONSTRAINT poisoned"))
     assert router.asked == 2
-    assert [len(await told(found)) for found in made] == [found is not broken for found in made]
+    assert [len(await events_of(found)) for found in made] == [found is not broken for found in made]
 
 
 REFUSE = """ALTER TABLE environments ADD CONSTRAINT poisoned

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
+from domain.errors import DependencyError
 from reconcilers.mail_relay import MailRelay
 from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import now
@@ -53,6 +54,15 @@ async def test_what_a_slow_server_took_is_not_sent_again(sessions: Sessions, mon
     async with transaction(sessions) as session:
         status = await session.scalar(select(Mail.status).where(Mail.id == mail.id))
     assert (outcome, status) == (Outcome.MENDED, "sent")
+
+
+async def test_a_mail_that_no_server_took_is_nothing_that_was_mended(sessions: Sessions) -> None:
+    async def refuse(server: Server, letter: Letter) -> None:
+        raise DependencyError("the mail server is away")
+
+    await written(sessions)
+    outcome = await MailRelay(sessions, SEALER, SERVER, "engine@example.com", post=refuse).run_once()
+    assert outcome is Outcome.UNCHANGED
 
 
 def test_no_pass_is_cut_off_while_its_mails_are_leased() -> None:

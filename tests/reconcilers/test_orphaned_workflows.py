@@ -221,7 +221,7 @@ async def test_without_an_answer_of_temporal_nothing_is_ended(sessions: Sessions
     assert await rows.status(operation_id) == "in_progress"
 
 
-async def test_a_row_whose_workflow_is_gone_is_ended_and_told_as_lost(
+async def test_a_row_whose_workflow_is_gone_is_ended_as_lost(
     sessions: Sessions, rows: Rows, operations: Operations, begin: Begin
 ) -> None:
     lost, going_on = await rows.operation("in_progress"), await rows.operation("in_progress")
@@ -248,7 +248,7 @@ class EndingMeanwhile(Operations):
 
 
 @pytest.mark.parametrize("status", ["completed", "in_progress"])
-async def test_an_operation_that_moved_on_meanwhile_is_not_told_as_lost(
+async def test_an_operation_that_moved_on_meanwhile_is_not_ended_as_lost(
     sessions: Sessions, rows: Rows, temporal_env: WorkflowEnvironment, status: str
 ) -> None:
     client = temporal_env.client

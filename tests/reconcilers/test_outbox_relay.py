@@ -64,14 +64,14 @@ async def change(sessions: Sessions) -> UUID:
     return environment_id
 
 
-async def test_changed_settings_are_told_once(relay, sessions, environments):
+async def test_changed_settings_are_sent_once(relay, sessions, environments):
     changed = [await change(sessions) for _ in range(2)]
     await relay.reconcile()
     await relay.reconcile()
     assert environments.told == [(SignalName.SETTINGS_CHANGED, one) for one in changed]
 
 
-async def test_with_temporal_away_they_are_told_later(relay, sessions, environments):
+async def test_with_temporal_away_they_are_sent_later(relay, sessions, environments):
     changed = await change(sessions)
     environments.away = True
     await relay.reconcile()
@@ -84,7 +84,7 @@ async def test_with_temporal_away_they_are_told_later(relay, sessions, environme
     assert environments.told == [(SignalName.SETTINGS_CHANGED, changed)]
 
 
-async def test_what_is_due_in_an_hour_because_the_clock_was_set_back_is_told_now(relay, sessions, environments):
+async def test_what_is_due_in_an_hour_because_the_clock_was_set_back_is_sent_now(relay, sessions, environments):
     changed = await change(sessions)
     async with transaction(sessions) as session:
         ours = update(OutboxEntry).where(OutboxEntry.resource_id == changed)

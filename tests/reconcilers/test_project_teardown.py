@@ -134,6 +134,18 @@ async def test_routes_first_then_drained_then_stopped(*, sessions, world, teardo
     assert world.done == []
 
 
+async def test_what_two_workers_stop_at_the_same_time_is_counted_once(*, sessions, world, removed):
+    writer = RouteWriter(sessions, world)
+    stopper = InstanceStopper(sessions, world, world, writer)
+    workers = [ProjectTeardown(sessions, stopper, writer, world, wait_s=None) for _ in range(2)]
+    await removed()
+    world.busy = 1
+    passes = [asyncio.create_task(each.reconcile()) for each in workers]
+    await until(lambda: all(each._stopping.under_way for each in workers))
+    world.busy = 0
+    assert sorted(await asyncio.gather(*passes)) == [0, 1]
+
+
 async def test_whoever_looks_next_goes_on(*, sessions, world, teardown, removed):
     """A worker that died after the commit left nothing but rows; its successor begins with a look."""
     release = await removed()

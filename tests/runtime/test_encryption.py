@@ -25,7 +25,7 @@ def test_a_changed_secret_does_not_open():
         Sealer([NEW]).open(bytes(sealed), "c")
 
 
-def test_an_older_key_still_opens_and_is_told_from_the_newest():
+def test_an_older_key_still_opens_and_is_known_from_the_newest():
     sealed = Sealer([OLD]).seal(b"hunter2", "c")
     rotated = Sealer([NEW, OLD])
     assert rotated.open(sealed, "c") == b"hunter2"

@@ -75,7 +75,7 @@ async def test_the_same_characters_typed_otherwise_are_the_same_password():
     assert await passwords.verify(await passwords.hash("M\u00fcnchen1"), "Mu\u0308nchen1")
 
 
-async def test_who_waits_too_long_for_a_turn_is_told_to_come_back():
+async def test_who_waits_too_long_for_a_place_is_asked_to_come_back():
     passwords = Passwords(CHEAP, at_once=1, wait_s=0.01)
     await passwords._turns.acquire()
     with pytest.raises(DependencyError, match="too many logins"):

@@ -152,13 +152,29 @@ async def test_one_with_nothing_more_to_do_ends_by_itself():
     assert (reconciler.passes, reconciler.closed) == (2, 1)
 
 
-async def test_a_pass_that_hangs_is_ended_and_told_and_the_next_ones_come():
+async def test_a_pass_that_hangs_is_ended_and_logged_and_the_next_ones_come():
     reconciler = Scripted(["hang", "hang", 3], Clock(3))
     reconciler.limit_s = 0.01
     lines = await ran(reconciler)
     assert [line["event"] for line in lines] == ["reconciler.timed_out"] * 2 + ["reconciler.recovered"]
     assert (lines[0]["limit_s"], lines[1]["failures"], lines[2]["mended"]) == (0.01, 2, 3)
     assert reconciler.timer.rests == [1.0, 2.0, 10.0]
+
+
+async def test_a_pass_that_timed_out_is_not_begun_again_at_once(monkeypatch):
+    """It kept the database busy for its whole limit: a second later that would go on, all day."""
+    monkeypatch.setattr(loops, "FIRST_BACKOFF_S", 0.001)
+    reconciler = Scripted(["away", "hang", "hang", "away", 0, "hang"], Clock(6))
+    reconciler.limit_s = 0.05
+    await ran(reconciler)
+    assert reconciler.timer.rests == [0.001, 0.05, 0.05, 0.008, 10.0, 0.05]
+
+
+async def test_the_pause_after_a_time_out_is_no_longer_than_the_interval(monkeypatch):
+    reconciler = Scripted(["hang"], Clock(1))
+    reconciler.limit_s, reconciler.interval_s = 0.05, 0.02
+    await ran(reconciler)
+    assert reconciler.timer.rests == [0.02]
 
 
 async def test_a_time_limit_of_the_works_own_is_no_hanging_pass():
@@ -173,7 +189,7 @@ async def test_a_time_limit_of_the_works_own_is_no_hanging_pass():
     assert lines[0]["reason"] == "TimeoutError"
 
 
-async def test_of_failures_in_a_row_only_the_first_is_told_where_that_is_wished_but_every_bug():
+async def test_of_failures_in_a_row_only_the_first_is_logged_where_that_is_wished_but_every_bug():
     reconciler = Scripted(["away", "away", "bug", "away", 0, "away"])
     reconciler.repeats_failures = False
     told = [line["event"].removeprefix("reconciler.") for line in await ran(reconciler)]

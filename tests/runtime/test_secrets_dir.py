@@ -20,7 +20,7 @@ def test_a_file_holds_what_the_environment_does_not_have(tmp_path: Path, monkeyp
     assert "from-a-file" not in repr(settings)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DELIVERY_SECRETS_DIR", str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"DELIVERY_SECRETS_DIR: .*none is no folder"):
         Settings()

@@ -53,7 +53,7 @@ async def test_an_impatient_asker_leaves_without_harm_to_the_others():
     assert await second == "a1"
 
 
-async def test_a_fault_is_told_to_all_and_not_kept():
+async def test_an_error_goes_to_all_and_is_not_kept():
     oracle = Oracle()
     oracle.go.set()
     oracle.fault = DependencyError("away")

@@ -184,3 +184,18 @@ async def test_what_no_look_waited_for_is_counted_when_it_is_done():
     goes_on.set()
     await until(lambda: not sweep.under_way)
     assert [sweep.finished(), sweep.finished()] == [1, 0]
+
+
+async def test_what_had_nothing_to_do_is_not_counted_as_mended():
+    """Somebody else was first: of three that came to their ends well, one mended something."""
+    mends = {"found nothing": False, "mended": True, "says nothing": None}
+
+    async def act(item: str) -> bool | None:
+        return mends[item]
+
+    sweep = Sweep("test", limit_s=60)
+    assert await sweep.each(items("found nothing"), act) == 0
+    assert sweep.finished() == 0
+    assert sweep.pausing == set(), "it did not fail"
+    assert await sweep.each(items(*mends), act) == 2
+    assert sweep.finished() == 2

@@ -53,7 +53,7 @@ async def test_a_lock_that_does_not_come_free_is_a_timeout(sessions):
     assert refused.value.code is ErrorCode.TIMEOUT
 
 
-async def test_a_full_disk_of_the_database_is_told_as_that(sessions):
+async def test_a_full_disk_of_the_database_is_reported_as_that(sessions):
     with pytest.raises(DependencyError, match="no room left on its disk"):
         async with transaction(sessions) as session:
             await session.execute(text("DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$"))

@@ -103,7 +103,7 @@ def test_who_waits_for_the_schema_goes_on_once_it_is_there(empty_url):
     assert not waiting.is_alive()
 
 
-def test_who_waits_for_a_database_that_is_not_there_is_told_so(empty_url, tmp_path):
+def test_the_wait_for_a_database_that_is_not_there_is_logged(empty_url, tmp_path):
     migrations.await_schema(f"postgresql+psycopg://delivery@/delivery?host={tmp_path}", 0)  # 0: nobody looks
     with pytest.raises(DependencyError, match="the database does not answer"):
         migrations.await_schema(f"postgresql+psycopg://delivery@/delivery?host={tmp_path}", 0.2)

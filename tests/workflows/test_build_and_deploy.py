@@ -105,7 +105,7 @@ async def test_a_failing_build_starts_nothing_and_leaves_a_failed_build(bench: B
     assert bench.world.last.deployment.status is DeploymentStatus.FAILED
 
 
-async def test_the_commit_is_told_as_soon_as_it_is_known(bench: Bench) -> None:
+async def test_the_commit_is_shown_as_soon_as_it_is_known(bench: Bench) -> None:
     bench.world.faults["build.run"] = "BUILD_FAILED"
     await fails(bench)
     told = [r.deployment.git_commit_hash for r in bench.world.records if r.deployment]
@@ -236,7 +236,7 @@ async def test_past_the_final_switch_it_cannot_be_aborted(bench: Bench) -> None:
     assert bench.world.progress.status is OperationStatus.COMPLETED
 
 
-async def test_cancelled_while_waiting_for_the_turn_gives_it_back(bench: Bench) -> None:
+async def test_cancelled_while_waiting_for_the_lock_gives_it_back(bench: Bench) -> None:
     bench.world.turn_is_free = False
     handle = await bench.start(order())
     await until(lambda: "ask turn" in bench.world.done)
@@ -324,7 +324,7 @@ async def test_a_rollback_to_what_still_runs_is_one_step_and_needs_no_turn(bench
     assert deployment.rolled_back_to_build_id == stable.build_id
 
 
-async def test_a_rollback_is_told_before_the_bad_version_is_stopped(bench: Bench) -> None:
+async def test_a_rollback_is_shown_before_the_bad_version_is_stopped(bench: Bench) -> None:
     bench.world.old_release()
     bench.world.still_runs = True
     let_go = bench.world.hold("releases.stop")

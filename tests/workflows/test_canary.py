@@ -41,7 +41,7 @@ async def test_a_good_canary_gets_everything(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("early", [None, 12.5])
-async def test_a_pass_before_its_time_is_told_with_the_next_step_and_no_other(
+async def test_a_pass_before_its_time_is_shown_with_the_next_step_and_no_other(
     bench: Bench, early: float | None
 ) -> None:
     bench.world.old_release()
@@ -55,7 +55,7 @@ async def test_a_pass_before_its_time_is_told_with_the_next_step_and_no_other(
     )
 
 
-async def test_what_the_judge_is_not_told_of_is_said_while_it_looks(bench: Bench) -> None:
+async def test_what_the_analysis_does_not_cover_is_shown_while_it_runs(bench: Bench) -> None:
     bench.world.old_release()
     queries = {name: f'sum({name}{{release="{{{{release}}}}"}})' for name in ("requests", "errors")}
     by_queries = {"provider": "prometheus", "prometheus": queries, "compare": ["errors"]}

@@ -238,7 +238,7 @@ async def test_a_version_that_comes_back_as_it_was_runs_no_release_command(bench
     assert not [done for done in bench.world.done if done.startswith("release command")]
 
 
-async def test_a_project_in_a_folder_is_made_there_and_what_is_not_started_is_told(bench: Bench) -> None:
+async def test_a_project_in_a_folder_is_made_there_and_what_is_not_started_is_shown(bench: Bench) -> None:
     """Two services in one repository; a `worker:` line of a Procfile is never passed over in silence."""
     bench.world.folder, bench.world.notice = "apps/api", "not started from the Procfile: `worker` (line 2)"
     wanted = reported()

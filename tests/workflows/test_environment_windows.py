@@ -28,7 +28,7 @@ def open_again(bench: Bench) -> None:
     bench.world.window = WindowAnswer(open=True)
 
 
-def told(bench: Bench, deployment_id: UUID) -> DeploymentProgress:
+def progress_of(bench: Bench, deployment_id: UUID) -> DeploymentProgress:
     views = [r.deployment for r in bench.world.records if r.deployment and r.deployment.deployment_id == deployment_id]
     return views[-1]
 
@@ -38,7 +38,9 @@ async def held(bench: Bench, environment_id: UUID, **changes: object) -> tuple[W
     handle = await bench.start(wanted)
     deployment_id = wanted.place.deployment_id
     await until(lambda: "ask window" in bench.world.done)
-    await until(lambda: bench.world.last.deployment is not None and told(bench, deployment_id).next_open is not None)
+    await until(
+        lambda: bench.world.last.deployment is not None and progress_of(bench, deployment_id).next_open is not None
+    )
     return handle, deployment_id
 
 
@@ -50,7 +52,7 @@ async def test_a_freeze_holds_and_says_until_when(bench: Bench) -> None:
     closed = freeze(bench)
     environment_id = uuid4()
     handle, deployment_id = await held(bench, environment_id)
-    view = told(bench, deployment_id)
+    view = progress_of(bench, deployment_id)
     assert (view.status, view.next_open) == (DeploymentStatus.QUEUED, closed.next_open)
     words = bench.world.progress.current_step or ""
     assert words == f"Held by {WEEKEND}; opens {closed.next_open:%Y-%m-%d %H:%M} UTC"
@@ -65,7 +67,7 @@ async def test_a_freeze_holds_and_says_until_when(bench: Bench) -> None:
     await entity(bench, environment_id).signal(SignalName.SETTINGS_CHANGED, change)
     await handle.result()
     assert bench.world.done.count("ask window") == 2
-    last = told(bench, deployment_id)
+    last = progress_of(bench, deployment_id)
     assert (last.status, last.next_open) == (DeploymentStatus.SUCCESS, None)
 
 
@@ -90,7 +92,7 @@ async def test_one_under_way_finishes_and_the_next_is_held(bench: Bench) -> None
     let_go.set()
     await first.result()
     deployment_id = wanted.place.deployment_id
-    await until(lambda: told(bench, deployment_id).next_open is not None)
+    await until(lambda: progress_of(bench, deployment_id).next_open is not None)
     assert bench.world.done.count("open release") == 1
 
 

@@ -15,7 +15,7 @@ from tests.workflows.conftest import Bench
 from tests.workflows.world import SPEC, order
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     gc.collect()
     return [r.getMessage() for r in caplog.records if "never retrieved" in r.getMessage()]
 
@@ -27,7 +27,7 @@ async def test_an_analysis_that_a_promotion_ends(bench: Bench, caplog: pytest.Lo
     await asyncio.wait_for(bench.world.reached["analysis.judge"].wait(), 60)
     await handle.execute_update(Action.PROMOTE, ActionRequest(actor="ben", reason="known good"))
     await handle.result()
-    assert told(caplog) == []
+    assert logged(caplog) == []
 
 
 async def test_a_step_that_its_deadline_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -37,7 +37,7 @@ async def test_a_step_that_its_deadline_ends(bench: Bench, caplog: pytest.LogCap
     handle = await bench.start(order())
     with pytest.raises(WorkflowFailureError):
         await handle.result()
-    assert told(caplog) == []
+    assert logged(caplog) == []
 
 
 async def test_a_step_that_an_abort_ends(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -48,4 +48,4 @@ async def test_a_step_that_an_abort_ends(bench: Bench, caplog: pytest.LogCapture
     await handle.execute_update(ABORT_UPDATE, AbortRequest(actor="ben", reason="no"))
     with pytest.raises(WorkflowFailureError):
         await handle.result()
-    assert told(caplog) == []
+    assert logged(caplog) == []

@@ -255,7 +255,7 @@ async def test_a_rule_that_became_stricter_while_it_waited_decides(bench: Bench)
     await handle.result()
 
 
-async def test_who_is_not_known_is_nobodys_second_and_passing_a_freeze_is_told_to_who_approves(
+async def test_who_is_not_known_is_nobodys_second_and_passing_a_freeze_is_shown_to_who_approves(
     bench: Bench,
 ) -> None:
     """Of two different people one at most is the one who asked."""

@@ -58,7 +58,7 @@ def forged(handle: WorkflowHandle, action: Action, signer: Signer = SIGNER, **ch
     return signer.decision(handle.id, action, BEN).model_copy(update=changes)
 
 
-async def test_an_invented_approval_is_refused_and_told(bench: Bench, stranger: Client) -> None:
+async def test_an_invented_approval_is_refused_and_reported(bench: Bench, stranger: Client) -> None:
     handle = await awaiting_approval(bench, ApprovalPolicy())
     REFUSALS.take()
     fault = await refused(at(handle, stranger), Action.APPROVE, MALLORY)

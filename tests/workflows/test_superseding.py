@@ -176,7 +176,7 @@ def _status(bench: Bench, wanted: BuildAndDeployInput) -> DeploymentStatus | Non
     return last.status if last else None
 
 
-async def test_what_was_to_be_told_is_told_after_continuing_as_new(bench: Bench) -> None:
+async def test_what_was_to_be_sent_is_sent_after_continuing_as_new(bench: Bench) -> None:
     """The state is all that a new run knows: who is to be told, who waits, who was the newest."""
     older, waiting = order(newest(uuid4())), order()
     for one in (older, waiting):

@@ -11,7 +11,7 @@ from tests.workflows.conftest import Bench
 from tests.workflows.world import order
 
 
-async def test_the_wait_for_a_turn_is_no_machine_time(bench: Bench) -> None:
+async def test_the_wait_for_the_lock_is_no_machine_time(bench: Bench) -> None:
     bench.world.turn_is_free = False
     wanted = order()
     handle = await bench.start(wanted)

@@ -210,7 +210,7 @@ async def test_a_method_that_is_not_possible_is_405_whatever_it_brings(platform)
         check_error(response, 405, "METHOD_NOT_ALLOWED")
 
 
-async def test_a_body_in_another_encoding_is_told_so(app, platform):
+async def test_a_body_in_another_encoding_is_refused_with_the_reason(app, platform):
     body = '{"name": "ü"}'.encode("latin-1")
     headers = {"Content-Type": "application/json"}
     error = check_error(

@@ -47,7 +47,7 @@ async def test_what_is_not_http_is_400_in_the_envelope(port, line):
     assert f"x-request-id: {told['meta']['request_id']}".encode() in head
 
 
-def told(whole: bytes, status: int) -> dict[str, str]:
+def headers_of(whole: bytes, status: int) -> dict[str, str]:
     """The headers of an enveloped refusal."""
     head, _, body = whole.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -70,20 +70,20 @@ async def test_a_head_without_an_end_is_431(port, endless):
         while not answered.done():
             writer.write(b"a" * 16_384 if endless == b"X: " else endless * 2048)
             await asyncio.sleep(0.01)
-    assert told(answered.result(), 431)["connection"] == "close"
+    assert headers_of(answered.result(), 431)["connection"] == "close"
     writer.close()
 
 
 async def test_a_head_that_takes_too_long_is_408_and_silence_is_ended(port, monkeypatch):
     monkeypatch.setattr(uvicorn_protocol, "HEAD_LIMIT_S", 0.1)
-    assert told(await answer(port, b"GET / HTTP/1.1\r\nHost:"), 408)["connection"] == "close"
+    assert headers_of(await answer(port, b"GET / HTTP/1.1\r\nHost:"), 408)["connection"] == "close"
     assert await answer(port, b"") == b""
 
 
 async def test_too_many_connections_are_503_with_retry_after():
     async with served(Response("fine"), limit_concurrency=2) as port:
         _, first = await asyncio.open_connection("127.0.0.1", port)
-        headers = told(await answer(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 503)
+        headers = headers_of(await answer(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 503)
         assert (headers["retry-after"], headers["connection"]) == ("1", "close")
         first.close()
         await first.wait_closed()

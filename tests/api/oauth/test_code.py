@@ -88,7 +88,7 @@ async def test_nobody_is_sent_to_an_address_that_the_client_did_not_register(peo
         ({"scope": "root:everything"}, "invalid_scope"),
     ],
 )
-async def test_the_application_is_told_of_its_own_faults_by_its_users_only(*, people, flow, place, wrong, error):
+async def test_the_application_learns_of_its_own_faults_by_its_users_only(*, people, flow, place, wrong, error):
     browser = flow(await people.application(place))
     stranger = flow(await people.application(await people.organization()))
     for one in (browser, stranger):

@@ -57,7 +57,7 @@ async def test_scopes_cut_down_what_the_role_grants(http, people, place):
     assert await scope_of("root:everything") == "invalid_scope"
 
 
-async def test_wrong_secrets_and_disabled_or_unknown_clients_are_told_the_same(http, people, machine, place):
+async def test_wrong_secrets_and_disabled_or_unknown_clients_get_the_same_answer(http, people, machine, place):
     disabled = await people.machine(place)
     await people.change(Client, UUID(disabled.id), disabled_at=now())
     unknown = "0193b5a0-0000-7000-8000-000000000000"

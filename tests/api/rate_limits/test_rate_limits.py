@@ -246,7 +246,7 @@ async def test_invitations_are_tried_so_often_from_one_address(fresh):
         assert (await tried(other)).status_code == 404
 
 
-async def test_what_is_too_much_is_told_in_the_words_of_whom_was_asked(serving):
+async def test_too_many_requests_are_refused_in_the_format_of_the_endpoint(serving):
     async with serving(anonymous_limit=1) as app, stranger(app) as http:
         await http.get("/nowhere")
         token = await http.post("/oauth/token", content="grant_type=x", headers=FORM)

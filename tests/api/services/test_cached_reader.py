@@ -202,7 +202,7 @@ async def test_the_openapi_document_is_valid_and_complete(anybody):
             assert operation["tags"], (method, path)
 
 
-async def test_a_deployment_that_is_known_already_is_told_as_it_is_now(world, other_world, build_of, end):
+async def test_a_deployment_that_is_cached_is_shown_as_it_is_now(world, other_world, build_of, end):
     made = await build_of(world, "2.9.0", live=False)
     path = f"/deployments/{made['deployment_id']}"
     before = [(await world.manager.get(path)).json()["data"]["status"] for _ in range(2)]

@@ -43,7 +43,7 @@ def test_the_same_share_of_them_passes(stable, canary, looks):
     assert judged(stable, canary, looks).verdict is Verdict.PASS
 
 
-def test_without_a_stable_release_they_are_told_beside_the_limit():
+def test_without_a_stable_release_they_are_shown_beside_the_limit():
     policy = AnalysisPolicy(duration=10, compare=(), max_error_rate=5)
     judgement, _ = judge(policy, JudgeState.begin(START), None, SideCounts(requests=600, client_errors=600), at(10))
     assert "4xx that do not count as errors: 100 % (600 of 600)" in judgement.reasons[0]

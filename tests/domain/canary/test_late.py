@@ -55,7 +55,7 @@ def test_a_fault_that_begins_late_beside_a_stable_release_is_never_passed(begins
     assert {one.verdict for one in found} == {Verdict.FAIL}
 
 
-def test_it_is_told_since_when():
+def test_it_says_since_when():
     judgement = watched(WATCH, (0.0, 0.3), begins=35, per_s=50, seed=1)
     assert judgement.verdict is Verdict.FAIL
     (reason,) = judgement.reasons

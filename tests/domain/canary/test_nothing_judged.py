@@ -137,7 +137,7 @@ def test_a_tail_above_all_buckets_cannot_be_compared():
     assert "stable's p90" in reason(judgement, Metric.LATENCY)
 
 
-def test_a_baseline_all_in_one_bucket_and_a_canary_in_the_next_cannot_be_told():
+def test_a_baseline_all_in_one_bucket_and_a_canary_in_the_next_cannot_be_judged():
     judgement = carried_out((took((300, 20), bounds=COARSE), took((300, 49), bounds=COARSE)))
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert "the buckets cannot tell how much slower it is: over 25 ms took 100 %" in reason(judgement, Metric.LATENCY)

@@ -37,7 +37,7 @@ def test_what_happens_during_a_pause_is_not_judged() -> None:
     assert (judgement.final, judgement.verdict, judgement.elapsed_seconds) == (True, Verdict.PASS, 60)
 
 
-def test_a_pause_is_told_once_however_often_the_analysis_is_tried_again() -> None:
+def test_a_pause_is_reported_once_however_often_the_analysis_is_tried_again() -> None:
     once = begun().resumed(100, stable=counts(4000), canary=counts(1000))
     assert once.resumed(100, stable=counts(9000), canary=counts(9000)) == once
     assert once.resumed(0, stable=counts(9000), canary=counts(9000)) == once

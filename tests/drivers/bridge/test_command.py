@@ -62,7 +62,9 @@ async def test_the_command_has_no_descriptor_signal_or_limit_of_the_bridge(bridg
         (("--else", "x"), "is not known"),
     ],
 )
-async def test_a_wrong_word_is_told_and_nothing_is_run(bridge: Begin, words: tuple[str, ...], fault: str) -> None:
+async def test_a_wrong_argument_is_reported_and_nothing_is_run(
+    bridge: Begin, words: tuple[str, ...], fault: str
+) -> None:
     begun = await bridge(*words, command=("/bin/sh", "-c", "echo it ran >&2"))
     assert await begun.ended() == 125
     said = await begun.log()

@@ -112,7 +112,7 @@ async def test_who_says_goodbye_to_a_side_that_has_gone_does_not_break_on_it() -
     ],
     ids=["refused", "closed", "nonsense", "half", "endless", "no proxy"],
 )
-async def test_a_tunnel_that_was_not_made_is_told_in_the_proxys_words(answer: bytes, words: str) -> None:
+async def test_a_tunnel_that_was_not_made_is_reported_in_the_proxys_words(answer: bytes, words: str) -> None:
     async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             await reader.readuntil(b"\r\n\r\n")
@@ -139,12 +139,12 @@ async def test_a_tunnel_that_was_not_made_is_told_in_the_proxys_words(answer: by
         (("127.0.0.1:1", "", "22"), "is no host"),
     ],
 )
-async def test_a_wrong_word_is_told(words: tuple[str, ...], fault: str) -> None:
+async def test_a_wrong_argument_is_reported(words: tuple[str, ...], fault: str) -> None:
     code, out, errors = await run(*words)
     assert (code, out) == (125, b"")
     assert fault in errors
 
 
-async def test_a_proxy_that_is_not_there_is_told() -> None:
+async def test_a_proxy_that_is_not_there_is_reported() -> None:
     code, _, errors = await run(f"127.0.0.1:{free_port()}", "git.example", "22")
     assert (code, "Connection refused" in errors) == (125, True)

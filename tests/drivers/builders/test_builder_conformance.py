@@ -71,7 +71,9 @@ async def test_ci_false_and_other_defaults_are_the_repositorys_to_set(builder: B
     assert [name for name, value in given.items() if f"{name}={value}" not in lines] == []
 
 
-async def test_the_loader_is_told_nothing_outside_of_the_sandbox(builder: Builder, workspace: Workspace) -> None:
+async def test_variables_of_the_loader_have_no_effect_outside_of_the_sandbox(
+    builder: Builder, workspace: Workspace
+) -> None:
     """A library of the repository in LD_PRELOAD would be loaded by the sandbox's own program, with our rights."""
     (workspace.tree / "evil.so").write_text("no library: the loader complains wherever it is asked to load it")
     result = await builder.run(workspace.request("cd / && echo through", env={"LD_PRELOAD": "./evil.so"}))
@@ -95,7 +97,7 @@ if __name__ == "__main__":
 """
 
 
-async def test_a_program_that_is_not_there_is_told_with_the_path(builder: Builder, workspace: Workspace) -> None:
+async def test_a_program_that_is_not_there_is_reported_with_the_path(builder: Builder, workspace: Workspace) -> None:
     result = await builder.run(workspace.request('echo "$PATH" > path; nope'))
     assert result.searched == (workspace.tree / "path").read_text().strip()
     assert "/usr/bin" in result.searched.split(":")

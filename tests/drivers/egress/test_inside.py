@@ -11,7 +11,7 @@ from drivers.egress import inside
 DB, CACHE, TOO = Destination("db.internal", 5432), Destination("cache", 6379), Destination("db.internal", 5433)
 
 
-def test_programs_are_told_in_both_cases_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_proxy_are_set_in_both_cases_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     told = inside.environment({})
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         assert told[name] == told[name.lower()] == "http://127.0.0.1:3128"

@@ -369,7 +369,7 @@ class RouterConformance(AudienceConformance, IngressConformance):
         assert await bed.until(removed)
 
     @pytest.mark.parametrize("still_in_the_table", [True, False])
-    async def test_an_instance_that_is_told_idle_can_be_stopped_at_once(
+    async def test_an_instance_that_is_reported_idle_can_be_stopped_at_once(
         self, bed: Bed, still_in_the_table: bool
     ) -> None:
         blue, green = await bed.upstream("blue"), await bed.upstream("green")

@@ -90,7 +90,7 @@ class IngressConformance:
         ticks = await bed.raw(f"GET /ticks?2 HTTP/1.0\r\nHost: {host}\r\n\r\n")
         assert ticks.partition("\r\n\r\n")[2] == "tick\ntick\n"  # HTTP/1.0 knows no chunks
 
-    async def test_a_request_without_a_host_is_told_so(self, bed: Bed) -> None:
+    async def test_a_request_without_a_host_is_refused_with_the_reason(self, bed: Bed) -> None:
         for version in ("1.0", "1.1"):
             answer = await bed.raw(f"GET / HTTP/{version}\r\nConnection: close\r\n\r\n")
             assert answer.partition("\r\n\r\n")[0].split(" ")[1] in ("400", "404")
@@ -219,7 +219,7 @@ class IngressConformance:
 
         assert set(await asyncio.gather(*map(one, range(60)))) == {200}
 
-    async def test_health_checks_name_the_host_they_are_told(self, bed: Bed) -> None:
+    async def test_health_checks_name_the_configured_host(self, bed: Bed) -> None:
         blue = await bed.upstream("blue")
         blue.only_host = "shop.example"
         await bed.apply([replace(cluster("blue", blue), health_host="shop.example")], route(blue=100))

@@ -24,14 +24,14 @@ class Envoy:
         self.runs = list(items)
 
 
-async def test_the_refused_ones_are_found_and_told_and_all_others_run() -> None:
+async def test_the_refused_ones_are_found_and_reported_and_all_others_run() -> None:
     envoy, told = Envoy(), list[int]()
     assert await admit([1, -2, 3, -4, -5, 6], envoy.put, told.append) == [-2, -4, -5]
     assert told == [-2, -4, -5]
     assert envoy.runs == [1, 3, 6]
 
 
-async def test_what_was_found_before_the_time_was_over_is_told() -> None:
+async def test_what_was_found_before_the_time_was_over_is_reported() -> None:
     """One tenant's hundred bad rows: each attempt gets on, instead of all beginning where the first one began."""
     rows, attempts = [-row - 1 for row in range(100)], 0
     while rows:

@@ -110,7 +110,7 @@ async def test_a_stranger_who_got_the_recorded_number_lives(state: Path) -> None
         assert stranger.poll() is None
 
 
-async def test_after_a_shim_that_told_its_end_nobody_looks_through_all_processes(
+async def test_after_a_shim_that_recorded_its_end_nobody_looks_through_all_processes(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its whole tree had ended; a hundred services coming back would look at each other's processes."""

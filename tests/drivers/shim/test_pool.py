@@ -40,7 +40,7 @@ def pool(folder: Path, name: str) -> Pool:
 
 
 @pytest.mark.parametrize("what", ["memory", "disk", "processes", "files"])
-def test_the_one_with_the_most_is_told(tmp_path: Path, clock: Clock, what: str) -> None:
+def test_the_one_with_the_most_is_reported(tmp_path: Path, clock: Clock, what: str) -> None:
     large, small = pool(tmp_path, "large"), pool(tmp_path, "small")
     limit = LIMITS[what]
     assert small.exceeded(Used(**{what: limit // 3})) is None
@@ -50,7 +50,7 @@ def test_the_one_with_the_most_is_told(tmp_path: Path, clock: Clock, what: str) 
     assert large.exceeded(Used(**{what: limit * 2 // 3})) == what
 
 
-def test_of_equals_one_alone_is_told(tmp_path: Path, clock: Clock) -> None:
+def test_of_equals_one_alone_is_reported(tmp_path: Path, clock: Clock) -> None:
     pools = [pool(tmp_path, name) for name in "abc"]
     for _ in range(2):
         found = [each.exceeded(Used(memory=400)) for each in pools]

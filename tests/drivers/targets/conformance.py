@@ -88,7 +88,7 @@ class TargetConformance:
             await target.start(spec(digest), check=refuse)
         assert (await target.inspect("r1-0")).gone
 
-    async def test_an_artifact_that_is_not_there_is_told(self, target: Target) -> None:
+    async def test_an_artifact_that_is_not_there_is_reported(self, target: Target) -> None:
         with pytest.raises(TerminalError) as caught:
             await target.start(spec("sha256:" + "0" * 64))
         assert caught.value.code is ErrorCode.ARTIFACT_UNAVAILABLE

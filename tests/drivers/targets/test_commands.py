@@ -62,7 +62,7 @@ async def test_one_that_takes_too_long_is_ended(service: Service) -> None:
     assert (await ended(service)).reason == "timeout"
 
 
-async def test_what_a_killed_keeper_left_is_ended_before_it_is_run_again_but_not_for_ever(service: Service) -> None:
+async def test_what_a_killed_shim_left_is_ended_before_it_is_run_again_but_not_for_ever(service: Service) -> None:
     mark = marker()
     spec = service.spec(NAME, command=f"setsid sleep {mark} & exec sleep {mark}")
     for run in range(1, MAX_RUNS + 1):

@@ -152,7 +152,7 @@ async def test_without_namespaces_trusted_code_runs_at_its_own_path(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_program_that_is_not_there_is_told_with_the_path(mode: str, tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_reported_with_the_path(mode: str, tmp_path: Path) -> None:
     project = Project(tmp_path, mode)
     (project.folder / "x").write_text("")
     digest = await project.build("true")
@@ -195,7 +195,7 @@ async def test_a_tool_in_a_hidden_folder_of_the_path_is_found_by_isolated_code(t
     assert (await builder.run(request)).exit_code == 0
 
 
-async def test_an_unknown_artifact_is_told_before_anything_is_reserved(tmp_path: Path) -> None:
+async def test_an_unknown_artifact_is_reported_before_anything_is_reserved(tmp_path: Path) -> None:
     target = ProcessTarget(tmp_path / "i", FolderArtifactStore(tmp_path / "a"), trusted_code=True)
     with pytest.raises(TerminalError) as caught:
         await target.start(InstanceSpec("r1-0", "r1", "sha256:" + "0" * 64, "true"))

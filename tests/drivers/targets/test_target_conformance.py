@@ -155,7 +155,7 @@ async def test_a_stranger_on_the_port_is_not_taken_for_the_instance(service: Ser
         assert not (await service.target.inspect("r1-0")).listening
 
 
-async def test_a_stranger_beside_the_instance_is_told_and_left_behind(sharing: Service) -> None:
+async def test_a_stranger_beside_the_instance_is_reported_and_left_behind(sharing: Service) -> None:
     service = sharing
     before = await service.target.start(service.spec(command="sleep 1000"))
     assert not before.port_taken

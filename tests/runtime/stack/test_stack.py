@@ -252,7 +252,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path):
 
 
 @pytest.mark.deep
-def test_the_admins_password_is_told_on_request_and_kept_nowhere(stack: StackProcess):
+def test_the_admins_password_is_shown_on_request_and_stored_nowhere(stack: StackProcess):
     parts = "postgres,migrations,bootstrap"
     stack.up(only=parts)
     # This output is kept in a file, so it holds no password.
@@ -260,12 +260,12 @@ def test_the_admins_password_is_told_on_request_and_kept_nowhere(stack: StackPro
     assert "with the password" not in stack.output.read_text()
     again = stack.run("admin-password")
     assert again.returncode == 0, again.stderr
-    password = told(again.stdout)
+    password = password_in(again.stdout)
     files = [path for path in stack.data.rglob("*") if path.is_file()]
     assert [path for path in files if password.encode() in path.read_bytes()] == []
     assert stack.data / "logs" / "bootstrap.log" in files
     by_hand = reset_by_hand(stack)
-    assert told(by_hand.stdout) != password
+    assert password_in(by_hand.stdout) != password
     assert stack.end(signal.SIGTERM) == 0
     by_hand = reset_by_hand(stack)
     assert (by_hand.returncode, by_hand.stdout) == (2, "")
@@ -288,7 +288,7 @@ def test_on_a_terminal_the_first_start_tells_the_admins_password(stack: StackPro
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
     os.close(screen)
-    assert told(shown.decode())
+    assert password_in(shown.decode())
 
 
 def reset_by_hand(stack: StackProcess) -> subprocess.CompletedProcess[str]:
@@ -300,5 +300,5 @@ def reset_by_hand(stack: StackProcess) -> subprocess.CompletedProcess[str]:
     )
 
 
-def told(output: str) -> str:
+def password_in(output: str) -> str:
     return output.split("platform admin admin@delivery.localhost with the password ")[1].split(maxsplit=1)[0]

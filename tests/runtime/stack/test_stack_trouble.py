@@ -113,7 +113,7 @@ def test_a_folder_of_sockets_that_somebody_else_made_meanwhile_is_not_used(tmp_p
 
 
 @pytest.mark.deep
-def test_a_port_taken_while_its_part_was_down_is_told_and_waited_for(stack: StackProcess):
+def test_a_port_taken_while_its_part_was_down_is_reported_and_waited_for(stack: StackProcess):
     addresses = stack.up(only="temporal")
     port = int(addresses["temporal"].rpartition(":")[2])
     before = stack.pids()["temporal"]
@@ -300,7 +300,7 @@ def _emptied(path: Path) -> None:
     "damage",
     [_overwritten, pytest.param(_torn, marks=pytest.mark.deep), pytest.param(_emptied, marks=pytest.mark.deep)],
 )
-def test_a_damaged_file_of_temporal_is_set_aside_and_told(stack: StackProcess, damage: Callable[[Path], None]):
+def test_a_damaged_file_of_temporal_is_set_aside_and_reported(stack: StackProcess, damage: Callable[[Path], None]):
     stack.up(only="temporal")
     assert stack.end(signal.SIGTERM) == 0
     database = stack.data / "temporal.db"

@@ -9,7 +9,7 @@ from runtime.stack import telling
 from runtime.stack.telling import ReturnTeller
 
 
-def told(path: Path, serving: int, *, coming_back: bool) -> None:
+def save(path: Path, serving: int, *, coming_back: bool) -> None:
     Returning(135, serving, coming_back, time.time()).save(path)
 
 
@@ -17,12 +17,12 @@ def test_ready_says_what_is_still_coming_and_then_how_far_it_is(tmp_path: Path, 
     monkeypatch.setattr(telling, "_EVERY_S", 0.0)
     path, lines = tmp_path / "services.json", []
     teller = ReturnTeller(path, lines.append)
-    told(path, 40, coming_back=True)
+    save(path, 40, coming_back=True)
     assert teller.first(0) == "; 95 services coming back: 40 of 135 serve"
     teller.tell()
-    told(path, 134, coming_back=True)
+    save(path, 134, coming_back=True)
     teller.tell()
-    told(path, 135, coming_back=False)
+    save(path, 135, coming_back=False)
     teller.tell()
     teller.tell()
     assert lines == [

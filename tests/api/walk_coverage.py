@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from api.version import PREFIX
-from tests.api.belongings import FILLERS, REFERENCES
 from tests.api.document import Route
+from tests.api.owned_resources import FILLERS, REFERENCES
 
 # Routes for everybody, and why.
 PUBLIC = {
@@ -48,10 +48,10 @@ def faults_of(app: FastAPI, routes: Sequence[Route]) -> list[str]:
     public = {route.name for route in routes if route.is_public} ^ PUBLIC.keys()
     free = {route.name for route in routes if not route.permissions} ^ (PUBLIC.keys() | ANYBODY.keys())
     said = {
-        f"{unknown}: add how to make such a thing to FILLERS in tests/api/belongings.py": unknown,
-        f"{named}: add what these fields of bodies name to REFERENCES in tests/api/belongings.py": named,
-        f"{public}: ask for credentials, or say in PUBLIC in tests/api/covered.py why not": public,
-        f"{free}: ask for a permission, or say in ANYBODY in tests/api/covered.py why not": free,
+        f"{unknown}: add how to make such a thing to FILLERS in tests/api/owned_resources.py": unknown,
+        f"{named}: add what these fields of bodies name to REFERENCES in tests/api/owned_resources.py": named,
+        f"{public}: ask for credentials, or say in PUBLIC in tests/api/walk_coverage.py why not": public,
+        f"{free}: ask for a permission, or say in ANYBODY in tests/api/walk_coverage.py why not": free,
         **{f"{path} is in no document, so that nothing walks it": {path} for path in _undocumented(app, routes)},
     }
     return [words for words, found in said.items() if found]

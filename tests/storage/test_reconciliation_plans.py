@@ -1,4 +1,4 @@
-"""The keeper's questions come every few seconds: none may read all that ever was."""
+"""Reconcilers ask the database every few seconds: no query may read all rows that ever were."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +17,7 @@ QUESTIONS: dict[str, tuple[Callable[[KeepingRepository], Awaitable[Any]], set[st
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-async def test_a_question_of_the_keeper_can_be_answered_by_indexes(sessions: Sessions, name: str) -> None:
+async def test_a_query_of_the_reconcilers_can_be_answered_by_indexes(sessions: Sessions, name: str) -> None:
     ask, wanted = QUESTIONS[name]
     asked: list[tuple[str, Any]] = []
     async with transaction(sessions) as session:

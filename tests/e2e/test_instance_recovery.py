@@ -1,4 +1,4 @@
-"""What should run runs, after a keeper's death too; `test_power_cuts.py` has what comes after a stop of the stack."""
+"""What should run runs, also after its shim was killed; stops of the whole stack are in `test_power_cuts.py`."""
 
 import os
 import signal
@@ -31,12 +31,12 @@ def states(records, app):
     return [InstanceFolder(root / name).state for name in sorted(shims)]
 
 
-def test_an_instance_whose_keeper_was_killed_comes_back(app, records):
+def test_an_instance_whose_shim_was_killed_comes_back(app, records):
     state = states(records, app)[0]
     with load_on(app.service, rps=RPS) as load:
         killed = client.status(state).shim_pid
         os.kill(killed, signal.SIGKILL)
-        until(lambda: client.status(state).shim_pid not in (None, killed), "another keeper", BACK_SECONDS)
+        until(lambda: client.status(state).shim_pid not in (None, killed), "another shim", BACK_SECONDS)
         until(lambda: client.status(state).child_pid is not None, "its return", BACK_SECONDS)
         assert settled(records, app.project["id"]) == []
         summary = load.stop()

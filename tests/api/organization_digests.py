@@ -15,7 +15,7 @@ OWNERS = {"organizations": "id", "audit_chains": "chain", "audit_links": "chain"
 USES = ("last_used_at", "last_used_address")
 
 
-async def footprint(sessions: Sessions, organization_id: str) -> dict[str, str]:
+async def digests(sessions: Sessions, organization_id: str) -> dict[str, str]:
     """By table, the number of its rows and their digest; of tables that name no organization, all rows."""
     found = {}
     async with sessions() as session:

@@ -98,7 +98,7 @@ class AnalysisActivities:
             watch = Watch(request, place, excuses, WatchClock(begun, self._monotonic))
             look = await self._look(watch, state)
             while not look.judgement.final:
-                # While the metrics cannot be read, asking every second helps nobody.
+                # While the metrics cannot be read, asking every second is of no use.
                 await asyncio.sleep(self._retry_every_s if look.judgement.unmeasured else LOOK_EVERY_S)
                 look = await self._look(watch, look.state)
         reasons = tuple(bounded(reason, 1024) for reason in look.judgement.reasons[:MAX_REASONS])
@@ -108,8 +108,8 @@ class AnalysisActivities:
     async def _beginning(self, request: AnalyseRelease) -> tuple[MetricsPlace, JudgeState, datetime]:
         """For whom it is, where an attempt before this one was (else the beginning), and the moment to go on from.
 
-        That is the attempt's last look: what nobody watched, because everything was off, is watched afterwards. What
-        people held meanwhile is left out by the judge, so that the moment is later by it.
+        That is the attempt's last look: time without observation, because everything was off, is made up for later.
+        Time in which people held it is left out by the judge, so that the moment is later by it.
         """
         async with transaction(self._sessions) as session:
             analyses = AnalysisRepository(session)

@@ -1,11 +1,11 @@
 """Activities refuse calls from workflows that the API did not start, since others may reach Temporal.
 
-Whoever does can run a worker of their own, and have a workflow there call our activities, or call one without any
-workflow. An operation's activities answer to the one run that the record has (`StartActivities`).
+Another client of Temporal can run its own worker, whose workflow calls our activities, or start an activity without a
+workflow. An operation's activities accept only the one run that is on record (`StartActivities`).
 
-Only a run that was checked gets into the record, so an operation without one has none: nothing has begun, it ended
-before it began, or somebody wrote into its workflow's history that the check was made. The exception are operations
-that were under way when runs began to be kept: whoever asks first for one of those is its run from then on.
+Only a run that was checked is recorded. An operation without a recorded run has not begun, ended before it began, or
+has a forged history that claims the check. Operations that were under way when runs were first recorded are an
+exception: the first run that calls for one of them is recorded as its run.
 """
 
 from collections import OrderedDict
@@ -35,7 +35,7 @@ from storage.repositories.standing import StandingRepository
 
 log = structlog.get_logger(__name__)
 
-# Runs that were found in the record; most operations call some twenty activities.
+# Cache of runs that are on record; most operations call some twenty activities.
 KEPT: Final = 10_000
 _STRANGER: Final = "it was called by nobody of ours: without a workflow, or by another kind of workflow"
 _OTHER_RUN: Final = "another run of its workflow carries this operation out, or none has begun or may begin"
@@ -50,14 +50,14 @@ class CallerGuard(Interceptor):
         self._known: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()  # operation and run
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's
-        """Before each."""
+        """Check before each activity."""
         return _Asking(next, self)
 
     async def check(self, info: activity.Info, given: ExecuteActivityInput) -> None:
-        """Raise what refuses the call, unless it is one of ours.
+        """Refuse the call unless the caller is one of our workflows.
 
         Raises:
-            ApplicationError: ORCHESTRATION_LOST, it is nobody's that we know; retryable while PostgreSQL is away.
+            ApplicationError: ORCHESTRATION_LOST, the caller is not known; retryable while PostgreSQL is away.
         """
         try:
             if info.workflow_type in OPERATION_WORKFLOWS:
@@ -69,7 +69,7 @@ class CallerGuard(Interceptor):
 
     async def _check_operation(self, info: activity.Info) -> None:
         if info.activity_type == CHECK_START.name:
-            # It is how a run gets into the record. Local: by our own code in this very worker, not by who says so.
+            # This activity records the run. It is local: our own code in this worker calls it, never another one.
             if not info.is_local:
                 self._refuse(info, _STRANGER)
             return
@@ -82,7 +82,7 @@ class CallerGuard(Interceptor):
             self._refuse(info, _OTHER_RUN)
 
     async def _is_the_run(self, operation_id: UUID, workflow_id: str, run_id: UUID) -> bool | None:
-        """Whether it is the run that carries the operation out; None: there is no such operation, or not there."""
+        """Whether it is the recorded run of the operation; None: there is no such operation, or not there."""
         one = (operation_id, run_id)
         if one in self._known:
             self._known.move_to_end(one)
@@ -105,7 +105,7 @@ class CallerGuard(Interceptor):
 
 
 def _is_helper(info: activity.Info, request: Any) -> bool:
-    """Whether it is what the entity of an environment, or the workflow of a webhook, has to call, for itself."""
+    """Whether an environment's entity or a webhook's workflow calls its own activity for itself."""
     if info.workflow_type == WorkflowName.WEBHOOK_DELIVERY:
         return isinstance(request, WebhookAttempt) and (
             info.workflow_id == webhook_delivery_workflow_id(request.delivery_id)

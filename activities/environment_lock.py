@@ -1,6 +1,6 @@
 """Whether a rollout holds the environment's lock by the record, whatever grant its workflow heard.
 
-The entity of the environment gives out the lock by signals, and whoever reaches Temporal can send those. So the first
+The entity of the environment grants the lock by signals, which every client of Temporal can send. So the first
 thing that a rollout does with it asks the rows: two never move one environment, and a window holds who is held.
 """
 
@@ -27,7 +27,7 @@ MOST_ATTEMPTS: Final = 13
 
 
 async def check_turn(session: AsyncSession, environment: Environment, place: OperationContext) -> None:
-    """Nobody else is moving the environment, which is locked.
+    """Check that no other operation changes the environment, whose row is locked.
 
     Raises:
         DependencyError: a deployment is being rolled out there; tried again in case it was lost.

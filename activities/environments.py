@@ -91,9 +91,9 @@ class EnvironmentActivities:
         return HolderState(running=seen.status is WorkflowExecutionStatus.RUNNING)
 
     async def _is_open(self, workflow_id: str) -> bool:
-        """The record wins: nobody holds an environment but for an operation there that is not finished.
+        """The record wins: only an unfinished operation of the environment can hold its lock.
 
-        Whoever reaches Temporal can ask for the lock in the name of any workflow, one of their own or one elsewhere.
+        A client of Temporal can ask for the lock in the name of any workflow, its own or that of another environment.
         """
         operation_id, environment_id = operation_of(workflow_id), environment_of(activity.info().workflow_id)
         if operation_id is None or environment_id is None:

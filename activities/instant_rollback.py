@@ -56,7 +56,7 @@ class TakeBackActivity:
             if swapped:
                 return swapped
             if environment.holder_deployment_id is not None:
-                return None  # somebody moves things there: it takes the turn
+                return None  # another operation changes it: this one takes the lock
             bad = await releases.stable(place.environment_id)
             if bad is None or bad.deployment_id != place.deployment_id:
                 raise serves_no_more(bad)

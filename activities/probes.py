@@ -12,7 +12,7 @@ from domain.routing import PREVIEW_HEADER, REFUSED_HEADER
 MAX_QUOTE = 300
 INSIDE = "127.0.0.1"
 _OPTIONS: dict[str, Any] = {
-    # A packed answer is not asked for, and never unpacked: a few bytes of a stranger could become very many.
+    # A compressed answer is not asked for, and never unpacked: a few untrusted bytes could become very many.
     "headers": {"accept-encoding": "identity"},
     "trust_env": False,
     "follow_redirects": False,
@@ -21,9 +21,9 @@ _OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Probe:
-    """One answer: any 2xx or 3xx is healthy. `release_id` is who answered, if the router told; `status`: its code.
+    """One answer: any 2xx or 3xx is healthy. `release_id`: of which release, if the router says so; `status`: code.
 
-    `refused`: the bridge answered, since nobody listens behind it.
+    `refused`: the bridge answered, since no process listens behind it.
     """
 
     healthy: bool

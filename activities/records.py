@@ -14,7 +14,7 @@ async def refuse_if_over(sessions: Sessions) -> None:
     """To be called by an activity before it changes the world.
 
     After a restore of Temporal's database a workflow that was over runs again; after one of PostgreSQL's it runs
-    without its row. Both would carry out what nobody wants any more.
+    without its row. Both would do work that is not wanted any more.
 
     Raises:
         ConflictError: ORCHESTRATION_LOST, the operation of the calling workflow is finished or not there.

@@ -1,4 +1,4 @@
-"""Bringing instances back that are gone, and away from ports that strangers have: for the reconciler and every step."""
+"""Restarts instances that are gone, and moves them off ports that other processes took."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -24,11 +24,11 @@ from storage.repositories.routing import RoutingRepository
 
 log = structlog.get_logger(__name__)
 
-# A version that dies so often by itself, or ends its shim so often, is given up.
+# A version that exits so often, or kills its shim so often, is not restarted any more.
 MAX_RESTARTS = 3
-# After a power cut the router needs its time too, however short the service's own may be.
+# After a power cut the router needs time as well, however short the service's own start-up time is.
 LEAST_GRACE_S = 30.0
-# The first process of an instance and its row come about at the same time, give or take so many seconds.
+# An instance's first process and its row are made within so many seconds of each other.
 STARTING_S = 2.0
 
 
@@ -45,7 +45,7 @@ def command_id(release_id: UUID) -> str:
 def instance_spec(
     release: Release, service: ServiceSpec, index: int, secrets: Mapping[str, str], project_id: UUID
 ) -> InstanceSpec:
-    """What instance `index` of a release of a project runs, with the values of its secrets."""
+    """The specification of instance `index` of a project's release, with the values of its secrets."""
     if service.command is None:
         raise TerminalError("service.command is missing in delivery.yaml", code=ErrorCode.SPEC_INVALID)
     return InstanceSpec(
@@ -67,7 +67,7 @@ def instance_spec(
 
 
 def row_spec(release: Release, row: Instance, secrets: Mapping[str, str], project_id: UUID) -> InstanceSpec:
-    """What an instance that is there by plan runs; beside the service: the same, but for its command and its port."""
+    """The specification of an instance on record. A process beside the service differs in its command and its port."""
     service = ServiceSpec.model_validate(release.service)
     if row.type == WEB:
         return instance_spec(release, service, row.index, secrets, project_id)
@@ -88,11 +88,11 @@ def row_spec(release: Release, row: Instance, secrets: Mapping[str, str], projec
 
 
 class _NotWantedError(Exception):
-    """Its release was stopped, or it was taken away, since we looked."""
+    """Its release was stopped, or its row was removed, since the record was read."""
 
 
 class InstanceRecovery:
-    """What the record wants running runs where the record says. Safe to repeat and to do in several workers at once."""
+    """Makes instances run as the record says. Safe to repeat, and safe in several workers at the same time."""
 
     def __init__(self, *, sessions: Sessions, secrets: ProjectSecrets, target: Target, writer: RouteWriter) -> None:
         self._sessions = sessions
@@ -101,10 +101,10 @@ class InstanceRecovery:
         self._writer = writer
 
     async def recover(self, name: str) -> InstanceStatus | None:
-        """Have an instance running on a port of its own and the record know it; None: nothing was to be done by us.
+        """Restart or move an instance and record its address; None: there was nothing to do.
 
-        A stranger on its port gets no traffic from the moment on at which that is known: first the address leaves the
-        router, then the instance moves. Whoever must know that the new address takes traffic asks the route writer.
+        If another process has its port, the address leaves the router first, then the instance moves: the other process
+        gets no traffic from then on. Use the route writer to wait until the new address takes traffic.
         """
         status = await self._target.inspect(name)
         if status.port_taken:
@@ -112,9 +112,9 @@ class InstanceRecovery:
         return await self._bring_back(name, status)
 
     async def coming_back(self, release_ids: Iterable[UUID]) -> bool:
-        """Whether instances of these releases are gone, or were started again by their shim a short while ago.
+        """Whether instances of these releases are gone, or were restarted by their shim a short while ago.
 
-        What users meet then tells nothing about the version. Those that are gone are brought back.
+        Errors that users get meanwhile are no evidence against the version. Instances that are gone are restarted.
         """
         async with transaction(self._sessions) as session:
             rows = [row for each in release_ids for row in await KeepingRepository(session).with_service(each)]
@@ -127,16 +127,16 @@ class InstanceRecovery:
             await self.recover(row.id)
             return True
         if status.running_s is None or status.restarts >= MAX_RESTARTS:
-            return False  # it dies by itself
+            return False  # it exits by itself
         known_s = (now() - row.created_at).total_seconds() - STARTING_S
         grace_s = max(service.health.startup_timeout, LEAST_GRACE_S)
         return status.running_s < min(known_s, grace_s)
 
     async def _bring_back(self, name: str, seen: InstanceStatus) -> InstanceStatus | None:
-        """No connection is held while it starts, which takes as long as its artifact is big.
+        """Start it. No database connection is held meanwhile: a large artifact takes long.
 
-        Nobody stops its release at the same moment and has it running afterwards: right before it begins, while the
-        target lets nobody else begin or stop it, the record is asked once more.
+        The release may be stopped at the same time. So the record is read once more right before the start, under the
+        target's lock: an instance of a stopped release is never started.
         """
         async with transaction(self._sessions) as session:
             claimed = await KeepingRepository(session).claim_wanted(name)
@@ -159,7 +159,7 @@ class InstanceRecovery:
 
     async def _run(self, now_: InstanceStatus, spec: InstanceSpec) -> InstanceStatus:
         if not now_.gone and not now_.port_taken:
-            return now_  # somebody else was first
+            return now_  # another worker was first
 
         async def check() -> None:
             async with transaction(self._sessions) as session:
@@ -171,10 +171,10 @@ class InstanceRecovery:
         return await self._target.relocate(spec, port=now_.port, check=check)
 
     async def _note(self, release: Release, row: Instance, before: InstanceStatus, after: InstanceStatus) -> bool:
-        """Write down where it is, unless somebody else has meanwhile; whether a stranger drove it away."""
+        """Record its address unless another worker did. Returns whether another process had taken its port."""
         if row.type != WEB or (after.address, after.port) == (row.address, row.port):
             return False
-        # From the host's network into one of its own, or back, nobody drove it away.
+        # A change between the host's network and one of its own is no lost port.
         displaced = before.port not in (NOWHERE, after.port) and before.address == after.address
         async with transaction(self._sessions) as session:
             was = (row.address, row.port)
@@ -186,9 +186,9 @@ class InstanceRecovery:
         return moved and displaced
 
     async def _leave_address(self, name: str, taken: int) -> None:
-        """The router forgets where the instance was, at once, whatever else of its release is healthy.
+        """Remove the instance's address from the router at once, whether other instances are healthy or not.
 
-        `taken`: the stranger's port; who is known elsewhere by now has left it already.
+        `taken`: the port of the other process. An instance that is recorded elsewhere has left it already.
         """
         async with transaction(self._sessions) as session:
             claimed = await KeepingRepository(session).claim_wanted(name)
@@ -202,7 +202,7 @@ class InstanceRecovery:
         try:
             await self._writer.apply(needing=[str(release.id)])
         except HeldBackError:
-            # No other instance of it is healthy, so that the router would stay with the old addresses.
+            # No other instance of the release is healthy, so the router would keep the old addresses.
             await self._leave_all(release.id)
 
     async def _leave_all(self, release_id: UUID) -> None:

@@ -115,7 +115,7 @@ class ReleaseCommandActivities:
                 raise
             failed = await asyncio.to_thread(_failure, status, path)
             if failed:
-                raise failed  # whoever stops the release removes what is left
+                raise failed  # the activity that stops the release removes what is left
             await self._target.end_command(name, keep_end=True)
             await self._forget_older(request.release_id)
         return ReleaseCommandOutcome(runs=status.runs)

@@ -54,7 +54,7 @@ class ReleaseActivities:
         _check_service(request.service)
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
-            # Its row is locked first: somebody may be taking the stable release back just now, without a lock of it.
+            # Its row is locked first: an instant rollback of the stable release may run just now, without a lock of it.
             environment = await releases.environment(place.environment_id, lock=True)
             new = _new_release(request, await secret_references(session, environment, request.service.secrets))
             again = environment.holder_deployment_id == place.deployment_id
@@ -98,7 +98,7 @@ class ReleaseActivities:
                 raise nothing_before()
             await releases.hold(place.environment_id, place.deployment_id)
             # Taken back into service: the environment's clean-up leaves it alone from here on.
-            if target.state != ReleaseState.ACTIVE:  # nobody came to retire it: it counts as serving
+            if target.state != ReleaseState.ACTIVE:  # it was not retired: it counts as serving
                 await releases.move(target.id, ReleaseState.STARTING)
         return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
 
@@ -136,7 +136,7 @@ class ReleaseActivities:
     async def _claim(self, request: StopRelease, ended: ReleaseState) -> bool:
         """Decide under the row's lock whether it is ours to stop; a crash after it is repeated by the retry.
 
-        One without a row (a backup was restored) is nobody's: a reconciler ends what still runs of it.
+        One without a row (a backup was restored) is unknown: a reconciler ends what still runs of it.
         """
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)

@@ -1,4 +1,4 @@
-"""Bringing the desired routes of PostgreSQL into the router: one writer at a time, always the newest table."""
+"""Applies the wanted routes of PostgreSQL to the router: one writer at a time, always the newest table."""
 
 import asyncio
 import time
@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 
 
 class RouteWriter:
-    """Applies whatever the database says now; those that waited for another writer find their change applied already.
+    """Applies what is in the database now. A caller that waited for another writer may find its change applied already.
 
-    One task of a process waits for the database's writer lock at a time: a hundred rollouts shifting at once must not
-    sit on a hundred connections, which everything else needs. And nobody sits on the lock while instances get healthy:
-    whoever needs one that is not ready yet waits outside and tries again, so that everybody else's routes, a rollback
-    most of all, are live in milliseconds. A row that is at fault is left out: its owner is told, nobody else notices.
+    In a process one task at a time waits for the database's writer lock: a hundred rollouts that shift traffic must not
+    hold a hundred connections. The lock is not held while instances get healthy: a caller that needs one which is not
+    ready waits without the lock and tries again, so that other routes, above all those of rollbacks, are live in
+    milliseconds. A row that the router rejects is left out: only its own deployment fails.
     """
 
     def __init__(self, sessions: Sessions, router: Router) -> None:
@@ -44,7 +44,7 @@ class RouteWriter:
         self._rejected: tuple[Rejection, ...] = ()
 
     async def apply(self, *, needing: Collection[str] = ()) -> int:
-        """Bring the newest table, with all that was committed before this call, into the router.
+        """Apply the newest table, with all that was committed before this call.
 
         Args:
             needing: releases that must be able to take traffic; they are waited for, `PATIENCE_S` at most.
@@ -53,8 +53,8 @@ class RouteWriter:
             The generation of the table.
 
         Raises:
-            TerminalError: ROUTE_REJECTED, what the caller needs makes no sense to the router.
-            HeldBackError: one of the releases that the caller needs cannot take traffic; other people's do not count.
+            TerminalError: ROUTE_REJECTED, the router rejects what the caller needs.
+            HeldBackError: one of the releases that the caller needs cannot take traffic.
         """
         began, pause, read = time.monotonic(), FIRST_PAUSE_S, self._reads
         while True:
@@ -80,7 +80,7 @@ class RouteWriter:
             readiness: as for the router.
         """
         async with self._turn:
-            # One that was held back may be able to take traffic by now: for those that need it, try again.
+            # A release that was held back may be able to take traffic by now: try again for callers that need it.
             if self._read_applied <= read or self._held_back.intersection(needing):
                 self._applied = await self._apply_newest(readiness)
             rejection = rejection_of(self._rejected, needing)
@@ -92,12 +92,12 @@ class RouteWriter:
         async with transaction(self._sessions) as session:
             routes = RoutingRepository(session)
             await routes.writer_lock()
-            over = await self._router.mark()  # before the record is read: somebody may overtake us from here on
+            over = await self._router.mark()  # before the record is read: another process may overtake this one
             self._reads += 1
             table = await routes.table()
             try:
                 rejected = await self._router.apply(table, readiness=readiness, over=over)
-                self._held_back = frozenset()  # not before: with the router away everything is as it was
+                self._held_back = frozenset()  # not earlier: while the router is away nothing changes
             except HeldBackError as error:
                 self._held_back = error.release_ids
                 rejected = error.rejected
@@ -107,7 +107,7 @@ class RouteWriter:
             return table.generation
 
     def _note(self, rejected: Sequence[Rejection]) -> None:
-        """Each is logged when it is new, and not again with every table."""
+        """Log each rejection when it is new, not with every table."""
         news = [one for one in rejected if one not in self._rejected]
         self._rejected = tuple(rejected)
         for one in news[:MOST_LOGGED]:

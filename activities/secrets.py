@@ -18,7 +18,7 @@ from storage.sealed import secret_context
 from storage.tenancy import PLATFORM
 
 MASK = "***"
-# Shorter values are words that stand in any text, and whoever reads the rest would guess them from the gaps.
+# Shorter values are words that occur in any text, and a reader of the rest could guess them from the gaps.
 MIN_MASKED = 4
 
 

@@ -32,11 +32,11 @@ LIMIT_S: Final = 1.0
 
 
 class Signatures:
-    """Checks with the public keys; what is refused is told to the operator.
+    """Checks with the public keys; what is refused is reported to the operator.
 
     Args:
         keys: of the API, old ones included.
-        refusals: where refused attempts are told.
+        refusals: where refused attempts are reported.
     """
 
     def __init__(self, keys: VerifyingKeys, refusals: Refusals) -> None:
@@ -67,7 +67,7 @@ class Signatures:
         if signature is None:
             return ForbiddenError("it does not carry the API's signature; ask the API")
         if not self._keys.knows(signature.key_id):
-            # Also while keys are rotated in the wrong order: whoever asked for us tries again.
+            # Also while keys are rotated in the wrong order: the caller tries again.
             return DependencyError(
                 f"it is signed with key {signature.key_id}, which is of none of this worker's DELIVERY_ENCRYPTION_KEYS"
             )
@@ -77,7 +77,7 @@ class Signatures:
         return None
 
     def refused(self, workflow_id: str, asked: str, actor: str, fault: DeliveryError | None) -> DeliveryError | None:
-        """The same fault, told to the operator."""
+        """The same error, reported to the operator."""
         if fault is not None:
             self._refusals.add(Refusal(workflow_id, asked, actor, fault.message))
         return fault

@@ -137,7 +137,7 @@ def _notice(spec: DeliverySpec) -> str | None:
 async def read_spec(
     limited: LimitedProcesses, texts: Mapping[str, str | None], folder: str = ".", procfile_folder: str | None = None
 ) -> DeliverySpec:
-    """The spec in a repository's files, read where a stranger's file cannot take long.
+    """The spec in a repository's files, read within limits because the files are untrusted.
 
     Raises:
         TerminalError: as `spec_from_files`, and SPEC_INVALID for files that take too much to read.

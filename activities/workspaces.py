@@ -39,7 +39,7 @@ class BuildFolders:
             (self.workspace(operation_id) / name).write_text(owner, encoding="utf-8")
 
     def organization(self, operation_id: UUID) -> str:
-        """Whose workspace it is, as `make` was told."""
+        """The owner of the workspace, as given to `make`."""
         return self._owner(operation_id, "organization")
 
     def project(self, operation_id: UUID) -> str:
@@ -67,7 +67,7 @@ class BuildFolders:
         (self.workspace(operation_id) / _COMMITTED).write_text(str(epoch_s))
 
     def commit_time(self, operation_id: UUID) -> int:
-        """What `note_commit_time` was told; 0 in a workspace of an older engine."""
+        """The value given to `note_commit_time`; 0 in a workspace of an older engine."""
         try:
             return int((self.workspace(operation_id) / _COMMITTED).read_text())
         except (FileNotFoundError, ValueError):

@@ -47,7 +47,7 @@ class Connections:
             try:
                 response = await connection.handle_async_request(_request(url, headers, body))
             except _BROKEN:
-                await connection.aclose()  # it was closed while nobody used it: the next one is new
+                await connection.aclose()  # it was closed while it was idle: the next one is new
             except BaseException:
                 await connection.aclose()
                 raise

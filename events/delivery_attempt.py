@@ -88,7 +88,7 @@ def body_of(claim: Claim) -> bytes:
 
 
 def judge(claim: Claim, answer: Answer, moment: datetime) -> tuple[DeliveryStatus, datetime | None]:
-    """Where a delivery stands after an answer, and when it is tried again. A ping is sent once."""
+    """The state of a delivery after an answer, and when it is tried again. A ping is sent once."""
     if is_success(answer.status):
         return DeliveryStatus.SUCCEEDED, None
     if claim.trigger == Trigger.PING or answer.status == GONE:

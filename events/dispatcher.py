@@ -50,7 +50,7 @@ class Dispatcher:
         sessions: where events and deliveries are.
         courier: makes the attempts.
         listener: on the channel of events.
-        handover: set whenever a delivery has failed, for whoever starts the workflows of retries.
+        handover: set whenever a delivery has failed, for the retry scheduler.
     """
 
     def __init__(self, sessions: Sessions, courier: Courier, listener: Listener, handover: asyncio.Event) -> None:

@@ -103,7 +103,7 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
 
         try:
             addresses = await judged(host, self._resolve, judge)
-            # Time is limited by `timeout` and by whoever sends.
+            # The time is limited by `timeout` and by the sender.
             return (await dial(addresses, connect, failures=_NOT_ACCEPTED))[1]
         except UnresolvedError as error:
             raise NoSuchHostError(f"the name {host} leads to no address") from error

@@ -1,4 +1,4 @@
-"""One POST to a stranger: no redirects, no proxies, no waiting beyond the limit, no more of the answer than we keep."""
+"""One POST to a webhook's receiver: no redirects, no proxies, a time limit, and only the first bytes of the answer."""
 
 import asyncio
 import ssl

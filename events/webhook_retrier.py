@@ -18,10 +18,10 @@ class WebhookRetrier:
         self._courier = courier
 
     async def retry(self, delivery_id: UUID, number: int) -> WebhookOutcome:
-        """Make attempt `number` of a delivery, unless it was made or is not wanted any more; tell where it stands.
+        """Make attempt `number` of a delivery, unless it was made or is not wanted any more; returns its state.
 
         Raises:
-            DependencyError: somebody else makes it just now, or died doing so; its time has not come by the clock of
+            DependencyError: another worker makes it just now, or died doing so; its time has not come by the clock of
                 the record; or the database does not answer.
         """
         async with transaction(self._sessions) as session:

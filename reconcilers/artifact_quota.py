@@ -1,4 +1,4 @@
-"""The quota of artifacts: each organization has so much of the store; beyond it the oldest that nobody needs go."""
+"""The quota of artifacts: the oldest that are not needed are removed when an organization exceeds it."""
 
 from datetime import timedelta
 from uuid import UUID

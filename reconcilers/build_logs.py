@@ -52,5 +52,5 @@ class BuildLogRetention(Reconciler):
 def _last_written(folder: Path) -> float:
     try:
         return max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)
-    except FileNotFoundError:  # somebody else removed it
+    except FileNotFoundError:  # another process removed it
         return time.time()

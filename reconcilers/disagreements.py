@@ -18,7 +18,7 @@ from storage.models import Operation
 
 log = structlog.get_logger(__name__)
 
-# A record may be on its way, and is told by a workflow before the server knows of it.
+# A row may be written just now, by an activity whose workflow has not got the result yet.
 GRACE_S = 20.0
 # A worker that begins must bring a workflow into its memory to ask it: not all of them at once.
 MOST_ASKED = 20
@@ -53,7 +53,7 @@ class Disagreements:
             if isinstance(standing, BaseException):
                 log.error("disagreements.fault", operation_id=str(row.id), exc_info=standing)
             if not isinstance(standing, Standing):
-                continue  # nobody can tell now
+                continue  # not known now
             if agree(row.version, standing):
                 self._agreed[row.id] = row.version
                 continue

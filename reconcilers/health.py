@@ -38,7 +38,7 @@ class EnvironmentHealth(Reconciler):
         self._told = 0
 
     async def reconcile(self) -> int:
-        """Judge all live releases; returns of how many it told. One that the router does not report keeps its state.
+        """Judge all live releases; returns how many it reported. One that the router does not know keeps its state.
 
         Raises:
             DependencyError: the router or the database does not answer.

@@ -93,7 +93,7 @@ class MissingInstances(Reconciler):
             await self._try_recover(each, seen.get(each.id))
 
     def _is_amiss(self, instance: Instance, status: InstanceStatus | None) -> bool:
-        """Gone, beside a stranger, or not where the record says."""
+        """Gone, without its port because another process has it, or not where the record says."""
         if status is None or status.gone:
             return self._pauses.is_over(instance.id)
         if (status.running_s or 0) > STAYED_S:

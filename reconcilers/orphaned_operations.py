@@ -102,7 +102,7 @@ class OrphanedOperations(Reconciler):
         return ended
 
     async def _end(self, operation: Operation, why: Mapping[str, Any] = LOST) -> bool:
-        """Unless it has told anything since it was read: then it came to its end meanwhile, and is not lost."""
+        """End it, unless its row has changed since it was read: then it has finished meanwhile, and is not lost."""
         async with transaction(self._sessions) as session:
             ended = await ProjectionRepository(session).lost(operation.id, dict(why), version=operation.version)
         if ended:

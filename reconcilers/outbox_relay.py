@@ -66,7 +66,7 @@ class OutboxRelay(Reconciler):
         return done
 
     async def _do(self, entry: OutboxEntry, claims: OutboxClaims) -> Exception | None:
-        """Returns what kept it from being done; then it is tried again later, and keeps nobody."""
+        """Returns the error; it is tried again later and does not hold up the others."""
         try:
             with continued(entry.traceparent, f"outbox.{entry.kind}"):
                 async with asyncio.timeout(LIMIT_S), claims.alone():

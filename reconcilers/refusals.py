@@ -1,4 +1,4 @@
-"""Refused messages to Temporal get into the log and the audit log, which whoever refuses one cannot wait for."""
+"""Writes refused messages to workflows into the log and the audit log. The refusing code cannot wait for that."""
 
 from typing import Final
 from uuid import UUID
@@ -18,13 +18,13 @@ log = structlog.get_logger(__name__)
 
 ACTION: Final = "operation.forged"
 ACTOR: Final = "system"
-# Of one pass: whoever sends thousands must not fill the audit log with them. The log line counts the others.
+# In one pass: thousands of refused messages must not fill the audit log. The log line counts the others.
 MOST: Final = 20
 MAX_WORD: Final = 255
 
 
 class RefusalAudit(Reconciler):
-    """Writes down what this process refused."""
+    """Records what this process refused."""
 
     name = "refusal_audit"
     interval_s = 1.0
@@ -37,7 +37,7 @@ class RefusalAudit(Reconciler):
         self._refusals = refusals
 
     async def reconcile(self) -> int:
-        """Returns how many entries it made."""
+        """Returns how many audit entries it wrote."""
         taken = self._refusals.take()
         for refusal, times in taken.most_common(MOST):
             log.error(

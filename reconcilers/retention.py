@@ -38,7 +38,7 @@ class RecordRetention(Reconciler):
         self._sessions = sessions
         self._batch = batch
         self._max_batches = max_batches
-        # One after the other: nobody is in a hurry for the room.
+        # One after the other: there is no hurry to free the space.
         self._sweep: Sweep[str] = Sweep(self.name, limit_s=LIMIT_S, at_once=1)
 
     async def reconcile(self) -> int:

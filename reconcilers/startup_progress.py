@@ -23,10 +23,10 @@ KNOWN_LIMIT_S = 60.0
 
 
 class StartupProgress(Reconciler):
-    """Believes the router's own checks, which see what users see. It is over when all serve, or it has taken too long.
+    """Counts by the router's health checks, which see what users see. Ends when all serve, or after a time limit.
 
     Args:
-        path: file that the counts are told in.
+        path: file for the counts.
         clock: seconds.
     """
 
@@ -46,7 +46,7 @@ class StartupProgress(Reconciler):
         self._known: frozenset[UUID] | None = None  # releases that were degraded before this start
 
     async def reconcile(self) -> int:
-        """Count and tell; mends nothing."""
+        """Count and save the counts; changes nothing else."""
         if self._began is None:
             self._began = self._clock()
         since_s = self._clock() - self._began

@@ -61,7 +61,7 @@ class OrphanedWorkspaces(Reconciler):
     Args:
         folders: where they are.
         slots: of this worker.
-        is_running: tells whether an operation's workflow is open; raises `DeliveryError` when nobody knows.
+        is_running: tells whether an operation's workflow is open; raises `DeliveryError` when that is not known.
     """
 
     name = "orphaned_workspaces"

@@ -39,7 +39,7 @@ _NONCE: Final = 12
 
 
 class EncryptionCodec(PayloadCodec):
-    """Encrypts all payloads, and refuses those that are not encrypted: with keys, nobody else's words come in.
+    """Encrypts all payloads, and refuses those that are not encrypted: with keys, payloads of others are never read.
 
     Args:
         keys: of 32 bytes each; the first one encrypts.

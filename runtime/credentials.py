@@ -13,7 +13,7 @@ _NOTHING: Final = "0" * 64
 
 
 def new_secret(prefix: str) -> str:
-    """A secret nobody can guess, to be shown once."""
+    """A random secret, to be shown once."""
     return prefix + secrets.token_urlsafe(_BYTES)
 
 

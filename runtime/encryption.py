@@ -71,7 +71,7 @@ class Sealer:
     def fingerprints(self, plain: bytes, context: str) -> list[str]:
         """What tells a text again without keeping it: HMAC-SHA256 in hex under every key, the newest first.
 
-        Nobody without a key can try which text it is, as with a plain hash: also not a password in it.
+        Without a key it cannot be used to try texts or passwords, as a plain hash can.
         """
         text = context.encode() + b"\0" + plain
         return [hmac.new(mark, text, hashlib.sha256).hexdigest() for mark in self._marks]

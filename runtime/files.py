@@ -17,7 +17,7 @@ LOCK_POLL_S: Final = 0.02
 
 
 def write_whole(path: Path, content: str | bytes, *, sync: bool, mode: int = 0o666) -> None:
-    """Write aside and rename: whoever reads meanwhile reads the file as it was, or as it is then.
+    """Write to a temporary file and rename it: a reader gets the old content or the new, never a part.
 
     Args:
         path: its folder must be there.
@@ -41,7 +41,7 @@ def write_whole(path: Path, content: str | bytes, *, sync: bool, mode: int = 0o6
 
 
 def open_lock(path: Path) -> int:
-    """A descriptor of a lock file. It stays when nobody holds it: removing it would make two locks possible."""
+    """A descriptor of a lock file. The file stays when the lock is free: removing it would make two locks possible."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
 
 
@@ -61,7 +61,7 @@ async def locked(path: Path, limit_s: float, busy: str) -> AsyncIterator[None]:
     """Hold a lock file, among tasks and among processes.
 
     Raises:
-        DependencyError: somebody else has held it for `limit_s` seconds; says `busy`.
+        DependencyError: another holder has had it for `limit_s` seconds; says `busy`.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_lock(path)

@@ -1,7 +1,7 @@
-"""Work on what strangers wrote, in a process of its own with limits: never on an event loop, never without a bound.
+"""Runs functions on untrusted input in a separate process with limits on CPU time, wall time and memory.
 
-For parsers and the like: pure functions whose cost a stranger's input decides. The kernel holds the limits on
-computing, time and memory, whatever the function or the C code below it does.
+For parsers and other pure functions whose cost depends on the input. The kernel enforces the limits, whatever the
+function or C code below it does.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 MAX_ANSWER = 1024 * 1024
 START_S = 60.0
-STARTED = b" "  # said at once, and of no meaning before JSON
+STARTED = b" "  # sent at once; white space before JSON has no meaning
 CONCURRENCY = 8
-_TRIES = 2  # a server that was killed can have taken an order along
+_TRIES = 2  # a killed server may have lost an order
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class CostLimits:
-    """What one call may cost: seconds of computing, seconds altogether, MiB besides what the interpreter has."""
+    """Limits of one call: CPU seconds, wall clock seconds, MiB beyond what the interpreter has."""
 
     cpu_s: int
     wall_s: float
@@ -48,7 +48,7 @@ class CostLimits:
 
 
 class CostLimitError(Exception):
-    """The call was ended by a limit; the message goes on after the name of what was read."""
+    """A limit ended the call. The message continues after the name of the input."""
 
 
 class LimitedProcesses:
@@ -56,7 +56,7 @@ class LimitedProcesses:
 
     Args:
         modules: where the functions are; imported once, by the server that forks.
-        concurrency: calls at a time, the others wait their turn. Each ends by its limits, so nobody waits for long.
+        concurrency: calls at a time; others wait. Each call ends by its limits, so the wait is bounded.
     """
 
     def __init__(self, modules: Sequence[str], concurrency: int = CONCURRENCY) -> None:
@@ -69,10 +69,10 @@ class LimitedProcesses:
         """The function's result. Arguments and result pass as JSON; the result is read by the annotation.
 
         Raises:
-            CostLimitError: it took more than it may.
-            DeliveryError: as the function raises it.
-            DependencyError: no process could be had.
-            RuntimeError: the function has a fault.
+            CostLimitError: it exceeded a limit.
+            DeliveryError: raised by the function.
+            DependencyError: no process could be started.
+            RuntimeError: the function raised any other exception.
         """
         order = {
             "function": f"{function.__module__}:{function.__name__}",
@@ -87,7 +87,7 @@ class LimitedProcesses:
         raise DependencyError("the process for reading files ended before it began; try again shortly")
 
     async def _ask(self, order: bytes, arguments: bytes, limits: CostLimits) -> bytes:
-        """The answer; empty: the process, or the server before it forked, ended before it began."""
+        """The answer; empty: the process, or the server before the fork, ended before the call began."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -108,7 +108,7 @@ class LimitedProcesses:
             control = await self._server()
             try:
                 socket.send_fds(control, [order], [handle])
-            except OSError as error:  # it was killed; the next one is as good
+            except OSError as error:  # it was killed; start another one
                 self._control = None
                 if attempt:
                     raise DependencyError("no process for reading files can be started") from error
@@ -126,7 +126,7 @@ class LimitedProcesses:
 
 
 def _start(modules: Sequence[str]) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    """A server with nothing of our environment: no address and no password of ours is there to be found."""
+    """Start a server without our environment: its processes must not find our addresses or passwords there."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with theirs:
@@ -168,7 +168,7 @@ async def _exchange(line: socket.socket, arguments: bytes) -> bytes:
 def _told(function: Callable[..., T], answer: bytes) -> T:
     try:
         told = json.loads(answer)
-    except ValueError:  # it was ended while it spoke
+    except ValueError:  # it was ended in the middle of its answer
         raise CostLimitError("it was ended by a limit while it answered") from None
     if "error" in told:
         known = told["error"]

@@ -1,8 +1,8 @@
 """`python -m runtime.limited_server MODULE...`: forks a process with limits for each call that `limited.py` asks for.
 
-It imports the modules once and then does nothing but fork, so a call costs milliseconds and finds nothing of another
-one. Standard input is a socket of messages: what to call and how much it may cost, with a socket for arguments and
-answer. It ends when the other side does.
+It imports the modules once and then only forks, so a call costs milliseconds and shares no state with another call.
+Standard input is a socket of messages: what to call with which limits, and a socket for arguments and answer. The
+server ends when the other side closes.
 """
 
 import gc
@@ -27,12 +27,12 @@ _CHUNK = 1 << 16
 
 
 def main(modules: list[str]) -> int:
-    """Serve until the other side is gone."""
+    """Serve until the other side closes."""
     control = _control()
     for name in modules:
         importlib.import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked us
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: exit codes are not read
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
     gc.freeze()
     while True:
         order, handles, _, _ = socket.recv_fds(control, MAX_ORDER, 1)
@@ -46,7 +46,7 @@ def main(modules: list[str]) -> int:
 
 
 def _control() -> socket.socket:
-    """The socket, at one descriptor only: a call's process that kept another would take orders for a dead server."""
+    """The socket, at one descriptor only: a forked process with a second one would take orders of a dead server."""
     control = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -55,10 +55,10 @@ def _control() -> socket.socket:
 
 
 def _work(line: socket.socket, order: dict[str, Any]) -> None:
-    """Make the call of an order. The kernel ends this process when it costs too much: then there is no answer."""
+    """Make the call of an order. The kernel kills this process at a limit: then there is no answer."""
     try:
         given = b"".join(iter(lambda: line.recv(_CHUNK), b""))
-        line.sendall(b" ")  # whatever ends this process from here on is the call's fault
+        line.sendall(b" ")  # from here on the call itself is the cause of any end of this process
         _limit(order["cpu_s"], order["wall_s"], order["memory_mb"])
         line.sendall(_answer(order["function"], json.loads(given)))
     except BaseException:  # noqa: BLE001 - whatever it is: this process must not go on as a server
@@ -89,7 +89,7 @@ def _answer(function: str, arguments: list[Any]) -> bytes:
         return to_json({"error": {"family": type(error).__name__, **told}})
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - named to whoever asked; the input is a stranger's and is not
+    except Exception as error:  # noqa: BLE001 - the caller gets its name, not the untrusted input
         return to_json({"fault": type(error).__name__})
 
 

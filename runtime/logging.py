@@ -66,8 +66,8 @@ class JsonLines(logging.StreamHandler[TextIO]):
         self.service = service
 
     def write(self, line: str) -> None:
-        """Write a line, at once. As with every handler, what goes wrong here disturbs nobody."""
-        # The disk is full, nobody reads any more, or it is closed already.
+        """Write a line, at once. As with every handler, errors here must not disturb the caller."""
+        # The disk is full, the reader is gone, or it is closed already.
         with self.lock or nullcontext(), suppress(OSError, ValueError):
             self.stream.write(line + self.terminator)
             self.stream.flush()

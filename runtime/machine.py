@@ -1,4 +1,4 @@
-"""How large this machine is, as far as we may use it; limits that nobody set are made from that."""
+"""How large this machine is, as far as we may use it; default limits are made from that."""
 
 import os
 from collections.abc import Iterator

@@ -63,13 +63,13 @@ class Passwords:
         return await self._in_turn(lambda: self._hasher.hash(plain))
 
     async def verify(self, stored: str | None, password: str) -> bool:
-        """Whether a password is the stored one. With None (nobody, or nobody with a password) it takes as long.
+        """Whether a password is the stored one. With None (no such user, or one without a password) it takes as long.
 
         Raises:
             DependencyError: too many wait for this already.
         """
         if _size(password) > MAX_BYTES:
-            return False  # nobody has such a one, whoever they are
+            return False  # such a password cannot be set
         plain = _normal(password)
         return await self._in_turn(lambda: self._verify(stored, plain))
 
@@ -90,7 +90,7 @@ class Passwords:
                 await self._turns.acquire()
         except TimeoutError as error:
             raise DependencyError("too many logins are being checked; try again in a moment") from error
-        # A thread cannot be cancelled: its turn ends when it does, also when nobody waits for it any more.
+        # A thread cannot be cancelled: it keeps its place until it ends, also when its caller is gone.
         done = asyncio.ensure_future(asyncio.to_thread(work))
         done.add_done_callback(lambda _: self._turns.release())
         return await asyncio.shield(done)

@@ -1,4 +1,4 @@
-"""How many deployed services serve again after a start: told by the worker, read by the API and the supervisor."""
+"""How many deployed services serve again after a start: saved by the worker, read by the API and the supervisor."""
 
 import json
 import time
@@ -25,7 +25,7 @@ class Returning:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """What was told last; None when nothing was, or nothing of use."""
+        """What was saved last; None when there is nothing, or nothing readable."""
         try:
             return cls(**known_to(cls, json.loads(path.read_text())))
         except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""One question in flight per key, its answer shared for a moment: a thousand pollers cost what one does."""
+"""One call in flight for each key, whose result is shared for a moment: a thousand pollers cost one query."""
 
 import asyncio
 import time
@@ -14,9 +14,9 @@ MAX_KEYS = 10_000
 
 
 class SharedAnswers(Generic[K, V]):
-    """Asks at most once per key at a time and keeps the answer `keep_s` seconds; an error goes to all, and is not kept.
+    """Calls `ask` at most once per key at a time and keeps the result `keep_s` seconds. An error goes to all who wait.
 
-    For one event loop. `ask` has its own time limit: a question ends although nobody waits for it any more.
+    Errors are not kept. For one event loop. `ask` needs a time limit of its own: it goes on without anyone waiting.
     """
 
     def __init__(self, ask: Callable[[K], Awaitable[V]], *, keep_s: float, max_keys: int = MAX_KEYS) -> None:
@@ -24,29 +24,29 @@ class SharedAnswers(Generic[K, V]):
         self._keep_s = keep_s
         self._max_keys = max_keys
         self._flights: dict[K, asyncio.Task[V]] = {}
-        # All are kept equally long, so the order they came in is the order they expire in.
+        # All are kept equally long, so they expire in the order of their arrival.
         self._answers: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
     def is_under_way(self, key: K) -> bool:
-        """Whether a question is asked just now: who asks this one, too, waits for the same answer."""
+        """Whether a call is in flight, whose result `get` would wait for."""
         return key in self._flights
 
     async def get(self, key: K) -> V:
-        """The answer: a kept one, the one under way, or a new one."""
+        """The result: a kept one, that of the call in flight, or of a new call."""
         kept = self._answers.get(key)
         if kept and kept[0] > time.monotonic():
             return kept[1]
         flight = self._flights.get(key) or self._take_off(key)
-        # One impatient poller must not cancel the question of the others.
+        # A cancelled caller must not cancel the call of the others.
         return await asyncio.shield(flight)
 
     def forget(self, key: K) -> None:
-        """Whoever asks from now on gets a new answer; those who wait already get the old one."""
+        """Later callers get a new result; those who already wait get the old one."""
         self._answers.pop(key, None)
         self._flights.pop(key, None)
 
     def _take_off(self, key: K) -> asyncio.Task[V]:
-        # In a context of its own: it is nobody's request, and must not log under the id of the one that came first.
+        # In a context of its own: it must not log under the request id of the first caller.
         flight = asyncio.create_task(self._fly(key), context=Context())
         flight.add_done_callback(_seen)
         self._flights[key] = flight
@@ -77,6 +77,6 @@ class SharedAnswers(Generic[K, V]):
 
 
 def _seen(flight: asyncio.Task[V]) -> None:
-    """A fault nobody waits for any more is not worth a warning of the event loop."""
+    """Read the exception, so that the event loop does not warn of it when no one waits any more."""
     if not flight.cancelled():
         flight.exception()

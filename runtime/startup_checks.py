@@ -1,7 +1,7 @@
 """What a production process refuses to start with: secrets of the embedded mode, open lines, open doors.
 
 Each check below looks at one thing, and says of each fault which setting it is and what to do; `docs/production.md` has
-them in a table. All are told at once.
+them in a table. All are reported at once.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What `trusted_code` means, in the words that the stack says at its start, workers log and `/health` answers."""
+"""Texts that explain `trusted_code`: for the stack's start, the workers' log and `/health`."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,19 +17,19 @@ ISOLATED = (
 
 
 def meaning(settings: Settings) -> str:
-    """In one line."""
+    """The meaning in one line."""
     return TRUSTED if settings.effective(settings.trusted_code) else ISOLATED
 
 
 def tell_limits(settings: Settings, sentences: Sequence[str]) -> None:
-    """What this machine does not keep to, as a worker found it; for `/health` of the same data folder."""
+    """Save which limits this machine does not enforce, as a worker found; for `/health` of the same data folder."""
     file = _limits_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("; ".join(sentences), encoding="utf-8")
 
 
 def in_full(settings: Settings) -> str:
-    """The meaning, and what a worker told."""
+    """The meaning, and what a worker found."""
     told = ""
     with suppress(OSError):
         told = _limits_file(settings).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from domain.permissions import Role
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-# With a public key only: a secret shared with somebody signs in both names.
+# With a public key only: both owners of a shared secret could sign.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -18,7 +18,7 @@ class TrustedIssuer(BaseModel):
     """One entry of `DELIVERY_TRUSTED_ISSUERS`.
 
     Attributes:
-        name: stands before the subject, so that nobody of theirs is one of our users: `corp:<sub>`.
+        name: prefix of the subject, so that it never equals one of our users: `corp:<sub>`.
         issuer: `iss` of their tokens, to the letter.
         audience: `aud` that says that a token is for us.
         jwks_url: where their public keys are.
@@ -74,7 +74,7 @@ class TrustedIssuer(BaseModel):
 
     @property
     def is_protected(self) -> bool:
-        """Whether nobody on the way can change the keys."""
+        """Whether the keys are fetched in a way that no one else can change them."""
         return urlsplit(self.jwks_url).scheme == "https"
 
     @property

@@ -25,7 +25,7 @@ from domain.errors import ErrorCode
 
 T = TypeVar("T")
 
-# A timer that is so late fired after the engine had been off, and not on a busy machine.
+# A timer that fires so late means that the engine was off. A busy machine does not delay it that much.
 OFF_S = 10.0
 OFF_PATCH = "time-off-is-not-counted"
 
@@ -52,7 +52,7 @@ async def call(
 ) -> Result:
     """Run an activity by its stub's policy.
 
-    A cancelled call waits until the activity has really ended, so that nothing runs on behind our back.
+    A cancelled call waits until the activity has ended, so that it does not run on unnoticed.
 
     Args:
         stub: what to call.
@@ -61,8 +61,8 @@ async def call(
         queue: another task queue than the workflow's own.
         pickup: how long it may wait for a worker (schedule-to-start).
         only_looks: it changes nothing in the world, so that a cancelled call is over at once; a cancellation takes up
-            to a second to reach an activity, which is too long for what comes after.
-        for_organization: whose it is: a queue that is behind serves organizations in turn.
+            to a second to reach an activity, which is too long for the steps that follow.
+        for_organization: its owner. A queue with a backlog serves organizations in turn.
     """
     kind = workflow.ActivityCancellationType
     policy = stub.policy
@@ -81,15 +81,15 @@ async def call(
         priority=Priority(fairness_key=str(for_organization)) if for_organization else Priority.default,
     )
     if not isinstance(result, stub.result):
-        # Whoever reaches Temporal can say of an activity that it is done; it must not go on with nothing.
+        # Any client of Temporal can complete an activity from outside: a result without content is refused.
         raise ApplicationError(f"{stub.name} was said to be done without a result", non_retryable=True)
     return result
 
 
 def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """A task whose end may be nobody's business any more: it was stopped, or is past its time.
+    """A task whose result may not be awaited any more, because it was stopped or is past its deadline.
 
-    An exception that nobody looks at is an error line of the event loop, on which nobody has to act.
+    Its exception is read here: otherwise the event loop logs an error on which no one has to act.
     """
     task = asyncio.ensure_future(work)
     task.add_done_callback(_seen)
@@ -102,7 +102,7 @@ def _seen(task: asyncio.Task[Any]) -> None:
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Await work that must run to its end even when the workflow is cancelled meanwhile."""
+    """Await work to its end, also when the workflow is cancelled meanwhile."""
     task = begun(work)
     while not task.done():
         try:
@@ -114,9 +114,9 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def within_deadline(work: Coroutine[Any, Any, None], seconds: float, summary: str) -> bool:
-    """Await work for at most so long; False when it was too late and was cancelled, and is really over.
+    """Await work up to a deadline. False: the deadline passed, and the work was cancelled and has ended.
 
-    A timer that fires long after its time says that the engine was off meanwhile: the work gets the time once more.
+    A timer that fires long after its time means that the engine was off: the work then gets the whole time again.
 
     Args:
         work: what to await.
@@ -144,7 +144,7 @@ async def within_deadline(work: Coroutine[Any, Any, None], seconds: float, summa
 
 
 async def cancel_when(condition: Callable[[], bool], work: Coroutine[Any, Any, T]) -> T | None:
-    """Await work, or cancel it as soon as the condition holds: None then."""
+    """Await work; cancel it as soon as the condition holds, and return None then."""
     task = begun(work)
     try:
         await workflow.wait_condition(lambda: task.done() or condition())
@@ -163,12 +163,12 @@ async def _end(task: asyncio.Task[Any]) -> None:
 
 
 def was_cancelled(fault: BaseException) -> bool:
-    """Whether a fault means that somebody asked us to stop."""
+    """Whether an exception means cancellation."""
     return isinstance(fault, asyncio.CancelledError) or is_cancelled_exception(fault)
 
 
 def to_operation_error(fault: BaseException) -> OperationError:
-    """What a stranger may know of a fault."""
+    """The error that the API shows for an exception, without internal details."""
     cause = fault.__cause__ if isinstance(fault, ActivityError) and fault.__cause__ else fault
     if isinstance(cause, ApplicationError):
         details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
@@ -177,9 +177,7 @@ def to_operation_error(fault: BaseException) -> OperationError:
         )
     if isinstance(cause, TemporalTimeoutError):
         if isinstance(cause.__cause__, ApplicationError):
-            last = to_operation_error(
-                cause.__cause__
-            )  # why its attempts failed tells more than that they took too long
+            last = to_operation_error(cause.__cause__)  # the cause of the failed attempts says more than the time-out
             return last.model_copy(update={"message": bounded(f"gave up after many attempts: {last.message}")})
         where = f"step {fault.activity_type}" if isinstance(fault, ActivityError) else "a step"
         return OperationError(

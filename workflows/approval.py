@@ -7,7 +7,7 @@ from domain.approvals import ApprovalPolicy, Person, approvals_needed, check_app
 
 
 class Approval:
-    """The rule of a deployment with the approvals it has so far. No rule: nobody has to say yes (any more)."""
+    """The rule of a deployment with the approvals it has so far. No rule: no approval is needed (any more)."""
 
     def __init__(
         self,
@@ -55,5 +55,5 @@ class Approval:
         return [one.person for one in self._given]
 
     def _stricter_rule(self, request: ActionRequest) -> ApprovalPolicy | None:
-        """Of the deployment's request, and of the environment now. Nobody is freed of what held at the request."""
+        """Of the deployment's request, and of the environment now. A rule that held at the request stays in force."""
         return self._rule.stricter(request.rule) if self._rule else None

@@ -59,7 +59,7 @@ class Wanted(Protocol):
 class BuildSteps:
     """The steps from source to attest; after `make_artifact`, however it ended, comes `close_workspace`.
 
-    `made_elsewhere`: the build was made and tested by somebody else; only its artifact is to be made.
+    `made_elsewhere`: the build was made and tested elsewhere; only its artifact is to be made.
     """
 
     def __init__(

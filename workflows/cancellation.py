@@ -42,7 +42,7 @@ class Cancellation:
         self.stop(AbortRequest(actor="the environment", reason=superseded_message(by)))
 
     def check(self) -> None:
-        """Stop here if somebody asked for it, here or through Temporal."""
+        """Stop if it was asked for, through the API or Temporal."""
         if self.requested is not None or workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
 
@@ -53,7 +53,7 @@ class Cancellation:
     async def call(
         self, stub: ActivityStub[Request, Result], request: Request, **options: Unpack[CallOptions]
     ) -> Result:
-        """Call an activity, and stop here if somebody asked for it while the activity came to its end."""
+        """Call an activity, and stop if that was asked for while the activity finished."""
         result = await call(stub, request, **options)
         self.check()
         return result
@@ -63,7 +63,7 @@ class Cancellation:
 
         Args:
             work: the whole operation.
-            cancelled: somebody cancelled it through Temporal before it began.
+            cancelled: it was cancelled through Temporal before it began.
         """
         task = begun(work)
         self._work = task

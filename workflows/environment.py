@@ -1,7 +1,7 @@
 """The entity of one environment: grants its lock to one rollout at a time, and stops retired releases in time.
 
-First in, first out, rollbacks first: for one of them a rollout under way goes back, unless it is past its final switch.
-A closed window holds whoever is next, never one under way.
+The queue is first in, first out, with rollbacks first: a rollout under way is undone for a rollback, unless it is past
+its final switch. A closed window holds the next rollout in the queue, never one that is under way.
 """
 
 from datetime import timedelta
@@ -33,10 +33,10 @@ from domain.deployment_lock import TurnPolicy, enqueued, is_ahead, passes_freeze
 from workflows.activity_calls import call
 from workflows.ui_details import environment_details
 
-# A holder that was terminated or lost never gives its turn back; somebody has to look.
+# A holder that was terminated or lost never releases the lock, so its status is checked at this interval.
 HOLDER_CHECK_EVERY = timedelta(seconds=20)
 
-# Settings that could not be read are asked for again after a minute; windows without an end in sight after a month.
+# Settings that could not be read are read again after a minute; windows whose end is not known after a month.
 ASK_AGAIN = timedelta(minutes=1)
 FAR = timedelta(days=30)
 
@@ -45,7 +45,7 @@ CLOCK_PATCH = "clock-set-back"
 
 @workflow.defn(name=WorkflowName.ENVIRONMENT)
 class EnvironmentWorkflow:
-    """Started by the first request for a turn; lives on, continuing as new when its history has grown."""
+    """Started by the first request for the lock. It never ends, and continues as new when its history has grown."""
 
     @workflow.init
     def __init__(self, state: EnvironmentState) -> None:
@@ -57,7 +57,7 @@ class EnvironmentWorkflow:
         self._policy = state.policy
         self._newest = state.newest
         self._superseded = list(state.superseded)
-        self._window: WindowAnswer | None = None  # closed, as last heard
+        self._window: WindowAnswer | None = None  # set while a closed window holds the next one
         self._recheck_window = True
         self._current, self._previous = state.current, state.previous
         self._holder_notified = False
@@ -66,7 +66,7 @@ class EnvironmentWorkflow:
 
     @workflow.signal(name=SignalName.REQUEST_TURN)
     def request_turn(self, request: LockRequest) -> None:
-        """First in, first out; asking again changes nothing but has a lost answer sent again."""
+        """Queue a request. A repeated request changes nothing, and its answer is sent again in case it was lost."""
         self._changed = True
         self._positions.pop(request.workflow_id, None)
         if self._holds(request.workflow_id):
@@ -76,7 +76,7 @@ class EnvironmentWorkflow:
 
     @workflow.signal(name=SignalName.RETURN_TURN)
     def return_turn(self, back: LockRelease) -> None:
-        """The holder is done (or a waiting one gave up)."""
+        """The holder is finished, or a waiting one gave up."""
         self._waiting = [w for w in self._waiting if w.workflow_id != back.workflow_id]
         self._positions.pop(back.workflow_id, None)
         if self._holds(back.workflow_id):
@@ -88,13 +88,13 @@ class EnvironmentWorkflow:
 
     @workflow.signal(name=SignalName.SETTINGS_CHANGED)
     def settings_changed(self, change: SettingsChanged) -> None:
-        """Whoever is held may go on, or the other way round: the windows are asked for anew."""
+        """Read the windows again: what was held may be allowed now, or the other way round."""
         self._policy = change.policy
         self._recheck_window = self._changed = True
 
     @workflow.query
     def state(self) -> EnvironmentState:
-        """Who holds the turn, who waits and why, what is to be stopped."""
+        """Who holds the lock, who waits and why, which releases are due to be stopped."""
         return EnvironmentState(
             environment_id=self._id,
             holder=self._holder,
@@ -122,7 +122,7 @@ class EnvironmentWorkflow:
         workflow.continue_as_new(self.state())
 
     def _admit(self, request: LockRequest) -> None:
-        """Into the queue; under `supersede` the newest takes the place of all older ones."""
+        """Add to the queue; under `supersede` the newest replaces all older ones."""
         self._policy = request.policy
         supersede = request.policy is TurnPolicy.SUPERSEDE
         self._forget_ahead()
@@ -132,7 +132,7 @@ class EnvironmentWorkflow:
         if self._newest is None or replaces(request, self._newest):
             self._newest = None if request.urgent else request
         if request.urgent and self._holder and not self._holder.urgent:
-            # Users meet a bad version now: nobody waits for a canary, or for whoever paused it.
+            # Users get a bad version now, so a rollback does not wait for a canary or for a paused rollout.
             self._supersede(self._holder, request)
         if supersede:
             for older in [one for one in (self._holder, *self._waiting) if one and replaces(request, one)]:
@@ -141,13 +141,13 @@ class EnvironmentWorkflow:
         self._recheck_window = True
 
     def _forget_ahead(self) -> None:
-        """What was the newest before the clock was set back is newer than nothing: it would refuse all until then."""
+        """Drop a newest time ahead of a clock that was set back: it would refuse every request until then."""
         newest = self._newest
         if newest is not None and is_ahead(newest, workflow.now()) and workflow.patched(CLOCK_PATCH):
             self._newest = None
 
     def _supersede(self, older: LockRequest, newer: LockRequest) -> None:
-        """It leaves the queue at once; one that has the turn decides itself, and gives it back when it is undone."""
+        """Remove it from the queue. A holder of the lock decides by itself, and releases the lock when it is undone."""
         self._waiting = [w for w in self._waiting if w.workflow_id != older.workflow_id]
         self._positions.pop(older.workflow_id, None)
         self._superseded.append(
@@ -166,7 +166,7 @@ class EnvironmentWorkflow:
             self._superseded.remove(message)
 
     async def _grant(self) -> None:
-        """Tell the holder, or the next in line; one that is no more is passed over."""
+        """Notify the holder, or the next in the queue; a workflow that is closed is skipped."""
         if self._holder is None:
             self._holder = await self._next()
             self._holder_notified = False
@@ -174,12 +174,12 @@ class EnvironmentWorkflow:
             return
         holder = self._holder
         grant = LockGrant(environment_id=self._id, workflow_id=holder.workflow_id)
-        self._holder_notified = True  # before it is known: a request that comes meanwhile has it sent again
+        self._holder_notified = True  # before the signal is sent: a request that comes meanwhile has it sent again
         if not await self._signal(holder.workflow_id, SignalName.TURN_GRANTED, grant):
             self._drop(holder)
 
     async def _next(self) -> LockRequest | None:
-        """The first in line that no closed window holds; it leaves the queue."""
+        """Take the first that no closed window holds out of the queue."""
         is_open = not self._waiting or passes_freeze(self._waiting[0]) or await self._is_open()
         for one in self._waiting:
             if is_open or passes_freeze(one):
@@ -188,7 +188,7 @@ class EnvironmentWorkflow:
         return None
 
     async def _is_open(self) -> bool:
-        """Whether deploying is possible; a closed window is asked about again in its time or when things changed."""
+        """Whether deploying is possible. A closed window is checked again when it ends, or when the settings change."""
         held = self._window
         if held and not self._recheck_window and (held.next_open is None or workflow.now() < held.next_open):
             return False
@@ -207,7 +207,7 @@ class EnvironmentWorkflow:
             return WindowAnswer(open=False, reason="settings that cannot be read now", next_open=again)
 
     async def _notify_waiting(self) -> None:
-        """Everybody who waits learns of a new position; one that is no more leaves the queue."""
+        """Send the waiting ones their new positions; a workflow that is closed leaves the queue."""
         if not self._waiting:
             self._window = None
         holder = self._holder.deployment_id if self._holder else None
@@ -226,7 +226,7 @@ class EnvironmentWorkflow:
                     self._changed = True
 
     async def _signal(self, workflow_id: str, name: SignalName, message: Payload) -> bool:
-        """Tell a workflow; False: it is no more."""
+        """Signal a workflow; False: it is closed."""
         try:
             await workflow.get_external_workflow_handle(workflow_id).signal(name, message)
         except ApplicationError:
@@ -239,7 +239,7 @@ class EnvironmentWorkflow:
         self._changed = True
 
     async def _stop_due(self) -> None:
-        """Nobody gets the turn meanwhile: a rollback may want the very release that is being stopped."""
+        """Stop what is due. The lock is not granted meanwhile: a rollback may need the very release."""
         now = workflow.now()
         for retired in [r for r in self._retired if r.stop_after <= now]:
             self._retired.remove(retired)
@@ -263,13 +263,13 @@ class EnvironmentWorkflow:
             await self._check_holder()
 
     def _next_check(self) -> timedelta | None:
-        """Until when nothing has to be done; None: until somebody signals."""
+        """Time until the next check; None: until the next signal."""
         now = workflow.now()
         waits = [max(timedelta(milliseconds=1), r.stop_after - now) for r in self._retired]
         if self._holder is not None and self._waiting:
             waits.append(HOLDER_CHECK_EVERY)
         if self._holder is None and self._window is not None:
-            # At least a second: the clock of whoever judges the window may be behind.
+            # At least a second: the clock of the activity that judges the window may be behind.
             opens_in = self._window.next_open - now if self._window.next_open else FAR
             waits.append(min(max(timedelta(seconds=1), opens_in), FAR))
         return min(waits, default=None)
@@ -282,6 +282,6 @@ class EnvironmentWorkflow:
             check = HolderCheck(workflow_id=holder.workflow_id)
             state = await call(CHECK_HOLDER, check, summary="is the holder alive?")
         except ActivityError:
-            return  # nobody knows now; the next look tells
+            return  # not known now; the next check asks again
         if not state.running:
             self._drop(holder)

@@ -1,6 +1,6 @@
-"""The environment's lock, as the workflow that wants it sees it; `EnvironmentWorkflow` gives it out.
+"""The client side of the environment's lock; `EnvironmentWorkflow` grants it.
 
-On the wire it is called the turn.
+Signal and payload names in histories call the lock "turn".
 """
 
 from datetime import timedelta
@@ -24,14 +24,14 @@ from workflows.cancellation import Cancellation
 from workflows.progress_tracker import ProgressTracker
 from workflows.ui_details import queue_message
 
-# The entity that gives out the lock answers at once; asking again covers an answer that was lost. Rarer and rarer: a
-# freeze may take weeks, and the history must stay small.
+# The entity answers at once; asking again covers a lost answer. The interval grows: a freeze may take weeks, and the
+# history must stay small.
 FIRST_REMINDER = timedelta(seconds=30)
 LAST_REMINDER = timedelta(hours=6)
 
 
 class EnvironmentLock:
-    """Asked for until it is granted, and given back at the end with the releases that are to be stopped later."""
+    """Asks until the lock is granted; releases it at the end, and names the releases to be stopped later."""
 
     def __init__(self, request: LockRequest, progress: ProgressTracker, cancellation: Cancellation) -> None:
         self._request = request
@@ -47,20 +47,20 @@ class EnvironmentLock:
         self._granted = grant.environment_id == self._request.environment_id
 
     def queued(self, position: LockQueued) -> None:
-        """Somebody else has the lock."""
+        """Another operation has the lock."""
         self._position = position
 
     def superseded(self, by: LockSuperseded) -> None:
-        """A newer deployment takes our place; nothing takes that of a rollback."""
+        """A newer deployment replaces this one; a rollback is never replaced."""
         if not self._request.urgent:
             self._cancellation.supersede(by)
 
     def retire(self, release: RetiredRelease) -> None:
-        """To be stopped in its time, after the lock was given back."""
+        """Have a release stopped when it is due, after the lock was released."""
         self._retired.append(release)
 
     def mark_taken(self) -> None:
-        """Somebody else took it for us: give it back at the end."""
+        """An activity took the lock for us: release it at the end."""
         self._to_give_back = True
 
     async def take(self) -> None:
@@ -80,7 +80,7 @@ class EnvironmentLock:
         self._cancellation.check()
 
     async def give_back(self) -> None:
-        """Nothing, if it was never asked for."""
+        """Release the lock. Does nothing if it was never asked for."""
         if not self._to_give_back:
             return
         self._to_give_back = False
@@ -97,7 +97,7 @@ class EnvironmentLock:
         await call(RETURN_TURN, release, summary=f"give back the turn of {request.environment}")
 
     async def _wait(self, pause: timedelta) -> None:
-        """Until it is ours, recording every new position; raises `TimeoutError` when it is time to ask again."""
+        """Wait for the grant and record each new position; raises `TimeoutError` when it is time to ask again."""
         while not self._granted:
             await workflow.wait_condition(self._has_news, timeout=pause, timeout_summary="until asking again")
             if not self._granted and self._position:

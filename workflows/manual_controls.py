@@ -1,7 +1,7 @@
 """What people decide about a rollout: approve, reject, pause, resume, promote, abort.
 
-A refused update writes nothing to the history; an accepted one stands there with actor and reason. It is answered when
-the rows have what came of it, so that whoever decided reads the state after the decision and not the one before.
+A refused update writes nothing to the history; an accepted one is in it with actor and reason. An update is answered
+when its effect is in the rows, so the caller reads the state after the decision, not the one before.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from workflows.cancellation import Cancellation
 from workflows.progress_tracker import ProgressTracker
 from workflows.signatures import DecisionSignatures
 
-# Histories from before it: a pause held at the next step only, and answers came before the rows had the decision.
+# In older histories a pause took effect at the next step only, and updates were answered before the rows were written.
 RECORDED_AT_ONCE = "decisions-are-told-at-once"
 
 
 class ManualControls:
-    """`check` is for validators, the verbs are for update handlers; the workflow waits on what was decided."""
+    """`check` is for validators and the verbs are for update handlers. The workflow waits for their effects."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ManualControls:
     # ---- what may be decided
 
     def phase(self) -> Phase:
-        """Where the deployment is, as far as people are concerned."""
+        """The phase of the deployment, which decides what people may do."""
         if self._progress.finished:
             return Phase.FINISHED
         if self._cancellation.requested is not None:
@@ -60,7 +60,7 @@ class ManualControls:
         return self._progress.phase
 
     def check(self, action: Action, request: ActionRequest | AbortRequest) -> None:
-        """Raises `ApplicationError`, which refuses the update, for what may not be done now or not by this person."""
+        """Raise `ApplicationError`, which refuses the update, if it is not allowed now or not for this person."""
         try:
             self._signatures.check(action, request)
             check_action(self.phase(), action)
@@ -72,7 +72,7 @@ class ManualControls:
     # ---- what was decided
 
     async def approve(self, request: ActionRequest) -> None:
-        """One more yes; with the last one it asks for the environment's lock."""
+        """Add an approval; after the last one the deployment asks for the environment's lock."""
         self._signatures.remember(request)
         self._approval.add(request)
         if not workflow.patched(RECORDED_AT_ONCE):
@@ -85,7 +85,7 @@ class ManualControls:
         await self._progress.set_step(f"Approved by {request.actor}: asking for its turn", fraction=0)
 
     async def pause(self, request: ActionRequest) -> None:
-        """Hold here, or before the next step; the traffic stays as it is."""
+        """Hold now, or before the next step. The traffic does not change."""
         self._signatures.remember(request)
         self._pauses_at_once = workflow.patched(RECORDED_AT_ONCE)
         self._paused_by = request
@@ -99,26 +99,26 @@ class ManualControls:
         await self._progress.set_step(bounded(f"{_paused(request)}{first}", 1024), fraction=0)
 
     async def resume(self, request: ActionRequest) -> None:
-        """Go on where it was held."""
+        """Continue where it was held."""
         self._signatures.remember(request)
         self._paused_by = None
         await self._record_going_on(request, "Resumed")
 
     async def promote(self, request: ActionRequest) -> None:
-        """Go to the end without further pauses or analysis."""
+        """Finish the rollout without further pauses or analyses."""
         self._signatures.remember(request)
         self._promoted_by = request
         self._paused_by = None
         await self._record_going_on(request, "Promoted")
 
     async def abort(self, request: AbortRequest) -> None:
-        """Stop: before traffic moved everything is cleaned away, after it the traffic goes back."""
+        """Stop the rollout. Traffic that has moved goes back to the stable version; the new one is removed."""
         self._signatures.remember(request)
         self._cancellation.stop(request)
         await self._record_stop(request)
 
     async def reject(self, request: AbortRequest) -> None:
-        """Somebody says no: it ends before anything was touched."""
+        """Reject the deployment: it ends before anything was changed."""
         self._signatures.remember(request)
         self._cancellation.stop(request.model_copy(update={"reason": bounded(f"rejected: {request.reason}")}))
         await self._record_stop(request)
@@ -126,7 +126,7 @@ class ManualControls:
     # ---- what the workflow waits on
 
     async def await_approval(self) -> None:
-        """Until enough people said yes, for as long as it takes."""
+        """Wait until there are enough approvals. There is no time limit."""
         if self._approval.complete():
             return
         self._progress.phase = Phase.AWAITING_APPROVAL
@@ -143,7 +143,7 @@ class ManualControls:
             await workflow.wait_condition(has_news)
 
     async def gate(self, *, fraction: float) -> None:
-        """Between two steps: stop here if somebody asked for it, wait here while somebody has paused it."""
+        """Between two steps: stop if an abort was asked for, wait while the rollout is paused."""
         self._cancellation.check()
         self._progress.phase = Phase.ROLLING_OUT
         if self._paused_by is None:
@@ -156,32 +156,32 @@ class ManualControls:
         self._progress.set_status(DeploymentStatus.IN_PROGRESS)
 
     async def pause_for_people(self, why: str, *, fraction: float) -> None:
-        """The plan or an inconclusive analysis asks a person: resume or promote, or abort."""
-        by = self._paused_by or ActionRequest(actor="the plan")  # somebody may have asked for it meanwhile
+        """Pause for the plan or an inconclusive analysis, until a person resumes, promotes or aborts."""
+        by = self._paused_by or ActionRequest(actor="the plan")  # a person may have paused it meanwhile
         self._paused_by = by.model_copy(update={"reason": bounded("; ".join(filter(None, (by.reason, why))), 1024)})
         await self.gate(fraction=fraction)
 
     async def hold(self, *, fraction: float) -> float:
-        """Until somebody lets it go on; for how many seconds."""
+        """Wait until it is resumed or promoted; returns the seconds waited."""
         begun = workflow.now()
         await self.gate(fraction=fraction)
         return (workflow.now() - begun).total_seconds()
 
     def promoted(self) -> bool:
-        """Whether it goes to the end without pauses and analysis."""
+        """Whether it was promoted: no further pauses or analyses."""
         return self._promoted_by is not None
 
     def held(self) -> bool:
-        """Whether somebody paused it, so that what only waits and looks stops in the middle."""
+        """Whether it is paused, so that steps which only wait or observe stop early."""
         return self._pauses_at_once and self._paused_by is not None
 
     def interrupted(self) -> bool:
-        """Whether what only waits and looks is to end: somebody paused or promoted it."""
+        """Whether steps that only wait or observe must end: the rollout was paused or promoted."""
         return self.promoted() or self.held()
 
     @contextmanager
     def only_watching(self) -> Iterator[None]:
-        """Around what only waits and looks, so that a pause ends it at once."""
+        """Around steps that only wait or observe, so that a pause ends them at once."""
         self._only_watching = True
         try:
             yield
@@ -198,7 +198,7 @@ class ManualControls:
         await self._progress.set_step(f"{what} by {request.actor}", fraction=0)
 
     async def _record_stop(self, request: AbortRequest) -> None:
-        """What is being stopped is not paused any more, and on its way back if users met it."""
+        """Show the stop: not paused any more, and rolling back if users already got the new version."""
         if not workflow.patched(RECORDED_AT_ONCE):
             return
         status = self._progress.deployment.status
@@ -215,5 +215,5 @@ def _paused(request: ActionRequest) -> str:
 
 
 def _refuse(error: DeliveryError) -> NoReturn:
-    """Refuse an update with an error of ours."""
+    """Refuse an update with a domain error."""
     raise ApplicationError(error.message, error.details, type=str(error.code), non_retryable=True) from None

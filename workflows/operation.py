@@ -1,4 +1,4 @@
-"""The base of the workflows whose id is an operation's: the messages they hear, and how they begin and end."""
+"""The base of the workflows whose id is an operation's: their messages, and how they begin and end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -31,7 +31,7 @@ Input = TypeVar("Input", bound=Order)
 def guarded(
     run: Callable[[Flow, Input], Coroutine[Any, Any, OperationResult]],
 ) -> Callable[[Flow, Input], Awaitable[OperationResult]]:
-    """Around `run`: the API accepted its start; however it ends, the rows say so and the lock is given back."""
+    """Around `run`: the API must have accepted the start; at any end the rows are written, the lock is released."""
 
     @wraps(run)
     async def guarded_run(self: Flow, order: Input) -> OperationResult:
@@ -42,9 +42,9 @@ def guarded(
 
 
 class OperationWorkflow:
-    """Owns the collaborators of an operation and hands them the messages; subclasses have `run`, which is `guarded`."""
+    """Owns the collaborators of an operation and passes messages to them. Subclasses have a `run` that is `guarded`."""
 
-    # What the deployment is when this operation fails; None: failed or cancelled like the operation itself.
+    # The deployment's status when this operation fails; None: failed or cancelled like the operation.
     status_if_failed: ClassVar[DeploymentStatus | None] = None
 
     def __init__(self, order: Order, kind: OperationKind, steps: Iterable[StepName]) -> None:
@@ -59,12 +59,12 @@ class OperationWorkflow:
 
     @workflow.query(name=PROGRESS_QUERY)
     def answer_progress(self) -> Progress:
-        """Where the operation is now, as far as its row says so, too."""
+        """The progress that is also in the row."""
         return self.progress.recorded
 
     @workflow.query(name=STANDING_QUERY)
     def answer_standing(self) -> Standing:
-        """How far it has come, and how far its row has."""
+        """The progress of the workflow, and the progress in its row."""
         return self.progress.standing
 
     # ---- what the environment says
@@ -76,12 +76,12 @@ class OperationWorkflow:
 
     @workflow.signal
     def turn_queued(self, position: LockQueued) -> None:
-        """Somebody else has the lock; this is our place in the queue."""
+        """Another operation has the lock; this is our position in the queue."""
         self.lock.queued(position)
 
     @workflow.signal
     def supersede(self, by: LockSuperseded) -> None:
-        """A newer deployment takes our place. Past the final switch it is too late."""
+        """A newer deployment replaces this one, unless this one is past its final switch."""
         if self.controls.phase() not in (Phase.STOPPING, Phase.FINISHING, Phase.FINISHED):
             self.lock.superseded(by)
 
@@ -138,7 +138,7 @@ class OperationWorkflow:
     # ---- how it begins and ends
 
     async def carry_out(self, work: Coroutine[Any, Any, OperationResult], *, checked: bool) -> OperationResult:
-        """Run the operation; whatever happens, the rows end truthful and the lock is given back."""
+        """Run the operation. At any end the rows say what happened and the lock is released."""
         self.progress.begin()
         cancelled = checked and workflow.cancellation_reason() is not None
         try:

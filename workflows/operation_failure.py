@@ -80,7 +80,7 @@ def _status(deployment: DeploymentProgress, cancellation: Cancellation, *, cance
 
 
 def _reason(error: OperationError, deployment: DeploymentProgress) -> dict[str, Any]:
-    """Nobody asked to roll back: the fault is the reason. Where no user met it, what our own requests met is shown."""
+    """The error is the reason for the rollback. If no user request met it, the error of our own probes is shown."""
     fields: dict[str, Any] = {}
     if deployment.rollback_reason is None:
         fields["rollback_reason"] = error.message

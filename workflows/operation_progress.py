@@ -33,14 +33,14 @@ class OperationProgress:
         return self._progress
 
     def begin(self, now: datetime) -> None:
-        """Under way, unless somebody wants it stopped already."""
+        """Under way, unless a stop was asked for already."""
         if self.status is OperationStatus.CANCELLING:
             self._change(started_at=now)
             return
         self._move(OperationStatus.IN_PROGRESS, started_at=now, current_step="Starting")
 
     def start_step(self, name: StepName, message: str, now: datetime, *, waiting: bool = False) -> None:
-        """A step is under way; `waiting`: it begins with waiting for somebody, until `end_wait`."""
+        """A step is under way; `waiting`: it begins with a wait for others, until `end_wait`."""
         self._steps[name] = self._steps[name].model_copy(
             update={
                 "status": StepStatus.IN_PROGRESS,
@@ -51,7 +51,7 @@ class OperationProgress:
         self._change(current_step=message)
 
     def begin_wait(self, now: datetime) -> None:
-        """The step under way waits for somebody from now on, until `end_wait`."""
+        """The step under way waits for others from now on, until `end_wait`."""
         for name, step in self._steps.items():
             if step.status is StepStatus.IN_PROGRESS and step.waiting_since is None:
                 self._steps[name] = step.model_copy(update={"waiting_since": now})

@@ -20,7 +20,7 @@ def approval_for(order: Order) -> Approval:
 
 
 def promotion_for(order: Order) -> ActionRequest | None:
-    """Whoever skips the analysis with the order promotes the rollout before it begins."""
+    """An order that skips the analysis promotes the rollout before it begins."""
     if isinstance(order, RollbackInput) or not order.chosen.skip_analysis:
         return None
     return ActionRequest(actor=order.place.requested_by, reason="analysis skipped on request")

@@ -87,7 +87,7 @@ class ProgressTracker:
         Args:
             name: which step.
             message: what is done, for people.
-            waiting: it begins with waiting for somebody, which is no machine time, until `end_wait`.
+            waiting: it begins with a wait for others, which is no machine time, until `end_wait`.
         """
         await self.start_step(name, message, waiting=waiting)
         yield
@@ -105,7 +105,7 @@ class ProgressTracker:
         self._progress.note(name, detail)
 
     def begin_wait(self) -> None:
-        """The step under way waits for somebody."""
+        """The step under way waits for others."""
         self._progress.begin_wait(workflow.now())
 
     def end_wait(self) -> None:

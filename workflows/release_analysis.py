@@ -37,7 +37,7 @@ class ReleaseAnalysis:
             fraction: how much of the rollout is done.
 
         Returns:
-            The last report; None when somebody promoted the release meanwhile.
+            The last report; None when the release was promoted meanwhile.
 
         Raises:
             ApplicationError: the release failed.
@@ -63,7 +63,7 @@ class ReleaseAnalysis:
         return report
 
     async def _judge(self, policy: AnalysisPolicy, key: str, fraction: float) -> AnalysisReport | None:
-        """One analysis; None when somebody promoted the release meanwhile. A pause is no part of it."""
+        """One analysis; None when the release was promoted meanwhile. A pause is no part of it."""
         held = 0.0
         while True:
             with self._controls.only_watching():

@@ -1,4 +1,4 @@
-"""What each step of a rollout plan does to a release, and what the release has and had because of it."""
+"""What each step of a rollout plan does to a release, and the state of the release because of it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,7 +42,7 @@ from workflows.progress_tracker import ProgressTracker
 
 
 class ReleaseSteps:
-    """One release on its way to all of the traffic, beside the stable one (None: the first deployment).
+    """One release that is rolled out beside the stable one (None: the first deployment).
 
     `taking_back`: the release was the stable one before, and a rollback brings it back. `retire` gets an old version
     that is to be stopped later.
@@ -69,14 +69,14 @@ class ReleaseSteps:
         self.taking_back = taking_back
         self.was_good = taking_back or opened.returning
         self.weight = 0  # percent of the traffic
-        self.routed = False  # whether any route leads to the new version, a preview or more
+        self.routed = False  # whether any route leads to the new version, also a preview
         self.shrunk = False  # whether the stable side lost instances
         self.started = 0
-        self._probes = 0  # our own requests that the new version met
+        self._probes = 0  # our own requests to the new version
         self._failed_probes = 0
 
     async def do(self, step: PlanStep) -> None:
-        """Everything but analyses and pauses, which people may end."""
+        """Do a step of any kind but analyses and pauses, which people may end early."""
         match step.kind:
             case StepKind.START:
                 await self._start(step.count or self.new.replicas)
@@ -98,7 +98,7 @@ class ReleaseSteps:
                 raise ApplicationError(f"{step.kind} comes before the final switch", non_retryable=True)
 
     async def run_command(self, command: str) -> None:
-        """The release command: before anything of the new version starts."""
+        """Run the release command, before anything of the new version starts."""
         request = RunReleaseCommand(
             operation_id=self._context.operation_id,
             release_id=self.new.release_id,
@@ -124,14 +124,14 @@ class ReleaseSteps:
         await self._cancellation.call(START_PROCESSES, request, summary=f"start {process_names(self.new)}")
 
     async def _shift(self, weight: int) -> None:
-        # Set before the call: should it fail half-way, the undo must assume that traffic has moved.
+        # Set before the call: if it fails half-way, the undo must assume that traffic has moved.
         self.weight = weight
         self.routed = True
         self._progress.traffic_moved = self._progress.traffic_moved or weight > 0
         await self._cancellation.call(SHIFT_TRAFFIC, self.route(weight), summary=f"{weight} % to the new version")
 
     def route(self, weight: int) -> ShiftTraffic:
-        """So many percent to the new version, the rest to the stable one."""
+        """`weight` percent to the new version, the rest to the stable one."""
         shares = [TrafficShare(release_id=self.new.release_id, weight=weight)] if weight else []
         if self.stable and weight < FULL:
             shares.append(TrafficShare(release_id=self.stable.release_id, weight=FULL - weight))
@@ -144,7 +144,7 @@ class ReleaseSteps:
         )
 
     def route_back(self) -> ShiftTraffic:
-        """All to the stable version; without one, nothing at all."""
+        """All traffic to the stable version; without one, no route."""
         shares = (TrafficShare(release_id=self.stable.release_id, weight=FULL),) if self.stable else ()
         return ShiftTraffic(
             environment_id=self._context.environment_id,

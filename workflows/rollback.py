@@ -1,7 +1,7 @@
-"""A finished deployment is taken back: the previous healthy release gets the traffic again.
+"""Rolls a finished deployment back: the previous healthy release gets the traffic again.
 
-While that one still runs (`scale_down_delay`) one activity moves the traffic and the records at once, without the
-environment's lock. Afterwards it has to be started first: a short blue-green rollout with the lock.
+While that release still runs (`scale_down_delay`), one activity moves the traffic and the records at once, without the
+environment's lock. Later it must be started first: a short blue-green rollout, with the lock.
 """
 
 from uuid import UUID
@@ -20,9 +20,9 @@ from workflows.process_types import has_processes, start_again
 
 @workflow.defn(name=WorkflowName.ROLLBACK)
 class RollbackWorkflow(OperationWorkflow):
-    """The release before gets the traffic; the bad one is stopped."""
+    """Moves the traffic to the previous release and stops the bad one."""
 
-    status_if_failed = DeploymentStatus.SUCCESS  # it serves on
+    status_if_failed = DeploymentStatus.SUCCESS  # it goes on serving
 
     @workflow.init
     def __init__(self, order: RollbackInput) -> None:
@@ -42,12 +42,12 @@ class RollbackWorkflow(OperationWorkflow):
         return self.result(opened.release.build_id)
 
     async def _take_back_at_once(self) -> TakenBack:
-        """First of all, before anything is written about it."""
+        """Move the traffic first, before anything is recorded about it."""
         request = TakeBack(place=self.context)
         return await run_to_completion(call(TAKE_BACK, request, summary="give the traffic back at once"))
 
     async def _clean_up(self, order: RollbackInput, release: ReleaseRef, bad_release_id: UUID) -> OperationResult:
-        """The traffic is back already; the bad version drains and stops."""
+        """After the traffic has moved: drain and stop the bad version."""
         self.cancellation.close()
         self.lock.mark_taken()  # the activity marked the environment's row
         self._set_taken_back(order, release)

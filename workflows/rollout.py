@@ -132,7 +132,7 @@ class Rollout:
                 await self._watch(step, fraction)
             else:
                 await self._do_within_deadline(step)
-        # Whoever paused during the last step holds the final switch.
+        # A pause during the last step holds the final switch.
         await self._controls.gate(fraction=switch / len(steps))
 
     async def _finish(self, steps: tuple[PlanStep, ...], switch: int) -> None:
@@ -163,7 +163,7 @@ class Rollout:
         self._passed_early = _passed_early(report, seconds)
 
     async def _watch(self, step: PlanStep, fraction: float) -> None:
-        """Whoever pauses it holds here; watching begins anew afterwards."""
+        """A pause holds here; the observation begins anew afterwards."""
         while True:
             with self._controls.only_watching():
                 watched = await cancel_when(self._controls.held, self._do_within_deadline(step))

@@ -112,7 +112,7 @@ class RolloutUndo:
 
 
 async def _bring_up(release: ReleaseRef, what: str) -> None:
-    """All of its instances, whoever wants to stop it meanwhile."""
+    """Start all of its instances, also when a stop is asked for meanwhile."""
     size = release.replicas
     start = StartInstances(release_id=release.release_id, count=size)
     await call(START_INSTANCES, start, summary=f"start {what}")

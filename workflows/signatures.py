@@ -1,8 +1,8 @@
 """Whether the API accepted what reaches a workflow: its start, and what people decide about it.
 
-Whoever reaches Temporal can start a workflow and send an update. What counts is the API's signature. Decisions are
-checked by validators with today's code and keys, also for workflows that began before there were any; nothing of that
-is replayed.
+Every client of Temporal can start a workflow and send an update. Only those with the API's signature count. Decisions
+are checked by validators with today's code and keys, also for workflows that began before there were any; nothing of
+that is replayed.
 """
 
 from uuid import UUID
@@ -17,7 +17,7 @@ from domain.errors import ConflictError, DeliveryError, ErrorCode, ForbiddenErro
 from domain.lifecycle import OperationKind
 from workflows.activity_calls import run_to_completion, to_operation_error
 
-# Histories from before it: nobody asked whether the API had accepted the start.
+# Older histories: the workflow did not check that the API had accepted the start.
 SIGNED_STARTS = "starts-are-signed"
 
 

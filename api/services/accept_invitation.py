@@ -27,28 +27,28 @@ from storage.repositories.organizations import OrganizationRepository
 from storage.repositories.users import UserRepository
 from storage.tenancy import PLATFORM
 
-# Whoever invites has the token too: they shall not try the passwords of somebody who has a user elsewhere.
+# The inviter may have the token, too, and must not try passwords of a user of another organization with it.
 MAX_TRIES: Final = 5
 _USABLE = (InvitationStatus.OPEN, InvitationStatus.ACCEPTED)
 
 
 class Joining:
-    """One acceptance: `look` first, which costs the hash of a password and holds no connection, then `join`."""
+    """One acceptance: first `look`, which hashes the password and holds no connection, then `join`."""
 
     def __init__(self, parts: AppState, body: InvitationAccept, at: datetime) -> None:
         self._parts = parts
         self._body = body
         self._at = at
-        self._is_mine: dict[str, bool] = {}  # by stored hash: whether the given password is that one
+        self._is_mine: dict[str, bool] = {}  # by stored hash: whether the given password matches
         self._new_hash: str | None = None
 
     async def look(self) -> None:
-        """Whether the password is that of somebody with this address; or the hash of a new one.
+        """Check the password against the users of this address, or hash that of a new user.
 
         Raises:
             NotFoundError: no such token, or one that is revoked, expired, used by another one, or tried too often.
-            UnauthenticatedError: nobody of this address has this password, and no name was given to be somebody new by,
-                or the address is somebody's.
+            UnauthenticatedError: no user of this address has this password, and no name for a new user was given, or
+                the address belongs to a user.
             InvalidRequestError: a name, with a password that cannot be set.
         """
         async with transaction(self._parts.sessions) as session:
@@ -56,8 +56,8 @@ class Joining:
             found = await UserRepository(session, PLATFORM).claimants(seen.email)
         if self._body.name is not None:
             self._check_password()
-        # Whoever invites may have the link, too, and shall not learn by it who has an account: without a name the
-        # answer, its time and the number of tries are the same whether somebody has this address or nobody.
+        # The inviter may have the link, too, and must not learn from it who has an account: without a name the answer,
+        # its time and the number of tries are the same whether the address has a user or not.
         if found or self._body.name is None:
             await self._count_try(seen)
             if await self._of_password(found) is not None:
@@ -95,13 +95,13 @@ class Joining:
         return found
 
     async def _count_try(self, invitation: Invitation) -> None:
-        """In a transaction of its own, before the password is looked at: however many try at once, few are heard."""
+        """Count in a transaction of its own, before the password is checked: parallel tries are limited, too."""
         async with transaction(self._parts.sessions) as session:
             if not await InvitationRepository(session, PLATFORM).count_try(invitation.id, MAX_TRIES):
                 raise _gone()
 
     def _check_new(self, invitation: Invitation, found: Sequence[User]) -> None:
-        """Whether somebody new may come, beside those who claim the address and have another password."""
+        """Whether a new user may be created beside users with the same address and other passwords."""
         if self._body.name is not None and found and found[0].email_verified:
             raise UnauthenticatedError(
                 f"{invitation.email} belongs to an account here, and its owner has shown that it is theirs: accept "
@@ -116,7 +116,7 @@ class Joining:
             )
 
     async def _of_password(self, users: Sequence[User]) -> User | None:
-        """Whose the given password is. Each is looked at once: what `look` has seen costs `join` nothing."""
+        """The user whose password was given. Each hash is checked once; `join` reuses what `look` found."""
         given = self._body.password.get_secret_value()
         if not users:
             await self._parts.passwords.verify(None, given)
@@ -129,7 +129,7 @@ class Joining:
         return None
 
     async def _prove(self, session: AsyncSession, user: User) -> None:
-        """The mailbox is theirs: whoever else claimed the address was not whom the organizations meant, and is out."""
+        """Mark the mailbox as proven. Other users who claimed the address lose their access."""
         if user.email_verified:
             return
         users = UserRepository(session, PLATFORM)
@@ -145,7 +145,7 @@ class Joining:
             raise InvalidRequestError("password", str(error), code="password_invalid") from error
 
     async def _user_of(self, session: AsyncSession, invitation: Invitation) -> User:
-        """Who has this address and password; else somebody new. The same person may have come with another click."""
+        """The user with this address and password, else a new one. A second click may have created the user already."""
         email, users = invitation.email, UserRepository(session, PLATFORM)
         await users.hold_email(email)
         found = await users.claimants(email)
@@ -175,7 +175,7 @@ class Joining:
 
 
 def _act_as(user: User, invitation: Invitation) -> None:
-    """What follows is the user's own doing, as far as the audit log is concerned."""
+    """Make the user the actor of the audit entries that follow."""
     actor.act_as(str(user.id), f"invitation:{invitation.id}")
 
 

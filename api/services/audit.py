@@ -32,8 +32,8 @@ async def record(
         action: `noun.verb`, at most 64 characters.
         resource_type: the noun.
         resource_id: None where there is no one resource.
-        organization_id: whose log it stands in; None: the platform's.
-        actor: None: whoever makes this request.
+        organization_id: whose log it is in; None: the platform's.
+        actor: None: the principal of this request.
         reason: in words.
         details: small, and never secrets.
     """

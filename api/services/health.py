@@ -68,7 +68,7 @@ class Health:
     def degraded(self) -> Sequence[str]:
         """What serves with less than it should: `access` knows revocations of a while ago; `deployments` come back.
 
-        The latter is told by a worker that shares our data folder, as in the embedded stack.
+        The latter is saved by a worker that shares our data folder, as in the embedded stack.
         """
         told = Returning.load(self._settings.data_dir / "run" / NAME)
         stale = ["access"] if self._access_is_stale() else []
@@ -112,7 +112,7 @@ async def _outcome(check: Check, message: str) -> str | None:
         async with asyncio.timeout(CHECK_LIMIT_S):
             await check()
     except (OSError, ValueError, SQLAlchemyError, PsycopgError, DeliveryError) as error:
-        # The cause may name hosts and users: it goes to the log, not to strangers.
+        # The cause may name hosts and users: it is logged, not answered.
         log.warning("health.check_failed", message=message, cause=str(error))
         return message
     return None

@@ -13,22 +13,22 @@ from storage.repositories.humans import HumanRepository, Humans, is_outside
 
 
 async def person_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
-    """Who a principal is, for counting people."""
+    """The person behind a principal, for counting different people."""
     return _person(principal, await HumanRepository(session).behind(principal.subject, organization_id))
 
 
 async def person_of_user(session: AsyncSession, user: User, organization_id: UUID) -> Person:
-    """Who a user is, whatever they show."""
+    """The person behind a user, independent of credentials."""
     behind = await HumanRepository(session).behind(str(user.id), organization_id)
     humans, vouched = tuple(sorted(behind.names)), tuple(sorted(behind.vouched_by))
     return Person(actor=str(user.id), humans=humans, vouched_by=vouched)
 
 
 async def approver_of(session: AsyncSession, principal: Principal, organization_id: UUID) -> Person:
-    """Who a principal is that says yes to something. Whether that may be somebody unknown, the rule in force says.
+    """The person who approves. The rule in force says whether an unknown person may.
 
     Raises:
-        ForbiddenError: nobody answers for it: a machine of a foreign issuer, or one whose owners have left.
+        ForbiddenError: no person is responsible for it: a client of an external issuer, or one whose owners have left.
     """
     if principal.is_foreign_machine:
         raise ForbiddenError(
@@ -49,9 +49,9 @@ async def approver_of(session: AsyncSession, principal: Principal, organization_
 
 
 async def remember(session: AsyncSession, principal: Principal) -> None:
-    """Before somebody of another issuer makes what stands for them later: keep which human that is.
+    """Record the human of another issuer before they create credentials that act for them later.
 
-    A program is nobody's, whatever address its token brings.
+    A client has no human, whatever address is in its token.
     """
     if is_outside(principal.subject) and principal.email and not principal.is_foreign_machine:
         await HumanRepository(session).remember(principal.subject, principal.email)

@@ -43,11 +43,11 @@ async def invite(
 ) -> Invitation:
     """Create an invitation; open ones count against `max_users`, so that accepting cannot exceed it.
 
-    With a mail server the token goes to the mailbox and to nobody else. Without one whoever invites hands it over: that
+    With a mail server the token goes to the mailbox only. Without one the inviter passes it on: that
     proves no mailbox, except in production, where the operator alone does it, and answers for it.
 
     Raises:
-        ForbiddenError: the role grants more than the caller's, or QUOTA_EXCEEDED, or nobody here sends mails.
+        ForbiddenError: the role grants more than the caller's, or QUOTA_EXCEEDED, or there is no mail server.
         ConflictError: DUPLICATE_RESOURCE, a member already, or invited already.
         TooOftenError: too many mails for a day.
     """
@@ -88,7 +88,7 @@ def _check_may_invite(settings: Settings, principal: Principal) -> None:
 async def _check_new(
     session: AsyncSession, principal: Principal, organization_id: UUID, email: str, *, sends_mail: bool, at: datetime
 ) -> None:
-    """Nobody is a member or invited twice. The organization is locked."""
+    """Refuse a second membership or invitation of the same person. The organization is locked."""
     members = MembershipRepository(session, principal.tenant)
     for user in await UserRepository(session, principal.tenant).claimants(email):
         # Who has not shown that the address is theirs may not be whom a mail would reach.

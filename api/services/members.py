@@ -37,7 +37,7 @@ class Members:
         """
         membership, user = await self._held(user_id, precondition)
         require_may_give(self._principal, role)
-        if not may_give(Role(membership.role), role):  # more than before: nobody gives what their token does not carry
+        if not may_give(Role(membership.role), role):  # more than before: the token must have them
             require_holds(self._principal, permissions_of(Role(role)))
         if is_less(role, Role(membership.role)):
             await self._check_not_last(membership)

@@ -19,7 +19,7 @@ class Tries:
         """Before the password is looked at.
 
         Raises:
-            TooOftenError: it was tried too often; nobody looks at this try.
+            TooOftenError: it was tried too often; this password is not checked.
         """
         if wait_s := await self._throttle.attempt(self._key, LOGIN):
             raise TooOftenError(int(wait_s) + 1)

@@ -85,7 +85,7 @@ class Me:
         return MeView.of(self._principal, user, [(one, by_id[one.organization_id]) for one in memberships])
 
     async def _user(self, *, lock: bool = False) -> User | None:
-        """None: a service account, or somebody whom another issuer knows."""
+        """None: a service account, or a person of another issuer."""
         try:
             return await UserRepository(self._session, PLATFORM).get(UUID(self._principal.subject), lock=lock)
         except (ValueError, NotFoundError):

@@ -1,8 +1,8 @@
 """Revocation: which tokens, grants, sessions and API keys end together with a user, client or membership.
 
-Whoever issues a token holds its client, its grant and the holder's membership, in this order, until the token is
-written. What is here takes them in the same order and looks at the clock last: a token of the same moment is either
-issued before that, and refused, or not issued at all.
+Issuing a token locks its client, its grant and the holder's membership, in this order, until the token is written.
+Revocation takes the same locks in the same order and reads the clock last. So a token of the same moment is either
+issued before, and revoked, or not issued at all.
 """
 
 from uuid import UUID
@@ -28,9 +28,9 @@ NOT_THEIRS = "the address was shown to be somebody else's"
 
 
 async def end_tokens(session: AsyncSession, subject: str, organization_id: UUID | None) -> None:
-    """Refuse, from the commit on, the tokens that a subject was issued until now (None: in whichever organization).
+    """Revoke, from the commit on, all tokens issued to a subject so far (None: in every organization).
 
-    Their API keys are looked up anew: they may do less by now.
+    Cached API keys of the subject are read again: their permissions may have changed.
     """
     at = now()
     revocations = RevocationRepository(session)
@@ -39,26 +39,23 @@ async def end_tokens(session: AsyncSession, subject: str, organization_id: UUID 
 
 
 async def end_client_tokens(session: AsyncSession, client_id: UUID) -> None:
-    """Refuse, from the commit on, the tokens that were issued through a client until now, whomever they speak for."""
+    """Revoke, from the commit on, all tokens issued through a client so far, for whatever subject."""
     at = now()
     await RevocationRepository(session).revoke_client(new_id(), str(client_id), at=at, until=at + MAX_TTL)
 
 
 async def end_logins(session: AsyncSession, user_id: UUID) -> None:
-    """A user, locked, has to log in again everywhere: another password, or disabled. API keys stay.
-
-    Every browser is logged out, and whatever an application was allowed is over.
-    """
+    """End all sessions and grants of a user (locked), after a new password or when disabled. API keys stay."""
     await GrantRepository(session).revoke_of_user(user_id, None, now())
     await LoginRepository(session).end_of(user_id)
     await end_tokens(session, str(user_id), None)
 
 
 async def end_claim(session: AsyncSession, user: User) -> None:
-    """A locked user claimed an address that was shown to be somebody else's: an account that nobody meant.
+    """Disable a user, whose row is locked, because the address was proven to be another person's.
 
-    They are out everywhere, with their keys, and cannot log in; operators can enable them again (`api.cli.accounts`).
-    An organization that has no admin any more is told of in the log: platform admins invite another one.
+    All their sessions, tokens and keys end, and they cannot log in. Operators can enable them (`api.cli.accounts`). An
+    organization that is left without an admin is logged: platform admins invite another one.
     """
     await end_logins(session, user.id)
     members = MembershipRepository(session, PLATFORM)
@@ -75,12 +72,12 @@ async def end_claim(session: AsyncSession, user: User) -> None:
 
 
 async def end_grants(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
-    """What a user allowed applications to do in an organization is over; before their membership is locked."""
+    """End a user's grants in an organization. Call it before their membership is locked."""
     await GrantRepository(session).revoke_of_user(user_id, organization_id, now())
 
 
 async def end_membership(session: AsyncSession, user_id: UUID, organization_id: UUID) -> None:
-    """After a member is gone: their tokens and keys of the organization are too, also if they come back one day."""
+    """After a member was removed: end their tokens and keys of the organization, for good."""
     await _end_keys(session, organization_id, user_id)
     await end_tokens(session, str(user_id), organization_id)
 

@@ -26,7 +26,7 @@ class Limiter:
         self._away_until = self._quiet_until = float("-inf")
 
     async def take(self, quotas: Sequence[Quota]) -> Decision | None:
-        """Count a request in all quotas or in none; None: nobody can tell now, let it pass."""
+        """Count a request in all quotas or in none; None: not known now, let it pass."""
         if self._clock() < self._away_until:
             return None
         try:

@@ -11,7 +11,7 @@ SWEEP_EVERY_S = 30.0
 
 
 class MemoryStore(MemoryStorage):
-    """The library's memory, read and written in one step: nothing is awaited between, so nobody comes between.
+    """The library's memory, read and written in one step: nothing is awaited between, so no request comes between.
 
     Args:
         clock: seconds that never go back.
@@ -51,7 +51,7 @@ class MemoryStore(MemoryStorage):
         return self.storage.get(key, 0)
 
     def _sweep(self, now: float) -> None:
-        """Counters nobody asks for any more would be kept for ever."""
+        """Remove unused counters, which would be kept for ever."""
         if now - self._swept_at < SWEEP_EVERY_S:
             return
         self._swept_at = now

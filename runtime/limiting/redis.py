@@ -54,7 +54,7 @@ class _Asked:
 
     def settle(self, found: Any) -> None:
         """Hand over what the script answered, or why it did not."""
-        if self.answer.done():  # whoever asked is gone
+        if self.answer.done():  # the caller was cancelled
             return
         if isinstance(found, BaseException):
             error = StoreAwayError(f"Redis does not count: {type(found).__name__}")
@@ -68,7 +68,7 @@ class _Asked:
 class RedisStore(RedisStorage):
     """The library's Redis storage, with a script of ours.
 
-    While a batch is under way, whoever comes waits for the next one: a crowd costs one round trip, not one each.
+    Requests that arrive while a batch is under way wait for the next one: a crowd costs one round trip, not one each.
 
     Args:
         url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`; never logged, as it may hold a password.
@@ -109,7 +109,7 @@ class RedisStore(RedisStorage):
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 try:
                     await self._send(batch)
-                except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
+                except Exception as error:  # noqa: BLE001 - every waiting request must get an answer
                     self._refuse(batch, error)
         finally:
             self._work = None

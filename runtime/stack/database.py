@@ -19,7 +19,7 @@ def database_url(settings: Settings) -> str:
 
 
 def without_answer(settings: Settings, message: str) -> str:
-    """Why there is no database, for whoever runs a command by hand: most often the stack is not up."""
+    """The error of a command without a database: most often the stack is not up."""
     if settings.database_url.get_secret_value() or settings.mode is not Mode.EMBEDDED:
         return message
     return f"{message}: the embedded stack on {settings.data_dir} is not up; start it with `make up`"

@@ -85,7 +85,7 @@ class Layout:
         return self.sockets / "envoy" / "admin.sock"
 
     def drop_sockets(self) -> None:
-        """Remove the folder of sockets once nobody listens; the next start makes it again."""
+        """Remove the folder of sockets when no process listens; the next start makes it again."""
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def log(self, name: str) -> Path:
@@ -107,10 +107,10 @@ class Layout:
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder of sockets, again if need be: it is in a shared folder that somebody may clear while we run.
+    """Make a folder of sockets, again if need be: it is in a shared folder that others may clear while we run.
 
     Raises:
-        DependencyError: somebody else made it meanwhile.
+        DependencyError: another user made it meanwhile.
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -141,11 +141,11 @@ def _sockets_folder(settings: Settings, data: Path, home: Path) -> Path:
     wanted.mkdir(mode=0o700, exist_ok=True)
     if _private(wanted):
         return wanted
-    return Path(tempfile.mkdtemp(prefix=f"{name}-"))  # somebody else took the name in the shared folder
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))  # another user took the name in the shared folder
 
 
 def _remember(home: Path, facts: Mapping[str, str]) -> None:
-    """Whole or not at all: whoever reads half a file takes the folder for a copy, and forgets what runs there."""
+    """Write it whole or not at all: with half a file the folder looks like a copy, and what runs there is forgotten."""
     if _remembered(home) != facts:
         partial = home.with_name(f"{home.name}.{os.getpid()}")
         partial.write_text(json.dumps(facts))

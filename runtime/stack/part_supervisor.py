@@ -118,7 +118,7 @@ class PartSupervisor:
             log.warning("part.remains", part=self.part.name, error=str(error))
 
     def _mind_sockets(self) -> None:
-        """End a part whose sockets somebody removed (/tmp was cleared); it is started again as one that died."""
+        """End a part whose sockets were removed (/tmp was cleared); it is started again as one that died."""
         if all(path.exists() for path in self.part.sockets):
             self._reached = True
         elif self._reached:

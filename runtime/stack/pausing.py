@@ -12,7 +12,7 @@ _LIMIT_S = 60.0
 
 
 def pause_services(layout: Layout) -> None:
-    """End the service processes but keep their folders and ports; what cannot be ended is told, not raised.
+    """End the service processes but keep their folders and ports; what cannot be ended is logged, not raised.
 
     In a process of its own, because the stack's ground floor does not know the drivers.
     """

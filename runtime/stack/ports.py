@@ -51,7 +51,7 @@ def choose(path: Path, fixed: Mapping[str, int], held: Collection[str] = ()) -> 
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there; checked on all addresses, because somebody may listen on all."""
+    """Whether the port is free; checked on all addresses, because a process may listen on all."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections in TIME_WAIT do not count
         try:

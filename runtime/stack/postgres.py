@@ -105,7 +105,7 @@ class Postgres:
         self._unroot.own(self._sockets)
 
     def running(self) -> Identity | None:
-        """The server working on our data folder, whoever started it."""
+        """The server working on our data folder, also one that another process started."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
             if Path(f"/proc/{pid}/cwd").readlink() == self.data.resolve():
@@ -118,7 +118,7 @@ class Postgres:
         """Whether it is a server process on our data folder.
 
         Each of them leads a session of its own and has written its title over its environment, so the program
-        and the working directory tell: nobody else's `postgres` works in there.
+        and the working directory tell: no other `postgres` works in there.
         """
         program = Path(process.exe().removesuffix(" (deleted)")).name
         return program == "postgres" and Path(process.cwd()) == self.data.resolve()

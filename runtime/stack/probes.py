@@ -26,7 +26,7 @@ def request(connection: http.client.HTTPConnection, path: str, body: dict[str, A
     """One request (POST with a body, else GET) and its answer; the connection is closed.
 
     Raises:
-        OSError: nobody answers in time.
+        OSError: there is no answer in time.
         http.client.HTTPException: what answers does not speak HTTP.
     """
     try:

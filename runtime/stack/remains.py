@@ -23,7 +23,7 @@ Belongs = Callable[[psutil.Process], bool]
 
 
 def marked(mark: str) -> Belongs:
-    """Whether a process was started with this mark, or by somebody who was."""
+    """Whether a process was started with this mark, or by a process that was."""
     return lambda process: process.environ().get(MARK) == mark
 
 

@@ -26,7 +26,7 @@ def fault(path: Path) -> str | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename it, with its journal, to a name nobody uses; returns where it is now."""
+    """Rename it, with its journal, to an unused name; returns where it is now."""
     aside = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns() % 1000:03}")
     for suffix in ("-wal", "-shm", ""):
         source = path.with_name(path.name + suffix)

@@ -88,7 +88,7 @@ class Supervisor:
         """The first admin; False when asked to stop meanwhile."""
         if not self._wants("bootstrap"):
             return True
-        # Output that goes into a file or a pipe is kept by somebody, and a password must not be.
+        # Output that goes into a file or a pipe is stored, and a password must not be.
         told = sys.stdout.isatty()
         return self._run_once("bootstrap", composition.bootstrap(told=told), tell=True)
 
@@ -195,6 +195,6 @@ def rotate_logs(folder: Path) -> None:
 
 
 def _fixed(settings: Settings) -> dict[str, int]:
-    """Ports somebody set on purpose; the defaults are production's."""
+    """Ports that were set on purpose; the defaults are production's."""
     given = {"api": "api_port", "ingress": "ingress_port"}
     return {name: getattr(settings, field) for name, field in given.items() if field in settings.model_fields_set}

@@ -30,7 +30,7 @@ def development_token(
         role=chosen,
         permissions=permissions_of(chosen),
         organization=org,
-        # A mailbox of their own: whoever shares one counts as one human, and approves nothing of the other's.
+        # A mailbox of their own: users who share one count as one human, and cannot approve for each other.
         email=email or f"{_LOCAL.sub('-', sub)[:64] or chosen}@delivery.localhost",
     )
     return issue_token(settings, subject, timedelta(seconds=ttl_s))

@@ -1,8 +1,8 @@
-"""What people decide about a deployment under way: checked, kept, told to its workflow until the outcome is known.
+"""What people decide about a deployment under way: checked, stored, sent to its workflow until the outcome is known.
 
-A decision is kept with its audit entry before anything is told, so that it is neither lost nor doubled, whatever dies.
-It is told right after the commit; without an answer a relay goes on with it, and who asked hears 202. Only where
-nothing was kept or told is the answer 503.
+A decision is stored with its audit entry before it is sent, so a crash neither loses nor doubles it. It is sent right
+after the commit. Without an answer the relay (`reconcilers/decision_relay.py`) sends it again, and the caller gets 202.
+The caller gets 503 only if nothing was stored or sent.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from storage.repositories.operations import OperationRepository
 
 log = get_logger(__name__)
 
-# How long a stopped deployment is looked at for its end: before any traffic moved that takes no time.
+# How long to wait for the end of a stopped deployment: before any traffic moved it is short.
 END_WITHIN_S = 2.0
 LOOK_EVERY_S = 0.05
 
@@ -50,7 +50,7 @@ LOOK_EVERY_S = 0.05
 class Decision:
     """One person's decision about one deployment.
 
-    `key`: sent again under it, it is the same decision. `asked`: the audit log's verb, where it is not the action's.
+    `key`: the same key means the same decision. `asked`: the verb in the audit log, where it is not the action's.
     """
 
     parts: AppState
@@ -64,39 +64,39 @@ class Decision:
 
     @property
     def id(self) -> UUID:
-        """Of what is kept: the same for the same decision sent again."""
+        """The id of the stored decision: the same when the decision is sent again."""
         name = f"{self.deployment_id}/{self.asked or self.action}/{self.key or self.nonce}"
         return uuid5(NAMESPACE_URL, f"decision:{name}")
 
     async def is_too_late(self, session: AsyncSession) -> bool:
-        """Whether the deployment is finished, so that no workflow hears this any more."""
+        """Whether the deployment is finished, so that no workflow can take the decision any more."""
         deployment = await DeploymentRepository(session, self.principal.tenant).get(self.deployment_id)
         operation = await OperationRepository(session, self.principal.tenant).get(deployment.operation_id)
         return operation.status in FINISHED_OPERATIONS
 
     async def reach(self) -> None:
-        """Before it is kept: whether it may be, and whether its workflow can hear it. No connection is held meanwhile.
+        """Check, before it is stored, that it is allowed and that its workflow answers. Holds no database connection.
 
         Raises:
             as `keep`.
-            DependencyError: the workflow engine does not answer; nothing was told, and nothing is kept.
+            DependencyError: the workflow engine does not answer; nothing was sent or stored.
         """
         async with transaction(self.parts.sessions) as session:
             if self.action is Action.PROMOTE and await self.is_too_late(session):
-                return  # a new one is made of it
+                return  # a new deployment is made from it
             _, operation, _ = await self._examined(session)
         if self.action is not Action.ABORT:
-            # An abort is a promise, like a start: it is kept for when there is an engine.
+            # An abort is accepted like a start: it is stored, and sent when the engine answers again.
             await self.parts.operations.check()
             await ensure_started(self.parts.operations, operation)
 
     async def keep(self, session: AsyncSession) -> Operation:
-        """Write it down, in the caller's transaction; told it is after the commit.
+        """Store it in the caller's transaction; it is sent after the commit.
 
         Raises:
             InvalidRequestError: a rejection without a reason.
             ConflictError: INVALID_STATE, it is finished.
-            ForbiddenError: nobody is known who answers for the approver; promoting past an approval rule; going on in a
+            ForbiddenError: no person is known behind the approver; promoting past an approval rule; resuming in a
                 suspended organization.
         """
         deployment, operation, request = await self._examined(session)
@@ -125,7 +125,7 @@ class Decision:
         instead: dict[str, Any] | None = None,
         **facts: Any,
     ) -> None:
-        """Write it down for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
+        """Store it for an operation that is known to be under way; `instead`: see `DecisionRepository.add`."""
         link(operation.traceparent)
         intent = deployment_entry(deployment, self.asked or self.action, reason=self.reason, **facts)
         asked = request or AbortRequest(actor=self.principal.subject, reason=self.reason)
@@ -147,16 +147,16 @@ class Decision:
         environment = await EnvironmentRepository(session, self.principal.tenant).get(deployment.environment_id)
         rule = approval_of(settings_of(environment))
         if self.action is Action.PROMOTE and rule is not None:
-            self.principal.require(Scope.DEPLOYMENTS_APPROVE)  # past the analysis, where people have to say yes
+            self.principal.require(Scope.DEPLOYMENTS_APPROVE)  # promoting skips the analysis
         if self.action is not Action.APPROVE:
             return ActionRequest(actor=actor, reason=self.reason)
         person = await approver_of(session, self.principal, deployment.organization_id)
         return ActionRequest.of(person, reason=self.reason, rule=rule)
 
     async def told(self, *, fresh: bool = True) -> Told | None:
-        """What came of it, telling it if nobody knows yet; None: nobody knows even so, and a relay goes on with it.
+        """The outcome, after sending it if there is none yet; None: not known, and the relay sends it again.
 
-        `fresh`: it was kept just now, so that nobody else tells it; else only if nobody is telling it at this moment.
+        `fresh`: it was stored just now, so no other process sends it; otherwise it is sent only if it can be claimed.
         """
         async with transaction(self.parts.sessions) as session:
             pending = await DecisionRepository(session).get(self.id)
@@ -187,13 +187,13 @@ class Decision:
         return Told.from_json(outcome)
 
     async def _release(self, why: str) -> None:
-        """Nobody tells it at this moment; without the database the claim runs out."""
+        """Give up the claim to send it. While the database is away, the claim expires by itself."""
         with suppress(DependencyError):
             async with transaction(self.parts.sessions) as session:
                 await DecisionRepository(session).release(self.id, why)
 
     async def ended(self) -> None:
-        """After a stop: until the deployment is finished, for a moment; going back takes its time."""
+        """After a stop: wait a moment for the deployment to finish. Moving traffic back takes longer."""
         deadline = time.monotonic() + END_WITHIN_S
         while time.monotonic() < deadline:
             async with transaction(self.parts.sessions) as session:

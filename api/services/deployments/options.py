@@ -15,7 +15,7 @@ from domain.rollout_options import RolloutOptions
 
 @dataclass(frozen=True)
 class DeploymentRequest:
-    """Where a version goes, how, and with whose approval.
+    """Where a version is deployed, how, and with whose approval.
 
     `reason` is for the audit log where the request gives one; `notes_field` is what it calls the approval notes.
     """
@@ -59,7 +59,7 @@ def _check_canary(options: RolloutOptions) -> None:
 
 @dataclass(frozen=True)
 class RequiredApproval:
-    """Who must say yes to a deployment (None: nobody any more), who said it with the request, and whose that is."""
+    """Which approvals a deployment needs (None: no more), and which were given with the request, by whom."""
 
     policy: ApprovalPolicy | None
     approved_by: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ def required_approval(
     """What is still to be approved.
 
     Args:
-        wanted: checked already: production without `request_approval` comes from somebody who may approve.
-        principal: who asks; counts as one of the approvers unless four eyes are wanted or somebody else was asked.
+        wanted: checked already: production without `request_approval` comes from a person who may approve.
+        principal: who asks; counts as one of the approvers unless four eyes are wanted or another person was asked.
         own: the environment's own policy; None: what the request says is enough.
         requester: who that is, with the humans behind.
     """
@@ -87,5 +87,5 @@ def required_approval(
         return RequiredApproval(None, requester=requester)
     approves = principal.may(Scope.DEPLOYMENTS_APPROVE) and not wanted.request_approval and not policy.four_eyes
     if principal.is_foreign_machine or (requester.unknown and policy.min_approvals > 1):
-        approves = False  # as when they approve what somebody else asked for
+        approves = False  # as when they approve the request of another person
     return RequiredApproval(policy, (principal.subject,) if approves else (), requester)

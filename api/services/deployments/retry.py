@@ -44,7 +44,7 @@ class Redelivery:
         Raises:
             NotFoundError: no such deployment.
             ConflictError: INVALID_STATE, naming state and allowed actions; CONFLICT, naming the new deployment that
-                somebody else's request made and that is under way.
+                another request made and that is under way.
             ForbiddenError: not this person, by the rules of a new deployment.
         """
         # Under its lock two requests follow each other: the second one finds the first one's deployment.

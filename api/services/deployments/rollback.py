@@ -1,4 +1,4 @@
-"""Taking a deployment back: abort it while it runs, bring the release before it back when it is live."""
+"""Rollback of a deployment: abort it while it runs; when it is live, bring back the release before it."""
 
 import asyncio
 import time
@@ -44,13 +44,13 @@ TAKEN_BACK = frozenset({DeploymentStatus.ROLLED_BACK, DeploymentStatus.CANCELLED
 
 
 def invalid_state(message: str, state: str) -> ConflictError:
-    """What was asked for is impossible in this state: 400, as the contract says."""
+    """The request is impossible in this state: 400, as the contract says."""
     return ConflictError(message, code=ErrorCode.INVALID_STATE, details={"state": state})
 
 
 @dataclass(frozen=True)
 class Rollback:
-    """One request to take a deployment back."""
+    """One request to roll a deployment back."""
 
     parts: AppState
     principal: Principal
@@ -60,7 +60,7 @@ class Rollback:
 
     @cached_property
     def decision(self) -> Decision:
-        """That a rollout under way shall go back."""
+        """The decision to roll back a rollout under way."""
         return Decision(
             self.parts,
             self.principal,
@@ -72,10 +72,10 @@ class Rollback:
         )
 
     async def record(self, session: AsyncSession) -> Operation:
-        """The operation to wait for: the running one, which is told to go back, or a new one of kind rollback.
+        """The operation to wait for: the running one, which is asked to roll back, or a new one of kind rollback.
 
         Raises:
-            ConflictError: INVALID_STATE, there is nothing to take back; the message says why.
+            ConflictError: INVALID_STATE, there is nothing to roll back; the message says why.
         """
         deployments = DeploymentRepository(session, self.principal.tenant)
         operations = OperationRepository(session, self.principal.tenant)
@@ -121,10 +121,10 @@ class Rollback:
         return deployment_entry(deployment, "rollback", reason=self.reason, **facts)
 
     async def outcome(self, operation: Operation) -> Deployment | None:
-        """The deployment once it is taken back; None when that takes longer than ten seconds or did not succeed.
+        """The deployment once it is rolled back; None when that takes longer than ten seconds or fails.
 
         Raises:
-            ConflictError: INVALID_STATE, the rollout ended meanwhile, and there is nothing to take back.
+            ConflictError: INVALID_STATE, the rollout ended meanwhile, and there is nothing to roll back.
         """
         if operation.kind != OperationKind.ROLLBACK:
             told = await self.decision.told()

@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from storage.repositories.memberships import MembershipRepository
 from storage.tenancy import PLATFORM
 
-# So many are looked at: where there are more, who asks for at most ten approvals finds them among these.
+# At most so many are counted: a rule asks for at most ten approvals.
 MOST = 100
 _MAY_APPROVE = tuple(role for role in Role if Scope.DEPLOYMENTS_APPROVE in permissions_of(role))
 
@@ -25,10 +25,10 @@ async def can_be_met(
     before: EnvironmentSettings,
     after: EnvironmentSettings,
 ) -> bool:
-    """Whether what a change asks for can be given by the people of the organization.
+    """Whether the people of the organization can give the approvals that a change asks for.
 
     Returns:
-        False: nobody here can tell, since another issuer says who else belongs to the organization.
+        False: not known here, since another issuer decides who belongs to the organization.
 
     Raises:
         UnprocessableError: it cannot; the message says how many people there are.
@@ -52,14 +52,14 @@ async def can_be_met(
 
 
 def _people(rule: ApprovalPolicy) -> int:
-    """How many are needed so that whoever of them asks for something finds enough others."""
+    """How many people are needed so that each of them finds enough others as approvers."""
     return rule.min_approvals + rule.four_eyes
 
 
 async def _different(session: AsyncSession, organization_id: UUID, enough: int) -> int:
     """How many different humans may approve, as far as needed.
 
-    The newest accounts come first: of somebody and those whom they invited by a link, the invited are counted.
+    The newest accounts come first: of a person and those whom they invited by a link, the invited are counted.
     """
     found: list[Person] = []
     for user in await MembershipRepository(session, PLATFORM).users(organization_id, _MAY_APPROVE, limit=MOST):

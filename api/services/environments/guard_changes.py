@@ -49,7 +49,7 @@ class GuardChanges:
 
         Raises:
             NotFoundError: no such change.
-            ForbiddenError: not this person: it is theirs, or nobody answers for them.
+            ForbiddenError: not this person: they asked for it themselves, or no human is known behind the principal.
             ConflictError: INVALID_STATE, it is decided or expired, or this human approved it already.
         """
         row, change = await self._pending(change_id)

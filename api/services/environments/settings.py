@@ -39,7 +39,7 @@ from storage.repositories.projects import ProjectRepository
 
 MAX_HISTORY = 10
 MAX_PENDING = 20
-# Nobody remembers after that why it was asked for.
+# After that the reason of the change is out of date.
 CHANGE_WAITS = timedelta(days=7)
 
 
@@ -172,7 +172,7 @@ class SettingsChange:
         Raises:
             NotFoundError: no such project.
             ConflictError: INVALID_STATE, it is deleted; CONFLICT, too many changes wait already.
-            UnprocessableError: windows that never open; approvals that nobody could give.
+            UnprocessableError: windows that never open; approvals that cannot be given.
         """
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id)
         refuse_deleted(project)
@@ -189,7 +189,7 @@ class SettingsChange:
         if not self.principal.is_platform_admin and not await can_be_met(
             session, self.settings, row.organization_id, before, after
         ):
-            # Whether there are so many people, they tell by saying yes to it.
+            # Whether there are so many people shows when they approve it.
             return await self._ask(session, row, before, weakened(before, after), by=protection_of(after))
         loosened = weakened(before, after)
         if loosened and not await decides_alone(session, self.principal, row):

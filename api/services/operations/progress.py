@@ -29,12 +29,12 @@ class Snapshot:
 
     @property
     def mark(self) -> tuple[int, OperationStatus, bool]:
-        """Differs between two snapshots if there is something new to tell."""
+        """Differs between two snapshots if something has changed."""
         return self.progress.version, self.progress.status, self.row.cancel_requested_at is not None
 
 
 class ProgressReader:
-    """Puts row and workflow together, and remembers the newest it has told about running operations.
+    """Merges row and workflow, and remembers the newest progress it has answered for running operations.
 
     Without that memory a workflow that does not answer for a moment would throw a client back to an older row.
     """
@@ -72,7 +72,7 @@ def stored_snapshot(row: Operation) -> Snapshot:
 
 
 def _with_cancel(row: Operation, progress: Progress) -> Progress:
-    """A cancel that was asked for shows at once, before the workflow tells of it."""
+    """A cancel that was asked for is shown at once, before the workflow reports it."""
     if row.cancel_requested_at is None or progress.status not in CANCELLABLE:
         return progress
     return progress.model_copy(update={"status": OperationStatus.CANCELLING})

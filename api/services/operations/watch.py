@@ -13,7 +13,7 @@ from storage.repositories.operations import OperationRepository
 from storage.tenancy import PLATFORM, Tenant
 
 LOOK_EVERY_S = 0.25
-# Proxies close what is silent; 15 s is what the HTML standard suggests for event streams.
+# Proxies close silent connections; the HTML standard suggests 15 s for event streams.
 BEAT_S = 15.0
 
 
@@ -42,7 +42,7 @@ class Watch:
         self._answers.forget(operation_id)
 
     async def until_changed(self, seen: Snapshot, limit_s: float) -> Snapshot:
-        """The operation as soon as it differs from what was seen, or as it is when the time is over."""
+        """The operation as soon as it differs from `seen`, or as it is after `limit_s` seconds."""
         deadline = time.monotonic() + limit_s
         latest = seen
         while not latest.done and latest.mark == seen.mark:
@@ -56,7 +56,7 @@ class Watch:
     async def changes(self, first: Snapshot, *, known_version: int, limit_s: float) -> AsyncIterator[Snapshot | None]:
         """Snapshots newer than a version, ending with the final one or after `limit_s`; None while nothing happens.
 
-        Versions grow; the known one is told once more when a cancel was asked for, which has no version of its own.
+        Versions grow. The known one is sent again after a cancel request, which has no version of its own.
         """
         deadline = time.monotonic() + limit_s
         latest, told = first, known_version

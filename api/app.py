@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.routing import BaseRoute
 
 from api.auth.api_key_cache import ApiKeyCache
 from api.auth.authentication import authenticate
@@ -137,18 +139,7 @@ def create_app(
         # Requests are traced by api/http/request_traces.py, and only where traces are sent.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    mark(*ROUTERS, *OPEN_ROUTERS)
-    app.router.routes.extend(shortcuts(POLLED, ROUTERS, PREFIX))
-    for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=[Depends(known_query)], responses=ERRORS)
-    for router in OPEN_ROUTERS:
-        app.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
-    app.include_router(health.router)
-    app.include_router(health.router, prefix=PREFIX, include_in_schema=False)
-    app.include_router(codec.router, dependencies=[Depends(known_query)])
-    app.include_router(token_endpoints.router)
-    app.include_router(authorize.router)
-    app.include_router(invited.router)
+    app.router.routes.extend(_routes())
     docs_pages.install(app)
     served.install(app)
     errors.install(app, authenticate, asks_who)
@@ -175,6 +166,27 @@ def create_app(
         app.add_middleware(RequestTraces)
     app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
     return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """What all applications of a process serve alike, and share.
+
+    FastAPI works out what a route takes and gives at the first request; for all of them that takes a second.
+    """
+    mark(*ROUTERS, *OPEN_ROUTERS)
+    whole = APIRouter()
+    for router in ROUTERS:
+        whole.include_router(router, prefix=PREFIX, dependencies=[Depends(known_query)], responses=ERRORS)
+    for router in OPEN_ROUTERS:
+        whole.include_router(router, prefix=PREFIX, dependencies=[Depends(plain_query)], responses=ERRORS)
+    whole.include_router(health.router)
+    whole.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    whole.include_router(codec.router, dependencies=[Depends(known_query)])
+    whole.include_router(token_endpoints.router)
+    whole.include_router(authorize.router)
+    whole.include_router(invited.router)
+    return (*shortcuts(POLLED, ROUTERS, PREFIX), *whole.routes)
 
 
 def _lifespan(

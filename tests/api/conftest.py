@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
+from operator import is_
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,8 +16,14 @@ import pytest
 import structlog
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Mount, Route
 
 from api.app import create_app
+from api.oauth import keystore
+from api.openapi import served
+from api.openapi.document import build as document_of
+from api.openapi.traversal import Json
 from api.services import health
 from contracts.names import operation_of
 from contracts.operations import AbortRequest, ActionRequest, Progress
@@ -23,11 +31,11 @@ from domain.approvals import Action
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
 from domain.permissions import Role, permissions_of
+from runtime import keys, passwords
 from runtime.encryption import encryption_key_file, ensure_encryption_key
 from runtime.files import PRIVATE, write_whole
 from runtime.ids import new_id, now
 from runtime.keys import Signer, key_file, new_private_key, private_pem, read_private, rsa_signer
-from runtime.passwords import Passwords
 from runtime.settings import Settings
 from runtime.tokens import Subject, sign
 from storage.engine import Sessions, create_engine, create_sessions, transaction
@@ -52,6 +60,42 @@ def patient_health() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(health, "CHECK_LIMIT_S", 120.0)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_secrets() -> Iterator[None]:
+    """What takes a tenth of a second for each application: to hash a password, and to read the same private key anew.
+
+    What passwords cost is tested in tests/runtime/test_passwords.py.
+    """
+    read = lru_cache(read_private)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "PasswordHasher", lambda: CHEAP)
+        for module in (keys, keystore):
+            patched.setattr(module, "read_private", read)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_document() -> Iterator[None]:
+    """The document takes a second to make, and is the same for all applications with the same routes."""
+    made: list[tuple[list[BaseRoute], Json]] = []
+
+    def build(app: FastAPI) -> Json:
+        routes = [route for route in app.routes if _may_be_described(route)]
+        for known, document in made:
+            if len(known) == len(routes) and all(map(is_, known, routes)):
+                return deepcopy(document)
+        made.append((routes, document_of(app)))
+        return deepcopy(made[-1][1])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(served, "build", build)
+        yield
+
+
+def _may_be_described(route: BaseRoute) -> bool:
+    return route.include_in_schema if isinstance(route, APIRoute) else not isinstance(route, Mount | Route)
 
 
 @dataclass
@@ -154,7 +198,6 @@ def operations(recorder: RecordedOperations) -> RecordedOperations:
 async def app(settings: Settings, recorder: RecordedOperations) -> AsyncIterator[FastAPI]:
     app = create_app(settings, make_operations=lambda _: recorder)
     async with app.router.lifespan_context(app):
-        app.state.parts = replace(app.state.parts, passwords=Passwords(CHEAP))
         yield app
 
 

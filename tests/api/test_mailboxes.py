@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,11 +18,10 @@ from domain.permissions import Role
 from reconcilers.mail_relay import MailRelay
 from runtime.ids import new_id, now
 from runtime.mail import Letter, Server, parse_server, send
-from runtime.passwords import Passwords
 from runtime.settings import Mode, Settings
 from storage.engine import transaction
 from storage.models import ApiKey, Mail, Membership, User
-from tests.api.conftest import BASE_URL, CHEAP, Caller
+from tests.api.conftest import BASE_URL, Caller
 from tests.api.http.test_errors import check_error
 from tests.api.people import PASSWORD, acceptance, organization
 from tests.support.mailbox import Mailbox, mail_server
@@ -47,7 +46,6 @@ def mailing(settings, box) -> Settings:
 async def serving(settings: Settings, recorder: Any) -> AsyncIterator[FastAPI]:
     app = create_app(settings, make_operations=lambda _: recorder)
     async with app.router.lifespan_context(app):
-        app.state.parts = replace(app.state.parts, passwords=Passwords(CHEAP))
         yield app
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -16,8 +15,7 @@ from api.app import create_app
 from api.http import middleware
 from api.http.uvicorn_protocol import EnvelopedHttp
 from domain.permissions import Role
-from runtime.passwords import Passwords
-from tests.api.conftest import CHEAP, make_world
+from tests.api.conftest import make_world
 from tests.api.people import joined
 from tests.support.serving import served
 from tests.support.waiting import until
@@ -38,7 +36,6 @@ async def small(settings, recorder) -> AsyncIterator[FastAPI]:
     """An application in which little is shared."""
     app = create_app(settings.model_copy(update=SMALL), make_operations=lambda _: recorder)
     async with app.router.lifespan_context(app):
-        app.state.parts = replace(app.state.parts, passwords=Passwords(CHEAP))
         yield app
 
 

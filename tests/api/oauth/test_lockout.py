@@ -167,10 +167,10 @@ def _without_own(page: str, user: User) -> str:
 
 
 async def test_a_hundred_guesses_at_the_same_moment_are_a_hundred(rows):
-    throttle = StoredThrottle(rows)
-    waits = await asyncio.gather(*(throttle.attempt("one", LOGIN) for _ in range(40)))
-    assert waits.count(0) == LOGIN.free
-    assert all(0 < wait <= LOGIN.first_s for wait in waits if wait)
+    throttle, policy = StoredThrottle(rows), replace(LOGIN, first_s=600)  # on a busy machine they take seconds
+    waits = await asyncio.gather(*(throttle.attempt("one", policy) for _ in range(40)))
+    assert waits.count(0) == policy.free
+    assert all(0 < wait <= policy.first_s for wait in waits if wait)
 
 
 async def test_after_the_window_all_is_forgotten_and_a_success_forgets_at_once(rows):

@@ -5,9 +5,10 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.repository_url import Scheme
@@ -138,15 +139,17 @@ class GitRunner:
     @contextlib.asynccontextmanager
     async def _started(self, argv: Sequence[str], env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                cwd=self.home,
-                env=env,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                umask=0o022,
+            process = await _whole(
+                asyncio.create_subprocess_exec(
+                    *argv,
+                    cwd=self.home,
+                    env=env,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    start_new_session=True,
+                    umask=0o022,
+                )
             )
         except (FileNotFoundError, PermissionError):  # the latter when PATH has a folder of somebody else
             raise DependencyError(f"{self.git!r} is not installed where the worker runs") from None
@@ -213,6 +216,19 @@ async def _read(stream: asyncio.StreamReader | None, limit: int, *, strict: bool
             raise OutputTooLargeError
         kept += chunk[: limit - len(kept)]
     return kept.decode("utf-8", errors="surrogateescape" if strict else "replace")
+
+
+async def _whole(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """A process that is being started, also if its starter is cancelled meanwhile: then it is ended first.
+
+    asyncio itself would kill the leader of the group alone, and wait for ever for pipes that it has not opened yet.
+    """
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

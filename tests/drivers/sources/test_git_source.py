@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
+from drivers.sources import git_process
 from drivers.sources.base import SourceRequest
 from drivers.sources.git import GitSource
 from tests.drivers.sources.git_server import serve_repositories
@@ -340,6 +341,23 @@ async def test_cancelling_ends_every_process(hanging_git, tmp_path, into):
         await task
     assert await gone(child)
     assert not (into.parent / ".tree.git").exists()
+
+
+HELD = "sleep 600 & wait"  # the child keeps the pipes open, whoever ends the shell alone
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_cancelled_while_it_starts_it_ends(turns):
+    pipe = asyncio.subprocess.PIPE
+    start = asyncio.create_subprocess_exec("sh", "-c", HELD, stdout=pipe, stderr=pipe, start_new_session=True)
+    starting = asyncio.create_task(git_process._whole(start))
+    for _ in range(turns):  # of the loop: each finds it at another place
+        await asyncio.sleep(0)
+    starting.cancel()
+    async with asyncio.timeout(120):
+        [done] = await asyncio.gather(starting, return_exceptions=True)
+    if not isinstance(done, asyncio.CancelledError):
+        await git_process._end(done)  # it was there already
 
 
 async def test_a_remote_that_hangs_is_a_dependency_that_does_not_answer(hanging_git, tmp_path, into):

@@ -1,9 +1,10 @@
 """Everything that must be green: `make test`. Prints where the time went; without tests where lint fails.
 
 The tests run in portions beside each other, the longest first: much of their time is waiting. `JOBS=1 make test` runs
-one after the other. What takes longer has commands of its own: `make test-deep` (the long forms of tests whose short
-form is in `make test`, and heavy variants; `.ci/run` runs both), and `make test-long` (power cuts, full disks, lost
-databases).
+one after the other. Each has a /tmp of its own, in memory where that is possible (tests/support/own_tmp.py).
+
+What takes longer has commands of its own: `make test-deep` (the long forms of tests whose short form is in `make test`,
+and heavy variants; `.ci/run` runs both), and `make test-long` (power cuts, full disks, lost databases).
 """
 
 import os
@@ -37,7 +38,8 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )
-PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent")
+DEEP_LINT: tuple[Command, ...] = ((PYTHON, "-m", "tests.spectral", "--older"),)
+PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent", "-p", "tests.support.own_tmp")
 SHORT: Final = "not long and not deep"
 DEEP: Final = "(deep or shortened) and not long"
 LONG: Final = "long"
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["--long"]:
         lint, limit_s, tests = (), LONG_LIMIT_S, ((*PYTEST, "-m", LONG),)
     elif arguments == ["--deep"]:
-        lint, environment, tests = (), {SETTING: "1"}, DEEP_TESTS
+        lint, environment, tests = DEEP_LINT, {SETTING: "1"}, DEEP_TESTS
     elif arguments:
         tests = ((*PYTEST, *arguments),)
     else:
@@ -70,9 +72,8 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         environment[spent.FOLDER] = folder
         for stage in (lint, tests):
-            took += beside(stage, limit_s, {**os.environ, **environment})
-            if tests is DEEP_TESTS:
-                took = _without_empty(took)
+            done = beside(stage, limit_s, {**os.environ, **environment})
+            took += _without_empty(done) if stage is DEEP_TESTS else done
             if any(code for _, _, code in took):
                 break
         for line in table(Path(folder).iterdir()):

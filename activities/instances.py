@@ -16,7 +16,7 @@ from activities.probes import Probe, Prober
 from activities.records import refuse_if_over
 from activities.recovery import MAX_RESTARTS, InstanceRecovery, command_id, instance_spec
 from activities.routing import RouteWriter
-from activities.secrets import ProjectSecrets, masked
+from activities.secrets import ProjectSecrets
 from contracts.payload import Nothing, bounded
 from contracts.rollouts import (
     AWAIT_HEALTHY,
@@ -31,6 +31,7 @@ from contracts.stubs import implements
 from domain.delivery_spec import ServiceSpec
 from domain.errors import ConflictError, DeliveryError, DependencyError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
+from domain.masking import masked
 from domain.routing import Endpoint
 from drivers.routers.base import Router
 from drivers.targets.base import InstancePhase, InstanceStatus, Target

@@ -9,13 +9,14 @@ from activities.heartbeats import heartbeating
 from activities.instances import Lives, ReleaseInstances, read_release
 from activities.records import refuse_if_over
 from activities.recovery import MAX_RESTARTS, InstanceRecovery, instance_id, row_spec
-from activities.secrets import ProjectSecrets, masked
+from activities.secrets import ProjectSecrets
 from contracts.payload import Nothing
 from contracts.rollouts import START_PROCESSES, STOP_PROCESSES, StartProcesses, StopProcesses
 from contracts.stubs import implements
 from domain.delivery_spec import ProcessSpec
 from domain.errors import ConflictError, ErrorCode, TerminalError
 from domain.lifecycle import ReleaseState
+from domain.masking import masked
 from drivers.targets.base import InstancePhase, InstanceStatus, Target
 from storage.engine import Sessions, transaction
 from storage.models import Instance

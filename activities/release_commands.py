@@ -18,12 +18,13 @@ from activities.instance_room import InstanceRoom
 from activities.instances import read_release, refuse_if_ended
 from activities.records import refuse_if_over
 from activities.recovery import command_id, instance_spec
-from activities.secrets import ProjectSecrets, masked
+from activities.secrets import ProjectSecrets
 from activities.workspaces import BuildFolders
 from contracts.payload import bounded
 from contracts.rollouts import RUN_RELEASE_COMMAND, ReleaseCommandOutcome, RunReleaseCommand
 from contracts.stubs import implements
 from domain.errors import ConflictError, DependencyError, ErrorCode, TerminalError
+from domain.masking import masked
 from drivers.shim.log import tail
 from drivers.targets.base import MAX_RUNS, CommandStatus, InstanceSpec, Target
 from storage.engine import Sessions, transaction

@@ -17,10 +17,6 @@ from storage.repositories.secrets import SecretRepository
 from storage.sealed import secret_context
 from storage.tenancy import PLATFORM
 
-MASK = "***"
-# Shorter values are words that occur in any text, and a reader of the rest could guess them from the gaps.
-MIN_MASKED = 4
-
 
 async def secret_references(
     session: AsyncSession, environment: Environment, required: Iterable[str]
@@ -35,14 +31,6 @@ async def secret_references(
     if missing:
         raise _missing(missing, f"in {environment.name}")
     return [{"name": secret.name, "id": str(secret.id), "version": secret.version} for secret in found]
-
-
-def masked(text: str, values: Iterable[str]) -> str:
-    """The text without the values, the longest first; a value of several lines also line by line."""
-    parts = {part for value in values for part in (value, *value.splitlines()) if len(part) >= MIN_MASKED}
-    for part in sorted(parts, key=len, reverse=True):
-        text = text.replace(part, MASK)
-    return text
 
 
 class ProjectSecrets:

@@ -68,6 +68,7 @@ from api.routes import (
 )
 from api.services.deployments.cached_reader import DeploymentReader
 from api.services.health import Health
+from api.services.logs.parts import Logs
 from api.services.operations.eta import Learned
 from api.services.operations.progress import ProgressReader
 from api.services.operations.watch import Watch
@@ -202,13 +203,14 @@ def _lifespan(
         keys, key_uses, plans = ApiKeyCache(sessions), KeyUses(sessions), Plans(sessions)
         addresses, limiter = Addresses(settings.trusted_proxies), make_limiter(settings)
         listener = Listener(settings.database_url.get_secret_value(), keys_of_organizations.CHANNEL)
+        followers = Watch(create_sessions(reads), progress)
         oauth, watch = _trust(settings, sessions, OwnLimits(limiter, addresses))
         app.state.parts = AppState(
             settings=settings,
             sessions=sessions,
             operations=reach,
             progress=progress,
-            watch=Watch(create_sessions(reads), progress),
+            watch=followers,
             deployments=DeploymentReader(reads),
             keys=keys,
             key_uses=key_uses,
@@ -218,6 +220,7 @@ def _lifespan(
             places=AllPlaces(settings),
             verifier=oauth.verifier,
             health=Health(settings, engine, reach, limiter, access_is_stale=lambda: watch.is_stale),
+            logs=Logs.of(settings, create_sessions(reads), followers, oauth.sealer),
             sealer=oauth.sealer,
             passwords=oauth.passwords,
             oauth=oauth,

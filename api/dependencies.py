@@ -15,6 +15,7 @@ from api.operations_port import OperationsPort
 from api.rate_limits.rates import Rates
 from api.services.deployments.cached_reader import DeploymentReader
 from api.services.health import Health
+from api.services.logs.parts import Logs
 from api.services.operations.progress import ProgressReader
 from api.services.operations.watch import Watch
 from runtime.encryption import Sealer
@@ -42,6 +43,7 @@ class AppState:
     rates: Rates
     places: AllPlaces
     health: Health
+    logs: Logs
     sealer: Sealer
     passwords: Passwords
     oauth: OAuthParts

@@ -109,6 +109,9 @@ class BuildStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+FINISHED_BUILDS = frozenset({BuildStatus.SUCCESS, BuildStatus.FAILED, BuildStatus.CANCELLED})
+
+
 class BuildProvenance(StrEnum):
     """Who made a build: a reporter elsewhere, or this engine."""
 

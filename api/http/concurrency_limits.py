@@ -104,6 +104,15 @@ class AllPlaces:
                 "end one, or ask with GET /v1/operations/{id}?wait=30",
             )
         )
+        self.logs = Places(
+            Cap(
+                "followed logs",
+                settings.streams_per_caller,
+                settings.streams_per_organization,
+                most,
+                "end one, or read without follow",
+            )
+        )
         self.waits = Places(
             Cap(
                 "waiting requests",

@@ -12,13 +12,16 @@ from api.http.envelope import Envelope, PageEnvelope, reply, reply_page
 from api.http.idempotency import Idempotent
 from api.http.links import location
 from api.http.pagination import WantedPage
-from api.routes.operation_logs import LOGGED, LogWindow, log_reply
+from api.routes.log_streams import Following
+from api.routes.operation_logs import LOGGED, LogWindow, followed_steps, log_reply
 from api.schemas.base import MAX_LINE, Searched
 from api.schemas.builds import BuildReport, BuildView, LogListing
 from api.schemas.views import build_view
 from api.services.builds import record_report
+from api.services.logs.steps import StepsPlace
 from domain.errors import NotFoundError
 from domain.lifecycle import BuildStatus
+from domain.permissions import Scope
 from storage.engine import transaction
 from storage.repositories.builds import BuildRepository
 from storage.repositories.features import FeatureRepository
@@ -107,9 +110,19 @@ async def list_builds_of_project(
     "/builds/{build_id}/logs", summary="Read a build's logs", response_model=Envelope[LogListing], responses=LOGGED
 )
 async def get_build_logs(
-    request: Request, parts: State, principal: DeploymentsRead, build_id: UUID, window: LogWindow
+    *,
+    request: Request,
+    parts: State,
+    principal: DeploymentsRead,
+    build_id: UUID,
+    window: LogWindow,
+    follow: Following,
 ) -> Response:
-    """Plain text, in pieces: go on at `X-Next-Offset`. With `Accept: application/json` the steps and their sizes."""
+    """Plain text, in pieces: go on at `X-Next-Offset`. With `Accept: application/json` the steps and their sizes.
+
+    With `follow=true` server-sent events: `log` with some lines, `end` when the build has ended. Who may not read on
+    gets a last event `closed`.
+    """
     async with transaction(parts.sessions) as session:
         row = await BuildRepository(session, principal.tenant).get(build_id)
     if row.operation_id is None:
@@ -117,4 +130,7 @@ async def get_build_logs(
             f"build {build_id} was made elsewhere: it has no logs here; those of making its artifact are its "
             "deployment's operation's"
         )
+    if follow.wanted:
+        place = StepsPlace(row.operation_id, row.id, window.step)
+        return await followed_steps(request, parts, principal, follow, place, Scope.DEPLOYMENTS_READ)
     return await log_reply(request, parts.settings, row.operation_id, window)

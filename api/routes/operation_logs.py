@@ -1,14 +1,21 @@
 """Answers with the logs of an operation's steps."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
+from api.auth.principal import Principal
+from api.dependencies import AppState
 from api.http.envelope import JSON, reply
+from api.routes.log_streams import Follow, follow_reply, stream_of, without
 from api.schemas.builds import LogListing
+from api.services.logs.follow import Told
+from api.services.logs.steps import BEGINNING, StepsPlace, mark_of
 from api.services.operations import logs
 from api.services.operations.logs import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, LoggedStep, LogRange
+from domain.permissions import Scope
 from runtime.settings import Settings
 
 
@@ -20,17 +27,22 @@ async def _window(
     return LogRange(step, offset, limit)
 
 
-# What the answers are: text, or for who accepts JSON only, which logs there are.
+FOLLOWED = stream_of('{"lines": [{"step": "build", "text": "$ make"}]}', "120.8192.0.0")
+# What the answers are: text; for who accepts JSON only, which logs there are; for who follows, events.
 LOGGED: dict[int | str, dict[str, Any]] = {
+    **FOLLOWED,
     200: {
-        "content": {"text/plain": {"schema": {"type": "string", "maxLength": MAX_LIMIT}, "example": "==> build <==\n"}},
+        "content": {
+            "text/plain": {"schema": {"type": "string", "maxLength": MAX_LIMIT}, "example": "==> build <==\n"},
+            **FOLLOWED[200]["content"],
+        },
         "headers": {
             "X-Next-Offset": {
                 "description": "where to go on",
                 "schema": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET + MAX_LIMIT},
             }
         },
-    }
+    },
 }
 LogWindow = Annotated[LogRange, Depends(_window)]
 
@@ -42,3 +54,16 @@ async def log_reply(request: Request, settings: Settings, operation_id: UUID, wi
     content = await logs.read(settings, operation_id, window)
     headers = {"X-Next-Offset": str(window.offset + len(content)), "X-Content-Type-Options": "nosniff"}
     return Response(content, headers=headers, media_type="text/plain; charset=utf-8")
+
+
+async def followed_steps(
+    request: Request, parts: AppState, principal: Principal, follow: Follow, place: StepsPlace, *any_of: Scope
+) -> Response:
+    """The logs as events, from the place that the client names or from the beginning."""
+    without(request, "offset", "limit")
+    mark = mark_of(follow.last_event_id)
+
+    async def at(mark: str) -> Told:
+        return await parts.logs.steps.at(replace(place, mark=mark))
+
+    return await follow_reply(request, parts, principal, at, mark, go_on=mark != BEGINNING, any_of=any_of)

@@ -19,12 +19,14 @@ from api.http.links import accepted_headers
 from api.http.pagination import WantedPage
 from api.http.streaming import EventStream, unless_gone, while_allowed
 from api.routes.decided import ACCEPTED, settled
-from api.routes.operation_logs import LOGGED, LogWindow, log_reply
+from api.routes.log_streams import Following
+from api.routes.operation_logs import LOGGED, LogWindow, followed_steps, log_reply
 from api.schemas.builds import LogListing
 from api.schemas.operations import CancelRequest, OperationView
 from api.schemas.views import operation_answer, operation_view, workflow_link
 from api.services.deployments.actions import Decision
 from api.services.deployments.rollback import invalid_state
+from api.services.logs.steps import StepsPlace
 from api.services.operations.progress import Snapshot, stored_snapshot
 from contracts.payload import bounded
 from domain.approvals import Action
@@ -195,10 +197,19 @@ async def follow_operation(
     responses=LOGGED,
 )
 async def get_operation_logs(
-    request: Request, parts: State, principal: OperationsRead, operation_id: UUID, window: LogWindow
+    *,
+    request: Request,
+    parts: State,
+    principal: OperationsRead,
+    operation_id: UUID,
+    window: LogWindow,
+    follow: Following,
 ) -> Response:
-    """The same as a build's logs, from the first moment on."""
+    """The same as a build's logs, from the first moment on; followed, they end with the operation."""
     await _row(parts, principal, operation_id)
+    if follow.wanted:
+        place = StepsPlace(operation_id, None, window.step)
+        return await followed_steps(request, parts, principal, follow, place, *GRANTED_TO_READ)
     return await log_reply(request, parts.settings, operation_id, window)
 
 

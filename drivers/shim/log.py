@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
+
+from drivers.shim.times import LineTimes, end_of
 
 TYPE_CHECKING = False  # pathlib is slow to load, and the shim has no use for it
 if TYPE_CHECKING:
@@ -11,14 +14,15 @@ if TYPE_CHECKING:
 
 # What is kept of the end of an output that is too long.
 _END_BYTES = 1024 * 1024
+_LEAST_TIMES = 4096
 
 
 class CappedLog:
     """Appends to a file. `write` returns why the process must end ("disk_full"), or None.
 
     Of what is too much the middle is left out: the end is held in memory, and `close` writes it behind a mark that
-    says how much is missing. With `rotate` the full file becomes `<path>.1` instead, and what a full disk refuses is
-    dropped.
+    says how much is missing. With `rotate` the full file becomes `<path>.1` instead, what a full disk refuses is
+    dropped, and `<path>.times` tells when what was written, in a quarter of the log's room.
     """
 
     def __init__(self, path: str, max_bytes: int, *, rotate: bool) -> None:
@@ -29,11 +33,16 @@ class CappedLog:
         self._end_bytes = max_bytes - self._limit
         self._end = bytearray()
         self._beyond = 0
+        self._offset = 0  # of the next byte, over all files
+        self._written = self._noted = 0
         self._open()
-        self._written = os.fstat(self._file).st_size if rotate else 0
+        is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
+        self._times = LineTimes(path) if rotate and is_file else None
+        if rotate:
+            self._go_on()
 
     def write(self, data: bytes) -> str | None:
-        fits = data[: max(0, self._limit - self._written)]
+        fits = data[: self._room]
         try:
             self._append(fits)
             if len(fits) == len(data):
@@ -41,11 +50,19 @@ class CappedLog:
             if not self._rotate:
                 self._hold(data[len(fits) :])
                 return None
+            rest = data[len(fits) :]
+            self._offset += max(0, len(rest) - self._limit)
             self._turn_over()
-            self._append(data[len(fits) :][-self._limit :])  # of too much at once the newest stays
+            self._append(rest[-self._limit :])  # of too much at once the newest stays
         except OSError:
             return None if self._rotate else "disk_full"
         return None
+
+    @property
+    def _room(self) -> int:
+        """Bytes until the file is full, or its times are: a line of two letters a second has more of those."""
+        too_many = self._noted > max(_LEAST_TIMES, self._limit // 4)
+        return 0 if too_many else max(0, self._limit - self._written)
 
     def close(self) -> str | None:
         """Write what was held back; nothing comes after it. Returns as `write` does."""
@@ -65,21 +82,43 @@ class CappedLog:
         if len(self._end) > 2 * self._end_bytes:  # seldom: each time moves all of it
             del self._end[: -self._end_bytes]
 
+    def _go_on(self) -> None:
+        """Where an earlier process stopped; without its times, offsets begin with what is there."""
+        found = os.fstat(self._file)
+        known = end_of(self._path)
+        self._written = found.st_size
+        if known is not None and self._times is not None:
+            self._offset, self._noted = known, self._times.go_on()
+            return
+        before = end_of(self._path + ".1") or 0
+        self._offset = before + found.st_size
+        self._begin_times(before)
+
+    def _begin_times(self, base: int) -> None:
+        if self._times is not None:
+            self._noted = self._times.begin(base, os.fstat(self._file).st_ino)
+
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(self._path, flags, 0o600)
 
     def _append(self, data: bytes) -> None:
+        if data and self._times is not None:
+            self._noted += self._times.note(self._offset)
         while data:
             count = os.write(self._file, data)
             self._written += count
+            self._offset += count
             data = data[count:]
 
     def _turn_over(self) -> None:
         os.replace(self._path, self._path + ".1")
         os.close(self._file)
+        if self._times is not None:
+            self._times.turn_over()
         self._open()
         self._written = 0
+        self._begin_times(self._offset)
 
 
 def tail(path: Path, max_bytes: int, *, since: int = 0) -> str:

@@ -27,7 +27,8 @@ class ShimSpec(NamedTuple):
         cookie: names the work this process does; unique on the machine.
         log_path: stdout and stderr, appended.
         log_max_bytes: what the log may take, give or take a line; `on_full_log` "cut" leaves out the middle of what is
-            too much, "rotate" keeps one older file beside it, together not larger than this.
+            too much, "rotate" keeps one older file beside it, together not larger than this, and a quarter more for
+            their times.
         timeout_s: wall time of one run, None for ever.
         memory_mb: MiB of the whole tree, sampled four times a second; pages that its processes share count once.
         processes: processes and threads of the whole tree.

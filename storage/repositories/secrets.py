@@ -85,6 +85,10 @@ class SecretRepository(Repository[Secret]):
         found = await self.session.scalars(statement.order_by(Secret.name, Secret.environment.nulls_first()))
         return list({row.name: row for row in found}.values())
 
+    async def all_of(self, project_id: UUID) -> Sequence[Secret]:
+        """All of a project's secrets, whatever they are for."""
+        return list(await self.session.scalars(self.base().where(Secret.project_id == project_id).order_by(Secret.id)))
+
     async def for_source(self, project_id: UUID) -> dict[str, Secret]:
         """What a project's repository is fetched with, by kind."""
         found = await self.session.scalars(

@@ -14,11 +14,12 @@ from activities.instances import InstanceActivities, InstanceStopper
 from activities.probes import Probe
 from activities.recovery import InstanceRecovery
 from activities.releases import ReleaseActivities
-from activities.secrets import ProjectSecrets, masked
+from activities.secrets import ProjectSecrets
 from contracts.rollouts import AwaitHealthy, OpenRelease, StartInstances
 from domain.ceilings import DEFAULT_CEILING
 from domain.delivery_spec import HealthSpec, ServiceSpec
 from domain.errors import DependencyError, TerminalError
+from domain.masking import masked
 from domain.shares import Share
 from drivers.targets.base import InstancePhase, InstanceSpec, InstanceStatus
 from runtime.encryption import KEY_BYTES, Sealer

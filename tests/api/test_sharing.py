@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from api.app import create_app
-from api.http import middleware
+from api.http import middleware, streaming
 from api.http.uvicorn_protocol import EnvelopedHttp
 from domain.permissions import Role
 from tests.api.conftest import make_world
@@ -145,6 +145,35 @@ async def test_one_viewer_does_not_hold_all_event_streams(port, caller, running,
             await asyncio.sleep(0.1)
 
 
+async def test_one_viewer_does_not_follow_all_logs(port, small, caller, running):
+    world, path = running
+    viewer = caller(Role.VIEWER, world.org["id"])
+    async with lines() as held:
+        for _ in range(2):
+            held.append(await asked(port, path + "/logs?follow=true", bearer(viewer)))
+            await held[-1].until(b"retry: ")
+        more = await asked(port, path + "/logs?follow=true", bearer(viewer))
+        held.append(more)
+        assert "without follow" in refused(await more.until(b"}}"))["message"]
+    await until(lambda: small.state.parts.places.logs.is_empty)
+
+
+async def test_who_reads_nothing_of_a_log_is_left_and_others_go_on(*, port, small, caller, running, monkeypatch):
+    monkeypatch.setattr(streaming, "SEND_LIMIT_S", 0.5)
+    world, path = running
+    folder = small.state.parts.settings.data_dir / "logs" / path[1:]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build.log").write_bytes((b"x" * 999 + b"\n") * 8_000)
+    idle, reader = caller(Role.VIEWER, world.org["id"]), caller(Role.VIEWER, world.org["id"])
+    async with lines() as held:
+        held.append(await asked(port, path + "/logs?follow=true", bearer(idle)))
+        held.append(await asked(port, path + "/logs?follow=true", bearer(reader)))
+        heard = await held[-1].until(f'"id: 0.{8_000_000}.0.0'.encode()[1:])
+        assert heard.count(b"x" * 999) == 8_000
+        await until(lambda: small.state.parts.places.logs._taken["all"] == 1)
+    (folder / "build.log").unlink()
+
+
 async def test_one_viewer_does_not_hold_all_waiting_requests(port, caller, running):
     world, path = running
     viewer = caller(Role.VIEWER, world.org["id"])
@@ -249,13 +278,16 @@ async def test_who_lost_access_reads_no_further(port, small, platform, caller, r
     by_key = {"X-API-Key": key["key"]}
     async with lines() as held:
         streams = [await asked(port, path + "/events", headers) for headers in (bearer(leaver), by_key)]
+        logs = [await asked(port, path + "/logs?follow=true", headers) for headers in (bearer(leaver), by_key)]
         waits = [await asked(port, path + "?wait=60", headers) for headers in (bearer(leaver), by_key)]
-        held += [*streams, *waits]
+        held += [*streams, *logs, *waits]
         for stream in streams:
             await stream.until(b"event: progress")
+        for log in logs:
+            await log.until(b"retry: ")
         assert (await platform.http.delete(f"/organizations/{org}/members/{member['id']}")).status_code == 204
         assert (await maker.http.delete(f"/organizations/{org}/api-keys/{key['id']}")).status_code == 204
-        for stream in streams:
+        for stream in (*streams, *logs):
             heard = await stream.until(b"0\r\n\r\n")
             assert heard.count(b"event: closed") == 1
             told = json.loads(heard.split(b"event: closed\ndata: ")[1].split(b"\n\n")[0])
@@ -263,7 +295,8 @@ async def test_who_lost_access_reads_no_further(port, small, platform, caller, r
             assert "revoked" in told["message"]
         for wait in waits:
             assert b" 401 " in await wait.until(b"}}")
-    await until(lambda: small.state.parts.places.streams.is_empty)
+    places = small.state.parts.places
+    await until(lambda: places.streams.is_empty and places.logs.is_empty)
 
 
 async def test_one_caller_makes_one_export_at_a_time(small, running, platform, caller, port):

@@ -34,34 +34,36 @@ class LogRange:
 
 async def listed(settings: Settings, operation_id: UUID) -> list[LogStep]:
     """Which logs there are."""
-    return await asyncio.to_thread(_steps, _folder(settings, operation_id))
+    return await asyncio.to_thread(_steps, folder_of(settings, operation_id))
 
 
 async def read(settings: Settings, operation_id: UUID, window: LogRange) -> bytes:
     """The piece asked for."""
-    return await asyncio.to_thread(_read, _folder(settings, operation_id), window)
+    return await asyncio.to_thread(_read, folder_of(settings, operation_id), window)
 
 
-def _folder(settings: Settings, operation_id: UUID) -> Path:
+def folder_of(settings: Settings, operation_id: UUID) -> Path:
+    """Where the logs of an operation are."""
     return settings.data_dir / "logs" / "operations" / str(operation_id)
 
 
-def _file(folder: Path, step: LoggedStep) -> Path:
+def file_of(folder: Path, step: LoggedStep) -> Path:
+    """The log of a step."""
     return folder / f"{step}.log"
 
 
 def _steps(folder: Path) -> list[LogStep]:
-    found = [(step, _file(folder, step)) for step in LoggedStep]
+    found = [(step, file_of(folder, step)) for step in LoggedStep]
     return [LogStep(name=step, size_bytes=file.stat().st_size) for step, file in found if file.is_file()]
 
 
 def _read(folder: Path, window: LogRange) -> bytes:
     """Bytes of one log, or of all: steps follow each other, so what was read once keeps its place."""
     if window.step is not None:
-        return _piece(_file(folder, window.step), window.offset, window.limit)
+        return _piece(file_of(folder, window.step), window.offset, window.limit)
     out, skip, room = b"", window.offset, window.limit
     for step in LoggedStep:
-        file = _file(folder, step)
+        file = file_of(folder, step)
         if not file.is_file() or room <= 0:
             continue
         heading = f"==> {step} <==\n".encode()

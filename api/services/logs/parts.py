@@ -1,0 +1,24 @@
+"""What reads logs, in one API process."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from api.services.logs.masks import Masks
+from api.services.logs.steps import StepLogs
+from api.services.operations.watch import Watch
+from runtime.encryption import Sealer
+from runtime.settings import Settings
+from storage.engine import Sessions
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The logs of operations' steps."""
+
+    steps: StepLogs
+
+    @classmethod
+    def of(cls, settings: Settings, sessions: Sessions, watch: Watch, sealer: Sealer) -> Self:
+        """`sessions`: in which each statement is a transaction."""
+        masks = Masks(sessions, sealer)
+        return cls(steps=StepLogs(settings=settings, sessions=sessions, watch=watch, masks=masks))

@@ -1,0 +1,85 @@
+"""Values of secrets in the output of others' programs: found as bytes, shown as a mask."""
+
+import json
+from collections.abc import Iterable
+
+MASK = "***"
+# Shorter values are words that occur in any text, and a reader of the rest could guess them from the gaps.
+MIN_MASKED = 4
+# So many values and lines of values are searched for anywhere; each costs a search of all that is read.
+MAX_SEARCHED = 1000
+# A line with more finds than this is masked altogether.
+MAX_FOUND = 10_000
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text without the values, the longest first; a value of several lines also line by line."""
+    parts = {part for value in values for part in (value, *value.splitlines()) if len(part) >= MIN_MASKED}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, MASK)
+    return text
+
+
+class Masker:
+    """Finds values in lines of output, as they are and as JSON writes them.
+
+    Of values with very many lines the whole values and the first lines are searched for (`MAX_SEARCHED`); the others
+    are found where they are a line of the output.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        whole, lines = set[bytes](), dict[bytes, None]()
+        for value in values:
+            whole.update(_written(value))
+            lines.update(dict.fromkeys(each for line in value.splitlines() for each in _written(line)))
+        own = [line for line in lines if line not in whole]
+        searched = {*whole, *own[: max(0, MAX_SEARCHED - len(whole))]}
+        self._searched = sorted(searched, key=len, reverse=True)
+        self._lines = frozenset(own) - searched
+        self.longest = max(map(len, (*searched, *self._lines)), default=0)
+
+    def found_in(self, data: bytes) -> tuple[bytes, ...]:
+        """The values to look for in each line of some output; most output has none."""
+        return tuple(value for value in self._searched if value in data)
+
+    def line(self, line: bytes, found: tuple[bytes, ...], most: int) -> bytes:
+        """The first `most` bytes of a line, masked; so is all of a value that begins in them."""
+        if self._lines and line.strip() in self._lines:
+            return MASK.encode()
+        spans = _spans(line, found)
+        if len(spans) > MAX_FOUND:
+            return MASK.encode()
+        out, at = bytearray(), 0
+        for begin, end in _merged(spans):
+            if begin >= most:
+                break
+            out += line[at:begin] + MASK.encode()
+            at = end
+        return bytes(out + line[at : max(at, most)])
+
+
+def _written(value: str) -> set[bytes]:
+    """A value as a program may write it; none that is too short."""
+    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    return {form.encode(errors="surrogatepass") for form in forms if len(form) >= MIN_MASKED and form.strip()}
+
+
+def _spans(line: bytes, values: Iterable[bytes]) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for value in values:
+        begin = line.find(value)
+        while begin >= 0 and len(spans) <= MAX_FOUND:
+            spans.append((begin, begin + len(value)))
+            begin = line.find(value, begin + 1)
+    return sorted(spans)
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch or overlap are one."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in spans:
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged

@@ -70,7 +70,7 @@ from orchestration.connection import Connection
 from orchestration.operations import Operations
 from orchestration.webhooks import Webhooks
 from reconcilers.artifact_quota import ArtifactQuota
-from reconcilers.build_logs import BuildLogRetention
+from reconcilers.build_logs import BuildLogRetention, InstanceLogRetention
 from reconcilers.decision_relay import DecisionRelay
 from reconcilers.environments import DesertedEnvironments
 from reconcilers.event_retention import EventRetention
@@ -173,6 +173,7 @@ def control_side(
         ceiling=most.instance,
         use=most.use,
         path=CodePath.of(settings.code_path, trusted=settings.effective(settings.trusted_code)),
+        kept_logs=settings.data_dir / "logs" / "instances",
     )
     writer = RouteWriter(sessions, router)
     target = traced(target, "target")
@@ -390,6 +391,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         OrphanedOperations(sessions, operations),
         OrphanedWorkflows(sessions, operations),
         RecordRetention(sessions),
+        InstanceLogRetention(settings.data_dir / "logs" / "instances", settings.log_retention_days),
         EventRetention(sessions),
         RefusalAudit(sessions, refusals),
     ]

@@ -49,6 +49,12 @@ class BuildLogRetention(Reconciler):
         return [folder for folder in self._root.glob("*/") if _last_written(folder) < before]
 
 
+class InstanceLogRetention(BuildLogRetention):
+    """The same for what is left of the logs of stopped instances: one folder for each release."""
+
+    name = "instance_log_retention"
+
+
 def _last_written(folder: Path) -> float:
     try:
         return max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)

@@ -19,7 +19,7 @@ OLDER, TIMES = ".1", ".times"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST_TIME = 80
 _BLOCK = 64 * 1024
-_TRIES, _PAUSE_S = 5, 0.01
+_TRIES, _PAUSE_S = 4, 0.005
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """The audit log of an organization, and that of the platform itself: look through it, take it away."""
 
 import json
-import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BeforeValidator
 
 from api.auth.permissions import AuditRead
 from api.auth.principal import Principal
 from api.auth.readers import Reader
 from api.dependencies import AppState, State
 from api.http.envelope import PageEnvelope, reply_page
+from api.http.moments import Moment
 from api.http.pagination import PageCursor, PageNumber, PageSize, positioned
 from api.http.streaming import LineStream, while_allowed
 from api.schemas.audit import AuditEntryView, PlatformEntryView, audit_entry_view
@@ -31,21 +30,6 @@ router = APIRouter(tags=["Audit log"])
 BATCH = 500
 Exactly = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly this one"), Searched]
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-
-
-def _written_out(value: object) -> object:
-    """Pydantic would take numbers for seconds since 1970."""
-    if isinstance(value, str) and not _MOMENT.fullmatch(value):
-        raise ValueError("must be a moment with its offset from UTC, such as 2026-01-31T00:00:00Z")
-    return value
-
-
-Moment = Annotated[
-    AwareDatetime | None,
-    BeforeValidator(_written_out),
-    Query(description="with its offset from UTC, such as 2026-01-31T00:00:00Z"),
-]
 NDJSON: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One entry a line, oldest first",

@@ -1,6 +1,7 @@
 """Logs of builds and operations, followed by server-sent events."""
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +17,7 @@ from storage.models import Operation
 from tests.support.waiting import until
 
 BODY = {"git_branch": "main", "environment": "dev", "deployment_strategy": "rolling"}
+NUMBER = itertools.count(1)
 SECRET = "s3cret-of-a-service"
 
 
@@ -47,10 +49,9 @@ def folder(settings: Settings):
 @pytest.fixture
 async def built(world, build_of, folder):
     """A build with logs, whose operation is over."""
-    number = iter(range(1, 100))
 
     async def make(version: str = "") -> dict[str, str]:
-        made = await build_of(world, version or f"70.0.{next(number)}")
+        made = await build_of(world, version or f"70.0.{next(NUMBER)}")
         path = folder(made["operation_id"])
         (path / "source.log").write_text("https://git.example.com main abc\n")
         (path / "build.log").write_bytes(b"$ make\ndone\xff\x00\x1b[31m \r\n")

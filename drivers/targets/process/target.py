@@ -27,6 +27,7 @@ from drivers.targets.process.changes import give_changes, keep_changes
 from drivers.targets.process.command import once, shim_spec
 from drivers.targets.process.doors import Doors
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
+from drivers.targets.process.kept_logs import KeptLogs
 from drivers.targets.process.listeners import ListeningSockets, OwnNetworks, SocketsOfTheMoment
 from drivers.targets.process.locks import instance_turn, ports_turn
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
@@ -56,6 +57,7 @@ class ProcessTarget:
         ceiling: what one instance may use at most.
         use: what those of one organization may use together; None: as much as they are allowed.
         path: where programs are searched; None: at the usual places.
+        kept_logs: folder for the ends of the logs of stopped instances; None: they go with them.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class ProcessTarget:
         ceiling: Ceiling = DEFAULT_CEILING,
         use: Use | None = None,
         path: CodePath | None = None,
+        kept_logs: Path | None = None,
     ) -> None:
+        self._logs = KeptLogs(kept_logs)
         self._use = use
         self._path = path or CodePath.of("", trusted=trusted_code)
         self._ceiling = ceiling
@@ -131,6 +135,7 @@ class ProcessTarget:
             self._networks.forget(instance_id)
             if self._ways:
                 await self._ways.close(instance_id)
+            await finish_in_thread(self._logs.keep, folder)
             await finish_in_thread(folder.remove)
 
     async def pause(self) -> int:
@@ -207,6 +212,8 @@ class ProcessTarget:
         await client.end_leftovers(folder.state)
         if folder.record() is None:  # never started here, or an interrupted stop
             await finish_in_thread(folder.remove)
+            if timeout_s is None:
+                await finish_in_thread(self._logs.give_back, folder, spec.release_id)
         known = folder.record()
         at = known.place if known else await self._artifacts.place(spec.artifact_digest)
         record = await self._reserve(folder, spec, at, elsewhere=elsewhere)

@@ -1,0 +1,89 @@
+"""Logs on the real stack: a build followed while it runs, a service's over its restarts, its deaths and its end."""
+
+import asyncio
+import json
+
+import httpx2
+import pytest
+
+from examples.client import Api
+from tests.api.test_followed_logs import events_of
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+VALUE = "leaked-value-of-a-service-2f9c1d"
+SERVICE = """\
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked for", self.path, os.environ["LEAKED"], flush=True)
+        if self.path == "/die":
+            os._exit(3)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+print("began", flush=True)
+sys.stdout.buffer.write(b"odd \\xff\\x00 bytes\\n" + b"w" * 10_000_000 + b"\\n")
+sys.stdout.flush()
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+SPEC = {
+    "build": {"steps": ["echo one; sleep 2; echo two"], "output": "."},
+    "service": {"command": "exec python3 -u service.py", "secrets": ["LEAKED"]},
+}
+
+
+def texts(api: Api, deployment_id: str, query: str = "limit=5000") -> list[str]:
+    return [line["text"] for line in api.call("GET", f"/deployments/{deployment_id}/logs?{query}")["lines"]]
+
+
+async def followed(api: Api, path: str, **options) -> list[dict]:
+    """The events of a log until its end."""
+    async with httpx2.AsyncClient(headers=dict(api._http.headers), timeout=300, trust_env=False) as http:
+        answer = await http.get(f"{api.root}/v1{path}", **options)
+    assert answer.status_code == 200, answer.text
+    return [
+        {**json.loads(each["data"]), "event": each["event"], "id": each.get("id")} for each in events_of(answer.text)
+    ]
+
+
+async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
+    app, api = platform.app("talks"), platform.api
+    secret = {"name": "LEAKED", "kind": "service_env", "value": VALUE}
+    api.call("POST", f"/projects/{app.project['id']}/secrets", secret)
+    begun = await asyncio.to_thread(app.begin, files={"service.py": SERVICE}, spec=SPEC)
+    operation, first = begun.accepted.operation_id, begun.accepted.deployment_id
+    heard = await followed(api, f"/operations/{operation}/logs?follow=true&step=build")
+    assert len(heard) > 2, "the lines came one after the other"
+    assert [line["text"] for each in heard[:-1] for line in each["lines"]][-2:] == ["one", "two"]
+    assert (heard[-1]["event"], heard[-1]["status"]) == ("end", "completed")
+    build = api.deployment(first)["build_id"]
+    again = await followed(api, f"/builds/{build}/logs?follow=true")
+    assert (again[-1]["event"], again[-1]["status"]) == ("end", "success")
+
+    assert texts(api, first)[0] == "began"
+    assert "odd \ufffd\ufffd bytes" in texts(api, first)
+    assert app.service.get("/hello").status_code == 200
+    app.service.get("/die")
+    await until(lambda: texts(api, first).count("began") == 2, 120)
+    lines = texts(api, first)
+    assert "asked for /hello ***" in lines
+    assert "asked for /die ***" in lines
+    assert [line for line in lines if line.startswith("[shim] ended (exited, code 3)")]
+    assert VALUE not in json.dumps(lines)
+
+    following = asyncio.create_task(followed(api, f"/deployments/{first}/logs?follow=true&limit=1"))
+    await until(lambda: app.service.get("/last").status_code == 200)
+    second = await asyncio.to_thread(app.ship_good, files={"service.py": SERVICE}, spec=SPEC)
+    events = await asyncio.wait_for(following, 240)
+    assert (events[-1]["event"], events[-1]["status"]) == ("end", "success")
+    assert any(line["text"] == "asked for /last ***" for each in events[:-1] for line in each["lines"])
+    assert "asked for /die ***" in texts(api, first), "the end of its log is kept"
+    assert texts(api, second.deployment["id"])[0] == "began"

@@ -23,10 +23,12 @@ from domain.canary.metric_scope import MetricsPlace
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Judgement
 from domain.errors import DependencyError, TerminalError
+from domain.timeline import Kind, sample
 from drivers.metrics.registry import MetricProviders
 from runtime.ids import now
 from storage.engine import Sessions, transaction
 from storage.repositories.analyses import AnalysisRepository
+from storage.repositories.timeline import TimelineRepository
 
 LOOK_EVERY_S = 1.0
 RETRY_EVERY_S = 10.0
@@ -154,3 +156,14 @@ class AnalysisActivities:
         judgement = {"weight": request.weight, **look.judgement.model_dump(mode="json")}
         async with transaction(self._sessions) as session:
             await AnalysisRepository(session).put(request.deployment_id, request.key, state=state, judgement=judgement)
+            await self._tell(TimelineRepository(session), request, look)
+
+    async def _tell(self, timeline: TimelineRepository, request: AnalyseRelease, look: JudgeOutcome) -> None:
+        """The look, and if it is the last one its verdict, on the timeline of the deployment."""
+        deployment_id, judgement = request.deployment_id, look.judgement
+        data = sample(look.state, judgement, request.weight)
+        await timeline.sample(deployment_id, request.key, self._wall(), data)
+        if judgement.final:
+            reasons = [bounded(reason, 1024) for reason in judgement.reasons[:MAX_REASONS]]
+            told = {"analysis": request.key, "verdict": judgement.verdict, "reasons": reasons, "weight": request.weight}
+            await timeline.note(deployment_id, Kind.VERDICT, request.key, told)

@@ -13,7 +13,7 @@ from domain.masking import Masker
 MAX_LINE = 16 * 1024
 CUT = " [... cut: the line is longer than 16 KiB]"
 MISSED = "[... {count} bytes are not kept any more]"
-WITHOUT_BEGINNING = "[... a line whose beginning is not kept any more]"
+WITHOUT_BEGINNING = "[... the rest of a line whose beginning is not kept any more, or too far away]"
 
 
 @dataclass(frozen=True)

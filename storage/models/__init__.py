@@ -24,6 +24,7 @@ from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
 from storage.models.secrets import Secret
+from storage.models.timeline import TimelineEntry
 from storage.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "SigningKey",
     "TestCase",
     "TestResult",
+    "TimelineEntry",
     "User",
     "WebhookAttempt",
     "WebhookDelivery",

@@ -15,9 +15,11 @@ from domain.lifecycle import (
     HealthStatus,
     OperationStatus,
 )
+from domain.timeline import Kind
 from runtime.ids import now
 from storage.models import Deployment, Environment, Operation, Release
 from storage.repositories.outcomes import Cause, OutcomeRepository
+from storage.repositories.timeline import TimelineRepository
 
 FUTURE = timedelta(seconds=60)
 """Clocks of workers and of the database differ by less."""
@@ -74,6 +76,9 @@ class ProjectionRepository:
             await self._complete(row, cause)
         if after != before:
             await self._outcomes.deployment(row, before, cause)
+            moved = {"from": before, "to": after}
+            key = f"{cause.version:020}-{cause.operation_id}"
+            await TimelineRepository(self._session).note(row.id, Kind.STATUS, key, moved)
 
     async def _complete(self, row: Deployment, cause: Cause) -> None:
         """One that failed before its rollout began when its operation did; what never was healthy is unhealthy."""

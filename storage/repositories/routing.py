@@ -26,6 +26,7 @@ from domain.routing import (
 )
 from storage.models import Environment, Instance, Release, Route, RoutingGeneration
 from storage.repositories.releases import NOWHERE
+from storage.repositories.timeline import TimelineRepository
 
 ONLY_ROW = 1
 WRITER_LOCK = 0x526F757465  # "Route" in ASCII: the advisory lock's number
@@ -116,12 +117,14 @@ class RoutingRepository:
             .on_conflict_do_update(index_elements=[Route.environment_id], set_={**values, "updated_at": func.now()})
         )
         await self._session.execute(statement)
+        await TimelineRepository(self._session).weights(environment_id, generation, targets)
         return generation
 
     async def remove_route(self, environment_id: UUID) -> int:
         """Send the environment's traffic nowhere and return the new generation."""
         generation = await self.touch()
         await self._session.execute(delete(Route).where(Route.environment_id == environment_id))
+        await TimelineRepository(self._session).weights(environment_id, generation, ())
         return generation
 
     async def serving(self, environment_id: UUID) -> UUID | None:

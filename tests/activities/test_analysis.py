@@ -23,6 +23,7 @@ from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, Environment, Operation, Organization, Project
 from storage.repositories.analyses import AnalysisRepository
+from storage.repositories.timeline import TimelineRepository
 from tests.support.exposition import QUERIES, Exposition, exporting
 from tests.support.prometheus import PrometheusServer, running_prometheus
 
@@ -128,6 +129,23 @@ async def test_only_failures_in_a_row_count(sessions, deployment):
     policy = AnalysisPolicy(compare=("errors",), error_limit=2, pass_early=True)
     report = await analyse(sessions, Scripted([fault, fault, None, fault, fault]), request_for(deployment, policy))
     assert report.verdict is Verdict.PASS
+
+
+async def test_each_look_and_the_verdict_are_on_the_timeline_once(sessions, deployment):
+    policy = AnalysisPolicy(compare=("errors",), error_limit=2, pass_early=True)
+    request = request_for(deployment, policy)
+    for _ in range(2):  # the activity is tried again after its end
+        await analyse(sessions, Scripted([None, DependencyError("away"), None]), request)
+    async with transaction(sessions) as session:
+        timeline = TimelineRepository(session)
+        samples, notes = await timeline.samples(deployment), await timeline.notes(deployment)
+    assert 1 <= len(samples) <= 8
+    last = samples[-1].data
+    assert (last["analysis"], last["weight"], last["verdict"]) == ("step-1-1", 10, "pass")
+    assert last["canary"]["requests"] >= 100_000
+    assert {"requests", "errors", "error_rate_percent", "p50_ms", "p95_ms", "p99_ms"} == last["stable"].keys()
+    assert {"metric", "finding", "evidence", "limit"} == last["evidence"][0].keys()
+    assert [(note.kind, note.data["verdict"]) for note in notes] == [("verdict", "pass")]
 
 
 async def test_what_no_later_look_can_measure_ends_it_at_once(sessions, deployment):

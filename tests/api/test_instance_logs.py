@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from domain.log_lines import WITHOUT_BEGINNING
 from drivers.shim import times
 from drivers.shim.log import CappedLog
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
@@ -109,6 +110,19 @@ async def test_odd_bytes_are_told_as_json(world, live, instance):
     assert texts(answer) == ['\ufffd\ufffd\x1b[2J"\\', "\ufffd\ufffd\ufffd \u2028 no line feed"]
 
 
+@pytest.mark.parametrize("after", [0, 3])
+async def test_ten_megabytes_in_one_line_are_one_line_with_a_note(world, live, instance, after):
+    deployment = await live()
+    log = instance(deployment, limit=10 * 1024 * 1024)
+    log.write(b"before\n")
+    for _ in range(160):
+        log.write(b"w" * 65536)
+    log.write(b"\n" + b"after\n" * after)
+    answer = await world.developer.get(f"/deployments/{deployment}/logs")
+    assert texts(answer)[-after - 1 :] == [WITHOUT_BEGINNING, *["after"] * after]
+    assert len(answer.content) < 10_000
+
+
 async def test_secrets_are_masked_as_they_are_and_as_json_writes_them(*, world, live, instance, platform, followed):
     lines = "-----BEGIN KEY-----\nsecond-line-of-it\n-----END KEY-----"
     for name, value in (("PASSWORD", SECRET), ("KEY", lines)):
@@ -120,7 +134,8 @@ async def test_secrets_are_masked_as_they_are_and_as_json_writes_them(*, world, 
         log.write(f"{'x' * (number % 7)} {SECRET} {json.dumps(SECRET)} second-line-of-it\n".encode())
     log.write(b"y" * 16_380 + SECRET.encode() + b"z" * 100_000 + b"\n")
     answer = await world.developer.get(f"/deployments/{deployment}/logs?limit=5000")
-    assert set(texts(answer)[:-1]) <= {f'{"x" * n} *** "***" ***' for n in range(7)}
+    assert texts(answer)[0] == WITHOUT_BEGINNING
+    assert set(texts(answer)[1:-1]) <= {f'{"x" * n} *** "***" ***' for n in range(7)}
     assert texts(answer)[-1] == "y" * 16_380 + "*** [... cut: the line is longer than 16 KiB]"
     headers = {"Last-Event-ID": "0=0"}
     text = await followed(deployment, headers=headers)

@@ -6,6 +6,7 @@ import json
 import httpx2
 import pytest
 
+from domain.log_lines import CUT, MAX_LINE
 from examples.client import Api
 from tests.api.test_followed_logs import events_of
 from tests.support.waiting import until
@@ -30,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 print("began", flush=True)
-sys.stdout.buffer.write(b"odd \\xff\\x00 bytes\\n" + b"w" * 10_000_000 + b"\\n")
+sys.stdout.buffer.write(b"odd \\xff\\x00 bytes\\n" + b"w" * 500_000 + b"\\n")
 sys.stdout.flush()
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
@@ -69,7 +70,7 @@ async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
     assert (again[-1]["event"], again[-1]["status"]) == ("end", "success")
 
     assert texts(api, first)[0] == "began"
-    assert "odd \ufffd\ufffd bytes" in texts(api, first)
+    assert texts(api, first)[1:3] == ["odd \ufffd\ufffd bytes", "w" * MAX_LINE + CUT]
     assert app.service.get("/hello").status_code == 200
     app.service.get("/die")
     await until(lambda: texts(api, first).count("began") == 2, 120)

@@ -13,11 +13,11 @@ from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
 from domain.errors import NotFoundError
 from domain.lifecycle import FINISHED_DEPLOYMENTS
-from domain.log_lines import MISSED, LogLine, take_lines, wanted_bytes
+from domain.log_lines import MAX_LINE, MISSED, WITHOUT_BEGINNING, LogLine, LogPiece, take_lines, wanted_bytes
 from domain.masking import Masker
 from orchestration.single_flight import SharedAnswers
 from runtime.instance_logs import InstanceLog, InstanceLogs
-from runtime.log_files import moment_of
+from runtime.log_files import RawPiece, moment_of
 from storage.engine import Sessions, transaction
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.reconciliation import ENDED
@@ -188,10 +188,18 @@ def _last_lines(
     first = max(wanted, end - room)
     raw = log.read(first, room + masker.longest)
     piece = take_lines(raw.data, raw.at, masker=masker, most=room, within=raw.within, final=raw.is_last)
-    shown = _shown(name, log, piece.lines[-limit:])
+    lines = [*_cut_before(raw, piece, at_beginning=first == begin), *piece.lines]
+    shown = _shown(name, log, lines[-limit:])
     is_whole = not piece.lines or raw.data.endswith(b"\n")
     following = piece.end if is_whole else piece.lines[-1].offset
-    return shown, first > wanted or len(shown) < len(piece.lines), following
+    return shown, first > wanted or len(shown) < len(lines), following
+
+
+def _cut_before(raw: RawPiece, piece: LogPiece, *, at_beginning: bool) -> list[LogLine]:
+    """A note for a line of which only the end is there: it is very long, or its beginning is not kept any more."""
+    behind = piece.lines[0].offset if piece.lines else piece.end
+    gone = (at_beginning and raw.at > 0) or behind - raw.at > MAX_LINE
+    return [LogLine(raw.at, WITHOUT_BEGINNING)] if raw.within and gone else []
 
 
 def _shown(name: str, log: InstanceLog, lines: Sequence[LogLine]) -> list[ShownLine]:

@@ -80,7 +80,7 @@ async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
     assert [line for line in lines if line.startswith("[shim] ended (exited, code 3)")]
     assert VALUE not in json.dumps(lines)
 
-    following = asyncio.create_task(followed(api, f"/deployments/{first}/logs?follow=true&limit=1"))
+    following = asyncio.create_task(followed(api, f"/deployments/{first}/logs?follow=true&limit=5000"))
     await until(lambda: app.service.get("/last").status_code == 200)
     second = await asyncio.to_thread(app.ship_good, files={"service.py": SERVICE}, spec=SPEC)
     events = await asyncio.wait_for(following, 240)

@@ -238,7 +238,9 @@ def control_side(
     ]
 
 
-def build_activities(settings: Settings, secrets: ProjectSecrets, quota: ArtifactQuota, slots: BuildSlots) -> list[Any]:
+def build_activities(
+    settings: Settings, sessions: Sessions, secrets: ProjectSecrets, quota: ArtifactQuota, slots: BuildSlots
+) -> list[Any]:
     """The activities of the build queues: workspace, source, build, test, package.
 
     Only fetching the source gets any secrets; what is built and tested gets none.
@@ -270,7 +272,7 @@ def build_activities(settings: Settings, secrets: ProjectSecrets, quota: Artifac
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(traced(source, "git"), folders, secrets, limited, slots).fetch,
+        SourceActivities(traced(source, "git"), folders, secrets, limited, slots, sessions=sessions).fetch,
         builds.build,
         builds.test,
         artifacts.package,
@@ -442,7 +444,8 @@ async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client
         RefusalAudit(sessions, refusals),
     )
     await stack.enter_async_context(running(*reconcilers))
-    activities = build_activities(settings, ProjectSecrets(sessions, load_sealer(settings)), quota, slots)
+    secrets = ProjectSecrets(sessions, load_sealer(settings))
+    activities = build_activities(settings, sessions, secrets, quota, slots)
     guarded = [CallerGuard(sessions, refusals)]
     return [
         await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency, guarded))

@@ -56,7 +56,10 @@ class BuildRecordActivities:
     @implements(RECORD_BUILD_FAILURE)
     @translate_errors
     async def record_failure(self, request: RecordBuildFailure) -> RecordedBuild:
-        return await self._write(request, {"status": BuildStatus.FAILED})
+        """Of one that was given up on somebody's wish it is told so."""
+        async with transaction(self._sessions) as session:
+            unwanted = await BuildRecordRepository(session).is_unwanted(request.operation_id)
+        return await self._write(request, {"status": BuildStatus.CANCELLED if unwanted else BuildStatus.FAILED})
 
     @implements(LOAD_BUILD)
     @translate_errors

@@ -28,6 +28,8 @@ from domain.foreign_text import decoded
 from domain.procfile import told
 from drivers.sources.base import GitCredentials, Source, SourceRequest
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
+from storage.engine import Sessions, transaction
+from storage.repositories.build_records import BuildRecordRepository
 
 SPEC_LIMITS = CostLimits(cpu_s=2, wall_s=20, memory_mb=256)
 
@@ -44,7 +46,7 @@ class SpecFiles:
 
 
 class SourceActivities:
-    """Drives a source driver."""
+    """Drives a source driver. `sessions`: where builds are recorded; None: nowhere."""
 
     def __init__(
         self,
@@ -53,7 +55,10 @@ class SourceActivities:
         secrets: ProjectSecrets,
         limited: LimitedProcesses,
         slots: BuildSlots,
+        *,
+        sessions: Sessions | None = None,
     ) -> None:
+        self._sessions = sessions
         self._source = source
         self._slots = slots
         self._secrets = secrets
@@ -78,6 +83,7 @@ class SourceActivities:
         notice = _notice(spec)
         if notice:
             await asyncio.to_thread(_write_log, log, f"{line}{notice}\n")
+        await self._begin_build(request.operation_id, fetched.commit, fetched.branch)
         return FetchedSource(
             commit=fetched.commit,
             branch=fetched.branch,
@@ -86,6 +92,12 @@ class SourceActivities:
             folder=files.service,
             notice=notice,
         )
+
+    async def _begin_build(self, operation_id: UUID, commit: str, branch: str) -> None:
+        """From here on it can be looked at, and its logs followed, under an id of its own."""
+        if self._sessions is not None:
+            async with transaction(self._sessions) as session:
+                await BuildRecordRepository(session).begin(operation_id, commit=commit, branch=branch)
 
     async def _spec_files(self, request: FetchSource, commit: str) -> SpecFiles:
         """Of the project's folder; a Procfile beside the service that `source.path` names goes before that one.

@@ -8,7 +8,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ConflictError, ErrorCode, NotFoundError
-from domain.lifecycle import BuildStatus
+from domain.lifecycle import FINISHED_OPERATIONS, BuildProvenance, BuildStatus, OperationKind, OperationStatus
+from runtime.ids import new_id
 from storage.models import Build, Deployment, Operation, Project
 from storage.repositories.event_writer import EventWriter
 
@@ -42,19 +43,72 @@ class BuildRecordRepository:
         if operation_id is not None:
             known = await self._session.scalar(select(Build).where(Build.operation_id == operation_id))
             if known is not None:
-                return known
-        if values["status"] != BuildStatus.FAILED:
+                return known if known.status != BuildStatus.RUNNING else await self._end(known, values)
+        if values["status"] not in (BuildStatus.FAILED, BuildStatus.CANCELLED):
             await self._check_tag(project_id, values["version_tag"])
+        build = await self._add(build_id, operation_id, values)
+        return await self._end(build, {})
+
+    async def _add(self, build_id: UUID, operation_id: UUID | None, values: dict[str, Any]) -> Build:
+        """A row with the next number of its project, whose row is locked."""
         number = await self._session.scalar(
             update(Project)
-            .where(Project.id == project_id)
+            .where(Project.id == values["project_id"])
             .values(last_build_number=Project.last_build_number + 1)
             .returning(Project.last_build_number)
         )
         build = Build(id=build_id, operation_id=operation_id, build_number=number, **values)
         build.started_at = await self._began(operation_id)
-        build.completed_at = func.now()
         self._session.add(build)
+        await self._session.flush()
+        return build
+
+    async def begin(self, operation_id: UUID, *, commit: str, branch: str) -> None:
+        """Write the row of a build that an operation makes from here on, unless it is there or its version is taken.
+
+        Then it is told who has the version when the build would be recorded, as of a build of an older release.
+        """
+        operation = await self._session.get(Operation, operation_id)
+        if operation is None or operation.kind != OperationKind.BUILD_AND_DEPLOY:
+            return
+        deployment = await self._session.get_one(Deployment, operation.resource_id)
+        values = {
+            "organization_id": operation.organization_id,
+            "project_id": operation.project_id,
+            "feature_id": deployment.feature_id,
+            "provenance": BuildProvenance.EXECUTED,
+            "version_tag": deployment.version_tag,
+            "git_commit_hash": commit,
+            "git_branch": branch,
+            "status": BuildStatus.RUNNING,
+        }
+        lock = select(Project.id).where(Project.id == operation.project_id).with_for_update(key_share=True)
+        await self._session.execute(lock)
+        # Its end is written under the same lock, or by whoever ends the operation, whose row is read again here.
+        await self._session.refresh(operation, with_for_update={"read": True})
+        known = await self._session.scalar(select(Build.id).where(Build.operation_id == operation_id))
+        taken = await self._has_tag(operation.project_id, str(deployment.version_tag))
+        if known is None and taken is None and operation.status not in FINISHED_OPERATIONS:
+            await self._add(new_id(), operation_id, values)
+
+    async def is_unwanted(self, operation_id: UUID) -> bool:
+        """Whether somebody asked for the operation's end."""
+        operation = await self._session.get(Operation, operation_id)
+        return operation is not None and operation.cancel_requested_at is not None
+
+    async def end_running(self, operation: Operation) -> None:
+        """The operation is over: a build of it that was not recorded is over, too."""
+        statement = select(Build).where(Build.operation_id == operation.id, Build.status == BuildStatus.RUNNING)
+        build = await self._session.scalar(statement.with_for_update())
+        if build is not None:
+            cancelled = operation.status == OperationStatus.CANCELLED or operation.cancel_requested_at is not None
+            await self._end(build, {"status": BuildStatus.CANCELLED if cancelled else BuildStatus.FAILED})
+
+    async def _end(self, build: Build, values: dict[str, Any]) -> Build:
+        """A build that ran has ended; its completion is an event."""
+        for name, value in values.items():
+            setattr(build, name, value)
+        build.completed_at = func.now()
         await self._session.flush()
         await self._session.refresh(build)
         await EventWriter(self._session).build_completed(build)
@@ -74,14 +128,18 @@ class BuildRecordRepository:
         await self._session.execute(statement.values(**values))
         return await self.get(build_id)
 
-    async def _check_tag(self, project_id: UUID, version_tag: str) -> None:
-        taken = await self._session.scalar(
+    async def _has_tag(self, project_id: UUID, version_tag: str) -> int | None:
+        """The number of the build that has a version; None: it is free."""
+        return await self._session.scalar(
             select(Build.build_number).where(
                 Build.project_id == project_id,
                 Build.version_tag == version_tag,
                 Build.status.not_in((BuildStatus.FAILED, BuildStatus.CANCELLED)),
             )
         )
+
+    async def _check_tag(self, project_id: UUID, version_tag: str) -> None:
+        taken = await self._has_tag(project_id, version_tag)
         if taken is not None:
             raise ConflictError(
                 f"version {version_tag} is build {taken} of this project already; choose another version_tag",

@@ -18,6 +18,7 @@ from domain.lifecycle import (
 from domain.timeline import Kind
 from runtime.ids import now
 from storage.models import Deployment, Environment, Operation, Release
+from storage.repositories.build_records import BuildRecordRepository
 from storage.repositories.outcomes import Cause, OutcomeRepository
 from storage.repositories.timeline import TimelineRepository
 
@@ -51,6 +52,7 @@ class ProjectionRepository:
         )
         row = await self._session.scalar(statement, execution_options={"populate_existing": True})
         if row is not None and row.status in FINISHED_OPERATIONS:
+            await BuildRecordRepository(self._session).end_running(row)
             await self._outcomes.operation(row)
         return row is not None
 
@@ -139,6 +141,7 @@ class ProjectionRepository:
             .returning(Operation)
         )
         if found is not None:
+            await BuildRecordRepository(self._session).end_running(found)
             await self._outcomes.operation(found)
             current = select(Environment.id).join(Release, Release.id == Environment.current_release_id)
             serves = await self._session.scalar(current.where(Release.deployment_id == found.resource_id))

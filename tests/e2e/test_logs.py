@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 print("began", flush=True)
-sys.stdout.buffer.write(b"odd \\xff\\x00 bytes\\n" + b"w" * 500_000 + b"\\n")
+sys.stdout.buffer.write(b"odd \\xff\\x00 bytes\\n" + b"w" * 60_000 + b"\\n")
 sys.stdout.flush()
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
@@ -55,19 +55,38 @@ async def followed(api: Api, path: str, **options) -> list[dict]:
     ]
 
 
+async def running_build(app, api: Api) -> dict:
+    """The one that is made now."""
+
+    def running() -> list[dict]:
+        answer = api.raw("GET", f"/v1/features/{app.feature['id']}/builds?status=running")
+        return answer.json()["data"]
+
+    await until(lambda: bool(running()))
+    return running()[0]
+
+
 async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
     app, api = platform.app("talks"), platform.api
     secret = {"name": "LEAKED", "kind": "service_env", "value": VALUE}
     api.call("POST", f"/projects/{app.project['id']}/secrets", secret)
     begun = await asyncio.to_thread(app.begin, files={"service.py": SERVICE}, spec=SPEC)
     operation, first = begun.accepted.operation_id, begun.accepted.deployment_id
-    heard = await followed(api, f"/operations/{operation}/logs?follow=true&step=build")
-    assert len(heard) > 2, "the lines came one after the other"
-    assert [line["text"] for each in heard[:-1] for line in each["lines"]][-2:] == ["one", "two"]
-    assert (heard[-1]["event"], heard[-1]["status"]) == ("end", "completed")
-    build = api.deployment(first)["build_id"]
-    again = await followed(api, f"/builds/{build}/logs?follow=true")
-    assert (again[-1]["event"], again[-1]["status"]) == ("end", "success")
+    build = await running_build(app, api)
+    assert (build["version_tag"], build["git_commit_hash"], build["completed_at"]) == (
+        begun.version,
+        begun.commit,
+        None,
+    )
+    for path, status in ((f"/builds/{build['id']}", "success"), (f"/operations/{operation}", "completed")):
+        heard = await followed(api, f"{path}/logs?follow=true&step=build")
+        assert [line["text"] for each in heard[:-1] for line in each["lines"]][-2:] == ["one", "two"]
+        assert (heard[-1]["event"], heard[-1]["status"]) == ("end", status)
+    done = api.build(build["id"])
+    assert (done["status"], done["artifact_size_bytes"] > 0) == ("success", True)
+    assert done["duration_seconds"] >= 2
+    deployment = api.deployment(first)
+    assert (deployment["build_id"], deployment["git_commit_hash"]) == (build["id"], begun.commit)
 
     assert texts(api, first)[0] == "began"
     assert texts(api, first)[1:3] == ["odd \ufffd\ufffd bytes", "w" * MAX_LINE + CUT]
@@ -88,3 +107,16 @@ async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
     assert any(line["text"] == "asked for /last ***" for each in events[:-1] for line in each["lines"])
     assert "asked for /die ***" in texts(api, first), "the end of its log is kept"
     assert texts(api, second.deployment["id"])[0] == "began"
+
+
+async def test_a_build_that_is_cancelled_while_it_is_followed(platform):
+    app, api = platform.app("given-up"), platform.api
+    begun = await asyncio.to_thread(app.begin, spec={"build": {"steps": ["echo begun; sleep 300"]}})
+    build = await running_build(app, api)
+    following = asyncio.create_task(followed(api, f"/builds/{build['id']}/logs?follow=true"))
+    await until(lambda: "begun" in api.raw("GET", f"/v1/builds/{build['id']}/logs").text.splitlines())
+    api.call("POST", f"/operations/{begun.accepted.operation_id}/cancel", {"reason": "not wanted"})
+    events = await asyncio.wait_for(following, 240)
+    assert "begun" in [line["text"] for each in events[:-1] for line in each["lines"]]
+    assert (events[-1]["event"], events[-1]["status"]) == ("end", "cancelled")
+    assert api.build(build["id"])["status"] == "cancelled"

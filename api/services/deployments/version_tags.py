@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ConflictError, ErrorCode
+from domain.lifecycle import FINISHED_BUILDS
 from storage.models import Project
 from storage.repositories.builds import BuildRepository
 from storage.repositories.operations import OperationRepository
@@ -16,7 +17,7 @@ async def check_version_free(session: AsyncSession, tenant: Tenant, project: Pro
         ConflictError: DUPLICATE_RESOURCE, the version exists or is being built; names the build or the operation.
     """
     build = await BuildRepository(session, tenant).with_version(project.id, tag)
-    if build is not None:
+    if build is not None and build.status in FINISHED_BUILDS:
         raise ConflictError(
             f"version {tag} is build {build.build_number} of this project already; "
             "choose another version_tag, or deploy that build",

@@ -19,6 +19,7 @@ from storage.models import (
     Revocation,
     Route,
     RoutingGeneration,
+    TimelineEntry,
     WebhookAttempt,
 )
 from tests.api.owned_resources import Owner
@@ -53,6 +54,9 @@ def _of_workers(owner: Owner, release: Release) -> list[Any]:
         Instance(id=f"{release.id}-0", release_id=release.id, index=0, address="127.0.0.1", port=1),
         Route(environment_id=release.environment_id, host=f"{release.id}.example.com", generation=1),
         Analysis(deployment_id=release.deployment_id, key="canary", state={}, judgement={}),
+        TimelineEntry(
+            deployment_id=release.deployment_id, kind="status", key="1", data={"from": "pending", "to": "queued"}
+        ),
         WebhookAttempt(
             delivery_id=UUID(owner.made["delivery_id"]),
             number=1,

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from orchestration.single_flight import SharedAnswers
+
 from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
 from domain.errors import NotFoundError
 from domain.lifecycle import FINISHED_DEPLOYMENTS
 from domain.log_lines import MAX_LINE, MISSED, WITHOUT_BEGINNING, LogLine, LogPiece, take_lines, wanted_bytes
 from domain.masking import Masker
-from orchestration.single_flight import SharedAnswers
 from runtime.instance_logs import InstanceLog, InstanceLogs
 from runtime.log_files import RawPiece, moment_of
 from storage.engine import Sessions, transaction

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from orchestration.single_flight import SharedAnswers
+
 from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
 from api.services.operations.logs import LoggedStep, file_of, folder_of
@@ -14,7 +16,6 @@ from api.services.operations.watch import Watch
 from domain.lifecycle import FINISHED_BUILDS
 from domain.log_lines import take_lines, wanted_bytes
 from domain.masking import Masker
-from orchestration.single_flight import SharedAnswers
 from runtime.log_files import read_plain
 from runtime.settings import Settings
 from storage.engine import Sessions, transaction

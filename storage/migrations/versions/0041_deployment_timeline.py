@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0041"
-down_revision = "0039"
+down_revision = "0042"
 branch_labels = None
 depends_on = None
 

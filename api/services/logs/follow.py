@@ -10,10 +10,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from orchestration.single_flight import SharedAnswers
-
 from api.http.sse import KEEP_ALIVE, RETRY, event
 from domain.errors import DependencyError
+from runtime.single_flight import SharedAnswers
 
 LOOK_EVERY_S = 0.3
 FOLLOW_LIMIT_S = 900.0

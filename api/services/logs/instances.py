@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from orchestration.single_flight import SharedAnswers
-
 from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
 from domain.errors import NotFoundError
@@ -19,6 +17,7 @@ from domain.log_lines import MAX_LINE, MISSED, WITHOUT_BEGINNING, LogLine, LogPi
 from domain.masking import Masker
 from runtime.instance_logs import InstanceLog, InstanceLogs
 from runtime.log_files import RawPiece, moment_of
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.repositories.deployments import DeploymentRepository
 from storage.repositories.reconciliation import ENDED

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from orchestration.single_flight import SharedAnswers
-
 from domain.masking import Masker
 from domain.secrets import SecretKind
 from runtime.encryption import Sealer
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.models import Secret
 from storage.repositories.secrets import SecretRepository

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orchestration.single_flight import SharedAnswers
-
 from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
 from api.services.operations.logs import LoggedStep, file_of, folder_of
@@ -18,6 +16,7 @@ from domain.log_lines import take_lines, wanted_bytes
 from domain.masking import Masker
 from runtime.log_files import read_plain
 from runtime.settings import Settings
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.models import Build
 from storage.repositories.builds import BuildRepository

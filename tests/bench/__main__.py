@@ -9,7 +9,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from tests.bench import signing
+from tests.bench import signing, traces
 from tests.bench.api import bench_platform, report, report_fast_paths
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
@@ -44,6 +44,12 @@ def main() -> int:
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")
+    say("traces, CPU milliseconds of the processes that make them, with and without by turns:")
+    with bench_platform() as platform:
+        for cost in traces.requests(platform):
+            say(str(cost))
+    for cost in traces.deliveries():
+        say(str(cost))
     for line in lines(*figures()):
         say(line)
     say("a change of routes alone under 1000 requests/s, ms until the first answer by the new weights:")

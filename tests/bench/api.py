@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -101,6 +101,22 @@ def fast_paths(platform: Platform) -> Iterator[tuple[str, float, float]]:
 @contextmanager
 def _serving(platform: Platform, *arguments: str) -> Iterator[int]:
     """An API process on the stack's database and Temporal; its port."""
+    with served(platform, *arguments) as (port, _):
+        yield port
+
+
+@contextmanager
+def served(
+    platform: Platform, *arguments: str, given: Mapping[str, str] | None = None, root: Path = ROOT
+) -> Iterator[tuple[int, int]]:
+    """The same; its port and its pid.
+
+    Args:
+        platform: the stack.
+        arguments: of `tests.bench.api_process`.
+        given: more of its environment.
+        root: the checkout whose code it is.
+    """
     port = free_port()
     settings = Settings(data_dir=platform.stack.data_dir)
     composition = Composition(settings, Layout.make(settings), {})
@@ -110,12 +126,13 @@ def _serving(platform: Platform, *arguments: str) -> Iterator[int]:
         "DELIVERY_DATABASE_URL": composition.postgres.url(),
         "DELIVERY_PLATFORM_LIMIT": str(10**9),  # requests are counted, as they always are, and none is refused
         "DELIVERY_TEMPORAL_ADDRESS": platform.stack.addresses["temporal"],
+        **(given or {}),
     }
     command = [sys.executable, "-m", "tests.bench.api_process", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: _answers(port), "an API process", 180)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(20)
@@ -166,11 +183,11 @@ def report(platform: Platform) -> None:
 
 
 @contextmanager
-def bench_platform() -> Iterator[Platform]:
+def bench_platform(environment: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """A stack for one bench."""
     folder = Path(tempfile.mkdtemp(prefix="de-bench-", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL may run as another user when we are root
-    platform = Platform(folder / "data", folder / "repositories")
+    platform = Platform(folder / "data", folder / "repositories", environment)
     try:
         yield platform
     finally:

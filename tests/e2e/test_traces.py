@@ -29,7 +29,8 @@ LINE = (
 )
 DRIVERS = {"git.fetch", "builder.run", "artifacts.store", "target.start", "router.apply"}
 NOW = moments(1)[0]
-SLOW = {"build": {"steps": ["sleep 4", "python3 build.py"]}}
+# It fails where it sees anything of the collector, whose headers are a secret.
+SLOW = {"build": {"steps": ["if env | grep -q OTEL_; then exit 3; fi", "sleep 4", "python3 build.py"]}}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
-from weakref import WeakSet
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -14,7 +13,6 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import (
@@ -40,6 +38,15 @@ REQUEST: Final = "http.request.method"
 # The environment's entity lives for ever, and serves many deliveries: it is in none of their traces.
 QUIET: Final = ("RunWorkflow:Environment",)
 MAX_TEXT: Final = 2000
+# What stands open from one task of a workflow to another; the names are temporalio's.
+_STAY_OPEN: Final = (
+    "RunWorkflow:",
+    "HandleSignal:",
+    "HandleUpdate:",
+    "SignalExternalWorkflow:",
+    "SignalChildWorkflow:",
+    "StartChildWorkflow:",
+)
 _SECOND_START: Final = "WorkflowAlreadyStartedError"
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _UNSAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
@@ -91,17 +98,8 @@ class WorkflowsEndTheirOwn(BatchSpanProcessor):
     Its frames are closed then, and spans with them, by the garbage collector at times, which is in no workflow.
     """
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        super().__init__(exporter)
-        self._of_workflows: WeakSet[ReadableSpan] = WeakSet()
-
-    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        if workflow.in_workflow():
-            self._of_workflows.add(span)
-        super().on_start(span, parent_context)
-
     def on_end(self, span: ReadableSpan) -> None:
-        if workflow.in_workflow() or span not in self._of_workflows:
+        if workflow.in_workflow() or not span.name.startswith(_STAY_OPEN):
             super().on_end(span)
 
 

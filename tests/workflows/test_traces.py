@@ -1,6 +1,7 @@
 """Spans of workflows: each once, however often they are replayed, and histories replay with and without them."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -46,6 +47,10 @@ class TracedWorkflow:
     def go(self) -> None:
         self.open = True
 
+    @workflow.query
+    def is_open(self) -> bool:
+        return self.open
+
     @workflow.run
     async def run(self) -> None:
         for number in range(3):
@@ -68,9 +73,9 @@ async def test_a_workflow_that_is_replayed_at_each_task_and_moves_to_another_wor
         made = tracing.active()
         assert made is not None
 
-        def worker() -> Worker:
+        def worker(cached: int = 0) -> Worker:
             return Worker(
-                client, task_queue=queue, workflows=[TracedWorkflow], activities=[step], max_cached_workflows=0
+                client, task_queue=queue, workflows=[TracedWorkflow], activities=[step], max_cached_workflows=cached
             )
 
         request = made.request("POST", {REQUEST: "POST"}, None)
@@ -83,6 +88,10 @@ async def test_a_workflow_that_is_replayed_at_each_task_and_moves_to_another_wor
             async with asyncio.timeout(120):
                 while not await _has_done(told, 3):  # noqa: ASYNC110 - the collector has no event for it
                     await asyncio.sleep(0.05)
+        # One that keeps workflows, and ends while they wait.
+        async with worker(cached=10):
+            await handle.query(TracedWorkflow.is_open)
+        gc.collect()
         # Another worker has nothing but the history.
         async with worker():
             await handle.signal(TracedWorkflow.go)

@@ -77,6 +77,7 @@ from reconcilers.event_retention import EventRetention
 from reconcilers.health import EnvironmentHealth
 from reconcilers.instances import MissingInstances
 from reconcilers.mail_relay import MailRelay
+from reconcilers.metric_rollup import MetricRollup
 from reconcilers.orphaned_operations import OrphanedOperations
 from reconcilers.orphaned_workflows import OrphanedWorkflows
 from reconcilers.outbox_relay import OutboxRelay
@@ -91,9 +92,13 @@ from runtime import readiness, startup_checks, tenant_code
 from runtime.caps import caps
 from runtime.decision_keys import load_verifying_keys
 from runtime.encryption import load_sealer
+from runtime.exposition import Exposition
+from runtime.internal_port import internal_port
 from runtime.limited import LimitedProcesses
 from runtime.logging import setup_logging
 from runtime.mail import parse_server
+from runtime.meter import Meter
+from runtime.metrics_flush import MetricsFlush
 from runtime.reconciler import Reconciler, running
 from runtime.returning import NAME as SERVICES_FILE
 from runtime.settings import Settings, get_settings
@@ -103,7 +108,9 @@ from runtime.temporal_rotation import ClientRotation, Rotation
 from runtime.tracing import traced
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
+from storage.metrics_store import MetricsStore
 from storage.migrations import await_schema
+from storage.query_meter import meter_queries
 from storage.repositories import events as event_rows
 from storage.repositories.project_removal import CHANNEL
 from workflows.registry import WORKFLOWS, sandbox
@@ -337,13 +344,14 @@ async def run(settings: Settings, role: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(telemetry(settings, service="worker"))
+        meter = await _enter_metrics(stack, settings)
         rotation = Rotation(settings)
         client = await connect_temporal(settings)
         workers: list[Worker] = []
         if role in ("control", "all"):
-            workers.extend(await _enter_control(stack, settings, client))
+            workers.extend(await _enter_control(stack, settings, client, meter))
         if role in ("build", "all"):
-            workers.extend(await _enter_build(stack, settings, client))
+            workers.extend(await _enter_build(stack, settings, client, meter))
         await stack.enter_async_context(running(ClientRotation(rotation, partial(_hand_over, workers))))
         stack.enter_context(readiness.told(settings.worker_ready_file))
         log.info("worker.ready", role=role, queue=own_queue(settings))
@@ -356,9 +364,24 @@ def _hand_over(workers: Sequence[Worker], client: Client) -> None:
         worker.client = client
 
 
-async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
+async def _enter_metrics(stack: AsyncExitStack, settings: Settings) -> Meter:
+    """Counts this process's work, stores that, and shows it to Prometheus."""
+    meter = Meter(settings.slow_query_ms)
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, application_name="metrics", pool_size=1)
+    stack.push_async_callback(engine.dispose)
+    meter_queries(engine, meter)
+    flush = MetricsFlush(MetricsStore(create_sessions(engine)), meter)
+    await stack.enter_async_context(running(flush))
+    told = Exposition("worker", meter, flush)
+    await stack.enter_async_context(internal_port(settings.internal_host, settings.worker_internal_port, told))
+    return meter
+
+
+async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Client, meter: Meter) -> list[Worker]:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, application_name="worker")
+    meter_queries(engine, meter)
     stack.push_async_callback(engine.dispose)
     sessions = create_sessions(engine)
     prober = Prober(settings.ingress_host, settings.ingress_port)
@@ -392,6 +415,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         DecisionRelay(sessions, operations),
         OrphanedOperations(sessions, operations),
         OrphanedWorkflows(sessions, operations),
+        MetricRollup(sessions),
         RecordRetention(sessions),
         InstanceLogRetention(settings.data_dir / "logs" / "instances", settings.log_retention_days),
         EventRetention(sessions),
@@ -428,9 +452,10 @@ async def _enter_webhooks(
     return await stack.enter_async_context(webhook_worker(client, activities, interceptors))
 
 
-async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client) -> list[Worker]:
+async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client, meter: Meter) -> list[Worker]:
     slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
+    meter_queries(engine, meter)
     stack.push_async_callback(engine.dispose)
     sessions = create_sessions(engine)
     operations = Operations(settings, Connection(settings))

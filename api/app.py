@@ -24,6 +24,7 @@ from api.http.concurrency_limits import AllPlaces
 from api.http.deprecation import DeprecationHeaders, mark
 from api.http.envelope import ErrorEnvelope
 from api.http.fast_routes import shortcuts
+from api.http.metering import Metering
 from api.http.middleware import BodyGuard, Overload, RequestContext
 from api.http.request_guards import AddressGuard, HeadAsGet, known_query, plain_query
 from api.http.retired_versions import RetiredVersions
@@ -54,6 +55,7 @@ from api.routes import (
     instance_logs,
     invitations,
     members,
+    metrics,
     operations,
     organizations,
     project_removal,
@@ -71,19 +73,27 @@ from api.routes import (
 from api.services.deployments.cached_reader import DeploymentReader
 from api.services.health import Health
 from api.services.logs.parts import Logs
+from api.services.metrics import MetricsReader
 from api.services.operations.eta import Learned
 from api.services.operations.progress import ProgressReader
 from api.services.operations.watch import Watch
 from api.version import PREFIX
 from orchestration.operations import Operations
 from runtime.encryption import load_sealer
+from runtime.exposition import Exposition
+from runtime.internal_port import internal_port
 from runtime.limiting.limiter import make_limiter
+from runtime.meter import Meter
+from runtime.metrics_flush import MetricsFlush
 from runtime.otlp import collector_of
 from runtime.passwords import Passwords
+from runtime.reconciler import running as reconciling
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from storage.engine import Sessions, autocommitting, create_engine, create_sessions
 from storage.listen import Listener
+from storage.metrics_store import MetricsStore
+from storage.query_meter import meter_queries
 from storage.repositories import api_keys as keys_of_organizations
 from storage.repositories import revocations
 
@@ -114,6 +124,7 @@ ROUTERS = (
     secrets.router,
     webhooks.router,
     webhook_deliveries.router,
+    metrics.router,
 )
 # These have a shorter way (see `api.http.fast_routes`).
 POLLED = (operations.get_operation, deployments.get_deployment)
@@ -134,13 +145,14 @@ def create_app(
         settings: of this process.
         make_operations: how Temporal is reached; connected at first use.
     """
+    meter = Meter(settings.slow_query_ms)
     app = FastAPI(
         title=about.TITLE,
         openapi_url=None,  # served by `api.openapi.served`
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, make_operations),
+        lifespan=_lifespan(settings, make_operations, meter),
         # Requests are traced by api/http/request_traces.py, and only where traces are sent.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -170,6 +182,7 @@ def create_app(
 
         app.add_middleware(RequestTraces)
     app.add_middleware(SecurityHeaders, https=settings.base_url.startswith("https://"))
+    app.add_middleware(Metering, meter=meter)
     return app
 
 
@@ -197,10 +210,12 @@ def _routes() -> tuple[BaseRoute, ...]:
 def _lifespan(
     settings: Settings,
     make_operations: Callable[[Settings], OperationsPort],
+    meter: Meter,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings.database_url.get_secret_value(), application_name="delivery-api")
+        meter_queries(engine, meter)
         sessions, reads = create_sessions(engine), autocommitting(engine)
         reach = make_operations(settings)
         progress = ProgressReader(reach, Learned(create_sessions(reads)))
@@ -225,14 +240,24 @@ def _lifespan(
             verifier=oauth.verifier,
             health=Health(settings, engine, reach, limiter, access_is_stale=lambda: watch.is_stale),
             logs=Logs.of(settings, create_sessions(reads), followers, oauth.sealer),
+            meter=meter,
+            metrics=MetricsReader(sessions),
             sealer=oauth.sealer,
             passwords=oauth.passwords,
             oauth=oauth,
         )
+        flush = MetricsFlush(MetricsStore(sessions), meter)
         await watch.start()
         try:
             async with (
                 telemetry(settings, service="api"),
+                reconciling(flush),
+                internal_port(
+                    settings.internal_host,
+                    settings.api_internal_port,
+                    Exposition("api", meter, flush),
+                    several=settings.api_processes,
+                ),
                 running(keys.watch(), key_uses.run(), listen(listener, keys.forget, plans.forget)),
             ):
                 yield

@@ -16,10 +16,12 @@ from api.rate_limits.rates import Rates
 from api.services.deployments.cached_reader import DeploymentReader
 from api.services.health import Health
 from api.services.logs.parts import Logs
+from api.services.metrics import MetricsReader
 from api.services.operations.progress import ProgressReader
 from api.services.operations.watch import Watch
 from runtime.encryption import Sealer
 from runtime.limiting.limiter import Limiter
+from runtime.meter import Meter
 from runtime.passwords import Passwords
 from runtime.settings import Settings
 from storage.engine import Sessions
@@ -44,6 +46,8 @@ class AppState:
     places: AllPlaces
     health: Health
     logs: Logs
+    meter: Meter
+    metrics: MetricsReader
     sealer: Sealer
     passwords: Passwords
     oauth: OAuthParts

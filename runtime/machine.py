@@ -46,6 +46,19 @@ def measured(folder: Path, root: Path = Path("/")) -> Machine:
     )
 
 
+def processors(root: Path = Path("/")) -> float:
+    """How many of them this process may keep busy at once; of our control group, if it may have less."""
+    found: list[float] = [len(os.sched_getaffinity(0))]
+    for folder in _own_groups(root):
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdigit() and int(quota):  # else `max`
+            found.append(int(quota) / int(period))
+    return min(found)
+
+
 def _number(path: Path, otherwise: int) -> int:
     try:
         return int(path.read_text())

@@ -87,6 +87,14 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(
         default="", description="where operators look at workflows: https://...; shown in links, to platform admins"
     )
+    internal_host: str = Field(
+        default="127.0.0.1", description="address of the internal ports, whose /metrics Prometheus reads"
+    )
+    api_internal_port: int = Field(
+        default=0, ge=0, le=65535, description="internal port of the API; of further processes the next ones; 0: none"
+    )
+    worker_internal_port: int = Field(default=0, ge=0, le=65535, description="internal port of a worker; 0: none")
+    slow_query_ms: int = Field(default=500, ge=1, description="milliseconds; queries that take longer count as slow")
     contract_deprecation_headers: bool = Field(
         default=False, description="Deprecation and Sunset as the contract spells them, not as RFC 9745 and 8594 do"
     )

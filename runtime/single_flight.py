@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Generic, TypeVar
 
+from runtime.meter import cache_hit, cache_miss
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -35,7 +37,9 @@ class SharedAnswers(Generic[K, V]):
         """The result: a kept one, that of the call in flight, or of a new call."""
         kept = self._answers.get(key)
         if kept and kept[0] > time.monotonic():
+            cache_hit()
             return kept[1]
+        cache_miss()
         flight = self._flights.get(key) or self._take_off(key)
         # A cancelled caller must not cancel the call of the others.
         return await asyncio.shield(flight)

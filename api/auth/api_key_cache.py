@@ -16,6 +16,7 @@ from domain.api_keys import CreatorKind, earliest, hash_key, is_well_formed, key
 from domain.errors import DeliveryError, DependencyError
 from domain.permissions import Role
 from runtime.logging import get_logger
+from runtime.meter import cache_hit, cache_miss
 from storage.dataloader import Batched
 from storage.engine import Sessions, transaction
 from storage.repositories.api_key_lookup import CheckedKey, KeyChecks
@@ -106,7 +107,9 @@ class ApiKeyCache:
         known = self._known.get(key_hash)
         if known is not None and now - known.confirmed_at < TRUSTED_S:
             known.used_at = now
+            cache_hit()
             return known
+        cache_miss()
         return None
 
     async def _look_up(self, key_hash: str) -> _Known | None:

@@ -57,5 +57,6 @@ OperationsRead = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_READ, 
 OperationsCancel = Annotated[Principal, Depends(_permitted(Scope.OPERATIONS_CANCEL, Scope.DEPLOYMENTS_WRITE))]
 ApiKeysRead = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_READ))]
 ApiKeysWrite = Annotated[Principal, Depends(_permitted(Scope.API_KEYS_WRITE))]
+MetricsRead = Annotated[Principal, Depends(_permitted(Scope.METRICS_READ))]
 WebhooksRead = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_READ))]
 WebhooksWrite = Annotated[Principal, Depends(_permitted(Scope.WEBHOOKS_WRITE))]

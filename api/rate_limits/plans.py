@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.errors import DependencyError
 from domain.rate_limits import PLANS, Allowance, Plan
+from runtime.meter import cache_hit, cache_miss
 from storage.dataloader import Batched
 from storage.engine import Sessions, transaction
 from storage.repositories.organizations import allowances
@@ -26,7 +27,9 @@ class Plans:
         """What an organization may do; of a database that does not answer, the last that was heard."""
         allowance, until = self._known.get(organization_id, (PLANS[Plan.FREE], 0.0))
         if until > time.monotonic():
+            cache_hit()
             return allowance
+        cache_miss()
         try:
             allowance = await self._read.get(organization_id) or PLANS[Plan.FREE]
         except DependencyError:

@@ -33,6 +33,7 @@ from domain.approvals import Action
 from domain.errors import DeliveryError
 from domain.lifecycle import FINISHED_OPERATIONS, EnvironmentName, OperationKind, OperationStatus
 from domain.permissions import Scope
+from runtime.meter import request_waits
 from storage.engine import transaction
 from storage.models import Operation
 from storage.repositories.deployments import DeploymentRepository
@@ -100,6 +101,7 @@ async def get_operation(
     preferred = _PREFERENCE.search(prefer) if prefer and wait is None else None
     seconds = min(int(preferred[1]), MAX_WAIT_S) if preferred else wait or 0
     if seconds:
+        request_waits()
         with parts.places.waits.held(principal):
             changed = _reader(request, parts, principal).while_allowed(parts.watch.until_changed(snapshot, seconds))
             snapshot = await unless_gone(request, changed) or snapshot

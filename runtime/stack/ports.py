@@ -12,7 +12,9 @@ import psutil
 from domain.errors import DependencyError
 from runtime.files import write_whole
 
-NAMES = ("api", "temporal", "temporal_ui", "temporal_http", "temporal_metrics", "ingress")
+INTERNAL = ("api_internal", "worker_internal")
+"""Where Prometheus reads; stacks that were started before there were such have none remembered."""
+NAMES = ("api", "temporal", "temporal_ui", "temporal_http", "temporal_metrics", "ingress", *INTERNAL)
 _RANGE = range(20_000, 29_000)  # below Linux's ephemeral ports, so that no outgoing connection sits on one of ours
 _ATTEMPTS = 500
 
@@ -21,7 +23,7 @@ def remembered(path: Path) -> dict[str, int]:
     """The ports of the last start; empty when there was none."""
     try:
         content = json.loads(path.read_text())
-        return {name: int(content[name]) for name in NAMES}
+        return {name: int(content[name]) for name in NAMES if name in content or name not in INTERNAL}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -197,4 +197,5 @@ def rotate_logs(folder: Path) -> None:
 def _fixed(settings: Settings) -> dict[str, int]:
     """Ports that were set on purpose; the defaults are production's."""
     given = {"api": "api_port", "ingress": "ingress_port"}
+    given |= {"api_internal": "api_internal_port", "worker_internal": "worker_internal_port"}
     return {name: getattr(settings, field) for name, field in given.items() if field in settings.model_fields_set}

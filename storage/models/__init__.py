@@ -19,6 +19,7 @@ from storage.models.events import Event
 from storage.models.identity import Client, Invitation, Membership, OutsidePerson, Revocation, User
 from storage.models.lists import INDEXES
 from storage.models.mails import Mail
+from storage.models.metrics import MetricIncrement, MetricRollup, MetricWriter
 from storage.models.oauth import Attempts, Grant, LoginSession, RefreshToken, SigningKey
 from storage.models.outbox import IdempotencyKey, OutboxEntry
 from storage.models.planning import Feature, Organization, Project, Requirement
@@ -50,6 +51,9 @@ __all__ = [
     "LoginSession",
     "Mail",
     "Membership",
+    "MetricIncrement",
+    "MetricRollup",
+    "MetricWriter",
     "Operation",
     "Organization",
     "OutboxEntry",

@@ -7,6 +7,7 @@ _ID = re.compile(r"^[a-z]+-uuid(-[a-z0-9-]+)?$")
 _OURS = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 # Who did something is told by the token's subject, which another issuer may write as it likes.
+PERCENTILES = {f"api_latency_{name}_ms" for name in ("p50", "p95", "p99")}
 PEOPLE = ("user-uuid", "req-uuid")
 
 
@@ -27,7 +28,14 @@ def _field(expected: Any, actual: dict[str, Any], key: str, where: str) -> list[
         return [f"{here} is missing"]
     if key == "version" and where == "":  # of the release that answers
         return [] if re.fullmatch(r"\d+\.\d+\.\d+", actual[key]) else [f"{here}: {actual[key]!r} is no version"]
+    if key in PERCENTILES:
+        return [] if _is_near(expected, actual[key]) else [f"{here}: {actual[key]!r} is not within 1 % of {expected!r}"]
     return differences(expected, actual[key], here)
+
+
+def _is_near(expected: int, actual: Any) -> bool:
+    """A percentile is told within 1 %, as a whole number of milliseconds."""
+    return type(actual) is int and abs(actual - expected) <= expected / 100 + 0.5
 
 
 def _list(expected: list[Any], actual: Any, where: str) -> list[str]:

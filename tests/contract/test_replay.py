@@ -15,11 +15,16 @@ from sqlalchemy import update
 
 from api.app import create_app
 from contracts.operations import Progress
+from domain.latencies import bin_of
 from domain.lifecycle import OperationKind, OperationStatus
+from domain.metric_counts import Counts
+from domain.metric_windows import beginning
 from domain.permissions import Role
-from runtime.ids import new_id
+from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Build, Deployment, Operation, Organization, Project
+from storage.models.metrics import ALL_ORGANIZATIONS
+from storage.repositories.metric_rollups import MetricRollups
 from tests.api.conftest import Caller, World, make_world
 from tests.contract.comparing import differences
 from tests.contract.later import ENDPOINTS
@@ -160,6 +165,21 @@ async def live_deployment(stage: Stage) -> Scene:
     return Scene(stage.world.developer, {"deployment_id": new["deployment_id"]})
 
 
+async def measured(stage: Stage) -> Scene:
+    """What the contract shows, of an organization; of the machines so much was used that we are nothing beside it."""
+    org = await stage.platform.made("/organizations", {"name": "Measured", "slug": f"m-{new_id().hex[-8:]}"})
+    latencies = {145: 90_000, 380: 33_000, 650: 2000}
+    counts = Counts(requests=125_000, errors=62, queries=450_000, slow_queries=12, cache_hits=925, cache_misses=75)
+    for milliseconds, number in latencies.items():
+        counts.latencies[bin_of(milliseconds)] = number
+    machines = Counts(cpu_s=45.2e12, cpu_capacity_s=1e14, memory_mb_s=62.1e12, memory_capacity_mb_s=1e14)
+    minute = beginning(now(), timedelta(minutes=1))
+    async with transaction(stage.rows) as session:
+        rollups = MetricRollups(session)
+        await rollups.add({(UUID(org["id"]), 60, minute): counts, (ALL_ORGANIZATIONS, 60, minute): machines})
+    return Scene(stage.caller(Role.DEVELOPER, org["id"]))
+
+
 async def healthy(stage: Stage) -> Scene:
     return Scene(stage.platform)
 
@@ -210,6 +230,7 @@ SCENES: dict[str, list[Callable[[Stage], Awaitable[Scene]]]] = {
     "POST /builds/:build_id/deploy": [build_for_production],
     "GET /deployments/:deployment_id": [finished_deployment],
     "POST /deployments/:deployment_id/rollback": [live_deployment],
+    "GET /metrics": [measured],
     "GET /health": [healthy],  # the other one needs a database that is gone: below
     "POST /features/:feature_id/build-and-deploy": [to_build_and_deploy],
     "GET /operations/:operation_id": [running_operation, completed_operation],

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.http.envelope import Prepared
 from api.schemas.views import deployment_view
 from domain.errors import NotFoundError
+from runtime.meter import cache_hit, cache_miss
 from storage.dataloader import Batched
 from storage.engine import connection, create_sessions, transaction
 from storage.models import Deployment
@@ -81,7 +82,9 @@ class DeploymentReader:
         known = self._known.get(key)
         if known is None or known[0] != version:
             self._known.pop(key, None)
+            cache_miss()
             return False
+        cache_hit()
         self._known.move_to_end(key)
         return True
 

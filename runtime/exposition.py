@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from domain.latencies import Bins, count_until, percentiles, total_ms
 from domain.metric_counts import PERCENTILES, Counts
 from runtime.meter import Meter
+from runtime.process_use import ProcessUse
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 # Seconds: the usual ones of Prometheus' clients.
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MS: Final = 1000
+MIB: Final = 1024 * 1024
 
 
 class Backlog(Protocol):
@@ -21,6 +23,7 @@ class Backlog(Protocol):
 
     lost: int
     lost_of_all: int
+    use: ProcessUse
 
     @property
     def waiting(self) -> int: ...
@@ -66,9 +69,17 @@ class Exposition:
         for percent, milliseconds in zip(PERCENTILES, found, strict=True):
             latency.add_metric([str(percent / 100)], math.nan if milliseconds is None else milliseconds / MS)
         yield latency
-        waiting = GaugeMetricFamily("delivery_metrics_waiting", "minutes of organizations that are not stored yet")
-        waiting.add_metric([], self._backlog.waiting)
-        yield waiting
+        use = self._backlog.use
+        for name, words, value in (
+            ("delivery_machine_processors", "that this process may keep busy at once", use.cores),
+            (
+                "delivery_machine_memory_bytes",
+                "that this process's machine, or its control group, has",
+                use.memory_mb * MIB,
+            ),
+            ("delivery_metrics_waiting", "minutes of organizations that are not stored yet", self._backlog.waiting),
+        ):
+            yield GaugeMetricFamily(name, words, value=value)
 
 
 def _counters(total: Counts, backlog: Backlog) -> Iterator["Metric"]:

@@ -85,7 +85,7 @@ class MetricsFlush(Reconciler):
         """Requests that were not counted at all for that reason."""
         self._store = store
         self._meter = meter
-        self._use = ProcessUse(str(self.writer))
+        self.use = ProcessUse(str(self.writer))
         self._most_waiting = most_waiting
         self._since = clock()
         self._sequence = 0
@@ -125,7 +125,7 @@ class MetricsFlush(Reconciler):
         if self._sent is not None:  # it may take long: whole minutes take less room
             middle = middle // COARSE_S * COARSE_S + COARSE_S / 2
         taken = self._meter.take()
-        self._put((middle, None), _Cell(taken.all, self._use.take()))
+        self._put((middle, None), _Cell(taken.all, self.use.take()))
         for organization_id, counts in taken.of.items():
             if not counts.is_empty:
                 self._put((middle, organization_id), _Cell(counts))

@@ -26,8 +26,8 @@ class ProcessUse:
         self._name = name
         self._host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]
         self._process = psutil.Process()
-        self._cores = processors()
-        self._memory_mb = float(measured(folder).memory_mb)
+        self.cores = processors()
+        self.memory_mb = float(measured(folder).memory_mb)
         self._then = time.monotonic(), time.process_time()
 
     def take(self) -> HostUse:
@@ -39,7 +39,7 @@ class ProcessUse:
             host=self._host,
             seconds=seconds,
             cpu_s=self._then[1] - cpu_then,
-            cores=self._cores,
+            cores=self.cores,
             memory_mb_s=self._process.memory_info().rss / _MIB * seconds,
-            memory_total_mb=self._memory_mb,
+            memory_total_mb=self.memory_mb,
         )

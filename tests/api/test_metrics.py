@@ -255,6 +255,7 @@ async def test_prometheus_reads_the_same_numbers_from_the_internal_port(*, app, 
     assert found["delivery_cache_hits_total"] == total.cache_hits
     assert found["delivery_api_request_duration_seconds_count"] == sum(total.latencies.values())
     assert found["process_cpu_seconds_total"] > 0 < found["process_resident_memory_bytes"]
+    assert found["process_resident_memory_bytes"] < found["delivery_machine_memory_bytes"]
     assert all(str(one.org["id"]) not in text for one in (world,))
     names = {name for family in text_string_to_metric_families(text) for one in family.samples for name in one.labels}
     assert names == {"le", "quantile", "service"}

@@ -14,6 +14,7 @@ from tests.bench.api import bench_platform, report, report_fast_paths
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
+from tests.bench.metering import cost
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
 from tests.bench.webhooks import figures, lines
@@ -41,6 +42,8 @@ def main() -> int:
         report(platform)
         say("the hand-made fast ways, GET of a deployment with all and without one:")
         report_fast_paths(platform)
+        say("metrics, CPU of an API process for GET of a deployment, with them and without, by turns:")
+        say(f"  {cost(platform)}")
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")

@@ -18,7 +18,7 @@ from api.app import create_app
 from api.auth.permissions import Authenticated
 from runtime.logging import setup_logging
 from runtime.settings import Settings, get_settings
-from tests.bench.plain_ways import PLAIN_WAYS
+from tests.bench.plain_ways import WITHOUT
 
 CORE = 0
 
@@ -50,10 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="api_process", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bare", type=Path)
-    parser.add_argument("--without", choices=PLAIN_WAYS)
+    parser.add_argument("--without", choices=WITHOUT)
     given = parser.parse_args()
     if given.without:
-        PLAIN_WAYS[given.without]()
+        WITHOUT[given.without]()
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {CORE})
     settings = get_settings()

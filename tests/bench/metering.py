@@ -1,0 +1,66 @@
+"""What metrics cost: CPU of two API processes for the same requests, one that counts and one that does not, by turns.
+
+`python -m tests.bench.metering [--pairs N]` starts a stack of its own.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from tests.bench.api import CONNECTIONS, ROOT, bench_platform, served
+from tests.support.platform import Platform
+
+PAIRS = 30
+SECONDS = 1.0
+
+
+def cost(platform: Platform, pairs: int = PAIRS) -> str:
+    """In words: microseconds of CPU a request with metrics and without, and the median of what each pair differs by."""
+    path = f"/v1/deployments/{platform.app('metering').ship_good().deployment['id']}"
+    found: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        token = Path(folder) / "token"
+        token.write_text(platform.stack.token())
+        with served(platform) as whole, served(platform, "--without", "metering") as plain:
+            for number in range(pairs + 1):
+                turn = [whole, plain] if number % 2 else [plain, whole]
+                spent = {server: _spent(*server, token, path) for server in turn}
+                if number:  # the first pair warms up
+                    found.append((spent[whole], spent[plain]))
+    ours, theirs = (statistics.median(column) * 1e6 for column in zip(*found, strict=True))
+    ratios = sorted(100 * (one / other - 1) for one, other in found)
+    quarter = len(ratios) // 4
+    return (
+        f"{ours:.0f} us, without {theirs:.0f} us; by pair median {statistics.median(ratios):+.1f} % "
+        f"(half of {len(ratios)} between {ratios[quarter]:+.1f} and {ratios[-1 - quarter]:+.1f})"
+    )
+
+
+def _spent(port: int, pid: int, token: Path, path: str) -> float:
+    """CPU seconds of the process for a request."""
+    command = [sys.executable, "-m", "tests.bench.http_rate", "--port", str(port), "--token-file", str(token)]
+    options = ["--answers", "--connections", str(CONNECTIONS), "--seconds", str(SECONDS)]
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    done = subprocess.run([*command, *options, path], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / int(done.stdout)
+
+
+def main() -> int:
+    """Start a stack, measure, stop it."""
+    parser = argparse.ArgumentParser(prog="metering", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    pairs = parser.parse_args().pairs
+    with bench_platform() as platform:
+        sys.stdout.write(f"{cost(platform, pairs)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,7 @@ from api.schemas.metrics import MetricFigures, MetricPoint, MetricsView
 from domain.errors import ForbiddenError
 from domain.metric_counts import Counts, Figures
 from domain.metric_windows import Aggregation, TimeRange, Window, beginning
-from orchestration.single_flight import SharedAnswers
+from runtime.single_flight import SharedAnswers
 from storage.engine import Sessions, transaction
 from storage.repositories.metrics import MetricsRepository, Step
 from storage.tenancy import PLATFORM, Tenant

@@ -11,7 +11,7 @@ from api.http import middleware
 from api.rate_limits import plans
 from api.services.deployments import cached_reader
 from api.services.deployments.cached_reader import DeploymentReader
-from orchestration import single_flight
+from runtime import single_flight
 from runtime.logging import get_logger
 from storage.dataloader import Batched
 

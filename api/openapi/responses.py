@@ -200,6 +200,7 @@ def _statuses(path: str, method: str, operation: Json) -> list[int]:
     found += CHANGING if _takes(operation, "Idempotency-Key") else []
     found += [409] if method == "delete" else []
     found += [412] if _takes(operation, "If-Match") else []
+    found += [422] if _takes(operation, "aggregation") else []  # too fine for its range
     return sorted(set(found))
 
 

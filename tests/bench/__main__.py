@@ -9,12 +9,11 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from tests.bench import signing, traces
+from tests.bench import metering, signing, traces
 from tests.bench.api import bench_platform, report, report_fast_paths
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
 from tests.bench.lists import list_times
-from tests.bench.metering import cost
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
 from tests.bench.webhooks import figures, lines
@@ -43,7 +42,7 @@ def main() -> int:
         say("the hand-made fast ways, GET of a deployment with all and without one:")
         report_fast_paths(platform)
         say("metrics, CPU of an API process for GET of a deployment, with them and without, by turns:")
-        say(f"  {cost(platform)}")
+        say(f"  {metering.cost(platform)}")
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")

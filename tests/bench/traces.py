@@ -107,7 +107,7 @@ def requests(platform: Platform, before: Path | None = None) -> Iterator[Line]:
             WRITES,
             lambda http: http.post(
                 f"/v1/projects/{app.project['id']}/requirements",
-                json={"title": "x", "description": "y", "acceptance_criteria": ["z"]},
+                json={"title": "Sell things", "description": "...", "acceptance_criteria": ["It sells"]},
             ),
         ),
     ]

@@ -1,6 +1,7 @@
 """Package: a folder of the workspace becomes a content-addressed artifact."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from activities.build_slots import BuildSlots
@@ -13,6 +14,14 @@ from domain.errors import ErrorCode, TerminalError
 from drivers.artifacts.base import ArtifactStore
 from drivers.artifacts.links import Origin
 from drivers.builders.private import PrivateFolders
+
+# The end of 9999, after which PostgreSQL and Python part.
+_LAST_EPOCH_S = 253_402_300_799
+
+
+def moment_of_commit(epoch_s: int) -> datetime | None:
+    """When a commit says that it was made; None: it does not say, or no moment that can be."""
+    return datetime.fromtimestamp(epoch_s, UTC) if 0 < epoch_s <= _LAST_EPOCH_S else None
 
 
 class Room(Protocol):
@@ -55,4 +64,9 @@ class ArtifactActivities:
             await self._room.check(organization)
             epoch_s = self._folders.commit_time(request.operation_id)
             stored = await self._store.store(tree, origin, epoch_s=epoch_s)
-        return PackagedArtifact(digest=stored.digest, size_bytes=stored.size_bytes, file_count=stored.file_count)
+        return PackagedArtifact(
+            digest=stored.digest,
+            size_bytes=stored.size_bytes,
+            file_count=stored.file_count,
+            committed_at=moment_of_commit(epoch_s),
+        )

@@ -44,6 +44,7 @@ class BuildRecordActivities:
                 "status": BuildStatus.SUCCESS,
                 "artifact_digest": request.artifact.digest,
                 "artifact_size_bytes": request.artifact.size_bytes,
+                "committed_at": request.artifact.committed_at,
                 "spec": request.spec.model_dump(mode="json"),
                 "tests_passed": tests.passed if tests else None,
                 "tests_failed": tests.failed if tests else None,
@@ -82,6 +83,7 @@ class BuildRecordActivities:
         values = {
             "artifact_digest": request.artifact.digest,
             "artifact_size_bytes": request.artifact.size_bytes,
+            "committed_at": request.artifact.committed_at,
             "spec": request.spec.model_dump(mode="json"),
         }
         async with transaction(self._sessions) as session:

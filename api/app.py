@@ -47,6 +47,7 @@ from api.routes import (
     builds,
     codec,
     deliveries,
+    delivery_metrics,
     deployment_actions,
     deployments,
     environments,
@@ -125,6 +126,7 @@ ROUTERS = (
     webhooks.router,
     webhook_deliveries.router,
     metrics.router,
+    delivery_metrics.router,
 )
 # These have a shorter way (see `api.http.fast_routes`).
 POLLED = (operations.get_operation, deployments.get_deployment)

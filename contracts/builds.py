@@ -1,5 +1,6 @@
 """The build side: workspace, source, build, test, package, record."""
 
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -95,11 +96,12 @@ class PackageArtifact(Payload):
 
 
 class PackagedArtifact(Payload):
-    """A stored artifact: `digest` is `sha256:<hex>`."""
+    """A stored artifact: `digest` is `sha256:<hex>`. `committed_at`: of the commit it was made of, by its own word."""
 
     digest: str
     size_bytes: int
     file_count: int
+    committed_at: datetime | None = None
 
 
 class RecordBuild(Payload):

@@ -137,7 +137,11 @@ class OperationError(Payload):
 
 
 class StepProgress(Payload):
-    """One step as `/operations/{id}` shows it. Waiting for the lock or for people is told apart from work."""
+    """One step as `/operations/{id}` shows it. Waiting for the lock or for people is told apart from work.
+
+    `people_seconds`: of the waited ones, for people (approval, pause); None: nobody knows, of an older workflow.
+    `waits_for_people`: the present wait is one.
+    """
 
     name: StepName
     status: StepStatus = StepStatus.PENDING
@@ -146,6 +150,8 @@ class StepProgress(Payload):
     detail: BoundedText | None = None
     waited_seconds: float = 0.0
     waiting_since: datetime | None = None
+    people_seconds: float | None = None
+    waits_for_people: bool = False
 
 
 class Progress(Payload):

@@ -131,6 +131,7 @@ class ManualControls:
             return
         self._progress.phase = Phase.AWAITING_APPROVAL
         self._progress.set_status(DeploymentStatus.AWAITING_APPROVAL)
+        self._progress.begin_wait()
         recorded = -1
 
         def has_news() -> bool:
@@ -141,6 +142,7 @@ class ManualControls:
                 recorded = self._approval.count
                 await self._progress.set_step(self._approval.summary(), fraction=0)
             await workflow.wait_condition(has_news)
+        self._progress.people_came()
 
     async def gate(self, *, fraction: float) -> None:
         """Between two steps: stop if an abort was asked for, wait while the rollout is paused."""

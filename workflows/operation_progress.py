@@ -46,15 +46,23 @@ class OperationProgress:
                 "status": StepStatus.IN_PROGRESS,
                 "started_at": self._steps[name].started_at or now,
                 "waiting_since": now if waiting else None,
+                "people_seconds": self._steps[name].people_seconds or 0.0,
             }
         )
         self._change(current_step=message)
 
     def begin_wait(self, now: datetime) -> None:
-        """The step under way waits for others from now on, until `end_wait`."""
+        """The step under way waits for a person from now on, until `end_wait` or `people_came`."""
         for name, step in self._steps.items():
-            if step.status is StepStatus.IN_PROGRESS and step.waiting_since is None:
-                self._steps[name] = step.model_copy(update={"waiting_since": now})
+            if step.status is StepStatus.IN_PROGRESS:
+                waiting = {"waiting_since": now, "waits_for_people": True}
+                self._steps[name] = _without_wait(step, now).model_copy(update=waiting)
+
+    def people_came(self, now: datetime) -> None:
+        """What is waited for from now on is no person."""
+        for name, step in self._steps.items():
+            if step.waits_for_people:
+                self._steps[name] = _without_wait(step, now).model_copy(update={"waiting_since": now})
 
     def end_wait(self, now: datetime) -> None:
         """What was waited for is there: from now on it is machine time again."""
@@ -123,5 +131,12 @@ def _without_wait(step: StepProgress, now: datetime) -> StepProgress:
     """The step with its wait, if it is in one, ended and added up."""
     if step.waiting_since is None:
         return step
-    waited = step.waited_seconds + max(0.0, (now - step.waiting_since).total_seconds())
-    return step.model_copy(update={"waited_seconds": waited, "waiting_since": None})
+    seconds = max(0.0, (now - step.waiting_since).total_seconds())
+    update: dict[str, Any] = {
+        "waited_seconds": step.waited_seconds + seconds,
+        "waiting_since": None,
+        "waits_for_people": False,
+    }
+    if step.waits_for_people:
+        update["people_seconds"] = (step.people_seconds or 0.0) + seconds
+    return step.model_copy(update=update)

@@ -105,8 +105,12 @@ class ProgressTracker:
         self._progress.note(name, detail)
 
     def begin_wait(self) -> None:
-        """The step under way waits for others."""
+        """The step under way waits for a person."""
         self._progress.begin_wait(workflow.now())
+
+    def people_came(self) -> None:
+        """It waits for something else than people from now on."""
+        self._progress.people_came(workflow.now())
 
     def end_wait(self) -> None:
         """From now on it is machine time again."""

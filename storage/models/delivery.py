@@ -111,6 +111,7 @@ class Build(Identified, Timestamped, Base):
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
     security_scan_status: Mapped[str | None] = mapped_column(String(16))
     vulnerabilities: Mapped[dict[str, Any] | None]
+    committed_at: Mapped[datetime | None]  # as the commit says itself
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
 
@@ -170,9 +171,33 @@ class Operation(Identified, Timestamped, Base):
 
 
 class Deployment(Identified, Timestamped, Base):
-    """A build on its way into an environment; version, branch and commit as asked for, also before it is built."""
+    """A build on its way into an environment; version, branch and commit as asked for, also before it is built.
+
+    `live_at`: when it became the stable one, for the first time.
+    """
 
     __tablename__ = "deployments"
+    __table_args__ = (
+        Index(
+            "ix_deployments_organization_id_live_at",
+            "organization_id",
+            "live_at",
+            postgresql_where=text("live_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_deployments_organization_id_rolled_back_at",
+            "organization_id",
+            "rolled_back_at",
+            postgresql_where=text("rolled_back_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_deployments_live_commits",
+            "environment_id",
+            "git_commit_hash",
+            "live_at",
+            postgresql_where=text("live_at IS NOT NULL"),
+        ),
+    )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), index=True)
@@ -206,6 +231,7 @@ class Deployment(Identified, Timestamped, Base):
     rollback_reason: Mapped[str | None] = mapped_column(Text)
     rolled_back_to_build_id: Mapped[UUID | None]
     rolled_back_at: Mapped[datetime | None]
+    live_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
 

@@ -173,6 +173,11 @@ class ReleaseRepository:
             environment.previous_release_id = environment.current_release_id
             environment.current_release_id = release_id
             release.promoted_at = func.now()
+        await self._session.execute(
+            update(Deployment)
+            .where(Deployment.id == release.deployment_id, Deployment.live_at.is_(None))
+            .values(live_at=func.now())
+        )
 
     async def mark_taken_back(self, deployment_id: UUID, build_id: UUID) -> None:
         """Remember, in the transaction that moves the traffic, to which build a deployment was taken back."""

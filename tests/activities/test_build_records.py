@@ -1,6 +1,7 @@
 """Reading a build that shall be deployed, on the real database."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.artifacts import moment_of_commit
 from activities.build_records import BuildRecordActivities
 from contracts.builds import FoundArtifact, KeepArtifact, LoadBuild, LoadedBuild, PackagedArtifact
 from domain.delivery_spec import DeliverySpec, ServiceSpec
@@ -15,6 +17,7 @@ from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Build, Feature, Organization, Project, Requirement
 
+COMMITTED = 1_729_938_600
 SPEC = DeliverySpec(service=ServiceSpec(command="serve", replicas=2))
 
 
@@ -79,7 +82,7 @@ async def find(sessions: Sessions, build_id: UUID) -> FoundArtifact:
 
 
 async def keep(sessions: Sessions, build_id: UUID, digest: str) -> LoadedBuild:
-    artifact = PackagedArtifact(digest=digest, size_bytes=5, file_count=1)
+    artifact = PackagedArtifact(digest=digest, size_bytes=5, file_count=1, committed_at=moment_of_commit(COMMITTED))
     kept: LoadedBuild = await ActivityEnvironment().run(
         BuildRecordActivities(sessions).keep_artifact, KeepArtifact(build_id=build_id, artifact=artifact, spec=SPEC)
     )
@@ -97,3 +100,10 @@ async def test_the_first_artifact_of_a_build_of_elsewhere_stays(sessions):
     async with transaction(sessions) as session:
         row = await session.get_one(Build, build_id)
     assert (row.artifact_size_bytes, row.spec) == (5, SPEC.model_dump(mode="json"))
+    assert row.committed_at == datetime.fromtimestamp(COMMITTED, UTC)
+
+
+@pytest.mark.parametrize("epoch_s", [0, -1, 10**12, 2**63])
+def test_a_commit_that_names_no_moment_has_none(epoch_s):
+    """The time of a commit is whatever its author's machine wrote."""
+    assert moment_of_commit(epoch_s) is None

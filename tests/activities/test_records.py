@@ -62,6 +62,19 @@ async def test_a_workflow_with_an_open_record_acts(operation, sessions) -> None:
     assert await current(sessions, environment_id) == release_id
 
 
+async def test_a_deployment_is_live_from_its_first_promotion_on(operation, sessions) -> None:
+    """Brought back by a rollback, or promoted once more after a crash, it is not live anew."""
+    environment_id, release_id, operation_id = operation
+    request = PromoteRelease(environment_id=environment_id, release_id=release_id)
+    seen = []
+    for _ in range(2):
+        await called_by(operation_id).run(ReleaseActivities(sessions, None).promote, request)
+        async with transaction(sessions) as session:
+            seen.append((await session.get_one(Deployment, release_id)).live_at)
+    assert seen[0] is not None
+    assert seen == [seen[0]] * 2
+
+
 async def test_an_environment_that_stops_a_release_without_a_row_is_done_with_it(sessions) -> None:
     """It would try again every twenty seconds, for ever."""
     request = StopRelease(release_id=uuid4(), only_if_retired=True)

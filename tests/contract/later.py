@@ -28,7 +28,6 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
 
 
 LATER = (
-    Later("DORA metrics", "16", _path("/delivery-metrics")),
     Later("vulnerabilities", "17", _path("/vulnerabilities"), ("Supported Events",)),
     Later("client SDKs", "18", lambda *_: (ROOT / "sdks").exists(), ("SDK Support", "Python SDK Example")),
 )

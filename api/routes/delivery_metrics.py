@@ -1,0 +1,88 @@
+"""Delivery metrics (DORA): of an organization, of a project, of an environment of one."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.auth.permissions import MetricsRead
+from api.dependencies import State
+from api.http.envelope import Envelope, reply
+from api.routes.audit_log import Moment
+from api.schemas.delivery_metrics import DeliveryMetricsView
+from api.services.delivery_metrics import Asked
+from domain.delivery_metrics import Range, range_of
+from domain.lifecycle import EnvironmentName
+from runtime.ids import now
+from storage.engine import transaction
+
+router = APIRouter(tags=["Monitoring"])
+
+
+async def _range(since: Moment = None, until: Moment = None) -> Range:
+    return range_of(since, until, now())
+
+
+WantedRange = Annotated[Range, Depends(_range)]
+
+
+@router.get(
+    "/organizations/{org_id}/delivery-metrics",
+    summary="Get an organization's delivery metrics",
+    response_model=Envelope[DeliveryMetricsView],
+)
+async def get_organization_delivery_metrics(
+    *,
+    request: Request,
+    parts: State,
+    principal: MetricsRead,
+    org_id: UUID,
+    wanted: WantedRange,
+    project_id: UUID | None = None,
+    environment: EnvironmentName | None = None,
+) -> Response:
+    """DORA's four, and waiting apart from work. Without a range: the last 30 days; at most 366."""
+    principal.require_organization(org_id)
+    async with transaction(parts.sessions) as session:
+        view = await Asked(principal, wanted, environment).of_organization(session, org_id, project_id)
+    return reply(request, view)
+
+
+@router.get(
+    "/projects/{project_id}/delivery-metrics",
+    summary="Get a project's delivery metrics",
+    response_model=Envelope[DeliveryMetricsView],
+)
+async def get_project_delivery_metrics(
+    *,
+    request: Request,
+    parts: State,
+    principal: MetricsRead,
+    project_id: UUID,
+    wanted: WantedRange,
+    environment: EnvironmentName | None = None,
+) -> Response:
+    """The same of one project; with `environment`, of that one."""
+    async with transaction(parts.sessions) as session:
+        view = await Asked(principal, wanted, environment).of_project(session, project_id)
+    return reply(request, view)
+
+
+@router.get(
+    "/projects/{project_id}/environments/{name}/delivery-metrics",
+    summary="Get an environment's delivery metrics",
+    response_model=Envelope[DeliveryMetricsView],
+)
+async def get_environment_delivery_metrics(
+    *,
+    request: Request,
+    parts: State,
+    principal: MetricsRead,
+    project_id: UUID,
+    name: EnvironmentName,
+    wanted: WantedRange,
+) -> Response:
+    """The same of one environment of a project."""
+    async with transaction(parts.sessions) as session:
+        view = await Asked(principal, wanted, name).of_project(session, project_id)
+    return reply(request, view)

@@ -75,8 +75,8 @@ async def test_paused_between_two_steps_until_resumed(bench: Bench) -> None:
     assert status(bench) is DeploymentStatus.SUCCESS
     rollout = next(step for step in bench.world.progress.steps if step.name == "rollout")
     assert rollout.waited_seconds > 0
-    assert rollout.people_seconds == rollout.waited_seconds  # the lock was free at once
     assert rollout.people_seconds
+    assert rollout.people_seconds <= rollout.waited_seconds  # the lock took its time, too
 
 
 async def test_promoted_while_paused_goes_to_the_end(bench: Bench) -> None:

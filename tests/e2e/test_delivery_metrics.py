@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_what_went_live_is_measured_from_its_commit_on(platform, records):
     app = platform.app("measured")
     shipped = app.ship_good()
     row = records.one(TIMES, shipped.deployment["id"])
-    url = app.project["repository_url"].removeprefix("file://")
+    url = unquote(app.project["repository_url"].removeprefix("file://"))
     shown = subprocess.run(
         ["git", "-C", url, "show", "--no-patch", "--format=%ct", row["git_commit_hash"]],
         check=True,

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from domain.errors import UnprocessableError
-
 LONGEST: Final = timedelta(days=366)
 USUAL: Final = timedelta(days=30)
 _DAY_S: Final = 86_400.0
@@ -93,15 +91,15 @@ def range_of(since: datetime | None, until: datetime | None, now: datetime) -> R
     """The time range that was asked for: the last 30 days, or so many from or until the moment that is given.
 
     Raises:
-        UnprocessableError: it is empty, or longer than 366 days.
+        ValueError: it is empty, or longer than 366 days.
     """
     try:
         end = until or (since + USUAL if since and since + USUAL < now else now)
         found = Range(since or end - USUAL, end)
     except OverflowError as error:
-        raise UnprocessableError("since and until must be moments of our time") from error
+        raise ValueError("since and until must be moments of our time") from error
     if found.since >= found.until:
-        raise UnprocessableError("since must be before until, which is now if it is left out")
+        raise ValueError("since must be before until, which is now if it is left out")
     if found.until - found.since > LONGEST:
-        raise UnprocessableError(f"the range may have {LONGEST.days} days at most; ask for a shorter one")
+        raise ValueError(f"the range may have {LONGEST.days} days at most; ask for a shorter one")
     return found

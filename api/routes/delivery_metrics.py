@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.auth.permissions import MetricsRead
 from api.dependencies import State
 from api.http.envelope import Envelope, reply
+from api.http.errors import InvalidRequestError
 from api.routes.audit_log import Moment
 from api.schemas.delivery_metrics import DeliveryMetricsView
 from api.services.delivery_metrics import Asked
@@ -20,7 +21,10 @@ router = APIRouter(tags=["Monitoring"])
 
 
 async def _range(since: Moment = None, until: Moment = None) -> Range:
-    return range_of(since, until, now())
+    try:
+        return range_of(since, until, now())
+    except ValueError as error:
+        raise InvalidRequestError("since", str(error), code="range", in_body=False) from error
 
 
 WantedRange = Annotated[Range, Depends(_range)]

@@ -222,24 +222,24 @@ async def test_without_a_range_it_is_the_last_thirty_days(scene):
 
 
 @pytest.mark.parametrize(
-    ("query", "status"),
+    "query",
     [
-        ("since=2026-03-02T00:00:00Z&until=2026-03-02T00:00:00Z", 422),
-        ("since=2026-03-03T00:00:00Z&until=2026-03-02T00:00:00Z", 422),
-        ("since=2999-01-01T00:00:00Z", 422),
-        ("since=2020-01-01T00:00:00Z&until=2026-03-02T00:00:00Z", 422),
-        ("until=0001-01-01T00:00:00Z", 422),
-        ("since=9999-12-31T23:59:59Z", 422),
-        ("since=yesterday", 400),
-        ("since=1700000000", 400),
-        ("environment=moon", 400),
-        ("project_id=nonsense", 400),
-        ("colour=red", 400),
+        "since=2026-03-02T00:00:00Z&until=2026-03-02T00:00:00Z",
+        "since=2026-03-03T00:00:00Z&until=2026-03-02T00:00:00Z",
+        "since=2999-01-01T00:00:00Z",
+        "since=2020-01-01T00:00:00Z&until=2026-03-02T00:00:00Z",
+        "until=0001-01-01T00:00:00Z",
+        "since=9999-12-31T23:59:59Z",
+        "since=yesterday",
+        "since=1700000000",
+        "environment=moon",
+        "project_id=nonsense",
+        "colour=red",
     ],
 )
-async def test_a_range_that_is_none_is_refused_with_words(scene, query, status):
+async def test_a_range_that_is_none_is_refused_with_words(scene, query):
     answer = await scene.world.developer.get(f"/organizations/{scene.world.org['id']}/delivery-metrics?{query}")
-    assert answer.status_code == status, answer.text
+    assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"]
 
 

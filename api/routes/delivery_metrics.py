@@ -9,7 +9,7 @@ from api.auth.permissions import MetricsRead
 from api.dependencies import State
 from api.http.envelope import Envelope, reply
 from api.http.errors import InvalidRequestError
-from api.routes.audit_log import Moment
+from api.http.moments import Moment
 from api.schemas.delivery_metrics import DeliveryMetricsView
 from api.services.delivery_metrics import Asked
 from domain.delivery_metrics import Range, range_of

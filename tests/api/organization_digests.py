@@ -8,7 +8,9 @@ from storage.engine import Sessions
 from storage.models import Base
 
 # What a refused request may leave behind; none of it is anybody's data.
-BOOKKEEPING = frozenset({"idempotency_keys", "attempts"})
+BOOKKEEPING = frozenset(
+    {"idempotency_keys", "attempts", "metric_increments", "metric_rollups", "metric_writers"}  # refusals are counted
+)
 # Columns that name the organization by another word.
 OWNERS = {"organizations": "id", "audit_chains": "chain", "audit_links": "chain"}
 # Columns that tell when something was used, and by that change without being changed.

@@ -151,11 +151,17 @@ def operation_payload(operation: Values) -> Json:
         "error": listed_error(operation["error"]),
         "eta_seconds": None,
         "temporal_ui_url": None,  # for platform admins, and never here
+        "trace_id": _trace_id(operation.get("traceparent")),
         "steps": [_plain({name: step.get(name) for name in STEP}) for step in operation["steps"]],
         "resource_url": url,
         "result_url": url if completed else None,
     }
     return _payload("operation", {**_told(operation, OPERATION), **more})
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """The second field of a `traceparent` (W3C Trace Context)."""
+    return traceparent.split("-")[1] if traceparent else None
 
 
 def environment_payload(environment: Values, *, release: Values, build: Values, wanted: int, healthy: int) -> Json:

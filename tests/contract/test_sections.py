@@ -1,5 +1,6 @@
 """The contract's sections that have no endpoint of their own, on the running API; and that none is left out."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -55,8 +56,10 @@ async def test_callers_have_a_token_or_a_key(app, caller, world):
         async with stranger(app, **headers) as http:
             assert (await http.get(path)).status_code == status
     await admin.http.delete(f"{keys}/{made['id']}")
-    async with stranger(app, **{"X-API-Key": made["key"]}) as http:
-        assert (await http.get(path)).status_code == 401
+    async with stranger(app, **{"X-API-Key": made["key"]}) as http, asyncio.timeout(120):
+        # Within a second, as docs/api-keys.md says, where the machine is not busy.
+        while (await http.get(path)).status_code != 401:  # noqa: ASYNC110 - the API process sets no event for us
+            await asyncio.sleep(0.05)
 
 
 async def test_tokens_come_by_the_three_flows(app):

@@ -40,7 +40,8 @@ def connect(stack: StackProcess) -> psycopg.Connection:
 
 def test_starts_keeps_state_and_ports_and_stops_cleanly(stack: StackProcess):
     addresses = stack.up()
-    assert set(addresses) == {"api", "docs", "temporal_ui", "temporal", "ingress"}
+    metrics = {"api_metrics", "worker_metrics"}
+    assert set(addresses) == {"api", "docs", "temporal_ui", "temporal", "ingress"} | metrics
     with connect(stack) as connection:
         connection.execute("CREATE TABLE kept (id int)")
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)

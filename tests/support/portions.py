@@ -13,7 +13,17 @@ _OWN_STACK: Final = ("tests/e2e/test_isolated.py", "tests/e2e/test_traces.py")
 _SECOND_HALF: Final = tuple(
     f"tests/e2e/test_{name}.py"
     for name in (
-        *("bad_input", "canary", "cancelling", "documents", "foreign_text", "forged", "greedy", "ingress", "keeping"),
+        *(
+            "bad_input",
+            "canary",
+            "cancelling",
+            "documents",
+            "foreign_text",
+            "forged",
+            "greedy",
+            "ingress",
+            "instance_recovery",
+        ),
         *("ordinary", "quota", "recipes", "reported_builds", "secrets", "strangers", "watching"),
     )
 )

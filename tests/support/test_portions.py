@@ -34,6 +34,11 @@ def test_every_test_is_in_one_portion_or_in_the_deep_or_the_long_run(tmp_path: P
     assert set(homes.values()) == {1}, "in two portions"
 
 
+def test_every_path_of_a_portion_exists() -> None:
+    paths = {each.removeprefix("--ignore=") for portion in PORTIONS for each in portion}
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def says(expression: str, marks: list[str]) -> bool:
     """What pytest makes of `-m`."""
     return bool(eval(expression, {}, {name: name in marks for name in MARKERS}))  # noqa: S307 - our own words

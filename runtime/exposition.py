@@ -51,7 +51,10 @@ class Exposition:
         registry = CollectorRegistry()
         registry.register(self)
         ProcessCollector(registry=registry)
-        encode, kind = choose_encoder(accept)
+        try:
+            encode, kind = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, kind = choose_encoder("")
         return kind, encode(registry)
 
     def collect(self) -> Iterator["Metric"]:
@@ -92,7 +95,11 @@ def _counters(total: Counts, backlog: Backlog) -> Iterator["Metric"]:
         ("delivery_database_slow_queries", "of these, slower than DELIVERY_SLOW_QUERY_MS", total.slow_queries),
         ("delivery_cache_hits", "what was in memory", total.cache_hits),
         ("delivery_cache_misses", "what had to be looked up", total.cache_misses),
-        ("delivery_metrics_lost_requests", "requests not stored: too much waited", backlog.lost + backlog.lost_of_all),
+        (
+            "delivery_metrics_lost_requests",
+            "requests not stored: too much waited, or refused",
+            backlog.lost + backlog.lost_of_all,
+        ),
     ):
         yield CounterMetricFamily(name, words, value=value)
 

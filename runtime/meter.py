@@ -95,21 +95,19 @@ class Meter:
         counts.cache_hits += tally.hits
         counts.cache_misses += tally.misses
 
-    def query_began(self) -> tuple[Tally | Counts, float]:
+    def query_began(self) -> tuple[Tally | None, float]:
         """A query was sent; to be given to `query_ended`."""
         tally = current.get()
         counts = self._counts[None] if tally is None or tally.is_over else tally
         counts.queries += 1
-        return counts, time.perf_counter()
+        return tally, time.perf_counter()
 
-    def query_ended(self, began: tuple[Tally | Counts, float]) -> None:
-        """It was answered, or failed."""
+    def query_ended(self, began: tuple[Tally | None, float]) -> None:
+        """It was answered, or failed. What was counted when it was sent may have been taken away since."""
         if time.perf_counter() - began[1] > self.slow_query_s:
             tally = began[0]
-            if isinstance(tally, Tally) and tally.is_over:
-                self._counts[None].slow_queries += 1
-            else:
-                tally.slow_queries += 1
+            counts = self._counts[None] if tally is None or tally.is_over else tally
+            counts.slow_queries += 1
 
     def take(self) -> Taken:
         """What was counted since the last time; counting begins anew."""

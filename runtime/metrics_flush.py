@@ -80,9 +80,9 @@ class MetricsFlush(Reconciler):
         super().__init__(clock=clock)
         self.writer = new_id()
         self.lost = 0
-        """Requests that were counted among all, and not for their organization, because too much waited."""
+        """Requests not counted for their organization, because too much waited or the database refused them."""
         self.lost_of_all = 0
-        """Requests that were not counted at all for that reason."""
+        """Requests not counted among all for such a reason."""
         self._store = store
         self._meter = meter
         self.use = ProcessUse(str(self.writer))
@@ -138,7 +138,11 @@ class MetricsFlush(Reconciler):
                 there.use = there.use.and_then(cell.use)
         elif self._has_room(place):
             self._waiting[place] = cell
-        elif place[1] is None:
+        else:
+            self._lose(place, cell)
+
+    def _lose(self, place: Place, cell: _Cell) -> None:
+        if place[1] is None:
             self.lost_of_all += cell.counts.requests
         else:
             self.lost += cell.counts.requests
@@ -159,6 +163,9 @@ class MetricsFlush(Reconciler):
         except DependencyError:
             raise
         except Exception:
+            cells = self._sent.cells  # those of all together are the sum of the others
+            for place, cell in [one for one in cells if one[0][1] is None] or cells:
+                self._lose(place, cell)
             self._sent = None  # it would fail again and again
             raise
         self._sent = None

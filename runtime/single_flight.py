@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Generic, TypeVar
 
-from runtime.meter import cache_hit, cache_miss
+from runtime.meter import cache_hit, cache_miss, current
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,8 +50,11 @@ class SharedAnswers(Generic[K, V]):
         self._flights.pop(key, None)
 
     def _take_off(self, key: K) -> asyncio.Task[V]:
-        # In a context of its own: it must not log under the request id of the first caller.
-        flight = asyncio.create_task(self._fly(key), context=Context())
+        # In a context of its own: it must not log under the request id of the first caller. That its queries are
+        # counted for the first caller is right: somebody's they are.
+        context = Context()
+        context.run(current.set, current.get())
+        flight = asyncio.create_task(self._fly(key), context=context)
         flight.add_done_callback(_seen)
         self._flights[key] = flight
         return flight

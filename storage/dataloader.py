@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from runtime.meter import Tally, current
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -21,11 +23,14 @@ class Batched(Generic[K, V]):
         self._load = load
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._work: asyncio.Task[None] | None = None
+        self._asks: Tally | None = None  # for whom the next question's queries are counted
 
     async def get(self, key: K) -> V | None:
         """The value of a key; None when there is none. Raises what `load` raised."""
         # Each has a future of its own: one that goes away must not take the answer from the others.
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            self._asks = current.get()
         self._waiting.setdefault(key, []).append(answer)
         if self._work is None:
             self._work = asyncio.create_task(self._answer_all())
@@ -35,6 +40,7 @@ class Batched(Generic[K, V]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, {}
+                current.set(self._asks)
                 await self._answer(batch)
         finally:
             self._work = None

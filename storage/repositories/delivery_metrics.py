@@ -144,11 +144,14 @@ def _waits(scope: MetricsScope) -> Select[Any]:
         .subquery()
     )
     known = and_(rows.c.people.is_not(None), rows.c.total >= 0)
+    # Waits may go on after that moment, and are told by another clock: no part is more than there is of the whole.
+    people = func.least(rows.c.people, rows.c.total)
+    waited = func.least(func.greatest(rows.c.waited, people), rows.c.total)
     parts: Mapping[str, ColumnElement[Any]] = {
         "total": rows.c.total,
-        "people": rows.c.people,
-        "others": func.greatest(0.0, rows.c.waited - rows.c.people),
-        "machine": func.greatest(0.0, rows.c.total - rows.c.waited),
+        "people": people,
+        "others": waited - people,
+        "machine": rows.c.total - waited,
     }
     columns = [column for name, value in parts.items() for column in _statistics(value, name, known)]
     return select(*columns).select_from(rows)

@@ -205,6 +205,19 @@ async def test_another_organization_has_its_own(scene):
     assert found["time_to_restore"] == seconds(1, 86400.0, 86400.0, 86400.0)
 
 
+async def test_waits_that_go_on_after_it_went_live_are_no_more_than_the_whole(scene, rows):
+    org = scene.other.org["id"]
+    strange = past_of(scene.other, rows, scene.other.project)
+    strange.numbers = 2000
+    place = await strange.environment("staging")
+    await strange.deployed(place, "w1", at(20), waits=(9000.0, 9000.0), live_at=at(20, 1))
+    await strange.deployed(place, "w2", at(20), waits=(9000.0, 600.0), live_at=at(20, 1))
+    path = f"/organizations/{org}/delivery-metrics?since=2026-03-20T00:00:00Z&until=2026-03-25T00:00:00Z"
+    waiting = (await metrics(scene.other.developer, path))["waiting"]
+    means = {name: part["mean_seconds"] for name, part in waiting.items()}
+    assert means == {"total": 3600.0, "people": 2100.0, "others": 1500.0, "machine": 0.0}
+
+
 async def test_without_data_what_is_not_defined_is_null(scene):
     org = scene.world.org["id"]
     path = f"/organizations/{org}/delivery-metrics?since=2020-01-01T00:00:00Z&until=2020-01-31T00:00:00Z"
@@ -230,6 +243,8 @@ async def test_without_a_range_it_is_the_last_thirty_days(scene):
         "since=2020-01-01T00:00:00Z&until=2026-03-02T00:00:00Z",
         "until=0001-01-01T00:00:00Z",
         "since=9999-12-31T23:59:59Z",
+        "since=0001-01-01T00:00:00%2B14:00&until=0001-01-02T00:00:00Z",
+        "since=9999-12-30T00:00:00Z&until=9999-12-31T23:59:59-14:00",
         "since=yesterday",
         "since=1700000000",
         "environment=moon",

@@ -85,7 +85,15 @@ async def test_bad_input(world, other_world, live, instance):
     deployment = await live()
     instance(deployment).write(b"one\n")
     url = f"/deployments/{deployment}/logs"
-    for query in ("limit=0", "limit=5001", "limit=x", "since=yesterday", "since=2026-01-01T00:00:00", "follow=perhaps"):
+    for query in (
+        "limit=0",
+        "limit=5001",
+        "limit=x",
+        "since=yesterday",
+        "since=2026-01-01T00:00:00",
+        "since=0001-01-01T00:00:00%2B14:00",
+        "follow=perhaps",
+    ):
         assert (await world.developer.get(f"{url}?{query}")).status_code == 400, query
     for name in ("..", "../../secrets", f"{deployment}-7", "0", "a" * 128, "%2e%2e%2f"):
         assert (await world.developer.get(url, params={"instance": name})).status_code == 404, name

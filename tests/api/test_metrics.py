@@ -1,7 +1,7 @@
 """What GET /v1/metrics tells: to each organization of its own requests, to platform admins of all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,9 +40,18 @@ RATES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """The application's own flush comes at no moment of a test; it stores at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MetricsFlush, "interval_s", 1e6)
+        patch.setattr("runtime.metrics_flush.LAST_FLUSH_S", 120)
+        yield
+
+
 @pytest.fixture
 def stored(app: FastAPI, rows: Sessions):
-    """Stores what this process counted, now; the one of the application does that every ten seconds."""
+    """Stores what this process counted, now."""
     flush = MetricsFlush(MetricsStore(rows), app.state.parts.meter)
 
     async def store() -> None:
@@ -236,6 +245,8 @@ async def test_prometheus_reads_the_same_numbers_from_the_internal_port(*, app, 
             answer = await client.get(f"{url}/metrics", headers={"Accept": accept})
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith(accept.split(";")[0])
+        odd = await client.get(f"{url}/metrics", headers={"Accept": "application/openmetrics-text; version=new"})
+        assert (odd.status_code, odd.headers["content-type"].split(";")[0]) == (200, "text/plain")
         answer = await client.get(f"{url}/metrics", headers={"Accept": "text/plain"})
         text = answer.text
         assert (await client.get(f"{url}/v1/projects")).status_code == 404
@@ -280,6 +291,7 @@ async def test_who_is_silent_on_the_internal_port_keeps_nobody_out(monkeypatch, 
             for reader, _ in silent[2:]:
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await reader.readexactly(1)
+        monkeypatch.setattr("runtime.internal_port.LIMIT_S", 60)
         async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             assert (await client.get(f"http://127.0.0.1:{port}/metrics")).status_code == 200
         for _, writer in silent:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +19,9 @@ from reconcilers.metric_rollup import MetricRollup
 from runtime.ids import new_id
 from runtime.meter import MOST_ORGANIZATIONS, Meter, Tally, current
 from runtime.metrics_flush import EVERY_S, MetricsFlush
+from runtime.single_flight import SharedAnswers
 from storage import models
+from storage.dataloader import Batched
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.metrics_store import MetricsStore
 from storage.models import MetricIncrement, MetricWriter, Organization
@@ -214,6 +216,7 @@ async def test_a_flush_that_the_database_refuses_is_left_out_and_the_next_one_go
     meter.of(None).answered(200, 1)
     await flush.reconcile()
     assert (await stored(sessions)).requests == 1
+    assert (flush.lost, flush.lost_of_all) == (0, 2**80)
 
 
 def test_organizations_beyond_the_bound_count_among_all_only():
@@ -259,7 +262,8 @@ async def test_a_process_killed_between_two_flushes_loses_what_came_since_and_do
     assert MetricsFlush.interval_s == EVERY_S == 10
 
 
-async def test_a_process_that_ends_stores_what_it_counted_last(sessions, organizations):
+async def test_a_process_that_ends_stores_what_it_counted_last(sessions, organizations, monkeypatch):
+    monkeypatch.setattr("runtime.metrics_flush.LAST_FLUSH_S", 120)
     ours, _ = organizations
     meter = Meter()
     flush = flush_of(sessions, meter)
@@ -329,9 +333,10 @@ async def test_each_step_goes_when_its_time_is_over(sessions):
         assert await session.scalar(select(func.count()).select_from(MetricWriter)) == 0
 
 
-async def too_slow(sessions: Sessions) -> None:
+async def too_slow(sessions: Sessions, meter: Meter) -> None:
     async with transaction(sessions) as session:
         await session.execute(text("SET LOCAL statement_timeout = 50"))
+        meter.slow_query_s = 0.02
         await session.execute(text("SELECT pg_sleep(60)"))
 
 
@@ -345,15 +350,18 @@ def tally() -> Iterator[Tally]:
 
 async def test_queries_are_counted_for_the_request_that_made_them(database_url):
     engine = create_engine(database_url, application_name="tests")
-    meter = Meter(slow_query_ms=20)
+    meter = Meter(slow_query_ms=math.inf)  # on a busy machine any statement may take long
     meter_queries(engine, meter)
     ours, tally = new_id(), Tally()
     token = current.set(tally)
     async with transaction(create_sessions(engine)) as session:
         await session.execute(text("SELECT 1"))
+        meter.slow_query_s = 0.02
         await session.execute(text("SELECT pg_sleep(0.05)"))
+    meter.slow_query_s = math.inf
     with pytest.raises(DependencyError):
-        await too_slow(create_sessions(engine))
+        await too_slow(create_sessions(engine), meter)
+    meter.slow_query_s = math.inf
     current.reset(token)
     meter.close(tally, ours)
     async with transaction(create_sessions(engine)) as session:
@@ -369,3 +377,42 @@ async def test_what_a_request_leaves_behind_counts_among_all(database_url, tally
     meter.query_ended(meter.query_began())
     assert (meter.of(None).queries, tally.queries) == (1, 0)
     assert math.isinf(Meter(math.inf).slow_query_s)
+
+
+def test_a_slow_query_during_which_counts_are_taken_away_is_counted():
+    meter = Meter(slow_query_ms=-1)
+    began = meter.query_began()
+    assert (meter.take().all.queries, meter.total().slow_queries) == (1, 0)
+    meter.query_ended(began)
+    assert (meter.take().all.slow_queries, meter.total().slow_queries) == (1, 1)
+
+
+async def test_queries_of_shared_answers_count_for_one_of_those_who_asked(tally):
+    meter, go = Meter(), asyncio.Event()
+
+    async def load(keys: Sequence[str]) -> dict[str, str]:
+        meter.query_ended(meter.query_began())
+        await go.wait()
+        return {one: one for one in keys}
+
+    async def ask(key: str) -> str:
+        meter.query_ended(meter.query_began())
+        await go.wait()
+        return key
+
+    async def request(mine: Tally, answer: Callable[[str], Awaitable[str | None]]) -> None:
+        current.set(mine)
+        await answer("a")
+
+    shared, batched = SharedAnswers(ask, keep_s=0), Batched(load)
+    one, two, second = Tally(), Tally(), Tally()
+    asked = [request(one, shared.get), request(two, shared.get), request(one, batched.get)]
+    tasks = [asyncio.create_task(each) for each in asked]
+    for _ in range(10):  # turns of the loop until both questions are under way
+        await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(request(second, batched.get)))  # waits for the next question
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*tasks)
+    assert [each.queries for each in (one, two, second, tally)] == [2, 0, 1, 0]
+    assert meter.of(None).queries == 0

@@ -22,6 +22,29 @@ _SECONDS: Final = (f"{_BASE}_TIMEOUT", f"{_BASE}_TRACES_TIMEOUT", f"{_BASE}_METR
 _COUNTS: Final = tuple(
     f"OTEL_BSP_{name}" for name in ("SCHEDULE_DELAY", "MAX_QUEUE_SIZE", "MAX_EXPORT_BATCH_SIZE", "EXPORT_TIMEOUT")
 )
+_LIMITS: Final = tuple(
+    f"OTEL_{name}_LIMIT"
+    for name in (
+        "ATTRIBUTE_COUNT",
+        "ATTRIBUTE_VALUE_LENGTH",
+        "SPAN_ATTRIBUTE_COUNT",
+        "SPAN_ATTRIBUTE_VALUE_LENGTH",
+        "SPAN_EVENT_COUNT",
+        "SPAN_LINK_COUNT",
+        "EVENT_ATTRIBUTE_COUNT",
+        "LINK_ATTRIBUTE_COUNT",
+    )
+)
+_PACKINGS: Final = (f"{_BASE}_COMPRESSION", f"{_BASE}_TRACES_COMPRESSION", f"{_BASE}_METRICS_COMPRESSION")
+_FILES: Final = tuple(
+    f"{_BASE}_{kind}{name}"
+    for kind in ("", "TRACES_", "METRICS_")
+    for name in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+)
+# Where the SDK does not know one it records everything.
+_SAMPLERS: Final = frozenset(
+    f"{follows}{what}" for follows in ("", "parentbased_") for what in ("always_on", "always_off", "traceidratio")
+)
 _HEADER: Final = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=[^\r\n]*")
 _SPEAKS: Final = "http/protobuf"
 
@@ -105,6 +128,17 @@ def _are_headers(text: str) -> bool:
     return all(_HEADER.fullmatch(one) for one in text.split(",") if one.strip())
 
 
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
+def _is_limit(text: str) -> bool:
+    return text.strip().isdecimal() or text.strip().lower() == "unset"
+
+
 def _is_count(text: str) -> bool:
     return text.isdecimal() and int(text) > 0
 
@@ -119,4 +153,13 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[str], bool], str]]] = (
     (_HEADERS, _are_headers, "write name=value, commas between"),
     (_SECONDS, _is_positive, "is no number of seconds above 0"),
     (_COUNTS, _is_count, "is no whole number above 0"),
+    (_LIMITS, _is_limit, "is no whole number"),
+    (_PACKINGS, lambda text: text.strip().lower() in {"gzip", "deflate", "none"}, "is not gzip, deflate or none"),
+    (_FILES, lambda text: os.access(text, os.R_OK), "is no file that can be read"),
+    (
+        ("OTEL_TRACES_SAMPLER",),
+        lambda text: text.strip().lower() in _SAMPLERS,
+        f"is none of {', '.join(sorted(_SAMPLERS))}",
+    ),
+    (("OTEL_TRACES_SAMPLER_ARG",), _is_share, "is no number from 0 to 1"),
 )

@@ -37,7 +37,12 @@ from runtime.tracing import trace_id_of
 REQUEST: Final = "http.request.method"
 # The environment's entity lives for ever, and serves many deliveries: it is in none of their traces.
 QUIET: Final = ("RunWorkflow:Environment",)
+# In the state of what it does by itself, from run to run: it carries the id of the delivery that started it.
+_NO_TRACE: Final = TraceState([("delivery", "none")])
 MAX_TEXT: Final = 2000
+MAX_TRACEBACK: Final = 8000
+# PostgreSQL quotes whole rows in it.
+_DETAIL: Final = re.compile(r"\nDETAIL: .*?(?=\n(?:HINT|CONTEXT|\[SQL)|\n\n|\Z)", re.DOTALL)
 # What stands open from one task of a workflow to another; the names are temporalio's.
 _STAY_OPEN: Final = (
     "RunWorkflow:",
@@ -72,8 +77,10 @@ class RequestsBegin(Sampler):
     ) -> SamplingResult:
         parent = trace.get_current_span(parent_context).get_span_context()
         begins = parent.is_valid or (attributes is not None and REQUEST in attributes)
-        if not begins or name.startswith(QUIET):
+        if not begins:
             return SamplingResult(Decision.DROP)
+        if name.startswith(QUIET):
+            return SamplingResult(Decision.DROP, trace_state=_NO_TRACE)
         return self._below.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
@@ -104,7 +111,7 @@ class WorkflowsEndTheirOwn(BatchSpanProcessor):
 
 
 class CleanExporter(SpanExporter):
-    """Before spans leave: passwords are taken out of URLs in errors, and the second of two starts is no error.
+    """Before spans leave: errors lose passwords in URLs and rows of the database; the second of two starts is none.
 
     API and relay both start what was committed; who comes second has nothing to tell.
     """
@@ -135,7 +142,7 @@ class Tracing:
     def traceparent(self) -> str | None:
         """The current span as W3C writes it."""
         found = trace.get_current_span().get_span_context()
-        return _written(found) if found.is_valid else None
+        return _written(found) if found.is_valid and found.trace_state.get("delivery") is None else None
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, str | int]) -> Iterator[Span]:
@@ -145,7 +152,7 @@ class Tracing:
             try:
                 yield started
             except Exception as error:
-                started.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"[:MAX_TEXT]))
+                started.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
                 raise
 
     @contextmanager
@@ -182,9 +189,8 @@ class Tracing:
 
 _TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE)\s+\"?(\w+)", re.IGNORECASE)
 _CALLED: Final = re.compile(r"SELECT (\w+)\(", re.IGNORECASE)
-_QUOTED: Final = re.compile(r"'(?:[^']|'')*'")
+_QUOTED: Final = re.compile(r"'(?:[^']|'')*(?:'|$)")  # the end may be cut off
 _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
-_MANY: Final = re.compile(r"(%\(\w+?)(_\d+)+(\)s(?:::\w+)?)(?:, %\(\w+\)s(?:::\w+)?)+")
 
 
 @lru_cache(maxsize=1000)
@@ -231,7 +237,7 @@ def _clean(span: ReadableSpan) -> ReadableSpan:
     if not span.events and span.status.description is None:
         return span
     events = [Event(one.name, _cleaned(one.attributes), one.timestamp) for one in span.events]
-    description = span.status.description and clean_text(span.status.description)[:MAX_TEXT]
+    description = span.status.description and _said(span.status.description, MAX_TEXT)
     return ReadableSpan(
         name=span.name,
         context=span.context,
@@ -249,4 +255,15 @@ def _clean(span: ReadableSpan) -> ReadableSpan:
 
 
 def _cleaned(attributes: Attributes) -> dict[str, Any]:
-    return {name: clean_text(value) if isinstance(value, str) else value for name, value in (attributes or {}).items()}
+    return {
+        name: _said(value, MAX_TRACEBACK if name == "exception.stacktrace" else MAX_TEXT)
+        if isinstance(value, str)
+        else value
+        for name, value in (attributes or {}).items()
+    }
+
+
+def _said(text: str, most: int) -> str:
+    """Cleaned, then cut: of half a URL nobody sees that it has a password. The end of a traceback says what it was."""
+    clean = _DETAIL.sub("", clean_text(text))
+    return clean if len(clean) <= most else f"{clean[: most // 2]}...{clean[-most // 2 :]}"

@@ -5,16 +5,19 @@ import logging
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
+from opentelemetry import context
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.trace import use_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from runtime import tracing
 from runtime.otlp import Collector, collector_of, otlp_faults
 from runtime.settings import ROOT, Settings
 from runtime.telemetry import passes, setup_metrics, setup_traces, telemetry, temporal_plugins
-from runtime.trace_provider import shape_of
+from runtime.trace_provider import MAX_TEXT, shape_of
 from tests.support.otlp import TRACES, collector, spans_of
 from tests.support.tracing import traced_here
 
@@ -72,6 +75,12 @@ def test_our_own_setting_goes_before_them_and_the_sdk_can_be_turned_off():
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "10%"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_at_the_start_without_telling_a_secret(name, value):
@@ -87,6 +96,11 @@ def test_good_settings_and_those_of_nothing_that_is_sent_are_no_faults():
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x,x-team=a b",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "0",
     }
     assert list(otlp_faults(Settings(), good)) == []
     assert list(otlp_faults(Settings(), {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})) == []
@@ -173,6 +187,63 @@ async def test_errors_leave_without_the_passwords_in_their_urls():
     assert "s3cr3t" not in failed.text
 
 
+@pytest.mark.parametrize("before", [0, MAX_TEXT // 2 - 40, MAX_TEXT - 40, 1_000_000])
+async def test_errors_are_cut_after_their_secrets_are_taken_out(before):
+    """As temporalio records them, and as we do: half a URL does not show that there is a password in it."""
+    words = f"{'x' * before} https://me:{'s3cr3t' * 10}@git.example {'y' * before}"
+    async with traced_here() as told:
+        made = tracing.active()
+        assert made is not None
+        request = made.request("POST", {"http.request.method": "POST"}, None)
+        with use_span(request, end_on_exit=True), suppress(ValueError), made.span("driver.call", {}):
+            made.current().record_exception(ValueError(words))
+            raise ValueError(words)
+        (failed,) = [one for one in await told.spans() if one.name == "driver.call"]
+    assert "ValueError" in failed.text
+    assert "s3cr3t" not in failed.text
+    assert len(failed.text) < 20_000
+
+
+async def test_rows_that_the_database_quotes_in_its_errors_are_not_told():
+    words = (
+        '(psycopg.errors.NotNullViolation) null value in column "name" violates not-null constraint\n'
+        "DETAIL:  Failing row contains (1, ann@s3cr3t.example,\nsecond line of s3cr3t).\n[SQL: INSERT INTO users]"
+    )
+    async with traced_here() as told:
+        made = tracing.active()
+        assert made is not None
+        request = made.request("POST", {"http.request.method": "POST"}, None)
+        with use_span(request, end_on_exit=True), suppress(ValueError), made.span("driver.call", {}):
+            made.current().record_exception(ValueError(words))
+            raise ValueError(words)
+        (failed,) = [one for one in await told.spans() if one.name == "driver.call"]
+    assert "violates not-null" in failed.text
+    assert "INSERT INTO users" in failed.text
+    assert "s3cr3t" not in failed.text
+
+
+async def test_what_an_environment_does_by_itself_has_no_trace_id_of_the_delivery_that_started_it():
+    """In logs and in rows; its activities, and its next run, know it by the headers that Temporal keeps."""
+    async with traced_here():
+        made = tracing.active()
+        assert made is not None
+        request = made.request("POST", {"http.request.method": "POST"}, None)
+        headers: dict[str, str] = {}
+        with use_span(request), made.span("RunWorkflow:Environment", {}):
+            assert tracing.traceparent() is None
+            with made.span("StartActivity:environments.next_turn", {}):
+                TraceContextTextMapPropagator().inject(headers)
+        token = context.attach(TraceContextTextMapPropagator().extract(headers))
+        try:
+            with made.span("RunActivity:environments.next_turn", {}):
+                assert headers
+                assert tracing.traceparent() is None
+        finally:
+            context.detach(token)
+        with use_span(request), made.span("RunWorkflow:Deploy", {}):
+            assert tracing.trace_id() == f"{request.get_span_context().trace_id:032x}"
+
+
 async def test_what_looks_again_and_again_is_told_a_few_times_and_counted():
     async with traced_here() as told:
         made = tracing.active()
@@ -251,5 +322,6 @@ def test_the_shape_of_a_statement_has_no_values():
         "SELECT operations",
         "SELECT a FROM operations WHERE b = ? AND c = %(c)s AND d1 = ? LIMIT ?",
     )
+    assert "s3cr3t" not in shape_of("SELECT a FROM b WHERE c = '" + "s3cr3t" * 2000)[1]
     assert shape_of("SELECT pg_notify(%(channel)s, '')")[0] == "SELECT pg_notify"
     assert shape_of("SAVEPOINT sa_savepoint_1")[0] == "SAVEPOINT"

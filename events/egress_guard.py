@@ -12,7 +12,15 @@ import httpcore2
 
 from domain.addresses import is_reachable
 from domain.webhook_urls import Networks
-from runtime.outbound import Resolve, SystemLookup, UnreachableError, UnresolvedError, dial, judged
+from runtime.outbound import (
+    LookupUnavailableError,
+    Resolve,
+    SystemLookup,
+    UnreachableError,
+    UnresolvedError,
+    dial,
+    judged,
+)
 
 RESOLVERS: Final = 64  # names that are looked up at once
 _NOT_ACCEPTED = (httpcore2.ConnectError, httpcore2.ConnectTimeout)
@@ -90,7 +98,7 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
         Raises:
             RefusedError: one of its addresses must not be reached.
             NoSuchHostError: it has none.
-            httpcore2.ConnectError: none of them answers.
+            httpcore2.ConnectError: none of them answers, or the name cannot be looked up now.
         """
 
         def judge(address: str) -> None:
@@ -105,6 +113,8 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
             addresses = await judged(host, self._resolve, judge)
             # The time is limited by `timeout` and by the sender.
             return (await dial(addresses, connect, failures=_NOT_ACCEPTED))[1]
+        except LookupUnavailableError as error:
+            raise httpcore2.ConnectError(f"the name {host} cannot be looked up now") from error
         except UnresolvedError as error:
             raise NoSuchHostError(f"the name {host} leads to no address") from error
         except UnreachableError as error:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from domain.dealing import Deal
-from runtime.outbound import NoSuchNameError, Resolve, UnresolvedError
+from runtime.outbound import LookupUnavailableError, Resolve, UnresolvedError
 from runtime.single_flight import SharedAnswers
 
 # Lookups under way at once, and those of one organization among them. An organization without any gets one beyond.
@@ -28,20 +28,25 @@ class DeadNames:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: dict[str, float] = {}
+        self._until: dict[str, tuple[float, type[UnresolvedError]]] = {}
 
-    def add(self, host: str) -> None:
+    def add(self, host: str, why: type[UnresolvedError] = LookupUnavailableError) -> None:
         """From now on."""
         self._until.pop(host, None)
-        self._until[host] = self._clock() + DEAD_S
+        self._until[host] = self._clock() + DEAD_S, why
         if len(self._until) > MAX_DEAD:
             del self._until[next(iter(self._until))]
 
     def __contains__(self, host: str) -> bool:
-        if self._until.get(host, 0.0) > self._clock():
-            return True
+        return self.why(host) is not None
+
+    def why(self, host: str) -> type[UnresolvedError] | None:
+        """What its lookup came to; None: it is not dead."""
+        until, why = self._until.get(host, (0.0, None))
+        if until > self._clock():
+            return why
         self._until.pop(host, None)
-        return False
+        return None
 
 
 class Lookups:
@@ -79,17 +84,17 @@ class Lookups:
         return await self._answers.get(host)
 
     def _refuse_dead(self, host: str) -> None:
-        if host in self._dead:
-            raise NoSuchNameError(host)
+        if (why := self._dead.why(host)) is not None:
+            raise why(host)
 
     async def _look_up(self, host: str) -> Sequence[str]:
         """Holds its place until the resolver gives up, whether somebody still waits or not."""
         place, began = self._places.pop(host), self._clock()
         try:
             return await self._resolve(host)
-        except UnresolvedError:
+        except UnresolvedError as error:
             if self._clock() - began >= SLOW_S:
-                self._dead.add(host)
+                self._dead.add(host, type(error))
             raise
         finally:
             self._give_back(place)

@@ -28,7 +28,7 @@ from drivers.egress.own_addresses import own_of
 from drivers.egress.sandboxes import Sandbox
 from drivers.egress.shares import Share, Shares, TooManyError
 from drivers.egress.streams import CHUNK, Passed, Stream, close, dial, join
-from runtime.outbound import Resolve, UnreachableError, UnresolvedError, judged
+from runtime.outbound import LookupUnavailableError, Resolve, UnreachableError, UnresolvedError, judged
 
 log = structlog.get_logger(__name__)
 
@@ -153,9 +153,12 @@ class Proxy:
             if verdict is not Verdict.ALLOWED:
                 raise Unanswerable(verdict, f"{to} is not allowed: {self._why(verdict, to, sandbox)}")
 
-        async with _limit(LOOKUP_TIMEOUT_S, f"the name {to.host} cannot be looked up now"):
+        not_now = f"the name {to.host} cannot be looked up now"
+        async with _limit(LOOKUP_TIMEOUT_S, not_now):
             try:
                 return await judged(to.host, resolve, judge)
+            except LookupUnavailableError:
+                raise Unanswerable(Verdict.TIMEOUT, not_now) from None
             except UnresolvedError:
                 raise Unanswerable(Verdict.NO_HOST, f"there is no host {to.host}") from None
 

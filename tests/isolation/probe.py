@@ -66,7 +66,9 @@ def judged(*requests):
     for request in requests:
         said = ask(request)
         words = said.partition(b"\r\n")[0].decode("latin-1").removeprefix("HTTP/1.1 ")
-        if not said.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501 ", b"HTTP/1.1 502 there is no host ")):
+        if not said.startswith(
+            (b"HTTP/1.1 4", b"HTTP/1.1 501 ", b"HTTP/1.1 502 there is no host ", b"HTTP/1.1 504 the name ")
+        ):
             raise Reached(f"{request[:60]!r}: {words}")
     raise Denied(words)
 

@@ -13,7 +13,7 @@ from drivers import sandbox
 from drivers.bridge import network
 from drivers.bridge.program import program
 from drivers.egress.lookups import AT_ONCE, DEAD_S, MAX_DEAD, OF_ONE, SLOW_S, DeadNames, Lookups
-from runtime.outbound import NoSuchNameError
+from runtime.outbound import LookupUnavailableError, NoSuchNameError, UnresolvedError
 from tests.isolation.test_denials import LOUD
 
 LIMIT_S = 120
@@ -27,6 +27,7 @@ class Resolver:
         self.asked: list[str] = []
         self.answers: dict[str, asyncio.Event] = {}
         self.now = 1000.0
+        self.failure: type[UnresolvedError] = NoSuchNameError
 
     def clock(self) -> float:
         return self.now
@@ -36,7 +37,7 @@ class Resolver:
         if host.startswith(("slow", "none")):
             await self.answers.setdefault(host, asyncio.Event()).wait()
         if host.startswith("none"):
-            raise NoSuchNameError(host)
+            raise self.failure(host)
         return ["192.0.2.1"]
 
     def answer(self) -> None:
@@ -125,21 +126,24 @@ async def test_all_who_ask_at_once_share_a_question(resolver: Resolver, lookups:
     assert resolver.asked == ["slow"]
 
 
+@pytest.mark.parametrize("failure", [NoSuchNameError, LookupUnavailableError])
 @pytest.mark.parametrize(("took_s", "asked_again"), [(SLOW_S, False), (SLOW_S / 2, True)])
 async def test_a_dead_name_is_not_asked_again_for_a_while(
-    resolver: Resolver, lookups: Lookups, *, took_s: float, asked_again: bool
+    resolver: Resolver, lookups: Lookups, *, failure: type[UnresolvedError], took_s: float, asked_again: bool
 ) -> None:
+    """Who asks meanwhile is told the same: that nobody answers does not mean that there is no such name."""
+    resolver.failure = failure
     asking = asyncio.create_task(lookups.addresses("none", "one"))
     await settled()
     resolver.now += took_s
     resolver.answer()
-    with pytest.raises(NoSuchNameError):
+    with pytest.raises(failure):
         await asking
-    with pytest.raises(NoSuchNameError):
+    with pytest.raises(failure):
         await lookups.addresses("none", "another")
     assert len(resolver.asked) == (2 if asked_again else 1)
     resolver.now += DEAD_S
-    with pytest.raises(NoSuchNameError):
+    with pytest.raises(failure):
         await lookups.addresses("none", "another")
     assert len(resolver.asked) == (3 if asked_again else 2)
 

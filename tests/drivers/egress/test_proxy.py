@@ -79,6 +79,14 @@ async def test_everything_that_is_not_public_is_refused_and_says_why(way: Way, l
     assert listener.visits == 0
 
 
+async def test_a_name_server_that_is_away_does_not_mean_that_there_is_no_such_host(way: Way) -> None:
+    await way.start()
+    door = await way.door()
+    way.is_name_server_away = True
+    said = await tunnel(door, "real.example:443")
+    assert said.startswith(b"HTTP/1.1 504 the name real.example cannot be looked up now")
+
+
 async def test_this_machines_own_addresses_are_loopback_too(way: Way) -> None:
     own = {entry[4][0] for entry in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)}
     assert all(own_addresses.is_own(address) for address in own_addresses.own_of([*own, "127.0.0.1"]))

@@ -12,7 +12,7 @@ from drivers.egress.proxy import Proxy
 from drivers.egress.sandboxes import SOCKET, Sandbox, Sandboxes, opened
 from drivers.egress.shares import Limits, Shares
 from drivers.egress.streams import Stream
-from runtime.outbound import NoSuchNameError
+from runtime.outbound import LookupUnavailableError, NoSuchNameError
 
 LIMIT_S = 120
 
@@ -53,11 +53,14 @@ class Way:
         self.owner = owner
         self.names: dict[str, list[list[str]]] = {}
         self.asked: list[str] = []
+        self.is_name_server_away = False
         self._running: asyncio.Task[None] | None = None
 
     async def resolve(self, host: str) -> list[str]:
         """The next meaning of a name; its last one stays."""
         self.asked.append(host)
+        if self.is_name_server_away:
+            raise LookupUnavailableError(host)
         meanings = self.names.get(host)
         if not meanings:
             raise NoSuchNameError(host)

@@ -17,6 +17,7 @@ from drivers import sandbox
 from drivers.artifacts.links import Origin, Way, is_below
 from drivers.folders import finish_in_thread, remove_tree
 from drivers.shim import client
+from runtime.files import write_whole
 
 _COMMITTED = "committed"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -36,7 +37,7 @@ class BuildFolders:
         """The empty workspace of an organization's operation; one that is there stays."""
         self.tree(operation_id).mkdir(parents=True, exist_ok=True)
         for name, owner in (("organization", organization), ("project", project)):
-            (self.workspace(operation_id) / name).write_text(owner, encoding="utf-8")
+            write_whole(self.workspace(operation_id) / name, owner, sync=False)
 
     def organization(self, operation_id: UUID) -> str:
         """The owner of the workspace, as given to `make`."""
@@ -64,7 +65,7 @@ class BuildFolders:
 
     def note_commit_time(self, operation_id: UUID, epoch_s: int) -> None:
         """Remember when the commit in the workspace was made, in seconds since 1970."""
-        (self.workspace(operation_id) / _COMMITTED).write_text(str(epoch_s))
+        write_whole(self.workspace(operation_id) / _COMMITTED, str(epoch_s), sync=False)
 
     def commit_time(self, operation_id: UUID) -> int:
         """The value given to `note_commit_time`; 0 in a workspace of an older engine."""

@@ -21,6 +21,7 @@ from domain.destinations import Destination
 from domain.errors import DependencyError
 from drivers.egress.asking import FORBIDDEN, JUDGE
 from drivers.folders import finish_in_thread, remove_tree
+from runtime.files import write_whole
 
 SOCKET = "proxy.sock"
 WAIT_S = 30.0
@@ -66,7 +67,7 @@ class Sandbox:
     def write(self, folder: Path) -> None:
         listed = [[each.host, each.port] for each in self.listed]
         facts = {"organization": self.organization, "project": self.project, "owner": str(self.owner), "listed": listed}
-        (folder / _FILE).write_text(json.dumps(facts))
+        write_whole(folder / _FILE, json.dumps(facts), sync=False)
 
 
 class Sandboxes:

@@ -15,6 +15,7 @@ from domain.repository_url import Scheme
 from drivers.folders import folder_size
 from drivers.shim import proc
 from drivers.sources.transport import SSH_CONFIG, Transport
+from runtime.files import write_whole
 
 WATCH_INTERVAL_S = 0.2
 MAX_STDERR = 64 * 1024
@@ -163,7 +164,7 @@ class GitRunner:
         """Note who runs, for `end_recorded`."""
         found = proc.read(pid)
         if found is not None:
-            (self.home / "process").write_text(f"{pid} {found.start_time}", encoding="ascii")
+            write_whole(self.home / "process", f"{pid} {found.start_time}", sync=False)
 
     def end_recorded(self) -> None:
         """Kill the git that an earlier attempt left running when its worker was killed."""

@@ -31,6 +31,7 @@ from drivers.targets.process.kept_logs import KeptLogs
 from drivers.targets.process.listeners import ListeningSockets, OwnNetworks, SocketsOfTheMoment
 from drivers.targets.process.locks import instance_turn, ports_turn
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
+from runtime.files import write_whole
 
 # Between the two looks at a port that somebody else seems to have.
 _SECOND_LOOK_S = 0.05
@@ -176,7 +177,7 @@ class ProcessTarget:
 
                     async def begin() -> None:
                         await check()
-                        _runs(folder).write_text(str(seen.runs + 1))
+                        write_whole(_runs(folder), str(seen.runs + 1), sync=False)
 
                     await self._start(folder, spec, begin, timeout_s=timeout_s)
         return _command(folder)

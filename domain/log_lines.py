@@ -58,7 +58,7 @@ def take_lines(
         line = data[begin : end if end >= 0 else len(data)]
         if end < 0 and not final and len(line) < MAX_LINE + masker.longest:
             break
-        lines.append(LogLine(at + begin, _shown(line, masker, found)))
+        lines.append(LogLine(at + begin, _shown(line, masker, found, is_whole=end >= 0)))
         begin = len(data) if end < 0 else end + 1
     return LogPiece(lines, at + begin)
 
@@ -68,6 +68,7 @@ def _behind_line(data: bytes) -> int:
     return len(data) if end < 0 else end + 1
 
 
-def _shown(line: bytes, masker: Masker, found: tuple[bytes, ...]) -> str:
-    text = storable(masker.line(line.removesuffix(b"\r"), found, MAX_LINE).decode(errors="replace"))
+def _shown(line: bytes, masker: Masker, found: tuple[bytes, ...], *, is_whole: bool) -> str:
+    shown = masker.line(line.removesuffix(b"\r"), found, MAX_LINE, is_whole=is_whole)
+    text = storable(shown.decode(errors="replace"))
     return text + CUT if len(line) > MAX_LINE else text

@@ -10,11 +10,13 @@ MIN_MASKED = 4
 MAX_SEARCHED = 1000
 # A line with more finds than this is masked altogether.
 MAX_FOUND = 10_000
+# So many bytes are compared at each next byte; then finds that overlap (`aaaa` in `aaaaaa`) are passed over.
+MAX_COMPARED = 64 * 1024 * 1024
 
 
 def masked(text: str, values: Iterable[str]) -> str:
-    """The text without the values, the longest first; a value of several lines also line by line."""
-    parts = {part for value in values for part in (value, *value.splitlines()) if len(part) >= MIN_MASKED}
+    """The text without the values, as they are and as JSON writes them, the longest first; also line by line."""
+    parts = {form for value in values for part in (value, *value.splitlines()) for form in _forms(part)}
     for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, MASK)
     return text
@@ -42,11 +44,37 @@ class Masker:
         """The values to look for in each line of some output; most output has none."""
         return tuple(value for value in self._searched if value in data)
 
-    def line(self, line: bytes, found: tuple[bytes, ...], most: int) -> bytes:
-        """The first `most` bytes of a line, masked; so is all of a value that begins in them."""
+    def hidden(self, data: bytes) -> bytes:
+        """Of the same length: a value, and what may be the beginning of one at the end, has a star for each byte."""
+        out = bytearray(data)
+        for value in self.found_in(data):
+            compared, at = 0, data.find(value)
+            while at >= 0:
+                out[at : at + len(value)] = b"*" * len(value)
+                compared += len(value)
+                at = data.find(value, at + (1 if compared < MAX_COMPARED else len(value)))
+        begun = self.begun_at(data)
+        out[begun:] = b"*" * (len(data) - begun)
+        return self._hidden_lines(bytes(out)) if self._lines else bytes(out)
+
+    def begun_at(self, data: bytes) -> int:
+        """Where a value begins of which no more than the beginning is there; the end when there is none."""
+        return min((_begun_at(value, data) for value in self._searched), default=len(data))
+
+    def _hidden_lines(self, data: bytes) -> bytes:
+        lines = data.split(b"\n")
+        return b"\n".join(b"*" * len(line) if line.strip() in self._lines else line for line in lines)
+
+    def line(self, line: bytes, found: tuple[bytes, ...], most: int, *, is_whole: bool = True) -> bytes:
+        """The first `most` bytes of a line, masked; so is all of a value that begins in them.
+
+        What is not whole may end with the beginning of a value: its program was ended, or writes on.
+        """
         if self._lines and line.strip() in self._lines:
             return MASK.encode()
         spans = _spans(line, found)
+        if not is_whole and (begun := self.begun_at(line)) < len(line):
+            spans = sorted([*spans, (begun, len(line))])
         if len(spans) > MAX_FOUND:
             return MASK.encode()
         out, at = bytearray(), 0
@@ -60,8 +88,24 @@ class Masker:
 
 def _written(value: str) -> set[bytes]:
     """A value as a program may write it; none that is too short."""
+    return {form.encode(errors="surrogatepass") for form in _forms(value)}
+
+
+def _forms(value: str) -> set[str]:
     forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    return {form.encode(errors="surrogatepass") for form in forms if len(form) >= MIN_MASKED and form.strip()}
+    return {form for form in forms if len(form) >= MIN_MASKED and form.strip()}
+
+
+def _begun_at(value: bytes, data: bytes) -> int:
+    least = value[:MIN_MASKED]
+    at = data.find(least, max(0, len(data) - len(value) + 1))
+    for _ in range(MAX_FOUND):
+        if at < 0:
+            return len(data)
+        if data.endswith(value[: len(data) - at]):
+            return at
+        at = data.find(least, at + 1)
+    return at  # very many may be one: as in a line with more than MAX_FOUND
 
 
 def _spans(line: bytes, values: Iterable[bytes]) -> list[tuple[int, int]]:

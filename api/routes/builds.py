@@ -133,4 +133,4 @@ async def get_build_logs(
     if follow.wanted:
         place = StepsPlace(row.operation_id, row.id, window.step)
         return await followed_steps(request, parts, principal, follow, place, Scope.DEPLOYMENTS_READ)
-    return await log_reply(request, parts.settings, row.operation_id, window)
+    return await log_reply(request, parts, row.operation_id, row.project_id, window)

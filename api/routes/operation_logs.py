@@ -16,7 +16,6 @@ from api.services.logs.steps import BEGINNING, StepsPlace, mark_of
 from api.services.operations import logs
 from api.services.operations.logs import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, LoggedStep, LogRange
 from domain.permissions import Scope
-from runtime.settings import Settings
 
 
 async def _window(
@@ -47,11 +46,13 @@ LOGGED: dict[int | str, dict[str, Any]] = {
 LogWindow = Annotated[LogRange, Depends(_window)]
 
 
-async def log_reply(request: Request, settings: Settings, operation_id: UUID, window: LogRange) -> Response:
+async def log_reply(
+    request: Request, parts: AppState, operation_id: UUID, project_id: UUID, window: LogRange
+) -> Response:
     """The piece asked for, as text; or which logs there are, for who accepts JSON only."""
     if JSON in request.headers.get("accept", ""):
-        return reply(request, LogListing(steps=await logs.listed(settings, operation_id)))
-    content = await logs.read(settings, operation_id, window)
+        return reply(request, LogListing(steps=await logs.listed(parts.settings, operation_id)))
+    content = await parts.logs.steps.read(operation_id, project_id, window)
     headers = {"X-Next-Offset": str(window.offset + len(content)), "X-Content-Type-Options": "nosniff"}
     return Response(content, headers=headers, media_type="text/plain; charset=utf-8")
 

@@ -208,11 +208,11 @@ async def get_operation_logs(
     follow: Following,
 ) -> Response:
     """The same as a build's logs, from the first moment on; followed, they end with the operation."""
-    await _row(parts, principal, operation_id)
+    row = await _row(parts, principal, operation_id)
     if follow.wanted:
         place = StepsPlace(operation_id, None, window.step)
         return await followed_steps(request, parts, principal, follow, place, *GRANTED_TO_READ)
-    return await log_reply(request, parts.settings, operation_id, window)
+    return await log_reply(request, parts, operation_id, row.project_id, window)
 
 
 async def _row(parts: AppState, principal: Principal, operation_id: UUID) -> Operation:

@@ -10,6 +10,7 @@ import pytest
 
 from api.services.logs import follow
 from api.services.logs.steps import BEGINNING
+from domain.errors import NotFoundError
 from domain.lifecycle import OperationStatus
 from runtime.settings import Settings
 from storage.engine import transaction
@@ -125,24 +126,30 @@ async def test_many_followers_cost_the_reads_of_one(world, folder, rows, app, mo
         f"/features/{world.feature['id']}/build-and-deploy", {**BODY, "version_tag": "70.4.0"}
     )
     (folder(accepted["operation_id"]) / "source.log").write_text("fetched\n")
-    steps, places = app.state.parts.logs.steps, []
-    read = steps._read
+    steps, asked, places = app.state.parts.logs.steps, [], []
+    ask, read = steps.at, steps._read
+
+    async def asking(place):
+        asked.append(place.mark)
+        return await ask(place)
 
     async def counted(place):
         places.append(place.mark)
         return await read(place)
 
+    monkeypatch.setattr(steps, "at", asking)
     monkeypatch.setattr(steps._pieces, "_read", counted)
+    # However slow the machine is: what was read is kept until all of them have asked for it.
+    monkeypatch.setattr(steps._pieces._answers, "_keep_s", 3600)
     url = f"/operations/{accepted['operation_id']}/logs?follow=true"
     followers = [asyncio.create_task(world.developer.get(url)) for _ in range(15)]
-    await until(lambda: len(places) > 8)
-    looks = len(places)
+    await until(lambda: asked.count(BEGINNING) == 15 and len(asked) >= 45)
+    assert places == [BEGINNING, "8.0.0.0"]
     async with transaction(rows) as session:
         (await session.get_one(Operation, UUID(accepted["operation_id"]))).status = OperationStatus.FAILED
+    monkeypatch.setattr(steps._pieces._answers, "_keep_s", follow.LOOK_EVERY_S)
+    steps._pieces._answers._answers.clear()
     assert {len(lines_of(answer.text)) for answer in await asyncio.gather(*followers)} == {1}
-    # Each of fifteen would have looked at the beginning once, and each of the later times.
-    assert places.count(BEGINNING) < 5
-    assert looks < 30
 
 
 async def test_a_line_of_ten_megabytes_is_cut_with_a_note(world, built, folder):
@@ -155,9 +162,45 @@ async def test_a_line_of_ten_megabytes_is_cut_with_a_note(world, built, folder):
     assert len(answer.content) < 40_000
 
 
-async def test_a_secret_is_masked_wherever_a_piece_ends(world, built, folder, platform):
+@pytest.fixture
+async def secret(world, platform, app):
+    """A secret of the project, known to whoever reads logs from now on: which there are is kept for a moment."""
     body = {"name": "TOKEN", "kind": "service_env", "value": SECRET}
-    await platform.made(f"/projects/{world.project['id']}/secrets", body)
+    made = await platform.made(f"/projects/{world.project['id']}/secrets", body)
+    app.state.parts.logs.steps._masks._answers.forget(UUID(world.project["id"]))
+    yield SECRET
+    assert (await platform.http.delete(f"/projects/{world.project['id']}/secrets/{made['id']}")).status_code < 300
+
+
+@pytest.mark.usefixtures("secret")
+async def test_a_secret_is_masked_in_bytes_too_wherever_they_are_cut(world, built, folder):
+    made = await built("70.9.0")
+    text = f"$ make\n{SECRET} and {SECRET}\nunfinished {SECRET[:9]}".encode()
+    (folder(made["operation_id"]) / "build.log").write_bytes(text)
+    stars = text.replace(SECRET.encode(), b"*" * len(SECRET)).replace(SECRET[:9].encode(), b"*" * 9)
+    for path in (f"/builds/{made['build_id']}", f"/operations/{made['operation_id']}"):
+        for limit in (7, 1000):
+            offset, got = 0, b""
+            while piece := await world.developer.get(f"{path}/logs?step=build&offset={offset}&limit={limit}"):
+                if not piece.content:
+                    break
+                got, offset = got + piece.content, int(piece.headers["X-Next-Offset"])
+            assert got == stars, limit
+        whole = (await world.developer.get(f"{path}/logs?offset=8")).content
+        assert whole.endswith(b"==> build <==\n" + stars)
+
+
+async def test_a_log_that_is_gone_is_told_so_to_who_follows_it():
+    async def gone(mark: str) -> follow.Told:
+        raise NotFoundError("deployment 1 does not exist")
+
+    told = events_of("".join([piece async for piece in follow.followed(gone, "")]))
+    assert [each["event"] for each in told] == ["closed"]
+    assert json.loads(told[0]["data"])["code"] == "RESOURCE_NOT_FOUND"
+
+
+@pytest.mark.usefixtures("secret")
+async def test_a_secret_is_masked_wherever_a_piece_ends(world, built, folder):
     made = await built("70.6.0")
     padding = follow.PIECE - len(SECRET) // 2
     text = f"{'a' * 9}\n" * (padding // 10) + "b" * (padding % 10) + f"{SECRET}\n" + "c" * 16_380 + f"{SECRET}\n"

@@ -13,6 +13,7 @@ from drivers.shim import times
 from drivers.shim.log import CappedLog
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 from drivers.targets.process.kept_logs import KEPT_BYTES, KeptLogs
+from runtime.log_files import RotatedLog
 from storage.engine import transaction
 from storage.models import Release
 from tests.api.test_followed_logs import events_of
@@ -81,6 +82,17 @@ async def test_lines_of_all_instances_in_the_order_of_their_time(world, live, in
     assert recent.json()["data"]["truncated"]
 
 
+async def test_a_clock_that_is_set_back_leaves_lines_in_their_order(world, live, instance, clock):
+    deployment = await live()
+    logs = [instance(deployment, name) for name in ("0", "1")]
+    for number in range(6):
+        clock.ms += 1000 if number != 3 else -3_600_000
+        for index, log in enumerate(logs):
+            log.write(f"{index} says {number}\n".encode())
+    answer = await world.developer.get(f"/deployments/{deployment}/logs?limit=4")
+    assert texts(answer) == ["0 says 4", "1 says 4", "0 says 5", "1 says 5"]
+
+
 async def test_bad_input(world, other_world, live, instance):
     deployment = await live()
     instance(deployment).write(b"one\n")
@@ -131,11 +143,14 @@ async def test_ten_megabytes_in_one_line_are_one_line_with_a_note(world, live, i
     assert len(answer.content) < 10_000
 
 
-async def test_secrets_are_masked_as_they_are_and_as_json_writes_them(*, world, live, instance, platform, followed):
+async def test_secrets_are_masked_as_they_are_and_as_json_writes_them(
+    *, world, live, instance, platform, followed, app
+):
     lines = "-----BEGIN KEY-----\nsecond-line-of-it\n-----END KEY-----"
     for name, value in (("PASSWORD", SECRET), ("KEY", lines)):
         body = {"name": name, "kind": "service_env", "value": value}
         await platform.made(f"/projects/{world.project['id']}/secrets", body)
+    app.state.parts.logs.deployments._masks._answers.forget(UUID(world.project["id"]))  # kept for a moment
     deployment = await live()
     log = instance(deployment, limit=400_000)
     for number in range(9000):  # it is turned over in the middle of a value
@@ -145,6 +160,9 @@ async def test_secrets_are_masked_as_they_are_and_as_json_writes_them(*, world, 
     assert texts(answer)[0] == WITHOUT_BEGINNING
     assert set(texts(answer)[1:-1]) <= {f'{"x" * n} *** "***" ***' for n in range(7)}
     assert texts(answer)[-1] == "y" * 16_380 + "*** [... cut: the line is longer than 16 KiB]"
+    log.write(b"begun " + SECRET[:9].encode())
+    newest = await world.developer.get(f"/deployments/{deployment}/logs?limit=1")
+    assert texts(newest) == ["begun ***"], "it writes on"
     headers = {"Last-Event-ID": "0=0"}
     text = await followed(deployment, headers=headers)
     assert len(told(text)) > 2000
@@ -184,7 +202,7 @@ async def test_a_follower_hears_what_comes_until_nothing_runs(*, world, live, in
         first.write(f"old {number}\n".encode())
     url = f"/deployments/{deployment}/logs?follow=true&limit=3"
     reading = [asyncio.create_task(world.developer.get(url)) for _ in range(2)]
-    await until(lambda: not app.state.parts.places.logs.is_empty)
+    await until(lambda: app.state.parts.places.logs._taken["all"] == 2)  # both have looked at the newest
     await asyncio.sleep(0.5)
     first.write(b"new\npart")
     second = instance(deployment, "1")  # another one is started
@@ -237,3 +255,23 @@ async def test_the_end_of_a_log_is_kept_and_goes_on_when_the_instance_comes_agai
     assert texts(await world.developer.get(f"{url}?limit=2")) == ["line 59999", "again"]
     mark = await followed(deployment, headers={"Last-Event-ID": f"0={60_000 * 11 - 11}"})
     assert told(mark) == ["line 59999", "again"]
+
+
+async def test_the_log_of_an_instance_that_came_again_and_never_began_is_kept_where_it_was(
+    *, world, live, instance, settings
+):
+    deployment = await live()
+    kept = KeptLogs(settings.data_dir / "logs" / "instances")
+    log = instance(deployment)
+    for number in range(40_000):
+        log.write(f"line {number:05}\n".encode())
+    folder = InstanceFolder(settings.data_dir / "instances" / f"{deployment}-0")
+    record = folder.record()
+    kept.keep(folder)
+    folder.remove()
+    kept.give_back(folder, deployment)
+    folder.write(record)  # its room is reserved, its shim is not started
+    kept.keep(folder)
+    folder.remove()
+    assert RotatedLog(kept.root / deployment / f"{deployment}-0.log").bounds()[1] == 40_000 * 11
+    assert texts(await world.developer.get(f"/deployments/{deployment}/logs?limit=1")) == ["line 39999"]

@@ -36,7 +36,7 @@ sys.stdout.flush()
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 SPEC = {
-    "build": {"steps": ["echo one; sleep 2; echo two"], "output": "."},
+    "build": {"steps": ["echo one; sleep 4; echo two"], "output": "."},
     "service": {"command": "exec python3 -u service.py", "secrets": ["LEAKED"]},
 }
 
@@ -58,12 +58,15 @@ async def followed(api: Api, path: str, **options) -> list[dict]:
 async def running_build(app, api: Api) -> dict:
     """The one that is made now."""
 
-    def running() -> list[dict]:
-        answer = api.raw("GET", f"/v1/features/{app.feature['id']}/builds?status=running")
-        return answer.json()["data"]
+    found: list[dict] = []
 
-    await until(lambda: bool(running()))
-    return running()[0]
+    def running() -> bool:
+        answer = api.raw("GET", f"/v1/features/{app.feature['id']}/builds?status=running")
+        found[:] = answer.json()["data"]
+        return bool(found)
+
+    await until(running)
+    return found[0]
 
 
 async def test_logs_from_the_build_to_the_end_of_what_runs(platform):

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from api.http.sse import KEEP_ALIVE, RETRY, event
-from domain.errors import DependencyError
+from api.http.sse import KEEP_ALIVE, RETRY, closed, event
+from domain.errors import DependencyError, NotFoundError
 from runtime.single_flight import SharedAnswers
 
 LOOK_EVERY_S = 0.3
@@ -77,7 +77,11 @@ async def followed(at: Callable[[str], Awaitable[Told]], mark: str) -> AsyncGene
     deadline = time.monotonic() + FOLLOW_LIMIT_S
     beat = time.monotonic() + BEAT_S
     while time.monotonic() < deadline:
-        found = await _asked(at, mark)
+        try:
+            found = await _asked(at, mark)
+        except NotFoundError as gone:  # with its project
+            yield closed(gone)
+            return
         if found is not None:
             mark = found.mark
             if found.event is not None:

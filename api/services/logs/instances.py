@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -134,14 +135,14 @@ class DeploymentLogs:
             raise NotFoundError(f"the deployment has no log of an instance {place.instance!r}")
         chosen = known if place.instance is None else [place.instance]
         room = min(LOOKED_THROUGH, max(LEAST, OF_ALL // max(1, len(chosen))))
-        found, more, begins = list[ShownLine](), False, dict[str, int]()
+        found, more, begins = list[tuple[int, ShownLine]](), False, dict[str, int]()
         for name in chosen:
             log = self._logs.log(state.release_id, name)
             lines, cut, end = _last_lines(name, log, masker, since=since, limit=limit, room=room)
-            found += lines
+            found += zip(_orders(lines), lines, strict=True)
             more = more or cut
             begins[name] = end
-        order = sorted(found, key=lambda line: (line.ms or 0, line.instance, line.offset))
+        order = [line for _, line in sorted(found, key=lambda each: (each[0], each[1].instance, each[1].offset))]
         shown = order[-limit:]
         for line in reversed(shown):
             begins[line.instance] = min(begins[line.instance], line.offset)
@@ -200,6 +201,11 @@ def _cut_before(raw: RawPiece, piece: LogPiece, *, at_beginning: bool) -> list[L
     behind = piece.lines[0].offset if piece.lines else piece.end
     gone = (at_beginning and raw.at > 0) or behind - raw.at > MAX_LINE
     return [LogLine(raw.at, WITHOUT_BEGINNING)] if raw.within and gone else []
+
+
+def _orders(lines: Sequence[ShownLine]) -> list[int]:
+    """When, to put them among others: where the clock was set back, nothing is later than what follows it."""
+    return list(accumulate((line.ms or 0 for line in reversed(lines)), min))[::-1]
 
 
 def _shown(name: str, log: InstanceLog, lines: Sequence[LogLine]) -> list[ShownLine]:

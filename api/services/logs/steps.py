@@ -9,7 +9,7 @@ from uuid import UUID
 
 from api.services.logs.follow import PIECE, Pieces, Told, told
 from api.services.logs.masks import Masks
-from api.services.operations.logs import LoggedStep, file_of, folder_of
+from api.services.operations.logs import LoggedStep, LogRange, file_of, folder_of, read
 from api.services.operations.watch import Watch
 from domain.lifecycle import FINISHED_BUILDS
 from domain.log_lines import take_lines, wanted_bytes
@@ -52,6 +52,14 @@ class StepLogs:
     async def at(self, place: StepsPlace) -> Told:
         """What is told at a place."""
         return await self._pieces.at(place)
+
+    async def read(self, operation_id: UUID, project_id: UUID, window: LogRange) -> bytes:
+        """Some bytes.
+
+        Raises:
+            DependencyError: secrets cannot be opened, so that nothing can be shown.
+        """
+        return await read(self._settings, operation_id, window, await self._masks.of(project_id))
 
     async def _read(self, place: StepsPlace) -> Told:
         snapshot = await self._watch.now(place.operation_id, PLATFORM)

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from api.schemas.builds import LogStep
+from domain.masking import Masker
 from runtime.settings import Settings
 
 DEFAULT_LIMIT = 256 * 1024
@@ -37,9 +38,9 @@ async def listed(settings: Settings, operation_id: UUID) -> list[LogStep]:
     return await asyncio.to_thread(_steps, folder_of(settings, operation_id))
 
 
-async def read(settings: Settings, operation_id: UUID, window: LogRange) -> bytes:
-    """The piece asked for."""
-    return await asyncio.to_thread(_read, folder_of(settings, operation_id), window)
+async def read(settings: Settings, operation_id: UUID, window: LogRange, masker: Masker) -> bytes:
+    """The piece asked for. A value that must not be shown has a star for each byte, so that offsets stay right."""
+    return await asyncio.to_thread(_read, folder_of(settings, operation_id), window, masker)
 
 
 def folder_of(settings: Settings, operation_id: UUID) -> Path:
@@ -57,10 +58,10 @@ def _steps(folder: Path) -> list[LogStep]:
     return [LogStep(name=step, size_bytes=file.stat().st_size) for step, file in found if file.is_file()]
 
 
-def _read(folder: Path, window: LogRange) -> bytes:
+def _read(folder: Path, window: LogRange, masker: Masker) -> bytes:
     """Bytes of one log, or of all: steps follow each other, so what was read once keeps its place."""
     if window.step is not None:
-        return _piece(file_of(folder, window.step), window.offset, window.limit)
+        return _piece(file_of(folder, window.step), window.offset, window.limit, masker)
     out, skip, room = b"", window.offset, window.limit
     for step in LoggedStep:
         file = file_of(folder, step)
@@ -68,17 +69,20 @@ def _read(folder: Path, window: LogRange) -> bytes:
             continue
         heading = f"==> {step} <==\n".encode()
         head = heading[skip : skip + room]
-        tail = _piece(file, max(0, skip - len(heading)), room - len(head))
+        tail = _piece(file, max(0, skip - len(heading)), room - len(head), masker)
         skip = max(0, skip - len(heading) - file.stat().st_size)
         room -= len(head) + len(tail)
         out += head + tail
     return out
 
 
-def _piece(file: Path, offset: int, limit: int) -> bytes:
+def _piece(file: Path, offset: int, limit: int, masker: Masker) -> bytes:
+    """Read with as much around it as a value in its cuts may be long."""
+    before = min(offset, masker.longest + 1)
     try:
         with file.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(limit)
+            stream.seek(offset - before)
+            data = stream.read(before + limit + masker.longest + 1)
     except FileNotFoundError:
         return b""
+    return masker.hidden(data)[before : before + limit]

@@ -28,7 +28,7 @@ class KeptLogs:
         try:
             if data := _end(folder.log):
                 kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _write(kept, data, list(_times(folder.log)), end_of(str(folder.log)) or len(data))
+                _write(kept, data, list(_times(folder.log)), _end_of(folder.log) or len(data))
         except (OSError, ValueError):
             kept.unlink(missing_ok=True)
 
@@ -49,6 +49,11 @@ class KeptLogs:
 
 def _with(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
+
+
+def _end_of(log: Path) -> int | None:
+    """The offset behind both files; of an instance that came again and never began there is the older one alone."""
+    return end_of(str(log if log.exists() else _with(log, OLDER)))
 
 
 def _end(log: Path) -> bytes:

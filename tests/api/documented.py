@@ -9,7 +9,8 @@ import httpx2
 
 from api.version import PREFIX
 
-OF_NO_ROUTE = {431}  # the server's answer to more headers than it reads: it has not looked for a route
+# Of the server before it looks for a route: too long an address, a body that no route would read, too many headers.
+OF_NO_ROUTE = {414, 415, 431}
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
 

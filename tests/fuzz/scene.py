@@ -7,9 +7,8 @@ from uuid import UUID
 from sqlalchemy import update
 
 from api.openapi.traversal import operations
-from runtime.ids import new_id
 from storage.engine import transaction
-from storage.models import Project, Secret
+from storage.models import Project
 from storage.repositories.webhook_fanout import WebhookFanOut
 from tests.api.people import joined
 from tests.api.test_clients import APPLICATION
@@ -39,21 +38,12 @@ async def known_ids(platform: Any, world: Any, build_of: Any, rows: Any) -> dict
     result = await world.developer.made(f"/testcases/{case['id']}/results", RESULT)
     people = f"/organizations/{world.org['id']}"
     key = await platform.made(f"/organizations/{world.org['id']}/api-keys", {"name": "ci", "scopes": ["tests:read"]})
-    secret = Secret(
-        id=new_id(),
-        organization_id=world.org["id"],
-        project_id=world.project["id"],
-        name="FOUND",
-        kind="service_env",
-        sealed_value=b"never opened",
-        created_by="me",
-    )
-    async with transaction(rows) as session:
-        session.add(secret)
+    kept = {"name": "FOUND", "kind": "service_env", "value": "never told"}
+    secret = await platform.made(f"/projects/{world.project['id']}/secrets", kept)
     return {
         **{name: (await platform.made(people + path, body))["id"] for name, (path, body) in CLIENTS.items()},
         "user_id": (await joined(platform, world.org["id"], "fuzz@example.com"))["id"],
-        "secret_id": str(secret.id),
+        "secret_id": secret["id"],
         "org_id": world.org["id"],
         "key_id": key["id"],
         "project_id": world.project["id"],

@@ -10,8 +10,9 @@ MIN_MASKED = 4
 MAX_SEARCHED = 1000
 # A line with more finds than this is masked altogether.
 MAX_FOUND = 10_000
-# So many bytes are compared at each next byte; then finds that overlap (`aaaa` in `aaaaaa`) are passed over.
-MAX_COMPARED = 64 * 1024 * 1024
+# So many bytes are compared at each next byte; then finds that overlap (`aaaa` in `aaaaaa`) are passed over. A find
+# costs as much as comparing some bytes.
+MAX_COMPARED, OF_A_FIND = 16 * 1024 * 1024, 256
 
 
 def masked(text: str, values: Iterable[str]) -> str:
@@ -51,7 +52,7 @@ class Masker:
             compared, at = 0, data.find(value)
             while at >= 0:
                 out[at : at + len(value)] = b"*" * len(value)
-                compared += len(value)
+                compared += len(value) + OF_A_FIND
                 at = data.find(value, at + (1 if compared < MAX_COMPARED else len(value)))
         begun = self.begun_at(data)
         out[begun:] = b"*" * (len(data) - begun)

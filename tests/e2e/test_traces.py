@@ -66,11 +66,11 @@ async def app(traced: Platform) -> App:
 
 
 async def trace_of(receiver: Receiver, trace_id: str, wanted: str) -> Trace:
-    """Once a span of that name has arrived, which ends last."""
+    """Once a span of that name has arrived, which ends last, and the request's, which comes from another process."""
 
     def there() -> bool:
         found = traces_of(receiver.received).get(trace_id)
-        return found is not None and wanted in found.names
+        return found is not None and wanted in found.names and bool(found.roots)
 
     await asyncio.to_thread(until, there, f"{wanted} in {trace_id}", 120)
     return traces_of(receiver.received)[trace_id]

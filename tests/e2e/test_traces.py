@@ -70,7 +70,7 @@ async def trace_of(receiver: Receiver, trace_id: str, wanted: str) -> Trace:
 
     def there() -> bool:
         found = traces_of(receiver.received).get(trace_id)
-        return found is not None and wanted in found.names and bool(found.roots)
+        return found is not None and wanted in found.names and all(not one.parent_id for one in found.roots)
 
     await asyncio.to_thread(until, there, f"{wanted} in {trace_id}", 120)
     return traces_of(receiver.received)[trace_id]

@@ -1,7 +1,8 @@
 """Everything that must be green: `make test`. Prints where the time went; without tests where lint fails.
 
 The tests run in portions beside each other, the longest first: much of their time is waiting. `JOBS=1 make test` runs
-one after the other. Each has a /tmp of its own, in memory where that is possible (tests/support/own_tmp.py).
+one after the other. Those that start no strangers' code have a /tmp of their own, in memory where that is possible
+(tests/support/own_tmp.py).
 
 What takes longer has commands of its own: `make test-deep` (the long forms of tests whose short form is in `make test`,
 and heavy variants; `.ci/run` runs both), and `make test-long` (power cuts, full disks, lost databases).
@@ -21,7 +22,7 @@ import pytest
 
 from tests.support import spent
 from tests.support.deep import SETTING
-from tests.support.portions import PORTIONS
+from tests.support.portions import ON_DISK, PORTIONS
 from tests.support.time_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,12 +40,20 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.compatibility"),
 )
 DEEP_LINT: tuple[Command, ...] = ((PYTHON, "-m", "tests.spectral", "--older"),)
-PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent", "-p", "tests.support.own_tmp")
+PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent")
+IN_MEMORY: Command = ("-p", "tests.support.own_tmp")
 SHORT: Final = "not long and not deep"
 DEEP: Final = "(deep or shortened) and not long"
 LONG: Final = "long"
-TESTS: tuple[Command, ...] = tuple((*PYTEST, "-m", SHORT, *portion) for portion in PORTIONS)
-DEEP_TESTS: tuple[Command, ...] = tuple((*PYTEST, "-m", DEEP, *portion) for portion in PORTIONS)
+
+
+def portions(marks: str) -> tuple[Command, ...]:
+    """The commands of all portions, for the tests that have these marks."""
+    return tuple((*PYTEST, *(() if portion in ON_DISK else IN_MEMORY), "-m", marks, *portion) for portion in PORTIONS)
+
+
+TESTS: tuple[Command, ...] = portions(SHORT)
+DEEP_TESTS: tuple[Command, ...] = portions(DEEP)
 LANES = 4  # on two processors
 LOOK_EVERY_S = 0.2
 LIMIT_S = 2700.0

@@ -162,6 +162,7 @@ def _name(check: Command) -> str:
     words = (
         " ".join(check[2:])
         .removeprefix(" ".join(PYTEST[2:]))
+        .replace(" ".join(IN_MEMORY), "")
         .replace(f"-m {SHORT}", "")
         .replace(f"-m {DEEP}", "")
         .strip()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from domain.occurrences import occurrences
 from domain.recurrence import WEEKDAYS, Rule
 from domain.year_days import bits, days_in, in_weeks
+from tests.support.deep import by_depth
 
 UTC_ZONE = ZoneInfo("UTC")
 END = datetime(2026, 3, 1)  # noqa: DTZ001 - local
@@ -69,7 +70,8 @@ def by_dateutil(rule: str, start: datetime, since: datetime) -> list[datetime]:
     st.datetimes(datetime(2023, 1, 1), datetime(2025, 12, 31)),  # noqa: DTZ001 - local
     st.integers(0, 1000),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=by_depth(short=30, long=100), deadline=None)
+@pytest.mark.shortened
 def test_rules_occur_as_they_do_for_dateutil(rule, start, later):
     start = start.replace(microsecond=0)
     since = start + timedelta(days=later)

@@ -24,6 +24,7 @@ from domain.rollout import (
     with_processes,
 )
 from domain.rollout_options import RolloutOptions
+from tests.support.deep import by_depth
 
 holds = st.none() | st.floats(0.001, 600)
 options = st.builds(
@@ -111,7 +112,8 @@ class Paper:
 
 
 @given(plans())
-@settings(max_examples=300)
+@settings(max_examples=by_depth(short=100, long=300))
+@pytest.mark.shortened
 def test_the_invariants_hold_at_every_step(plan):
     paper = Paper(old=plan.old_replicas)
     for step in plan.steps:

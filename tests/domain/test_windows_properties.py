@@ -3,10 +3,12 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.windows import Window, WindowKind, window_state
+from tests.support.deep import by_depth
 
 DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 # Clocks that go forward and back, by half an hour too, on both halves of the earth; and some that never do.
@@ -81,7 +83,8 @@ def truth(all_windows: list[Window], now: datetime) -> list[bool]:
 
 
 @given(windows, moments)
-@settings(max_examples=150)
+@settings(max_examples=by_depth(short=50, long=150))
+@pytest.mark.shortened
 def test_next_open_is_the_first_open_minute_and_next_close_the_first_closed_one_after_it(all_windows, now):
     state = window_state(all_windows, now)
     minutes = truth(all_windows, now)
@@ -125,7 +128,8 @@ def test_deny_beats_allow(all_windows, now):
 
 
 @given(windows, moments)
-@settings(max_examples=60)
+@settings(max_examples=by_depth(short=30, long=60))
+@pytest.mark.shortened
 def test_one_more_freeze_never_opens_and_one_less_never_closes(all_windows, now):
     allows = [window for window in all_windows if window.kind is WindowKind.ALLOW]
     if window_state(all_windows, now).open:

@@ -49,7 +49,10 @@ def test_a_fault_that_begins_late_in_a_watch_with_a_limit_is_never_passed(begins
     assert sum(one.verdict is Verdict.FAIL for one in found) > 10
 
 
-@pytest.mark.parametrize(("begins", "rate"), [(150, 0.05), (285, 0.2), (295, 0.5)])
+@pytest.mark.parametrize(
+    ("begins", "rate"),
+    [pytest.param(150, 0.05, marks=pytest.mark.deep), pytest.param(285, 0.2, marks=pytest.mark.deep), (295, 0.5)],
+)
 def test_a_fault_that_begins_late_beside_a_stable_release_is_never_passed(begins, rate):
     found = [watched(PAIR, (0.001, rate), begins=begins, per_s=20, seed=seed) for seed in range(10)]
     assert {one.verdict for one in found} == {Verdict.FAIL}

@@ -10,6 +10,7 @@ from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Finding, Judgement, Metric, Verdict
 from tests.domain.canary.traffic import START, at
+from tests.support.deep import by_depth
 
 BOUNDS = tuple(round(1.1**k, 3) for k in range(1, 100))
 COARSE = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0)
@@ -182,7 +183,8 @@ blocks = st.lists(st.tuples(*(st.integers(0, 150) for _ in range(4))), min_size=
 
 
 @given(blocks, st.sets(st.integers(1, 4)), st.sampled_from([BOUNDS, COARSE]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=by_depth(short=60, long=150), deadline=None)
+@pytest.mark.shortened
 def test_nothing_passes_that_was_not_compared(looks, restarts, bounds):
     """Whatever the looks bring: a pass says that enough of both sides met, and that no total speaks against it."""
     state, epoch = JudgeState.begin(START), 0

@@ -42,7 +42,7 @@ def main() -> int:
         say("the hand-made fast ways, GET of a deployment with all and without one:")
         report_fast_paths(platform)
         say("metrics, CPU of an API process for GET of a deployment, with them and without, by turns:")
-        say(f"  {metering.cost(platform)}")
+        say(f"  {metering.cost(platform)}; the layer alone adds {metering.layer()}")
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")

@@ -1,17 +1,23 @@
 """What metrics cost: CPU of two API processes for the same requests, one that counts and one that does not, by turns.
 
-`python -m tests.bench.metering [--pairs N]` starts a stack of its own.
+`python -m tests.bench.metering [--pairs N]` starts a stack of its own. The layer by itself, around an application that
+does nothing, is measured too: a whole request varies by more than what it adds.
 """
 
 import argparse
+import asyncio
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.metering import Metering
+from runtime.meter import Meter, cache_hit
 from tests.bench.api import CONNECTIONS, ROOT, bench_platform, served
 from tests.support.platform import Platform
 
@@ -41,6 +47,49 @@ def cost(platform: Platform, pairs: int = PAIRS) -> str:
     )
 
 
+def layer(pairs: int = PAIRS, requests: int = 10_000) -> str:
+    """In words: microseconds of CPU that the layer adds to a request with three cache lookups and one query."""
+    meter = Meter()
+
+    async def counted(_: Scope, __: Receive, send: Send) -> None:
+        for _ in range(3):
+            cache_hit()
+        meter.query_ended(meter.query_began())
+        await _answer(send)
+
+    async def plain(_: Scope, __: Receive, send: Send) -> None:
+        await _answer(send)
+
+    async def measured() -> list[float]:
+        ours = Metering(counted, meter)
+        return [(await _alone(ours, requests) - await _alone(plain, requests)) * 1e6 for _ in range(pairs)]
+
+    added = sorted(asyncio.run(measured()))
+    quarter = len(added) // 4
+    spread = f"half of {pairs} between {added[quarter]:.1f} and {added[-1 - quarter]:.1f}"
+    return f"{statistics.median(added):.1f} us ({spread})"
+
+
+async def _answer(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def _alone(app: ASGIApp, requests: int) -> float:
+    """CPU seconds for a request."""
+
+    async def nowhere(_: Message) -> None:
+        return
+
+    async def nothing() -> Message:
+        return {"type": "http.request"}
+
+    began = time.process_time()
+    for _ in range(requests):
+        await app({"type": "http", "path": "/v1/deployments/one", "state": {}}, nothing, nowhere)
+    return (time.process_time() - began) / requests
+
+
 def _spent(port: int, pid: int, token: Path, path: str) -> float:
     """CPU seconds of the process for a request."""
     command = [sys.executable, "-m", "tests.bench.http_rate", "--port", str(port), "--token-file", str(token)]
@@ -57,6 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="metering", description=__doc__)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     pairs = parser.parse_args().pairs
+    sys.stdout.write(f"the layer alone: {layer(pairs)}\n")
     with bench_platform() as platform:
         sys.stdout.write(f"{cost(platform, pairs)}\n")
     return 0

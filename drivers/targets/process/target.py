@@ -429,7 +429,9 @@ def _seen(record: InstanceRecord, now: client.ShimStatus) -> InstanceStatus:
 def _phase(now: client.ShimStatus) -> InstancePhase:
     if not now.alive:
         return InstancePhase.STOPPED
-    return InstancePhase.RUNNING if now.child_pid else InstancePhase.BACKOFF
+    # A shim answers before its process has begun: nothing has died yet.
+    has_died = now.last_code is not None or now.last_reason is not None
+    return InstancePhase.BACKOFF if now.child_pid is None and has_died else InstancePhase.RUNNING
 
 
 def _log_tail(folder: InstanceFolder, max_bytes: int) -> str:

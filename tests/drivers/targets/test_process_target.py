@@ -8,7 +8,10 @@ import pytest
 
 from drivers import sandbox
 from drivers.artifacts.folder import FolderArtifactStore
+from drivers.shim.client import ShimStatus
+from drivers.targets.base import InstancePhase
 from drivers.targets.process import ProcessTarget
+from drivers.targets.process.target import _phase
 from tests.drivers.targets.conformance import TargetConformance, artifacts, digest
 
 __all__ = ["artifacts", "digest"]
@@ -30,3 +33,18 @@ async def target(
 
 class TestProcessTarget(TargetConformance):
     pass
+
+
+@pytest.mark.parametrize(
+    ("seen", "phase"),
+    [
+        (ShimStatus(alive=True), InstancePhase.RUNNING),  # the shim has answered, and its process begins just now
+        (ShimStatus(alive=True, child_pid=7), InstancePhase.RUNNING),
+        (ShimStatus(alive=True, child_pid=7, restarts=1, last_code=1, last_reason="exited"), InstancePhase.RUNNING),
+        (ShimStatus(alive=True, last_code=1, last_reason="exited"), InstancePhase.BACKOFF),
+        (ShimStatus(alive=True, last_reason="memory_limit"), InstancePhase.BACKOFF),
+        (ShimStatus(alive=False, last_code=1), InstancePhase.STOPPED),
+    ],
+)
+def test_only_what_has_died_waits_to_be_started_again(seen: ShimStatus, phase: InstancePhase) -> None:
+    assert _phase(seen) is phase

@@ -23,6 +23,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.analysis import AnalysisActivities
 from activities.artifacts import ArtifactActivities
+from activities.attestations import AttestationActivities
 from activities.build_records import BuildRecordActivities
 from activities.build_slots import SEATS, BuildSlots
 from activities.builds import BuildActivities
@@ -39,6 +40,7 @@ from activities.refusals import Refusals
 from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
+from activities.scans import ScanActivities
 from activities.secrets import ProjectSecrets
 from activities.signatures import DecisionGuard, Signatures, StartActivities
 from activities.sources import SourceActivities
@@ -217,6 +219,7 @@ def control_side(
     return reconcilers, [
         StartActivities(sessions, signatures).check,
         ProjectionActivities(sessions).record_progress,
+        AttestationActivities().attest,
         records.record,
         records.record_failure,
         records.load,
@@ -282,6 +285,7 @@ def build_activities(
         SourceActivities(traced(source, "git"), folders, secrets, limited, slots, sessions=sessions).fetch,
         builds.build,
         builds.test,
+        ScanActivities().run,
         artifacts.package,
     ]
 

@@ -8,7 +8,8 @@ from pydantic import Field
 from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import BUILD, BUILD_SLOT, CLEAN_UP, FETCH, MUST_HAPPEN, SHORT
 from contracts.stubs import ActivityStub
-from domain.delivery_spec import BuildSpec, DeliverySpec, TestSpec
+from domain.delivery_spec import BuildSpec, DeliverySpec, ScanSpec, TestSpec
+from domain.lifecycle import ScanStatus
 
 
 class OpenWorkspace(Payload):
@@ -87,6 +88,29 @@ class TestOutcome(Payload):
     coverage_percent: float | None = Field(default=None, ge=0, le=100)
 
 
+class RunScan(Payload):
+    """Scan the workspace after its build. `build_id`: of a build made elsewhere; None: the operation's own."""
+
+    operation_id: UUID
+    organization_id: UUID
+    project_id: UUID
+    source_path: str
+    spec: ScanSpec
+    build_id: UUID | None = None
+
+
+class ScanOutcome(Payload):
+    """What the scanners found, as counts: the findings are in the database. `skipped`: why nothing was scanned."""
+
+    status: ScanStatus | None = None
+    critical: int = 0
+    high: int = 0
+    medium: int = 0
+    low: int = 0
+    detail: BoundedText | None = None
+    skipped: BoundedText | None = None
+
+
 class PackageArtifact(Payload):
     """Store a folder of the workspace as an artifact."""
 
@@ -102,6 +126,28 @@ class PackagedArtifact(Payload):
     size_bytes: int
     file_count: int
     committed_at: datetime | None = None
+
+
+class AttestBuild(Payload):
+    """Make and sign the provenance of an artifact, and its SBOM. `build_id` as in `RunScan`."""
+
+    operation_id: UUID
+    organization_id: UUID
+    project_id: UUID
+    repository_url: str
+    source: FetchedSource
+    artifact: PackagedArtifact
+    scan: ScanOutcome | None = None
+    tests: TestOutcome | None = None
+    build_id: UUID | None = None
+
+
+class Attested(Payload):
+    """`digest`: `sha256:<hex>` of the signed envelope. `skipped`: why there is none."""
+
+    digest: str | None = None
+    detail: BoundedText | None = None
+    skipped: BoundedText | None = None
 
 
 class RecordBuild(Payload):
@@ -181,7 +227,9 @@ CLOSE_WORKSPACE = ActivityStub("workspace.close", CloseWorkspace, Nothing, CLEAN
 FETCH_SOURCE = ActivityStub("source.fetch", FetchSource, FetchedSource, FETCH)
 RUN_BUILD = ActivityStub("build.run", RunBuild, BuildOutcome, BUILD)
 RUN_TESTS = ActivityStub("test.run", RunTests, TestOutcome, BUILD)
+RUN_SCAN = ActivityStub("scan.run", RunScan, ScanOutcome, BUILD)
 PACKAGE_ARTIFACT = ActivityStub("artifact.package", PackageArtifact, PackagedArtifact, BUILD)
+ATTEST_BUILD = ActivityStub("builds.attest", AttestBuild, Attested, SHORT)
 RECORD_BUILD = ActivityStub("builds.record", RecordBuild, RecordedBuild, SHORT)
 RECORD_BUILD_FAILURE = ActivityStub("builds.record_failure", RecordBuildFailure, RecordedBuild, MUST_HAPPEN)
 LOAD_BUILD = ActivityStub("builds.load", LoadBuild, LoadedBuild, SHORT)

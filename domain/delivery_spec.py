@@ -111,6 +111,10 @@ Processes = Annotated[
     int | None, Field(ge=16, le=65536, description="processes and threads at once; not given: the operator's limit")
 ]
 DiskMb = Annotated[int | None, Field(ge=16, le=1_048_576, description="MiB on disk; not given: the operator's limit")]
+Limit = Annotated[
+    int | None,
+    Field(ge=0, le=100_000, description="more open findings of this severity stop the delivery; not given: no limit"),
+]
 UrlPath = Annotated[
     str, Field(pattern=r"^/", max_length=MAX_PATH, json_schema_extra={"pattern": URL_PATH}), _at_entry(path_fault)
 ]
@@ -224,14 +228,26 @@ class TestSpec(SpecModel):
     disk_mb: DiskMb = None
     report: InnerPath | None = Field(default=None, description="path of a JUnit XML report")
     coverage: InnerPath | None = Field(default=None, description="path of a Cobertura XML report")
+    min_coverage: float | None = Field(
+        default=None, ge=0, le=100, description="percent of lines; less stops the delivery; not given: no limit"
+    )
+    max_failures: int = Field(default=0, ge=0, le=100_000, description="more failed tests stop the delivery")
 
 
 class ScanSpec(SpecModel):
-    """Security scans; reported as skipped while no scanner driver exists."""
+    """Security scans of what was built, and what of their findings stops a delivery."""
 
     tools: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
-        default=(), max_length=20, description="names of scanners"
+        default=(), max_length=20, description="names of scanners; none given: all that suit the sources"
     )
+    max_critical: Limit = None
+    max_high: Limit = None
+    max_medium: Limit = None
+    max_low: Limit = None
+    unfixed: Literal["count", "ignore"] = Field(
+        default="count", description="whether weaknesses of dependencies that have no fixed version yet count"
+    )
+    timeout: float = Field(default=600, gt=0, le=7200, description="seconds for all scanners together")
 
 
 class HealthSpec(SpecModel):

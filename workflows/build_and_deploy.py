@@ -57,8 +57,9 @@ class BuildAndDeployWorkflow(OperationWorkflow):
         self, order: BuildAndDeployInput, source: FetchedSource, artifact: PackagedArtifact
     ) -> LoadedBuild:
         names = self._build_names(order, source)
-        tests = self.build_steps.tests
-        request = RecordBuild(**names, spec=source.spec, artifact=artifact, tests=tests, scan_status=None)
+        tests, scan = self.build_steps.tests, self.build_steps.scan
+        status = scan.status if scan else None
+        request = RecordBuild(**names, spec=source.spec, artifact=artifact, tests=tests, scan_status=status)
         summary = f"record build {order.version_tag}"
         build = await self.cancellation.call(RECORD_BUILD, request, summary=summary)
         self.progress.set_deployment(build_id=build.build_id)

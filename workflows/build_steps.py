@@ -4,18 +4,22 @@ Build-and-deploy begins with it, and so does the deployment of a build that was 
 """
 
 from typing import Protocol
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from contracts.builds import (
+    ATTEST_BUILD,
     CLOSE_WORKSPACE,
     FETCH_SOURCE,
     OPEN_WORKSPACE,
     PACKAGE_ARTIFACT,
     RUN_BUILD,
+    RUN_SCAN,
     RUN_TESTS,
+    AttestBuild,
     CloseWorkspace,
     FetchedSource,
     FetchSource,
@@ -23,7 +27,9 @@ from contracts.builds import (
     PackageArtifact,
     PackagedArtifact,
     RunBuild,
+    RunScan,
     RunTests,
+    ScanOutcome,
     TestOutcome,
 )
 from contracts.names import BUILD_QUEUE
@@ -42,6 +48,9 @@ MAX_WORKSPACES = 3
 # Histories from before it: the wait for a build slot was not shown.
 SLOT_WAIT_PATCH = "told-wait-for-slot"
 
+# Histories from before it: nothing was scanned, nothing signed.
+SCANS_PATCH = "scans-and-attests"
+
 
 class Wanted(Protocol):
     """Which commit: without an id the tip of the branch, without a branch that of the default one."""
@@ -59,7 +68,7 @@ class Wanted(Protocol):
 class BuildSteps:
     """The steps from source to attest; after `make_artifact`, however it ended, comes `close_workspace`.
 
-    `made_elsewhere`: the build was made and tested elsewhere; only its artifact is to be made.
+    `made_elsewhere`: the build that was made and tested elsewhere; only its artifact is to be made.
     """
 
     def __init__(
@@ -68,7 +77,7 @@ class BuildSteps:
         progress: ProgressTracker,
         cancellation: Cancellation,
         *,
-        made_elsewhere: bool = False,
+        made_elsewhere: UUID | None = None,
     ) -> None:
         self._context = context
         self._progress = progress
@@ -77,6 +86,7 @@ class BuildSteps:
         self._queue = BUILD_QUEUE
         self.source: FetchedSource | None = None
         self.tests: TestOutcome | None = None
+        self.scan: ScanOutcome | None = None
 
     async def make_artifact(self, wanted: Wanted) -> tuple[FetchedSource, PackagedArtifact]:
         """Everything on one worker; a lost worker costs a new start on another one."""
@@ -111,10 +121,17 @@ class BuildSteps:
         async with self._progress.step(StepName.BUILD, "Building"):
             await self._build(source)
         self.tests = await self._test(source)
-        self._progress.skip_step(StepName.SCAN, "no scanner is installed")
+        scanned = workflow.patched(SCANS_PATCH)
+        if scanned:
+            self.scan = await self._scan(source)
+        else:
+            self._progress.skip_step(StepName.SCAN, "no scanner is installed")
         async with self._progress.step(StepName.PACKAGE, "Packaging the artifact"):
             artifact = await self._package(source)
-        self._progress.skip_step(StepName.ATTEST, "no signing key is set up")
+        if scanned:
+            await self._attest(wanted, source, artifact)
+        else:
+            self._progress.skip_step(StepName.ATTEST, "no signing key is set up")
         return source, artifact
 
     async def _open_workspace(self) -> None:
@@ -196,6 +213,36 @@ class BuildSteps:
         request = RunTests(operation_id=operation_id, source_path=_folder(source), spec=spec)
         async with self._progress.step(StepName.TEST, "Testing"):
             return await self._at_workspace(RUN_TESTS, request, "run the tests")
+
+    async def _scan(self, source: FetchedSource) -> ScanOutcome:
+        request = RunScan(
+            operation_id=self._context.operation_id,
+            organization_id=self._context.organization_id,
+            project_id=self._context.project_id,
+            source_path=_folder(source),
+            spec=source.spec.scan,
+            build_id=self._made_elsewhere,
+        )
+        await self._progress.start_step(StepName.SCAN, "Running security scans")
+        outcome = await self._at_workspace(RUN_SCAN, request, "run the scanners")
+        self._progress.settle_step(StepName.SCAN, outcome)
+        return outcome
+
+    async def _attest(self, wanted: Wanted, source: FetchedSource, artifact: PackagedArtifact) -> None:
+        request = AttestBuild(
+            operation_id=self._context.operation_id,
+            organization_id=self._context.organization_id,
+            project_id=self._context.project_id,
+            repository_url=wanted.repository_url,
+            source=source,
+            artifact=artifact,
+            scan=self.scan,
+            tests=self.tests,
+            build_id=self._made_elsewhere,
+        )
+        await self._progress.start_step(StepName.ATTEST, "Signing the provenance")
+        outcome = await self._cancellation.call(ATTEST_BUILD, request, summary="sign what the artifact was made of")
+        self._progress.settle_step(StepName.ATTEST, outcome)
 
     async def _package(self, source: FetchedSource) -> PackagedArtifact:
         request = PackageArtifact(

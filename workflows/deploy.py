@@ -24,7 +24,7 @@ class DeployWorkflow(OperationWorkflow):
     @workflow.init
     def __init__(self, order: DeployInput) -> None:
         super().__init__(order, OperationKind.DEPLOY, StepName if order.source else [StepName.ROLLOUT])
-        self.build_steps = BuildSteps(self.context, self.progress, self.cancellation, made_elsewhere=True)
+        self.build_steps = BuildSteps(self.context, self.progress, self.cancellation, made_elsewhere=order.build_id)
 
     @workflow.run
     @guarded

@@ -8,6 +8,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from contracts.builds import Attested, ScanOutcome
 from contracts.names import DELIVERY_STATUS
 from contracts.operations import (
     RECORD_PROGRESS,
@@ -99,6 +100,11 @@ class ProgressTracker:
 
     def skip_step(self, name: StepName, why: str) -> None:
         self._progress.end_step(name, StepStatus.SKIPPED, workflow.now(), why)
+
+    def settle_step(self, name: StepName, outcome: ScanOutcome | Attested) -> None:
+        """The step under way is done, or was skipped when the outcome says why."""
+        status = StepStatus.SKIPPED if outcome.skipped else StepStatus.COMPLETED
+        self._progress.end_step(name, status, workflow.now(), outcome.skipped or outcome.detail)
 
     def note(self, name: StepName, detail: str) -> None:
         """What people must know of a step that is over."""

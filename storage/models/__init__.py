@@ -6,6 +6,7 @@ from storage.models.audit import AuditChain, AuditEntry, AuditLink
 from storage.models.base import Base
 from storage.models.delivery import (
     Build,
+    BuildDocument,
     Deployment,
     Environment,
     GuardChange,
@@ -38,6 +39,7 @@ __all__ = [
     "AuditLink",
     "Base",
     "Build",
+    "BuildDocument",
     "Client",
     "Deployment",
     "Environment",

@@ -116,6 +116,23 @@ class Build(Identified, Timestamped, Base):
     completed_at: Mapped[datetime | None]
 
 
+class BuildDocument(Timestamped, Base):
+    """What is kept with a build: its dependencies, SBOM, provenance, reports.
+
+    `kind`: a `domain.build_documents.DocumentKind`. `digest`: `sha256:<hex>` of the text, whose length is
+    `size_bytes`; `content` is that text compressed by zlib.
+    """
+
+    __tablename__ = "build_documents"
+
+    build_id: Mapped[UUID] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
+    digest: Mapped[str] = mapped_column(String(71))
+    size_bytes: Mapped[int]
+    content: Mapped[bytes]
+
+
 class Operation(Identified, Timestamped, Base):
     """The record of an asynchronous operation.
 

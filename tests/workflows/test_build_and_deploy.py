@@ -34,7 +34,9 @@ async def test_first_deployment_goes_all_the_way(bench: Bench) -> None:
         "fetch",
         "build",
         "test",
+        "scan",
         "package",
+        "attest",
         "record build",
         "close",
         "ask turn",
@@ -51,10 +53,10 @@ async def test_first_deployment_goes_all_the_way(bench: Bench) -> None:
     progress = bench.world.progress
     assert progress.status is OperationStatus.COMPLETED
     assert progress.progress_percent == 100
-    assert {s.name: s.status for s in progress.steps} == {
-        name: StepStatus.SKIPPED if name in (StepName.SCAN, StepName.ATTEST) else StepStatus.COMPLETED
-        for name in StepName
-    }
+    assert {s.name: s.status for s in progress.steps} == dict.fromkeys(StepName, StepStatus.COMPLETED)
+    [attested] = bench.world.attested
+    assert attested.scan == bench.world.scan_outcome
+    assert attested.source.commit == "c" * 40
     deployment = bench.world.last.deployment
     assert deployment
     assert deployment.status is DeploymentStatus.SUCCESS

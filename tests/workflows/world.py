@@ -35,7 +35,7 @@ from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, We
 from domain.canary.verdict import Verdict
 from domain.delivery_spec import DeliverySpec, ProcessSpec, RolloutSpec, ServiceSpec, TestSpec
 from domain.deployment_lock import TurnPolicy
-from domain.lifecycle import EnvironmentName, Strategy
+from domain.lifecycle import EnvironmentName, ScanStatus, Strategy
 from domain.rollout_options import RolloutOptions
 from runtime.ids import now
 from tests.support.signing import SIGNATURES
@@ -134,6 +134,9 @@ class World:
         self.artifact_is_here = False  # of a build that was made elsewhere
         self.branch_is_gone = False
         self.fetched: list[b.FetchSource] = []
+        self.scanned: list[b.RunScan] = []
+        self.scan_outcome = b.ScanOutcome(status=ScanStatus.PASSED)
+        self.attested: list[b.AttestBuild] = []
         self.folder: str | None = None  # of the service in the repository
         self.notice: str | None = None  # what people must know of the source
         self.built_in: list[str] = []
@@ -231,6 +234,18 @@ class World:
     async def test(self, request: b.RunTests) -> b.TestOutcome:
         await self._do("test")
         return b.TestOutcome(duration_ms=1, passed=3, failed=0, skipped=0)
+
+    @implements(b.RUN_SCAN)
+    async def scan(self, request: b.RunScan) -> b.ScanOutcome:
+        await self._do("scan")
+        self.scanned.append(request)
+        return self.scan_outcome
+
+    @implements(b.ATTEST_BUILD)
+    async def attest(self, request: b.AttestBuild) -> b.Attested:
+        await self._do("attest")
+        self.attested.append(request)
+        return b.Attested(digest="sha256:" + "9" * 64)
 
     @implements(b.PACKAGE_ARTIFACT)
     async def package(self, request: b.PackageArtifact) -> b.PackagedArtifact:

@@ -1,0 +1,111 @@
+"""Which scanners run here, and one scan by all that suit."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from domain.errors import DeliveryError, ErrorCode, TerminalError
+from domain.findings import MAX_FINDINGS, Finding, Package, ScanResult, Severity, ToolRun
+from drivers.folders import finish_in_thread
+from drivers.scanners import listing
+from drivers.scanners.base import MAX_FAULT, Report, Scanner, ScannerFaultError, ScanOrder, Sources, names
+
+log = structlog.get_logger(__name__)
+
+_ORDER = {severity: place for place, severity in enumerate(Severity)}
+
+
+class Scanners:
+    """The scanners of a worker.
+
+    Args:
+        scanners: those that are installed and that the operator lets run.
+    """
+
+    def __init__(self, scanners: Sequence[Scanner]) -> None:
+        self._scanners = tuple(scanners)
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        return tuple(scanner.name for scanner in self._scanners)
+
+    async def scan(self, order: ScanOrder) -> ScanResult:
+        """Run what suits, one after another. A tool's fault is a `ToolRun` with `fault`, never an exception.
+
+        Raises:
+            TerminalError: SPEC_INVALID: `order.tools` names a scanner that there is not.
+        """
+        chosen = self._chosen(order.tools)
+        seen = await finish_in_thread(listing.listed, order.tree)
+        sources = Sources(order, seen.files)
+        deadline = time.monotonic() + order.timeout_s
+        runs: list[tuple[ToolRun, Report]] = []
+        for scanner in chosen:
+            if scanner.suits(sources):
+                runs.append(await _run(scanner, sources, deadline))  # noqa: PERF401 - one after another
+        return _result(runs, seen.notices)
+
+    def _chosen(self, wanted: Sequence[str]) -> list[Scanner]:
+        unknown = sorted(set(wanted) - set(self.available))
+        if unknown:
+            raise TerminalError(
+                f"scan.tools in delivery.yaml names {', '.join(map(repr, unknown))}; on this engine there are: "
+                f"{names(self._scanners)}",
+                code=ErrorCode.SPEC_INVALID,
+            )
+        return [scanner for scanner in self._scanners if not wanted or scanner.name in wanted]
+
+
+async def _run(scanner: Scanner, sources: Sources, deadline: float) -> tuple[ToolRun, Report]:
+    began = time.monotonic()
+    report = await _report(scanner, sources, deadline - began)
+    run = ToolRun(
+        tool=scanner.name,
+        version=report.version[:64],
+        duration_ms=int((time.monotonic() - began) * 1000),
+        findings=len(report.findings),
+        fault=report.fault[:MAX_FAULT] if report.fault else None,
+    )
+    log.info("scan.tool", key=sources.order.key, **run.model_dump())
+    return run, report
+
+
+async def _report(scanner: Scanner, sources: Sources, left_s: float) -> Report:
+    if left_s <= 0:
+        return Report(fault="it was not begun: the scanners before it took all of the time in scan.timeout")
+    try:
+        async with asyncio.timeout(left_s + 60):  # scanners keep to their time themselves
+            return await scanner.scan(sources, timeout_s=left_s)
+    except ScannerFaultError as error:
+        return Report(fault=f"it {error}")
+    except TimeoutError:
+        return Report(fault=f"it took longer than {left_s:.0f} s and was ended")
+    except DeliveryError as error:
+        return Report(fault=error.message)
+    except Exception as error:  # one scanner's fault must not take the others' findings away
+        log.exception("scan.tool_failed", tool=scanner.name, key=sources.order.key)
+        return Report(fault=f"it failed by a fault of the engine's ({type(error).__name__}); its log says more")
+
+
+def _result(runs: Sequence[tuple[ToolRun, Report]], notices: Iterable[str]) -> ScanResult:
+    reports = [report for _, report in runs]
+    found: dict[str, Finding] = {}
+    for finding in sorted((each for report in reports for each in report.findings), key=_worst_first):
+        found.setdefault(finding.fingerprint, finding)
+    packages: dict[Package, None] = dict.fromkeys(each for report in reports for each in report.packages)
+    said = list(dict.fromkeys([*notices, *(words for report in reports for words in report.notices)]))
+    if len(found) > MAX_FINDINGS:
+        said.append(f"{len(found)} findings: only the worst {MAX_FINDINGS} are kept")
+    return ScanResult(
+        findings=tuple(found.values())[:MAX_FINDINGS],
+        packages=tuple(packages),
+        tools=tuple(run for run, _ in runs),
+        advisories_as_of=max((each.advisories_as_of for each in reports if each.advisories_as_of), default=None),
+        notices=tuple(said),
+    )
+
+
+def _worst_first(finding: Finding) -> tuple[int, float, str]:
+    return _ORDER[finding.severity], -(finding.cvss_score or 0), finding.fingerprint

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Final
 
+from packageurl import PackageURL
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_FINDINGS: Final = 5_000
@@ -43,6 +44,14 @@ class Ecosystem(StrEnum):
     MAVEN = "Maven"
 
 
+_PURL_TYPES: Final = {
+    Ecosystem.PYPI: "pypi",
+    Ecosystem.NPM: "npm",
+    Ecosystem.GO: "golang",
+    Ecosystem.MAVEN: "maven",
+}
+
+
 class Kept(BaseModel):
     """Stored in rows and documents, and read back by newer and older versions."""
 
@@ -59,6 +68,13 @@ class Package(Kept):
     development: bool = False  # needed to build or to test only
     licenses: tuple[str, ...] = ()
     hashes: tuple[str, ...] = ()  # `sha256:<hex>`, as locked
+
+    @property
+    def purl(self) -> str:
+        """The package's address as tools know it: `pkg:pypi/django@5.0.1`, `pkg:npm/%40scope/name@1.0.0`."""
+        separator = ":" if self.ecosystem is Ecosystem.MAVEN else "/"
+        namespace, _, name = self.name.rpartition(separator)
+        return PackageURL(_PURL_TYPES[self.ecosystem], namespace or None, name, self.version).to_string()
 
 
 class Location(Kept):

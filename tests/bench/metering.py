@@ -13,12 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.metering import Metering
 from runtime.meter import Meter, cache_hit
 from tests.bench.api import CONNECTIONS, ROOT, bench_platform, served
+from tests.bench.cpu import cpu_s, in_percent
 from tests.support.platform import Platform
 
 PAIRS = 30
@@ -39,12 +39,8 @@ def cost(platform: Platform, pairs: int = PAIRS) -> str:
                 if number:  # the first pair warms up
                     found.append((spent[whole], spent[plain]))
     ours, theirs = (statistics.median(column) * 1e6 for column in zip(*found, strict=True))
-    ratios = sorted(100 * (one / other - 1) for one, other in found)
-    quarter = len(ratios) // 4
-    return (
-        f"{ours:.0f} us, without {theirs:.0f} us; by pair median {statistics.median(ratios):+.1f} % "
-        f"(half of {len(ratios)} between {ratios[quarter]:+.1f} and {ratios[-1 - quarter]:+.1f})"
-    )
+    more = in_percent([one / other for one, other in found])
+    return f"{ours:.0f} us, without {theirs:.0f} us; by {len(found)} pairs {more}"
 
 
 def layer(pairs: int = PAIRS, requests: int = 10_000) -> str:
@@ -94,11 +90,9 @@ def _spent(port: int, pid: int, token: Path, path: str) -> float:
     """CPU seconds of the process for a request."""
     command = [sys.executable, "-m", "tests.bench.http_rate", "--port", str(port), "--token-file", str(token)]
     options = ["--answers", "--connections", str(CONNECTIONS), "--seconds", str(SECONDS)]
-    process = psutil.Process(pid)
-    before = process.cpu_times()
+    before = cpu_s(pid)
     done = subprocess.run([*command, *options, path], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
-    after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / int(done.stdout)
+    return (cpu_s(pid) - before) / int(done.stdout)
 
 
 def main() -> int:

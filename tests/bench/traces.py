@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 
 from runtime.settings import Settings
 from runtime.stack import orphans
 from runtime.stack.layout import Layout
 from tests.bench.api import bench_platform, served
+from tests.bench.cpu import cpu_s, in_percent
 from tests.support.platform import Platform
 
-ROUNDS = 7
-READS, WRITES = 300, 40
+ROUNDS = 30
+READS, WRITES = 400, 40
 AT_ONCE = 8
-DELIVERIES = 4
+DELIVERIES = 10
 OFF, AGAIN, ON, BEFORE = "off", "off again", "on", "before"
 
 
@@ -69,21 +69,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Line:
-    """CPU milliseconds of one request or delivery on each side: medians, and the median difference of pairs in %."""
+    """CPU milliseconds of one request or delivery on each side: medians, and what pairs differ by."""
 
     words: str
     median_ms: Mapping[str, float]
-    more_percent: Mapping[str, float]
+    more: Mapping[str, str]
 
     def __str__(self) -> str:
         sides = "   ".join(f"{name} {ms:.2f}" for name, ms in self.median_ms.items())
-        more = "   ".join(f"{name} {percent:+.1f} %" for name, percent in self.more_percent.items())
+        more = "   ".join(f"{name} {words}" for name, words in self.more.items())
         return f"  {self.words:34} ms: {sides}   against {OFF}: {more}"
-
-
-def cpu_s(*pids: int) -> float:
-    """Seconds that these processes have used."""
-    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
 
 def compared(words: str, rounds: Sequence[Mapping[str, float]]) -> Line:
@@ -92,7 +87,7 @@ def compared(words: str, rounds: Sequence[Mapping[str, float]]) -> Line:
     return Line(
         words,
         {name: 1000 * statistics.median(one[name] for one in rounds) for name in rounds[0]},
-        {name: 100 * (statistics.median(one[name] / one[OFF] for one in rounds) - 1) for name in names},
+        {name: in_percent([one[name] / one[OFF] for one in rounds]) for name in names},
     )
 
 

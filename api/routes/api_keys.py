@@ -27,7 +27,7 @@ router = APIRouter(tags=["API keys"], prefix="/organizations/{org_id}/api-keys")
 
 
 async def _key(session: AsyncSession, org_id: UUID, key_id: UUID, *, lock: bool = False) -> ApiKey:
-    """A key of this organization; keys of others do not exist here, whoever asks."""
+    """A key of this organization. Keys of other organizations are not found, whoever the caller is."""
     return await ApiKeyRepository(session, Tenant(org_id)).get(key_id, lock=lock)
 
 
@@ -41,7 +41,7 @@ async def create_api_key(
     org_id: UUID,
     body: ApiKeyCreate,
 ) -> Response:
-    """The answer is the only sight of the key. It acts for the caller, with some of the caller's permissions."""
+    """The key is shown only in this answer. It acts for the caller, with some of the caller's permissions."""
     principal.require_organization(org_id)
 
     async def create(session: AsyncSession) -> Response:
@@ -63,7 +63,7 @@ async def list_api_keys(
     page: WantedPage,
     status: KeyStatus | None = None,
 ) -> Response:
-    """The organization's keys, the newest first, those that do not work any more among them."""
+    """The organization's keys, newest first, including those that no longer work."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await OrganizationRepository(session, principal.tenant).get(org_id)
@@ -92,7 +92,7 @@ async def change_api_key(
     key_id: UUID,
     body: ApiKeyPatch,
 ) -> Response:
-    """Its name, and its own rate limit. What it may do never changes: make another one."""
+    """Changes the name or the key's own rate limit. Its permissions never change: create another key instead."""
     principal.require_organization(org_id)
 
     async def carry_out(session: AsyncSession) -> Response:
@@ -118,12 +118,12 @@ async def rotate_api_key(
     key_id: UUID,
     body: ApiKeyRotation | None = None,
 ) -> Response:
-    """A new key in place of this one, which works on until the overlap ends. The new one acts for the caller."""
+    """Issues a new key. The old one keeps working until the overlap ends. The new one acts for the caller."""
     principal.require_organization(org_id)
     wanted = body or ApiKeyRotation()
 
     async def carry_out(session: AsyncSession) -> Response:
-        # Twice as many: who has all that they may have can still replace each.
+        # Twice the limit, so that an organization that is at its limit can still rotate each of its keys.
         await api_keys.check_room(session, principal, org_id, 2 * parts.settings.api_keys_per_organization)
         old = await _key(session, org_id, key_id, lock=True)
         overlap = timedelta(seconds=wanted.overlap_seconds)
@@ -136,7 +136,7 @@ async def rotate_api_key(
 
 @router.delete("/{key_id}", summary="Revoke an API key", status_code=204)
 async def revoke_api_key(parts: State, principal: ApiKeysWrite, org_id: UUID, key_id: UUID) -> Response:
-    """It stops working everywhere within a second. Its record stays."""
+    """The key stops working everywhere within a second. Its record stays."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await api_keys.revoke(session, await _key(session, org_id, key_id, lock=True))

@@ -1,4 +1,4 @@
-"""Applications registered by an organization: make, get, list, change, give a new secret, delete."""
+"""Applications registered by an organization: create, get, list, change, rotate the secret, delete."""
 
 from typing import Annotated
 from uuid import UUID
@@ -38,7 +38,7 @@ async def list_applications(
     status: Annotated[ClientStatus, Query(description="`disabled`: those that were deleted")] = ClientStatus.ACTIVE,
     search: Search = None,
 ) -> Response:
-    """The applications of an organization; deleted ones only when asked for."""
+    """The applications of an organization. Deleted ones are listed only with `status=disabled`."""
     return await _applications(request, parts, principal, org_id).page(status=status, text=search, page=page)
 
 
@@ -52,7 +52,7 @@ async def create_application(
     org_id: UUID,
     body: ApplicationCreate,
 ) -> Response:
-    """A confidential one gets a secret, shown in this answer and never again."""
+    """A confidential application gets a secret. It is shown in this answer and never again."""
     row = Client(
         id=new_id(),
         organization_id=org_id,
@@ -75,7 +75,7 @@ async def create_application(
 async def get_application(
     *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, client_id: UUID
 ) -> Response:
-    """Where it sends people back to, and what it may ask of them; never its secret."""
+    """Its redirect URIs and scopes, without its secret."""
     return await _applications(request, parts, principal, org_id).one(client_id)
 
 
@@ -91,7 +91,7 @@ async def change_application(
     client_id: UUID,
     body: ApplicationPatch,
 ) -> Response:
-    """Fields that are not given stay."""
+    """Fields that are not given stay as they are."""
     applications = _applications(request, parts, principal, org_id)
     return await applications.change(command, precondition, client_id, lambda _: body.changes())
 
@@ -100,7 +100,7 @@ async def change_application(
 async def rotate_application_secret(
     *, request: Request, parts: State, principal: OrganizationsAdmin, command: Idempotent, org_id: UUID, client_id: UUID
 ) -> Response:
-    """A new secret, shown in this answer and never again; the old one is refused from now on. Public ones have none."""
+    """This answer shows the new secret, once. The old one is refused from now on. Public clients have no secret."""
     applications = _applications(request, parts, principal, org_id)
     return await applications.rotate_secret(command, client_id, ApplicationMade.with_secret)
 

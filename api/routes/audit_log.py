@@ -1,4 +1,4 @@
-"""The audit log of an organization, and that of the platform itself: look through it, take it away."""
+"""The audit log of an organization and that of the platform: list, export."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -71,7 +71,7 @@ AuditPage = Annotated[PageRequest, Depends(_page)]
 async def list_audit_entries(
     *, request: Request, parts: State, principal: AuditRead, org_id: UUID, wanted: Wanted, page: AuditPage
 ) -> Response:
-    """Newest first. `since` is the first moment that is wanted, `until` the first one that is not."""
+    """Newest first. `since` is inclusive, `until` exclusive."""
     await _check_organization(parts, principal, org_id)
     return await _listed(request, parts=parts, tenant=principal.tenant, org_id=org_id, wanted=wanted, page=page)
 
@@ -85,10 +85,10 @@ async def list_audit_entries(
 async def export_audit_entries(
     request: Request, parts: State, principal: AuditRead, org_id: UUID, wanted: Wanted
 ) -> Response:
-    """As newline-delimited JSON, oldest first, whatever their number: with what was written when it began.
+    """All entries that existed when the export began, as newline-delimited JSON, oldest first.
 
-    An answer that breaks off before its end is not whole: go on with `since`. Nor is one whose last line is
-    `{"error": ...}`: whoever reads it may not do so any more.
+    An answer that breaks off is incomplete: continue with `since`. So is an answer whose last line is `{"error": ...}`:
+    the caller lost the permission to read meanwhile.
     """
     await _check_organization(parts, principal, org_id)
     return await _exported(request, parts, principal, org_id, wanted)
@@ -98,7 +98,7 @@ async def export_audit_entries(
 async def list_platform_audit_entries(
     *, request: Request, parts: State, principal: AuditRead, wanted: Wanted, page: AuditPage
 ) -> Response:
-    """For platform admins: what belongs to no organization, such as logins, accounts and signing keys."""
+    """For platform admins: entries that belong to no organization, such as logins, accounts and signing keys."""
     _check_platform(principal)
     return await _listed(request, parts=parts, tenant=PLATFORM, org_id=None, wanted=wanted, page=page)
 
@@ -112,7 +112,7 @@ async def list_platform_audit_entries(
 async def export_platform_audit_entries(
     request: Request, parts: State, principal: AuditRead, wanted: Wanted
 ) -> Response:
-    """For platform admins; as the export of an organization's."""
+    """For platform admins. Works like the export of an organization's audit log."""
     _check_platform(principal)
     return await _exported(request, parts, principal, None, wanted)
 
@@ -158,7 +158,7 @@ def _broken_off(fault: DeliveryError) -> str:
 async def _lines(
     parts: AppState, tenant: Tenant, org_id: UUID | None, wanted: AuditFilter, until: int
 ) -> AsyncGenerator[str, None]:
-    """Batch after batch, each in a transaction of its own: a slow reader holds no connection to the database."""
+    """Yields batches, each read in a transaction of its own, so that a slow reader does not hold a connection."""
     last = 0
     while last < until:
         async with transaction(parts.sessions) as session:

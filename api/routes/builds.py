@@ -1,4 +1,4 @@
-"""Builds: report one made elsewhere, get, list, logs."""
+"""Builds: report an external build, get, list, logs."""
 
 from typing import Annotated
 from uuid import UUID
@@ -34,7 +34,7 @@ Version = Annotated[str | None, Query(max_length=MAX_LINE, description="exactly 
 
 @router.get("/builds/{build_id}", summary="Get build details", response_model=Envelope[BuildView])
 async def get_build(request: Request, parts: State, principal: DeploymentsRead, build_id: UUID) -> Response:
-    """Its sources, its tests, its artifact; what nobody measured is null."""
+    """A build with its sources, its tests and its artifact. Fields that were not measured are null."""
     async with transaction(parts.sessions) as session:
         row = await BuildRepository(session, principal.tenant).get(build_id)
     return reply(request, build_view(row))
@@ -54,9 +54,9 @@ async def report_build(
     feature_id: UUID,
     body: BuildReport,
 ) -> Response:
-    """Its status is `failed` when a test or the scan failed, else `success`: then it can be deployed.
+    """The status is `failed` if a test or the scan failed, else `success`: then the build can be deployed.
 
-    Its artifact is made from the project's repository at `git_commit_hash` when it is first deployed.
+    Its artifact is built from the project's repository at `git_commit_hash` on the first deployment.
     """
 
     async def record(session: AsyncSession) -> Response:
@@ -97,7 +97,7 @@ async def list_builds_of_project(
     status: BuildStatus | None = None,
     version_tag: Version = None,
 ) -> Response:
-    """Newest first, of all features."""
+    """Newest first, of all features of the project."""
     async with transaction(parts.sessions) as session:
         await ProjectRepository(session, principal.tenant).get(project_id)
         found = await BuildRepository(session, principal.tenant).search(
@@ -118,10 +118,10 @@ async def get_build_logs(
     window: LogWindow,
     follow: Following,
 ) -> Response:
-    """Plain text, in pieces: go on at `X-Next-Offset`. With `Accept: application/json` the steps and their sizes.
+    """Plain text, in pieces: continue at `X-Next-Offset`. With `Accept: application/json`, the steps and their sizes.
 
-    With `follow=true` server-sent events: `log` with some lines, `end` when the build has ended. Who may not read on
-    gets a last event `closed`.
+    With `follow=true`, server-sent events: `log` with some lines, `end` when the build has ended. A client that loses
+    its permission gets a last event `closed`.
     """
     async with transaction(parts.sessions) as session:
         row = await BuildRepository(session, principal.tenant).get(build_id)

@@ -1,4 +1,4 @@
-"""What the routes of applications and of service accounts answer alike: both are clients of one organization."""
+"""Shared by the routes of applications and of service accounts: both are OAuth clients of an organization."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from storage.repositories.organizations import OrganizationRepository
 
 @dataclass(frozen=True)
 class RequestedClients:
-    """The clients of one kind of one organization, as one request asks for them.
+    """The clients of one kind and one organization, for one request.
 
     Raises:
-        ForbiddenError: it is another organization's request.
+        ForbiddenError: the caller belongs to another organization.
     """
 
     request: Request
@@ -44,7 +44,7 @@ class RequestedClients:
         self.principal.require_organization(self.organization_id)
 
     async def page(self, *, status: ClientStatus, text: str | None, page: PageRequest) -> Response:
-        """One page of them."""
+        """One page of clients."""
         async with transaction(self.parts.sessions) as session:
             await OrganizationRepository(session, self.principal.tenant).get(self.organization_id)
             found = await ClientRepository(session, self.principal.tenant).search(
@@ -53,7 +53,7 @@ class RequestedClients:
         return reply_page(self.request, found, [self.view(row) for row in found.rows])
 
     async def one(self, client_id: UUID) -> Response:
-        """One, never its secret."""
+        """One client, without its secret."""
         async with transaction(self.parts.sessions) as session:
             row = await ClientRepository(session, self.principal.tenant).of(self.organization_id, self.kind, client_id)
         return reply(self.request, self.view(row))
@@ -67,7 +67,7 @@ class RequestedClients:
         confidential: bool,
         with_secret: Callable[[Client, str | None], View],
     ) -> Response:
-        """A new one; its secret, if it has one, in this one answer. `path`: where they all are."""
+        """Create a client. This answer alone shows its secret, if it has one. `path`: of the collection."""
 
         async def carry_out(session: AsyncSession) -> Response:
             most = self.parts.settings.clients_per_organization
@@ -85,7 +85,7 @@ class RequestedClients:
         client_id: UUID,
         changes: Callable[[Client], dict[str, Any]],
     ) -> Response:
-        """Other values; `changes` tells them by what it is now."""
+        """Change a client; `changes` computes the new values from the current row."""
 
         async def carry_out(session: AsyncSession) -> Response:
             clients = self._within(session)
@@ -99,7 +99,7 @@ class RequestedClients:
     async def rotate_secret(
         self, command: Command, client_id: UUID, with_secret: Callable[[Client, str | None], View]
     ) -> Response:
-        """A new secret, in this one answer."""
+        """Issue a new secret, shown in this answer only."""
 
         async def carry_out(session: AsyncSession) -> Response:
             clients = self._within(session)
@@ -109,7 +109,7 @@ class RequestedClients:
         return await command.run(carry_out)
 
     async def delete(self, precondition: Precondition, client_id: UUID) -> Response:
-        """Disable it; again changes nothing."""
+        """Disable the client. Repeating it changes nothing."""
         async with transaction(self.parts.sessions) as session:
             clients = self._within(session)
             row = await clients.held(client_id)

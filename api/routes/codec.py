@@ -1,7 +1,8 @@
 """The codec endpoint: Temporal's UI and CLI send payloads here to show them to operators in the clear.
 
-Protocol: POST `{endpoint}/decode` and `/encode`, both ways a `temporal.api.common.v1.Payloads` in protobuf's JSON. It
-is Temporal's own, not a part of /v1. A namespace holds the histories of all organizations: only platform admins get in.
+Protocol: POST `{endpoint}/decode` and `/encode`, both ways a `temporal.api.common.v1.Payloads` in protobuf's JSON. The
+protocol is Temporal's and not part of /v1. A namespace holds the histories of all organizations, so only platform
+admins have access.
 """
 
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ Codec = Annotated[EncryptionCodec, Depends(_codec)]
 
 @router.post("/decode")
 async def decode(request: Request, operator: Operator, codec: Codec) -> Response:
-    """The payloads in the clear; those that are not encrypted stay as they are."""
+    """The payloads decrypted. Those that are not encrypted are returned unchanged."""
     payloads = await _payloads(request)
     try:
         plain = await codec.show(payloads)
@@ -79,7 +80,7 @@ async def decode(request: Request, operator: Operator, codec: Codec) -> Response
 
 @router.post("/encode")
 async def encode(request: Request, operator: Operator, codec: Codec) -> Response:
-    """The payloads encrypted: what an operator sends to a workflow by the CLI."""
+    """The payloads encrypted, for what an operator sends to a workflow with the CLI."""
     payloads = await _payloads(request)
     log.info("codec.encoded", subject=operator.subject, payloads=len(payloads))
     return _answer(await codec.encode(payloads))

@@ -1,4 +1,4 @@
-"""Answers to decisions: what is known of the outcome when the request is answered."""
+"""Answers to actions on a deployment, with the outcome as far as it is known."""
 
 from fastapi import Request, Response
 
@@ -11,13 +11,13 @@ ACCEPTED = 202
 
 
 async def settled(request: Request, command: Command, decision: Decision, kept: Response) -> Response | None:
-    """The answer to a decision that was kept, once its outcome is known; None: it was accepted, tell how it is now.
+    """The answer once the outcome is known. None: the action was accepted, so answer with the current state.
 
     Args:
-        request: what is answered.
-        command: keeps the answer for who sends the request again.
-        decision: what was kept.
-        kept: the answer so far. One that is no 202 is final.
+        request: the request to answer.
+        command: stores the answer for repeats of the request.
+        decision: the stored action.
+        kept: the stored answer so far. Anything but a 202 is final.
     """
     if kept.status_code != ACCEPTED:
         return kept
@@ -32,7 +32,7 @@ async def settled(request: Request, command: Command, decision: Decision, kept: 
 
 
 def again(command: Command, response: Response) -> Response:
-    """Say so when it is not the first answer to the request."""
+    """Mark the answer as replayed if the request is a repeat."""
     if not command.fresh:
         response.headers[REPLAYED] = "true"
     return response

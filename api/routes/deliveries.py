@@ -1,4 +1,4 @@
-"""Build and deploy a feature; deploy a build that exists; deploy again."""
+"""Build and deploy a feature; deploy an existing build; retry a deployment."""
 
 from functools import partial
 from typing import Any
@@ -47,7 +47,7 @@ async def build_and_deploy(
     feature_id: UUID,
     body: BuildAndDeployRequest,
 ) -> Response:
-    """A promise: once answered, the operation runs. Production needs deployments:approve and approval_notes."""
+    """Once this is answered, the operation will run. Production needs deployments:approve and approval_notes."""
     wanted = DeploymentRequest.of(body)
     wanted.check(principal)
     delivery = Delivery(parts.settings, principal, wanted)
@@ -83,7 +83,7 @@ async def deploy(
     body: DeployRequest,
     prefer: Preference = None,
 ) -> Response:
-    """A promise as well. Production needs deployments:approve and approval_notes; so does skipping the analysis."""
+    """Once answered, it will run. Production and skipping the analysis need deployments:approve and approval_notes."""
     wanted = DeploymentRequest.of(body)
     wanted.check(principal)
     delivery = Delivery(parts.settings, principal, wanted)
@@ -128,9 +128,9 @@ async def retry(
     body: RetryRequest,
     prefer: Preference = None,
 ) -> Response:
-    """A new deployment on the same terms, of the same build if that is a good one, else built again.
+    """A new deployment with the same options: of the same build if it succeeded, else of a new build.
 
-    Consent is needed anew: for production deployments:approve, or somebody else's approval.
+    It needs a new approval: for production deployments:approve, or the approval of another person.
     """
     again = Redelivery(
         parts.settings,

@@ -1,4 +1,4 @@
-"""Delivery metrics (DORA): of an organization, of a project, of an environment of one."""
+"""Delivery metrics (DORA) of an organization, a project or an environment."""
 
 from typing import Annotated
 from uuid import UUID
@@ -45,7 +45,7 @@ async def get_organization_delivery_metrics(
     project_id: UUID | None = None,
     environment: EnvironmentName | None = None,
 ) -> Response:
-    """DORA's four, and waiting apart from work. Without a range: the last 30 days; at most 366."""
+    """The four DORA metrics, with waiting time separate from work. Default range: the last 30 days; maximum: 366."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         view = await Asked(principal, wanted, environment).of_organization(session, org_id, project_id)
@@ -66,7 +66,7 @@ async def get_project_delivery_metrics(
     wanted: WantedRange,
     environment: EnvironmentName | None = None,
 ) -> Response:
-    """The same of one project; with `environment`, of that one."""
+    """The same metrics for one project, or for one environment of it with `environment`."""
     async with transaction(parts.sessions) as session:
         view = await Asked(principal, wanted, environment).of_project(session, project_id)
     return reply(request, view)
@@ -86,7 +86,7 @@ async def get_environment_delivery_metrics(
     name: EnvironmentName,
     wanted: WantedRange,
 ) -> Response:
-    """The same of one environment of a project."""
+    """The same metrics for one environment of a project."""
     async with transaction(parts.sessions) as session:
         view = await Asked(principal, wanted, name).of_project(session, project_id)
     return reply(request, view)

@@ -1,4 +1,4 @@
-"""Decisions about a deployment under way: approve, reject, pause, resume, promote, abort."""
+"""Actions on a deployment in progress: approve, reject, pause, resume, promote, abort."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def _action(
 
 @dataclass(frozen=True)
 class RequestedAction:
-    """What these routes do alike: keep what somebody decided, tell the rollout, answer what came of it."""
+    """Shared by these routes: store the action, send it to the workflow, answer with the outcome."""
 
     request: Request
     parts: AppState
@@ -72,7 +72,7 @@ class RequestedAction:
     deployment_id: UUID
 
     async def decide(self, principal: Principal, action: Action, reason: str) -> Response:
-        """Carry out one decision."""
+        """Carry out one action."""
         decision = self.decision(principal, action, reason)
 
         async def effect(session: AsyncSession) -> Response:
@@ -81,16 +81,16 @@ class RequestedAction:
         return await self.outcome(decision, await self.command.run(effect, before=decision.reach))
 
     def decision(self, principal: Principal, action: Action, reason: str) -> Decision:
-        """What the principal decides about this deployment."""
+        """The principal's action on this deployment."""
         return Decision(self.parts, principal, self.deployment_id, action, reason, self.command.key)
 
     def pending(self, operation: Operation) -> Response:
-        """202: it is kept, and nobody has told what came of it yet."""
+        """202: the action is stored, and its outcome is not known yet."""
         headers = accepted_headers(self.parts.settings, operation.id, operation.resource_id)
         return reply(self.request, accepted_view(operation), status=ACCEPTED, headers=headers)
 
     async def outcome(self, decision: Decision, kept: Response) -> Response:
-        """What came of a decision; the answer so far where nobody knows."""
+        """The outcome of an action, or the stored answer while the outcome is unknown."""
         return await self.command.or_kept(kept, self._told(decision, kept))
 
     async def _told(self, decision: Decision, kept: Response) -> Response:
@@ -98,11 +98,11 @@ class RequestedAction:
         return known or await self._as_it_is_now(decision.principal)
 
     async def _as_it_is_now(self, principal: Principal) -> Response:
-        """200 with the deployment after an accepted decision: its row tells of it already."""
+        """200 with the deployment after an accepted action: its row shows the effect already."""
         async with transaction(self.parts.sessions) as session:
             row = await DeploymentRepository(session, principal.tenant).get(self.deployment_id)
             preview = await preview_of(session, self.parts.settings, principal, row)
-        # Kept without the preview: its token is no matter of a memory.
+        # Stored without the preview, so that its token is not kept with the idempotency key.
         await self.command.amend(reply(self.request, deployment_view(row)))
         return again(self.command, reply(self.request, deployment_view(row, preview)))
 
@@ -120,25 +120,25 @@ def _reason(body: DecisionRequest | None) -> str:
 
 @_action(Action.APPROVE, "Approve a deployment", responses=LATER)
 async def approve(principal: DeploymentsApprove, requested: Requested, body: ApprovalRequest | None = None) -> Response:
-    """One more yes; with enough of them it goes on. Whoever asked for the deployment does not count."""
+    """Adds an approval. The rollout continues once there are enough. The requester's own approval does not count."""
     return await requested.decide(principal, Action.APPROVE, body.words if body else "")
 
 
 @_action(Action.REJECT, "Reject a deployment", responses=LATER)
 async def reject(principal: DeploymentsApprove, requested: Requested, body: ApprovalRequest) -> Response:
-    """One no ends it before anything was touched."""
+    """One rejection ends the deployment before anything has changed."""
     return await requested.decide(principal, Action.REJECT, body.words)
 
 
 @_action(Action.PAUSE, "Pause a rollout", responses=LATER)
 async def pause(principal: DeploymentsWrite, requested: Requested, body: DecisionRequest | None = None) -> Response:
-    """It holds before its next step; the traffic stays as it is, and no deadline runs."""
+    """The rollout pauses before its next step. Traffic stays as it is, and deadlines stop counting."""
     return await requested.decide(principal, Action.PAUSE, _reason(body))
 
 
 @_action(Action.RESUME, "Resume a paused rollout", responses=LATER)
 async def resume(principal: DeploymentsWrite, requested: Requested, body: DecisionRequest | None = None) -> Response:
-    """It goes on where it was held."""
+    """The rollout continues where it was paused."""
     return await requested.decide(principal, Action.RESUME, _reason(body))
 
 
@@ -149,9 +149,10 @@ async def promote(
     body: DecisionRequest | None = None,
     prefer: Preference = None,
 ) -> Response:
-    """It goes to the end without further pauses or analysis.
+    """The rollout runs to its end without further pauses or analysis.
 
-    Of one that is finished and did not succeed, its build is deployed anew and without analysis: deployments:approve.
+    If the deployment has ended without success, its build is deployed again without analysis; this needs
+    deployments:approve.
     """
     parts, command, reason = requested.parts, requested.command, _reason(body)
     decision = requested.decision(principal, Action.PROMOTE, reason)
@@ -171,8 +172,8 @@ async def promote(
 
 @_action(Action.ABORT, "Abort a rollout", responses=LATER)
 async def abort(principal: DeploymentsWrite, requested: Requested, body: ReasonRequest) -> Response:
-    """The traffic goes back to the stable version; before any traffic moved, it is simply cancelled.
+    """Traffic returns to the stable release. Before any traffic has moved, the deployment is simply cancelled.
 
-    Also while the workflow engine is down: then 202, and it is carried out when it is back.
+    While the workflow engine is down, the answer is 202, and the abort is carried out once it is back.
     """
     return await requested.decide(principal, Action.ABORT, body.reason)

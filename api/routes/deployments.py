@@ -31,7 +31,7 @@ router = APIRouter(tags=["Deployments"])
 
 @router.get("/deployments/{deployment_id}", summary="Get a deployment", response_model=Envelope[DeploymentView])
 async def get_deployment(request: Request, parts: State, principal: DeploymentsRead, deployment_id: UUID) -> Response:
-    """Where it stands, what it brings, how it went."""
+    """The state of a deployment, what it deploys, and its result."""
     found = await parts.deployments.get(principal.tenant, deployment_id)
     if not may_have_preview(principal, found.row):
         return reply(request, found.answer)
@@ -79,7 +79,7 @@ async def roll_back(
     deployment_id: UUID,
     body: RollbackRequest,
 ) -> Response:
-    """Aborts a rollout under way, or brings the last healthy release back. Waits up to ten seconds for the outcome."""
+    """Aborts a rollout in progress, or restores the last healthy release. Waits up to ten seconds for the outcome."""
     rollback = Rollback(parts, principal, deployment_id, body.reason, command.key)
     recorded: list[Operation] = []
 
@@ -92,7 +92,7 @@ async def roll_back(
     response = await command.run(record)
     if response.status_code != ACCEPTED:
         return response
-    if not recorded:  # asked again before the outcome was known
+    if not recorded:  # A repeat of the request before the outcome was known.
         return await command.or_kept(response, _again(request, parts, rollback, command, response))
     return await command.or_kept(response, _outcome(request, rollback, command, recorded[0], response))
 
@@ -100,7 +100,7 @@ async def roll_back(
 async def _outcome(
     request: Request, rollback: Rollback, command: Command, operation: Operation, kept: Response
 ) -> Response:
-    """What came of a rollback that was recorded just now."""
+    """The outcome of a rollback that was recorded just now."""
     try:
         deployment = await rollback.outcome(operation)
     except ConflictError as refused:
@@ -111,7 +111,7 @@ async def _outcome(
 
 
 async def _again(request: Request, parts: AppState, rollback: Rollback, command: Command, kept: Response) -> Response:
-    """The same key asks again: what came of it by now."""
+    """A repeat with the same key: the outcome as it is known by now."""
     told = await rollback.decision.told(fresh=False)
     if told is not None and told.error is not None:
         return again(command, await command.amend(answer_of(request, told.error)))

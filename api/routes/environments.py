@@ -1,4 +1,4 @@
-"""Environments of a project: what runs there, who has the turn, what is set for them."""
+"""Environments of a project: releases, deployment lock and queue, settings."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ MAX_SHOWN = 50
     response_model=Envelope[list[EnvironmentView]],
 )
 async def list_environments(request: Request, parts: State, principal: DeploymentsRead, project_id: UUID) -> Response:
-    """All three, also those nothing was deployed into yet."""
+    """All three environments, including those without a deployment."""
     async with transaction(parts.sessions) as session:
         views = await environment_views(session, parts.settings, principal, project_id, tuple(EnvironmentName))
     return reply(request, views)
@@ -46,7 +46,7 @@ async def list_environments(request: Request, parts: State, principal: Deploymen
 async def get_environment(
     request: Request, parts: State, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
 ) -> Response:
-    """Its address and releases, who has the turn and who waits, its settings, whether a deployment may start now."""
+    """Its host and releases, the lock's holder and queue, its settings, and whether a deployment may start now."""
     async with transaction(parts.sessions) as session:
         [view] = await environment_views(session, parts.settings, principal, project_id, (name,))
     return reply(request, view)
@@ -69,10 +69,10 @@ async def change_environment(
     name: EnvironmentName,
     body: EnvironmentPatch,
 ) -> Response:
-    """Policy, approval, windows; fields that are not given stay. Whoever a window holds learns of it at once.
+    """Changes policy, approval rule or windows; fields not given stay. Deployments held by a window are told at once.
 
-    Where deployments need approval, a change that weakens that rule, the windows or the policy needs the same
-    approvals: then 202, and others approve it.
+    If the environment requires approval, a change that weakens the approval rule, the windows or the policy needs the
+    same approvals. The answer is then 202, and others approve the change.
     """
     change = SettingsChange(parts.settings, principal, project_id, name, body)
 
@@ -82,7 +82,8 @@ async def change_environment(
 
     async def carry_out(session: AsyncSession) -> Response:
         if precondition.given:
-            # Held so that two who have seen the same do not both change it; the environment may have no row yet.
+            # A lock on the project, so that two clients with the same ETag cannot both change it. The environment may
+            # have no row yet.
             await ProjectRepository(session, principal.tenant).get(project_id, lock=True)
             precondition.check(await view(session))
         waiting = await change.carry_out(session)
@@ -102,7 +103,7 @@ async def change_environment(
 async def list_changes(
     request: Request, parts: State, principal: DeploymentsRead, project_id: UUID, name: EnvironmentName
 ) -> Response:
-    """The last fifty that weaken a guard, newest first, whatever became of them."""
+    """The last fifty changes that weaken a guard, newest first, in every state."""
     async with transaction(parts.sessions) as session:
         row = await GuardChanges(session, principal, project_id, name).environment()
         found = await GuardChangeRepository(session, principal.tenant).latest(row.id, MAX_SHOWN)
@@ -121,7 +122,7 @@ async def get_change(
     name: EnvironmentName,
     change_id: UUID,
 ) -> Response:
-    """What it would set, and who said yes so far."""
+    """The settings that a change would apply, and its approvals so far."""
     async with transaction(parts.sessions) as session:
         row = await GuardChanges(session, principal, project_id, name).environment()
         found = await GuardChangeRepository(session, principal.tenant).of(row.id, change_id)
@@ -141,7 +142,7 @@ async def approve_change(
     change_id: UUID,
     body: ApprovalRequest | None = None,
 ) -> Response:
-    """One more yes, counted as for a deployment there; with the last one it is applied."""
+    """Adds an approval, counted as for a deployment into this environment. The last one needed applies the change."""
 
     async def carry_out(session: AsyncSession) -> Response:
         changes = GuardChanges(session, principal, project_id, name)
@@ -164,7 +165,7 @@ async def reject_change(
     change_id: UUID,
     body: ApprovalRequest | None = None,
 ) -> Response:
-    """One no ends it, also of whoever asked for it."""
+    """One rejection ends the change. The requester may reject it too."""
 
     async def carry_out(session: AsyncSession) -> Response:
         changes = GuardChanges(session, principal, project_id, name)

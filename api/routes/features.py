@@ -36,7 +36,7 @@ router = APIRouter(tags=["Features"])
 async def create_feature(
     request: Request, principal: FeaturesWrite, command: Idempotent, requirement_id: UUID, body: FeatureCreate
 ) -> Response:
-    """A piece of a requirement that can be built and deployed."""
+    """Creates a part of a requirement that can be built and deployed."""
 
     async def create(session: AsyncSession) -> Response:
         requirement = await RequirementRepository(session, principal.tenant).get(requirement_id)
@@ -94,7 +94,7 @@ async def change_feature(
     feature_id: UUID,
     body: FeaturePatch,
 ) -> Response:
-    """Fields that are not given stay."""
+    """Fields that are not given stay as they are."""
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
@@ -109,7 +109,7 @@ async def change_feature(
 async def delete_feature(
     parts: State, principal: FeaturesDelete, precondition: Precondition, feature_id: UUID
 ) -> Response:
-    """With its test cases; a feature that was ever built or deployed stays (409)."""
+    """Deletes the feature and its test cases. A feature that was ever built or deployed cannot be deleted (409)."""
     async with transaction(parts.sessions) as session:
         row = await FeatureRepository(session, principal.tenant).get_unused(feature_id)
         await planning.check_changeable(session, principal, row, FeatureView, precondition)
@@ -129,7 +129,7 @@ async def change_feature_status(
     feature_id: UUID,
     body: FeatureStatusChange,
 ) -> Response:
-    """Moves as `docs/states.md` allows; others are a 422. A blocked feature says why, another one has no reason."""
+    """Transitions follow `docs/states.md`; others are a 422. A blocked feature must have a reason, others have none."""
     _check_reason(body)
 
     async def change(session: AsyncSession) -> Response:

@@ -18,7 +18,7 @@ router = APIRouter(tags=["Monitoring"])
 
 
 class Healthy(BaseModel):
-    """The contract's answer when all is well: not enveloped. `degraded`: requests are served all the same."""
+    """The contract's answer when the service is healthy, not enveloped. `degraded`: requests are still served."""
 
     status: str
     timestamp: Timestamp
@@ -28,7 +28,7 @@ class Healthy(BaseModel):
 
 
 class Unhealthy(BaseModel):
-    """The contract's answer when something is not."""
+    """The contract's answer when the service is unhealthy."""
 
     status: str
     timestamp: Timestamp
@@ -55,7 +55,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
     responses={503: {"model": Unhealthy, "description": "Unhealthy"}},
 )
 async def health(parts: State) -> Response:
-    """What the service needs, and whether it is there."""
+    """The dependencies of the service and the state of each."""
     seen = await parts.health.services()
     services = {name: _state(name, fault) for name, fault in seen.items()}
     services |= dict.fromkeys(parts.health.degraded(), DEGRADED)
@@ -70,13 +70,13 @@ async def health(parts: State) -> Response:
 
 @router.get("/livez", summary="Is the process alive", response_model=Readiness)
 async def livez() -> Response:
-    """Touches nothing but this process."""
+    """Checks nothing but this process."""
     return _readiness([])
 
 
 @router.get("/readyz", summary="Can requests be served", response_model=Readiness, responses=NOT_READY)
 async def readyz(parts: State) -> Response:
-    """The database answers and has the schema that this code needs."""
+    """The database is reachable and has the schema that this code needs."""
     fault = await parts.health.schema()
     return _readiness([fault] if fault else [])
 

@@ -30,7 +30,7 @@ FOLLOWED = stream_of(
 
 @dataclass(frozen=True)
 class WantedLines:
-    """Which lines."""
+    """The lines to return."""
 
     instance: str | None
     since: datetime | None
@@ -65,11 +65,12 @@ async def get_deployment_logs(
     wanted: Wanted,
     follow: Following,
 ) -> Response:
-    """What its instances, and its other processes, write: the newest `limit` lines, of those written since `since`.
+    """The newest `limit` lines that its instances and other processes have written since `since`.
 
-    An instance that is started again writes on in its log; of one that was stopped the end is kept. The values of the
-    project's secrets are masked. With `follow=true` server-sent events: `log` with some lines, beginning with the same
-    ones, and `end` when nothing of the deployment runs any more. Who may not read on gets a last event `closed`.
+    A restarted instance continues its log. The end of a stopped instance's log is kept. The values of the project's
+    secrets are masked. With `follow=true`, server-sent events: `log` with some lines, beginning with those same lines,
+    and `end` when nothing of the deployment runs any more. A client that loses its permission gets a last event
+    `closed`.
     """
     async with transaction(parts.sessions) as session:
         await DeploymentRepository(session, principal.tenant).get(deployment_id)

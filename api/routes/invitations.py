@@ -1,4 +1,4 @@
-"""Invitations into an organization: make, get, list, revoke; accept."""
+"""Invitations into an organization: create, get, list, revoke, accept."""
 
 from uuid import UUID
 
@@ -31,7 +31,7 @@ from storage.repositories.mails import MailRepository
 from storage.repositories.organizations import OrganizationRepository
 
 router = APIRouter(tags=["Members"])
-# For strangers: the token says who they are.
+# For people without an account: the token authenticates them.
 open_router = APIRouter(tags=["Members"])
 ACCEPT = "/invitations/accept"
 
@@ -72,9 +72,9 @@ async def create_invitation(
     org_id: UUID,
     body: InvitationCreate,
 ) -> Response:
-    """Offers a seat for seven days. With a mail server the link goes to the mailbox alone.
+    """The invitation is valid for seven days. With a mail server, the link is sent to the mailbox only.
 
-    Without one it is shown in this answer and never again: hand it to whom it is for.
+    Without a mail server, this answer shows the link, once: pass it on to the invited person.
     """
     principal.require_organization(org_id)
 
@@ -101,7 +101,7 @@ async def create_invitation(
 async def get_invitation(
     *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, invitation_id: UUID
 ) -> Response:
-    """Whom it is for, and what became of it; never its token."""
+    """Whom it is for, and its status, without its token."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         row = await InvitationRepository(session, principal.tenant).get(invitation_id)
@@ -113,7 +113,7 @@ async def get_invitation(
 async def revoke_invitation(
     *, parts: State, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, invitation_id: UUID
 ) -> Response:
-    """Its token is worth nothing any more. An accepted one cannot be revoked: remove the member."""
+    """Its token stops working. An accepted invitation cannot be revoked: remove the member instead."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         row = await InvitationRepository(session, principal.tenant).get(invitation_id, lock=True)
@@ -131,10 +131,10 @@ async def revoke_invitation(
 async def accept_invitation(
     request: Request, parts: State, command_of: IdempotentOf, body: InvitationAccept
 ) -> Response:
-    """Without credentials: the token is one. Makes you a member, and a user if there is none of this address yet.
+    """No credentials needed: the token is one. Makes you a member, and creates a user if the email has none yet.
 
-    A user that exists already has to be shown to be yours by its password. Who claims your address without having
-    shown that it is theirs is not in your way: give a `name`, and you are a user of your own.
+    If a user with this email exists, its password is needed to show that it is you. If somebody registered your email
+    without verifying it, give a `name`: a user of your own is created.
     """
     if wait_s := await parts.oauth.limits.wait_s(INVITATIONS, request.scope):
         raise TooOftenError(wait_s)
@@ -149,6 +149,6 @@ async def accept_invitation(
 
 
 def _check_place(row: Invitation, organization_id: UUID) -> None:
-    """For platform admins, who see the invitations of all: this one is found where it is."""
+    """For platform admins, who see all organizations' invitations: this one must belong to the one in the path."""
     if row.organization_id != organization_id:
         raise NotFoundError(f"invitation {row.id} does not exist")

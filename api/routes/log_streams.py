@@ -15,14 +15,14 @@ from api.http.streaming import EventStream, while_allowed
 from api.services.logs.follow import Told, followed
 from domain.permissions import Scope
 
-# Of a place in the logs of very many instances.
+# Enough for the position in the logs of a great many instances.
 MAX_MARK = 8192
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True)
 class Follow:
-    """Whether a log is to be followed, and from where on; None: from the beginning."""
+    """Whether to follow a log, and from which event on (None: from the beginning)."""
 
     wanted: bool
     last_event_id: str | None
@@ -42,7 +42,7 @@ Following = Annotated[Follow, Depends(_follow)]
 
 
 def stream_of(lines: str, mark: str) -> dict[int | str, dict[str, Any]]:
-    """What following answers, for the OpenAPI document; `lines` and `mark` are examples."""
+    """The responses of a followed log for the OpenAPI document; `lines` and `mark` are examples."""
     return {
         200: {
             "content": {
@@ -64,7 +64,7 @@ def stream_of(lines: str, mark: str) -> dict[int | str, dict[str, Any]]:
 
 
 def without(request: Request, *names: str) -> None:
-    """Raise `InvalidRequestError` for parameters that say nothing to who follows."""
+    """Raise `InvalidRequestError` for parameters that have no meaning with `follow`."""
     for name in names:
         if name in request.query_params:
             words = "does not go with follow: Last-Event-ID says where to go on"
@@ -81,10 +81,10 @@ async def follow_reply(
     go_on: bool,
     any_of: tuple[Scope, ...],
 ) -> Response:
-    """The events of a log from the place `mark` on; `at` tells what stands at one.
+    """Stream a log from the cursor `mark` on; `at` reads the lines at a cursor.
 
-    `go_on`: the client named that place. At the end of a log there is nothing for it, and it is to stop asking. One of
-    the permissions `any_of` is needed, also later on.
+    `go_on`: the client sent that cursor. If it is the end of the log, the answer is 204, so that the client stops
+    reconnecting. The caller needs one of the permissions `any_of`, now and for as long as the stream lasts.
     """
     if go_on and (await at(mark)).is_over:
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Members of an organization: get, list, give a role, remove. They come by invitation."""
+"""Members of an organization: get, list, change the role, remove. Members join by invitation."""
 
 from uuid import UUID
 
@@ -46,7 +46,7 @@ async def list_members(
 async def get_member(
     request: Request, parts: State, principal: OrganizationsRead, org_id: UUID, user_id: UUID
 ) -> Response:
-    """A user and their role here."""
+    """A user and their role in this organization."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         membership = await MembershipRepository(session, principal.tenant).member(user_id, org_id)
@@ -67,7 +67,7 @@ async def change_member(
     user_id: UUID,
     body: MemberPatch,
 ) -> Response:
-    """Nobody gives a role above their own. A lesser role ends the member's tokens at once. The last admin stays one."""
+    """You cannot grant a role above your own. A lower role ends the member's tokens at once. The last admin stays."""
     principal.require_organization(org_id)
 
     async def carry_out(session: AsyncSession) -> Response:
@@ -80,7 +80,7 @@ async def change_member(
 async def remove_member(
     *, parts: State, principal: OrganizationsAdmin, precondition: Precondition, org_id: UUID, user_id: UUID
 ) -> Response:
-    """Their tokens of this organization end at once; the user and other memberships stay. The last admin stays."""
+    """Ends the member's tokens for this organization. User and other memberships stay. The last admin stays too."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await Members(session, principal, org_id).remove(user_id, precondition)

@@ -1,4 +1,4 @@
-"""Metrics: how much was asked of the API, how it answered, and what that took."""
+"""Metrics: number of requests to the API, their statuses and their latency."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -20,9 +20,9 @@ async def get_metrics(
     time_range: TimeRange = TimeRange.HOUR,
     aggregation: Aggregation | None = None,
 ) -> Response:
-    """Totals of a time range, and a series over it: of your organization's requests; of all for platform admins.
+    """Totals of a time range and a series over it: your organization's requests, or all for platform admins.
 
-    Without `aggregation` the finest that fits: 1m up to 24h, 5m for 7d, 1h for 30d. One that is too fine is refused.
+    Default `aggregation`: the finest allowed, which is 1m up to 24h, 5m up to 7d, 1h up to 30d. A finer one is refused.
     """
     view = await parts.metrics.of(principal, time_range, chosen(time_range, aggregation))
     return reply(request, view)

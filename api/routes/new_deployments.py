@@ -1,4 +1,4 @@
-"""Answers to requests that make a deployment."""
+"""Answers to requests that create a deployment."""
 
 import re
 from typing import Annotated
@@ -19,7 +19,7 @@ Preference = Annotated[
 
 
 def created(request: Request, parts: AppState, asked: Asked, prefer: str | None) -> Response:
-    """201 with the pending deployment; 202 with its operation for who prefers that (RFC 7240)."""
+    """201 with the pending deployment; 202 with its operation if the client prefers that (RFC 7240)."""
     if prefer and _RESPOND_ASYNC.search(prefer):
         return accepted(request, parts, asked, {"Preference-Applied": "respond-async"})
     headers = created_headers(parts.settings, asked.operation.id, asked.deployment.id)
@@ -27,6 +27,6 @@ def created(request: Request, parts: AppState, asked: Asked, prefer: str | None)
 
 
 def accepted(request: Request, parts: AppState, asked: Asked, more: dict[str, str] | None = None) -> Response:
-    """202 with the operation to look at."""
+    """202 with the operation to poll."""
     headers = accepted_headers(parts.settings, asked.operation.id, asked.deployment.id)
     return reply(request, accepted_view(asked.operation), status=202, headers={**headers, **(more or {})})

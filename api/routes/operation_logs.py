@@ -27,7 +27,7 @@ async def _window(
 
 
 FOLLOWED = stream_of('{"lines": [{"step": "build", "text": "$ make"}]}', "120.8192.0.0")
-# What the answers are: text; for who accepts JSON only, which logs there are; for who follows, events.
+# Content by client: text by default, a list of logs for clients that accept JSON only, events for `follow`.
 LOGGED: dict[int | str, dict[str, Any]] = {
     **FOLLOWED,
     200: {
@@ -49,7 +49,7 @@ LogWindow = Annotated[LogRange, Depends(_window)]
 async def log_reply(
     request: Request, parts: AppState, operation_id: UUID, project_id: UUID, window: LogRange
 ) -> Response:
-    """The piece asked for, as text; or which logs there are, for who accepts JSON only."""
+    """The requested part as text; the list of logs for clients that accept JSON only."""
     if JSON in request.headers.get("accept", ""):
         return reply(request, LogListing(steps=await logs.listed(parts.settings, operation_id)))
     content = await parts.logs.steps.read(operation_id, project_id, window)
@@ -60,7 +60,7 @@ async def log_reply(
 async def followed_steps(
     request: Request, parts: AppState, principal: Principal, follow: Follow, place: StepsPlace, *any_of: Scope
 ) -> Response:
-    """The logs as events, from the place that the client names or from the beginning."""
+    """The logs as events, from the client's cursor or from the beginning."""
     without(request, "offset", "limit")
     mark = mark_of(follow.last_event_id)
 

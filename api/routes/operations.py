@@ -42,11 +42,11 @@ from storage.repositories.operations import OperationRepository
 router = APIRouter(tags=["Operations"])
 
 MAX_WAIT_S = 60
-# What `OperationsRead` asks for.
+# The permissions that `OperationsRead` requires.
 GRANTED_TO_READ = (Scope.OPERATIONS_READ, Scope.DEPLOYMENTS_READ)
 FOLLOW_LIMIT_S = 900.0
 RECONNECT_MS = 2000
-# Each event, as OpenAPI before 3.2 describes a stream.
+# Each event, described as OpenAPI before 3.2 describes a stream.
 FOLLOWED: dict[str, Any] = {
     "content": {
         "text/event-stream": {
@@ -78,7 +78,7 @@ async def list_operations(
     environment: EnvironmentName | None = None,
     kind: OperationKind | None = None,
 ) -> Response:
-    """Newest first, as recorded; one that runs is told more exactly by its own address."""
+    """Newest first, as recorded. Get a running operation by its id for its live progress."""
     async with transaction(parts.sessions) as session:
         found = await OperationRepository(session, principal.tenant).search(
             status=status, project_id=project_id, environment=environment, kind=kind, request=page
@@ -96,7 +96,7 @@ async def get_operation(
     wait: Annotated[int | None, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait for a change")] = None,
     prefer: Annotated[str | None, Header(max_length=200, description="wait=30: the same (RFC 7240)")] = None,
 ) -> Response:
-    """With `wait`, answers as soon as something changes, at once when it is finished."""
+    """With `wait`, answers as soon as something changes, or at once if the operation has finished."""
     snapshot = await parts.watch.now(operation_id, principal.tenant)
     preferred = _PREFERENCE.search(prefer) if prefer and wait is None else None
     seconds = min(int(preferred[1]), MAX_WAIT_S) if preferred else wait or 0
@@ -126,7 +126,7 @@ async def cancel_operation(
     operation_id: UUID,
     body: CancelRequest | None = None,
 ) -> Response:
-    """Before any traffic moved it ends as cancelled; after that the traffic goes back first."""
+    """Before any traffic has moved, the operation ends as cancelled. After that, traffic returns first."""
     reason = bounded((body.reason if body else None) or "cancelled through the API")
     kept: list[Decision] = []
 
@@ -175,14 +175,14 @@ async def follow_operation(
     operation_id: UUID,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> Response:
-    """An event for every change; its id is the operation's version. Ends with the operation.
+    """One event per change, whose id is the operation's version. The stream ends with the operation.
 
-    Who may not read it any more gets a last event `closed`, whose data is `{"code": ..., "message": ...}`.
+    A client that loses its permission gets a last event `closed`, whose data is `{"code": ..., "message": ...}`.
     """
     snapshot = await parts.watch.now(operation_id, principal.tenant)
     known = int(last_event_id) if last_event_id and last_event_id.isdecimal() else -1
     if snapshot.done and known >= snapshot.progress.version:
-        # EventSource connects again after every end; this is how it is told to stop.
+        # EventSource reconnects after every end of a stream; 204 stops it.
         return Response(status_code=204)
     held = parts.places.streams.take(principal)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -207,7 +207,7 @@ async def get_operation_logs(
     window: LogWindow,
     follow: Following,
 ) -> Response:
-    """The same as a build's logs, from the first moment on; followed, they end with the operation."""
+    """Works like a build's logs, and is available from the start. When followed, the stream ends with the operation."""
     row = await _row(parts, principal, operation_id)
     if follow.wanted:
         place = StepsPlace(operation_id, None, window.step)

@@ -30,7 +30,7 @@ from storage.tenancy import PLATFORM
 
 router = APIRouter(tags=["Organizations"])
 
-# What everybody may ask for; more is given by platform admins alone.
+# Fields that any admin may set; only platform admins set the others.
 FREE_USERS = 10
 FREE_PROJECTS = 5
 
@@ -45,7 +45,7 @@ async def list_organizations(
     status: OrganizationStatus | None = None,
     search: Search = None,
 ) -> Response:
-    """The organizations the caller may see: its own one, or all for platform admins."""
+    """The organizations that the caller may see: its own, or all for platform admins."""
     async with transaction(parts.sessions) as session:
         found = await OrganizationRepository(session, principal.tenant).search(status=status, text=search, request=page)
     return reply_page(request, found, [OrganizationView.model_validate(row) for row in found.rows])
@@ -57,9 +57,9 @@ async def list_organizations(
 async def create_organization(
     request: Request, parts: State, principal: OrganizationsWrite, command: Idempotent, body: OrganizationCreate
 ) -> Response:
-    """For admins, who become the new one's admin, and make a few at most.
+    """For admins, who become admin of the new organization. The number per admin is limited.
 
-    Plans other than free, and quotas above the free ones, are given by platform admins alone.
+    Only platform admins grant plans other than free and quotas above the free ones.
     """
     _check_may_create(principal, body)
 
@@ -73,7 +73,7 @@ async def create_organization(
 
 @router.get("/organizations/{org_id}", summary="Get an organization", response_model=Envelope[OrganizationView])
 async def get_organization(request: Request, parts: State, principal: OrganizationsRead, org_id: UUID) -> Response:
-    """Members see their own organization, platform admins any."""
+    """Members see their own organization, platform admins see every one."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         row = await OrganizationRepository(session, principal.tenant).get(org_id)
@@ -90,9 +90,9 @@ async def change_organization(
     org_id: UUID,
     body: OrganizationPatch,
 ) -> Response:
-    """For its admins, who may lower `max_users` and `max_projects`, not below what there is.
+    """For its admins, who may lower `max_users` and `max_projects`, but not below the present use.
 
-    Plan, status, rate limits and larger quotas are given by platform admins alone. Fields that are not given stay.
+    Only platform admins set plan, status, rate limits and larger quotas. Fields that are not given stay as they are.
     """
     principal.require_organization(org_id)
     _check_may_change(principal, body)
@@ -123,7 +123,7 @@ def _check_may_change(principal: Principal, body: OrganizationPatch) -> None:
 
 
 def _check_not_raised(principal: Principal, row: Organization, body: OrganizationPatch) -> None:
-    """Admins move their quotas below what they were given; everybody's free ones can always be had back."""
+    """Admins may set a quota up to its current value or the free plan's, whichever is larger."""
     if principal.is_platform_admin:
         return
     most = {"max_users": max(row.max_users, FREE_USERS), "max_projects": max(row.max_projects, FREE_PROJECTS)}
@@ -137,7 +137,7 @@ def _check_not_raised(principal: Principal, row: Organization, body: Organizatio
 
 
 async def _check_quotas(session: AsyncSession, row: Organization, body: OrganizationPatch) -> None:
-    """Those who make projects or members lock the organization too, so the counts hold until the transaction's end."""
+    """Creating projects or members locks the organization as well, so the counts hold until the transaction ends."""
     quotas = (
         ("max_projects", "projects", ProjectRepository(session, PLATFORM)),
         ("max_users", "members", MembershipRepository(session, PLATFORM)),

@@ -1,4 +1,4 @@
-"""What the routes of requirements, features, test cases and results do alike: all are rows of a project."""
+"""Shared by the routes of requirements, features, test cases and results: all of them are rows of a project."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from storage.models import Base, Feature, Requirement, TestCase
 
 
 async def create(request: Request, session: AsyncSession, row: Base, view: type[View], path: str) -> Response:
-    """Insert a new row and answer 201 with it. `path`: where it is, relative to the versioned base."""
+    """Insert a row and answer 201 with it. `path`: its path, relative to the versioned base."""
     await audited_writes.add(session, row)
     return reply(request, view.model_validate(row), status=201, headers=location(request, path))
 
@@ -29,11 +29,11 @@ async def check_changeable(
     view: type[View],
     precondition: Condition,
 ) -> None:
-    """Whether a locked row may be changed.
+    """Check that a locked row may be changed.
 
     Raises:
         ConflictError: INVALID_STATE, its project is deleted.
-        PreconditionFailedError: it is another one than the client has seen.
+        PreconditionFailedError: the row has changed since the client read it.
     """
     await kept_project(session, principal.tenant, row.project_id)
     precondition.check(view.model_validate(row))
@@ -42,6 +42,6 @@ async def check_changeable(
 async def change(
     request: Request, session: AsyncSession, row: Base, values: Mapping[str, Any], view: type[View]
 ) -> Response:
-    """Give a locked row other values and answer 200 with it."""
+    """Update a locked row and answer 200 with it."""
     await audited_writes.change(session, row, values)
     return reply(request, view.model_validate(row))

@@ -21,7 +21,7 @@ router = APIRouter(tags=["Projects"])
 async def delete_project(
     parts: State, principal: ProjectsDelete, precondition: Precondition, project_id: UUID
 ) -> Response:
-    """Its services leave the traffic, drain and stop; its slug is free again; it and its records can still be read.
+    """Its services lose their traffic, drain and stop. Its slug becomes free. It and its records can still be read.
 
     Lists show it only with `status=deleted`. Refused while operations run. Deleting it again changes nothing.
     """
@@ -34,7 +34,7 @@ async def delete_project(
 async def restore_project(
     request: Request, principal: ProjectsDelete, command: Idempotent, project_id: UUID
 ) -> Response:
-    """It is active again, and can be deployed; what ran does not come back by itself. Its slug must not be taken."""
+    """The project is active again and can be deployed to. Its releases do not restart. Its slug must not be taken."""
 
     async def restore(session: AsyncSession) -> Response:
         project = await Removal(principal, project_id).restore(session)

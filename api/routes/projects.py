@@ -43,7 +43,7 @@ async def list_projects(
     status: ProjectStatus | None = None,
     search: Search = None,
 ) -> Response:
-    """The projects of an organization; deleted ones only when asked for."""
+    """The projects of an organization. Deleted ones are listed only with `status=deleted`."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         await OrganizationRepository(session, principal.tenant).get(org_id)
@@ -68,7 +68,7 @@ async def create_project(
     org_id: UUID,
     body: ProjectCreate,
 ) -> Response:
-    """Within the organization's quota of projects."""
+    """Counts towards the organization's quota of projects."""
     principal.require_organization(org_id)
     _check_repository(parts.settings, body.repository_url)
 
@@ -110,7 +110,7 @@ async def change_project(
     project_id: UUID,
     body: ProjectPatch,
 ) -> Response:
-    """Fields that are not given stay. `status` archives a project: nothing is deployed any more."""
+    """Fields that are not given stay as they are. An archived project (`status`) cannot be deployed to."""
     if body.repository_url:
         _check_repository(parts.settings, body.repository_url)
 
@@ -127,7 +127,7 @@ async def change_project(
 
 
 async def _locked(session: AsyncSession, principal: Principal, project_id: UUID) -> Project:
-    """The organization before its project: whoever gives a slug locks it, so that none is given twice."""
+    """Locks the organization before its project, so that no slug is given twice."""
     projects = ProjectRepository(session, principal.tenant)
     known = await projects.get(project_id)
     await OrganizationRepository(session, principal.tenant).get(known.organization_id, lock=True)
@@ -135,7 +135,7 @@ async def _locked(session: AsyncSession, principal: Principal, project_id: UUID)
 
 
 def _check_repository(settings: Settings, url: str) -> None:
-    """Said now, by field, rather than minutes later by a failed build."""
+    """Checks it now, with the field's name, instead of failing in a build minutes later."""
     try:
         parse_repository_url(
             url,

@@ -28,7 +28,7 @@ router = APIRouter(tags=["Requirements"])
 
 
 class RequirementSort(StrEnum):
-    """Columns that requirements can be sorted by; they have a title, no name."""
+    """Columns to sort requirements by: they have a title and no name."""
 
     TITLE = "title"
     CREATED_AT = "created_at"
@@ -60,7 +60,7 @@ SortedRequirements = Annotated[PageRequest, Depends(_sorted_page)]
 async def create_requirement(
     request: Request, principal: FeaturesWrite, command: Idempotent, project_id: UUID, body: RequirementCreate
 ) -> Response:
-    """What somebody wants of a project, as a draft."""
+    """Creates a requirement of the project, as a draft."""
 
     async def create(session: AsyncSession) -> Response:
         project = await kept_project(session, principal.tenant, project_id)
@@ -92,7 +92,7 @@ async def list_requirements(
     priority: Priority | None = None,
     search: Search = None,
 ) -> Response:
-    """What is wanted of a project; `search` looks into titles."""
+    """The requirements of a project; `search` looks in titles."""
     async with transaction(parts.sessions) as session:
         await ProjectRepository(session, principal.tenant).get(project_id)
         found = await RequirementRepository(session, principal.tenant).search(
@@ -121,7 +121,7 @@ async def change_requirement(
     requirement_id: UUID,
     body: RequirementPatch,
 ) -> Response:
-    """Fields that are not given stay. `status` moves as `docs/states.md` allows; other moves are a 422."""
+    """Fields not given stay as they are. `status` changes as `docs/states.md` allows; other transitions are a 422."""
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await RequirementRepository(session, principal.tenant).get(requirement_id, lock=True)

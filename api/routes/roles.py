@@ -13,7 +13,7 @@ router = APIRouter(tags=["Roles"])
 
 @router.get("/roles", summary="List roles", response_model=Envelope[list[RoleView]])
 async def list_roles(request: Request, _: Authenticated) -> Response:
-    """Every role and what it grants, the least first. What a token carries is that, cut down to its scopes."""
+    """Every role and its permissions, lowest first. A token carries its role's permissions, limited by its scopes."""
     return reply(
         request,
         [

@@ -1,4 +1,4 @@
-"""Secrets of a project: create, list, get, change, delete. No answer has a value in it."""
+"""Secrets of a project: create, list, get, change, delete. No answer contains a value."""
 
 from uuid import UUID
 
@@ -40,9 +40,9 @@ async def create_secret(
     project_id: UUID,
     body: SecretCreate,
 ) -> Response:
-    """A variable of the project's services, or what opens its repository. The value is sealed and never shown.
+    """A variable for the project's services, or a credential for its repository. It is encrypted and never shown.
 
-    At most 200 in a project, and one `git_https_token`, `git_ssh_key` and `ssh_known_hosts`.
+    At most 200 per project, and one `git_https_token`, `git_ssh_key` and `ssh_known_hosts` each.
     """
     value = body.value.get_secret_value()
     check_secret(body.kind, value)
@@ -82,7 +82,7 @@ async def list_secrets(
     kind: SecretKind | None = None,
     environment: EnvironmentName | None = None,
 ) -> Response:
-    """Names, kinds and versions. `environment`: those of it alone, without those of the whole project."""
+    """Names, kinds and versions. `environment`: only that environment's own, without those of the whole project."""
     async with transaction(parts.sessions) as session:
         await ProjectRepository(session, principal.tenant).get(project_id)
         found = await SecretRepository(session, principal.tenant).search(
@@ -95,7 +95,7 @@ async def list_secrets(
 async def get_secret(
     request: Request, parts: State, principal: ProjectsRead, project_id: UUID, secret_id: UUID
 ) -> Response:
-    """All but its value."""
+    """Everything but its value."""
     async with transaction(parts.sessions) as session:
         row = await SecretRepository(session, principal.tenant).of_project(project_id, secret_id)
     return reply(request, SecretView.model_validate(row))
@@ -117,9 +117,9 @@ async def change_secret(
     secret_id: UUID,
     body: SecretPatch,
 ) -> Response:
-    """Its next version, for what is started or fetched from now on.
+    """Creates the next version. It is used by whatever starts or fetches from now on.
 
-    A git token is bound anew to the host that the repository has now.
+    A git token is bound again, to the repository's current host.
     """
     value = body.value.get_secret_value()
 
@@ -151,7 +151,7 @@ async def change_secret(
 async def delete_secret(
     parts: State, principal: ProjectsAdmin, precondition: Precondition, project_id: UUID, secret_id: UUID
 ) -> Response:
-    """Running instances keep it until they end. A service that names it in delivery.yaml is not started without it."""
+    """Running instances keep it until they end. A service that names it in delivery.yaml will not start without it."""
     async with transaction(parts.sessions) as session:
         await _locked(session, principal.tenant, project_id)
         row = await SecretRepository(session, principal.tenant).of_project(project_id, secret_id, lock=True)
@@ -161,7 +161,7 @@ async def delete_secret(
 
 
 async def _locked(session: AsyncSession, tenant: Tenant, project_id: UUID) -> Project:
-    """The project whose secrets are changed, by one at a time: names and room are counted over all of them."""
+    """Locks the project, so that its secrets change one at a time: unique names and the limit span all of them."""
     project = await ProjectRepository(session, tenant).get(project_id, lock=True)
     refuse_deleted(project)
     return project

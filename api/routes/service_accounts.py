@@ -1,4 +1,4 @@
-"""Service accounts of an organization: make, get, list, change, give a new secret, delete."""
+"""Service accounts of an organization: create, get, list, change, rotate the secret, delete."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -40,7 +40,7 @@ async def list_service_accounts(
     status: Annotated[ClientStatus, Query(description="`disabled`: those that were deleted")] = ClientStatus.ACTIVE,
     search: Search = None,
 ) -> Response:
-    """The service accounts of an organization; deleted ones only when asked for."""
+    """The service accounts of an organization. Deleted ones are listed only with `status=disabled`."""
     return await _accounts(request, parts, principal, org_id).page(status=status, text=search, page=page)
 
 
@@ -54,7 +54,7 @@ async def create_service_account(
     org_id: UUID,
     body: ServiceAccountCreate,
 ) -> Response:
-    """Nobody gives it more than they hold. The secret is shown in this answer and never again."""
+    """You cannot grant it more than you hold. The secret is shown in this answer and never again."""
     accounts = _accounts(request, parts, principal, org_id)
     row = Client(
         id=new_id(),
@@ -74,7 +74,7 @@ async def create_service_account(
 async def get_service_account(
     *, request: Request, parts: State, principal: OrganizationsAdmin, org_id: UUID, service_account_id: UUID
 ) -> Response:
-    """What it may do; never its secret."""
+    """Its permissions, without its secret."""
     return await _accounts(request, parts, principal, org_id).one(service_account_id)
 
 
@@ -90,7 +90,7 @@ async def change_service_account(
     service_account_id: UUID,
     body: ServiceAccountPatch,
 ) -> Response:
-    """Fields that are not given stay. What takes something away from it ends its tokens at once."""
+    """Fields not given stay as they are. A change that removes permissions ends the account's tokens at once."""
 
     def changes(row: Client) -> dict[str, Any]:
         values = body.changes()
@@ -115,7 +115,7 @@ async def rotate_service_account_secret(
     org_id: UUID,
     service_account_id: UUID,
 ) -> Response:
-    """A new secret, shown in this answer and never again; the old one is refused from now on."""
+    """The new secret is shown in this answer and never again. The old one is refused from now on."""
     accounts = _accounts(request, parts, principal, org_id)
     return await accounts.rotate_secret(command, service_account_id, ServiceAccountMade.with_secret)
 
@@ -130,5 +130,5 @@ async def delete_service_account(
     org_id: UUID,
     service_account_id: UUID,
 ) -> Response:
-    """It and its tokens are refused from now on. Deleting it again changes nothing."""
+    """The account and its tokens are refused from now on. Deleting it again changes nothing."""
     return await _accounts(request, parts, principal, org_id).delete(precondition, service_account_id)

@@ -1,4 +1,4 @@
-"""Test cases of a feature, and what came of them."""
+"""Test cases of a feature, and their results."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ router = APIRouter(tags=["Tests"])
 async def create_test_case(
     request: Request, principal: TestsWrite, command: Idempotent, feature_id: UUID, body: CaseCreate
 ) -> Response:
-    """How a feature is tested, step by step. Step numbers begin at 1 and rise."""
+    """Describes how to test a feature, step by step. Step numbers begin at 1 and rise."""
     check_steps([step.step_number for step in body.steps])
 
     async def create(session: AsyncSession) -> Response:
@@ -90,7 +90,7 @@ async def change_test_case(
     testcase_id: UUID,
     body: CasePatch,
 ) -> Response:
-    """Fields that are not given stay; steps are replaced as a whole. Results stay with the test case."""
+    """Fields not given stay as they are; steps are replaced as a whole. Results stay with the test case."""
     if body.steps:
         check_steps([step.step_number for step in body.steps])
 
@@ -106,7 +106,7 @@ async def change_test_case(
 async def delete_test_case(
     parts: State, principal: TestsWrite, precondition: Precondition, testcase_id: UUID
 ) -> Response:
-    """With all its results."""
+    """Deletes the test case with all its results."""
     async with transaction(parts.sessions) as session:
         row = await CaseRepository(session, principal.tenant).get(testcase_id, lock=True)
         await planning.check_changeable(session, principal, row, CaseView, precondition)
@@ -123,7 +123,7 @@ async def delete_test_case(
 async def record_test_result(
     request: Request, principal: TestsWrite, command: Idempotent, testcase_id: UUID, body: ResultCreate
 ) -> Response:
-    """How a test case went, once. What ran is what passed and what failed; logs are 64 KiB at most."""
+    """Records one run. The number run is passed plus failed; logs are 64 KiB at most."""
     check_assertions(run=body.assertions_run, passed=body.assertions_passed, failed=body.assertions_failed)
     check_outcome(body.status, body.assertions_failed)
     check_log_size(body.log_bytes())

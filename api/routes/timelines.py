@@ -21,10 +21,10 @@ router = APIRouter(tags=["Deployments"])
     response_model=Envelope[TimelineView],
 )
 async def get_timeline(request: Request, parts: State, principal: DeploymentsRead, deployment_id: UUID) -> Response:
-    """Weight, requests, errors and latency of both sides and the evidence over time, with what happened meanwhile.
+    """Weight, requests, errors, latency and evidence of both sides over time, with the events in between.
 
-    `samples` are the looks of its analyses, at most some hundred; when it takes long they are further apart. `events`
-    are its states, the weights of its traffic, verdicts, and what people decided. `waits` says whom it waited for.
+    `samples` are the measurements of the analyses, at most a few hundred: longer analyses have wider intervals.
+    `events` are states, weights, verdicts and people's actions. `waits` lists what the deployment waited for.
     """
     async with transaction(parts.sessions) as session:
         found = await timeline_of(session, principal.tenant, deployment_id)

@@ -1,4 +1,4 @@
-"""Whoever asks: who they are, and what they change about themselves."""
+"""The current user: profile, name and password."""
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +18,7 @@ router = APIRouter(tags=["Users"])
 
 @router.get("/users/me", summary="Who am I", response_model=Envelope[MeView])
 async def get_me(request: Request, parts: State, principal: Authenticated) -> Response:
-    """The user of these credentials, their organizations (of an API key: its own), and what the credentials carry."""
+    """The user of these credentials, their organizations (of an API key: its own), and the credentials' permissions."""
     async with transaction(parts.sessions) as session:
         view = await Me(session, principal).view()
     return reply(request, view)
@@ -34,7 +34,7 @@ async def change_me(
     precondition: Precondition,
     body: MePatch,
 ) -> Response:
-    """Name and password, not with an API key. A new password ends all of your tokens, these too: log in again."""
+    """Changes name or password; not with an API key. A new password ends all your tokens, these too: log in again."""
     oauth = parts.oauth
     tries = Tries(oauth.throttle, principal.subject, oauth.limits.network(request.scope))
 

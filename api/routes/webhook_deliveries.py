@@ -1,4 +1,4 @@
-"""Deliveries of a webhook: list, get, deliver again."""
+"""Deliveries of a webhook: list, get, redeliver."""
 
 from typing import Annotated
 from uuid import UUID
@@ -37,7 +37,7 @@ async def list_webhook_deliveries(
     status: DeliveryStatus | None = None,
     event: EventName = None,
 ) -> Response:
-    """What was sent to a webhook and what is to be, the newest first, for 30 days."""
+    """What was sent to a webhook and what will be, newest first, for 30 days."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         endpoint = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id)
@@ -50,7 +50,7 @@ async def list_webhook_deliveries(
 async def get_webhook_delivery(
     *, request: Request, parts: State, principal: WebhooksRead, org_id: UUID, webhook_id: UUID, delivery_id: UUID
 ) -> Response:
-    """A delivery with every attempt: what was sent, what was answered, how long it took."""
+    """A delivery with every attempt: the request, the answer, and the duration."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         endpoint = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id)
@@ -73,7 +73,7 @@ async def redeliver(
     webhook_id: UUID,
     delivery_id: UUID,
 ) -> Response:
-    """A new delivery of the same event, with the same `event_id`, at once and whatever else waits."""
+    """Sends the same event again as a new delivery with the same `event_id`, at once and ahead of all others."""
     principal.require_organization(org_id)
 
     async def carry_out(session: AsyncSession) -> Response:

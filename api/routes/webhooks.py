@@ -48,7 +48,7 @@ async def create_webhook(
     org_id: UUID,
     body: WebhookCreate,
 ) -> Response:
-    """Events are sent to `url` as signed POST requests. The secret that they are signed with is shown this once."""
+    """Events are sent to `url` as signed POST requests. This answer shows the signing secret, once."""
     principal.require_organization(org_id)
     webhooks.check_address(parts.settings, body.url)
 
@@ -70,7 +70,7 @@ async def list_webhooks(
     page: WantedPage,
     status: EndpointStatus | None = None,
 ) -> Response:
-    """Where the organization's events are sent, the newest first."""
+    """The organization's webhooks, newest first."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         found = await WebhookRepository(session, principal.tenant).search(org_id, status=status, request=page)
@@ -81,7 +81,7 @@ async def list_webhooks(
 async def get_webhook(
     request: Request, parts: State, principal: WebhooksRead, org_id: UUID, webhook_id: UUID
 ) -> Response:
-    """A webhook, without its secret: that is shown when it is made and when it is rotated."""
+    """A webhook without its secret, which is shown only on creation and rotation."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id)
@@ -100,7 +100,7 @@ async def change_webhook(
     webhook_id: UUID,
     body: WebhookPatch,
 ) -> Response:
-    """Fields that are not given stay. Disabling it gives up what waits for it; a replay brings that back."""
+    """Fields not given stay as they are. Disabling drops the pending deliveries; a replay restores them."""
     principal.require_organization(org_id)
     if "url" in body.model_fields_set:
         webhooks.check_address(parts.settings, body.url)
@@ -118,7 +118,7 @@ async def change_webhook(
 async def delete_webhook(
     *, parts: State, principal: WebhooksWrite, precondition: Precondition, org_id: UUID, webhook_id: UUID
 ) -> Response:
-    """Nothing is sent to it any more, and its deliveries are forgotten."""
+    """Nothing more is sent to it, and its deliveries are deleted."""
     principal.require_organization(org_id)
     async with transaction(parts.sessions) as session:
         row = await WebhookRepository(session, principal.tenant).of(org_id, webhook_id, lock=True)
@@ -138,9 +138,9 @@ async def rotate_webhook_secret(
     webhook_id: UUID,
     body: SecretRotate | None = None,
 ) -> Response:
-    """A new secret, shown this once. For 24 hours (`overlap_seconds`) `webhook-signature` carries both signatures.
+    """The new secret is shown once. For 24 hours (`overlap_seconds`), `webhook-signature` carries both signatures.
 
-    `X-Signature-256` has room for one: it is the old secret's until the overlap ends.
+    `X-Signature-256` holds one signature: the old secret's until the overlap ends.
     """
     principal.require_organization(org_id)
     overlap = timedelta(seconds=(body or SecretRotate()).overlap_seconds)
@@ -157,7 +157,7 @@ async def rotate_webhook_secret(
 async def ping_webhook(
     *, request: Request, parts: State, principal: WebhooksWrite, command: Idempotent, org_id: UUID, webhook_id: UUID
 ) -> Response:
-    """Sends the event `ping` at once, on the way of all events. Its delivery shows what was answered, moments later."""
+    """Sends the event `ping` at once, through the normal delivery. Its delivery shows the answer moments later."""
     principal.require_organization(org_id)
 
     async def ping(session: AsyncSession) -> Response:
@@ -182,9 +182,9 @@ async def replay_events(
     webhook_id: UUID,
     body: ReplayRequest,
 ) -> Response:
-    """Delivers again what happened from `since` on and the webhook asks for, in order, with the same `event_id`s.
+    """Sends the events since `since` that the webhook subscribes to again, in order, with the same `event_id`s.
 
-    At most 10,000 events at once, and not those that are still being delivered. Events are kept for 30 days.
+    At most 10,000 events, without those still being delivered. Events are kept for 30 days.
     """
     principal.require_organization(org_id)
     _check_span(body)

@@ -22,7 +22,7 @@ import pytest
 
 from tests.support import spent
 from tests.support.deep import SETTING
-from tests.support.portions import ON_DISK, PORTIONS
+from tests.support.portions import PORTIONS, Portion, dealt, is_on_disk
 from tests.support.time_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,9 +47,16 @@ DEEP: Final = "(deep or shortened) and not long"
 LONG: Final = "long"
 
 
-def portions(marks: str) -> tuple[Command, ...]:
+def portions(marks: str, wanted: Sequence[Portion] = PORTIONS) -> tuple[Command, ...]:
     """The commands of all portions, for the tests that have these marks."""
-    return tuple((*PYTEST, *(() if portion in ON_DISK else IN_MEMORY), "-m", marks, *portion) for portion in PORTIONS)
+    return tuple((*PYTEST, *(() if is_on_disk(portion) else IN_MEMORY), "-m", marks, *portion) for portion in wanted)
+
+
+def some(arguments: Sequence[str]) -> tuple[Command, ...]:
+    """Folders alone: their tests side by side; with options or files: one pytest, which has them all."""
+    if all((ROOT / argument).is_dir() for argument in arguments):
+        return portions(SHORT, dealt(arguments, LANES))
+    return ((*PYTEST, *arguments),)
 
 
 TESTS: tuple[Command, ...] = portions(SHORT)
@@ -61,7 +68,7 @@ LONG_LIMIT_S = 3 * 3600.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run the checks; further arguments go to one pytest of their own, in place of the whole.
+    """Run the checks. Further arguments are tests to run in place of the whole, without lint: folders, or pytest's own.
 
     Returns:
         The exit code of the first check that failed, else 0.
@@ -74,7 +81,7 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["--deep"]:
         lint, environment, tests = DEEP_LINT, {SETTING: "1"}, DEEP_TESTS
     elif arguments:
-        tests = ((*PYTEST, *arguments),)
+        lint, tests = (), some(arguments)
     else:
         tests = TESTS
     took: list[Took] = []

@@ -4,6 +4,8 @@ They are balanced by what `make test` prints at its end. What is named nowhere i
 of its folder, so that a new file is never left out.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 Portion = tuple[str, ...]
@@ -50,3 +52,23 @@ PORTIONS: Final[tuple[Portion, ...]] = (
 )
 # What these write is limited, by memory and by disk apart; in a /tmp in memory a file would count as both.
 ON_DISK: Final = (_DRIVERS, _SECOND_HALF, _FIRST_HALF, _ISOLATED)
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_ON_DISK_FOLDERS: Final = ("tests/drivers", "tests/e2e", "tests/isolation")
+
+
+def dealt(folders: Sequence[str], lanes: int) -> list[Portion]:
+    """The test files below some folders, dealt to at most `lanes` portions of like size."""
+    files = {path for folder in folders for path in (ROOT / folder).rglob("test_*.py")}
+    hands: list[list[Path]] = [[] for _ in range(min(lanes, len(files)))]
+    sizes = [0] * len(hands)
+    for path in sorted(files, key=lambda path: (-path.stat().st_size, path)):
+        lightest = sizes.index(min(sizes))
+        hands[lightest].append(path)
+        sizes[lightest] += path.stat().st_size
+    return [tuple(sorted(str(path.relative_to(ROOT)) for path in hand)) for hand in hands]
+
+
+def is_on_disk(portion: Portion) -> bool:
+    """Whether what it writes is limited by memory and by disk apart: see `ON_DISK`."""
+    return portion in ON_DISK or any(path.startswith(_ON_DISK_FOLDERS) for path in portion)

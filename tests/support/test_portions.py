@@ -10,7 +10,7 @@ import pytest
 
 from tests.gate import DEEP, LONG, PYTHON, ROOT, SHORT
 from tests.support import collected
-from tests.support.portions import PORTIONS, Portion
+from tests.support.portions import PORTIONS, Portion, dealt
 
 MARKERS = ("long", "deep", "shortened")
 
@@ -37,6 +37,13 @@ def test_every_test_is_in_one_portion_or_in_the_deep_or_the_long_run(tmp_path: P
 def test_every_path_of_a_portion_exists() -> None:
     paths = {each.removeprefix("--ignore=") for portion in PORTIONS for each in portion}
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_files_of_a_folder_are_dealt_once_each() -> None:
+    hands = dealt(["tests/domain", "tests/domain/canary"], 4)
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/domain").rglob("test_*.py")}
+    assert len(hands) == 4
+    assert sorted(path for hand in hands for path in hand) == sorted(files)
 
 
 def says(expression: str, marks: list[str]) -> bool:

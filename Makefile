@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOCKS := locks/runtime.txt locks/dev.txt
+# The scanners of strangers' sources live apart: their sandboxes see this folder alone.
+SCANNERS := locks/scanners.txt
 STACK := $(RUN) -m runtime.stack
 LOCK := $(RUN) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 PYTEST ?=
@@ -32,7 +34,7 @@ help: ## this list
 .PHONY: setup
 setup: ## the virtual environment, from the locks; instant when nothing changed
 	@stamp="$(VENV)/.stamp"
-	wanted="$$(cat $(LOCKS) drivers/bridge/bridge.c | cksum)"
+	wanted="$$(cat $(LOCKS) $(SCANNERS) drivers/bridge/bridge.c | cksum)"
 	if [ -x "$(RUN)" ] && [ "$$(cat "$$stamp" 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
 	command -v "$(PYTHON)" >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version) is too old: Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -41,6 +43,8 @@ setup: ## the virtual environment, from the locks; instant when nothing changed
 	rm -f "$$stamp"
 	[ -x "$(RUN)" ] && "$(RUN)" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --prefer-binary --require-hashes $(LOCKS:%=-r %)
+	rm -rf "$(VENV)/scanners"
+	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --only-binary :all: --require-hashes --target "$(VENV)/scanners" -r $(SCANNERS)
 	"$(RUN)" -m drivers.bridge >/dev/null
 	printf '%s' "$$wanted" > "$$stamp"
 
@@ -102,6 +106,7 @@ lock: setup ## make locks/*.txt anew from locks/*.in
 	@cd locks
 	../$(LOCK) runtime.in -o runtime.txt
 	../$(LOCK) dev.in -o dev.txt
+	../$(LOCK) scanners.in -o scanners.txt
 
 .PHONY: openapi
 openapi: setup ## docs/openapi.json, the same as 3.0.3 and the Postman collection anew, from the routes

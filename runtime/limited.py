@@ -37,11 +37,12 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class CostLimits:
-    """Limits of one call: CPU seconds, wall clock seconds, MiB beyond what the interpreter has."""
+    """Limits of one call: CPU seconds, wall clock seconds, MiB beyond what the interpreter has, bytes of its answer."""
 
     cpu_s: int
     wall_s: float
     memory_mb: int
+    answer: int = MAX_ANSWER
 
     def __str__(self) -> str:
         return f"{self.cpu_s} s of computing or {self.memory_mb} MiB of memory"
@@ -94,7 +95,7 @@ class LimitedProcesses:
                 await self._send(order, theirs.fileno())
             try:
                 async with asyncio.timeout(limits.wall_s + START_S):
-                    answer = await _exchange(ours, arguments)
+                    answer = await _exchange(ours, arguments, limits.answer)
             except TimeoutError:
                 raise DependencyError("no process for reading files could be started in time") from None
             except ConnectionError:
@@ -148,7 +149,7 @@ def _stop(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-async def _exchange(line: socket.socket, arguments: bytes) -> bytes:
+async def _exchange(line: socket.socket, arguments: bytes, most: int) -> bytes:
     reader, writer = await asyncio.open_unix_connection(sock=line.dup())
     try:
         writer.write(arguments)
@@ -156,8 +157,8 @@ async def _exchange(line: socket.socket, arguments: bytes) -> bytes:
         answer = bytearray()
         while chunk := await reader.read(_CHUNK):
             answer += chunk
-            if len(answer) > MAX_ANSWER:
-                raise CostLimitError(f"what it says is larger than {MAX_ANSWER >> 20} MiB")
+            if len(answer) > most:
+                raise CostLimitError(f"what it says is larger than {most >> 20} MiB")
         return bytes(answer)
     finally:
         writer.close()

@@ -306,6 +306,16 @@ class Settings(BaseSettings):
         ge=256,
         description="files that the instances of one organization have open; unset: from the machine's",
     )
+    scanners: str = Field(
+        default="all",
+        description="scanners that look through what is built: all that are at hand, none, or names with commas between",
+    )
+    scanner_data: Path | None = Field(
+        default=None,
+        description="folder with databases and rules of scanners on the PATH (trivy, grype, osv-scanner, semgrep, ...)",
+    )
+    scanner_memory_mb: int = Field(default=1024, ge=128, description="MiB of memory that one scanner may use")
+
     artifacts_mb_per_organization: int = Field(
         default=51_200,
         ge=1,

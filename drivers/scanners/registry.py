@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -11,9 +13,14 @@ from domain.findings import MAX_FINDINGS, Finding, Package, ScanResult, Severity
 from drivers.folders import finish_in_thread
 from drivers.scanners import listing
 from drivers.scanners.base import MAX_FAULT, Report, Scanner, ScannerFaultError, ScanOrder, Sources, names
+from drivers.scanners.process import ToolProcesses
+from drivers.scanners.tools import PACKAGES, Bandit, DetectSecrets, Hadolint, LimitedReader
+from runtime.limited import LimitedProcesses
 
 log = structlog.get_logger(__name__)
 
+# For `LimitedProcesses`: what reads the results of tools.
+MODULES: Final = ("drivers.scanners.readers.own", "drivers.scanners.readers.hadolint")
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 
 
@@ -38,6 +45,7 @@ class Scanners:
             TerminalError: SPEC_INVALID: `order.tools` names a scanner that there is not.
         """
         chosen = self._chosen(order.tools)
+        order = replace(order, tree=order.tree.resolve(), root=(order.root or order.tree).resolve())
         seen = await finish_in_thread(listing.listed, order.tree)
         sources = Sources(order, seen.files)
         deadline = time.monotonic() + order.timeout_s
@@ -109,3 +117,33 @@ def _result(runs: Sequence[tuple[ToolRun, Report]], notices: Iterable[str]) -> S
 
 def _worst_first(finding: Finding) -> tuple[int, float, str]:
     return _ORDER[finding.severity], -(finding.cvss_score or 0), finding.fingerprint
+
+
+def select_scanners(
+    wanted: str,
+    *,
+    processes: ToolProcesses,
+    limited: LimitedProcesses,
+    others: Sequence[Scanner] = (),
+) -> Scanners:
+    """The scanners of a worker.
+
+    Args:
+        wanted: the setting `DELIVERY_SCANNERS`: `all` that are at hand, `none`, or names with commas between.
+        processes: where tools run.
+        limited: has `MODULES` loaded.
+        others: that are no tools, such as the one that compares dependencies with advisories.
+
+    Raises:
+        ValueError: a name that no scanner has.
+    """
+    reader = LimitedReader(limited)
+    known: list[Scanner] = [each(processes, reader) for each in (DetectSecrets, Bandit, Hadolint)]
+    at_hand = [*known, *others] if PACKAGES.is_dir() else [*others]
+    if wanted == "all":
+        return Scanners(at_hand)
+    asked = [] if wanted == "none" else [name.strip() for name in wanted.split(",") if name.strip()]
+    unknown = sorted({*asked} - {each.name for each in (*known, *others)})
+    if unknown:
+        raise ValueError(f"DELIVERY_SCANNERS names {', '.join(unknown)}; there are: {names((*known, *others))}.")
+    return Scanners([scanner for scanner in (*known, *others) if scanner.name in asked])

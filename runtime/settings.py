@@ -308,7 +308,7 @@ class Settings(BaseSettings):
     )
     scanners: str = Field(
         default="all",
-        description="scanners that look through what is built: all that are at hand, none, or names with commas between",
+        description="scanners of what is built: all that are at hand, none, or names with commas between",
     )
     scanner_data: Path | None = Field(
         default=None,

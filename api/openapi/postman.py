@@ -94,7 +94,9 @@ def _setting(parameter: Json) -> Json:
 
 def _answer(request: Json, status: int, answer: Json) -> Json | None:
     """Errors are the same everywhere: they are left out."""
-    body = answer.get("content", {}).get("application/json", {}).get("example")
+    content = answer.get("content", {})
+    media = next((name for name in content if name == "application/json" or name.endswith("+json")), "")
+    body = content.get(media, {}).get("example")
     if body is None:
         return None
     return {
@@ -102,8 +104,8 @@ def _answer(request: Json, status: int, answer: Json) -> Json | None:
         "originalRequest": request,
         "code": status,
         "_postman_previewlanguage": "json",
-        "header": [{"key": "Content-Type", "value": "application/json"}],
-        "body": _pretty(body),
+        "header": [{"key": "Content-Type", "value": media}],
+        "body": body if isinstance(body, str) else _pretty(body),
     }
 
 

@@ -155,6 +155,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
     own = {int(status): answer for status, answer in operation["responses"].items() if not _is_shared(answer)}
     for status, answer in own.items():
         tagged = _is_resource(document, answer) and status in TAGGED.get(method.upper(), ())
+        tagged = tagged or "ETag" in answer.get("headers", {})  # a document that is answered as it is
         _describe(status, answer)
         _set_headers(document, path, operation, status, answer, tagged=tagged)
         if tagged and method == "get":

@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from uuid import UUID
 
 from sqlalchemy import select
@@ -47,6 +48,17 @@ class BuildDocumentRepository:
         statement = insert(BuildDocument).values(build_id=build_id, kind=kind, **values)
         await self._session.execute(statement.on_conflict_do_update(index_elements=["build_id", "kind"], set_=values))
         return digest
+
+    async def stored(
+        self, build_id: UUID, kind: DocumentKind, *, known: Callable[[str], bool]
+    ) -> tuple[str, bytes | None] | None:
+        """The digest of a document and its compressed text, which is not read if the digest is `known`; None: none."""
+        here = (BuildDocument.build_id == build_id, BuildDocument.kind == kind)
+        digest = await self._session.scalar(select(BuildDocument.digest).where(*here))
+        if digest is None or known(digest):
+            return None if digest is None else (digest, None)
+        row = (await self._session.execute(select(BuildDocument.digest, BuildDocument.content).where(*here))).one()
+        return row.digest, row.content
 
     async def get(self, build_id: UUID, kind: DocumentKind) -> bytes | None:
         """The text of a document; None: the build has none of this kind."""

@@ -28,6 +28,7 @@ from api.services import health
 from contracts.names import operation_of
 from contracts.operations import AbortRequest, ActionRequest, Progress
 from domain.approvals import Action
+from domain.build_documents import DocumentKind
 from domain.errors import DeliveryError
 from domain.lifecycle import OperationKind
 from domain.permissions import Role, permissions_of
@@ -40,6 +41,7 @@ from runtime.settings import Settings
 from runtime.tokens import Subject, sign
 from storage.engine import Sessions, create_engine, create_sessions, transaction
 from storage.models import Build, Deployment, Environment, Operation, Release
+from storage.repositories.build_documents import BuildDocumentRepository
 from storage.repositories.build_records import BuildRecordRepository
 from tests.api.documented import check_documented
 
@@ -314,6 +316,8 @@ def build_of(rows: Sessions):
             build = await BuildRecordRepository(session).record(new_id(), operation_id, _made(deployment, version))
             build.started_at = now() - timedelta(minutes=30)
             deployment.build_id = build.id
+            for kind in DocumentKind:
+                await BuildDocumentRepository(session).put(build.id, build.organization_id, kind, b"{}")
             if live:
                 await make_live(session, operation, deployment, build)
         return {

@@ -1,4 +1,4 @@
-"""What crosses a process boundary: payloads, typed activity stubs, names, timeouts and retry policies.
+"""Everything that crosses a process boundary: payloads, activity stubs, names, timeouts and retry policies.
 
-Payloads must decode old histories: new fields only with defaults, nothing renamed or removed.
+Payloads must be able to decode old histories: new fields need defaults, and no field is renamed or removed.
 """

@@ -1,4 +1,4 @@
-"""Analysis: a new release is judged against the stable one while both take traffic."""
+"""Analysis: compare a new release with the stable one while both receive traffic."""
 
 from uuid import UUID
 
@@ -12,8 +12,8 @@ from domain.canary.verdict import Verdict
 class AnalyseRelease(Payload):
     """Judge a release for at most `policy.duration` seconds.
 
-    `key` names this analysis of the deployment: tried again after a crash it goes on from its stored state, so that
-    neither evidence nor the risk of a wrong verdict is counted twice.
+    `key` names this analysis of the deployment: a retry after a crash resumes from the stored state, so that neither
+    evidence nor error probability is counted twice.
     """
 
     deployment_id: UUID
@@ -21,16 +21,16 @@ class AnalyseRelease(Payload):
     stable_id: UUID | None
     key: str
     policy: AnalysisPolicy
-    held_seconds: float = 0.0  # how long people held this analysis so far: that is no time of watching
-    weight: int | None = None  # percent of the traffic that the release has meanwhile, for people to see
+    held_seconds: float = 0.0  # seconds that people have paused this analysis so far; they do not count as observation
+    weight: int | None = None  # percent of the traffic that the release receives meanwhile, for display
 
 
 class AnalysisReport(Payload):
-    """The verdict with its reasons; all figures stand in the deployment's `analysis`."""
+    """The verdict with its reasons. All figures are in the deployment's `analysis`."""
 
     verdict: Verdict
     reasons: tuple[BoundedText, ...]
-    passed_early_after: float | None = None  # seconds; None: it was watched to its end
+    passed_early_after: float | None = None  # seconds; None: it ran to its end
 
 
 ANALYSE_RELEASE = ActivityStub("analysis.judge", AnalyseRelease, AnalysisReport, ANALYSIS)

@@ -13,36 +13,36 @@ from domain.lifecycle import ScanStatus
 
 
 class OpenWorkspace(Payload):
-    """Wait for a build slot, and make the workspace of an operation, on whichever build worker takes this."""
+    """Wait for a build slot and create an operation's workspace, on whichever build worker picks this up."""
 
     operation_id: UUID
-    organization_id: UUID | None = None  # slots are dealt in turn between them; None: orders of older workflows
+    organization_id: UUID | None = None  # slots are dealt round-robin between organizations; None: older workflows
     project_id: UUID | None = None  # None: as above
 
 
 class Workspace(Payload):
-    """`queue` reaches the workers that see this workspace."""
+    """`queue`: the task queue of the workers that can access this workspace."""
 
     operation_id: UUID
     queue: str
 
 
 class FetchSource(Payload):
-    """Bring a commit into the workspace and read its delivery spec."""
+    """Fetch a commit into the workspace and read its delivery spec."""
 
     operation_id: UUID
     repository_url: str
     git_branch: str | None = None
     git_commit_hash: str | None = None
-    project_id: UUID | None = None  # whose secrets open the repository; None: orders of older workflows
-    source_path: str = "."  # the project's folder of the repository: there its delivery.yaml is
+    project_id: UUID | None = None  # whose secrets authenticate to the repository; None: inputs of older workflows
+    source_path: str = "."  # the project's folder in the repository, which contains its delivery.yaml
 
 
 class FetchedSource(Payload):
-    """The commit, the branch it was resolved from, and what the repository says about its delivery.
+    """The commit, the branch it was resolved from, and the repository's delivery spec.
 
-    `folder`: of the service, below the repository's root; None (an older activity): `spec.source.path`. `notice`: what
-    people must know, such as the process types that run beside the service.
+    `folder`: of the service, relative to the repository's root; None (an older activity): `spec.source.path`. `notice`:
+    shown to people, such as the process types that run beside the service.
     """
 
     commit: str
@@ -62,14 +62,14 @@ class RunBuild(Payload):
 
 
 class BuildOutcome(Payload):
-    """The build went through."""
+    """The build succeeded."""
 
     duration_ms: int
     steps_run: int
 
 
 class RunTests(Payload):
-    """Run the test command in the workspace and read its reports."""
+    """Run the test command in the workspace and parse its reports."""
 
     operation_id: UUID
     source_path: str
@@ -79,7 +79,7 @@ class RunTests(Payload):
 class TestOutcome(Payload):
     """The tests passed; counts are None when there was no report."""
 
-    __test__ = False  # not a test class, whatever its name says
+    __test__ = False  # tells pytest that this is not a test class
 
     duration_ms: int
     passed: int | None = None
@@ -120,7 +120,7 @@ class PackageArtifact(Payload):
 
 
 class PackagedArtifact(Payload):
-    """A stored artifact: `digest` is `sha256:<hex>`. `committed_at`: of the commit it was made of, by its own word."""
+    """A stored artifact: `digest` is `sha256:<hex>`. `committed_at`: the commit's own committer date."""
 
     digest: str
     size_bytes: int
@@ -151,7 +151,7 @@ class Attested(Payload):
 
 
 class RecordBuild(Payload):
-    """Write the build's row: one per operation, however often this is called."""
+    """Insert the build's row: one per operation, however often this is called."""
 
     operation_id: UUID
     organization_id: UUID
@@ -175,7 +175,7 @@ class RecordedBuild(Payload):
 
 
 class RecordBuildFailure(Payload):
-    """Write the row of a build that failed, so that its logs can be read under a build id."""
+    """Insert the row of a failed build, so that its logs can be read by build id."""
 
     operation_id: UUID
     organization_id: UUID
@@ -189,13 +189,13 @@ class RecordBuildFailure(Payload):
 
 
 class LoadBuild(Payload):
-    """Read a build that shall be deployed."""
+    """Load a build that is to be deployed."""
 
     build_id: UUID
 
 
 class LoadedBuild(Payload):
-    """What a rollout must know of a build."""
+    """What a rollout needs to know about a build."""
 
     build_id: UUID
     artifact_digest: str
@@ -203,13 +203,13 @@ class LoadedBuild(Payload):
 
 
 class FoundArtifact(Payload):
-    """The build if its artifact is here; None: it was made elsewhere, and nobody has made its artifact here yet."""
+    """The build if its artifact is stored here; None: an external build whose artifact has not been built here yet."""
 
     build: LoadedBuild | None = None
 
 
 class KeepArtifact(Payload):
-    """Write the artifact of a build that was made elsewhere into its row, unless it has one: the first one stays."""
+    """Write the artifact of an external build into its row. An artifact that is there already stays."""
 
     build_id: UUID
     artifact: PackagedArtifact
@@ -217,7 +217,7 @@ class KeepArtifact(Payload):
 
 
 class CloseWorkspace(Payload):
-    """Remove the workspace; the logs stay."""
+    """Remove the workspace; its logs stay."""
 
     operation_id: UUID
 

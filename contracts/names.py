@@ -22,7 +22,7 @@ class WorkflowName(StrEnum):
     WEBHOOK_DELIVERY = "WebhookDelivery"
 
 
-# Their ids are made with the operations: see `readable_workflow_id`.
+# Their workflow ids are created with the operation: see `readable_workflow_id`.
 OPERATION_WORKFLOWS = (WorkflowName.BUILD_AND_DEPLOY, WorkflowName.DEPLOY, WorkflowName.ROLLBACK)
 
 
@@ -50,28 +50,30 @@ OPERATION_KIND = SearchAttributeKey.for_keyword("OperationKind")
 INPUT_HASH_MEMO = "input_hash"
 
 
-# Of one part; with four parts and the id a workflow's id stays below the 255 characters that a listing keeps.
+# Maximum length of one part. With four parts and the id, a workflow id stays below Temporal's limit of 255 for
+# listings.
 MAX_PART: Final = 40
 _UNREADABLE: Final = re.compile(r"[^A-Za-z0-9._+-]")
 
 
 def readable_workflow_id(operation_id: UUID, *parts: str) -> str:
-    """`acme/shop/production/1.4.0/<operation id>`: made once, with the operation, and stored with it.
+    """`acme/shop/production/1.4.0/<operation id>`: created once, with the operation, and stored with it.
 
-    It is for people: slugs change and are used again, parts are cut. What decides is the operation's id at its end.
+    It is for people: slugs change and are reused, parts are truncated. The operation's id at its end identifies it.
     """
     return "/".join([*map(_part, parts), str(operation_id)])
 
 
 def bare_workflow_id(operation_id: UUID) -> str:
-    """Of an operation that was made before ids of workflows could be read."""
+    """The workflow id of operations created before readable ids were introduced."""
     return str(operation_id)
 
 
 def operation_of(workflow_id: str | None) -> UUID | None:
-    """Which operation a workflow says it is of; None: no operation's, as an environment's, which acts for nobody.
+    """The operation id at the end of a workflow id; None if there is none, such as for an environment's workflow.
 
-    Whoever reaches Temporal may start one that ends like this: what matters asks the record for its whole id.
+    Anybody with access to Temporal can start a workflow with such an id: compare it with the whole id of the record
+    before relying on it.
     """
     last = (workflow_id or "").rpartition("/")[2]
     try:
@@ -82,15 +84,15 @@ def operation_of(workflow_id: str | None) -> UUID | None:
 
 
 def _part(text: str) -> str:
-    # No part is empty, `.` or `..`: pages of the UI have these ids in their addresses.
+    # No part is empty, `.` or `..`: the ids are part of the UI's URLs.
     return _UNREADABLE.sub("-", text)[:MAX_PART].strip(".") or "-"
 
 
 def environment_workflow_id(environment_id: UUID) -> str:
-    """The entity workflow that gives out an environment's lock."""
+    """The id of the entity workflow that grants an environment's lock."""
     return f"environment-{environment_id}"
 
 
 def webhook_delivery_workflow_id(delivery_id: UUID) -> str:
-    """The workflow that tries a failed delivery again."""
+    """The id of the workflow that retries a failed delivery."""
     return f"webhook-delivery-{delivery_id}"

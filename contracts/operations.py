@@ -1,4 +1,4 @@
-"""Operations: what starts them, how they tell their progress, how they end."""
+"""Operations: their inputs, their progress, their results."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,9 +27,9 @@ from domain.rollout_options import RolloutOptions
 
 
 class OperationContext(Payload):
-    """Whose operation it is and where it goes; slugs are for people in the Temporal UI.
+    """The operation's tenant, project and environment. Slugs are for people in the Temporal UI.
 
-    `named_workflow_id`: the id that its workflow has; None: an order of an older release; read `workflow_id`.
+    `named_workflow_id`: the id of its workflow; None: an input of an older release. Read `workflow_id`.
     """
 
     operation_id: UUID
@@ -46,22 +46,22 @@ class OperationContext(Payload):
 
     @property
     def workflow_id(self) -> str:
-        """Of the operation's workflow."""
+        """The id of the operation's workflow."""
         return self.named_workflow_id or bare_workflow_id(self.operation_id)
 
 
 class DeploymentInput(Signed):
-    """What both ways of bringing a version into an environment are told."""
+    """Shared input of the two workflows that deploy a version into an environment."""
 
     place: OperationContext
     version_tag: str
-    options: RolloutOptions | None = None  # None: an order of an older release, which has them flat; read `chosen`
-    approval: ApprovalPolicy | None = None  # None: nobody has to say yes (any more)
-    approved_by: tuple[str, ...] = ()  # who said yes with the request itself
-    requester: Person | None = None  # who asked, with the humans behind; None: known by `place.requested_by` only
+    options: RolloutOptions | None = None  # None: an input of an older release with flat fields; read `chosen`
+    approval: ApprovalPolicy | None = None  # None: no approval is required (any more)
+    approved_by: tuple[str, ...] = ()  # who approved with the request itself
+    requester: Person | None = None  # the requester and the humans behind it; None: only `place.requested_by` is known
     approvers: tuple[Person, ...] | None = None  # those of `approved_by`, whole; None: an order of an older release
-    # The options as they stood before there was `options`: in saved histories, and in starts on their way during an
-    # upgrade, whose signature covers them. Nobody writes them any more, and new options are not added here.
+    # The options as flat fields, from before `options`: in saved histories, and in workflow starts in flight during an
+    # upgrade, whose signature covers them. Nothing writes them any more; do not add new options here.
     strategy: Strategy | None = None
     canary_percentage: int | None = None
     skip_analysis: bool = False
@@ -82,7 +82,7 @@ class DeploymentInput(Signed):
 
 
 def options_of(order: Mapping[str, Any]) -> RolloutOptions:
-    """The options of an order as it is kept as JSON, nested or flat; the defaults for one that has none."""
+    """The options of an input stored as JSON, nested or flat; the defaults if it has none."""
     nested = order.get("options")
     return RolloutOptions.model_validate(order if nested is None else nested)
 
@@ -94,11 +94,11 @@ class BuildAndDeployInput(DeploymentInput):
     repository_url: str
     git_branch: str | None = None
     git_commit_hash: str | None = None
-    source_path: str = "."  # the project's folder of the repository
+    source_path: str = "."  # the project's folder in the repository
 
 
 class BuildSource(Payload):
-    """Where a build that was made elsewhere comes from."""
+    """The source of an external build."""
 
     repository_url: str
     git_commit_hash: str
@@ -107,14 +107,14 @@ class BuildSource(Payload):
 
 
 class DeployInput(DeploymentInput):
-    """Input of the Deploy workflow: a build that exists. `source`: made elsewhere, so its artifact may be missing."""
+    """Input of the Deploy workflow. `source` is set for an external build, whose artifact may be missing."""
 
     build_id: UUID
     source: BuildSource | None = None
 
 
 class RollbackInput(Signed):
-    """Input of the Rollback workflow: `place.deployment_id` is the deployment that is taken back."""
+    """Input of the Rollback workflow: `place.deployment_id` is the deployment to roll back."""
 
     place: OperationContext
     reason: BoundedText
@@ -137,10 +137,10 @@ class OperationError(Payload):
 
 
 class StepProgress(Payload):
-    """One step as `/operations/{id}` shows it. Waiting for the lock or for people is told apart from work.
+    """One step as `/operations/{id}` shows it. Waiting for the lock or for people is counted apart from work.
 
-    `people_seconds`: of the waited ones, for people (approval, pause); None: nobody knows, of an older workflow.
-    `waits_for_people`: the present wait is one.
+    `people_seconds`: the part of `waited_seconds` spent on people (approval, pause); None: unknown, from an older
+    workflow. `waits_for_people`: whether the current wait is one of these.
     """
 
     name: StepName
@@ -155,7 +155,7 @@ class StepProgress(Payload):
 
 
 class Progress(Payload):
-    """Where an operation is. `version` grows with every change, so that an older one never overwrites a newer."""
+    """An operation's progress. `version` grows with every change, so that an older one never overwrites a newer one."""
 
     operation_id: UUID
     kind: OperationKind
@@ -170,14 +170,14 @@ class Progress(Payload):
 
 
 class Standing(Payload):
-    """Versions of an operation's progress: what its workflow has come to, and what it was told is in the row."""
+    """Versions of an operation's progress: the workflow's current one, and the last one it knows to be in the row."""
 
     known: int
     recorded: int
 
 
 class DeploymentProgress(Payload):
-    """What a workflow knows of its deployment; None means: leave as it is."""
+    """A workflow's update of its deployment. None: leave the field as it is."""
 
     deployment_id: UUID
     status: DeploymentStatus | None = None
@@ -191,18 +191,18 @@ class DeploymentProgress(Payload):
     superseded_by: UUID | None = None
     next_open: datetime | None = None  # held by a freeze window until then
     git_branch: str | None = None
-    git_commit_hash: str | None = None  # what the branch stood for when it was fetched
+    git_commit_hash: str | None = None  # the commit that the branch pointed to when it was fetched
 
 
 class RecordProgress(Payload):
-    """Write the projection rows of an operation and its deployment, and the events their changes cause."""
+    """Write the projection rows of an operation and its deployment, and the events that their changes cause."""
 
     progress: Progress
     deployment: DeploymentProgress | None = None
 
 
 class OperationResult(Payload):
-    """How an operation ended well."""
+    """The result of a successful operation."""
 
     operation_id: UUID
     deployment_id: UUID
@@ -210,10 +210,10 @@ class OperationResult(Payload):
 
 
 class ActionRequest(Signed):
-    """Somebody decides something about a deployment under way.
+    """A person's action on a deployment in progress.
 
-    `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.approvals.Person`). `rule`: what the environment
-    demands at the time of an approval; the stricter of it and of what was demanded at the request decides.
+    `humans`, `vouched_by`, `unknown`: who is behind the actor (`domain.approvals.Person`). `rule`: the environment's
+    approval rule at the time of an approval. The stricter of it and of the rule at the request applies.
     """
 
     actor: str
@@ -225,12 +225,12 @@ class ActionRequest(Signed):
 
     @property
     def person(self) -> Person:
-        """Who it is, for counting."""
+        """The person to count as an approver."""
         return Person(actor=self.actor, humans=self.humans, vouched_by=self.vouched_by, unknown=self.unknown)
 
     @classmethod
     def of(cls, person: Person, *, reason: str = "", rule: ApprovalPolicy | None = None) -> Self:
-        """A person's, with who is behind."""
+        """The action of a person, with the humans behind it."""
         return cls(
             actor=person.actor,
             reason=reason,
@@ -242,7 +242,7 @@ class ActionRequest(Signed):
 
 
 class AbortRequest(Signed):
-    """Somebody wants a rollout under way to go back."""
+    """A request to abort a rollout in progress."""
 
     actor: str
     reason: BoundedText

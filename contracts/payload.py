@@ -1,4 +1,4 @@
-"""Base of all payloads, and the bounded text that may enter a workflow history."""
+"""The base of all payloads, and the bounded text that may enter a workflow history."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ BoundedText = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 
 
 class Payload(BaseModel):
-    """One input and one result model per workflow, activity, update. Unknown fields of newer versions pass."""
+    """One input and one result model per workflow, activity, update. Unknown fields of newer versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,7 +22,7 @@ class Nothing(Payload):
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:
-    """The text, storable, cut in its middle when it is longer than `limit` characters."""
+    """The text in storable form, shortened in its middle to `limit` characters."""
     text = storable(text)
     if len(text) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""Timeouts and retries, by what an activity does. Seconds in names, `timedelta` in values."""
+"""Timeouts and retries by kind of activity. Seconds in names, `timedelta` in values."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,9 +14,9 @@ def _retry() -> RetryPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """How long one attempt and all attempts together may take, and how to try again.
+    """How long one attempt and all attempts together may take, and how to retry.
 
-    `heartbeat` set means: long, cancellable, and dead when silent for so long.
+    `heartbeat`: the activity is long and cancellable; it counts as dead after this time without a heartbeat.
     """
 
     start_to_close: timedelta
@@ -25,37 +25,37 @@ class Policy:
     retry: RetryPolicy = field(default_factory=_retry)
 
 
-# A short write or call; a dependency may be away for minutes, e.g. while it is restarted. One attempt gets little more
-# than the database's own limit (15 s): so long nobody notices that the worker with it has died.
+# A short write or call. A dependency may be down for minutes, for example during a restart. The limit of one attempt is
+# just above the database's own (15 s), since a worker's death is noticed only after it.
 SHORT = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=timedelta(minutes=30))
 
-# What must happen in the end, whatever is down meanwhile: final records, giving back the lock, cleaning up.
+# Must happen eventually, whatever is down meanwhile: final records, releasing the lock, cleanup.
 MUST_HAPPEN = Policy(start_to_close=timedelta(seconds=16), schedule_to_close=None)
 
-# Removing a workspace: as long as its files take.
+# Removing a workspace takes as long as deleting its files.
 CLEAN_UP = Policy(start_to_close=timedelta(minutes=2), schedule_to_close=timedelta(minutes=30))
 
 # Moving traffic: the router may need to warm up clusters first.
 TRAFFIC = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=timedelta(minutes=15))
 
-# Taking back what users meet now: its records change with the routes, so that giving up half-way would leave the router
-# behind them, and a bad version with the traffic, for good.
+# Returning traffic from a version that users reach now. Records and routes change together: giving up half-way would
+# leave the router out of step with the records, and the bad version with its traffic.
 TRAFFIC_BACK = Policy(start_to_close=timedelta(seconds=45), schedule_to_close=None)
 
-# Watching instances or draining: as long as the spec says (bounded by it), silent at most ten seconds.
+# Watching instances or draining them: bounded by the spec, heartbeats at least every ten seconds.
 WATCH = Policy(
     start_to_close=timedelta(hours=2),
     schedule_to_close=timedelta(hours=4),
     heartbeat=timedelta(seconds=10),
 )
 
-# An analysis: a day at most (the spec's limit), gone on with by another worker from its stored state.
+# An analysis: at most a day (the spec's limit). Another worker resumes it from its stored state.
 ANALYSIS = Policy(
     start_to_close=timedelta(hours=25), schedule_to_close=timedelta(hours=30), heartbeat=timedelta(seconds=10)
 )
 
-# Waiting for a build slot: a day at most. A worker where enough builds of the organization wait sends others back to
-# the queue; they come again more and more seldom, since six hundred of them are no news.
+# Waiting for a build slot: at most a day. A worker with enough waiting builds of the organization sends others back to
+# the queue. These retry with a backoff, since hundreds of them may wait.
 BUILD_SLOT = Policy(
     start_to_close=timedelta(hours=24),
     schedule_to_close=timedelta(hours=24),
@@ -65,7 +65,7 @@ BUILD_SLOT = Policy(
     ),
 )
 
-# Fetching a source: its own limit is inside; a repository host that does not answer is given up after two minutes.
+# Fetching a source: it has its own limit; an unresponsive repository host is given up after two minutes.
 FETCH = Policy(
     start_to_close=timedelta(minutes=30),
     schedule_to_close=timedelta(hours=6),
@@ -78,26 +78,26 @@ FETCH = Policy(
     ),
 )
 
-# A build step: limits of its own inside; the heartbeat timeout outlives a restart of the Temporal server.
+# A build step: it has its own limits; the heartbeat timeout is longer than a restart of the Temporal server.
 BUILD = Policy(
     start_to_close=timedelta(hours=3),
     schedule_to_close=timedelta(hours=6),
     heartbeat=timedelta(seconds=15),
 )
 
-# The release command: its own limit (two hours at most) is inside, and it goes on while its worker is away.
+# The release command: it has its own limit (at most two hours) and continues while its worker is down.
 RELEASE_COMMAND = Policy(
     start_to_close=timedelta(hours=3), schedule_to_close=timedelta(hours=6), heartbeat=timedelta(seconds=10)
 )
 
-# The worker that holds the workspace must pick up the next step within this time, else the group starts elsewhere.
+# The worker with the workspace must pick up the next step within this time, else the group starts on another worker.
 WORKSPACE_PICKUP = timedelta(seconds=60)
 
-# A projection of progress: best effort, the next one carries everything again.
+# A progress projection: best effort, since the next one contains everything again.
 PROJECTION_LIMIT = timedelta(seconds=3)
 
-# One more attempt of a webhook: 15 s for the receiver and some for the records; tried until somebody records it. Those
-# of one endpoint wait for each other by trying again; thousands, each every ten seconds, would be all Temporal can do.
+# One more attempt of a webhook: 15 s for the receiver and some for the records, retried until it is recorded. Attempts
+# to one endpoint wait for each other by retrying; the backoff keeps thousands of them from overloading Temporal.
 WEBHOOK_ATTEMPT = Policy(
     start_to_close=timedelta(seconds=40),
     schedule_to_close=None,

@@ -14,7 +14,7 @@ from domain.deployment_lock import TurnPolicy
 
 
 class ReleaseRef(Payload):
-    """A release and what a rollout must know of it. `processes`: the types that run beside its service."""
+    """A release as a rollout needs it. `processes`: the process types that run beside its service."""
 
     release_id: UUID
     build_id: UUID
@@ -24,7 +24,7 @@ class ReleaseRef(Payload):
 
 
 class OpenRelease(Payload):
-    """Make the release of a deployment (its id is the deployment's id)."""
+    """Create the release of a deployment (its id is the deployment's id)."""
 
     place: OperationContext
     build_id: UUID
@@ -34,28 +34,28 @@ class OpenRelease(Payload):
 
 
 class ReopenRelease(Payload):
-    """Find the release that a rollback of `place.deployment_id` goes to, and take it back into service."""
+    """Find the release to which a rollback of `place.deployment_id` returns, and put it back into service."""
 
     place: OperationContext
 
 
 class TakeBack(Payload):
-    """Give the traffic of `place.deployment_id` to the release before it, at once, if that one still runs healthy."""
+    """Return the traffic of `place.deployment_id` to the previous release at once, if that one still runs healthy."""
 
     place: OperationContext
 
 
 class TakenBack(Payload):
-    """`release` has the traffic now; None: it is not running, or somebody holds the lock, so it takes a rollout."""
+    """`release` has the traffic now. None: it is not running, or the lock is held, so a rollout is needed."""
 
     release: ReleaseRef | None = None
     bad_release_id: UUID | None = None
 
 
 class OpenedRelease(Payload):
-    """The release to bring up, and the stable one it replaces (None: first deployment).
+    """The release to bring up, and the stable one that it replaces (None: first deployment).
 
-    `returning`: it was stable before and its instances still run, so that it needs one switch and no analysis.
+    `returning`: it was stable before and its instances still run, so one switch without analysis is enough.
     """
 
     release: ReleaseRef
@@ -64,9 +64,9 @@ class OpenedRelease(Payload):
 
 
 class RunReleaseCommand(Payload):
-    """Run a release's command once: one that ended is not run again, one that still runs is waited for.
+    """Run a release's command once. If it has ended it is not run again; if it still runs, wait for it.
 
-    `operation_id`: whose log its output becomes. `timeout` in seconds.
+    `operation_id`: the operation whose log receives the output. `timeout` in seconds.
     """
 
     operation_id: UUID
@@ -76,13 +76,13 @@ class RunReleaseCommand(Payload):
 
 
 class ReleaseCommandOutcome(Payload):
-    """It ended well. `runs`: how often it was begun, more than once only if its process was killed from outside."""
+    """The command succeeded. `runs`: number of starts; more than one only if its process was killed from outside."""
 
     runs: int
 
 
 class StartInstances(Payload):
-    """Have instances 0 .. count-1 of a release running; those that run already stay."""
+    """Start instances 0 .. count-1 of a release. Those that run already stay."""
 
     release_id: UUID
     count: int = Field(ge=1)
@@ -96,16 +96,16 @@ class AwaitHealthy(Payload):
 
 
 class HealthReport(Payload):
-    """All asked for are healthy; the slowest took so many seconds."""
+    """All requested instances are healthy. The slowest took this many seconds."""
 
     count: int
     seconds: float
 
 
 class StartProcesses(Payload):
-    """Have the process types of a release running that are beside its service.
+    """Start the process types of a release that run beside its service.
 
-    `judged`: wait until each has stayed up for its `min_uptime`; a release that was good before is not judged again.
+    `judged`: wait until each has stayed up for its `min_uptime`; skipped for a release that was stable before.
     """
 
     release_id: UUID
@@ -113,24 +113,25 @@ class StartProcesses(Payload):
 
 
 class StopProcesses(Payload):
-    """End them while the release itself is kept for a return; whoever takes it back starts them again."""
+    """Stop them while the release itself is kept for a rollback, which starts them again."""
 
     release_id: UUID
 
 
 class TrafficShare(Payload):
-    """Percent of an environment's traffic for one release."""
+    """One release's share of an environment's traffic, in percent."""
 
     release_id: UUID
     weight: int = Field(ge=0, le=100)
 
 
 class ShiftTraffic(Payload):
-    """Make the environment's route be these shares (adding up to 100; none: no route at all).
+    """Set the environment's route to these shares (they add up to 100; none: no route at all).
 
-    `previews`: releases that are also reached by their preview token, whatever their share. `sticky`: users stay with
-    the release they met; the first of the shares is the one whose users are kept while its weight grows. `probes`:
-    requests of our own that the release which gives its traffic back has met, no clients'; so many of them failed.
+    `previews`: releases that are also reachable by their preview token, whatever their share. `sticky`: users stay with
+    the release they met first; users of the first share are kept while its weight grows. `probes`: our own requests
+    that the release giving its traffic back received, to be subtracted from its clients'; `failed_probes` of them
+    failed.
     """
 
     environment_id: UUID
@@ -138,13 +139,13 @@ class ShiftTraffic(Payload):
     shares: tuple[TrafficShare, ...]
     previews: tuple[UUID, ...] = ()
     sticky: StickySpec | None = None
-    keeps: UUID | None = None  # traffic goes back: who keeps it should the stable release turn out to be unhealthy
+    keeps: UUID | None = None  # traffic returns: who keeps it if the stable release turns out to be unhealthy
     probes: int = 0
     failed_probes: int = 0
 
 
 class VerifyTraffic(Payload):
-    """Watch a release through the router for some seconds: it answers, its instances stay healthy."""
+    """Probe a release through the router for some seconds: it answers, and its instances stay healthy."""
 
     environment_id: UUID
     host: str
@@ -153,7 +154,7 @@ class VerifyTraffic(Payload):
 
 
 class TrafficReport(Payload):
-    """What was seen while watching; None where nothing was measured."""
+    """Measurements of the watch; None where nothing was measured."""
 
     probes: int
     requests: int
@@ -163,14 +164,14 @@ class TrafficReport(Payload):
 
 
 class AppliedRoute(Payload):
-    """The generation that the router confirmed; `measured`: of the version that gave its traffic back."""
+    """The generation that the router confirmed. `measured`: for the version that gave its traffic back."""
 
     generation: int
     measured: TrafficReport | None = None
 
 
 class CheckPreview(Payload):
-    """Ask a release by its preview, through the router: its health path and the `paths` must answer 2xx or 3xx."""
+    """Request a release through the router by its preview: health path and `paths` must answer 2xx or 3xx."""
 
     environment_id: UUID
     host: str
@@ -188,7 +189,7 @@ class ShrinkRelease(Payload):
 class PromoteRelease(Payload):
     """Make a release the environment's stable one.
 
-    `deployment_id`: whose release it is from then on; None: it stays its own deployment's (a rollback's target).
+    `deployment_id`: the deployment that owns the release from then on; None: its owner stays (a rollback's target).
     """
 
     environment_id: UUID
@@ -197,21 +198,21 @@ class PromoteRelease(Payload):
 
 
 class RetireRelease(Payload):
-    """Keep a release without traffic until its time has come."""
+    """Keep a release without traffic until its retention time is over."""
 
     release_id: UUID
     keep_seconds: float
 
 
 class RetiredRelease(Payload):
-    """When a retired release shall be stopped."""
+    """When a retired release is to be stopped."""
 
     release_id: UUID
     stop_after: datetime
 
 
 class StopRelease(Payload):
-    """Drain and stop a whole release. `only_if_retired`: unless somebody took it back into service."""
+    """Drain and stop a whole release. `only_if_retired`: not if it was put back into service meanwhile."""
 
     release_id: UUID
     failed: bool = False
@@ -219,7 +220,7 @@ class StopRelease(Payload):
 
 
 class EnvironmentNames(Payload):
-    """What people call an environment; empty in messages of older workflows."""
+    """The names of an environment for display; empty in messages of older workflows."""
 
     organization_slug: str = ""
     project_slug: str = ""
@@ -227,37 +228,38 @@ class EnvironmentNames(Payload):
 
     @property
     def label(self) -> str:
-        """`acme/shop/production`, for people; empty when not known."""
+        """`acme/shop/production` for display; empty when unknown."""
         names = (self.organization_slug, self.project_slug, self.environment)
         return "/".join(names) if all(names) else ""
 
 
 class ReleaseName(Payload):
-    """A release, for people."""
+    """The name of a release for display."""
 
     release_id: UUID
     version: str = ""
 
 
 class LockRequest(EnvironmentNames):
-    """A workflow asks for its environment's lock. `purpose`: for people, such as `1.4.0` or `rollback`.
+    """A workflow requests its environment's lock. `purpose`: for display, such as `1.4.0` or `rollback`.
 
-    `policy`: the environment's at that moment; the activity that carries the request fills it in.
+    `policy`: the environment's current one; the activity that sends the request fills it in.
     """
 
     environment_id: UUID
     workflow_id: str
     deployment_id: UUID
-    urgent: bool = False  # a rollback goes before everything that waits
+    urgent: bool = False  # a rollback goes ahead of everything in the queue
     purpose: str = ""
-    override_freeze: bool = False  # a closed window does not hold it
+    override_freeze: bool = False  # not held by a closed window
     policy: TurnPolicy = TurnPolicy.QUEUE
 
 
 class LockQueued(Payload):
-    """Told to a waiting workflow whenever its place changes: 1 is the next; and who holds the lock now.
+    """Sent to a waiting workflow when its position changes: 1 is next. It also names the current holder of the lock.
 
-    `reason`: what holds everybody (a window), as the object of "held by", until `next_open` (None: not known).
+    `reason`: what holds the whole queue (a window), worded as the object of "held by", until `next_open` (None:
+    unknown).
     """
 
     position: int = Field(ge=1)
@@ -267,24 +269,24 @@ class LockQueued(Payload):
 
 
 class LockSuperseded(Payload):
-    """Told to a workflow whose place a newer deployment takes: it ends, unless it is past its final switch."""
+    """Sent to a workflow that a newer deployment supersedes: it ends, unless it is past its final switch."""
 
     workflow_id: str
-    deployment_id: UUID  # the newer one
+    deployment_id: UUID  # the newer deployment
     version: str = ""
 
 
 class LockGrant(Payload):
-    """Told to a workflow when the lock is its own."""
+    """Sent to a workflow when it gets the lock."""
 
     environment_id: UUID
     workflow_id: str
 
 
 class LockRelease(EnvironmentNames):
-    """A workflow gives the turn back, with a release that is to be stopped later.
+    """A workflow releases the lock, with a release that is to be stopped later.
 
-    `current`, `previous`: what runs then; the activity that carries the message fills them in.
+    `current`, `previous`: the releases that run then; the activity that sends the message fills them in.
     """
 
     environment_id: UUID
@@ -296,20 +298,20 @@ class LockRelease(EnvironmentNames):
 
 
 class SettingsChanged(EnvironmentNames):
-    """Somebody changed the environment's settings; who is held asks again."""
+    """The environment's settings changed: workflows held by a window check again."""
 
     environment_id: UUID
     policy: TurnPolicy = TurnPolicy.QUEUE
 
 
 class WindowQuery(Payload):
-    """Is deploying possible now?"""
+    """Whether a deployment may start now."""
 
     environment_id: UUID
 
 
 class WindowAnswer(Payload):
-    """Whether deploying is possible; else what holds it (the object of "held by") and until when (None: not known)."""
+    """Whether a deployment may start; else what holds it (the object of "held by") and until when (None: unknown)."""
 
     open: bool
     reason: str | None = None
@@ -318,22 +320,22 @@ class WindowAnswer(Payload):
 
 
 class HolderCheck(Payload):
-    """Is this workflow still running?"""
+    """Whether this workflow is still running."""
 
     workflow_id: str
 
 
 class HolderState(Payload):
-    """Whether a holder of the lock is alive."""
+    """Whether the lock's holder is still running."""
 
     running: bool
 
 
 class EnvironmentState(EnvironmentNames):
-    """Everything the entity workflow of an environment carries over when it continues as new.
+    """The state of an environment's entity workflow, carried over on continue-as-new.
 
-    `newest`: the newest deployment that asked for the lock. `superseded`: who is still to be told so. `window`: what
-    holds those who wait; None: nothing, or not asked yet.
+    `newest`: the newest deployment that requested the lock. `superseded`: workflows still to be notified. `window`:
+    what holds the queue; None: nothing, or not checked yet.
     """
 
     environment_id: UUID

@@ -1,7 +1,7 @@
-"""What the API signs: a decision of a person, the start of an operation.
+"""Signatures by the API: under a person's action and under the start of an operation.
 
-Whoever reaches Temporal can send updates and start workflows; only what is signed is carried out. The signature covers
-the operation, what is asked, who asks, when, a nonce, and everything else in the payload.
+Anybody with access to Temporal can send updates and start workflows. Only signed ones are carried out. The signature
+covers the operation, the action, the actor, the time, a nonce, and everything else in the payload.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from contracts.policies import MUST_HAPPEN
 from contracts.stubs import ActivityStub
 from domain.lifecycle import OperationKind
 
-# What `workflow.extern_functions` calls the check of a decision (`activities/signatures.py`).
+# The name in `workflow.extern_functions` of the check of an action (`activities/signatures.py`).
 CHECK_DECISION = "delivery.check_decision"
 
 _LAYOUT = "delivery-engine statement 1"
 
 
 class Signature(Payload):
-    """By the API, when it accepted what is asked. `value`: Ed25519 in base64; `nonce`: it counts once."""
+    """Made by the API when it accepts a request. `value`: Ed25519 in base64; `nonce`: accepted once."""
 
     key_id: str = Field(max_length=64)
     signed_at: AwareDatetime
@@ -33,15 +33,15 @@ class Signature(Payload):
 
 
 class Signed(Payload):
-    """Base of payloads that carry somebody's authority. None: from before there were signatures, or not from us."""
+    """Base of payloads that need authorization. None: from before signatures, or not from us."""
 
     signature: Signature | None = None
 
 
 class StartClaim(Payload):
-    """A workflow asks whether it may begin. `order`: its input as JSON, the signature included.
+    """A workflow asks whether it may begin. `order`: its input as JSON, including the signature.
 
-    `first_run_id`: of the workflow's runs; a run that an operator has reset has the same one.
+    `first_run_id`: the first run of the workflow; it stays the same when an operator resets the workflow.
     """
 
     workflow_id: str
@@ -51,14 +51,14 @@ class StartClaim(Payload):
 
 
 def start_of(kind: OperationKind) -> str:
-    """What is asked by starting an operation."""
+    """The name of the action that is signed for the start of an operation."""
     return f"start {kind}"
 
 
 def statement(workflow_id: str, asked: str, actor: str, payload: Signed, signature: Signature) -> bytes:
-    """The bytes that are signed; `signature.value` is no part of them.
+    """The bytes to sign, without `signature.value`.
 
-    Fields that have their defaults are left out, so that a new field of a newer version changes nothing while unused.
+    Fields that have their defaults are left out, so that a newer version's unused fields do not change the statement.
     """
     fields = payload.model_dump(mode="json", exclude={"signature"}, exclude_defaults=True)
     parts = [

@@ -1,4 +1,4 @@
-"""Typed activity stubs: workflows call activities by name and activities implement them, both with checked types."""
+"""Typed activity stubs: workflows call activities by name, and activities implement them with the same types."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Result = TypeVar("Result", bound=Payload)
 
 @dataclass(frozen=True)
 class ActivityStub(Generic[Request, Result]):
-    """One activity: its name, its types, and how it is timed and retried."""
+    """One activity: its name, its types, its timeouts and retries."""
 
     name: str
     request: type[Request]
@@ -26,5 +26,5 @@ class ActivityStub(Generic[Request, Result]):
 def implements(
     stub: ActivityStub[Request, Result],
 ) -> Callable[[Callable[[Any, Request], Awaitable[Result]]], Callable[[Any, Request], Awaitable[Result]]]:
-    """Mark a method as the implementation of a stub; mypy checks that the types agree."""
+    """Mark a method as the implementation of a stub. mypy checks that the types agree."""
     return activity.defn(name=stub.name)

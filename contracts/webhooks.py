@@ -1,4 +1,4 @@
-"""A webhook that failed at first: what its workflow is told, and what comes of each further attempt."""
+"""Retries of a webhook: the input of its workflow, and the outcome of each further attempt."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from contracts.stubs import ActivityStub
 
 
 class WebhookOrder(Payload):
-    """A delivery to go on with. `host`: scheme and host alone, as paths and queries may hold secrets."""
+    """A delivery to retry. `host`: scheme and host only, as paths and queries may contain secrets."""
 
     delivery_id: UUID
     endpoint_id: UUID
@@ -21,7 +21,7 @@ class WebhookOrder(Payload):
 
 
 class WebhookAttempt(Payload):
-    """Make attempt `number` (from 1), unless it was made."""
+    """Make attempt `number` (from 1), unless it was made already."""
 
     delivery_id: UUID
     endpoint_id: UUID
@@ -29,7 +29,7 @@ class WebhookAttempt(Payload):
 
 
 class WebhookOutcome(Payload):
-    """Where the delivery stands now; `next_attempt_at` is None when nothing follows. `answer`: in a few words."""
+    """The state of the delivery. `next_attempt_at` is None if no attempt follows. `answer`: a short description."""
 
     status: str
     attempts: int

@@ -1,4 +1,4 @@
-"""One lazily made Temporal client a process; every wait has a limit."""
+"""One lazily created Temporal client per process. Every wait has a limit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from runtime.temporal_rotation import Rotation
 
 log = structlog.get_logger(__name__)
 
-# What a server says that is away, overloaded or starting. Anything else is strange and goes to the log.
+# Status codes of a server that is down, overloaded or starting. All others are unexpected and are logged.
 DOWN = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -30,7 +30,7 @@ DOWN = frozenset(
 
 
 class Connection:
-    """Connects at the first use, again after a failure, and with new certificates when their files were replaced."""
+    """Connects on first use. Reconnects after a failure, and when the certificate files were replaced."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class Connection:
         self._lock = asyncio.Lock()
 
     async def client(self) -> Client:
-        """The client; raises `DependencyError` when Temporal does not answer."""
+        """The client; raises `DependencyError` if Temporal does not answer."""
         async with self._lock:
             if self._client is None:
                 self._client = await connect_temporal(self._settings)
@@ -48,17 +48,17 @@ class Connection:
             return self._client
 
     async def check(self, limit_s: float) -> None:
-        """Ask the server whether it serves; raises `DependencyError` when it does not say so in time."""
+        """Check that the server is serving; raises `DependencyError` if it does not confirm that in time."""
         async with answering_within(limit_s):
             await check_temporal(await self.client(), self._settings, limit_s)
 
 
 @asynccontextmanager
 async def answering_within(seconds: float) -> AsyncIterator[None]:
-    """Turn Temporal being away, slow or strange into `DependencyError`; what has another meaning is caught inside.
+    """Turn an unavailable or slow Temporal into `DependencyError`. Catch errors with another meaning inside.
 
-    `rpc_timeout` is per attempt (2 s became 6 s with the server down), hence the limit of our own around everything.
-    An update turns the cancellation by that limit into an error of its own.
+    `rpc_timeout` is per attempt (2 s became 6 s with the server down), hence this limit around everything. An update
+    turns the cancellation by that limit into its own error type.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -76,7 +76,7 @@ async def answering_within(seconds: float) -> AsyncIterator[None]:
 
 
 def is_missing(error: RPCError) -> bool:
-    """Whether an answer means: there is no such workflow (and not: there is no such namespace)."""
+    """Whether the error means that the workflow does not exist (and not that the namespace does not exist)."""
     details = error.grpc_status.details
     if any(detail.type_url.endswith("NamespaceNotFoundFailure") for detail in details):
         return False

@@ -1,6 +1,6 @@
-"""Operations from outside: start them, ask for their progress, stop them.
+"""Operations from outside their workflows: start, query progress, decide, stop.
 
-`workflow_id` is what the operation's row has, not made of its id: old ones have other ids than new ones.
+`workflow_id` is read from the operation's row and not derived from its id: older operations have other ids.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ CHECK_LIMIT_S = 1.0
 LIST_LIMIT_S = 10.0
 PAGE = 500
 SHARED_FOR_S = 0.25
-# How the server calls what a workflow had begun to carry out when it was closed.
+# The server's error type for an update that was running when its workflow was closed.
 _CUT_OFF = "AcceptedUpdateCompletedWorkflow"
 
 _NAMES: Mapping[OperationKind, WorkflowName] = {
@@ -80,7 +80,7 @@ _NAMES: Mapping[OperationKind, WorkflowName] = {
 
 
 class Operations:
-    """The API's and the relay's way to operation workflows. Safe to share between tasks."""
+    """The client of the API and of the relay for operation workflows. Safe to share between tasks."""
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
         self._settings = settings
@@ -88,10 +88,10 @@ class Operations:
         self._answers: SharedAnswers[str, Progress | None] = SharedAnswers(self._query, keep_s=SHARED_FOR_S)
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
-        """Start an operation's workflow; one that was started before stays as it is.
+        """Start an operation's workflow. Does nothing if it was started before.
 
         Raises:
-            DependencyError: Temporal does not answer; whether it was started is not known, starting again is safe.
+            DependencyError: Temporal does not answer. The workflow may have been started; starting it again is safe.
         """
         order = ORDERS[kind].model_validate(payload)
         digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
@@ -100,32 +100,33 @@ class Operations:
             await _start(client, kind, order, digest)
 
     async def progress(self, workflow_id: str) -> Progress | None:
-        """Where a running operation is; None when nobody can tell within 1.5 s."""
+        """The progress of a running operation; None if it is not known within 1.5 s."""
         return await self._answers.get(workflow_id)
 
     async def standing(self, workflow_id: str) -> Standing | None:
-        """Which versions of its progress a running operation knows; None when nobody can tell within 1.5 s."""
+        """The progress versions that a running operation knows; None if they are not known within 1.5 s."""
         return await self._ask(workflow_id, STANDING_QUERY, Standing)
 
     async def abort(self, workflow_id: str, request: AbortRequest) -> None:
         """Stop a running operation.
 
         Raises:
-            ConflictError: it is finished, past its final switch, or being stopped already.
+            ConflictError: the operation has finished, is past its final switch, or is being stopped already.
             DependencyError: Temporal or its workers do not answer.
         """
-        # The same person's same words are the same abort; somebody else's is refused, as it is being stopped already.
+        # A repeat by the same person with the same words is the same abort. Another person's is refused, as the
+        # operation is being stopped already.
         words = hashlib.sha256(f"{request.actor}\0{request.reason}".encode()).hexdigest()[:32]
         await self._update(workflow_id, Action.ABORT, request, key=f"abort-{words}")
 
     async def decide(
         self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
-        """Tell a rollout what somebody decided; the same key twice is the same decision.
+        """Send a person's action to a rollout. Idempotent by its key.
 
         Raises:
-            ConflictError: INVALID_STATE, the message names the state and what is allowed in it.
-            ForbiddenError: this person may not (four eyes).
+            ConflictError: INVALID_STATE, the message names the state and the actions allowed in it.
+            ForbiddenError: four eyes: this person may not decide.
             DependencyError: Temporal or its workers do not answer.
         """
         named = hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -134,14 +135,14 @@ class Operations:
     async def _update(
         self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
-        if request.signature is None:  # kept before decisions were signed
+        if request.signature is None:  # stored before actions were signed
             request = signer_of(self._settings).decision(workflow_id, action, request)
         async with answering_within(UPDATE_LIMIT_S):
             client = await self._connection.client()
             await _execute(client.get_workflow_handle(workflow_id), action, request, key)
 
     async def tell_environment(self, signal: SignalName, payload: Mapping[str, Any]) -> None:
-        """Tell an environment's entity that its settings changed; one that was never asked for a turn need not know.
+        """Signal an environment's workflow that the settings changed. If it was never started, it need not know.
 
         Raises:
             DependencyError: Temporal does not answer.
@@ -156,7 +157,7 @@ class Operations:
                     raise
 
     async def is_running(self, workflow_id: str) -> bool:
-        """Whether the operation's workflow exists and is not closed; raises `DependencyError` when nobody knows."""
+        """Whether the operation's workflow is open; raises `DependencyError` if that cannot be determined."""
         async with answering_within(START_LIMIT_S):
             client = await self._connection.client()
             try:
@@ -168,7 +169,7 @@ class Operations:
             return seen.status is WorkflowExecutionStatus.RUNNING
 
     async def open_workflows(self, names: Collection[WorkflowName]) -> AsyncIterator[Sequence[str]]:
-        """Ids of all workflows of these types that are not closed, by page; one that began just now may be missing.
+        """Ids of all open workflows of these types, by page. One that started just now may be missing.
 
         Raises:
             DependencyError: Temporal does not answer.
@@ -187,7 +188,7 @@ class Operations:
                 return
 
     async def terminate(self, workflow_id: str, reason: str) -> None:
-        """End a workflow that nobody wants any more, at once; one that is closed already stays as it is.
+        """Terminate a workflow at once. Does nothing if it is closed already.
 
         Raises:
             DependencyError: Temporal does not answer.
@@ -201,7 +202,7 @@ class Operations:
                     raise
 
     async def check(self) -> None:
-        """Ask whether Temporal serves; raises `DependencyError` when it does not say so within a second."""
+        """Check that Temporal is serving; raises `DependencyError` if it does not confirm that within a second."""
         await self._connection.check(CHECK_LIMIT_S)
 
     async def _query(self, workflow_id: str) -> Progress | None:
@@ -218,7 +219,7 @@ class Operations:
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError | DependencyError:
-    """A validator's no, as the error it was in the workflow."""
+    """A validator's rejection, as the error it was in the workflow."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == _CUT_OFF:
         return _unknown("the operation was ended by force while it carried this out")
@@ -226,7 +227,7 @@ def _refusal(error: WorkflowUpdateFailedError) -> ConflictError | ForbiddenError
         return ConflictError("that is not possible now", code=ErrorCode.INVALID_STATE)
     details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
     if cause.type == ErrorCode.SERVICE_UNAVAILABLE:
-        return DependencyError(cause.message)  # a worker without the key that it was signed with
+        return DependencyError(cause.message)  # a worker without the key of this signature
     if cause.type == ErrorCode.AUTHORIZATION_DENIED:
         return ForbiddenError(cause.message, details=details)
     return ConflictError(cause.message, code=ErrorCode.INVALID_STATE, details=details)
@@ -242,19 +243,20 @@ async def _execute(handle: WorkflowHandle[Any, Any], name: str, request: Signed,
             raise
         if await _is_gone(handle):
             raise _unknown("the workflow engine does not know this operation (any more)") from error
-        # Closed, and never told: what a workflow accepted it answers in the same way when it is closed.
+        # Closed before it received the update: an update that a workflow accepted is answered in the same way after
+        # closing.
         raise ConflictError("the operation is not running", code=ErrorCode.INVALID_STATE) from error
 
 
 def _unknown(why: str) -> ConflictError:
-    """Nobody can tell any more whether it was carried out: it is said so, and not called refused."""
+    """The outcome cannot be determined any more; this is reported as unknown and not as a refusal."""
     return ConflictError(
         f"{why}; the deployment shows what came of it", code=ErrorCode.INVALID_STATE, details={"state": UNKNOWN}
     )
 
 
 async def _is_gone(handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether the server has no trace of the workflow, not even a closed one."""
+    """Whether the server has no record of the workflow, not even of a closed one."""
     try:
         await handle.describe()
     except RPCError as error:
@@ -269,7 +271,7 @@ async def _ask(handle: WorkflowHandle[Any, Any], query: str, model: type[Answer]
         seen: Answer = await handle.query(query, result_type=model, reject_condition=QueryRejectCondition.NOT_OPEN)
     except RPCError as error:
         if is_missing(error):
-            return None  # nobody has started it yet
+            return None  # not started yet
         raise
     return seen
 

@@ -1,4 +1,4 @@
-"""The API's signature under what it accepted: made with the row, carried to Temporal, checked there."""
+"""The API's signature: created with the row, sent to Temporal, verified in the workflow."""
 
 from functools import lru_cache
 from typing import TypeVar
@@ -23,11 +23,11 @@ class Signer:
         self._key = key
 
     def decision(self, workflow_id: str, action: Action, request: Asked) -> Asked:
-        """A decision of `request.actor` about an operation, for its workflow, signed."""
+        """An action of `request.actor` on an operation, signed for its workflow."""
         return self._signed(workflow_id, action, request.actor, request)
 
     def order(self, kind: OperationKind, order: Ordered) -> Ordered:
-        """The input of an operation that `place.requested_by` asked for, signed."""
+        """The input of an operation requested by `place.requested_by`, signed."""
         return self._signed(order.place.workflow_id, start_of(kind), order.place.requested_by, order)
 
     def _signed(self, workflow_id: str, asked: str, actor: str, payload: Payload) -> Payload:
@@ -38,9 +38,9 @@ class Signer:
 
 @lru_cache(maxsize=8)
 def signer_of(settings: Settings) -> Signer:
-    """With the newest encryption key of the settings.
+    """A signer with the newest encryption key of the settings.
 
     Raises:
-        DependencyError: there is none.
+        DependencyError: there is no key.
     """
     return Signer(load_signing_key(settings))

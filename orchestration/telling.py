@@ -1,7 +1,7 @@
-"""Telling a workflow what somebody decided, until it is known what came of it.
+"""Sends a person's action to a workflow until its outcome is known.
 
-Whoever tells it (the API right after the commit, a relay later, both at once) uses the same update id, so that the
-workflow hears of it once; what it said is the same for all of them.
+All senders (the API right after the commit, a relay later, or both at once) use the same update id, so that the
+workflow receives it once and all senders get the same answer.
 """
 
 from collections.abc import Mapping
@@ -16,22 +16,22 @@ from runtime.tracing import within
 
 
 class Teller(Protocol):
-    """Operation workflows from outside, as far as decisions go."""
+    """The operations of a Temporal client that actions need."""
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
-        """Start a workflow; once is enough, twice does no harm."""
+        """Start a workflow. Idempotent."""
 
     async def abort(self, workflow_id: str, request: AbortRequest) -> None:
-        """Make a rollout under way go back."""
+        """Abort a rollout in progress."""
 
     async def decide(
         self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str
     ) -> None:
-        """Tell a rollout what somebody decided."""
+        """Send a person's action to a rollout."""
 
 
 class Recorded(Protocol):
-    """What is to be known of an operation's row."""
+    """The fields of an operation's row that are needed here."""
 
     kind: Any
     input: Any
@@ -40,22 +40,22 @@ class Recorded(Protocol):
 
     @property
     def workflow_id(self) -> str:
-        """Of its workflow."""
+        """The id of its workflow."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a workflow said to a decision: accepted, or refused with an error."""
+    """A workflow's answer to an action: accepted, or refused with an error."""
 
     error: ConflictError | ForbiddenError | None = None
 
     @property
     def accepted(self) -> bool:
-        """Whether it was carried out."""
+        """Whether the action was carried out."""
         return self.error is None
 
     def to_json(self) -> dict[str, Any]:
-        """For keeping."""
+        """For storage."""
         if self.error is None:
             return {"accepted": True}
         return {
@@ -67,7 +67,7 @@ class Told:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """As it was kept."""
+        """From storage."""
         if kept["accepted"]:
             return cls()
         if kept["code"] == ErrorCode.AUTHORIZATION_DENIED:
@@ -77,15 +77,15 @@ class Told:
 
 @dataclass(frozen=True)
 class Telling:
-    """One decision on its way to its workflow.
+    """One action to send to its workflow.
 
     Attributes:
         workflow_id: of the operation.
-        action: what is asked of it.
-        request: who asks, and why; as JSON.
-        key: names the decision; told twice under it, it is the same one.
-        unstarted: how to start the workflow, when nobody has yet: what does not run cannot be told anything.
-        traceparent: of the operation, whose start belongs to its own trace and not to the decision's.
+        action: the action.
+        request: the actor and the reason, as JSON.
+        key: the idempotency key of the action.
+        unstarted: how to start the workflow if it is not started yet, since only a running one can be updated.
+        traceparent: of the operation. Its start belongs to that trace and not to the action's.
     """
 
     workflow_id: str
@@ -97,17 +97,17 @@ class Telling:
 
     @classmethod
     def of(cls, action: str, kept: Mapping[str, Any], operation: "Recorded") -> Self:
-        """How a decision is told that was kept; `operation` is its row."""
+        """From a stored action; `operation` is the operation's row."""
         unstarted = None if operation.workflow_started_at else (OperationKind(operation.kind), operation.input)
         return cls(
             operation.workflow_id, Action(action), kept["request"], kept["key"], unstarted, operation.traceparent
         )
 
     async def tell(self, workflows: Teller) -> Told:
-        """Tell it, and wait for the answer.
+        """Send it, and wait for the answer.
 
         Raises:
-            DependencyError: nobody knows whether it was told; telling it again does no harm.
+            DependencyError: the workflow may or may not have received it; sending it again is safe.
         """
         try:
             if self.unstarted is not None:

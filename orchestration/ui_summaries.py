@@ -1,9 +1,9 @@
-"""What the Temporal UI says of an operation from its first moment: one line, and a table."""
+"""What the Temporal UI shows for an operation from its start: one line, and a table."""
 
 from contracts.operations import DeployInput, Order, RollbackInput
 from contracts.payload import bounded
 
-# Temporal takes 400 bytes for a summary and 20,000 for details.
+# Temporal accepts 400 bytes for a summary and 20,000 for details.
 _SUMMARY = 120
 _DETAIL = 500
 
@@ -18,7 +18,7 @@ def summary_of(order: Order) -> str:
 
 
 def details_of(order: Order) -> str:
-    """What was asked for, as a markdown list."""
+    """The request as a markdown list."""
     place = order.place
     facts = {"host": place.host, "deployment": str(place.deployment_id), "requested by": place.requested_by}
     if isinstance(order, RollbackInput):

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks that failed at first, from outside: start the workflow that tries again."""
+"""Starts the workflows that retry failed webhook deliveries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,20 +20,20 @@ START_LIMIT_S = 2.0
 
 
 class Webhooks:
-    """The relay's way to the workflows of retries."""
+    """The relay's client for retry workflows."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def retry(self, row: Mapping[Any, Any]) -> None:
-        """Start the workflow that goes on with a delivery; one that runs stays as it is.
+        """Start the workflow that retries a delivery. Does nothing if it is running.
 
         Args:
             row: of the delivery: `id`, `endpoint_id`, `event`, `url`, `slug` (of the organization), `attempts`,
                 `next_attempt_at`.
 
         Raises:
-            DependencyError: Temporal does not answer; whether it was started is not known, starting again is safe.
+            DependencyError: Temporal does not answer. The workflow may have been started; starting it again is safe.
         """
         parts = urlsplit(row["url"])
         order = WebhookOrder(
@@ -53,7 +53,7 @@ class Webhooks:
                     order,
                     id=webhook_delivery_workflow_id(order.delivery_id),
                     task_queue=WEBHOOK_QUEUE,
-                    # The delivery's row says how many attempts were made: one that was lost may be started anew.
+                    # The delivery's row counts the attempts, so a workflow that was lost may be started again.
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     search_attributes=TypedSearchAttributes(

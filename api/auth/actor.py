@@ -1,6 +1,6 @@
-"""The context of a request: its actor and its id, in one context variable, so that writers need no argument for them.
+"""The actor and the id of a request, in one context variable.
 
-A context variable and not an argument: every route of the API changes rows, and what none passes on none can forget.
+A context variable rather than an argument, because almost every route writes rows: no caller can forget to pass it.
 """
 
 from contextvars import ContextVar
@@ -14,12 +14,12 @@ MAX_ADDRESS = 64
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something, as the audit log tells it.
+    """An actor as the audit log records it.
 
     Attributes:
-        subject: the person or service account; "anonymous" before it is known, "system" outside of requests.
-        credential: what it showed, as in `Principal.credential`.
-        address: where the request came from.
+        subject: the person or service account; "anonymous" before authentication, "system" outside of requests.
+        credential: the credential used, as in `Principal.credential`.
+        address: the client IP.
         request_id: of the request; None outside of requests.
     """
 
@@ -34,12 +34,12 @@ _acting: ContextVar[Actor] = ContextVar("acting", default=SYSTEM)
 
 
 def current_actor() -> Actor:
-    """Who is acting now."""
+    """The current actor."""
     return _acting.get()
 
 
 class acting:  # noqa: N801 - a context manager, spelled as its callers read it
-    """Around a request: the actor is unknown until `identify`."""
+    """The context of a request: the actor is anonymous until `identify`."""
 
     def __init__(self, address: str | None, request_id: str) -> None:
         self._actor = Actor("anonymous", None, address and address[:MAX_ADDRESS], request_id[:MAX_WORD])
@@ -52,13 +52,13 @@ class acting:  # noqa: N801 - a context manager, spelled as its callers read it
 
 
 def identify(principal: Principal) -> None:
-    """From here on this request is the principal's."""
+    """Set the principal as the actor of this request."""
     act_as(principal.subject, principal.credential)
 
 
 def act_as(subject: str, credential: str) -> None:
-    """From here on this request is somebody's, also who showed something else than a token or a key."""
+    """Set the actor of this request, also for requests authenticated by other means than a token or a key."""
     known = _acting.get()
     subject, shown = subject[:MAX_WORD], credential[:MAX_WORD] or None
-    if (known.subject, known.credential) != (subject, shown):  # asked for more than once in a request
+    if (known.subject, known.credential) != (subject, shown):  # several uses in one request
         _acting.set(Actor(subject, shown, known.address, known.request_id))

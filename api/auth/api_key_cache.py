@@ -1,7 +1,7 @@
-"""API keys as they are shown with requests: looked up once, then known in this process until something changes.
+"""API keys in use, cached in this process until something changes.
 
-Whatever changes keys notifies `CHANNEL` in its transaction; each process then forgets all it knows. A poll finds what a
-lost notification told, and what nobody notifies (a creator who left). Each costs a statement; requests cost none.
+Every change of keys notifies `CHANNEL` in its transaction; each process then drops its cache. A poll covers lost
+notifications and changes without one (a creator who left). Each of these costs a statement; a cached key costs none.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ log = get_logger(__name__)
 
 POLL_S = 0.5
 LOOKUP_LIMIT_S = 3.0
-# Without a database that confirms them, known keys go on for so long.
+# How long cached keys stay valid while the database cannot confirm them.
 TRUSTED_S = 30.0
-# A key nobody used for so long is not watched any more; the next use looks it up.
+# A key unused for this long is no longer polled; its next use looks it up.
 IDLE_S = 60.0
 UNKNOWN_S = 10.0
 MOST_UNKNOWN = 10_000
@@ -43,7 +43,7 @@ class _Known:
 
 
 class ApiKeyCache:
-    """The keys this process knows, and those it knows to be none."""
+    """Caches valid keys, and those known to be invalid."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -53,11 +53,11 @@ class ApiKeyCache:
         self._changes = 0
 
     async def principal(self, key: str) -> Principal:
-        """Whose key this is.
+        """The principal of a key.
 
         Raises:
-            UnauthenticatedError: nobody's, or it does not work any more.
-            DependencyError: nobody can tell now.
+            UnauthenticatedError: the key is unknown, or no longer valid.
+            DependencyError: the database does not answer.
         """
         if not is_well_formed(key):
             raise _refused("this is not an API key: it does not end as its beginning asks; was it cut off?")
@@ -70,7 +70,7 @@ class ApiKeyCache:
         return known.principal
 
     def forget(self) -> None:
-        """Something changed: look everything up anew."""
+        """Drop the cache: keys have changed."""
         self._changes += 1
         self._known.clear()
         self._unknown.clear()
@@ -143,7 +143,7 @@ class ApiKeyCache:
 
 
 def _known(found: CheckedKey | None) -> _Known | None:
-    """A key that works, with its principal; None: it does not work."""
+    """The cache entry of a key; None: the key is not valid."""
     if found is None or found.creator_gone or found.key.revoked_at is not None:
         return None
     ends_at = earliest(found.key.expires_at, found.key.overlap_ends_at)
@@ -152,7 +152,7 @@ def _known(found: CheckedKey | None) -> _Known | None:
 
 
 def _principal(found: CheckedKey) -> Principal:
-    """Its creator, cut down to what the key is for, and to what the creator may do now."""
+    """The key's principal: its creator's current permissions, limited to the key's."""
     key, role = found.key, Role(found.key.role)
     role = lower(role, found.creator_role or role)
     scopes = {str(scope) for scope in key.scopes}

@@ -1,4 +1,4 @@
-"""Who makes a request: by an access token, an API key, or both if both are of the same principal."""
+"""Authentication of a request: by an access token, an API key, or both if they are of the same principal."""
 
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -17,7 +17,7 @@ from domain.errors import DeliveryError
 
 @dataclass(frozen=True)
 class Identity:
-    """The principal of a request, or the reason why there is none; computed once for each request."""
+    """The principal of a request, or the error if there is none. Computed once per request."""
 
     principal: Principal | None
     fault: DeliveryError | None = None
@@ -26,8 +26,8 @@ class Identity:
         """The principal.
 
         Raises:
-            UnauthenticatedError: nobody, or nobody we know.
-            DependencyError: nobody can tell now.
+            UnauthenticatedError: no credentials, or invalid ones.
+            DependencyError: the credentials cannot be checked now.
         """
         if self.principal is None:
             raise self.fault or _nobody()
@@ -35,19 +35,19 @@ class Identity:
 
 
 async def authenticate(request: Request, parts: State) -> Principal:
-    """Who makes this request.
+    """The principal of this request.
 
     Raises:
-        UnauthenticatedError: nobody, or nobody we know.
-        DependencyError: nobody can tell now.
+        UnauthenticatedError: no credentials, or invalid ones.
+        DependencyError: the credentials cannot be checked now.
     """
     principal = (await identify(request, parts)).known()
-    actor.identify(principal)  # whatever this request changes is known as theirs
+    actor.identify(principal)  # changes by this request are recorded as theirs
     return principal
 
 
 async def identify(request: HTTPConnection, parts: AppState) -> Identity:
-    """Who makes a request, remembered with it."""
+    """Authenticate a request and store the result with it."""
     found = getattr(request.state, "identity", None)
     if not isinstance(found, Identity):
         try:
@@ -59,11 +59,11 @@ async def identify(request: HTTPConnection, parts: AppState) -> Identity:
 
 
 async def principal_of(request: HTTPConnection, parts: AppState) -> Principal:
-    """Whose credentials a request carries, as things are now.
+    """Check a request's credentials against the current state.
 
     Raises:
-        UnauthenticatedError: nobody's, or nobody's we know.
-        DependencyError: nobody can tell now.
+        UnauthenticatedError: no credentials, or invalid ones.
+        DependencyError: the credentials cannot be checked now.
     """
     tokens, keys = request.headers.getlist("authorization"), request.headers.getlist("x-api-key")
     if not tokens and not keys:
@@ -90,13 +90,13 @@ async def _by_key(given: list[str], parts: AppState) -> Principal:
 
 
 def _one_of(by_token: Principal | None, by_key: Principal | None) -> Principal:
-    """Of two credentials of one principal, what both may do."""
+    """The intersection of the permissions of two credentials of one principal."""
     if by_token is None or by_key is None:
         found = by_token or by_key
         if found is None:
             raise _nobody()
         return found
-    # A platform admin's token names no organization; a key is always one organization's.
+    # A platform admin's token names no organization; an API key always belongs to one.
     places = {by_key.organization_id} | ({None} if by_token.is_platform_admin else set())
     if by_token.subject != by_key.subject or by_token.organization_id not in places:
         raise UnauthenticatedError(

@@ -1,4 +1,4 @@
-"""From checked claims to who makes a request."""
+"""Builds the principal from verified claims."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,10 +15,10 @@ Claims = Mapping[str, Any]
 
 
 def own_principal(claims: Claims) -> Principal:
-    """Whose token of ours it is.
+    """The principal of a token that we issued.
 
     Raises:
-        ValueError: a claim is not what we issue; also TypeError, KeyError.
+        ValueError: a claim differs from what we issue; also TypeError, KeyError.
     """
     role = Role(str(claims["role"]))
     asked = claims["permissions"]
@@ -37,10 +37,10 @@ def own_principal(claims: Claims) -> Principal:
 
 
 def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
-    """Whose token of a trusted issuer it is, by the mapping of the settings.
+    """The principal of a trusted issuer's token, by the mapping in the settings.
 
     Raises:
-        ValueError: no role, an organization that the issuer has no say in; also TypeError, KeyError.
+        ValueError: no role, or an organization that this issuer may not name; also TypeError, KeyError.
     """
     role = _outside_role(claims.get(issuer.role_claim), issuer)
     organization_id = _organization(role, issuer.organization or claims.get(issuer.organization_claim))
@@ -59,14 +59,14 @@ def outside_principal(claims: Claims, issuer: TrustedIssuer) -> Principal:
     )
 
 
-# Subjects of workloads: runs of GitHub Actions and GitLab CI, Kubernetes' service accounts, SPIFFE.
+# Subjects of workloads: runs of GitHub Actions and GitLab CI, Kubernetes service accounts, SPIFFE.
 _WORKLOADS = ("repo:", "project_path:", "system:serviceaccount:", "spiffe://")
 
 
 def _is_machine(claims: Claims) -> bool:
-    """Whether a foreign token is a program's own (client credentials), as RFC 9068 and the larger issuers tell it.
+    """Whether a foreign token is a program's own (client credentials), as RFC 9068 and the larger issuers mark it.
 
-    Entra ID gives `oid` and `sub` alike to applications alone; Keycloak names the user that stands for a client.
+    Entra ID sets `oid` equal to `sub` for applications only; Keycloak names the client's service account user.
     """
     subject = str(claims.get("sub") or "")
     itself = any(claims.get(name) == subject for name in ("client_id", "azp", "appid", "cid", "oid"))
@@ -76,7 +76,7 @@ def _is_machine(claims: Claims) -> bool:
 
 
 def _outside_role(given: object, issuer: TrustedIssuer) -> Role:
-    """The highest of the given roles that we know."""
+    """The highest of the given roles that is known here."""
     names = given if isinstance(given, list) else [given]
     ours = [_role(name, issuer) for name in names if isinstance(name, str)]
     found = [role for role in ours if role is not None]
@@ -104,17 +104,17 @@ def _outside_permissions(claims: Claims, role: Role, issuer: TrustedIssuer) -> f
 def _subject(subject: str) -> str:
     if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise ValueError("subject too long, or with characters nobody can read")
-    name_of(subject)  # it is shown; as an identifier it stays as the issuer spells it
+    name_of(subject)  # only for display; as an identifier it keeps the issuer's spelling
     return subject
 
 
 def _is_proven(claims: Claims) -> bool:
-    """Whether the issuer does not say itself that nobody has shown the address to be theirs (OpenID Connect, 5.1)."""
+    """Whether the issuer does not declare the email unverified (OpenID Connect Core, 5.1)."""
     return str(claims.get("email_verified", True)).lower() not in {"false", "0", "none", ""}
 
 
 def _email(given: object) -> str:
-    """An address that another issuer tells, for showing and for telling people apart; what is none is left out."""
+    """An email from another issuer, for display and for matching people; dropped if it is not valid."""
     try:
         return normal_email(given) if isinstance(given, str) else ""
     except ValueError:

@@ -1,7 +1,7 @@
-"""The public keys of an outside issuer: fetched in the background, kept while it is down.
+"""The public keys of an external issuer: fetched in the background, kept while it is down.
 
-A request never waits for another server: a token whose key is not known (yet) is refused, and the next look is at once,
-but at most once a minute whatever tokens strangers send.
+A request never waits for another server. A token with an unknown key is refused and triggers a fetch, at most once a
+minute, whatever tokens arrive.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class OutsideIssuer:
-    """One issuer of the settings, and its keys by `kid` as they were last seen."""
+    """One issuer of the settings, and its keys by `kid` as last fetched."""
 
     def __init__(self, trusted: TrustedIssuer, *, again_s: float = LOOK_AGAIN_S) -> None:
         self.trusted = trusted
@@ -44,7 +44,7 @@ class OutsideIssuer:
         self._wanted = asyncio.Event()
 
     def find(self, kid: object) -> VerifyingKey | None:
-        """The key of that id, or the only one (OpenID Connect Core, 10.1); asks for a fresh look when there is none."""
+        """The key with that id, or the only key (OpenID Connect Core, 10.1). Triggers a fetch if there is none."""
         if kid is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         found = self._keys.get(kid) if isinstance(kid, str) else None
@@ -67,7 +67,7 @@ class OutsideIssuer:
                 continue
 
     async def look(self) -> None:
-        """Fetch the keys once; when that fails the known ones stay."""
+        """Fetch the keys once. On failure the known keys stay."""
         try:
             async with asyncio.timeout(FETCH_LIMIT_S):
                 keys = _usable(json.loads(await self._fetch()), self.trusted.algorithms)
@@ -102,7 +102,7 @@ class OutsideIssuer:
 
 
 def _usable(document: Mapping[str, Any], allowed: tuple[str, ...]) -> Mapping[str, VerifyingKey]:
-    """Keys for signatures that have an id and fit an allowed algorithm."""
+    """The signature keys with an id and an allowed algorithm."""
     keys: dict[str, VerifyingKey] = {}
     for jwk in list(document["keys"])[:MAX_KEYS]:
         kid = jwk.get("kid")

@@ -1,4 +1,4 @@
-"""When keys were last used, written down in batches: never while a request waits, and once a minute for each key."""
+"""Writes when keys were last used, in batches: no request waits for it, and each key costs one write a minute."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +13,7 @@ LAST_LIMIT_S = 3.0
 
 
 class KeyUses(Reconciler):
-    """The uses since the last writing; of each key the last one."""
+    """The last use of each key since the last write."""
 
     name = "api_key_uses"
     interval_s = 60.0
@@ -25,11 +25,11 @@ class KeyUses(Reconciler):
         self._uses: dict[UUID, KeyUse] = {}
 
     def note(self, key_id: UUID, address: str) -> None:
-        """A key was used."""
+        """Note the use of a key."""
         self._uses[key_id] = KeyUse(now(), address[:64])
 
     async def reconcile(self) -> int:
-        """Write them down; returns how many. What could not be written waits for the next time."""
+        """Write the uses; returns how many. If the write fails, they stay for the next pass."""
         if not self._uses:
             return 0
         uses, self._uses = self._uses, {}
@@ -43,7 +43,7 @@ class KeyUses(Reconciler):
         return len(written)
 
     async def close(self) -> None:
-        """Once more, at the end of the process."""
+        """Write once more, when the process ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_LIMIT_S):
                 await self.run_once()

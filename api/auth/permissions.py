@@ -1,7 +1,7 @@
-"""Dependencies named after what they grant: a route that takes one has been checked for it.
+"""Dependencies named after the permission they check.
 
-All are coroutines: FastAPI sends plain functions through a thread pool, which costs more than they do. None depends on
-another: FastAPI walks what a dependency depends on at every request, for longer than the dependency itself takes.
+All are coroutines: FastAPI runs plain functions in a thread pool, which costs more than the check. None depends on
+another: FastAPI resolves nested dependencies at every request, which also costs more than the check.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,12 +16,12 @@ from domain.permissions import Scope
 
 Authenticated = Annotated[Principal, Depends(authenticate)]
 
-# Which permissions (any one of them) each dependency below asks for: the documents say so.
+# The permissions (any one of them) that each dependency below requires; read for the OpenAPI document.
 GRANTED: dict[Callable[..., object], tuple[Scope, ...]] = {}
 
 
 def asks_who(dependant: Dependant) -> bool:
-    """Whether what depends on this is for those only whom we know."""
+    """Whether a route requires authentication."""
     return any(
         below.call is authenticate or below.call in GRANTED or asks_who(below) for below in dependant.dependencies
     )

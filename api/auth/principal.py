@@ -1,4 +1,4 @@
-"""Who makes a request."""
+"""The principal of a request."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,15 +12,15 @@ KEY_CREDENTIAL = "key:"
 
 @dataclass(frozen=True)
 class Principal:
-    """A user or service account, and what it may do.
+    """A user or service account, and its permissions.
 
     Attributes:
-        subject: the person or service account, whatever it shows (a token, an API key it made); four eyes count the
+        subject: the person or service account, by whichever credential (a token, an API key). Four eyes counts the
             humans behind it (`api.services.humans`).
-        credential: what it showed: "user:<sub>", "client:<client id>" or "key:<id>"; limits are counted by it.
-        email: of a user, where known.
-        requests_per_minute: a rate limit of its own, below its organization's.
-        is_foreign_machine: a program that another issuer vouches for; which human is behind it nobody here knows.
+        credential: "user:<sub>", "client:<client id>" or "key:<id>"; rate limits count by it.
+        email: of a user, if known.
+        requests_per_minute: its own rate limit, below its organization's.
+        is_foreign_machine: a program authenticated by another issuer; the human behind it is unknown here.
     """
 
     subject: str
@@ -34,30 +34,30 @@ class Principal:
 
     @property
     def is_platform_admin(self) -> bool:
-        """Above all organizations."""
+        """Whether it has access to all organizations."""
         return self.role is Role.PLATFORM_ADMIN
 
     @property
     def is_key(self) -> bool:
-        """Whether it showed an API key: that is one organization's, whoever made it."""
+        """Whether it used an API key. A key belongs to one organization, whoever created it."""
         return self.credential.startswith(KEY_CREDENTIAL)
 
     @property
     def shown(self) -> str:
-        """What it showed, for messages: the words after "your"."""
+        """The credential as messages name it: the words after "your"."""
         return "API key" if self.is_key else "token"
 
     @property
     def tenant(self) -> Tenant:
-        """Whose rows this principal sees."""
+        """The tenant whose rows this principal sees."""
         return PLATFORM if self.is_platform_admin else Tenant(self.organization_id)
 
     def may(self, scope: Scope) -> bool:
-        """Whether a permission is held."""
+        """Whether it holds a permission."""
         return scope in self.permissions
 
     def require(self, *any_of: Scope) -> None:
-        """Raise `ForbiddenError` naming what is missing unless one of the permissions is held."""
+        """Raise `ForbiddenError`, naming the missing permissions, unless it holds one of these."""
         if not self.permissions.intersection(any_of):
             names = " or ".join(any_of)
             raise ForbiddenError(
@@ -66,6 +66,6 @@ class Principal:
             )
 
     def require_organization(self, organization_id: UUID) -> None:
-        """Raise `ForbiddenError` for another organization's path; the contract says 403 here, not 404."""
+        """Raise `ForbiddenError` for the path of another organization. The contract requires 403 here, not 404."""
         if not self.is_platform_admin and organization_id != self.organization_id:
             raise ForbiddenError("you have no access to this organization")

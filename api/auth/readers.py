@@ -1,4 +1,4 @@
-"""Who reads an answer that takes its time: asked again while it lasts, as if each piece were a request of its own."""
+"""Checks the reader of a long response again while it lasts, as if each part were a request of its own."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,18 +15,18 @@ from domain.permissions import Scope
 
 T = TypeVar("T")
 
-# What was revoked is known in every process within a second (api/auth/refresh.py).
+# Every process knows of a revocation within a second (api/auth/refresh.py).
 LOOK_EVERY_S = 1.0
 
 
 class Reader:
-    """Whoever made a request, and what they needed for it. Looking again costs no statement: all is in memory.
+    """The principal of a request and the permissions it needed. A check costs no statement: all data is in memory.
 
     Args:
-        request: with the credentials that were shown.
+        request: with its credentials.
         parts: of the application.
-        principal: whom they spoke for when the answer began.
-        any_of: one of these permissions has to be held.
+        principal: of the credentials when the response began.
+        any_of: one of these permissions is required.
     """
 
     def __init__(self, request: Request, parts: AppState, principal: Principal, *any_of: Scope) -> None:
@@ -36,12 +36,12 @@ class Reader:
         self._any_of = any_of
 
     async def check(self) -> None:
-        """Whether they may read on.
+        """Check that the reader may continue.
 
         Raises:
-            UnauthenticatedError: the credentials are expired or revoked by now, or somebody else's.
-            ForbiddenError: they do not carry the permission any more.
-            DependencyError: nobody can tell now.
+            UnauthenticatedError: the credentials are expired or revoked by now, or belong to another principal.
+            ForbiddenError: the permission is gone.
+            DependencyError: the credentials cannot be checked now.
         """
         found = await principal_of(self._request, self._parts)
         before = self._principal
@@ -50,7 +50,7 @@ class Reader:
         found.require(*self._any_of)
 
     async def fault(self) -> DeliveryError | None:
-        """Why they may not read on; None: they may."""
+        """The error that ends the response; None: the reader may continue."""
         try:
             await self.check()
         except DeliveryError as error:
@@ -58,7 +58,7 @@ class Reader:
         return None
 
     async def while_allowed(self, work: Coroutine[Any, Any, T]) -> T:
-        """What work comes to, for as long as they may hear of it; else raises as `check` does."""
+        """The result of `work`, as long as the reader keeps its permission; else raises as `check` does."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():

@@ -1,4 +1,4 @@
-"""Keeps this process's view of keys and revocations fresh: woken by NOTIFY, and looking every second anyway."""
+"""Keeps this process's keys and revocations up to date: on NOTIFY, and by polling every second."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ STALE_AFTER_S = 5.0
 
 
 class TrustWatch:
-    """Runs beside the API. While the database is away the last known keys and revocations hold."""
+    """Runs beside the API. While the database is down, the last known keys and revocations stay in force."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class TrustWatch:
         self._looking = asyncio.Lock()
 
     async def start(self) -> None:
-        """Look once, for a bounded time, then keep looking in the background."""
+        """Refresh once, for a bounded time, then keep refreshing in the background."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_LIMIT_S):
                 await self.look()
         self._tasks = [asyncio.create_task(self._run()), *(asyncio.create_task(one.run()) for one in self._outside)]
 
     async def stop(self) -> None:
-        """End the background work, but not amid a look: SQLAlchemy loses a connection whose opening is cancelled."""
+        """Stop the background task, but not during a refresh: SQLAlchemy leaks a connection cancelled while opening."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_LOOK_LIMIT_S):
                 await self._looking.acquire()
@@ -71,11 +71,11 @@ class TrustWatch:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a revocation of the last seconds may be unknown here."""
+        """Whether this process may have missed a revocation of the last seconds."""
         return time.monotonic() - self._fresh_at > STALE_AFTER_S
 
     async def look(self) -> None:
-        """Read everything anew; when that fails, what is known stays."""
+        """Reload everything. On failure the last known state stays."""
         try:
             await self._read()
         except (DeliveryError, SQLAlchemyError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What is revoked, as this process knows it now: a few sets in memory, looked at with every token."""
+"""The revocations known to this process: a few sets in memory, checked with every token."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,10 +15,10 @@ _VERSION = 7
 
 @dataclass(frozen=True)
 class Traits:
-    """What of a token can be revoked.
+    """The properties of a token that can be revoked.
 
     Attributes:
-        issued_s: seconds since 1970, finer than `iat` where the token's id tells.
+        issued_s: seconds since 1970, more precise than `iat` if the token's id allows it.
     """
 
     token: str
@@ -39,7 +39,7 @@ class Refused:
         self._clients: Mapping[str, float] = {}
 
     def replace(self, revocations: Iterable[Revocation]) -> None:
-        """Take these for all that are in force."""
+        """Replace all revocations in force by these."""
         tokens: set[str] = set()
         families: set[str] = set()
         subjects: dict[str, list[tuple[UUID | None, float]]] = defaultdict(list)
@@ -55,7 +55,7 @@ class Refused:
         self._clients = clients
 
     def holds(self, token: Traits) -> bool:
-        """Whether a token is refused."""
+        """Whether a token is revoked."""
         if token.token in self._tokens or token.family in self._families:
             return True
         if token.issued_s < self._clients.get(token.client, 0.0):
@@ -69,7 +69,7 @@ class Refused:
 def issued_s(token_id: str, iat: float) -> float:
     """When a token was issued: to the millisecond if its id is a UUIDv7 of that second, else its `iat`.
 
-    Whoever logs in again right after a revocation gets a token of the same second, and that one is good.
+    A login right after a revocation gets a token of the same second, which must be valid.
     """
     try:
         parsed = UUID(token_id)

@@ -1,4 +1,4 @@
-"""Our own signing keys as this process knows them now."""
+"""Our own signing keys, as this process knows them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from runtime.settings import Mode, Settings
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A key of the database. `private` is there for the active one only."""
+    """A key of the database. `private` is set for the active one only."""
 
     kid: str
     state: str
@@ -22,20 +22,20 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """What checks a signature, with the only algorithms it is used with."""
+    """A key to verify signatures with, and its allowed algorithms."""
 
     algorithms: tuple[str, ...]
     key: object = field(repr=False)
 
 
 class SigningKeys:
-    """The keys of the settings, and those of the database once they have been read.
+    """The keys of the settings, and those of the database once they are loaded.
 
-    The key of the settings signs development tokens in embedded mode, and all tokens while no other is known. A shared
-    secret (HS256) takes the place of every other key.
+    The key of the settings signs development tokens in embedded mode, and all tokens while no other key is known. A
+    shared secret (HS256) replaces all other keys.
 
     Raises:
-        DependencyError: embedded, and there is no usable key.
+        DependencyError: embedded mode without a usable key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,7 +49,7 @@ class SigningKeys:
         self._verifying = self._known()
 
     def replace(self, stored: Sequence[StoredKey]) -> None:
-        """Take the database's keys for the present ones; whatever was verified with others is forgotten."""
+        """Replace the database's keys. Cached verifications by other keys are dropped."""
         if self.is_shared_secret:
             return
         self._stored = stored
@@ -60,7 +60,7 @@ class SigningKeys:
         self.generation += 1
 
     def signer(self) -> Signer:
-        """The key that signs now.
+        """The current signing key.
 
         Raises:
             DependencyError: none is known yet.
@@ -70,7 +70,7 @@ class SigningKeys:
         return self._signer
 
     def find(self, kid: object) -> VerifyingKey | None:
-        """The key of that id; a token's id is looked up here and nowhere else.
+        """The key with that id, for a token's `kid`.
 
         Raises:
             DependencyError: no key at all is known yet.
@@ -80,7 +80,7 @@ class SigningKeys:
         return self._verifying.get(kid) if isinstance(kid, str) else None
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys as a JWK set (RFC 7517), also the one that signs next; a shared secret is not in it."""
+        """The public keys as a JWK set (RFC 7517), including the next signing key. A shared secret is left out."""
         keys = {key.kid: key.public for key in self._stored}
         if self.own is not None and (self._keep_own or not keys) and isinstance(self.own.key, RSAPrivateKey):
             keys.setdefault(self.own.kid, self.own.key.public_key())

@@ -1,4 +1,4 @@
-"""Access tokens: RFC 9068 (`at+jwt`), of our own making or of an issuer that the settings trust."""
+"""Access tokens: RFC 9068 (`at+jwt`), issued by us or by an issuer that the settings trust."""
 
 import hashlib
 import time
@@ -23,13 +23,13 @@ MAX_TOKEN = 8192
 MAX_CACHED = 4096
 REQUIRED = ["sub", "role", "permissions", "exp", "iat", "iss", "aud", "jti"]
 REQUIRED_OUTSIDE = ["exp", "iat", "iss", "aud"]
-# Where a token would tell us its own key (RFC 8725, 3.10): we have no use for them.
+# Headers by which a token names its own key (RFC 8725, 3.10); refused.
 KEY_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit"})
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A token that was good when it was checked."""
+    """A token that was valid when it was verified."""
 
     principal: Principal
     traits: Traits
@@ -39,7 +39,7 @@ class Checked:
 
 
 class TokenVerifier:
-    """Checks tokens. One that was good is only asked again whether it has expired or was revoked meanwhile."""
+    """Verifies tokens. A cached one is only checked for expiry and revocation."""
 
     def __init__(
         self, settings: Settings, keyring: SigningKeys, refused: Refused, outside: Sequence[OutsideIssuer] = ()
@@ -53,16 +53,16 @@ class TokenVerifier:
         self._generation = -1
 
     def verify(self, token: str) -> Principal:
-        """Whose token this is.
+        """The principal of this token.
 
         Raises:
-            UnauthenticatedError: it is not one of ours, or no longer good; the message says which.
-            DependencyError: there are no keys to check it with yet.
+            UnauthenticatedError: not a token of ours, or no longer valid; the message says which.
+            DependencyError: no verification keys are known yet.
         """
         return self.check(token).principal
 
     def check(self, token: str) -> Checked:
-        """As `verify`, with all that the token says."""
+        """As `verify`, with all claims."""
         if len(token) > MAX_TOKEN:
             raise _refused("the access token is too long to be one of ours")
         self._forget_when_keys_changed()
@@ -137,7 +137,7 @@ def _claimed_issuer(token: str) -> str:
 def _decoded(
     token: str, key: VerifyingKey | None, *, issuer: str | list[str], audience: str, require: list[str]
 ) -> dict[str, Any]:
-    """The claims, after the signature: with the key's algorithms, never the token's choice (RFC 8725, 3.1)."""
+    """The verified claims: the key decides about the algorithm, never the token (RFC 8725, 3.1)."""
     if key is None:
         raise KeyError("no such key")
     claims: dict[str, Any] = jwt.decode(

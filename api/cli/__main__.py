@@ -1,7 +1,7 @@
-"""`python -m api.cli COMMAND ...`: what administrators do on a command line.
+"""`python -m api.cli COMMAND ...`: commands for administrators.
 
-Each command is a module with a `main`; `python -m api.cli COMMAND --help` says what it takes. They use the database and
-the keys of the settings.
+Each command is a module with a `main`; `python -m api.cli COMMAND --help` lists its arguments. Commands use the
+database and the keys of the settings.
 """
 
 import importlib
@@ -18,7 +18,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status is the command's; 2: there is no such command."""
+    """The exit status is the command's; 2: no such command."""
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name not in COMMANDS:
         fault = f"there is no command {name!r}" if name and not name.startswith("-") else "name a command"

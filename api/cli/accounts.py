@@ -1,7 +1,7 @@
 """`python -m api.cli accounts disable | enable | password EMAIL`: administration of user accounts.
 
-Disabled: they cannot log in, and nothing that they were given works, in no organization; they stay a member where they
-are one. Enabled again they log in anew; their API keys work again. A new password is printed once.
+A disabled user cannot log in, and none of their tokens, keys and sessions works; memberships stay. After enabling they
+log in again, and their API keys work again. A new password is printed once.
 """
 
 import argparse
@@ -30,7 +30,7 @@ async def disable(sessions: Sessions, email: str) -> None:
     """Disable a user and revoke every token, key and session they have. Idempotent.
 
     Raises:
-        NotFoundError: nobody has this address.
+        NotFoundError: no user has this email.
     """
     async with transaction(sessions) as session:
         user = await _locked(UserRepository(session, PLATFORM), email)
@@ -43,7 +43,7 @@ async def enable(sessions: Sessions, email: str) -> None:
     """Enable a disabled user.
 
     Raises:
-        NotFoundError: nobody has this address.
+        NotFoundError: no user has this email.
     """
     async with transaction(sessions) as session:
         user = await _locked(UserRepository(session, PLATFORM), email)
@@ -56,11 +56,11 @@ async def reset_password(sessions: Sessions, email: str, *, only_admin: bool = F
     Args:
         sessions: of the database.
         email: of the user.
-        only_admin: whether it has to be a platform admin.
-        more: other columns to change with it.
+        only_admin: whether the user must be a platform admin.
+        more: other columns to change.
 
     Raises:
-        NotFoundError: nobody has this address, or no platform admin.
+        NotFoundError: no user, or no platform admin, has this email.
     """
     password = new_password()
     password_hash = await Passwords().hash(password)
@@ -81,7 +81,7 @@ async def _locked(users: UserRepository, email: str, *, only_admin: bool = False
 
 
 async def _meant(users: UserRepository, named: str) -> User | None:
-    """By address, or by id where several claim an address that is nobody's yet."""
+    """The user by email, or by id where several claim an email that is not verified."""
     with suppress(ValueError):
         return await users.get(UUID(named))
     found = await users.claimants(named)
@@ -92,7 +92,7 @@ async def _meant(users: UserRepository, named: str) -> User | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command; the exit status is for the shell."""
+    """Run one command; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="python -m api.cli accounts", description=__doc__)
     parser.add_argument("command", choices=["disable", "enable", "password"])
     parser.add_argument("email", help="the address; or the id, where several claim an address")

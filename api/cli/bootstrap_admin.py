@@ -1,9 +1,9 @@
-"""`python -m api.cli bootstrap-admin [reset]`: the first platform admin, or a new password for a platform admin.
+"""`python -m api.cli bootstrap-admin [reset]`: create the first platform admin, or reset a platform admin's password.
 
-Also the platform's own application, through which people log in on a command line before there is any other one.
+Also creates the platform's own application, with which people log in on a command line.
 
-Prints a password at most once, on standard output; nothing else ever shows it. Run twice, also at the same moment, it
-makes one admin.
+Prints a password at most once, on standard output; it is shown nowhere else. Two runs, even at the same time, create
+one admin.
 """
 
 import argparse
@@ -29,16 +29,16 @@ from storage.repositories.clients import ClientRepository
 from storage.repositories.users import UserRepository
 from storage.tenancy import PLATFORM
 
-# Known to everybody, as the application of a command line is: it has no secret, and PKCE says who began.
+# Public, as the client id of a command line is: it has no secret, and PKCE protects the flow.
 COMMAND_LINE = UUID("0193b5a0-0000-7000-8000-00000000c11e")
 LOOPBACK = "http://127.0.0.1:8976/callback"
 
 
 async def first_admin(sessions: Sessions, email: str) -> str | None:
-    """Make the platform admin if there is none yet, and answer the password; None: there is one.
+    """Create the platform admin if there is none yet, and return the password; None: there is one.
 
     Raises:
-        ConflictError: somebody else has the address.
+        ConflictError: another user has the email.
     """
     async with transaction(sessions) as session:
         users = UserRepository(session, PLATFORM)
@@ -66,7 +66,7 @@ async def first_admin(sessions: Sessions, email: str) -> str | None:
 
 
 async def _add_command_line(session: AsyncSession) -> None:
-    """It acts for whoever logs in, in whichever of their organizations; without scopes of its own."""
+    """Acts for the user who logs in, in any of their organizations; it has no scopes of its own."""
     if await ClientRepository(session, PLATFORM).by_id(COMMAND_LINE) is None:
         row = Client(id=COMMAND_LINE, kind=ClientKind.APPLICATION, name="Delivery command line", created_by="system")
         row.scopes, row.redirect_uris = [], [LOOPBACK]
@@ -77,7 +77,7 @@ async def reset_password(sessions: Sessions, email: str) -> str:
     """Set a new password of a platform admin and revoke all their tokens and sessions.
 
     Raises:
-        NotFoundError: nobody of this address is a platform admin.
+        NotFoundError: no platform admin has this email.
     """
     return await accounts.reset_password(sessions, email, only_admin=True, disabled_at=None)
 
@@ -92,7 +92,7 @@ async def _run(url: str, email: str, *, reset: bool) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do it; the exit status is for the shell."""
+    """Run the command; the exit status is for the shell."""
     settings = get_settings()
     setup_logging(settings.log_level, service="bootstrap")
     parser = argparse.ArgumentParser(prog="python -m api.cli bootstrap-admin", description=__doc__)

@@ -1,4 +1,4 @@
-"""`python -m api.cli roles-page`: docs/roles.md, from the table of roles and from the routes."""
+"""`python -m api.cli roles-page`: writes docs/roles.md from the table of roles and the routes."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """`python -m api.cli signing-keys list | rotate [--now] | drop KID`: the signing keys of the database.
 
-Run `rotate` twice, five minutes or more apart, or once a month: each run lets the key sign that the run before has
+Run `rotate` twice, five minutes or more apart, or once a month: each run activates the key that the run before has
 published. Other processes see it at once.
 """
 
@@ -18,7 +18,7 @@ from storage.engine import create_engine, create_sessions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command; the exit status is for the shell."""
+    """Run one command; the exit status is for the shell."""
     parser = argparse.ArgumentParser(prog="python -m api.cli signing-keys", description="Signing keys of access tokens")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all keys, oldest first")

@@ -1,4 +1,4 @@
-"""`/oauth/authorize`: where an application sends people to log in and to allow what it asks for."""
+"""`/oauth/authorize`: where an application sends users to log in and to give consent."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
@@ -27,7 +27,7 @@ EXPIRED = "This page was open for too long, or cookies are blocked. Please try a
 
 
 def shown_errors(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """A route whose errors are HTML pages: no redirect to a URI that was not validated."""
+    """Wraps a route so that its errors are HTML pages: there is no redirect to a URI that was not validated."""
 
     @wraps(route)
     async def shown(request: Request) -> Response:
@@ -44,7 +44,7 @@ def shown_errors(route: Callable[[Request], Awaitable[Response]]) -> Callable[[R
 
 
 class Visit:
-    """One request of a browser for one authorization request, which was checked."""
+    """One browser request for a validated authorization request."""
 
     def __init__(self, request: Request, parts: OAuthParts, asked: ProtocolRequest) -> None:
         self.request = request
@@ -55,7 +55,7 @@ class Visit:
         self.name: str = shown(self.client.row.name)
 
     async def show(self, *, error: str = "") -> Response:
-        """The page that is next: log in, or allow."""
+        """The next page: login or consent."""
         user = await logged_in(self.parts, self.browser)
         if user is None:
             return login_page(self.browser.form_token, client=self.name, error=error, status=400 if error else 200)
@@ -96,7 +96,7 @@ async def authorize(request: Request) -> Response:
 @router.post("/oauth/authorize")
 @shown_errors
 async def decide(request: Request) -> Response:
-    """What was filled in on one of our pages; the authorization request stays in the address."""
+    """Handles our forms; the authorization request stays in the URL."""
     if wait_s := await oauth_parts(request).limits.wait_s(FORMS, request.scope):
         return too_often_page(wait_s)
     visit = await _visit(request)
@@ -110,7 +110,7 @@ async def decide(request: Request) -> Response:
 
 
 async def _visit(request: Request) -> Visit | Response:
-    """The checked request; or what its client, or the person, is told of its faults."""
+    """The validated request, or the error response for its client or the user."""
     parts, asked = oauth_parts(request), query_request(request)
     async with transaction(parts.sessions) as session:
         server = Server(parts, session)
@@ -121,15 +121,15 @@ async def _visit(request: Request) -> Visit | Response:
             client = await in_greenlet(lambda: server.query_client(asked.payload.client_id or ""))
         else:
             return Visit(request, parts, asked)
-    # Never by a link alone (RFC 9700, 4.11.2): whoever registers an application would have, in our name, a redirect to
-    # anywhere. Its own users are sent back to it, and nobody else.
+    # Never on a link alone (RFC 9700, 4.11.2): any registered application would be an open redirect in our name. Only
+    # the application's own users are sent back to it.
     if not error.redirect_uri or not await _is_user(request, parts, client):
         raise error
     return server.refuse(asked, error)
 
 
 async def _is_user(request: Request, parts: OAuthParts, client: RegisteredClient | None) -> bool:
-    """Whether somebody is logged in in this browser for whom an application could act."""
+    """Whether a user for whom an application could act is logged in in this browser."""
     user = await logged_in(parts, Browser(request, parts))
     if user is None or client is None:
         return False

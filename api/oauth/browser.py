@@ -1,4 +1,4 @@
-"""What a browser keeps for us: the login's cookie, the token that forms carry back, and the mark of a known device."""
+"""The cookies we set in a browser: the login session, the CSRF token of forms, and the mark of a known device."""
 
 import hashlib
 import hmac
@@ -27,22 +27,22 @@ _BYTES: Final = 32
 
 @dataclass(frozen=True)
 class Device:
-    """A browser in which an account has been logged in before."""
+    """A browser in which an account has logged in before."""
 
     id: UUID
     account: str
 
     def knows(self, account: str) -> bool:
-        """Whether it was this account (a digest of its address)."""
+        """Whether it was this account (a digest of its email)."""
         return hmac.compare_digest(self.account, account)
 
 
 class Browser:
-    """The cookies of one request, and of its answer."""
+    """The cookies of a request and of its response."""
 
     def __init__(self, request: Request, parts: OAuthParts) -> None:
         self._parts = parts
-        # With this prefix no other host, nor this one without TLS, can have set it (RFC 6265bis, 4.1.3.2).
+        # With this prefix, no other host, and not this one without TLS, can have set it (RFC 6265bis, 4.1.3.2).
         self._prefix = "__Host-" if parts.is_https else ""
         self._cookies = request.cookies
         given = self._cookies.get(self._prefix + _SESSION, "")
@@ -57,7 +57,7 @@ class Browser:
         return hmac.new(self.session.encode(), b"form", hashlib.sha256).hexdigest()
 
     def sent(self, form_token: str) -> bool:
-        """Whether a form came from a page that we showed to this browser."""
+        """Whether a form came from a page that we rendered for this browser."""
         return hmac.compare_digest(form_token.encode(), self.form_token.encode())
 
     def renew(self) -> str:
@@ -67,7 +67,7 @@ class Browser:
         return self.session
 
     def device(self) -> Device | None:
-        """The mark that `mark` left."""
+        """The device, if `mark` has set its cookie."""
         given = self._cookies.get(self._prefix + _DEVICE, "")
         if not 0 < len(given) <= MAX_COOKIE:
             return None
@@ -79,13 +79,13 @@ class Browser:
         return Device(UUID(told["id"]), told["account"]) if now() < marked + DEVICE_FOR else None
 
     def mark(self, account: str) -> None:
-        """Know this device by this account from now on."""
+        """Remember this device for this account."""
         told = json.dumps({"id": str(new_id()), "account": account, "at": now().isoformat()}).encode()
         sealed = urlsafe_b64encode(self._parts.sealer.seal(told, _CONTEXT)).decode()
         self._set[_DEVICE] = (sealed, DEVICE_FOR)
 
     def dress(self, response: Response) -> Response:
-        """Put the cookies on an answer."""
+        """Set the cookies on a response."""
         for name, (value, lifetime) in self._set.items():
             response.set_cookie(
                 self._prefix + name,
@@ -94,7 +94,7 @@ class Browser:
                 path="/",
                 secure=self._parts.is_https,
                 httponly=True,
-                samesite="lax",  # an application sends people here from another site
+                samesite="lax",  # applications send users here from other sites
             )
         return response
 

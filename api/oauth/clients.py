@@ -1,4 +1,4 @@
-"""A registered client as Authlib asks about it."""
+"""A registered client with the interface that Authlib expects."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -14,7 +14,7 @@ _GRANTS = {
     ClientKind.SERVICE_ACCOUNT: frozenset({"client_credentials"}),
     ClientKind.APPLICATION: frozenset({"authorization_code", "refresh_token"}),
 }
-# Programs that cannot keep a secret show that they began the flow (PKCE); they look nobody else's tokens up.
+# Public clients use PKCE. They may not introspect tokens.
 _PUBLIC_ENDPOINTS = frozenset({"token", "revocation"})
 
 
@@ -30,23 +30,23 @@ class RegisteredClient(ClientMixin):  # type: ignore[misc]  # Authlib has no typ
 
     @property
     def is_application(self) -> bool:
-        """Whether it acts for whoever logs in."""
+        """Whether it acts for the user who logs in."""
         return self.row.kind == ClientKind.APPLICATION
 
     def get_client_id(self) -> str:
         return str(self.row.id)
 
     def get_default_redirect_uri(self) -> None:
-        """None: every request names its own."""
+        """None: every request names its own redirect URI."""
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """What of the asked scopes it may have; with none asked all of them. None: nothing."""
+        """The requested scopes that it may have; all of its scopes if none are requested. None: nothing."""
         return " ".join(self.allowed((scope or "").split())) or None
 
     def allowed(self, asked: Iterable[str]) -> list[Scope]:
-        """As `get_allowed_scope`. The platform's applications have no scopes of their own: the role alone cuts down.
+        """As `get_allowed_scope`. The platform's applications have no scopes of their own: only the role limits them.
 
-        A service account without any may do nothing: an empty list must never say more than a short one.
+        A service account without scopes may do nothing: an empty list must not grant more than a short one.
         """
         own = [Scope(name) for name in self.row.scopes]
         if self.is_application and not own:
@@ -55,7 +55,7 @@ class RegisteredClient(ClientMixin):  # type: ignore[misc]  # Authlib has no typ
         return [scope for scope in own if not wanted or scope in wanted]
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """To the letter (RFC 9700, 2.1)."""
+        """An exact match (RFC 9700, 2.1)."""
         return redirect_uri in self.row.redirect_uris
 
     def check_client_secret(self, client_secret: str) -> bool:

@@ -1,4 +1,4 @@
-"""The three grants: what of them is ours to decide and to keep. Authlib decides the rest (see `api/oauth/server.py`).
+"""The three grants: the parts that are ours to decide and store. Authlib does the rest (`api/oauth/server.py`).
 
 They run inside `greenlet_spawn`, where `await_only` waits for the asynchronous repositories.
 """
@@ -38,7 +38,7 @@ _BYTES: Final = 32
 
 
 class Pkce(CodeChallenge):  # type: ignore[misc]  # Authlib has no types
-    """S256 for everybody: a code is worth nothing to who did not ask for it (RFC 7636, RFC 9700, 2.1.1)."""
+    """S256 for all clients: a stolen code is useless without the verifier (RFC 7636, RFC 9700, 2.1.1)."""
 
     DEFAULT_CODE_CHALLENGE_METHOD = "S256"
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
@@ -51,7 +51,7 @@ class Pkce(CodeChallenge):  # type: ignore[misc]  # Authlib has no types
 
 
 class HeldGrant(AuthorizationCodeMixin, TokenMixin):  # type: ignore[misc]  # Authlib has no types
-    """A row of `oauth_grants`, as a code and as the family of a refresh token."""
+    """A row of `oauth_grants`, as a code and as a refresh token's family."""
 
     code_challenge_method = "S256"
 
@@ -76,7 +76,7 @@ class HeldGrant(AuthorizationCodeMixin, TokenMixin):  # type: ignore[misc]  # Au
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
-    """A code is good once, for a minute, for the client, address and verifier that asked for it."""
+    """A code can be used once, for a minute, with the client, redirect URI and verifier that requested it."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
@@ -100,7 +100,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no
         self.server.note("grant.created", row, chosen.subject, scopes=row.scopes)
 
     def query_authorization_code(self, code: str, client: RegisteredClient) -> HeldGrant | None:
-        """A code that is used twice may be stolen: all tokens issued for it are revoked (RFC 6749, 4.1.2)."""
+        """A code used twice may be stolen: all tokens issued for it are revoked (RFC 6749, 4.1.2)."""
         row = await_only(self.server.grants.by_code(digest(code)))
         if row is None or row.client_id != client.id:
             return None
@@ -120,11 +120,11 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no
         return {**access, **_refresh_token(self.server, row)}
 
     def delete_authorization_code(self, authorization_code: HeldGrant) -> None:
-        """It stays: a second use is noticed by it."""
+        """The row stays, so that a second use is noticed."""
 
 
 class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # Authlib has no types
-    """Rotated at every use; a second use of one ends its family (RFC 9700, 4.14.2)."""
+    """Refresh tokens rotate at every use. A second use of one revokes its family (RFC 9700, 4.14.2)."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
@@ -149,18 +149,18 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # Authlib has no t
         return found
 
     def issue_token(self, user: Holder, refresh_token: HeldGrant) -> dict[str, object]:
-        """The access token may ask for less; the refresh token keeps all (RFC 6749, 6)."""
+        """The access token may have fewer scopes; the refresh token keeps all (RFC 6749, 6)."""
         row = refresh_token.row
         asked = (self.request.payload.scope or "").split() or row.scopes
         return {**self.server.access(user, self.request.client, asked, row), **_refresh_token(self.server, row)}
 
     def revoke_old_credential(self, refresh_token: HeldGrant) -> None:  # noqa: ARG002 - its family; we mark the token
-        """Last, so that who asked wrongly may ask again; the family's lock is held since it was found."""
+        """Runs last, so that a faulty request can be repeated. The family has been locked since it was found."""
         self._shown.used_at = now()
 
 
 class MachineGrant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib has no types
-    """A service account for itself: no refresh token (RFC 6749, 4.4.3)."""
+    """A service account for itself, without a refresh token (RFC 6749, 4.4.3)."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 
@@ -171,10 +171,10 @@ class MachineGrant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib has
 
 
 def require_scopes(names: Iterable[str]) -> str:
-    """Scopes as the protocol writes them.
+    """Scopes in the protocol's format.
 
     Raises:
-        InvalidScopeError: there are none: the role grants nothing of what was asked.
+        InvalidScopeError: empty: the role grants none of the requested scopes.
     """
     text = " ".join(sorted(names))
     if not text:
@@ -183,7 +183,7 @@ def require_scopes(names: Iterable[str]) -> str:
 
 
 def _refresh_token(server: Any, row: Grant) -> dict[str, object]:
-    """A new member of the family, good as long as that is."""
+    """A new refresh token of the family, valid as long as the family."""
     secret = REFRESH + secrets.token_urlsafe(_BYTES)
     await_only(server.grants.add_token(RefreshToken(id=new_id(), grant_id=row.id, token_hash=digest(secret))))
     return {"refresh_token": secret}

@@ -1,4 +1,4 @@
-"""Revoking (RFC 7009) and looking up (RFC 7662) tokens that somebody shows."""
+"""Token revocation (RFC 7009) and introspection (RFC 7662)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SHOWN = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "org",
 
 @dataclass(frozen=True)
 class AccessToken:
-    """A valid access token issued here."""
+    """A valid access token issued by us."""
 
     checked: Checked
 
@@ -54,7 +54,7 @@ Shown = AccessToken | HeldRefreshToken
 
 
 def find(server: Any, text: str) -> Shown | None:
-    """The token, whatever kind it is: a hint that is wrong must not hide it (RFC 7009, 2.1)."""
+    """The token of either kind: a wrong hint must not hide it (RFC 7009, 2.1)."""
     found = await_only(server.grants.by_token(digest(text)))
     if found is not None:
         return HeldRefreshToken(*found)
@@ -66,7 +66,7 @@ def find(server: Any, text: str) -> Shown | None:
 
 
 class Revoking(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no types
-    """A refresh token takes its family along; an access token goes alone."""
+    """Revoking a refresh token revokes its family; an access token is revoked alone."""
 
     CLIENT_AUTH_METHODS = (*CONFIDENTIAL, "none")
 
@@ -82,12 +82,12 @@ class Revoking(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no type
 
 
 class Introspecting(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has no types
-    """For clients with a secret: their own tokens, and those of their organization."""
+    """For confidential clients: their own tokens, and those of their organization."""
 
     CLIENT_AUTH_METHODS = CONFIDENTIAL
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> Shown | None:
-        """A refresh token is as good as its user and its application are."""
+        """A refresh token is only active if its user and its application are."""
         del token_type_hint
         found = find(self.server, token_string)
         return None if isinstance(found, HeldRefreshToken) and not self._is_of_use(found.row) else found

@@ -1,4 +1,4 @@
-"""`/oauth/invitation`: the page behind the link of an invitation. The token in the address is all that is believed."""
+"""`/oauth/invitation`: the page behind an invitation's link. The token in the URL is the only credential."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -51,7 +51,7 @@ async def accept(request: Request) -> Response:
 
 
 def _fault(error: ValidationError | DeliveryError) -> tuple[str, str]:
-    """The field that is wrong, and how."""
+    """The invalid field, and its error."""
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
         return str(fault["loc"][0]), f"{fault['loc'][0]}: {words_of(fault)}"

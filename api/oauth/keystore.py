@@ -1,4 +1,4 @@
-"""Signing keys in the database, sealed: every API process uses the same ones, and one command rotates them all."""
+"""Encrypted signing keys in the database: shared by all API processes, and rotated by one command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from storage.models import SigningKey
 from storage.repositories.signing_keys import SigningKeyRepository
 from storage.sealed import signing_key_context
 
-# As long as others may keep our JWK set without asking again: after that they know the next key.
+# How long others may cache our JWK set: after that they know the next key.
 PUBLISHED_FOR: Final = timedelta(minutes=5)
 # A retired key verifies until the last token that it may have signed has expired.
 KEPT_FOR: Final = MAX_TTL
 
 
 class State(StrEnum):
-    """Of a signing key, in the order it goes through them."""
+    """The states of a signing key, in order."""
 
     NEXT = "next"
     ACTIVE = "active"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Rotation:
-    """What a rotation did. `wait`: nothing yet; the next key is published and signs from then on at the earliest."""
+    """The result of a rotation. `wait`: nothing changed yet; seconds until the published next key can become active."""
 
     active: str
     upcoming: str
@@ -45,7 +45,7 @@ class Rotation:
 
 
 class KeyStore:
-    """Reads the keys, makes the first one, rotates them."""
+    """Loads the keys, creates the first one, rotates them."""
 
     def __init__(self, sessions: Sessions, sealer: Sealer) -> None:
         self._sessions = sessions
@@ -53,7 +53,7 @@ class KeyStore:
         self._opened: dict[str, RSAPrivateKey] = {}
 
     async def load(self, first: RSAPrivateKey | None) -> Sequence[StoredKey]:
-        """All keys that count. When there are none, `first` (or, with None, a new one) becomes the active one."""
+        """All keys in use. If there are none, `first` (or, with None, a new one) becomes the active one."""
         async with transaction(self._sessions) as session:
             keys = SigningKeyRepository(session)
             rows = await keys.all()
@@ -63,15 +63,15 @@ class KeyStore:
         return [self._stored(row) for row in rows if _counts(row, now())]
 
     async def all(self) -> Sequence[SigningKey]:
-        """Every key, also those that verify no more."""
+        """Every key, including those no longer used to verify."""
         async with transaction(self._sessions) as session:
             return await SigningKeyRepository(session).all()
 
     async def rotate(self, *, at_once: bool = False) -> Rotation:
-        """Let the next key sign, and publish another one; the first time only publish one.
+        """Activate the next key and publish another one. The first time, only publish one.
 
         Args:
-            at_once: do not wait until others know the next key; their first checks may fail.
+            at_once: do not wait until others have fetched the next key; their first verifications may fail.
 
         Raises:
             ConflictError: there are no keys yet.
@@ -147,7 +147,7 @@ async def _find(keys: SigningKeyRepository, state: State) -> SigningKey | None:
 
 async def _switch(session: AsyncSession, active: SigningKey, upcoming: SigningKey) -> None:
     active.state, active.retired_at = State.RETIRED, now()
-    await session.flush()  # first this: there is one active key at any moment
+    await session.flush()  # first, since only one key may be active at any moment
     upcoming.state, upcoming.activated_at = State.ACTIVE, now()
     await session.flush()
 

@@ -1,8 +1,8 @@
-"""Logging in with e-mail and password, and what keeps others from guessing them.
+"""Login with email and password, and its protection against guessing.
 
-Attempts are counted before the password is looked at, so that a hundred at the same moment are a hundred. An address
-that nobody has is counted and answered, in the same time, like one that somebody has. Whoever guesses slows down
-themselves: the account as a whole only becomes slow for browsers in which it was never used (OWASP's device cookies).
+Attempts are counted before the password is checked, so that parallel ones all count. Unknown emails are counted and
+answered like known ones, in the same time. Guessing slows down the network or device that guesses. The account as a
+whole slows down only for browsers in which it was never used (OWASP's device cookies).
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class Refusal:
 
 
 async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: str, password: str) -> Refusal | None:
-    """Log a browser of a network in; None: it is."""
+    """Log in a browser of a network; None: it succeeded."""
     account = _account(email)
     device = browser.device()
     known = device if device is not None and device.knows(account) else None
@@ -66,13 +66,13 @@ async def log_in(parts: OAuthParts, browser: Browser, network: str, *, email: st
 
 
 async def logged_in(parts: OAuthParts, browser: Browser) -> User | None:
-    """Who uses this browser."""
+    """The user logged in in this browser."""
     async with transaction(parts.sessions) as session:
         return await LoginRepository(session).user(digest(browser.session), now())
 
 
 async def still_logged_in(session: AsyncSession, browser: Browser, user: User) -> bool:
-    """Whether it is this user who uses this browser, until the transaction ends."""
+    """Whether this user is logged in in this browser, locked until the transaction ends."""
     await UserRepository(session, PLATFORM).get(user.id, lock=True)
     found = await LoginRepository(session).user(digest(browser.session), now())
     return found is not None and found.id == user.id
@@ -108,7 +108,8 @@ async def _attempt(parts: OAuthParts, account: str, address: str, known: Device 
     for key in _keys(account, address, known):
         policy = ACCOUNT if key.startswith("login-account\n") else LOGIN
         if wait_s := await parts.throttle.attempt(key, policy):
-            # What others' guesses keep from being looked at is no guess: it must not add to one's own wait.
+            # Attempts that another counter refused before the password was checked are not guesses: do not count them
+            # here.
             for one in counted:
                 await parts.throttle.give_back(one)
             return wait_s
@@ -117,14 +118,14 @@ async def _attempt(parts: OAuthParts, account: str, address: str, known: Device 
 
 
 def _keys(account: str, address: str, known: Device | None) -> list[str]:
-    """A known device counts for itself: what others do elsewhere does not slow it, and theirs is not slowed by it."""
+    """A known device counts on its own: attempts elsewhere do not slow it down, and its attempts slow nobody else."""
     if known is not None:
         return [f"login-device\n{known.id}"]
     return [f"login\n{account}\n{address}", f"login-account\n{account}"]
 
 
 async def _users(parts: OAuthParts, email: str) -> Sequence[User]:
-    """Whom somebody with this address may be: one, unless nobody has shown yet that it is theirs."""
+    """Candidates for this email: one user, or several while the email is not verified."""
     try:
         wanted = normal_email(email.strip())
     except ValueError:
@@ -144,7 +145,7 @@ async def _of_password(parts: OAuthParts, users: Sequence[User], password: str) 
 
 
 async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str) -> bool:
-    """Log them in, unless the password was changed or the user disabled since it was looked at."""
+    """Start the session, unless the password was changed or the user was disabled since the check."""
     outdated = not parts.passwords.is_current(user.password_hash or "")
     fresh = await parts.passwords.hash(password) if outdated else None
     async with transaction(parts.sessions) as session:
@@ -154,7 +155,7 @@ async def _begin(parts: OAuthParts, browser: Browser, user: User, password: str)
         if row.disabled_at is not None:
             return False
         row.last_login_at = now()
-        # Somebody may have set another one meanwhile: that one stays.
+        # The password may have changed meanwhile: the new one stays.
         if fresh is not None and row.password_hash == user.password_hash:
             row.password_hash = fresh
         logins = LoginRepository(session)

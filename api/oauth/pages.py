@@ -88,7 +88,7 @@ def consent_page(
 
 
 def nowhere_page(form_token: str, *, client: str, email: str) -> Response:
-    """The user has no place in which this application could act."""
+    """The user has no organization in which this application could act."""
     body = f"""<h1>There is nothing to allow</h1>
 <p>You are logged in as <strong>{escape(email)}</strong>, who is in no organization that {escape(client)} works for.
 Ask an administrator of the organization to invite you, or log in as somebody else.</p>
@@ -97,7 +97,7 @@ Ask an administrator of the organization to invite you, or log in as somebody el
 
 
 def error_page(message: str, *, status: int = 400, headers: Headers | None = None) -> Response:
-    """Something that cannot be told to the application."""
+    """An error that cannot be sent to the application."""
     body = f"""<h1>This cannot go on</h1>
 {_summary(message, "")}<p>Go back to the application and try again; tell its maker if that does not help.</p>"""
     return _page("Error", body, error=True, status=status, headers=headers)
@@ -120,7 +120,7 @@ account here already, give its password.</p>
 
 
 def joined_page() -> Response:
-    """The seat is taken."""
+    """The user has joined."""
     return _page("Welcome", "<h1>Welcome</h1>\n<p>You are a member now. Log in with your application.</p>")
 
 
@@ -166,7 +166,7 @@ def _guards(forms_to: str) -> dict[str, str]:
 
 
 def _source(redirect_uri: str) -> str:
-    """Where a form may end up, as a policy says it: an origin, or the scheme of an app."""
+    """A form's allowed target as CSP source: an origin, or the scheme of an app."""
     parts = urlsplit(redirect_uri)
     return _origin(redirect_uri) if parts.scheme in {"http", "https"} else f"{parts.scheme}:"
 
@@ -207,7 +207,7 @@ def _choice(places: Sequence[Holder]) -> str:
 
 
 def place_id(place: Holder) -> str:
-    """How a form names a place."""
+    """The form value of a place."""
     return str(place.organization_id or "platform")
 
 

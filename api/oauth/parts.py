@@ -1,4 +1,4 @@
-"""What the OAuth server is made of."""
+"""The parts of the OAuth server."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from storage.engine import Sessions
 
 @dataclass(frozen=True)
 class OAuthParts:
-    """Made in the lifespan, gone with it."""
+    """Created and closed in the lifespan."""
 
     settings: Settings
     sessions: Sessions

@@ -1,4 +1,4 @@
-"""Requests as Authlib reads them: each parameter once, in characters that an answer can carry."""
+"""Requests in Authlib's format: each parameter once, in characters that a response can carry."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ FORM: Final = "application/x-www-form-urlencoded"
 MAX_FIELDS: Final = 40
 MAX_VALUE: Final = 4096
 MAX_BODY: Final = 64 * 1024
-# Whether the way here is protected is not for Authlib to judge: TLS ends before us.
+# Authlib must not judge whether the transport is secure: TLS ends before us.
 _PROTECTED: Final = "https://protected.invalid/"
-# RFC 6749, appendix A: what the parameters are made of; Authlib repeats these in its messages.
+# RFC 6749, appendix A: the allowed characters of parameters; Authlib repeats these in its messages.
 _PLAIN = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 _REPEATED = ("client_id", "redirect_uri", "response_type", "grant_type", "scope", "code_challenge_method")
 
@@ -35,7 +35,7 @@ class Payload(OAuth2Payload):  # type: ignore[misc]  # Authlib has no types
 
 
 class ProtocolRequest(OAuth2Request):  # type: ignore[misc]  # Authlib has no types
-    """A request of the protocol, its parameters read already."""
+    """A protocol request whose parameters are parsed already."""
 
     def __init__(self, method: str, headers: Mapping[str, str], values: Mapping[str, str]) -> None:
         super().__init__(method, _PROTECTED, headers=headers)
@@ -55,16 +55,16 @@ def query_request(request: Request) -> ProtocolRequest:
     """An authorization request.
 
     Raises:
-        InvalidRequestError: it cannot be read.
+        InvalidRequestError: it cannot be parsed.
     """
     return ProtocolRequest("GET", {}, _checked(_values(request.scope["query_string"])))
 
 
 async def form_request(request: Request) -> ProtocolRequest:
-    """A request of a program.
+    """A form request of a program.
 
     Raises:
-        InvalidRequestError: it cannot be read, or authenticates its client twice.
+        InvalidRequestError: it cannot be parsed, or authenticates its client twice.
     """
     values = _checked(await form_values(request))
     headers = {"Authorization": request.headers.get("authorization", "")}
@@ -74,10 +74,10 @@ async def form_request(request: Request) -> ProtocolRequest:
 
 
 async def form_values(request: Request) -> dict[str, str]:
-    """The fields of a form, each once; empty ones count as not given (RFC 6749, 3.1).
+    """The fields of a form, each once; empty ones count as absent (RFC 6749, 3.1).
 
     Raises:
-        InvalidRequestError: it is no form, too large, or names a field twice.
+        InvalidRequestError: it is not a form, is too large, or repeats a field.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM:

@@ -1,4 +1,4 @@
-"""Answers as RFC 6749 writes them, not in the envelope."""
+"""Responses in the format of RFC 6749, without the envelope."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from api.http.envelope import JSON
 from domain.errors import DeliveryError, DependencyError
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-# Where Authlib says nothing.
+# Descriptions for errors that Authlib does not describe.
 _DESCRIPTIONS: Final[Mapping[str, str]] = {
     "unsupported_grant_type": "grant_type must be authorization_code, client_credentials or refresh_token",
     "invalid_grant": "the code or refresh token is wrong, used, expired or revoked, or of another client",
@@ -23,7 +23,7 @@ Route = Callable[[Request], Awaitable[Response]]
 
 
 def json_answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer with `Cache-Control: no-store`; errors say what to do."""
+    """A response with `Cache-Control: no-store`; errors say what to do."""
     error = body.get("error")
     if error is not None and "error_description" not in body:
         body = {**body, "error_description": _DESCRIPTIONS.get(str(error), "this cannot be done")}
@@ -36,14 +36,14 @@ def error_answer(error: str, description: str, status: int = 400, headers: Mappi
 
 
 def too_often(seconds: int) -> Response:
-    """429; the protocol has no code of its own for it."""
+    """429; the protocol defines no code for it."""
     return error_answer(
         "temporarily_unavailable", f"too many requests; wait {seconds} s", 429, {"Retry-After": str(seconds)}
     )
 
 
 def plain_errors(route: Route) -> Route:
-    """A route whose errors are told to programs as RFC 6749 says."""
+    """Wraps a route so that its errors follow RFC 6749."""
 
     @wraps(route)
     async def told(request: Request) -> Response:

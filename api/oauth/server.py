@@ -1,7 +1,7 @@
 """Authlib's authorization server, for one request in one transaction.
 
-Authlib's core is synchronous. It runs in a greenlet of SQLAlchemy's (`answer`), so that what it asks of us may wait for
-our asynchronous repositories without a thread and without a second set of them (docs/adr/0012-oauth-server.md).
+Authlib's core is synchronous. It runs in a greenlet of SQLAlchemy's (`answer`), so that its callbacks can wait for our
+asynchronous repositories without a thread and without a second, synchronous set (docs/adr/0012-oauth-server.md).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ from storage.repositories.revocations import RevocationRepository
 from storage.tenancy import PLATFORM
 
 T = TypeVar("T")
-# Other processes' clocks, and the leeway of whoever checks.
+# Tolerance for other processes' clocks and for verifiers' leeway.
 MARGIN: Final = timedelta(minutes=5)
 SEE_OTHER: Final = 303
 FOUND: Final = 302
@@ -47,12 +47,12 @@ async def in_greenlet(work: Callable[[], T]) -> T:
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
-    """What Authlib asks of an application, answered from our tables.
+    """Authlib's callbacks, implemented on our tables.
 
     Args:
         parts: of the OAuth server.
         session: the request's transaction.
-        holding: whether clients stay as they are until its end: what they are given is not given to disabled ones.
+        holding: whether to lock clients until the transaction ends, so that none is disabled while it gets a token.
     """
 
     def __init__(self, parts: OAuthParts, session: AsyncSession, *, holding: bool = False) -> None:
@@ -74,7 +74,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return None if row is None or row.disabled_at is not None else RegisteredClient(row)
 
     def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> RegisteredClient:
-        """As Authlib does, and its refusals say one thing only."""
+        """As Authlib does, but with one message for all refusals."""
         try:
             client: RegisteredClient = super().authenticate_client(request, methods, endpoint)
         except (InvalidClientError, ValueError) as error:
@@ -85,10 +85,10 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return client
 
     def save_token(self, token: object, request: object) -> None:
-        """What is kept of a token was kept where it was made."""
+        """Nothing to do: tokens are stored where they are created."""
 
     def send_signal(self, name: str, *_: object, **__: object) -> None:
-        """Authlib's signals have no receivers here."""
+        """Nothing to do: Authlib's signals have no receivers here."""
 
     def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
         return request
@@ -96,7 +96,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
     def handle_response(self, status: int, body: Mapping[str, object], headers: Iterable[tuple[str, str]]) -> Response:
         given = dict(headers)
         if "Location" in given:
-            # RFC 9207: a client of several servers knows whose answer it is.
+            # RFC 9207: a client of several servers can tell whose response it is.
             issuer = {"iss": self.parts.settings.issuer}
             return Response(
                 status_code=SEE_OTHER if status == FOUND else status,
@@ -105,18 +105,18 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return json_answer(body, status, {name: value for name, value in given.items() if value != JSON})
 
     def refuse(self, request: ProtocolRequest, error: OAuth2Error) -> Response:
-        """The answer to an authorization request that its client may hear about."""
+        """The error response to an authorization request, if it may be sent to the client."""
         answer: Response = self.handle_error_response(request, error)
         return answer
 
     def holder(self, row: Grant) -> Holder | None:
-        """Whom a grant speaks for, in the role of this moment, which stays theirs until the token is written."""
+        """The subject of a grant with its current role, locked until the token is written."""
         return await_only(holder_of(self.session, row.user_id, row.organization_id))
 
     def access(
         self, holder: Holder, client: RegisteredClient, asked: Iterable[str], row: Grant | None
     ) -> dict[str, object]:
-        """A new access token: what the role grants, cut down to the asked and to the client's scopes."""
+        """A new access token: the role's permissions, limited to the requested scopes and the client's."""
         permissions = granted(holder.role, asked) & set(client.allowed(()))
         scope = require_scopes(permissions)
         subject = Subject(
@@ -134,7 +134,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         return {"token_type": "Bearer", "access_token": token, "expires_in": lifetime, "scope": scope}
 
     def note(self, action: str, row: Grant, actor: str, *, reason: str | None = None, **details: object) -> None:
-        """What became of a grant, in the audit log of its organization."""
+        """Write what happened to a grant into its organization's audit log."""
         entry = record(
             self.session,
             action,
@@ -150,14 +150,14 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         await_only(entry)
 
     def revoke_family(self, row: Grant, client: RegisteredClient, *, reason: str) -> None:
-        """No refresh token of the family is good any more, and no access token that came with one."""
+        """Revoke all refresh tokens of the family, and all access tokens issued with them."""
         if row.revoked_at is None:
             self.note("grant.revoked", row, client.get_client_id(), reason=reason)
         await_only(self.grants.revoke(row.id, now()))
         self._revoke("family", str(row.id), now() + DEFAULT_TTL + MARGIN)
 
     def revoke_access(self, token_id: str, expires_s: float) -> None:
-        """One access token is not good any more."""
+        """Revoke one access token."""
         left = timedelta(seconds=max(0.0, expires_s - now().timestamp()))
         self._revoke("token", token_id, now() + left + MARGIN)
 

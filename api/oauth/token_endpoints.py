@@ -1,4 +1,4 @@
-"""What programs ask: tokens, revocation, introspection; the keys and the metadata, which anybody may read."""
+"""Endpoints for programs: token, revocation, introspection, and the public keys and metadata."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from api.rate_limits.sensitive_limits import CLIENT_LOOKUPS, CLIENT_TOKENS, LOOK
 from domain.permissions import Scope
 from storage.engine import transaction
 
-# Outside of /v1 and of its document: their shape is the protocol's, and clients find them by the metadata.
+# Outside of /v1 and its document: the protocol defines their format, and clients discover them by the metadata.
 router = APIRouter(include_in_schema=False)
 _KEPT_S = int(PUBLISHED_FOR.total_seconds())
-# Of all clients at one address, and of each of them.
+# For all clients at one network, and for each client.
 _FOR_TOKENS = (TOKENS, CLIENT_TOKENS)
 _FOR_LOOKUPS = (LOOKUPS, CLIENT_LOOKUPS)
 
@@ -51,7 +51,7 @@ async def introspect(request: Request) -> Response:
 @router.get("/.well-known/jwks.json")
 @plain_errors
 async def jwks(request: Request) -> Response:
-    """RFC 7517: also the key that signs next."""
+    """RFC 7517, including the next signing key."""
     answer = json_answer(dict(oauth_parts(request).keyring.jwks()))
     return _kept(answer)
 
@@ -79,7 +79,7 @@ async def _answered(request: Request, limits: tuple[Limit, Limit], ask: Any) -> 
 
 
 def _client_id(asked: ProtocolRequest) -> str:
-    """Which client it says it is."""
+    """The client id that the request claims."""
     try:
         named, _ = extract_basic_authorization(asked.headers)
     except ValueError:

@@ -1,4 +1,4 @@
-"""For whom a token speaks, as the database has it at this moment."""
+"""The subject of a token, as it is in the database now."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from storage.tenancy import PLATFORM
 
 @dataclass(frozen=True)
 class Holder:
-    """A user in one of their places, or a service account.
+    """A user in one organization, or a service account.
 
     Attributes:
         organization_id: None: the platform itself.
@@ -33,7 +33,7 @@ class Holder:
 
 
 async def places_of(session: AsyncSession, user: User, client: Client) -> Sequence[Holder]:
-    """What a user can be for a client: a member of its organization, or, of a client of the platform, all they are."""
+    """A user's possible subjects for a client: its organization's member, or all memberships for a platform client."""
     found: list[Holder] = []
     if user.is_platform_admin and client.organization_id is None:
         found.append(Holder(str(user.id), Role.PLATFORM_ADMIN, None, user.email, "The whole platform"))
@@ -50,7 +50,7 @@ async def places_of(session: AsyncSession, user: User, client: Client) -> Sequen
 
 
 async def holder_of(session: AsyncSession, user_id: UUID, organization_id: UUID | None) -> Holder | None:
-    """A user in one place, now and until the transaction ends; None: they are not there any more."""
+    """A user in one place, locked until the transaction ends; None: no longer a member."""
     try:
         user = await UserRepository(session, PLATFORM).get(user_id)
     except NotFoundError:

@@ -59,7 +59,7 @@ class DeploymentInput(Signed):
     approval: ApprovalPolicy | None = None  # None: no approval is required (any more)
     approved_by: tuple[str, ...] = ()  # who approved with the request itself
     requester: Person | None = None  # the requester and the humans behind it; None: only `place.requested_by` is known
-    approvers: tuple[Person, ...] | None = None  # those of `approved_by`, whole; None: an order of an older release
+    approvers: tuple[Person, ...] | None = None  # the approvers, with humans; None: an input of an older release
     # The options as flat fields, from before `options`: in saved histories, and in workflow starts in flight during an
     # upgrade, whose signature covers them. Nothing writes them any more; do not add new options here.
     strategy: Strategy | None = None

@@ -1,1 +1,1 @@
-"""Drivers: one folder a kind, each a small Protocol in `base.py`, and one conformance suite that all pass."""
+"""Drivers: one folder per kind, with a small Protocol in `base.py` and a conformance suite that all drivers pass."""

@@ -1,4 +1,4 @@
-"""The environment of other people's code: nothing of ours, only what every program expects."""
+"""The environment of other people's code: nothing of the engine's, only what every program expects."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ from drivers.egress import inside
 from drivers.place import Place
 
 _STANDARD = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-# Where language toolchains are usually put for all users of a machine.
+# The usual folders of language toolchains installed for all users of a machine.
 _TOOLCHAINS = ("/usr/local/go/bin", "/usr/lib/go/bin", "/usr/local/cargo/bin", "/opt/node/bin", "/snap/bin")
-# Names of files with certificates: a machine behind a proxy that opens TLS has its own authorities. No secrets.
+# Variables with paths of certificates: a machine behind a TLS-intercepting proxy has its own CAs. No secrets.
 CERTIFICATES = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -23,22 +23,22 @@ CERTIFICATES = (
     "PIP_CERT",
     "GIT_SSL_CAINFO",
 )
-# Where installers that are run without rights put programs, below HOME; a build's are there in its instances.
+# Where installers without root put programs, below HOME. Instances see those of their build.
 INSTALLED_PROGRAMS = (".local/bin", ".local/share/gem/bin", "go/bin", ".cargo/bin", ".bun/bin", ".deno/bin")
 
 
 @dataclass(frozen=True)
 class CodePath:
-    """The folders that are searched for programs; where they are hidden, `shown` are brought back read-only."""
+    """Folders to search for programs. Where they are hidden, `shown` are mounted again, read-only."""
 
     folders: tuple[str, ...]
     shown: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, setting: str, *, trusted: bool) -> "CodePath":
-        """What the operator set, separated by colons, or the usual places.
+        """The operator's setting, separated by colons, or the usual folders.
 
-        What stands beside `bin` belongs to it (`lib`, `share`), but not all of somebody's home.
+        Siblings of `bin` are shown too (`lib`, `share`), but never a whole home folder.
         """
         folders = tuple(dict.fromkeys(filter(None, setting.split(":")))) or usual_path(trusted=trusted)
         chosen = [Path(folder) for folder in folders if setting or trusted]
@@ -53,10 +53,10 @@ def _toolchain(folder: Path) -> Path:
 
 
 def usual_path(*, trusted: bool) -> tuple[str, ...]:
-    """The usual places.
+    """The usual folders.
 
-    It begins with the engine's own interpreter, so that `python3` is the same one on every machine. Where code is
-    trusted the engine's own PATH follows, without its virtual environment: what is installed there is the engine's.
+    The engine's own interpreter is first, so that `python3` is the same one on every machine. If code is trusted, the
+    engine's PATH follows, without its virtual environment, whose packages are the engine's.
     """
     own = os.environ.get("PATH", "").split(os.pathsep) if trusted else []
     ours = {f"{sys.prefix}/bin"} if sys.prefix != sys.base_prefix else set()
@@ -66,35 +66,35 @@ def usual_path(*, trusted: bool) -> tuple[str, ...]:
 
 
 def _certificates() -> dict[str, str]:
-    """The machine's own, as far as they lie where all code finds them."""
+    """The machine's own certificates, as far as they are in folders that all code can see."""
     hidden = tuple(f"{folder}/" for folder in sandbox.hides())
     given = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
     return {name: path for name, path in given.items() if path.startswith("/") and not path.startswith(hidden)}
 
 
 def _certificate_files() -> list[Path]:
-    """Those of them that isolated code does not see anyway."""
+    """Those that isolated code does not see by default."""
     seen = sandbox.shows()
     given = dict.fromkeys(map(Path, _certificates().values()))
     return [path for path in given if path.exists() and not any(path.is_relative_to(place) for place in seen)]
 
 
 def search_path(place: Place, folders: tuple[str, ...]) -> str:
-    """PATH as code at that place gets it: what was installed below its HOME, then `folders`."""
+    """PATH for code at that place: programs installed below its HOME, then `folders`."""
     return ":".join((*(f"{place.home}/{name}" for name in INSTALLED_PROGRAMS), *folders))
 
 
 def code_environment(
     place: Place, path: str, given: Mapping[str, str], fixed: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The whole environment: what the repository gives goes before our defaults, not before what we must set.
+    """The whole environment. The repository's variables override our defaults, but not the variables that we must set.
 
-    Those names are refused in delivery.yaml (`domain.delivery_spec`), so that nothing given is dropped in silence.
+    delivery.yaml may not set these (`domain.delivery_spec`), so that no variable is dropped silently.
     """
     defaults = {
         **_certificates(),
         "LANG": "C.UTF-8",
-        # Installers put things below HOME, which goes along into the instances: the system is not theirs to change.
+        # Makes installers use HOME, which is packaged for the instances: they cannot write to the system.
         "PIP_BREAK_SYSTEM_PACKAGES": "1",
         "NPM_CONFIG_PREFIX": f"{place.home}/.local",
         "GEM_HOME": f"{place.home}/.local/share/gem",

@@ -1,11 +1,11 @@
-"""The /etc of isolated code: what programs need to work, nothing that tells of the machine or its people."""
+"""The /etc of isolated code: what programs need to work, without information about the machine or its people."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-# Shown as the machine has them: no secrets, and each is needed by somebody.
+# Shown as on the machine: no secrets, and each is needed by some program.
 _SHOWN = (
-    # certificates and what a TLS library obeys
+    # certificates and the settings of TLS libraries
     "ssl/certs",
     "ssl/cert.pem",
     "ssl/openssl.cnf",
@@ -16,7 +16,7 @@ _SHOWN = (
     "pki/tls/openssl.cnf",
     "pki/ca-trust/extracted",
     "crypto-policies",
-    # the loader, and links to programs of which there are several
+    # the loader, and links to alternatives of programs
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
@@ -42,7 +42,7 @@ _SHOWN = (
     "fonts",
     "xml",
     "sgml",
-    # what languages and tools keep there as part of their installation
+    # files that languages and tools install there
     "perl",
     "python3",
     "dotnet",
@@ -81,12 +81,12 @@ services: files
 ethers: files
 rpc: files
 """
-# Nobody is there to be asked. Who asks all the same, past nsswitch.conf (musl's library), gives up soon.
+# No DNS server. Programs that ask anyway, past nsswitch.conf (musl), fail quickly.
 _NO_RESOLVER = b"options timeout:1 attempts:1\n"
 
 
 def shown() -> dict[str, Path]:
-    """What is there of the machine's /etc: where it is seen, and what that is (links are followed)."""
+    """The shown part of the machine's /etc: paths inside, and their sources (links are followed)."""
     etc = Path("/etc")
     found = [etc / name for name in _SHOWN]
     for pattern in _SHOWN_BY_PATTERN:
@@ -95,15 +95,15 @@ def shown() -> dict[str, Path]:
 
 
 def made_up(*, user: int, home: str, hostname: str, hosts: Mapping[str, str] | None = None) -> dict[str, bytes]:
-    """What the machine's own would tell too much in: contents by path.
+    """Generated files in place of the machine's, which would reveal too much: contents by path.
 
     Args:
         user: number.
         home: its folder.
         hostname: of the sandbox.
-        hosts: addresses by name in a network of its own, where nobody is to be asked for others: these are not found,
-            rather than not found for now, which programs would try again and again. None: the machine's network, of
-            whose resolver only the servers stay.
+        hosts: addresses by name in a network of its own. Other names are "not found" at once rather than "temporarily
+            unavailable", which programs would retry. None: the machine's network; only the servers of its resolver
+            stay.
     """
     named = "".join(f"{address} {name}\n" for name, address in (hosts or {}).items())
     return {

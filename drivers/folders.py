@@ -1,4 +1,4 @@
-"""Folders that drivers make and throw away. The functions block; `finish_in_thread` runs them beside the event loop."""
+"""Temporary folders of drivers. The functions block; `finish_in_thread` runs them beside the event loop."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 async def finish_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Like `asyncio.to_thread`, but a cancelled caller waits for the end of the work.
+    """Like `asyncio.to_thread`, but a cancelled caller waits until the work ends.
 
-    A thread cannot be stopped; left alone it would still change a folder that the next attempt is filling.
+    A thread cannot be stopped; it would still change a folder that the next attempt is filling.
     """
     work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
@@ -29,7 +29,7 @@ async def finish_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 def remove_tree(path: Path) -> None:
-    """Remove whatever is there (file, link, folder; also folders that an earlier build made read-only)."""
+    """Remove whatever is there (file, link or folder, including folders that an earlier build made read-only)."""
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     elif path.exists():
@@ -38,7 +38,7 @@ def remove_tree(path: Path) -> None:
         except (RecursionError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
                 raise
-            # Strangers nest folders deeper than Python follows, or than a path can name.
+            # Hostile code nests folders deeper than Python's recursion limit, or than a path can name.
             subprocess.run(["rm", "-rf", "--", os.fspath(path)], check=True, stdin=subprocess.DEVNULL)
 
 
@@ -48,17 +48,17 @@ def _make_writable_and_retry(function: Callable[..., Any], path: str, error: Any
     for folder in (os.path.dirname(path), path):  # noqa: PTH120 - shutil hands over strings
         if not os.path.islink(folder):  # noqa: PTH114 - shutil hands over strings
             os.chmod(folder, stat.S_IRWXU)  # noqa: PTH101 - shutil hands over strings
-    if function in {os.open, os.scandir, os.lstat}:  # it could not be looked into; begin again there
+    if function in {os.open, os.scandir, os.lstat}:  # it could not be read; start again there
         shutil.rmtree(path)
     else:
         function(path)
 
 
 def folder_size(root: Path) -> int:
-    """Bytes of the files below a folder; what vanishes meanwhile or cannot be reached counts as nothing."""
+    """Bytes of the files below a folder. Files that vanish meanwhile or are unreadable count as 0."""
     total = 0
     ahead = [os.fspath(root)]
-    while ahead:  # os.walk goes down by recursion
+    while ahead:  # os.walk recurses
         with (
             contextlib.suppress(OSError),
             os.scandir(ahead.pop()) as found,
@@ -71,18 +71,18 @@ def folder_size(root: Path) -> int:
     return total
 
 
-MAX_LINKS = 40  # as many as Linux follows on one way; beyond it nobody gets anywhere
+MAX_LINKS = 40  # Linux's limit of links on a path; beyond it a path does not resolve
 MAX_PARTS = 512
 
 
 def leading_out(link: str, real_root: str) -> str | None:
     """The target of a symbolic link (at most 200 characters) if it leads out of a tree or is absolute, else None.
 
-    Judged by where it really leads, other links on its way included; it need not exist. A way of more than `MAX_PARTS`
-    names counts as leading out: following it for each of very many links would take hours.
+    Resolved including other links on the way; the target need not exist. A path of more than `MAX_PARTS` names counts
+    as leading out: resolving that for very many links would take hours.
 
     Args:
-        link: its path, of which all folders are real ones.
+        link: its path, without links among its folders.
         real_root: the tree, without links.
     """
     target = os.readlink(link)  # noqa: PTH115 - hot path
@@ -91,7 +91,7 @@ def leading_out(link: str, real_root: str) -> str | None:
 
 
 def _stays_inside(at: str, target: str, real_root: str) -> bool:
-    """Where one gets from a real folder by a target, as the kernel goes."""
+    """Resolve a target from a real folder, as the kernel does."""
     rest, links, parts = _reversed(target), 1, 0
     while rest and links <= MAX_LINKS:
         name = rest.pop()
@@ -104,7 +104,7 @@ def _stays_inside(at: str, target: str, real_root: str) -> bool:
         ahead = os.path.join(at, name)  # noqa: PTH118 - hot path
         try:
             further = os.readlink(ahead)  # noqa: PTH115 - hot path
-        except OSError:  # no link, or nothing there
+        except OSError:  # not a link, or missing
             at = ahead
             continue
         links += 1

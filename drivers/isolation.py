@@ -1,4 +1,4 @@
-"""Whether this machine can keep other people's code apart: asked once, before anything of it is run."""
+"""Whether this machine can isolate other people's code: checked once, before any of it runs."""
 
 from domain.errors import ErrorCode, TerminalError
 from drivers import sandbox
@@ -8,7 +8,7 @@ _OTHERWISE = "or set DELIVERY_TRUSTED_CODE=true if all code that is built here i
 
 
 def check() -> None:
-    """Try it: a sandbox, and a network of its own. A machine that cannot is told apart from one that lacks a compiler.
+    """Try a sandbox and a network namespace. A machine without a compiler gets a different message.
 
     Raises:
         TerminalError: BUILD_ISOLATION_UNAVAILABLE.

@@ -1,16 +1,16 @@
-"""What this machine's kernel does not keep to for us, in words for the operator: asked once, when a worker starts."""
+"""Kernel limits of this machine that are too low, in words for the operator: checked once, when a worker starts."""
 
 from pathlib import Path
 
 from drivers.shim import cgroup
 
 _WORDS = {"pids": "processes", "memory": "memory", "cpu": "processors"}
-# A sandbox has a sixteenth of them and 32 at most (drivers/bridge/bridge.c), the router needs two.
+# A sandbox uses a sixteenth of them, at most 32 (drivers/bridge/bridge.c); the router needs two.
 _ENOUGH_INOTIFY, _OF_ONE, _PART = 8192, 32, 16
 
 
 def missing(*, isolated: bool, inotify: Path = Path("/proc/sys/fs/inotify/max_user_instances")) -> list[str]:
-    """Sentences; none where all is well."""
+    """Sentences for the operator; empty if nothing is wrong."""
     lacking = [_WORDS[name] for name in cgroup.controllers() ^ set(_WORDS)]
     found: list[str] = []
     if lacking:

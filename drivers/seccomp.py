@@ -1,9 +1,9 @@
-"""The system calls that isolated code is refused, as a program for the kernel's filter (classic BPF).
+"""System calls that are refused to isolated code, as a program for the kernel's filter (classic BPF).
 
-A list of what is forbidden, as container runtimes have it: what reaches for other namespaces, other processes, keys,
-the kernel's inner parts, and sockets that are not of this machine's ordinary network. Capabilities, namespaces and
-read-only mounts forbid most of it as well; the filter keeps strangers away from the code behind these calls. Unknown
-processors get no filter, and then nothing runs isolated (`sandbox.available`).
+A deny list, as container runtimes have: calls for other namespaces, other processes, keys, kernel internals, and
+sockets outside of ordinary networking. Capabilities, namespaces and read-only mounts forbid most of these as well; the
+filter reduces the kernel code that untrusted programs can reach. Unknown CPU architectures get no filter, and then
+nothing runs isolated (`sandbox.available`).
 """
 
 import errno
@@ -18,30 +18,30 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _JUMP_ABOVE, _AND, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _X32_BIT = 0x40000000
-# Calls of the x32 table's own, which kernels before 5.4 let every program make by their bare numbers (ptrace is 521).
+# Calls of the x32 table, which kernels before 5.4 let every program make by their bare numbers (ptrace is 521).
 _X32_FIRST, _X32_END = 512, 548
 
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. NEWTIME (0x80) is part of the signal in clone().
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _NEWTIME = 0x80
-# What pushes input to a terminal, and the console's menu of the same kind; what takes the console's output; what puts
-# another protocol on a terminal, and so loads its module into the kernel (n_gsm, n_hdlc, ...).
+# Calls that inject input into a terminal, and the console's menu of the same kind; that redirect the console's output;
+# that attach a line discipline to a terminal, and so load its module into the kernel (n_gsm, n_hdlc, ...).
 _TERMINALS = (0x5412, 0x541C, 0x541D, 0x5423)
-# fcntl: leases and delegations. With one on a file of ours that it is shown, whoever opens that waits for 45 seconds.
+# fcntl: leases and delegations. With one on a file of ours, code could make whoever opens the file wait for 45 seconds.
 _F_SETLEASE, _F_SETDELEG = 1024, 1040
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_RAW, _SOCK_PACKET, _TYPE_MASK = 1, 2, 3, 10, 0xF
-# Whatever the type asks for, TCP, UDP, and ping without rights in both versions. Not MPTCP, SCTP, DCCP, UDP-Lite, L2TP,
-# SMC: modules that nobody needs here. Who asks for one hears what a kernel without it says (Go then takes TCP).
+# TCP, UDP, and unprivileged ping in both IP versions, whatever the socket type. Not MPTCP, SCTP, DCCP, UDP-Lite, L2TP,
+# SMC: modules that nothing needs here. The error is that of a kernel without the protocol (Go then uses TCP).
 _PROTOCOLS = (0, 6, 17, 1, 58)
 _NETLINK_ROUTE = 0
-# Personalities that are harmless: Linux, and with 32-bit addresses or without randomised ones; all ones only asks.
+# Harmless personalities: Linux, also with 32-bit addresses or without ASLR; all ones only queries.
 _PERSONALITIES = (0, 0x0008, 0x20000, 0x20008, 0x40000, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class _Machine:
-    """AUDIT_ARCH of its native programs, whether it has a second table (x32), and the numbers of its calls."""
+    """AUDIT_ARCH of its native programs, whether it has a second table (x32), and its call numbers."""
 
     arch: int
     has_x32: bool
@@ -186,17 +186,17 @@ _MACHINES = {
     "aarch64": _Machine(0xC00000B7, False, _AARCH64 | _NEW_CALLS),
 }
 _JUDGED_BY_ARGUMENTS = {"clone", "unshare", "ioctl", "fcntl", "socket", "socketpair", "personality"}
-# Programs take these for an older kernel and go another way: clone() has its flags where a filter can see them, and
-# databases that ask for queues of reads and writes do without (the machine has one number of those for all).
+# Programs take these errors for an older kernel and fall back: to clone(), whose flags a filter can see; and databases
+# do without asynchronous I/O contexts (the machine has a fixed number of those for all).
 _NOT_THERE = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup", "memfd_secret"}
 
 
 @lru_cache(maxsize=1)
 def program(machine: str = "") -> bytes | None:
-    """The filter, as `bwrap --seccomp` reads it; None for a processor that is not known.
+    """The filter in the format of `bwrap --seccomp`; None for an unknown architecture.
 
     Args:
-        machine: as `uname -m` has it; empty: this one.
+        machine: as in `uname -m`; empty: this machine.
     """
     known = _MACHINES.get(machine or platform.machine())
     if known is None:
@@ -212,13 +212,13 @@ def program(machine: str = "") -> bytes | None:
 
 
 def calls(machine: str) -> Mapping[str, int]:
-    """The numbers of the calls that are judged, by name; none for a processor that is not known."""
+    """The numbers of the filtered calls, by name; empty for an unknown architecture."""
     known = _MACHINES.get(machine)
     return known.calls if known else {}
 
 
 def _body(name: str) -> list[bytes]:
-    """What is done with one call; each body ends with a verdict."""
+    """The filter for one call; each body ends with a verdict."""
     if name in _JUDGED_BY_ARGUMENTS:
         return [*_BODIES[name], _step(_RETURN, _ALLOW)]
     return [_refusal(errno.ENOSYS if name in _NOT_THERE else errno.EPERM)]
@@ -241,7 +241,7 @@ def _socket() -> list[bytes]:
 
 
 def _internet() -> list[bytes]:
-    """Streams and datagrams of the ordinary protocols; raw packets are for nobody."""
+    """Stream and datagram sockets of the ordinary protocols; no raw packets."""
     return [
         _load(_argument(1)),
         _step(_AND, _TYPE_MASK),
@@ -274,7 +274,7 @@ def _refused_bits(argument: int, bits: int) -> list[bytes]:
 
 
 def _argument(number: int) -> int:
-    """Where the low half of an argument is. The kernel reads no more of those that are judged here."""
+    """The offset of an argument's low half. The kernel reads no more of the arguments that are filtered here."""
     return _ARGUMENTS + 8 * number
 
 

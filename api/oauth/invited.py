@@ -31,7 +31,7 @@ async def invited(request: Request) -> Response:
 
 @router.post(PAGE)
 async def accept(request: Request) -> Response:
-    """What was filled in. Another site's page can send this form too, if it has the token; then it needs no page."""
+    """Handles the form. No CSRF token: a site that has the invitation's token could accept it without our page."""
     parts = cast("AppState", request.app.state.parts)
     if wait_s := await parts.oauth.limits.wait_s(INVITATIONS, request.scope):
         return too_often_page(wait_s)

@@ -1,7 +1,7 @@
-"""Deterministic archives: the same files give the same bytes, whoever made them and when. Blocking.
+"""Deterministic archives: the same files give the same bytes, on any machine at any time. Blocking.
 
-Plain tar: gzip is a third of the size, but its bytes depend on the zlib at hand, which would break the addresses,
-and writing takes twice as long (39 MB of Python packages on one core: 0.35 s plain, 0.73 s gzip level 1).
+Plain tar: gzip is a third of the size, but its bytes depend on the zlib at hand, which would break the addresses, and
+writing takes twice as long (39 MB of Python packages on one core: 0.35 s plain, 0.73 s gzip level 1).
 """
 
 import os
@@ -15,22 +15,22 @@ from drivers.artifacts.base import PACKED_HOME
 from drivers.artifacts.links import is_below, leaves
 from drivers.artifacts.listing import Entry, invalid
 
-MAX_EPOCH = 2**33 - 1  # what the header's octal field can hold
+MAX_EPOCH = 2**33 - 1  # the maximum of the header's octal field
 _PLACE = "DELIVERY.place"
 FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 
 class Sink(Protocol):
-    """What an archive is written to."""
+    """The target of an archive."""
 
     def write(self, data: bytes, /) -> int: ...
 
 
 def write_archive(entries: list[Entry], sink: Sink, *, place: str = ".", epoch_s: int = 0) -> None:
-    """Write the entries as a tar stream, with owners and modes made equal; `epoch_s` is everything's time.
+    """Write the entries as a tar stream with uniform owners and modes; `epoch_s` is the modification time of all.
 
-    Web servers make validators of size and time: two versions must differ in one of them, the same commit in none.
-    `place` is where in its repository the tree was; it stands before the entries unless it is the top.
+    Web servers compute ETags from size and time: two versions must differ in one of them, the same commit in none.
+    `place` is the tree's path in its repository. It is stored before the entries unless it is the root.
     """
     when = min(max(epoch_s, 0), MAX_EPOCH)
     with tarfile.open(
@@ -58,7 +58,7 @@ def _add(archive: tarfile.TarFile, entry: Entry, when: int) -> None:
     else:
         info.mode = PROGRAM_MODE if entry.mode & stat.S_IXUSR else FILE_MODE
         info.size = entry.size
-        # Never through a link: a process left over from the build might have put one there meanwhile.
+        # Never follow a link: a process left over from the build might have put one here meanwhile.
         try:
             handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -68,13 +68,13 @@ def _add(archive: tarfile.TarFile, entry: Entry, when: int) -> None:
 
 
 def extract_archive(archive: IO[bytes], into: Path) -> None:
-    """Extract an archive into an empty folder; nothing of it can land outside.
+    """Extract an archive into an empty folder. Nothing in it can be written outside of the folder.
 
-    By hand, and not by tarfile's filters, which Python 3.11 has only from its fourth patch on. Links come last, so
-    that nothing is ever written through one.
+    Without tarfile's filters, which Python 3.11 has only since 3.11.4. Links are created last, so that nothing is
+    written through one.
 
     Raises:
-        tarfile.TarError: it is not one of ours.
+        tarfile.TarError: the archive is not one of ours.
     """
     links: list[tarfile.TarInfo] = []
     with tarfile.open(fileobj=archive, mode="r:", encoding="utf-8", errors="surrogateescape") as stored:
@@ -87,7 +87,7 @@ def extract_archive(archive: IO[bytes], into: Path) -> None:
                 _extract(stored, member, into / member.name)
     real_root = os.path.realpath(into)
     for link in links:
-        # Where a link was made already there is no folder of ours: nothing may be put behind it.
+        # A link that exists here already replaces a folder of ours: nothing may be written behind it.
         parent = os.path.normpath(f"{real_root}/{PurePosixPath(link.name).parent}")
         if os.path.realpath(parent) != parent:
             raise tarfile.ExtractError(f"{link.name!a} leads out of the tree")
@@ -96,7 +96,7 @@ def extract_archive(archive: IO[bytes], into: Path) -> None:
 
 
 def _check_target(link: tarfile.TarInfo) -> None:
-    """Absolute ones name the system; what was installed below HOME is moved, and sees the tree at its place."""
+    """Absolute targets point into the system. Links to what was installed below HOME move with it."""
     if link.linkname.startswith("/") or is_below(link.name, PACKED_HOME):
         return
     if leaves(str(PurePosixPath(link.name).parent), link.linkname):
@@ -104,10 +104,10 @@ def _check_target(link: tarfile.TarInfo) -> None:
 
 
 def read_place(archive: IO[bytes]) -> str:
-    """Where in its repository the tree was.
+    """The path in its repository that the tree had.
 
     Raises:
-        tarfile.TarError: it is not one of ours.
+        tarfile.TarError: the archive is not one of ours.
     """
     with tarfile.open(fileobj=archive, mode="r:", encoding="utf-8", errors="surrogateescape") as stored:
         place = stored.pax_headers.get(_PLACE, ".")

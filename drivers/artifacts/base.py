@@ -1,4 +1,4 @@
-"""Artifact drivers keep what was built, addressed by its content."""
+"""Artifact drivers store build results, addressed by their content."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from drivers.artifacts.links import Origin
 
-# In an archive: what a build installed below its HOME. No folder of a repository has this name.
+# In an archive: what a build installed below HOME. No folder of a repository may have this name.
 PACKED_HOME = ".delivery-home"
 
 
@@ -20,16 +20,16 @@ class StoredArtifact:
 
 
 class ArtifactStore(Protocol):
-    """Idempotent on both sides: storing twice stores once, unpacking twice leaves one complete tree.
+    """Both directions are idempotent: storing twice stores once, unpacking twice leaves one complete tree.
 
-    Every file of a stored tree has the modification time `epoch_s` (seconds since 1970), the commit's.
-    `store` takes a tree of the checkout that `origin` describes, and what was installed below HOME, which `unpack`
-    puts into `PACKED_HOME`; `place` tells where in the checkout the tree was.
+    Every file of a stored tree has the modification time `epoch_s` (seconds since 1970), the commit's. `store` takes a
+    tree of the checkout that `origin` describes, and what was installed below HOME, which `unpack` puts into
+    `PACKED_HOME`; `place` returns the tree's path in the checkout.
 
-    `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; links that lead nowhere in an
-    instance and special files are refused with a clear `TerminalError`. `unpack` and `place` raise
-    ARTIFACT_UNAVAILABLE when the digest is unknown or the stored bytes no longer match it. A crash at any moment leaves
-    no half artifact under its final name. `remove` of what is not there succeeds.
+    `store` raises `TerminalError` with ARTIFACT_EMPTY, ARTIFACT_TOO_LARGE or DISK_FULL; special files, and links that
+    are dangling in an instance, are refused with a clear `TerminalError`. `unpack` and `place` raise
+    ARTIFACT_UNAVAILABLE when the digest is unknown or the stored bytes no longer match it. A crash never leaves a
+    partial artifact under its final name. `remove` of a missing artifact succeeds.
     """
 
     async def store(self, tree: Path, origin: Origin | None = None, *, epoch_s: int = 0) -> StoredArtifact: ...

@@ -1,4 +1,4 @@
-"""Artifacts in a folder: `sha256/<hex>.tar`, written aside and renamed when whole."""
+"""Artifacts in a folder: `sha256/<hex>.tar`, written to a temporary file and renamed when complete."""
 
 import asyncio
 import contextlib
@@ -30,9 +30,9 @@ class FolderArtifactStore:
     """Content-addressed archives on a local or shared disk; several processes may use one folder at once.
 
     Args:
-        root: made when missing.
-        max_bytes: limit of the files of one artifact together.
-        max_files: limit of its files, folders and links together.
+        root: created if missing.
+        max_bytes: limit of the total size of one artifact's files.
+        max_files: limit of the number of its files, folders and links.
     """
 
     def __init__(self, root: Path, *, max_bytes: int = 2 * 2**30, max_files: int = 200_000) -> None:
@@ -48,30 +48,30 @@ class FolderArtifactStore:
             folder.mkdir(parents=True, exist_ok=True)
 
     async def store(self, tree: Path, origin: Origin | None = None, *, epoch_s: int = 0) -> StoredArtifact:
-        """Keep a tree (without `.git`); see `ArtifactStore` for the errors."""
+        """Store a tree (without `.git`); see `ArtifactStore` for the errors."""
         return await finish_in_thread(self._store, tree, origin or Origin(tree), epoch_s)
 
     async def place(self, digest: str) -> str:
-        """Where in its checkout the tree was; raises ARTIFACT_UNAVAILABLE."""
+        """The tree's path in its checkout; raises ARTIFACT_UNAVAILABLE."""
         return await asyncio.to_thread(self._place, digest)
 
     async def exists(self, digest: str) -> bool:
-        """Whether an archive is there (its bytes are checked when it is unpacked)."""
+        """Whether the archive exists (its bytes are verified when it is unpacked)."""
         return self._path(digest).is_file() if _DIGEST.fullmatch(digest) else False
 
     async def remove(self, digest: str, *, older_than_s: float = 0) -> bool:
-        """Remove an archive unless it was stored within `older_than_s` seconds; what was unpacked from it stays.
+        """Remove an archive unless it was stored within the last `older_than_s` seconds. Unpacked trees stay.
 
         Returns:
-            Whether it is gone. The same content may have been stored anew by somebody who is about to deploy it.
+            Whether it is gone. It stays if another build has stored the same content since and is about to deploy it.
         """
         return await finish_in_thread(_remove_old, self._path(digest), older_than_s)
 
     async def unpack(self, digest: str, into: Path) -> None:
         """Put the tree into a folder of its own.
 
-        A folder that has content counts as unpacked and is left alone, since an instance may run from it: use one
-        folder for one digest.
+        A folder with content counts as unpacked and is not changed, since an instance may run from it: use one folder
+        per digest.
         """
         await finish_in_thread(self._unpack, digest, into)
 
@@ -89,14 +89,14 @@ class FolderArtifactStore:
         entries = list_tree(tree, max_bytes=self._max_bytes, max_files=self._max_files, origin=origin)
         place = os.path.relpath(os.path.realpath(tree), os.path.realpath(origin.root))
         with _disk_full_reported():
-            self._make_folders()  # somebody may have emptied the root
+            self._make_folders()  # the root may have been emptied
         with _disk_full_reported(), _temporary_file(self._temporary) as (path, file):
             sink = _HashingSink(file)
             write_archive(entries, sink, place=place, epoch_s=epoch_s)
             file.flush()
             os.fsync(file.fileno())
             digest = f"sha256:{sink.hash.hexdigest()}"
-            path.replace(self._path(digest))  # the same bytes, or healthy ones in place of damaged ones
+            path.replace(self._path(digest))  # replaces by the same bytes, or repairs a damaged archive
             _sync_folder(self._archives)
         return StoredArtifact(digest=digest, size_bytes=sink.size, file_count=len(entries))
 
@@ -125,7 +125,7 @@ def _remove_old(path: Path, older_than_s: float) -> bool:
 
 
 class _HashingSink:
-    """Counts and hashes what passes into a file."""
+    """Counts and hashes the bytes written to a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -139,7 +139,7 @@ class _HashingSink:
 
 
 def _extract_checked(path: Path, digest: str, into: Path) -> None:
-    """Hash the whole archive first: not one unchecked byte is unpacked."""
+    """Hash the whole archive first, so that no unverified byte is unpacked."""
     with _opened(path, digest) as archive:
         found = hashlib.sha256()
         while chunk := archive.read(_CHUNK):
@@ -178,7 +178,7 @@ def _has_content(folder: Path) -> bool:
 
 
 def _rename_unless_there(aside: Path, into: Path) -> None:
-    """Somebody else may have put the same tree there first; theirs is as good as ours."""
+    """Another process may have put the same tree there first; keep that one."""
     try:
         aside.rename(into)
     except OSError as error:
@@ -188,7 +188,7 @@ def _rename_unless_there(aside: Path, into: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_file(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file in a folder, gone afterwards unless it was renamed."""
+    """A new file in a folder, removed on exit unless it was renamed."""
     handle, name = tempfile.mkstemp(dir=folder)
     path = Path(name)
     try:
@@ -220,7 +220,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_stale(folder: Path, pattern: str) -> None:
-    """Remove what processes that died a day or longer ago left behind."""
+    """Remove what processes that died at least a day ago left behind."""
     before = time.time() - STALE_AFTER_S
     for path in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):

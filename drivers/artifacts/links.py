@@ -1,4 +1,4 @@
-"""Where the links that a build left lead, as the build and the instance see them."""
+"""Where the links in a build's tree lead, as the build and the instance see them."""
 
 import os
 import sys
@@ -20,8 +20,8 @@ class Origin:
 
     Attributes:
         root: the whole checkout, at `sandbox.APP` in builds and instances.
-        home: HOME of the build, at `sandbox.HOME`; None: there was none.
-        hidden: says why an instance will not find a path of the system, None when it will.
+        home: HOME of the build, at `sandbox.HOME`; None: no HOME.
+        hidden: returns why an instance will not see a path of the system; None if it will.
     """
 
     root: Path
@@ -30,29 +30,30 @@ class Origin:
 
     @property
     def roots(self) -> dict[str, str]:
-        """Real folders by where code sees them."""
+        """Real folders by their paths inside the sandbox."""
         found = {sandbox.APP: os.path.realpath(self.root)}
         return found | ({sandbox.HOME: os.path.realpath(self.home)} if self.home else {})
 
 
 class Way:
-    """Follows links in the file system as code saw it: the checkout and HOME at their places, the rest as it is."""
+    """Resolves links in the file system as sandboxed code saw it, with checkout and HOME mounted at their places."""
 
     def __init__(self, roots: dict[str, str]) -> None:
         self._roots = roots
 
     def real(self, path: str) -> str:
-        """Where the engine finds a path of that view."""
+        """The real path of a sandbox path."""
         return _moved(path, self._roots)
 
     def seen(self, path: str) -> str:
-        """The other way round."""
+        """The sandbox path of a real path."""
         return _moved(path, {real: place for place, real in self._roots.items()})
 
     def end(self, at: str, target: str, stop_inside: tuple[str, ...]) -> str | None:
-        """Where one gets from a folder by a target, as the kernel goes; None: it is too long a way.
+        """Resolve a target from a folder as the kernel does; None: too many links.
 
-        An absolute link on the way that lies inside of `stop_inside` ends it: it is packaged, and judged by itself.
+        An absolute link on the way that lies inside `stop_inside` ends the resolution: it is packaged and checked by
+        itself.
         """
         if target.startswith("/"):
             at, target = "/", self.seen(target)
@@ -68,7 +69,7 @@ class Way:
             ahead = os.path.join(at, name)  # noqa: PTH118 - hot path
             try:
                 further = os.readlink(self.real(ahead))  # noqa: PTH115 - hot path
-            except OSError:  # no link, or nothing there
+            except OSError:  # not a link, or missing
                 at = ahead
                 continue
             links += 1
@@ -81,12 +82,12 @@ class Way:
 
 
 def unseen(*, isolated: bool, data: Sequence[Path], shown: Sequence[Path] = ()) -> Callable[[str], str | None]:
-    """Says why instances on this machine do not find a path of the system.
+    """Returns a function that says why instances on this machine do not see a path of the system.
 
     Args:
-        isolated: they run isolated.
+        isolated: instances run isolated.
         data: folders and files of the engine.
-        shown: what isolated ones see besides what they see of every system.
+        shown: paths that isolated instances see in addition to the standard ones.
     """
     hidden = [*map(os.path.realpath, data), *(("",) if isolated else sandbox.SHORT_LIVED)]
     system = map(os.path.realpath, sandbox.shows()) if isolated else ()
@@ -105,7 +106,7 @@ def is_below(path: str, *roots: str) -> bool:
 
 
 def leaves(folder: str, target: str) -> bool:
-    """Whether a relative target leads above the top, going by its words alone from a folder in the archive."""
+    """Whether a relative target lexically leaves the archive's root from a folder in it."""
     there = os.path.normpath(f"{folder}/{target}" if folder else target)
     return there == ".." or there.startswith("../")
 

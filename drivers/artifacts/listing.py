@@ -1,4 +1,4 @@
-"""What belongs into an archive: the tree a build left, what its links bring along, what was installed below HOME."""
+"""The content of an archive: the build's tree, the targets of its links, and what was installed below HOME."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from drivers.artifacts.base import PACKED_HOME
 from drivers.artifacts.links import Origin, Way, is_below, leaves
 
 EXCLUDED = frozenset({".git"})
-# Where installers without rights put what programs need when they run: pip, uv, poetry, npm, go, gem, cargo and others.
+# Where installers without root put what programs need at run time: pip, uv, poetry, npm, go, gem, cargo and others.
 INSTALLED = (
     ".local",
     ".gem",
@@ -38,7 +38,7 @@ _LEFT_OUT = frozenset(f"{PACKED_HOME}/{name}" for name in _CACHES)
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, folder or link; `name` is relative to the tree, with slashes, `target` where a link points."""
+    """A file, folder or link. `name` is relative to the tree, with slashes; `target` is a link's."""
 
     name: str
     path: str
@@ -49,9 +49,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder to list: where it really is, its name in the archive, where code saw it.
+    """A folder to list: its real path, its name in the archive, its path in the sandbox.
 
-    `copied` are the folders on the way down to it that stand in for links: where code saw them, and their names.
+    `copied` are the folders on the way to it that replace links: their sandbox paths and their names.
     """
 
     path: str
@@ -61,13 +61,13 @@ class _Folder:
 
 
 def list_tree(tree: Path, *, max_bytes: int, max_files: int, origin: Origin | None = None) -> list[Entry]:
-    """Everything that belongs into the archive, ordered by name.
+    """All entries of the archive, sorted by name.
 
-    A link to something else in the checkout is replaced by a copy of what it names; one to the system stays.
+    A link to elsewhere in the checkout is replaced by a copy of its target; one into the system stays.
 
     Raises:
-        TerminalError: ARTIFACT_EMPTY without a single file, ARTIFACT_TOO_LARGE, ARTIFACT_INVALID for links that lead
-            nowhere in an instance and for special files.
+        TerminalError: ARTIFACT_EMPTY without a single file, ARTIFACT_TOO_LARGE, ARTIFACT_INVALID for special files and
+            for links that are dangling in an instance.
     """
     return _Listing(os.path.realpath(tree), origin or Origin(tree), max_bytes, max_files).entries()
 
@@ -96,7 +96,7 @@ class _Listing:
         return sorted(self._found, key=lambda entry: os.fsencode(entry.name))
 
     def _list_home(self) -> None:
-        """What was installed below HOME, if anything was."""
+        """The files installed below HOME, if there are any."""
         if self._origin.home is None:
             return
         home = os.path.realpath(self._origin.home)
@@ -113,7 +113,7 @@ class _Listing:
 
     def _list(self, top: _Folder) -> None:
         ahead = [top]
-        while ahead:  # not by recursion: strangers nest deep
+        while ahead:  # iterative, since hostile trees may be nested deeply
             folder = ahead.pop()
             for name in _names(folder.path):
                 if name in EXCLUDED:
@@ -127,7 +127,7 @@ class _Listing:
                     ahead.append(below)
 
     def _entry(self, one: _Folder) -> _Folder | None:
-        """Keep one entry; returns the folder to list next, if it is one."""
+        """Add one entry; returns the folder to list next, if it is one."""
         mode, size = _look(one.path, one.name)
         if stat.S_ISLNK(mode):
             return self._link(one)
@@ -141,7 +141,7 @@ class _Listing:
             raise _too_large(self._max_bytes, self._max_files)
 
     def _link(self, one: _Folder) -> _Folder | None:
-        """Keep a link, or in its place what it names; returns the folder to list then."""
+        """Add a link, or a copy of its target; returns the folder to list next, if that is one."""
         text = os.readlink(one.path)  # noqa: PTH115 - hot path
         end = self._way.end(os.path.dirname(one.seen), text, (self._top, sandbox.HOME))  # noqa: PTH120 - hot path
         if end is None:
@@ -160,27 +160,27 @@ class _Listing:
         return None
 
     def _packed(self, end: str, copied: tuple[tuple[str, str], ...]) -> str | None:
-        """The name in the archive of a path, if it is there: in a copy under way, or in the tree itself."""
+        """A path's name in the archive, if it is included: in a copy in progress, or in the tree itself."""
         for seen, name in (*reversed(copied), (self._top, "")):
             if is_below(end, seen):
                 return f"{name}{end[len(seen) :]}".lstrip("/")
         return None
 
     def _text(self, one: _Folder, text: str, packed: str) -> str:
-        """What a link into the archive says there: as it was where that is right, else the way from where it is now."""
+        """The target text of a link into the archive: unchanged if still right, else relative to its new place."""
         if is_below(one.name, PACKED_HOME) and not is_below(packed, PACKED_HOME):
-            return f"{self._top}/{packed}"  # HOME is put elsewhere
+            return f"{self._top}/{packed}"  # HOME is moved
         at = os.path.dirname(one.name)  # noqa: PTH120 - hot path
         if not text.startswith("/") and not one.copied and not leaves(at, text):
             return text
         return os.path.relpath(packed or ".", at or ".")
 
     def _stays(self, end: str) -> bool:
-        """Whether it is something that goes along below HOME."""
+        """Whether it is below HOME and included."""
         return any(is_below(end, f"{sandbox.HOME}/{name}") for name in INSTALLED)
 
     def _copy(self, one: _Folder, text: str, end: str) -> _Folder | None:
-        """What a link names elsewhere in the checkout takes its place."""
+        """Replace a link by a copy of its target elsewhere in the checkout."""
         real = self._way.real(end)
         if EXCLUDED & set(end.split("/")):
             raise _refused(one.name, text, "into what is never packaged")
@@ -212,7 +212,7 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _names(folder: str) -> list[str]:
-    """A folder that cannot be listed must not be left out in silence; a missing one is an empty one."""
+    """An unreadable folder must not be skipped silently; a missing one counts as empty."""
     try:
         return os.listdir(folder)  # noqa: PTH208 - hot path
     except FileNotFoundError:
@@ -249,7 +249,7 @@ def _refused(name: str, target: str, how: str) -> TerminalError:
 
 
 def invalid(message: str) -> TerminalError:
-    """What was left cannot be packaged."""
+    """The error for a tree that cannot be packaged."""
     return TerminalError(message, code=ErrorCode.ARTIFACT_INVALID)
 
 

@@ -1,1 +1,1 @@
-"""The bridge: one small native program that joins a network of its own with the world outside (docs/adr/0036)."""
+"""The bridge: a small native program that connects a sandbox's own network with the world outside (docs/adr/0036)."""

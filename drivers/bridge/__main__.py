@@ -1,4 +1,4 @@
-"""`python -m drivers.bridge`: make the program now, and say where it is; without a compiler, say what that means."""
+"""`python -m drivers.bridge`: compile the bridge and print its path; without a compiler, explain the consequence."""
 
 import sys
 
@@ -7,7 +7,7 @@ from drivers.bridge.program import program
 
 
 def main() -> None:
-    """Entry point. Trusted code needs no bridge, so a machine without a compiler is none to give up."""
+    """Entry point. Trusted code needs no bridge, so a missing compiler is not an error here."""
     try:
         sys.stdout.write(f"{program()}\n")
     except TerminalError as error:

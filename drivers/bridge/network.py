@@ -1,4 +1,4 @@
-"""A network of its own, which only holds what the bridge brings in: how the sandbox and the bridge are told of it."""
+"""A sandbox's own network, connected to the outside only by the bridge: its settings for the sandbox and the bridge."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from drivers.bridge.program import program
 from drivers.shim.door import DESCRIPTOR
 
-# Inside.
+# Path inside the sandbox.
 BRIDGE = "/delivery/bridge"
 _WAYS = "/delivery/ways"
 _PROBE_TIMEOUT_S = 10
@@ -17,7 +17,7 @@ _PROBE_TIMEOUT_S = 10
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether networks can be made here. Tried once per process. Raises as `program`."""
+    """Whether network namespaces can be created here. Checked once per process. Raises as `program`."""
     try:
         done = subprocess.run(
             [str(program()), "--network", "/bin/sh", "-c", "true"],
@@ -33,14 +33,14 @@ def available() -> bool:
 
 @dataclass(frozen=True)
 class Forward:
-    """A way out: who connects to `address`:`port` inside is joined to a unix socket outside.
+    """A way out: connections to `address`:`port` inside are joined to a unix socket outside.
 
     Attributes:
-        address: a loopback address. Not 127.0.0.1: there the service is.
-        port: any, those below 1024 included.
-        socket: absolute; the folder it lies in is seen inside, so that a socket that is made anew is found. Nothing
-            may lie there besides that the code is not to reach.
-        asks: host:port that the HTTP proxy at the socket is asked to connect to first; empty: nothing is asked.
+        address: a loopback address other than 127.0.0.1, which is the service's.
+        port: any, including those below 1024.
+        socket: absolute. Its folder is mounted inside, so that a recreated socket is found. The folder must not contain
+            anything else that the code may not reach.
+        asks: host:port for a CONNECT to the HTTP proxy at the socket; empty: no CONNECT.
     """
 
     address: str
@@ -51,14 +51,14 @@ class Forward:
 
 @dataclass(frozen=True)
 class Network:
-    """What there is besides loopback.
+    """The network besides loopback.
 
     Attributes:
-        serves: the port inside that is reached by the shim's door (`ShimSpec.door`); None: nobody comes in.
+        serves: the port inside that is reachable through the shim's door (`ShimSpec.door`); None: no way in.
         forwards: the ways out.
-        hosts: addresses by name, for its /etc/hosts.
-        files: contents by path, for programs that are told of a way out by a file.
-        proxied: one of the ways out is a proxy, of which programs are told (`drivers.egress.inside`).
+        hosts: addresses by name, for /etc/hosts inside.
+        files: contents by path, for programs that are configured by a file.
+        proxied: one of the ways out is a proxy, which programs find by variables (`drivers.egress.inside`).
     """
 
     serves: int | None = None
@@ -69,12 +69,12 @@ class Network:
 
     @property
     def around(self) -> tuple[str, ...]:
-        """The words before the sandbox's own: it is started in the network."""
+        """The command line prefix before the sandbox's own: it starts the sandbox in the network."""
         return (str(program()), "--network")
 
     @property
     def sandbox(self) -> tuple[str, ...]:
-        """For bubblewrap."""
+        """Arguments for bubblewrap."""
         seen = {folder: place for place, folder in self._folders().items()}
         return (
             *("--ro-bind", str(program().resolve()), BRIDGE),
@@ -83,14 +83,14 @@ class Network:
 
     @property
     def before(self) -> tuple[str, ...]:
-        """The words before the command's own."""
+        """The command line prefix before the command's own."""
         places = {folder: place for place, folder in self._folders().items()}
         ways = [self._way(each, places[each.socket.parent]) for each in self.forwards]
         inward = () if self.serves is None else ("--in", f"{DESCRIPTOR}:{self.serves}")
         return (BRIDGE, *inward, *(word for way in ways for word in ("--out", way)), "--")
 
     def _folders(self) -> dict[str, Path]:
-        """Folders of sockets, by where they are inside."""
+        """Folders of sockets, by their paths inside."""
         folders = dict.fromkeys(each.socket.parent for each in self.forwards)
         return {f"{_WAYS}/{number}": folder for number, folder in enumerate(folders)}
 

@@ -1,7 +1,7 @@
-"""Where the bridge's program is, and how it is made: once, by the machine's C compiler, into the environment.
+"""The bridge's program: its path, and its compilation, once, by the machine's C compiler, into the environment.
 
-Its name has the hash of its source, so that an upgrade never runs an older one, and several checkouts can share an
-environment. `make setup` makes it; where that was left out, whoever needs it first does.
+Its name contains the hash of its source, so that an upgrade never runs an older one and several checkouts can share an
+environment. `make setup` compiles it; otherwise its first user does.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ _TIMEOUT_S = 120
 
 
 def path() -> Path:
-    """Where it is, or will be."""
+    """Its path, whether it exists or not."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
     return Path(sys.prefix) / "libexec" / f"delivery-bridge-{digest}"
 
 
 @lru_cache(maxsize=1)
 def program() -> Path:
-    """The program, made now if it is not there.
+    """The path of the program, which is compiled now if it is missing.
 
     Raises:
-        TerminalError: BUILD_ISOLATION_UNAVAILABLE, there is none and none can be made.
+        TerminalError: BUILD_ISOLATION_UNAVAILABLE, it is missing and cannot be compiled.
     """
     found = path()
     if not os.access(found, os.X_OK):
@@ -41,7 +41,7 @@ def program() -> Path:
 
 
 def make(target: Path) -> None:
-    """Compile it; who comes second replaces the same by the same. Raises as `program`."""
+    """Compile it. A second process replaces it by identical bytes. Raises as `program`."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *_COMPILERS))), None)
     if compiler is None:
         raise _unavailable("there is no C compiler here (cc, gcc, clang)")
@@ -57,7 +57,7 @@ def make(target: Path) -> None:
 
 
 def _compile(compiler: str, made: Path) -> None:
-    """Without shared libraries where the machine has what that takes: it starts faster and needs less memory."""
+    """Statically linked if the machine can do that: it starts faster and needs less memory."""
     words = ""
     for linking in (("-static",), ()):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Builder drivers run other people's commands in a workspace, with a bare environment and limits."""
+"""Builder drivers run other people's commands in a workspace, with a clean environment and limits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: wall seconds; MiB of memory, processes, MiB on disk, processors; bytes of log kept."""
+    """Limits of a run: wall seconds; MiB of memory; processes; MiB on disk; CPUs; bytes of log kept."""
 
     timeout_s: float = 900
     memory_mb: int = 2048
@@ -25,13 +25,13 @@ class RunRequest:
     Attributes:
         key: idempotency key; a second run with the same key first ends the processes of the first.
         workdir: folder to run in.
-        root: the checkout that holds `workdir`, None: is it; writable, while nothing else of the host's data is.
+        root: the checkout that contains `workdir` (None: `workdir` itself); the only writable data of the host.
         state_dir: folder of the shim's files for this run (lock, pid, exit), outside of the workspace.
         steps: shell lines, run by `/bin/sh -eu -c`.
-        env: what the spec asks for; it goes before the driver's defaults (CI, LANG), not before PATH, HOME, TMPDIR.
-        log_path: output of all steps, appended, each line as it came, stdout and stderr together.
-        disk: folders whose size counts as the run's; empty: the checkout and the run's private folders.
-        organization, project: whose it is, for its way out.
+        env: from the spec; it overrides the driver's defaults (CI, LANG), but not PATH, HOME, TMPDIR.
+        log_path: output of all steps is appended here line by line, stdout and stderr together.
+        disk: folders whose size counts as the run's; empty: the checkout and the run's private folders. organization,
+            project: the owner, for egress.
         on_progress: called with the bytes logged so far whenever output grew, at most once a second.
     """
 
@@ -55,7 +55,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How it ended.
+    """The result of a run.
 
     Attributes:
         exit_code: of the last step run; 0 when all steps succeeded, 128+n when ended by signal n.
@@ -63,7 +63,7 @@ class RunResult:
         reason: "exited", "timeout", "memory_limit", "process_limit", "disk_limit" or "stopped".
         duration_ms: wall time of all steps.
         tail: the last lines of the output, at most 4 KiB.
-        searched: the PATH that the steps had.
+        searched: the PATH of the steps.
     """
 
     exit_code: int
@@ -77,8 +77,9 @@ class RunResult:
 class Builder(Protocol):
     """Runs steps under the shim. Cancelling the call (CancelledError) ends the whole process tree before it returns.
 
-    `isolating` says whether other people's code is kept away from the host's files and processes.
-    Raises `TerminalError(BUILD_ISOLATION_UNAVAILABLE)` when it cannot isolate and must, `TerminalError(DISK_FULL)`.
+    `isolating` says whether other people's code is kept away from the host's files and processes. Raises
+    `TerminalError(BUILD_ISOLATION_UNAVAILABLE)` when isolation is required but not possible,
+    `TerminalError(DISK_FULL)`.
     """
 
     isolating: bool

@@ -1,4 +1,4 @@
-"""Builds inside bubblewrap: own processes, a read-only system, nothing of the engine's data."""
+"""Builds inside bubblewrap: a PID namespace, a read-only system, none of the engine's data."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -21,9 +21,10 @@ class BubblewrapBuilder:
 
     Args:
         hidden: see above.
-        path: where programs are searched; None: at the usual places.
-        trusted: the rest of the host is there, read-only, and its network; strangers see only what programs need.
-        ways: the ways out of strangers' builds; None: they have none.
+        path: folders to search for programs; None: the usual ones.
+        trusted: the build sees the rest of the host, read-only, and its network; untrusted builds see only what
+            programs need.
+        ways: egress of untrusted builds; None: no egress.
     """
 
     isolating: bool = True
@@ -54,7 +55,7 @@ class BubblewrapBuilder:
 
     @asynccontextmanager
     async def _network(self, request: RunRequest) -> AsyncIterator[Network]:
-        """One of its own, whose way out is there while the build runs; a later attempt of the same key has another."""
+        """A network whose way out exists while the build runs; a later attempt with the same key gets another one."""
         if self._ways is None:
             yield inside.network(None)
             return

@@ -1,4 +1,4 @@
-"""Where a build keeps what is neither source nor result."""
+"""A build's folders for files that are neither source nor result."""
 
 import os
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from drivers.shim.faults import disk_full_reported
 class PrivateFolders:
     """`<checkout>.private`, beside the checkout so that it never gets into an artifact.
 
-    HOME is kept from the build to the tests of one workspace, TMPDIR starts empty. Whoever removes the folder that
-    holds the workspace removes them too.
+    HOME is kept from the build to the tests of one workspace, TMPDIR starts empty. Removing the folder that contains
+    the workspace removes them too.
     """
 
     root: Path
@@ -43,7 +43,7 @@ class PrivateFolders:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def last_step(self) -> int:
-        """Index of the step that was begun last. The build can write this file: it is never followed or trusted."""
+        """Index of the step that was started last. The build can write this file: never trust it, nor follow a link."""
         try:
             descriptor = os.open(self.state / STEP_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

@@ -1,4 +1,4 @@
-"""Builds as plain processes: for code that is trusted like the engine itself."""
+"""Builds as plain processes: for code that is trusted as much as the engine itself."""
 
 from drivers import place
 from drivers.builders.base import RunRequest, RunResult
@@ -9,10 +9,10 @@ from drivers.folders import finish_in_thread
 
 
 class ProcessBuilder:
-    """Bare environment, limits and a certain end, but the host's files are within reach of the build.
+    """Clean environment, limits and reliable termination, but the build can access the host's files.
 
     Args:
-        path: where programs are searched; None: at the usual places.
+        path: folders to search for programs; None: the usual ones.
     """
 
     isolating: bool = False

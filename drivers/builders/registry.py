@@ -1,4 +1,4 @@
-"""Which builder runs other people's code here."""
+"""Selects the builder that runs other people's code on this machine."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def select_builder(
     path: CodePath | None = None,
     ways: Sandboxes | None = None,
 ) -> Builder:
-    """`auto` isolates where that is possible; without isolation code runs only when it is trusted.
+    """`auto` isolates if that is possible. Without isolation, code runs only if it is trusted.
 
     Args:
         name: auto, process or bubblewrap.
         trusted_code: may code run without isolation?
         hidden: folders and files that builds must not see.
-        path: where programs are searched; None: at the usual places.
-        ways: the ways out of isolated builds; None: they have none.
+        path: folders to search for programs; None: the usual ones.
+        ways: egress of isolated builds; None: no egress.
 
     Raises:
         TerminalError: BUILD_ISOLATION_UNAVAILABLE.

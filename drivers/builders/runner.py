@@ -1,4 +1,4 @@
-"""One run of shell steps under the shim: what both builders share."""
+"""One run of shell steps under the shim, shared by both builders."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ from drivers.shim.faults import disk_full
 from drivers.shim.log import tail
 from drivers.shim.spec import ShimSpec
 
-# $0 is the file that remembers how far it came. Stops at the first step that fails and passes its code on.
+# $0 is the file that records the current step. Stops at the first step that fails and returns its exit code.
 _STEPS = r"""
 at=0
 for step in "$@"; do
@@ -32,7 +32,7 @@ done
 _TAIL_BYTES = 4096
 _STOP_TIMEOUT_S = 2
 _OPEN_FILES = 4096
-# Builds give way to the services and the router of the same machine.
+# Builds have a lower CPU priority than the services and the router of the same machine.
 _NICENESS = 10
 _POLL_S = 0.02
 _POLL_MAX_S = 0.2
@@ -43,7 +43,7 @@ _LITTLE_BYTES = 64 * 1024
 
 
 def folders_of(request: RunRequest, private: PrivateFolders) -> Folders:
-    """The whole checkout is there, commands run in the service's folder of it."""
+    """The whole checkout is mounted; commands run in the service's folder of it."""
     return Folders(
         app=request.checkout,
         home=private.home,
@@ -54,11 +54,11 @@ def folders_of(request: RunRequest, private: PrivateFolders) -> Folders:
 
 
 async def run_steps(request: RunRequest, *, private: PrivateFolders, where: Place, path: tuple[str, ...]) -> RunResult:
-    """Ends what an earlier attempt left, runs the steps at a place, waits.
+    """Stop what an earlier attempt left, run the steps at a place, and wait.
 
     Raises:
         TerminalError: DISK_FULL.
-        DependencyError: the run was killed from outside or replaced by a newer attempt; trying again makes sense.
+        DependencyError: the run was killed from outside or replaced by a newer attempt; a retry makes sense.
     """
     began = time.monotonic()
     searched = search_path(where, path)
@@ -70,7 +70,7 @@ async def run_steps(request: RunRequest, *, private: PrivateFolders, where: Plac
         await client.start(request.state_dir, spec)
         ended = await _follow(request, spec.run_id)
     except BaseException:
-        # A newer attempt may have begun meanwhile: it is not ours to stop.
+        # A newer attempt may have begun meanwhile: do not stop that one.
         if client.status(request.state_dir).run_id == spec.run_id:
             await client.finish(client.stop(request.state_dir, run_id=spec.run_id))
         raise
@@ -79,7 +79,7 @@ async def run_steps(request: RunRequest, *, private: PrivateFolders, where: Plac
 
 
 async def _follow(request: RunRequest, run_id: str) -> ShimExit:
-    """Reports progress until the run is over."""
+    """Report progress until the run is over."""
     reported, next_report, pause = _size(request.log_path), 0.0, _POLL_S
     while True:
         now = client.status(request.state_dir)
@@ -135,12 +135,12 @@ def _result(request: RunRequest, ended: ShimExit, last_step: int, began: float, 
     succeeded = ended.reason == "exited" and ended.code == 0
     words = tail(request.log_path, _TAIL_BYTES, since=offset)
     if ended.reason == "exited" and not succeeded and (_FULL in words or _free(request.workdir) < _LITTLE_BYTES):
-        raise disk_full(request.workdir)  # a command of the build met it first
-    # A command that is told, and not ended, when its file reaches the limit fails in its own words.
+        raise disk_full(request.workdir)  # a command of the build hit it first
+    # The command gets an error, not a kill, when its file reaches the limit, so it fails with its own message.
     too_large = ended.reason == "exited" and not succeeded and _FILE_TOO_LARGE in words
     return RunResult(
         exit_code=ended.code,
-        failed_step=None if succeeded else min(last_step, len(request.steps) - 1),  # the build can say anything
+        failed_step=None if succeeded else min(last_step, len(request.steps) - 1),  # the build can print anything
         reason="disk_limit" if too_large else ended.reason,
         duration_ms=int((time.monotonic() - began) * 1000),
         tail=words,
@@ -151,7 +151,7 @@ def _free(folder: Path) -> int:
     """Bytes that can still be written there."""
     try:
         return shutil.disk_usage(folder).free
-    except OSError:  # the build removed its own folder
+    except OSError:  # the build removed its folder
         return _LITTLE_BYTES
 
 

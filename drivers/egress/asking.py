@@ -1,4 +1,4 @@
-"""How a connection through a proxy is asked for: HTTP (CONNECT, or a whole URL) or SOCKS 5, told by the first byte."""
+"""Parses requests to the egress proxy: HTTP (CONNECT or an absolute URL) or SOCKS 5, told apart by the first byte."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from domain.destinations import Destination, Verdict, plain_host
 HEAD_TIMEOUT_S = 15.0
 MAX_HEAD = 64 * 1024
 JUDGE = "JUDGE"
-"""A method of ours: `JUDGE host:port` is answered like CONNECT, without connecting."""
+"""Our own method: `JUDGE host:port` is answered like CONNECT, but without connecting."""
 _SOCKS, _SOCKS_4 = 5, 4
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -20,7 +20,7 @@ _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 
 
 class Unanswerable(Exception):  # noqa: N818 - a refusal, not a fault of ours
-    """A request that gets no connection; the message is for whoever asked, one line of ASCII."""
+    """A request that cannot be served. The message goes to the client: one line of ASCII."""
 
     def __init__(self, verdict: Verdict, words: str, status: int = 0) -> None:
         super().__init__(words)
@@ -53,7 +53,7 @@ _REPLY = {
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A connection that bytes go through as they are; `yes` is what is said before them."""
+    """A connection whose bytes are passed on unchanged; `yes` is sent to the client first."""
 
     to: Destination
     yes: bytes
@@ -61,7 +61,7 @@ class Tunnel:
 
 @dataclass(frozen=True)
 class Question:
-    """Whether a tunnel there would be allowed; no connection is made. For the engine, which asks before it deploys."""
+    """Whether a tunnel would be allowed, without connecting. The engine asks this before a deployment."""
 
     to: Destination
     yes: bytes
@@ -69,12 +69,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Forward:
-    """One HTTP request in the clear; its body has not been read yet.
+    """One plain HTTP request. Its body has not been read yet.
 
     Attributes:
-        head: as it came.
-        path: what the other side is asked for.
-        authority: its `Host`.
+        head: as received.
+        path: the request target for the server.
+        authority: the `Host` header.
     """
 
     to: Destination
@@ -84,7 +84,7 @@ class Forward:
 
 
 class Http:
-    """What one HTTP client asked for, and how it is told."""
+    """The request of one HTTP client, and its answers."""
 
     def __init__(self, head: bytes) -> None:
         self._head = head
@@ -125,7 +125,7 @@ class Http:
 
     @staticmethod
     def no(why: Unanswerable) -> bytes:
-        """The answer without a connection. Most clients show the first line alone."""
+        """The refusal. Most clients show only its first line."""
         body = f"{why.words}\n".encode("ascii", "replace")
         head = (
             f"HTTP/1.1 {why.status} {why.words}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
@@ -135,7 +135,7 @@ class Http:
 
 
 class Socks:
-    """SOCKS 5 without a password (RFC 1928); CONNECT alone."""
+    """SOCKS 5 without a password (RFC 1928), CONNECT only."""
 
     @staticmethod
     async def parse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Tunnel:
@@ -160,12 +160,12 @@ class Socks:
 
     @staticmethod
     def no(why: Unanswerable) -> bytes:
-        """The answer without a connection."""
+        """The refusal."""
         return _reply(_REPLY[why.verdict])
 
 
 class Socks4:
-    """The one before it, without IPv6: refused in its own words."""
+    """SOCKS 4, which has no IPv6: refused in its own format."""
 
     @staticmethod
     async def parse(*_: object) -> Tunnel:
@@ -174,17 +174,17 @@ class Socks4:
 
     @staticmethod
     def no(_: Unanswerable) -> bytes:
-        """The answer without a connection."""
+        """The refusal."""
         return b"\x00\x5b" + bytes(6)
 
 
 async def first_byte(reader: asyncio.StreamReader) -> int:
-    """What tells one protocol from another. Raises `EOFError`."""
+    """The byte that tells the protocols apart. Raises `EOFError`."""
     return (await reader.readexactly(1))[0]
 
 
 def spoken(first: int) -> type[Http | Socks | Socks4]:
-    """What a connection that begins so speaks; everything that is not SOCKS is taken for HTTP."""
+    """The protocol of a connection by its first byte: everything that is not SOCKS counts as HTTP."""
     return Socks if first == _SOCKS else Socks4 if first == _SOCKS_4 else Http
 
 

@@ -1,4 +1,4 @@
-"""The sockets of all sandboxes: opened when a sandbox's folder appears, closed when it goes."""
+"""The proxy's sockets for all sandboxes: opened when a sandbox's folder appears, closed when it goes."""
 
 import asyncio
 import contextlib
@@ -17,18 +17,18 @@ from runtime.files import locked
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.05
-# A change in the very tick in which we looked may have left the folder's time as it was.
+# A change within the clock tick of our last look may have left the folder's mtime unchanged.
 SETTLED_S = 1.0
 SWEEP_EVERY_S = 5.0
 LOCK_WAIT_S = 30.0
 BACKLOG = 128
-# Of one sandbox at once, whatever its organization may have.
+# Connections of one sandbox at once, whatever its organization's limit.
 MAX_GUESTS = 2048
 ACCEPT_AGAIN_S = 1.0
 
 
 class Door:
-    """One open socket, and who came through it."""
+    """One open socket, and its connections."""
 
     def __init__(self, sandbox: Sandbox, inode: int, listener: socket.socket, proxy: Proxy) -> None:
         self.sandbox = sandbox
@@ -40,14 +40,14 @@ class Door:
         self._accepting = asyncio.create_task(self._accept())
 
     async def _accept(self) -> None:
-        """No faster than the organization may; the others wait in the kernel, where they cost us nothing."""
+        """Accept at the organization's rate; the others wait in the kernel's queue, at no cost for us."""
         loop = asyncio.get_running_loop()
         while True:
             await self._places.acquire()
             await self._proxy.may_come(self.sandbox)
             try:
                 connection, _ = await loop.sock_accept(self._listener)
-            except OSError as error:  # no descriptor is left; or whoever came has gone
+            except OSError as error:  # no file descriptor is left, or the client has gone
                 log.warning("egress.accept_failed", sandbox=self.sandbox.id, error=str(error))
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 self._places.release()
@@ -71,7 +71,7 @@ class Door:
             log.error("egress.failed", sandbox=self.sandbox.id, exc_info=error)
 
     async def close(self) -> None:
-        """Whoever is still in it is cut off."""
+        """Close the socket and cut off its connections."""
         ending = (self._accepting, *self._guests)
         for task in ending:
             task.cancel()
@@ -82,11 +82,11 @@ class Door:
 
 
 class Doors:
-    """Keeps the sockets as the folder says.
+    """Keeps the sockets in line with the folder.
 
     Args:
         sandboxes: the folder.
-        proxy: what serves whoever comes.
+        proxy: serves the connections.
     """
 
     def __init__(self, sandboxes: Sandboxes, proxy: Proxy) -> None:
@@ -96,13 +96,13 @@ class Doors:
         self._seen = 0
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Until cancelled; then all are closed. `ready` is called when those that are there are open.
+        """Run until cancelled, then close all sockets. `ready` is called once the present ones are open.
 
         Raises:
-            DependencyError: another proxy has this folder.
+            DependencyError: another proxy uses this folder.
         """
         self._sandboxes.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The one before us may just be ending.
+        # The previous proxy may still be shutting down.
         busy = f"another process is the proxy of {self._sandboxes.root}"
         async with locked(self._sandboxes.root / ".lock", LOCK_WAIT_S, busy):
             try:
@@ -123,7 +123,7 @@ class Doors:
                     await self.look()
                 elif self._changed():
                     await self.look()
-            except OSError as error:  # what is open goes on
+            except OSError as error:  # open sockets stay
                 log.warning("egress.look_failed", error=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -137,7 +137,7 @@ class Doors:
         return changed
 
     async def look(self) -> None:
-        """Open what is new, close what is gone."""
+        """Open new sockets, close those whose sandboxes are gone."""
         names = await asyncio.to_thread(self._sandboxes.names)
         for name in [name for name, door in self._open.items() if not self._is_there(name, door)]:
             await self._open.pop(name).close()
@@ -146,7 +146,7 @@ class Doors:
                 self._open_one(sandbox)
 
     def _is_there(self, name: str, door: Door) -> bool:
-        """A folder that was made anew has no socket yet, whatever else of it is the same."""
+        """A folder that was recreated has no socket yet, even if everything else of it is the same."""
         try:
             return (self._sandboxes.door(name) / SOCKET).lstat().st_ino == door.inode
         except FileNotFoundError:
@@ -157,7 +157,7 @@ class Doors:
             with opened(self._sandboxes.door(sandbox.id)) as folder:
                 listener, inode = _listen(folder)
         except FileNotFoundError:
-            return  # it went just now
+            return  # removed just now
         except OSError as error:
             log.warning("egress.socket_failed", sandbox=sandbox.id, error=str(error))
             return
@@ -166,7 +166,7 @@ class Doors:
 
 
 def _listen(folder: opened) -> tuple[socket.socket, int]:
-    """A socket that takes the place of one before it only when it listens; and its number in the file system."""
+    """A listening socket that atomically replaces the previous one, and its inode."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         new = folder.path(f"{SOCKET}.new")

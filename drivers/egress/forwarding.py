@@ -1,7 +1,7 @@
-"""One HTTP request in the clear, passed on and answered.
+"""Forwards one plain HTTP request and its response.
 
-Both sides are framed anew (h11), so that neither the other side nor a proxy behind us sees two requests where we judged
-one.
+Both sides are framed anew (h11), so that neither the server nor a proxy behind us can see two requests where we checked
+one (request smuggling).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from domain.destinations import Verdict
 from drivers.egress.asking import MAX_HEAD, Forward, Unanswerable
 from drivers.egress.streams import CHUNK, IDLE_S, Pass, Passed, Stream
 
-# RFC 9110, 7.6.1, and what is between a client and its proxy.
+# Hop-by-hop headers (RFC 9110, 7.6.1), and those between a client and its proxy.
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate"}
     | {b"te", b"trailer", b"upgrade", b"http2-settings"}
@@ -22,7 +22,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Forwarding:
-    """Raises `Unanswerable` before anything was answered; `OSError`, `EOFError` when a side breaks off."""
+    """Raises `Unanswerable` before anything was answered; `OSError`, `EOFError` when a side disconnects."""
 
     def __init__(self, asked: Forward, inside: Stream, passed: Passed, may_pass: Pass) -> None:
         self._asked = asked
@@ -35,7 +35,7 @@ class Forwarding:
         self.answered = False
 
     def _read_head(self) -> h11.Request:
-        """Raises `Unanswerable` for what is no request, or may be taken for two."""
+        """Raises `Unanswerable` for a malformed request, or one that could be read as two."""
         try:
             self._client.receive_data(self._asked.head)
             event = self._client.next_event()
@@ -48,7 +48,7 @@ class Forwarding:
         return event
 
     async def run(self, outside: Stream) -> None:
-        """The request goes out while its answer comes in."""
+        """Send the request while its response comes in."""
         request = h11.Request(
             method=self._request.method,
             target=self._asked.path.encode(),
@@ -77,7 +77,7 @@ class Forwarding:
                 self._client.receive_data(await self._reader.read(CHUNK))
             elif isinstance(event, h11.Data):
                 await self._send_out(outside, h11.Data(data=event.data))
-            else:  # the end, or a client that broke off
+            else:  # the end, or a client that disconnected
                 await self._send_out(outside, h11.EndOfMessage())
                 return
 
@@ -122,7 +122,7 @@ def _same(event: h11.Response | h11.InformationalResponse, kind: type, *, close:
 
 
 def _passed_on(event: h11.Request | h11.Response | h11.InformationalResponse) -> Headers:
-    """Without those that are between two neighbours only, and what `Connection` says is."""
+    """The headers without hop-by-hop ones, including those that `Connection` names."""
     headers = event.headers
     named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
     left_out = _HOP_BY_HOP | (named - _FRAMING)

@@ -1,7 +1,7 @@
-"""What isolated code finds of the way out: a local port, variables that tell of it, names of what its service lists.
+"""The egress proxy as isolated code sees it: a local port, variables that announce it, names of listed hosts.
 
-Inside there is no network but a loopback of its own. The bridge listens there and joins each connection to the socket
-of the proxy outside; so no name is ever looked up inside.
+The only network inside is a loopback of its own. The bridge listens there and joins each connection to the proxy's
+socket outside; so no name is ever resolved inside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from drivers.egress.sandboxes import SOCKET
 ADDRESS, PORT = "127.0.0.1", 3128
 _URL = f"http://{ADDRESS}:{PORT}"
 _NONE = "localhost,127.0.0.0/8,127.0.0.1,::1"
-# Properties of a JVM, which does not read the variables. The last two make Maven (3.9; 4) obey the others.
+# Properties for JVMs, which ignore the variables. The last two make Maven (3.9; 4) obey the others.
 _JAVA = " ".join(
     (
         f"-Dhttp.proxyHost={ADDRESS} -Dhttp.proxyPort={PORT} -Dhttps.proxyHost={ADDRESS} -Dhttps.proxyPort={PORT}",
@@ -24,7 +24,7 @@ _JAVA = " ".join(
     )
 )
 JAVA = "JAVA_TOOL_OPTIONS"
-# ssh knows no variables, and git, rsync and scp start it. What a repository's own settings say goes before.
+# ssh has no proxy variables, and git, rsync and scp start it. A repository's own settings override this.
 _SSH = f"""\
 Host localhost 127.* ::1
     ProxyCommand none
@@ -32,25 +32,25 @@ Host *
     ProxyCommand {BRIDGE} --connect {ADDRESS}:{PORT} %h %p
 """
 _FILES = {"/etc/ssh/ssh_config": _SSH.encode()}
-# Names of hosts get addresses from 127.0.1.1 on: not 127.0.0.1, which is the service's own.
+# Host names get addresses from 127.0.1.1 on, since 127.0.0.1 is the service's.
 _FIRST = 0x7F000101
 MAX_HOSTS: Final = 254
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Variables that tell programs of the proxy, as far as the code's own do not say something else.
+    """Variables that announce the proxy, unless the code's own variables override them.
 
-    `ALL_PROXY` is HTTP too: a client that knows SOCKS in name only breaks by a `socks5h://` there (httpx without its
-    extra, at its first import), while all that do SOCKS do CONNECT. On the same port there is SOCKS for who wants it.
+    `ALL_PROXY` is HTTP too: clients without SOCKS support fail on `socks5h://` (httpx without its extra, at import),
+    while all clients with SOCKS can do CONNECT. The same port also serves SOCKS.
 
     Args:
-        given: what delivery.yaml sets.
+        given: variables from delivery.yaml.
     """
     proxies = {name: _URL for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for name in (upper, upper.lower())}
     told = {
         **proxies,
         **dict.fromkeys(("NO_PROXY", "no_proxy"), _NONE),
-        "NODE_USE_ENV_PROXY": "1",  # node's own fetch and http, from 22.21 and 24.5 on
+        "NODE_USE_ENV_PROXY": "1",  # node's own fetch and http, since 22.21 and 24.5
         "YARN_HTTP_PROXY": _URL,
         "YARN_HTTPS_PROXY": _URL,
         JAVA: f"{_JAVA} {given[JAVA]}" if JAVA in given else _JAVA,
@@ -59,7 +59,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def hosts(listed: Sequence[Destination]) -> dict[str, str]:
-    """An address for each name that is listed, for /etc/hosts."""
+    """An address for each listed name, for /etc/hosts."""
     names = dict.fromkeys(each.host for each in listed)
     if len(names) > MAX_HOSTS:
         raise ValueError(f"at most {MAX_HOSTS} hosts have addresses inside")
@@ -70,9 +70,9 @@ def network(door: Path | None, listed: Sequence[Destination] = (), *, serves: in
     """The network of a sandbox.
 
     Args:
-        door: its way out (`Sandboxes.open`); None: it has none.
+        door: its egress (`Sandboxes.open`); None: no egress.
         listed: what its `service.egress` lists.
-        serves: the port inside that is reached from outside, if one is.
+        serves: the port inside that is reachable from outside, if any.
     """
     if door is None:
         return Network(serves)

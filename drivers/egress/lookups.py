@@ -1,8 +1,7 @@
-"""Which organization may look up a name when: a fair share of the threads, and no second try of a dead name.
+"""Schedules DNS lookups: a fair share of threads per organization, and a negative cache for unresponsive names.
 
-A lookup takes a thread until the system's resolver gives up. However many organizations ask for names that are never
-answered, each other one has a thread of its own at any time. A name that was not answered is not looked up again for a
-while.
+A lookup occupies a thread until the system's resolver gives up. However many organizations ask for names that never
+resolve, every other organization has a thread available. A name that timed out is not looked up again for a while.
 """
 
 import asyncio
@@ -12,11 +11,12 @@ from domain.dealing import Deal
 from runtime.outbound import LookupUnavailableError, Resolve, UnresolvedError
 from runtime.single_flight import SharedAnswers
 
-# Lookups under way at once, and those of one organization among them. An organization without any gets one beyond.
+# Lookups in progress at once, and those of one organization among them. An organization without any may exceed this by
+# one.
 AT_ONCE, OF_ONE = 64, 16
-# For `AT_ONCE` lookups, and one of each further organization.
+# For `AT_ONCE` lookups, and one for each further organization.
 THREADS = 1024
-# A name that took so many seconds to come to nothing is taken for dead for so many more. Others are asked each time.
+# A name whose lookup failed after this many seconds counts as dead for this long. Others are looked up each time.
 SLOW_S, DEAD_S = 1.0, 15.0
 MAX_DEAD = 4096
 
@@ -24,14 +24,14 @@ Clock = Callable[[], float]
 
 
 class DeadNames:
-    """Names that were not answered lately; of too many the oldest are forgotten."""
+    """Names that did not resolve recently; when there are too many, the oldest are dropped."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, tuple[float, type[UnresolvedError]]] = {}
 
     def add(self, host: str, why: type[UnresolvedError] = LookupUnavailableError) -> None:
-        """From now on."""
+        """Count the name as dead from now on."""
         self._until.pop(host, None)
         self._until[host] = self._clock() + DEAD_S, why
         if len(self._until) > MAX_DEAD:
@@ -41,7 +41,7 @@ class DeadNames:
         return self.why(host) is not None
 
     def why(self, host: str) -> type[UnresolvedError] | None:
-        """What its lookup came to; None: it is not dead."""
+        """Why its lookup failed; None: it is not dead."""
         until, why = self._until.get(host, (0.0, None))
         if until > self._clock():
             return why
@@ -50,10 +50,10 @@ class DeadNames:
 
 
 class Lookups:
-    """Calls `resolve` in turns. All who ask for a name while it is looked up wait for the same answer.
+    """Schedules calls of `resolve`. All requests for a name during its lookup share one answer.
 
     Args:
-        resolve: how names become addresses; it takes as long as it takes, and cannot be stopped.
+        resolve: resolves a name to addresses; it may take long and cannot be cancelled.
         clock: seconds; None: the loop's.
     """
 
@@ -67,13 +67,13 @@ class Lookups:
         self._dead = DeadNames(self._clock)
 
     async def addresses(self, host: str, organization: str) -> Sequence[str]:
-        """The addresses of a host. Whoever gives up leaves the lookup to the others who wait for it.
+        """The addresses of a host. A caller that gives up does not stop the lookup for the others.
 
         Raises:
-            UnresolvedError: it has none, or nobody answers.
+            UnresolvedError: it has none, or no DNS server answers.
         """
         self._refuse_dead(host)
-        # Only a lookup that is under way is shared: one that waits would wait for its organization's turn.
+        # Only a lookup in progress is shared: a queued one would wait for its organization's turn.
         if not self._answers.is_under_way(host):
             place = await self._turn(organization)
             if host in self._dead or self._answers.is_under_way(host):  # meanwhile
@@ -88,7 +88,7 @@ class Lookups:
             raise why(host)
 
     async def _look_up(self, host: str) -> Sequence[str]:
-        """Holds its place until the resolver gives up, whether somebody still waits or not."""
+        """Holds its thread until the resolver gives up, even if nobody waits any more."""
         place, began = self._places.pop(host), self._clock()
         try:
             return await self._resolve(host)
@@ -100,7 +100,7 @@ class Lookups:
             self._give_back(place)
 
     async def _turn(self, organization: str) -> object:
-        """Wait for a place, and hold it until it is given back."""
+        """Wait for a free thread, and hold it until it is released."""
         place, turn = object(), asyncio.Event()
         self._turns[place] = turn
         self._deal.join(place, organization)
@@ -109,7 +109,7 @@ class Lookups:
             await turn.wait()
         except BaseException:
             self._deal.leave(place, organization)
-            self._give_back(place)  # should it have come at this moment
+            self._give_back(place)  # in case it was granted just now
             raise
         finally:
             del self._turns[place]

@@ -1,4 +1,4 @@
-"""The way out of other people's code: every connection is judged, and goes to the very address that was judged."""
+"""The egress proxy: every connection is checked, and goes to exactly the address that was checked."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ _ADDRESS = "it is not on the public internet, and the operator names no such des
 
 @dataclass
 class Account:
-    """One connection, for the log. No path, no query, no header: they may hold secrets."""
+    """The log entry of one connection. No path, query or header: they may contain secrets."""
 
     began: float = field(default_factory=time.monotonic)
     to: Destination | None = None
@@ -50,7 +50,7 @@ class Account:
     verdict: Verdict = Verdict.ALLOWED
 
     def write(self, sandbox: Sandbox) -> None:
-        """The line."""
+        """Write the log line."""
         log.info(
             "egress.connection",
             organization=sandbox.organization,
@@ -71,8 +71,8 @@ class Proxy:
 
     Args:
         rules: what the operator allows.
-        shares: what each organization may take.
-        resolve: how names become addresses.
+        shares: limits per organization.
+        resolve: resolves names to addresses.
     """
 
     def __init__(self, rules: Rules, shares: Shares, resolve: Resolve) -> None:
@@ -81,11 +81,11 @@ class Proxy:
         self._lookups = Lookups(resolve)
 
     async def may_come(self, sandbox: Sandbox) -> None:
-        """Returns when one more connection of the sandbox's organization may be taken."""
+        """Returns when one more connection of the sandbox's organization may be accepted."""
         await self._shares.of(sandbox.organization).new.take(1)
 
     async def serve(self, inside: Stream, sandbox: Sandbox) -> None:
-        """One connection, to its end."""
+        """Serve one connection to its end."""
         account = Account()
         share = self._shares.of(sandbox.organization)
         try:
@@ -97,10 +97,10 @@ class Proxy:
             inside[1].write(Http.no(Unanswerable(Verdict.TOO_MANY, words)))
             await _hear_out(inside)
         except (OSError, EOFError):
-            pass  # a side broke off: that is its end
+            pass  # a side disconnected
         finally:
             close(inside[1])
-            if account.to or account.verdict is not Verdict.ALLOWED:  # else it went before it asked for anything
+            if account.to or account.verdict is not Verdict.ALLOWED:  # else it closed before it sent a request
                 account.write(sandbox)
 
     async def _serve(self, inside: Stream, sandbox: Sandbox, share: Share, account: Account) -> None:
@@ -135,7 +135,7 @@ class Proxy:
             await _hear_out(inside)
 
     async def _connect(self, to: Destination, sandbox: Sandbox) -> tuple[str, Stream]:
-        """To an address that was judged. Raises `Unanswerable`."""
+        """Connect to a checked address. Raises `Unanswerable`."""
         addresses = await self._judged(to, sandbox)
         try:
             return await dial(addresses, to.port)
@@ -143,7 +143,7 @@ class Proxy:
             raise Unanswerable(Verdict.UNREACHABLE, f"{to} does not accept connections") from None
 
     async def _judged(self, to: Destination, sandbox: Sandbox) -> list[str]:
-        """The addresses of a host, each of them allowed. Raises `Unanswerable`."""
+        """The addresses of a host, all of them allowed. Raises `Unanswerable`."""
 
         async def resolve(host: str) -> Sequence[str]:
             return [str(to.literal)] if to.literal else await self._lookups.addresses(host, sandbox.organization)
@@ -170,7 +170,7 @@ class Proxy:
 
 
 async def _hear_out(inside: Stream) -> None:
-    """Who is cut off while it still talks sees a broken connection and not the answer."""
+    """Read what the client still sends: if we closed now, it would see a reset instead of the answer."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(HEAR_OUT_S):
             inside[1].write_eof()
@@ -180,7 +180,7 @@ async def _hear_out(inside: Stream) -> None:
 
 @contextlib.asynccontextmanager
 async def _limit(seconds: float, words: str, *, status: int = 0) -> AsyncIterator[None]:
-    """Raises `Unanswerable` with these words when it takes longer."""
+    """Raises `Unanswerable` with this message on timeout."""
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -1,8 +1,8 @@
-"""Which sandboxes there are: a folder each, from which the proxy opens their sockets, again after a restart.
+"""The existing sandboxes: a folder for each, in which the proxy opens its sockets, again after a restart.
 
-`<root>/<id>/sandbox.json` says whose it is, and `<root>/<id>/door/` is what the sandbox sees, read-only: the folder and
-not the socket in it, so that the socket of a proxy that was started again is there too. A socket is all that tells
-the proxy who is asking: there is no password that code could lose.
+`<root>/<id>/sandbox.json` names the owner, and `<root>/<id>/door/` is mounted into the sandbox, read-only: the folder
+and not the socket in it, so that the socket of a restarted proxy is visible too. The socket alone identifies the
+sandbox to the proxy: there is no password that code could leak.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ class Sandbox:
     """One build or instance.
 
     Attributes:
-        id: names it among all of this data folder; the same one again is the same sandbox.
-        organization, project: whose code it is, for limits and the log.
-        owner: a folder of the engine's; when it is gone so is the sandbox.
+        id: unique in this data folder; the same id is the same sandbox. organization, project: the code's owner, for
+            limits and the log.
+        owner: a folder of the engine; the sandbox is removed with it.
         listed: what its `service.egress` lists.
     """
 
@@ -51,7 +51,7 @@ class Sandbox:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """None when there is none, or not all of it yet."""
+        """None when it is missing or incomplete."""
         try:
             found = json.loads((folder / _FILE).read_bytes())
             return cls(
@@ -71,24 +71,24 @@ class Sandbox:
 
 
 class Sandboxes:
-    """The folder of all of them.
+    """The folder of all sandboxes.
 
     Args:
-        root: nothing else lives in it; code must not see it.
+        root: for sandboxes only; code must not see it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def door(self, sandbox_id: str) -> Path:
-        """What a sandbox sees of it."""
+        """The folder that the sandbox sees."""
         return self.root / sandbox_id / _DOOR
 
     async def open(self, sandbox: Sandbox) -> Path:
-        """Make the sandbox's folder and wait until the proxy listens in it; returns what to mount.
+        """Create the sandbox's folder and wait until the proxy listens in it; returns the folder to mount.
 
         Raises:
-            DependencyError: no proxy came.
+            DependencyError: no proxy is listening.
         """
         if not is_id(sandbox.id):
             raise ValueError(f"{sandbox.id!r} cannot be the id of a sandbox")
@@ -105,7 +105,7 @@ class Sandboxes:
         return door
 
     async def refusal(self, sandbox_id: str, to: Destination) -> str | None:
-        """Why the proxy would not connect a sandbox there; None: it would, or does not know now."""
+        """Why the proxy would refuse a connection of a sandbox to that host; None: it would not, or cannot tell now."""
         with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             async with asyncio.timeout(JUDGE_WAIT_S):
                 with opened(self.door(sandbox_id)) as folder:
@@ -117,11 +117,11 @@ class Sandboxes:
         return None
 
     async def close(self, sandbox_id: str) -> None:
-        """The proxy closes its socket; one that is not there is fine."""
+        """Remove the folder; the proxy then closes its socket. A missing one is fine."""
         await finish_in_thread(remove_tree, self.root / sandbox_id)
 
     def names(self) -> list[str]:
-        """Ids of those that are there."""
+        """Ids of the existing sandboxes."""
         try:
             with os.scandir(self.root) as found:
                 return [entry.name for entry in found if is_id(entry.name)]
@@ -129,11 +129,11 @@ class Sandboxes:
             return []
 
     def read(self, sandbox_id: str) -> Sandbox | None:
-        """None when it is not there, or not all of it."""
+        """None when it is missing or incomplete."""
         return Sandbox.read(self.root / sandbox_id)
 
     def sweep(self) -> None:
-        """Remove those whose owner is gone: whoever should have closed them was killed."""
+        """Remove sandboxes whose owner is gone, because their process was killed before it could close them."""
         for name in self.names():
             if (sandbox := self.read(name)) and not sandbox.owner.exists():
                 remove_tree(self.root / name)
@@ -141,7 +141,7 @@ class Sandboxes:
     def _make(self, sandbox: Sandbox) -> None:
         folder = self.root / sandbox.id
         if Sandbox.read(folder) == sandbox and self.door(sandbox.id).is_dir():
-            return  # a living sandbox may have it mounted
+            return  # a running sandbox may have it mounted
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.root / f".{uuid.uuid4().hex}"
         (new / _DOOR).mkdir(mode=0o700, parents=True)
@@ -151,25 +151,25 @@ class Sandboxes:
 
 
 def is_id(text: str) -> bool:
-    """Whether it can be the id of a sandbox: nothing that leads out of the folder."""
+    """Whether it is a valid sandbox id, which cannot lead out of the folder."""
     return _ID.fullmatch(text) is not None
 
 
 def is_answered(door: Path) -> bool:
-    """Whether somebody listens there now."""
+    """Whether something is listening there now."""
     try:
         with opened(door) as at, socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
             client.connect(at.path(SOCKET))
     except BlockingIOError:
-        return True  # so many are waiting that there is a listener
+        return True  # its backlog is full, so there is a listener
     except OSError:
         return False
     return True
 
 
 class opened:  # noqa: N801 - used like `open`
-    """A folder by a name that is short enough for its sockets (107 bytes), wherever it lies. Raises `OSError`."""
+    """Open a folder under a name that is short enough for its sockets (107 bytes), wherever it is. Raises `OSError`."""
 
     def __init__(self, folder: Path) -> None:
         self._descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

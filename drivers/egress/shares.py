@@ -1,4 +1,4 @@
-"""What each organization may take of the way out: connections at once, new ones a second, bytes a second."""
+"""Egress limits of each organization: connections at once, new ones per second, bytes per second."""
 
 import asyncio
 import time
@@ -12,18 +12,18 @@ NEW_AT_ONCE = 400.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Of each organization: connections at once, bytes a second of all of them in both directions together."""
+    """Per organization: connections at once, bytes per second over all of them in both directions."""
 
     connections: int = 500
     bytes_per_s: float = 100 * 1024 * 1024
 
 
 class TooManyError(Exception):
-    """As many connections as an organization may have are open."""
+    """The organization has reached its number of open connections."""
 
 
 class Pace:
-    """So many a second on average, a second's worth at once; who wants more waits."""
+    """A rate limiter: an average per second, with a burst of one second's worth; more has to wait."""
 
     def __init__(self, per_second: float, at_once: float) -> None:
         self._rate = per_second
@@ -32,7 +32,7 @@ class Pace:
         self._at = time.monotonic()
 
     async def take(self, amount: float) -> None:
-        """Take now what is free only later, and wait until then: first come, first served."""
+        """Reserve an amount now and wait until it is free: first come, first served."""
         now = time.monotonic()
         self._left = min(self._most, self._left + (now - self._at) * self._rate) - amount
         self._at = now
@@ -41,7 +41,7 @@ class Pace:
 
 
 class Share:
-    """One organization's."""
+    """The share of one organization."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -51,7 +51,7 @@ class Share:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """While a connection is open. Raises `TooManyError`."""
+        """Held while a connection is open. Raises `TooManyError`."""
         if self.open >= self._limits.connections:
             raise TooManyError
         self.open += 1
@@ -62,14 +62,14 @@ class Share:
 
 
 class Shares:
-    """By organization; they are few, and none is forgotten while the process lives."""
+    """Shares by organization; they are few, and none is dropped while the process lives."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._of: dict[str, Share] = {}
 
     def of(self, organization: str) -> Share:
-        """Made when it is first asked for."""
+        """Created on first use."""
         if organization not in self._of:
             self._of[organization] = Share(self._limits)
         return self._of[organization]

@@ -1,4 +1,4 @@
-"""Two connections that are joined, and streams to an address that was judged. For all our proxies."""
+"""Joined pairs of connections, and streams to a checked address. Used by all our proxies."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ from runtime import outbound
 
 CHUNK = 64 * 1024
 CONNECT_TIMEOUT_S = 10.0
-# Addresses of one name are tried one after another; a name with very many must not take for ever.
+# Addresses of one name are tried one after another; the total time is limited.
 CONNECT_LIMIT_S = 30.0
-# A pool may keep a connection to its database for hours without a word; the kernel asks whether the other side lives.
+# A pool may keep an idle database connection for hours; TCP keepalive checks whether the peer lives.
 IDLE_S = 24 * 3600.0
-# One side has said that it sends no more: the other one has something to say soon, or nothing.
+# One side has closed its sending direction: the other one answers soon, or not at all.
 HALF_OPEN_IDLE_S = 600.0
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -25,19 +25,19 @@ _KEEPALIVE = (
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Pass = Callable[[int], Awaitable[None]]
-"""Asked before so many bytes are passed on: returns when they may be."""
+"""Called before this many bytes are passed on; returns when they may be."""
 
 
 @dataclass
 class Passed:
-    """Bytes that went through so far."""
+    """Bytes passed on so far."""
 
     sent: int = 0
     received: int = 0
 
 
 async def dial(addresses: Sequence[str], port: int) -> tuple[str, Stream]:
-    """A stream to the first address that accepts a connection, and that address.
+    """Connect to the first address that accepts; returns the stream and that address.
 
     Raises:
         UnreachableError: none does.
@@ -52,11 +52,11 @@ async def dial(addresses: Sequence[str], port: int) -> tuple[str, Stream]:
 
 
 async def join(inside: Stream, outside: Stream, passed: Passed | None = None, may_pass: Pass | None = None) -> None:
-    """Pass on what either side sends until both have ended, or nothing has moved for too long.
+    """Pass on bytes in both directions until both sides have closed, or nothing has moved for too long.
 
     Args:
-        inside: who asked for the connection.
-        outside: where it leads.
+        inside: the client's side.
+        outside: the server's side.
         passed: counts.
         may_pass: slows it down.
     """
@@ -93,7 +93,7 @@ async def join(inside: Stream, outside: Stream, passed: Passed | None = None, ma
 
 
 def close(writer: asyncio.StreamWriter) -> None:
-    """At once when what was written has left, else without waiting for who does not read."""
+    """Close once all written bytes are sent, but do not wait for a peer that does not read."""
     if writer.transport.get_write_buffer_size():
         asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_S, writer.transport.abort)
     writer.close()

@@ -1,4 +1,4 @@
-"""Metric drivers read what the judge compares: cumulative counts of a release, since whenever."""
+"""Metric drivers read the judge's input: cumulative counts of a release since an arbitrary start."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -9,12 +9,12 @@ from domain.canary.policy import AnalysisPolicy
 
 
 class MetricProvider(Protocol):
-    """Reads all releases at one moment, each of them in the answer; one that had no request yet has zeros.
+    """Reads all releases at one moment. Each of them is in the answer; one without requests yet has zeros.
 
-    What cannot be measured raises and is never given as zeros: `DependencyError` when it may be measured later,
-    `TerminalError` when it will not, such as a query that nobody understands. The messages are shown to people.
-    `policy` is the analysis's; a driver takes its own section of it. `place` says for whom, and what is not theirs is
-    not read. Samples are given by no driver so far.
+    A failed measurement raises and is never reported as zeros: `DependencyError` when a retry may help, `TerminalError`
+    when it will not, such as for an invalid query. The messages are shown to people. `policy` is the analysis's; a
+    driver reads its own section of it. `place` names the tenant, and only the tenant's data is read. No driver returns
+    samples so far.
     """
 
     async def read(

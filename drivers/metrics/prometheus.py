@@ -1,4 +1,4 @@
-"""Metrics that services count themselves, read from the operator's Prometheus server by the queries of a policy."""
+"""Metrics exported by the services themselves, read from the operator's Prometheus server by a policy's queries."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 ANSWER_LIMIT_S = 5.0
 MAX_ANSWER = 1 << 20
-# Of the server's own words, for the operator's log.
+# Maximum length of the server's messages in the operator's log.
 MAX_WORDS = 300
-# What tenants are told of an error: its kind. The server's words may show other tenants' labels, or addresses.
+# Tenants see only the kind of an error: the server's message may contain other tenants' labels, or addresses.
 _KINDS = {
     "timeout": "the query takes too long",
     "canceled": "the query was cancelled",
@@ -35,14 +35,14 @@ _REFUSES_US = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
 
 
 class Data(BaseModel):
-    """The result of an instant query; `isPartial` is VictoriaMetrics' word for a warning."""
+    """The result of an instant query; `isPartial` is VictoriaMetrics' name for a warning."""
 
     resultType: str  # noqa: N815 - Prometheus's name
     result: list[Series]
 
 
 class Answer(BaseModel):
-    """The body of every answer of Prometheus's API, success or not."""
+    """The body of every answer of Prometheus's API, successful or not."""
 
     status: str
     data: Data | None = None
@@ -56,11 +56,11 @@ class PrometheusMetrics:
     """Implements `drivers.metrics.base.MetricProvider`.
 
     Args:
-        url: base address of the server, from the operator; empty: there is none.
+        url: base URL of the server, from the operator; empty: no server.
         token: bearer token; empty: none is sent.
-        scope: labels that every selector of a tenant's queries is bound to; empty: there are none.
-        trusted: whether queries may be asked as they are where there is no scope.
-        limit_s: seconds that an answer may take.
+        scope: labels added to every selector of a tenant's queries; empty: none.
+        trusted: whether queries may be sent unchanged if there is no scope.
+        limit_s: timeout of a request in seconds.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PrometheusMetrics:
         self._trusted = trusted
         self._limit_s = limit_s
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        # A redirect would carry the token and the queries to somebody else: it is taken for a wrong address.
+        # A redirect would send the token and the queries to another server: it counts as a wrong URL.
         self._client = httpx2.AsyncClient(headers=headers, trust_env=False, follow_redirects=False, timeout=limit_s)
 
     async def close(self) -> None:
@@ -81,7 +81,7 @@ class PrometheusMetrics:
     async def read(
         self, release_ids: Sequence[str], policy: AnalysisPolicy, place: MetricsPlace, /
     ) -> Mapping[str, SideCounts]:
-        """All releases from one answer, at the server's own time: a clock of ours that is wrong would find nothing."""
+        """All releases from one answer, at the server's own time: if our clock were wrong, it would find nothing."""
         queries = self._queries(policy)
         bind = self._binding(place)
         answer = await self._ask(combined(queries, release_ids, bind))
@@ -105,7 +105,7 @@ class PrometheusMetrics:
         return policy.prometheus
 
     def _binding(self, place: MetricsPlace) -> Binding:
-        """How a query is bound to the series of whoever asks. Our token sees everybody's."""
+        """How a query is bound to the tenant's series. Our token can read every tenant's."""
         if self._scope is not None:
             labels = self._scope.of(place)
             return lambda query, key: scoped(query, labels, key)
@@ -118,7 +118,7 @@ class PrometheusMetrics:
         return lambda query, _: query
 
     async def _blamed(self, queries: PrometheusQueries, release_id: str, bind: Binding, whole: Answer) -> TerminalError:
-        """Which of the queries Prometheus does not understand: each is asked alone."""
+        """Which of the queries Prometheus rejects: each is sent alone."""
         for figure, template in queries.given().items():
             alone = await self._ask(labelled(template, release_id, figure, bind))
             if alone.errorType == "bad_data":
@@ -127,7 +127,7 @@ class PrometheusMetrics:
         return _not_understood("analysis.prometheus", whole)
 
     async def _ask(self, query: str) -> Answer:
-        """Raises `DependencyError` unless there is a whole answer: a result, or that the query is wrong."""
+        """Raises `DependencyError` unless the answer is complete: a result, or a rejection of the query."""
         form = {"query": query, "timeout": f"{self._limit_s:g}s"}
         try:
             async with (
@@ -141,7 +141,7 @@ class PrometheusMetrics:
             raise DependencyError(f"Prometheus cannot be asked: {type(error).__name__}") from error
 
     def _checked(self, status: int, body: bytes) -> Answer:
-        """Words of the server's may quote what was sent to it: the token is taken out of them."""
+        """The server's messages may quote the request, so the token is removed from them."""
         return _checked(status, body.replace(self._token.encode(), b"***") if self._token else body)
 
 
@@ -181,7 +181,7 @@ def _vector(answer: Answer) -> Sequence[Series]:
 
 
 def _deal(vector: Sequence[Series], sides: Mapping[str, Mapping[str, list[Series]]]) -> None:
-    """Each series to the figure it was asked for."""
+    """Assign each series to its figure."""
     for series in vector:
         side, figure = series.metric.pop(SIDE, ""), series.metric.pop(FIGURE, "")
         if figure not in sides.get(side, {}):
@@ -198,7 +198,7 @@ def _kind(answer: Answer) -> str:
 
 
 def _not_understood(key: str, answer: Answer, query: str = "") -> TerminalError:
-    """What is wrong with it as our own parser sees it, if it sees it."""
+    """The query's error as our own parser reports it, if it does."""
     log.warning("prometheus.not_understood", key=key, words=answer.error[:MAX_WORDS])
     if query:
         try:

@@ -1,4 +1,4 @@
-"""Which driver reads the figures of an analysis."""
+"""Selects the driver that reads the figures of an analysis."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Metrics of the router itself: every request it sent to a release, with its status and its latency."""
+"""Metrics of the router: every request it sent to a release, with its status and its latency."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,13 +18,13 @@ class RouterMetrics:
     async def read(
         self, release_ids: Sequence[str], policy: AnalysisPolicy, _place: MetricsPlace, /
     ) -> Mapping[str, SideCounts]:
-        """Both sides from one reading of the router; a side it does not know yet has counted nothing."""
+        """Both sides from one reading of the router; a side unknown to the router has zero counts."""
         found = await self._router.counters(release_ids)
         return {counters.release_id: side_counts(counters, policy.errors) for counters in found}
 
 
 def side_counts(counters: TrafficCounters, errors: Sequence[str]) -> SideCounts:
-    """The router's counters as the judge wants them; `errors` says which answers are some."""
+    """The router's counters in the judge's format; `errors` says which responses count as errors."""
     classes = {"4xx": counters.errors_4xx, "5xx": counters.errors_5xx}
     bad, refused = counted(errors, classes, counters.codes)
     bounds = tuple(sorted(bound for bound in counters.latency_buckets if 0 < bound < float("inf")))

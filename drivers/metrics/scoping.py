@@ -1,8 +1,8 @@
 """Binds a tenant's PromQL to the tenant's own series, as prom-label-proxy does: label matchers in every selector.
 
-A query is parsed, every selector gets the matchers besides its own (they are ANDed, so a matcher of the tenant's for
-the same label can only find less), and the text that is sent is written anew from the tree. Then that text is parsed
-again, and it has to be what was meant: whatever the writer might do with a value, an unbound selector is never sent.
+A query is parsed, every selector gets the matchers besides its own (they are ANDed, so the tenant's own matcher for the
+same label can only narrow it), and the query is serialized from the tree. The result is parsed again and compared:
+whatever the serializer does with a value, a query with an unbound selector is never sent.
 """
 
 import re
@@ -28,12 +28,12 @@ def scoped(query: str, labels: Labels, key: str) -> str:
     """The query with all of its selectors bound to the labels.
 
     Args:
-        query: of the tenant, with its placeholders filled in.
-        labels: name and value of each label that has to be equal.
-        key: of the query, for people.
+        query: the tenant's, with placeholders filled in.
+        labels: name and value of each required label.
+        key: of the query, for messages.
 
     Raises:
-        TerminalError: SPEC_INVALID, what is not understood or not allowed.
+        TerminalError: SPEC_INVALID, not parsable or not allowed.
     """
     if any(_UNSAFE.search(value) for _, value in labels):
         raise _refused(key, "the labels it would be bound to cannot be written down safely")
@@ -53,7 +53,7 @@ def parsed(query: str, key: str) -> Any:
     """The tree of a query.
 
     Raises:
-        TerminalError: SPEC_INVALID, it is not understood, and where.
+        TerminalError: SPEC_INVALID, not parsable; the message says where.
     """
     if _depth(query) > MAX_DEPTH:
         raise _refused(key, f"it is nested more than {MAX_DEPTH} times")
@@ -69,7 +69,7 @@ def parsed(query: str, key: str) -> Any:
 
 
 def _depth(query: str) -> int:
-    """How deep brackets and signs are nested at most; those inside of strings count too."""
+    """Maximum nesting of brackets and signs; those inside strings count too."""
     depth = deepest = 0
     for character in query:
         depth += (character in _OPENING) - (character in _CLOSING)
@@ -78,7 +78,7 @@ def _depth(query: str) -> int:
 
 
 def _check(tree: Any, key: str) -> None:
-    """Refuse what cannot be written safely, or reads more than it says."""
+    """Refuse what cannot be serialized safely, or reads more than its text shows."""
     for count, node in enumerate(_nodes(tree), start=1):
         if count > MAX_NODES:
             raise _refused(key, f"it has more than {MAX_NODES} parts")
@@ -101,7 +101,7 @@ def _check_node(node: Any, key: str) -> None:
 
 
 def _nodes(tree: Any) -> Iterator[Any]:
-    """Every part of the tree. An unknown kind of part raises: it might hide a selector."""
+    """Every node of the tree. An unknown kind of node raises: it might hide a selector."""
     yield tree
     for child in _children(tree):
         yield from _nodes(child)
@@ -126,7 +126,7 @@ def _children(node: Any) -> tuple[Any, ...]:
 
 
 def _texts(node: Any) -> Iterator[str]:
-    """Texts that a tenant chose."""
+    """Texts chosen by the tenant."""
     match node:
         case promql.StringLiteral():
             yield node.val
@@ -137,7 +137,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _bound(node: Any, labels: Labels) -> Any:
-    """A selector with the labels besides its own; None leaves a node as it is."""
+    """A selector with the labels added; None leaves a node unchanged."""
     if not isinstance(node, promql.VectorSelector):
         return None
     ours = [promql.Matcher(promql.MatchOp.Equal, name, value) for name, value in labels]
@@ -146,7 +146,7 @@ def _bound(node: Any, labels: Labels) -> Any:
 
 
 def _is_bound(tree: Any, written: Any, labels: Labels) -> bool:
-    """Whether the new text has the same parts in the same order, and the labels in every selector."""
+    """Whether the new text has the same nodes in the same order, with the labels in every selector."""
     kinds = [[type(node) for node in _nodes(one)] for one in (tree, written)]
     return kinds[0] == kinds[1] and all(
         _has(node, labels) for node in _nodes(written) if isinstance(node, promql.VectorSelector)

@@ -1,4 +1,4 @@
-"""What Prometheus answered, as the judge wants it. What is no count is refused in words, never guessed at."""
+"""Converts Prometheus's answer for the judge. A value that is not a count is refused with a message, never guessed."""
 
 import hashlib
 import math
@@ -31,15 +31,15 @@ class Series(BaseModel):
 
 
 def unusable(figure: str, why: str) -> DependencyError:
-    """An answer that cannot be used, by the key of the query that it came from."""
+    """The error for an unusable answer, by the key of its query."""
     return DependencyError(f"analysis.prometheus.{figure} {why}")
 
 
 def side_counts(figures: dict[str, list[Series]]) -> SideCounts:
-    """Counts of one release. A figure without series is zero: counters are there from their first increase on.
+    """Counts of one release. A figure without series is zero: counters exist from their first increase on.
 
     Raises:
-        DependencyError: an answer that cannot be used.
+        DependencyError: the answer is unusable.
     """
     bounds, below, timed = _buckets(figures.get("latency_buckets", []))
     requests, errors = (_one(figures.get(figure, []), figure) for figure in ("requests", "errors"))
@@ -59,9 +59,9 @@ def side_counts(figures: dict[str, list[Series]]) -> SideCounts:
 
 
 def _epoch(figures: dict[str, list[Series]]) -> str:
-    """Another one when an instance was started, left or came back: its counters are then not those of the last look.
+    """Changes when an instance started, left or returned: its counters then do not continue the previous ones.
 
-    Without `started` at least a counter that was not there before is told from one that grew.
+    Without `started`, at least a new counter is told apart from one that grew.
     """
     if "started" not in figures:
         return "" if figures.get("requests") else "no requests"
@@ -83,7 +83,7 @@ def _count(series: Series, figure: str) -> int:
 
 
 def _buckets(series: Sequence[Series]) -> tuple[tuple[float, ...], tuple[int, ...], int]:
-    """Bounds in ms, what lies at or below each, and the number of all."""
+    """Bounds in ms, the count at or below each, and the total."""
     if not series:
         return (), (), 0
     if len(series) > MAX_BOUNDS:
@@ -94,7 +94,7 @@ def _buckets(series: Sequence[Series]) -> tuple[tuple[float, ...], tuple[int, ..
     if math.inf not in by_bound:
         raise unusable("latency_buckets", 'gave no bucket le="+Inf", which counts all requests')
     bounds = sorted(bound for bound in by_bound if 0 < bound < math.inf)
-    # Binary fractions of seconds: 0.0035 s is 3.5 ms and no 3.5000000000000004.
+    # Rounds binary fractions of seconds: 0.0035 s is 3.5 ms and not 3.5000000000000004.
     return (
         tuple(round(bound * MS_PER_S, 6) for bound in bounds),
         tuple(map(by_bound.__getitem__, bounds)),

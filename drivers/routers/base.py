@@ -1,4 +1,4 @@
-"""Router drivers send each host's requests to instances, by weight."""
+"""Router drivers route each host's requests to instances, by weight."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from domain.routing import Endpoint, Rejection, RoutingTable
 
 @dataclass(frozen=True)
 class EndpointHealth:
-    """How the router sees one endpoint: healthy by its own checks, and requests in flight there."""
+    """An endpoint as the router sees it: healthy by its own checks, and its requests in flight."""
 
     endpoint: Endpoint
     healthy: bool
@@ -19,10 +19,10 @@ class EndpointHealth:
 
 @dataclass(frozen=True)
 class TrafficCounters:
-    """Counters of one release since the router started (`epoch`: changes when counters begin anew).
+    """Counters of one release since the router started (`epoch`: changes when counters start again).
 
-    Requests and errors are counted as clients met them, without the router's own health checks; `resets` are broken
-    connections, those of a request that was tried again included. `codes` are the answers of 400 and above, one by one.
+    Requests and errors are counted as clients see them, without the router's own health checks; `resets` are broken
+    connections, including those of retried requests. `codes` are the responses from 400 on, by status.
     `latency_buckets` are cumulative counts by upper bound in milliseconds.
     """
 
@@ -38,9 +38,9 @@ class TrafficCounters:
 
 @dataclass(frozen=True)
 class ReadinessRule:
-    """What `apply` asks of releases that are to get traffic, and how long (`wait_s`, seconds) it waits for that.
+    """The readiness that `apply` requires of releases that get traffic, and how long (`wait_s`, seconds) it waits.
 
-    `every_endpoint`: all instances, where they are new; of a release that serves already, or otherwise, one is enough.
+    `every_endpoint`: all instances of a new release; else, and for a release that serves already, one is enough.
     """
 
     wait_s: float
@@ -48,9 +48,9 @@ class ReadinessRule:
 
 
 class HeldBackError(DependencyError):
-    """Some releases cannot take the traffic they are to have; everything else of the table was applied.
+    """Some releases are not ready for their traffic. The rest of the table was applied.
 
-    `rejected`: what was left out besides, as `Router.apply` returns it.
+    `rejected`: further rows that were left out, as `Router.apply` returns it.
     """
 
     def __init__(self, release_ids: Sequence[str], rejected: Sequence[Rejection] = ()) -> None:
@@ -64,20 +64,19 @@ class HeldBackError(DependencyError):
 
 
 class Router(Protocol):
-    """The one writer is whoever holds the caller's lock; the driver itself only applies whole tables.
+    """The caller holds the lock that makes it the only writer; the driver only applies whole tables.
 
     `apply` returns when the router has confirmed the table: clusters first, warm and healthy, then routes. It raises
-    `DependencyError` when the router does not answer in time; the last good table goes on working then.
-    A row that makes no sense, or that the router refuses, is left out and returned: the routes of its host stay as they
-    are, all others are applied. Applying the same generation again makes good what is missing of it, else changes
-    nothing. An older one is applied only `over` the very mark that the caller read before it read the record: so a
-    record that was restored is applied, and a writer that was overtaken changes nothing.
-    A release that cannot take traffic holds up nobody else: its hosts stay as they are, the rest of the table is
-    applied, and `HeldBackError` names it; the same table may then be applied again. Without `readiness` it waits for
-    all instances as long as is sensible within `timeout_s`, and then for one of each release.
-    Clusters and endpoints that are no longer wanted stay until `apply` has confirmed the routes. They are removed on
-    their own some time after it has returned, never with a request in flight; `endpoint_health` tells when an endpoint
-    is idle: nothing in flight, and nothing will come.
+    `DependencyError` when the router does not answer in time; the last good table then stays in force. A row that is
+    invalid, or that the router refuses, is left out and returned: the routes of its host stay as they are, all others
+    are applied. Applying the same generation again repairs what is missing and else changes nothing. An older
+    generation is applied only `over` the mark that the caller read before it read the record: so a restored record is
+    applied, and an outdated writer changes nothing. A release that is not ready holds up no other: its hosts stay as
+    they are, the rest of the table is applied, and `HeldBackError` names it; the same table may then be applied again.
+    Without `readiness` it waits for all instances as long as is sensible within `timeout_s`, and then for one of each
+    release. Clusters and endpoints that are no longer used stay until `apply` has confirmed the routes. They are
+    removed in the background after it has returned, never with a request in flight; `endpoint_health` shows when an
+    endpoint is idle: nothing in flight, and nothing to come.
     """
 
     async def apply(
@@ -90,11 +89,11 @@ class Router(Protocol):
     ) -> Sequence[Rejection]: ...
 
     async def mark(self) -> str:
-        """What is applied, as a text that changes with it; costs next to nothing."""
+        """A text that identifies the applied table; cheap to read."""
         ...
 
     async def is_settled(self, generation: int) -> bool:
-        """Whether the router runs what was applied last, that is this generation, and would after a restart."""
+        """Whether the router runs this generation, which was applied last, and would run it after a restart."""
         ...
 
     async def applied_generation(self) -> int | None: ...
@@ -102,7 +101,7 @@ class Router(Protocol):
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]: ...
 
     async def all_health(self) -> Mapping[str, Sequence[EndpointHealth]]:
-        """The same of every release at once: one look, however many there are."""
+        """As `endpoint_health` for all releases with one read."""
         ...
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]: ...

@@ -1,16 +1,16 @@
-"""A control group for one process tree, where the machine lets us make one: the kernel refuses what is too much.
+"""A cgroup for one process tree, if the machine permits it: the kernel then enforces the limits.
 
-Without one (no rights, nothing delegated) the shim's looks at the tree are all there is. Tried: version 2 below our
-own group or the one above it, if that hands the controllers on (systemd: `Delegate=yes`); version 1 below our own.
+Without one (no rights, no delegation) only the shim's sampling enforces them. Tried: version 2 below our own group or
+its parent, if that delegates the controllers (systemd: `Delegate=yes`); version 1 below our own.
 """
 
 import os
 from collections.abc import Iterator
 
 _MEMORY_MARGIN = 64 * 1024 * 1024
-# Time of processors is dealt out anew so often; the kernel takes no smaller part of it.
+# The period of the CPU quota; a quota below the kernel's minimum is not possible.
 _PERIOD_US, _LEAST_QUOTA_US = 100_000, 1000
-# Files of each controller that take a limit, of version 2 and 1: the first that is there is written.
+# Limit files of each controller, of version 2 and 1: the first one that exists is written.
 _LIMITS = {
     "pids": {"pids.max": "{}"},
     "memory": {"memory.max": "{}", "memory.limit_in_bytes": "{}"},
@@ -19,18 +19,18 @@ _LIMITS = {
 
 
 def named(cookie: str) -> str:
-    """The name of the group of a cookie's processes."""
+    """The name of the cgroup for a cookie's processes."""
     return "delivery-" + "".join(c if c.isalnum() else "_" for c in cookie)[-200:]
 
 
 class Group:
-    """The groups of one shim; all methods do nothing where there are none.
+    """The cgroups of one shim; all methods do nothing if there are none.
 
     Args:
         name: unique on the machine.
-        tasks: processes and threads at once; None: any number.
-        memory: bytes of memory, those of cached files included; None: any number.
-        cpus: processors that it may keep busy, parts of one included; None: any number.
+        tasks: processes and threads at once; None: unlimited.
+        memory: bytes of memory, including the page cache; None: unlimited.
+        cpus: CPUs, may be fractional; None: unlimited.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class Group:
                 self._folders[controller] = folder
 
     def enter(self) -> None:
-        """Put the calling process into the groups; what it starts is born there."""
+        """Put the calling process into the cgroups; its children are born there."""
         for folder in set(self._folders.values()):
             _write(folder, "cgroup.procs", "0")
 
     def begin(self) -> None:
-        """From now on `refused` is asked about another run, which may begin."""
+        """From now on `refused` reports about a new run, which may begin."""
         if folder := self._folders.get("pids"):
             _write(folder, "pids.max", str(self._tasks))
         self._closed_at = None
         self._before = self._refusals()
 
     def close(self) -> None:
-        """Nothing more is started in it until the next run; what tries that now was not too much before."""
+        """Nothing more may start in it until the next run; an attempt now does not count as exceeding the limit."""
         if self._closed_at is None:
             self._closed_at = self._refusals()[0]
             if folder := self._folders.get("pids"):
@@ -71,16 +71,16 @@ class Group:
 
     @property
     def controllers(self) -> frozenset[str]:
-        """Those that it has."""
+        """The controllers it has."""
         return frozenset(self._folders)
 
     @property
     def counts_memory(self) -> bool:
-        """Whether the kernel keeps to the memory limit."""
+        """Whether the kernel enforces the memory limit."""
         return "memory" in self._folders
 
     def refused(self) -> str | None:
-        """What the kernel had to refuse in this run: `process_limit`, `memory_limit`, or None."""
+        """The limit that the kernel enforced in this run: `process_limit`, `memory_limit`, or None."""
         tasks, memory = self._refusals()
         if tasks > self._before[0]:
             return "process_limit"
@@ -93,13 +93,13 @@ class Group:
         return _count(self._folders.get("pids"), "pids.events", "max") if tasks is None else tasks, killed
 
     def remove(self) -> None:
-        """All processes must be gone; what was not removed is removed before the next start of the name."""
+        """All processes must be gone. What could not be removed is removed at the next start with the same name."""
         for folder in set(self._folders.values()):
             _remove(folder)
 
 
 def controllers() -> frozenset[str]:
-    """What the kernel can see to here: of `pids`, `memory` and `cpu`."""
+    """The controllers available here: of `pids`, `memory` and `cpu`."""
     tried = Group(named(f"probe-{os.getpid()}"), tasks=1024, memory=_MEMORY_MARGIN, cpus=1)
     try:
         return tried.controllers
@@ -108,7 +108,7 @@ def controllers() -> frozenset[str]:
 
 
 def remove(name: str) -> None:
-    """What a killed shim left behind."""
+    """Remove what a killed shim left behind."""
     for controller in _LIMITS:
         for parent in _parents(controller):
             _remove(os.path.join(parent, name))
@@ -129,7 +129,7 @@ def _made(controller: str, name: str, limit: int) -> str | None:
 
 
 def _parents(controller: str) -> Iterator[str]:
-    """Folders in which a group with this controller can be made."""
+    """Folders in which a cgroup with this controller can be created."""
     ours = _own_groups()
     for kind, mount, options in _mounts():
         if kind == "cgroup2" and "" in ours:
@@ -142,7 +142,7 @@ def _parents(controller: str) -> Iterator[str]:
 
 
 def _own_groups() -> dict[str, str]:
-    """Our group by controller; that of version 2 under the empty name."""
+    """Our cgroup by controller; that of version 2 under the empty name."""
     found: dict[str, str] = {}
     for line in _read("/proc/self", "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -173,7 +173,7 @@ def _read(folder: str, file: str) -> str:
 
 
 def _write(folder: str, file: str, text: str) -> bool:
-    """Whether the kernel took it; a file that is not there is never made (the folder may be an ordinary one)."""
+    """Whether the kernel accepted the value; a missing file is never created (the folder may be an ordinary one)."""
     try:
         descriptor = os.open(os.path.join(folder, file), os.O_WRONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Starts the process a shim keeps, in a session of its own, dying with the shim."""
+"""Starts the shim's process in a session of its own; it dies with the shim."""
 
 import ctypes
 import os
@@ -16,19 +16,19 @@ _RESTORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signa
 
 
 def become_subreaper() -> None:
-    """From now on whatever loses its parent below this process becomes its child, however it daemonized."""
+    """From now on, orphans below this process become its children, however they daemonized."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def start(spec: ShimSpec, output: int, group: Group, listener: int | None = None) -> int:
-    """Forks and executes `spec.argv` in `group`, its output going to the descriptor `output`; returns the pid.
+    """Fork and execute `spec.argv` in `group`, with its output going to the descriptor `output`; returns the pid.
 
-    It inherits `listener`, a descriptor, as `door.DESCRIPTOR`.
+    It inherits the descriptor `listener` as `door.DESCRIPTOR`.
 
-    A program that cannot be executed says so in the log and exits with 127.
+    A program that cannot be executed is reported in the log and exits with 127.
     """
     parent = os.getpid()
-    # Until the child has its own handlers a SIGTERM for it must wait, or it would be lost in ours.
+    # Block SIGTERM until the child has its own handlers, or it would be lost in ours.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
@@ -63,7 +63,7 @@ def _execute(spec: ShimSpec, output: int, parent: int, group: Group, listener: i
 
 
 def _with_inputs(spec: ShimSpec) -> list[str]:
-    """The words, with an open file in memory for each input that the wrapper's own words name (those before `--`)."""
+    """The arguments, with an open memory file for each input named in the wrapper's own arguments (before `--`)."""
     end = spec.argv.index("--") if spec.inputs else 0
     before = [_opened(spec.inputs[word[len(INPUT) :]]) if word.startswith(INPUT) else word for word in spec.argv[:end]]
     return [*before, *spec.argv[end:]]
@@ -87,11 +87,12 @@ def _hand_over(listener: int) -> None:
 def _limit(spec: ShimSpec) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, spec.open_files, spec.wrapper_files)
-    # No RLIMIT_NPROC: it counts all processes of a user, the engine's and other tenants', and does not bind root.
+    # No RLIMIT_NPROC: it counts all processes of a user, including the engine's and other tenants', and does not bind
+    # root.
     if spec.disk_mb is not None:
         _lower(resource.RLIMIT_FSIZE, spec.disk_mb * 1024 * 1024)
     os.nice(spec.niceness)
-    # When memory runs out the kernel shall take other people's code before the engine and its database.
+    # When memory runs out, the kernel should kill other people's code before the engine and its database.
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")
 

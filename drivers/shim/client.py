@@ -1,4 +1,4 @@
-"""Start, watch and stop shims. Everything is idempotent, and nothing depends on the process that started them."""
+"""Starts, watches and stops shims. All calls are idempotent; shims do not depend on the process that started them."""
 
 import asyncio
 import json
@@ -37,16 +37,16 @@ class ShimExit:
 
 @dataclass(frozen=True)
 class ShimStatus:
-    """What is seen of a shim now.
+    """The present state of a shim.
 
     Attributes:
         alive: its lock is held.
-        child_pid: the process it keeps, None while it waits to start it again and after the end.
-        restarts: how often it started the process again.
-        last_code: exit code of the last death (128+n for signal n), None when there was none.
-        last_reason: why the last run that is over ended, None when there was none.
-        run_id: of the spec it was started with, also after its end.
-        exit: set when it ended for good. Not alive without it: never started, or the shim itself was killed.
+        child_pid: its process; None while it waits to restart it, and after the end.
+        restarts: number of restarts of the process.
+        last_code: exit code of the last run (128+n for signal n), None if none has ended.
+        last_reason: why the last run ended, None if none has ended.
+        run_id: of the spec it was started with; kept after its end.
+        exit: set when it ended for good. Not alive and None: never started, or the shim itself was killed.
     """
 
     alive: bool
@@ -60,20 +60,20 @@ class ShimStatus:
 
 
 async def start(state_dir: Path, spec: ShimSpec) -> None:
-    """Starts a shim unless one holds the folder. What an earlier, killed one left behind is ended first.
+    """Start a shim unless one holds the folder. Leftovers of an earlier, killed one are ended first.
 
-    The environment goes through a pipe. Once begun the start is finished even when the caller is cancelled, so that a
-    following `stop` finds what it has to stop.
+    The environment is passed through a pipe. Once begun, the start is finished even if the caller is cancelled, so that
+    a following `stop` finds what it has to stop.
 
     Raises:
         TerminalError: DISK_FULL.
-        DependencyError: it could not be started for another reason.
+        DependencyError: the start failed for another reason.
     """
     await finish(asyncio.to_thread(_start, state_dir, spec))
 
 
 def status(state_dir: Path) -> ShimStatus:
-    """A look at the lock and the records; takes nothing, waits for nothing."""
+    """Reads the lock's state and the records; takes no lock and waits for nothing."""
     alive = lock.is_held(str(state_dir / names.LOCK))
     facts = record.load(str(state_dir / names.PID)) or {}
     ended = None if alive else record.load(str(state_dir / names.EXIT))
@@ -90,15 +90,15 @@ def status(state_dir: Path) -> ShimStatus:
 
 
 async def stop(state_dir: Path, timeout_s: float | None = None, *, run_id: str | None = None) -> None:
-    """Ends the process and its whole tree, politely first. Returns when all of it is gone.
+    """End the process and its whole tree, first with SIGTERM. Returns when all of it is gone.
 
     Args:
-        state_dir: the shim's folder; one that is missing or over is fine.
-        timeout_s: after this the shim itself is killed, by default its `stop_timeout_s` and a margin.
-        run_id: only this run; another one that holds the folder by now is left alone.
+        state_dir: the shim's folder; a missing or ended one is fine.
+        timeout_s: after this the shim itself is killed; default: its `stop_timeout_s` plus a margin.
+        run_id: stop only this run; a newer one that holds the folder by now stays.
 
     Raises:
-        DependencyError: something of it survives SIGKILL.
+        DependencyError: a process survives SIGKILL.
     """
     deadline = time.monotonic() + (_patience_s(state_dir) if timeout_s is None else timeout_s)
     asked: int | None = None
@@ -118,22 +118,22 @@ async def stop(state_dir: Path, timeout_s: float | None = None, *, run_id: str |
 
 
 async def end_leftovers(state_dir: Path) -> None:
-    """Kills what a killed shim left behind; does nothing while a shim is alive."""
+    """Kill what a killed shim left behind; does nothing while a shim is alive."""
     await finish(asyncio.to_thread(_end_leftovers, state_dir))
 
 
 async def end_marked(cookie: str) -> None:
-    """Kills whatever on this machine carries the cookie, whichever folder its shim has."""
+    """Kill all processes on this machine with the cookie, whichever folder their shim has."""
     await finish(asyncio.to_thread(_end_marked, cookie, None))
 
 
 def tree(pid: int) -> list[int]:
-    """The process and everything below it."""
+    """The process and all its descendants."""
     return [pid, *proc.descendants(pid)]
 
 
 async def finish(work: Awaitable[None]) -> None:
-    """Awaits `work` to its end even when cancelled meanwhile, and is cancelled only then."""
+    """Await `work` to its end even if cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
@@ -195,7 +195,7 @@ def _start(state_dir: Path, spec: ShimSpec) -> None:
 
 
 def _launch(state_dir: Path, spec: ShimSpec) -> subprocess.CompletedProcess[bytes]:
-    """Start it; again while the folder is held by one that only clears up there, or that does not say yet who it is."""
+    """Start it. Retries while a shim that only cleans up, or has not written its record yet, holds the folder."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         answer = subprocess.run(

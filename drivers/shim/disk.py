@@ -1,4 +1,4 @@
-"""What a process tree takes of the disk, measured a little at a time: the shim must never wait for a large folder."""
+"""The disk usage of a process tree, measured in small steps: the shim must never block on a large folder."""
 
 import errno
 import os
@@ -9,26 +9,25 @@ from collections.abc import Iterable, Iterator
 
 from drivers.shim import proc
 
-# Every entry counts as at least one block, so that empty files, which take inodes, are not free.
+# Every entry counts as at least one block, since empty files take inodes.
 _LEAST = 4096
-# Entries between two looks at the clock.
+# Entries between two checks of the clock.
 _STRIDE = 64
-# Seconds of each turn that a look may take: usually, and when the disk loses space fast.
+# Seconds per turn for the scan: usually, and when the disk loses space fast.
 _CALM_S, _ALARMED_S = 0.01, 0.1
-# Seconds between two looks: a thousand times what the last one took, between these. At once when the disk lost half of
-# what is left of the limit meanwhile, whoever took it: asking for that costs nothing.
+# Seconds between two scans: a thousand times the duration of the last one, within these bounds. A scan starts at once
+# if half of the remaining limit disappeared from the disk meanwhile, whoever used it: checking that costs nothing.
 _PAUSE_S, _PAUSE_MAX_S = 5.0, 300.0
 
 
 class DiskWatch:
-    """Adds up what lies below some folders and in files that are open or mapped but have no name any more.
+    """Adds up the size of some folders and of files that are open or mapped but deleted.
 
-    Descriptors that are on their way through a socket, in no process at that moment, cannot be seen; the kernel bounds
-    their number.
+    Descriptors in flight through a socket belong to no process and cannot be seen; the kernel limits their number.
 
     Args:
-        folders: they may vanish or change while they are looked at.
-        limit: bytes on disk, all together.
+        folders: they may vanish or change during the scan.
+        limit: bytes on disk in total.
     """
 
     def __init__(self, folders: Iterable[str], limit: int) -> None:
@@ -42,7 +41,7 @@ class DiskWatch:
         self._free_before = self._free()
 
     def exceeded(self, pids: Iterable[int]) -> bool:
-        """One turn: go on with the look under way, or begin one when it is time. `pids` are the tree's processes."""
+        """One turn: continue the scan in progress, or begin one if it is due. `pids` are the tree's processes."""
         began = time.monotonic()
         alarmed = self._free_before - self._free() > (self._limit - self._last) // 2
         if self._walk is None:
@@ -61,11 +60,11 @@ class DiskWatch:
 
     @property
     def used(self) -> int:
-        """Bytes that are known of: of the last look, or more of the one under way."""
+        """Known bytes: of the last scan, or of the one in progress if that is more."""
         return max(self._last, self._used)
 
     def _go_on(self, end: float) -> bool:
-        """True when the walk is over, or more than enough was found."""
+        """True when the scan is finished, or has found more than the limit."""
         for number, size in enumerate(self._walk or ()):
             self._used += size
             if self._used >= self._limit:
@@ -85,7 +84,7 @@ class DiskWatch:
             yield from _entries(pending.pop(), pending, seen)
 
     def _free(self) -> int:
-        """Bytes free where the folders are, and a block for each free inode; a hint only, others write there too."""
+        """Bytes free on the folders' disk, plus a block per free inode; only a hint, since others write there too."""
         try:
             found = os.statvfs(self._folders[0])
         except (OSError, IndexError):
@@ -97,7 +96,7 @@ def _entries(folder: str, pending: list[str], seen: set[tuple[int, int]]) -> Ite
     try:
         descriptor = _opened(folder)
     except OSError as error:
-        # Nested so deep that it cannot be named: nobody does that but to hide what is below.
+        # Nested too deeply to be named: only code that hides something does that.
         yield sys.maxsize if error.errno == errno.ENAMETOOLONG else 0
         return
     try:
@@ -115,13 +114,13 @@ def _entries(folder: str, pending: list[str], seen: set[tuple[int, int]]) -> Ite
 
 
 def _opened(folder: str) -> int:
-    """Also one that was closed to its owner, who may be us.
+    """Open a folder, also one whose mode excludes its owner, who may be us.
 
-    Its code runs while we look, and may put a link to something of ours in the place of what was just seen: nothing is
-    opened or changed by a name, but what is held already, if that is where it should be.
+    The code runs during the scan and may replace an entry by a link to something of ours: nothing is opened or changed
+    by name, only by the descriptor that is held already, after checking that it is the expected one.
 
     Raises:
-        OSError: it is no folder any more, or a link leads there.
+        OSError: it is no longer a folder, or is reached through a link.
     """
     held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -142,7 +141,7 @@ def _opened(folder: str) -> int:
 
 
 def _mapped(pid: int, seen: set[tuple[int, int]]) -> Iterator[int]:
-    """Files that were deleted and closed while they are mapped."""
+    """Files that are deleted and closed but still mapped."""
     for found in proc.deleted_mappings(pid):
         if found is None or found[0] in seen:
             yield 0

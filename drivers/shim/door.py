@@ -1,28 +1,28 @@
-"""The unix socket by which a process with a network of its own is reached: its identity, which nobody can take over."""
+"""The unix socket through which a process with its own network is reached; nobody else can listen on it."""
 
 import os
 import socket
 
-# The descriptor at which the process finds it; its command line says so.
+# The file descriptor under which the process inherits it; its command line names it.
 DESCRIPTOR = 3
 _BACKLOG = 4096
 
 
 class Door:
-    """Made anew for each run of the process, which alone holds it then.
+    """Created anew for each run of the process, which is then its only holder.
 
-    So whoever connects while none runs is refused at once, as with a port where nobody listens, and may be served by
-    another instance. The folder is one that strangers cannot enter.
+    So connections are refused at once while no process runs, as on a port without listener, and the router can use
+    another instance. Untrusted code cannot access the folder.
 
     Args:
-        path: at most 107 bytes; None: there is no door.
+        path: at most 107 bytes; None: no socket.
     """
 
     def __init__(self, path: str | None) -> None:
         self._path = path
 
     def open(self) -> socket.socket | None:
-        """The listening socket, in the place of the one before in a single step.
+        """The listening socket; atomically replaces the previous one.
 
         Raises:
             OSError: the folder is gone, or its disk is full.
@@ -43,7 +43,7 @@ class Door:
         return made
 
     def remove(self) -> None:
-        """The process has ended for good."""
+        """Remove it when the process has ended for good."""
         if self._path is not None:
             _unlink(self._path)
 

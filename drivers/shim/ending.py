@@ -1,4 +1,4 @@
-"""Ends a whole process tree with signals, also one that grows faster than it can be walked."""
+"""Ends a whole process tree with signals, even one that grows faster than it can be walked."""
 
 import os
 import signal
@@ -8,15 +8,15 @@ from drivers.shim.leftovers import kill
 
 
 def kill_tree(tree: dict[int, int], leader: int | None, wrapper_levels: int) -> None:
-    """SIGKILL for everything below this process.
+    """Send SIGKILL to everything below this process.
 
-    What one call reaches is ended by one call: while processes are ended one by one, a fork bomb starts others.
+    Groups are killed with one call each: while processes are killed one by one, a fork bomb starts others.
 
     Args:
-        tree: ids of the processes by how deep they are, as they were seen last.
-        leader: whose process group goes first; None: it is gone already.
-        wrapper_levels: so many levels at the top are a sandbox: with the init of a pid namespace the kernel ends
-            everything in it, and lets nothing start there any more.
+        tree: process ids with their depth, as last seen.
+        leader: its process group is killed first; None: it is gone already.
+        wrapper_levels: number of levels at the top that are a sandbox: with the init of a PID namespace the kernel ends
+            everything in it, and nothing can start there any more.
     """
     for pid, depth in sorted(tree.items(), key=lambda each: -each[1]):
         if depth <= wrapper_levels:
@@ -30,7 +30,7 @@ def kill_tree(tree: dict[int, int], leader: int | None, wrapper_levels: int) -> 
 
 
 def _signal_all(number: signal.Signals) -> None:
-    """Again at once while new ones appear, each group as a whole. Ones that are stopped hold their places."""
+    """Repeats while new processes appear, each group as a whole. Stopped processes keep their slots."""
     told: set[int] = set()
     groups: set[int] = set()
     while fresh := [pid for pid in proc.descendants(os.getpid()) if pid not in told]:
@@ -46,7 +46,7 @@ def _signal_all(number: signal.Signals) -> None:
 
 
 def _kill_group(group: int, number: signal.Signals) -> None:
-    """All its members at one moment: the kernel lets none of them fork meanwhile."""
+    """Kill all its members at once: the kernel lets none of them fork meanwhile."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

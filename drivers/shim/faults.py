@@ -1,4 +1,4 @@
-"""Faults of the disk, told to strangers."""
+"""Disk errors as messages for users."""
 
 import errno
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from domain.errors import ErrorCode, TerminalError
 
 
 def disk_full(path: Path) -> TerminalError:
-    """What to say when nothing can be written there."""
+    """The error for a full disk."""
     return TerminalError(f"The disk of {path} is full: free some space and try again.", code=ErrorCode.DISK_FULL)
 
 
 @contextmanager
 def disk_full_reported(path: Path) -> Iterator[None]:
-    """Turns the system's word for it into DISK_FULL."""
+    """Turn the system's error into DISK_FULL."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Ends what a killed shim left behind. The caller holds the shim's lock, so nothing of it can be alive and wanted."""
+"""Ends what a killed shim left behind. The caller holds the shim's lock, so all of it is unwanted."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _SHIM = b"/drivers/shim/shim.py"
 
 
 def is_settled(record: dict[str, Any] | None, ended: dict[str, Any] | None) -> bool:
-    """Whether nothing of an earlier shim can be there: it told its end, behind that of its tree, or was before a boot.
+    """Whether an earlier shim left nothing: it recorded its end, after that of its tree, or ran before the last boot.
 
     To look through all processes of the machine takes longer than to start one, and at a start of the stack every
     instance would do so.
@@ -23,10 +23,10 @@ def is_settled(record: dict[str, Any] | None, ended: dict[str, Any] | None) -> b
 
 
 def end(cookie: str, record: dict[str, Any] | None) -> None:
-    """Kills every process that carries the cookie or belongs to the recorded session, and waits until they are gone.
+    """Kill every process that has the cookie or belongs to the recorded session, and wait until they are gone.
 
     Raises:
-        TimeoutError: something does not die (it hangs in the kernel, or belongs to another user).
+        TimeoutError: a process does not die (it hangs in the kernel, or belongs to another user).
     """
     deadline = time.monotonic() + _DEADLINE_S
     while found := find(cookie, record):
@@ -41,8 +41,8 @@ def end(cookie: str, record: dict[str, Any] | None) -> None:
 def find(cookie: str, record: dict[str, Any] | None) -> list[int]:
     """Ids of those processes.
 
-    Whoever knows or guesses the cookie may put it into an environment of its own: what another living shim keeps is
-    nobody's leftover. (Isolated code is below its shim always; the kernel ends it with its sandbox.)
+    Any code may put the cookie into its own environment: processes below another living shim are never leftovers.
+    (Isolated code is below its shim always; the kernel ends it with its sandbox.)
     """
     entry = f"{COOKIE}={cookie}".encode()
     session = _recorded_session(record)
@@ -56,7 +56,7 @@ def find(cookie: str, record: dict[str, Any] | None) -> list[int]:
 
 
 class LivingShims:
-    """Which processes are below a living shim, in one look. Shims above ourselves do not count: below them all is."""
+    """Finds processes below a living shim, in one scan. Our own ancestors do not count: everything is below them."""
 
     def __init__(self) -> None:
         self._kept: dict[int, bool] = {}
@@ -64,7 +64,7 @@ class LivingShims:
             self._kept[pid] = False
 
     def keep(self, pid: int) -> bool:
-        """Whether one of them keeps the process."""
+        """Whether one of the living shims is above the process."""
         path: list[int] = []
         kept = False
         for each in _line(pid):
@@ -81,7 +81,7 @@ class LivingShims:
 
 def _line(pid: int) -> Iterator[int]:
     """The process, its parent, and so on."""
-    seen: set[int] = set()  # numbers may be given anew while we look
+    seen: set[int] = set()  # ids may be reused during the scan
     while pid and pid not in seen:
         seen.add(pid)
         yield pid
@@ -90,7 +90,7 @@ def _line(pid: int) -> Iterator[int]:
 
 
 def _is_shim(pid: int) -> bool:
-    """One that was started by an engine: what a sandbox holds has processes of its own namespace, and is none."""
+    """Whether it is a shim started by an engine. A sandbox's processes are in another namespace, so none of them is."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(4096).split(b"\0")
@@ -104,7 +104,7 @@ def _is_shim(pid: int) -> bool:
 
 
 def kill(pid: int, number: signal.Signals) -> None:
-    """Sends a signal; a process that is gone already is fine."""
+    """Send a signal; a process that is gone already is fine."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -112,7 +112,7 @@ def kill(pid: int, number: signal.Signals) -> None:
 
 
 def _recorded_session(record: dict[str, Any] | None) -> int | None:
-    """The session the dead shim's child led, unless its number was given to a stranger since, or after a boot."""
+    """The session of the dead shim's child, unless its id was reused since, or the machine was rebooted."""
     if not record or not record.get("child_pid") or record.get("boot_id") != proc.boot_id():
         return None
     leader = proc.read(record["child_pid"])

@@ -1,6 +1,6 @@
-"""The shim's lock: held exactly as long as the shim lives, and visible to others without touching it.
+"""The shim's lock: held exactly as long as the shim lives, and testable without taking it.
 
-An open file description lock (`F_OFD_SETLK`) stays with the open file over fork, and `F_OFD_GETLK` asks for it without
+An open file description lock (`F_OFD_SETLK`) stays with the open file over fork, and `F_OFD_GETLK` tests it without
 taking it, so a probe can never make a starting shim believe that another one runs.
 """
 
@@ -17,7 +17,7 @@ def _request(kind: int) -> bytes:
 
 
 def take(path: str) -> int | None:
-    """Takes the lock; the returned descriptor holds it until it is closed everywhere. None: somebody has it."""
+    """Take the lock; the returned descriptor holds it until it is closed everywhere. None: it is held already."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK))
@@ -28,7 +28,7 @@ def take(path: str) -> int | None:
 
 
 def is_held(path: str) -> bool:
-    """Whether somebody holds the lock now. A missing file is nobody's."""
+    """Whether the lock is held now. A missing file is not held."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

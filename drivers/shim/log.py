@@ -7,12 +7,12 @@ import stat
 
 from drivers.shim.times import LineTimes, end_of
 
-TYPE_CHECKING = False  # pathlib is slow to load, and the shim has no use for it
+TYPE_CHECKING = False  # pathlib loads slowly, and the shim does not need it
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-# What is kept of the end of an output that is too long.
+# Bytes kept of the end of an output that is too long.
 _END_BYTES = 1024 * 1024
 _LEAST_TIMES = 4096
 
@@ -20,20 +20,20 @@ _LEAST_TIMES = 4096
 class CappedLog:
     """Appends to a file. `write` returns why the process must end ("disk_full"), or None.
 
-    Of what is too much the middle is left out: the end is held in memory, and `close` writes it behind a mark that
-    says how much is missing. With `rotate` the full file becomes `<path>.1` instead, what a full disk refuses is
-    dropped, and `<path>.times` tells when what was written, in a quarter of the log's room.
+    If the output is too long its middle is left out: the end is held in memory, and `close` writes it after a line that
+    says how much is missing. With `rotate` the full file becomes `<path>.1` instead, output that a full disk refuses is
+    dropped, and `<path>.times` records the times of writes, within a quarter of the log's size.
     """
 
     def __init__(self, path: str, max_bytes: int, *, rotate: bool) -> None:
         self._path = path
         self._rotate = rotate
-        # Without rotation: of the beginning. What is read last is at the end, where the error is.
+        # Without rotation: bytes kept of the beginning. The end is kept too, where the error usually is.
         self._limit = max_bytes // 2 if rotate else max(0, max_bytes - min(_END_BYTES, max_bytes // 2))
         self._end_bytes = max_bytes - self._limit
         self._end = bytearray()
         self._beyond = 0
-        self._offset = 0  # of the next byte, over all files
+        self._offset = 0  # offset of the next byte, over all files
         self._written = self._noted = 0
         self._open()
         is_file = stat.S_ISREG(os.fstat(self._file).st_mode)
@@ -53,19 +53,19 @@ class CappedLog:
             rest = data[len(fits) :]
             self._offset += max(0, len(rest) - self._limit)
             self._turn_over()
-            self._append(rest[-self._limit :])  # of too much at once the newest stays
+            self._append(rest[-self._limit :])  # if too much comes at once, the newest is kept
         except OSError:
             return None if self._rotate else "disk_full"
         return None
 
     @property
     def _room(self) -> int:
-        """Bytes until the file is full, or its times are: a line of two letters a second has more of those."""
+        """Bytes until the file is full, or its times are: very short lines need more room for times than for text."""
         too_many = self._noted > max(_LEAST_TIMES, self._limit // 4)
         return 0 if too_many else max(0, self._limit - self._written)
 
     def close(self) -> str | None:
-        """Write what was held back; nothing comes after it. Returns as `write` does."""
+        """Write the held end; nothing may follow. Returns as `write` does."""
         end, self._end = bytes(self._end[-self._end_bytes :]), bytearray()
         try:
             if self._beyond > len(end):
@@ -79,11 +79,11 @@ class CappedLog:
     def _hold(self, data: bytes) -> None:
         self._beyond += len(data)
         self._end += data
-        if len(self._end) > 2 * self._end_bytes:  # seldom: each time moves all of it
+        if len(self._end) > 2 * self._end_bytes:  # in large steps, since each one moves all bytes
             del self._end[: -self._end_bytes]
 
     def _go_on(self) -> None:
-        """Where an earlier process stopped; without its times, offsets begin with what is there."""
+        """Continue an earlier process's log; without its times, offsets begin with the present size."""
         found = os.fstat(self._file)
         known = end_of(self._path)
         self._written = found.st_size
@@ -122,7 +122,7 @@ class CappedLog:
 
 
 def tail(path: Path, max_bytes: int, *, since: int = 0) -> str:
-    """The last whole lines of a log, at most `max_bytes` of them, none before the offset `since`; NUL is replaced."""
+    """The last whole lines of a log, at most `max_bytes`, none before the offset `since`; NUL is replaced."""
     try:
         with path.open("rb") as file:
             begin = max(since, file.seek(0, os.SEEK_END) - max_bytes)

@@ -1,4 +1,4 @@
-"""What a process tree takes of the memory, also what belongs to none of its processes."""
+"""The memory usage of a process tree, including memory that belongs to none of its processes."""
 
 import os
 import stat
@@ -7,24 +7,25 @@ from collections.abc import Iterable, Iterator
 
 from drivers.shim import proc
 
-# Seconds between two looks at what belongs to no process: a hundred times what the last one took, between these.
+# Seconds between two scans of memory outside of processes: a hundred times the duration of the last scan, within these
+# bounds.
 _PAUSE_S, _PAUSE_MAX_S = 0.5, 60.0
-# Seconds of one turn: with very many open files a look takes several; processes' own memory is looked at in each.
+# Seconds per turn: with very many open files a scan takes several; the processes' own memory is read in each.
 _TURN_S = 0.02
 _SHARED_MEMORY = "dev/shm"
-# From so many bytes on a tree is weighed so often, for what it takes of its owner's.
+# From this many bytes on, a tree's exact usage is measured this often, for its owner's total.
 _WEIGHED, _WEIGH_EVERY_S = 64 * 1024 * 1024, 30.0
 
 
 class MemoryWatch:
-    """Adds up pages of processes, and files that are kept in memory only.
+    """Adds up the pages of processes, and files that are only in memory.
 
     Args:
-        limit: bytes, all together.
-        kernel_counts: a control group holds the tree, where files in memory count by themselves.
+        limit: bytes in total.
+        kernel_counts: the tree has a cgroup, which counts files in memory by itself.
 
     Attributes:
-        used: bytes at the last look, shared pages counted once as far as was weighed lately.
+        used: bytes at the last reading; shared pages count once as far as measured recently.
     """
 
     def __init__(self, limit: int, *, kernel_counts: bool) -> None:
@@ -44,7 +45,7 @@ class MemoryWatch:
         self.used = 0
 
     def exceeded(self, pids: list[int]) -> bool:
-        """One look; the exact figure is dear, and asked for if it may be too much, or now and then."""
+        """One reading. The exact figure is expensive: it is measured near the limit, and now and then."""
         if not self._kernel_counts and (self._walk is not None or time.monotonic() >= self._look_at):
             self._look(pids)
         resident = proc.resident_bytes(pids) + self._files
@@ -56,7 +57,7 @@ class MemoryWatch:
         return much and self._over
 
     def _weigh(self, pids: Iterable[int], resident: int) -> bool:
-        """Go on with the weighing under way, or begin one. A process may have very many pages and mappings."""
+        """Continue the exact measurement in progress, or begin one. A process may have very many pages and mappings."""
         began = time.monotonic()
         if self._weighing is None:
             self._weighing = map(proc.proportional_bytes, list(pids))
@@ -78,11 +79,11 @@ class MemoryWatch:
 
     @property
     def _weight(self) -> int:
-        """A file in memory that is mapped is among the shared pages: it counts once."""
+        """A mapped file in memory is among the shared pages, so that it counts once."""
         return self._own + max(self._shared, self._files)
 
     def _look(self, pids: Iterable[int]) -> None:
-        """Go on with the look under way, or begin one; what it has found counts before it is over."""
+        """Continue the scan in progress, or begin one; its findings count before it is finished."""
         began = time.monotonic()
         if self._walk is None:
             self._walk, self._found, self._spent = _files_in_memory(list(pids)), 0, 0.0
@@ -95,7 +96,7 @@ class MemoryWatch:
             self._look_at = now + min(max(_PAUSE_S, 100 * self._spent), _PAUSE_MAX_S)
 
     def _go_on(self, end: float) -> bool:
-        """True when the walk is over."""
+        """True when the scan is finished."""
         for size in self._walk or ():
             self._found += size
             if time.monotonic() > end:
@@ -104,7 +105,7 @@ class MemoryWatch:
 
 
 def _files_in_memory(pids: Iterable[int]) -> Iterator[int]:
-    """Bytes in memory files (memfd_create) that are open, and in a sandbox's own /dev/shm; zeros between them."""
+    """Bytes in open memory files (memfd_create), and in a sandbox's own /dev/shm; yields zeros in between."""
     seen: set[tuple[int, int]] = set()
     own_mounts: set[int] = set()
     for pid in pids:
@@ -120,7 +121,7 @@ def _files_in_memory(pids: Iterable[int]) -> Iterator[int]:
 
 
 def _own_shared_memory(pid: int) -> dict[int, int]:
-    """Bytes used in the /dev/shm that a process sees, by device; nothing where that is the machine's."""
+    """Bytes used in the /dev/shm that a process sees, by device; empty if that is the machine's."""
     path = f"/proc/{pid}/root/{_SHARED_MEMORY}"
     try:
         device = os.stat(path).st_dev

@@ -1,18 +1,18 @@
-"""What the trees of one owner take together. Their shims tell each other by files: nobody else need be alive for it.
+"""The combined usage of one owner's trees. Their shims exchange it by files, so no other process needs to run.
 
-When all together take too much, the one that takes the most ends: an owner that grows is stopped by itself, whatever
-each of its trees may take alone. Trees that take little look seldom, so that very many of them cost little.
+When the total exceeds a limit, the tree with the largest usage ends: an owner that grows is stopped by itself, whatever
+each of its trees may use alone. Small trees check rarely, so that very many of them cost little.
 """
 
 import os
 import time
 from typing import NamedTuple
 
-# Seconds between two words of one's own, and between two looks at the others: for who takes much, and for who does not.
+# Seconds between two writes of the own usage, and between two reads of the others': for large and for small members.
 _TELL_S, _LOOK_S, _LOOK_SELDOM_S = 1.0, 1.0, 10.0
-# A part of the limit: from there on one takes much, and below it too little to be the one with the most.
+# Fractions of the limit: above the first a member is large; below the second it is too small to be the largest.
 _MUCH, _LITTLE = 8, 256
-# Who has not said anything for so many seconds is dead.
+# A member without an update for this many seconds counts as dead.
 _DEAD_S = 30.0
 _WIDTH = 20
 
@@ -30,9 +30,9 @@ class Pool:
     """One member's view.
 
     Args:
-        folder: of the owner; made when it is missing.
-        name: this member's, unlike all others'.
-        limits: of all together, by the names of `Used`; what is missing has none.
+        folder: of the owner; created if missing.
+        name: of this member, unique.
+        limits: limits of the total, by the names of `Used`; missing ones are unlimited.
     """
 
     def __init__(self, folder: str, name: str, limits: dict[str, int]) -> None:
@@ -43,7 +43,7 @@ class Pool:
         self._look_at = 0.0
 
     def exceeded(self, used: Used) -> str | None:
-        """Of what there is too much, if this member takes the most of it."""
+        """The exceeded limit, if this member has the largest usage of it."""
         now = time.monotonic()
         if now < self._tell_at:
             return None
@@ -57,7 +57,7 @@ class Pool:
         return self._most_of(own, self._others())
 
     def leave(self) -> None:
-        """It takes nothing any more."""
+        """Its usage is zero from now on."""
         try:
             os.unlink(os.path.join(self._folder, self._name))
         except OSError:
@@ -73,7 +73,7 @@ class Pool:
         return None
 
     def _tell(self, used: Used) -> None:
-        """In place, so that a full disk does not matter; not told is not counted."""
+        """Written in place, so that a full disk does not matter; what is not written does not count."""
         text = " ".join(str(amount).rjust(_WIDTH) for amount in used) + "\n"
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
@@ -99,5 +99,5 @@ class Pool:
                 with open(path) as file:
                     found[name] = Used(*map(int, file.read(200).split()))
             except (OSError, ValueError, TypeError):
-                continue  # it has just ended, or just begins
+                continue  # it has just ended, or is just starting
         return found

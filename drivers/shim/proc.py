@@ -1,4 +1,4 @@
-"""What /proc says about processes. A process that is gone, or only waits to be reaped, is reported as not there."""
+"""Reads /proc about processes. A process that is gone, or is a zombie, is reported as missing."""
 
 import os
 import stat
@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-# What stands for a file in mappings of memory.
+# The prefixes of files in memory in a table of mappings.
 _IN_MEMORY = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV")  # noqa: S108 - nothing is put there
-# Of an environment: strangers may have very large ones.
+# Bytes read of an environment: hostile ones may be very large.
 _ENVIRONMENT_BYTES = 256 * 1024
-# Lines of a table of mappings between two moments at which whoever asks may look at the clock.
+# Lines of a table of mappings between two chances for the caller to check the clock.
 _MAPPINGS = 64
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Process(NamedTuple):
-    """One line of /proc/<pid>/stat. `start_time` is in clock ticks since boot: with the pid it names one process."""
+    """A line of /proc/<pid>/stat. `start_time` is in clock ticks since boot; with the pid it identifies a process."""
 
     pid: int
     state: str
@@ -28,25 +28,25 @@ class Process(NamedTuple):
 
 
 def read(pid: int) -> Process | None:
-    """The process, also when it is a zombie; None when there is none."""
+    """The process, even if it is a zombie; None if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             raw = file.read()
     except _GONE:
         return None
-    # The command name stands in parentheses and may hold anything, so the fields are counted from its end.
+    # The command name is in parentheses and may contain anything, so the fields are counted from after it.
     fields = raw[raw.rindex(b")") + 2 :].split()
     return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
 def is_alive(pid: int, start_time: int) -> bool:
-    """Whether this very process runs (not another one that got its number)."""
+    """Whether this very process runs (not another one with its reused pid)."""
     found = read(pid)
     return found is not None and found.start_time == start_time and found.state not in "ZX"
 
 
 def age_s(pid: int) -> float | None:
-    """For how many seconds the process has run; None when there is none."""
+    """Seconds that the process has run; None if it does not exist."""
     found = read(pid)
     if found is None:
         return None
@@ -61,15 +61,15 @@ def everyone() -> list[int]:
 
 
 def boot_id() -> str:
-    """Changes with every boot; pids and start times mean nothing across it."""
+    """Changes with every boot; pids and start times are meaningless across boots."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
 
 def descendants(root: int, at_most: int | None = None) -> dict[int, int]:
-    """Ids of the processes below `root` and how deep each is (1: a child), zombies included.
+    """Ids of the processes below `root` with their depth (1: a child), including zombies.
 
-    With `at_most` those near the root only, about as many: a tree that grows fast takes long to walk.
+    With `at_most` only about that many, nearest to the root: a tree that grows fast takes long to walk.
     """
     found: dict[int, int] = {}
     level = [root]
@@ -84,14 +84,14 @@ def descendants(root: int, at_most: int | None = None) -> dict[int, int]:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    """Resident memory of these processes; pages they share are counted for each of them."""
+    """Resident memory of these processes; shared pages are counted for each of them."""
     return sum(_resident_pages(pid) for pid in pids) * _PAGE
 
 
 def proportional_bytes(pid: int) -> tuple[int, int]:
-    """Memory of a process, each page shared among n processes counted as an nth. Walks all its pages.
+    """Memory of a process; a page shared among n processes counts as 1/n. Walks all its pages.
 
-    The second figure is that of files in memory and other memory that is made to be shared; the first all the rest.
+    The first figure is ordinary memory; the second is files in memory and other shared memory.
     """
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
@@ -104,9 +104,9 @@ def proportional_bytes(pid: int) -> tuple[int, int]:
 
 
 def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result | None]:
-    """Files without a name that a process holds open: those in memory (memfd_create), or those on a disk.
+    """Deleted files that a process holds open: those in memory (memfd_create), or those on a disk.
 
-    None for each of its other descriptors: they may be very many, and whoever asks looks at the clock between two.
+    None for each of its other descriptors: they may be very many, so the caller can check the clock in between.
     """
     folder = f"/proc/{pid}/fd"
     try:
@@ -124,9 +124,9 @@ def unnamed_files(pid: int, *, in_memory: bool) -> Iterator[os.stat_result | Non
 
 
 def deleted_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int] | None]:
-    """Files without a name that a process has mapped: device and inode, and bytes that they take on a disk at least.
+    """Deleted files that a process has mapped: device and inode, and the minimum of bytes on disk.
 
-    None now and then between them: a process may have very many mappings, and whoever asks looks at the clock.
+    None now and then: a process may have very many mappings, so the caller can check the clock in between.
     """
     try:
         with open(f"/proc/{pid}/maps", errors="replace") as file:
@@ -147,18 +147,18 @@ def _deleted_mapping(pid: int, line: str) -> tuple[tuple[int, int], int] | None:
     major, minor = (int(each, 16) for each in device.split(":"))
     try:
         size = os.stat(f"/proc/{pid}/map_files/{place}").st_blocks * 512
-    except OSError:  # not ours to ask: as much as is mapped
+    except OSError:  # not readable for us: the mapped size
         size = int(offset, 16) + last - first
     return (os.makedev(major, minor), int(inode)), size
 
 
 def tasks(pids: list[int], enough: int) -> int:
-    """How many threads these processes have, at least one each; of more than `enough` only that it is more."""
+    """Number of threads of these processes, at least one each. Stops counting beyond `enough`."""
     return len(pids) if len(pids) > enough else sum(_threads(pid) for pid in pids)
 
 
 def open_files(pids: list[int]) -> int:
-    """How many descriptors these processes have. Kernels before 6.2 do not tell without a list: there 0."""
+    """Number of descriptors of these processes. Kernels before 6.2 do not report it cheaply: then 0."""
     return sum(_descriptors(pid) for pid in pids)
 
 
@@ -198,7 +198,7 @@ def _kernel_lists_children() -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    """The kernel keeps children by the thread that forked them."""
+    """The kernel lists children by the thread that forked them."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

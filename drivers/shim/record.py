@@ -1,4 +1,4 @@
-"""The two small files a shim writes about itself, whole or not at all."""
+"""The two small files that a shim writes about itself, each written atomically."""
 
 import json
 import os
@@ -10,7 +10,7 @@ _EXIT_BYTES = 4096
 
 
 class Record:
-    """Writes `pid.json` and `exit.json`; room for the latter is taken at the start, so a full disk cannot lose it."""
+    """Writes `pid.json` and `exit.json`. Space for the latter is reserved at the start, so it fits on a full disk."""
 
     def __init__(self, state_dir: str) -> None:
         self._pid = os.path.join(state_dir, PID)
@@ -30,12 +30,12 @@ class Record:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self._exit + ".new", self._exit)
-        except FileNotFoundError:  # the whole folder was removed: nobody asks any more
+        except FileNotFoundError:  # the whole folder was removed: nobody needs it any more
             return
 
 
 def load(path: str) -> dict[str, Any] | None:
-    """The facts of one of the files; None when it is missing or was torn by a power cut."""
+    """The content of one of the files; None if it is missing or was damaged by a power cut."""
     try:
         with open(path) as file:
             facts = json.load(file)

@@ -1,8 +1,8 @@
 """The shim: `python -I -S drivers/shim/shim.py <state_dir>`, its `ShimSpec` as JSON on stdin.
 
-Exits when the process it keeps was started (0), when another shim holds the state folder (75), or with a reason on
-stderr; the shim itself goes on in the background, out of reach of its starter's death, terminal and signals.
-Stdlib only: it must start within milliseconds, stay small, and not depend on what an upgrade does to site-packages.
+Exits when its process was started (0), when another shim holds the state folder (75), or with a reason on stderr. The
+shim itself continues in the background, independent of its starter's death, terminal and signals. Stdlib only: it must
+start within milliseconds, stay small, and not depend on upgrades of site-packages.
 """
 
 import errno
@@ -19,7 +19,7 @@ from drivers.shim.supervisor import ShimSupervisor
 
 
 def main() -> int:
-    """Takes the lock, clears what an earlier shim left, and lets go of the starter."""
+    """Take the lock, clean up after an earlier shim, and detach from the starter."""
     state_dir = sys.argv[1]
     spec = ShimSpec(**json.load(sys.stdin))
     if lock.take(os.path.join(state_dir, LOCK)) is None:
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _in_background(state_dir: str, spec: ShimSpec) -> int:
-    """In the starter's child: waits for the shim's word. In the shim: does not return."""
+    """In the starter's child: wait for the shim's report. In the shim: does not return."""
     listen, speak = os.pipe()
     if os.fork():
         os.close(speak)
@@ -73,7 +73,7 @@ def _keep(state_dir: str, spec: ShimSpec, speak: int) -> None:
 
 def _detach() -> None:
     os.chdir("/")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in this memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # this memory contains secrets
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)

@@ -1,4 +1,4 @@
-"""What a shim is told, and the names of the files it keeps. Shared by the shim and its client."""
+"""The input of a shim, and the names of its files. Shared by the shim and its client."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ LOCK = "lock"
 PID = "pid.json"
 EXIT = "exit.json"
 
-# Marks every process of a tree, so that daemons that left session and parent can be found after the shim was killed.
+# Marks every process of a tree, so that daemons outside of its session can be found after the shim was killed.
 COOKIE = "DELIVERY_SHIM"
 
-# A word of `argv` before `--` with this in front names one of `inputs`; the number of a descriptor takes its place.
+# An argument before `--` with this prefix names one of `inputs`; it is replaced by a descriptor number.
 INPUT = "@input:"
 
 STARTED = 0
@@ -19,38 +19,37 @@ DISK_FULL = 74
 
 
 class ShimSpec(NamedTuple):
-    """One process to keep. A NamedTuple, because it is imported by every shim and must load fast.
+    """One process to supervise. A NamedTuple, because every shim imports it and it must load fast.
 
     Attributes:
         argv: program and arguments; visible to everybody on the machine, so never a secret.
         env: the whole environment; handed over through a pipe and never written to disk.
-        cookie: names the work this process does; unique on the machine.
+        cookie: identifies the work of this process; unique on the machine.
         log_path: stdout and stderr, appended.
-        log_max_bytes: what the log may take, give or take a line; `on_full_log` "cut" leaves out the middle of what is
-            too much, "rotate" keeps one older file beside it, together not larger than this, and a quarter more for
-            their times.
-        timeout_s: wall time of one run, None for ever.
-        memory_mb: MiB of the whole tree, sampled four times a second; pages that its processes share count once.
+        log_max_bytes: size limit of the log, plus or minus a line. `on_full_log` "cut" leaves out the middle, "rotate"
+            keeps one older file, both together within this limit, plus a quarter for their times.
+        timeout_s: wall time of one run; None: unlimited.
+        memory_mb: MiB of the whole tree, sampled four times a second; shared pages count once.
         processes: processes and threads of the whole tree.
-        cpus: processors that the tree may keep busy, where control groups can be made; parts of one included.
-        disk_mb: MiB on disk below `disk_folders` and in nameless open files; a single file cannot grow beyond it.
+        cpus: CPUs for the tree, may be fractional; enforced if cgroups can be created.
+        disk_mb: MiB on disk below `disk_folders` and in deleted open files; also the limit of a single file.
         disk_folders: what `disk_mb` counts.
-        scratch: of those, what is emptied before a restart after `disk_limit`.
+        scratch: those of them that are emptied before a restart after `disk_limit`.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
-        restart: start it again when it ends, after `backoff_s` doubled with each death up to `backoff_max_s`; a run of
-            `stable_s` begins anew.
+        restart: restart it when it ends, after a backoff of `backoff_s`, doubled with each death up to `backoff_max_s`;
+            a run of `stable_s` resets the backoff.
         open_files: resource limit, as far as the hard limit allows.
-        wrapper_files: the hard one, for a wrapper that gives its command no more than `open_files`; None: the same.
-        niceness: 0 to 19; the higher, the more it gives way to others when the processors are busy.
-        wrapper_levels: how many processes at the top of the tree belong to a sandbox and must not get SIGTERM.
-        run_id: tells one start from the next in the same folder.
-        inputs: what the program reads from descriptors, as hexadecimal digits, by the names that `argv` uses
-            (`INPUT`): arguments that nobody else may see, filters, small files.
-        port: of 127.0.0.1, kept from others while the process waits to be started again; while somebody else listens
-            there it is not started.
-        pool: folder in which the trees of one owner tell each other what they take; of these together the limits are
-            `pool_limits`, by the names of `pool.Used`.
-        door: path of a unix socket, made for each run; the process inherits it, listening, at `door.DESCRIPTOR`.
+        wrapper_files: the hard limit, for a wrapper that sets `open_files` for its command itself; None: the same.
+        niceness: 0 to 19; higher means lower CPU priority.
+        wrapper_levels: number of levels at the top of the tree that are the sandbox and must not get SIGTERM.
+        run_id: distinguishes starts in the same folder.
+        inputs: data that the program reads from descriptors, in hexadecimal, by the names in `argv` (`INPUT`): secret
+            arguments, filters, small files.
+        port: on 127.0.0.1, reserved while the process waits for its restart; it is not started while another process
+            listens there.
+        pool: folder in which the trees of one owner exchange their usage; `pool_limits` are the limits of the total, by
+            the names of `pool.Used`.
+        door: path of a unix socket, created for each run; the process inherits it, listening, as `door.DESCRIPTOR`.
     """
 
     argv: list[str]

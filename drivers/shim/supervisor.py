@@ -1,4 +1,4 @@
-"""Keeps one process: its output, its limits, its restarts, its end. Single-threaded; lives in the shim."""
+"""Supervises one process: its output, limits, restarts and end. Single-threaded; runs in the shim."""
 
 import os
 import select
@@ -27,7 +27,7 @@ _FILE_TOO_LARGE = 128 + signal.SIGXFSZ
 
 
 class ShimSupervisor:
-    """Runs the process until it ends for good. Every ending waits until the whole tree below the shim is gone."""
+    """Runs the process until it ends for good. Every end waits until the whole tree below the shim is gone."""
 
     def __init__(self, state_dir: str, spec: ShimSpec) -> None:
         self._spec = spec
@@ -86,7 +86,7 @@ class ShimSupervisor:
         )
 
     def _begin(self) -> None:
-        """A clean slate for one run of the process."""
+        """Reset the state for one run of the process."""
         self._reason: str | None = None
         self._kill_at = float("inf")
         self._told: set[int] = set()
@@ -116,17 +116,17 @@ class ShimSupervisor:
         self._show(None)
 
     def _refused(self) -> str | None:
-        """Why it ended by itself, if that was a limit: what allocates or forks fast meets it between two looks."""
+        """The limit that made it end by itself: fast allocations and forks hit it between two samples."""
         if refused := self._group.refused():
             return refused
         if self._code == _FILE_TOO_LARGE:
             return "disk_limit"
-        # Without a control group the machine's memory ran out, or the process was refused more.
+        # Without a cgroup: the machine's memory ran out, or an allocation was refused.
         too_large = self._spec.memory_mb is not None and self._peak > self._spec.memory_mb * _MIB
         return "memory_limit" if self._code and too_large and not self._group.counts_memory else None
 
     def _start(self) -> int:
-        """From here on the process alone has its door."""
+        """From here on only the process has its socket."""
         listener, self._listener = self._listener, None
         try:
             return child.start(self._spec, self._child_out, self._group, listener.fileno() if listener else None)
@@ -135,8 +135,8 @@ class ShimSupervisor:
                 listener.close()
 
     def _turn(self) -> bool:
-        """One look at everything; False when nothing of the tree is left."""
-        # A fork bomb has a thousand times as many turns as we have: it is counted before it gets another one.
+        """One sample of everything; False when nothing of the tree is left."""
+        # A fork bomb gets a thousand times our CPU time: count its processes before it runs again.
         _hurry(on=self._spec.processes is not None)
         self._wait(self._turn_s if self._reason is None else _ENDING_TURN_S)
         if self._reason is None and time.monotonic() < self._look_at:
@@ -147,7 +147,7 @@ class ShimSupervisor:
             self._end("stopped", self._spec.stop_timeout_s)
         if self._pid is None:
             self._end("exited", 0)
-        # A talkative process wakes us a thousand times a second: its tree is looked at only when it is time.
+        # A chatty process wakes us a thousand times a second: its tree is only sampled when due.
         if self._reason is None and time.monotonic() < self._look_at:
             return True
         self._look_at = time.monotonic() + self._turn_s
@@ -186,11 +186,11 @@ class ShimSupervisor:
 
     @property
     def _enough(self) -> int | None:
-        """As many processes of the tree are looked at: of more, the number is known to be too large."""
+        """The maximum number of processes to sample: beyond it, the count is known to exceed the limit."""
         return None if self._spec.processes is None or self._reason is not None else self._spec.processes + 1
 
     def _count(self, tree: list[int], limit: int) -> None:
-        """A tree that is on its way to the limit is looked at more often: a fork bomb doubles in milliseconds."""
+        """A tree near the limit is sampled more often: a fork bomb doubles in milliseconds."""
         self._tasks = tasks = proc.tasks(tree, limit)
         near = tasks > limit // 2
         self._turn_s = _ENDING_TURN_S if near else _TURN_S
@@ -205,7 +205,7 @@ class ShimSupervisor:
             self._kill_at = time.monotonic() + grace_s
 
     def _press(self, tree: dict[int, int]) -> None:
-        """SIGTERM once for each process that is not the sandbox itself, SIGKILL for all when the time is over."""
+        """SIGTERM once for each process that is not the sandbox itself, SIGKILL for all after the timeout."""
         if time.monotonic() >= self._kill_at:
             self._group.close()
             kill_tree(tree, self._pid, self._spec.wrapper_levels)
@@ -230,7 +230,7 @@ class ShimSupervisor:
                 self._pid = None
 
     def _read_output(self) -> None:
-        """Takes what is there, but not for ever: whoever writes faster than we read must not keep us from the clock."""
+        """Read the available output, for a bounded time: a process that writes faster than we read must not block."""
         for _ in range(64):
             try:
                 data = os.read(self._out, _CHUNK)
@@ -258,7 +258,7 @@ class ShimSupervisor:
             return
 
     def _back_off(self) -> bool:
-        """Waits before the next start; False when told to stop meanwhile."""
+        """Wait before the next start; False when told to stop meanwhile."""
         stable = time.monotonic() - self._began >= self._spec.stable_s
         self._deaths_in_a_row = 1 if stable else self._deaths_in_a_row + 1
         delay = min(self._spec.backoff_s * 2 ** min(self._deaths_in_a_row - 1, 30), self._spec.backoff_max_s)
@@ -276,7 +276,7 @@ class ShimSupervisor:
         return True
 
     def _await_port(self) -> bool:
-        """Not onto a port that somebody else has: the engine gives it another one. False when told to stop."""
+        """Do not start on a port that another process has: the engine assigns a new one. False when told to stop."""
         if not self._port.take():
             self._log.write(b"[shim] another process has its port; it waits for another port\n")
         while not self._stopping and not self._port.take():
@@ -285,7 +285,7 @@ class ShimSupervisor:
         return not self._stopping
 
     def _await_door(self) -> bool:
-        """A disk that is full may have room again, a folder be made again. False when told to stop."""
+        """Retry: a full disk may have room again, the folder may be recreated. False when told to stop."""
         told = False
         while not self._stopping and self._listener is None and self._spec.door is not None:
             try:
@@ -299,7 +299,7 @@ class ShimSupervisor:
         return not self._stopping
 
     def _show(self, pid: int | None) -> None:
-        """Tells the world. A full disk leaves the older facts, which readers check against the process's start time."""
+        """Write the record. If the disk is full the older one stays; readers check it against the start time."""
         facts = {
             **self._facts,
             "child_pid": pid,
@@ -316,7 +316,7 @@ class ShimSupervisor:
                 raise
 
     def _stop_when_abandoned(self) -> None:
-        """Without its folder nobody can find or stop this shim any more, and another one may do its work."""
+        """Without its folder nothing can find or stop this shim any more, and another one may do its work."""
         self._stopping = self._stopping or not os.path.exists(self._lock)
 
     def _on_stop(self, *_: object) -> None:
@@ -324,7 +324,7 @@ class ShimSupervisor:
 
 
 def _hurry(*, on: bool) -> None:
-    """Go before everybody else, where we may (as root)."""
+    """Raise our own CPU priority, if permitted (as root)."""
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK if on else os.SCHED_OTHER
     if on == (os.sched_getscheduler(0) != os.SCHED_OTHER):
         return
@@ -335,7 +335,7 @@ def _hurry(*, on: bool) -> None:
 
 
 def _empty(folders: Iterable[str]) -> None:
-    """What a service keeps for the moment only; with it, it would be at its limit again at once."""
+    """Delete a service's temporary files; with them it would reach its limit again at once."""
     import shutil  # noqa: PLC0415 - slow to load and hardly ever needed
 
     for folder in folders:

@@ -1,4 +1,4 @@
-"""When a log's bytes were written, kept beside it: the log itself stays as its program wrote it."""
+"""Times of a log's bytes, in a file beside it: the log itself stays as its program wrote it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _EVERY_MS = 100
 
 
 class LineTimes:
-    """`<log>.times` has a line `<offset> <ms since 1970>` for what came within a tenth of a second.
+    """`<log>.times` has a line `<offset> <ms since 1970>` for the output of each tenth of a second.
 
-    Offsets count bytes from the log's beginning, over all files that it had. The first line has the number (inode) of
-    its file of the log as a third word: so a reader knows that the two belong together. A full disk loses times only.
+    Offsets count bytes from the log's beginning, over all its files. The first line has the inode of its log file as a
+    third word, so that a reader can match the two. A full disk only loses times.
     """
 
     def __init__(self, log: str) -> None:
@@ -22,7 +22,7 @@ class LineTimes:
         self._last_ms = -_EVERY_MS
 
     def begin(self, base: int, inode: int) -> int:
-        """A new file, for a file of the log whose first byte has the offset `base`. Returns the bytes written."""
+        """Create the file for a log file whose first byte has the offset `base`. Returns the bytes written."""
         self._close()
         try:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -32,7 +32,7 @@ class LineTimes:
         return self._write(f"{base} {self._last_ms} {inode}\n")
 
     def go_on(self) -> int:
-        """With the file that is there; returns its size."""
+        """Continue the existing file; returns its size."""
         try:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             return os.fstat(self._file).st_size
@@ -40,7 +40,7 @@ class LineTimes:
             return 0
 
     def note(self, offset: int) -> int:
-        """What is written at `offset` is written now. Returns the bytes written."""
+        """Note that the byte at `offset` is written now. Returns the bytes written."""
         now = _now_ms()
         if now - self._last_ms < _EVERY_MS and now >= self._last_ms - 60_000:
             return 0
@@ -48,7 +48,7 @@ class LineTimes:
         return self._write(f"{offset} {now}\n")
 
     def turn_over(self) -> None:
-        """The file of the log was put aside as `<log>.1`: this one goes with it."""
+        """The log file was renamed to `<log>.1`: rename this one as well."""
         self._close()
         try:
             os.replace(self._path, first_of(self._path))
@@ -70,12 +70,12 @@ class LineTimes:
 
 
 def first_of(times: str) -> str:
-    """`<log>.times` of the file that was put aside."""
+    """`<log>.times` of the renamed file."""
     return times.removesuffix(SUFFIX) + ".1" + SUFFIX
 
 
 def end_of(log: str) -> int | None:
-    """The offset behind a file of a log, by its times; None: there are none of it."""
+    """The offset after a log file's end, by its times; None if there are none."""
     try:
         found = os.stat(log)
         with open(log + SUFFIX, "rb") as file:

@@ -1,4 +1,4 @@
-"""Source drivers bring one commit of a repository into a folder."""
+"""Source drivers fetch one commit of a repository into a folder."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,13 +7,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class GitCredentials:
-    """What opens a private repository; held in memory only, and not shown when printed.
+    """Credentials of a private repository; in memory only, and not shown when printed.
 
     Attributes:
-        token_host: the one host (`name` or `name:port`) that gets the token.
-        user, token: for https.
+        token_host: the only host (`name` or `name:port`) that gets the token. user, token: for https.
         ssh_key: private key in any format that ssh reads, without a passphrase.
-        known_hosts: lines of a `known_hosts` file, besides those that the driver knows.
+        known_hosts: additional lines of a `known_hosts` file.
     """
 
     token_host: str = ""
@@ -25,15 +24,15 @@ class GitCredentials:
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What to fetch.
+    """The commit to fetch.
 
     Attributes:
-        url: repository address, of a scheme the driver allows.
-        branch: name of a branch, else of a tag; `refs/heads/x` and `refs/tags/x` mean just that one. None: the
-            repository's default branch.
-        commit: full or abbreviated (>= 7) commit id; None means the tip of the branch. A full one is asked for by
-            itself, whether the branch is still there or not.
-        credentials: what opens it, if it is private.
+        url: of the repository, with a scheme that the driver allows.
+        branch: name of a branch, else of a tag; `refs/heads/x` and `refs/tags/x` are exact. None: the repository's
+            default branch.
+        commit: full or abbreviated (>= 7) commit id; None: the tip of the branch. A full id is fetched even if the
+            branch is gone.
+        credentials: for a private repository.
     """
 
     url: str
@@ -44,9 +43,9 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class FetchedTree:
-    """What arrived: the full commit id, the branch it was resolved from, the size on disk in bytes, the commit's time.
+    """The result: the full commit id, the branch it was resolved from, the size on disk in bytes, the commit's time.
 
-    The branch is the one asked for where the commit was found by its own id.
+    If the commit was fetched by its id, the branch is the requested one.
     """
 
     commit: str
@@ -56,10 +55,10 @@ class FetchedTree:
 
 
 class Source(Protocol):
-    """Idempotent: fetching into a folder that holds an earlier attempt starts that folder anew.
+    """Idempotent: fetching into a folder that contains an earlier attempt starts over.
 
     Raises `TerminalError` with SOURCE_NOT_FOUND, SOURCE_REF_NOT_FOUND, SOURCE_FORBIDDEN or SOURCE_TOO_LARGE, and
-    `DependencyError` when the remote does not answer. Cancelling the call ends every process it started.
+    `DependencyError` when the remote does not answer. Cancelling the call ends all its processes.
     """
 
     async def fetch(self, request: SourceRequest, into: Path) -> FetchedTree: ...

@@ -1,4 +1,4 @@
-"""A tree that git has just written: dated, measured, and its links checked. Blocking."""
+"""Processes a tree that git has just written: sets times, measures it, checks its links. Blocking."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from pathlib import Path
 from domain.errors import ErrorCode, TerminalError
 from drivers.folders import leading_out
 
-MAX_EPOCH = 2**33 - 1  # what the tar header's octal field can hold
+MAX_EPOCH = 2**33 - 1  # the maximum of the tar header's octal field
 
 
 def settle(root: Path, *, epoch_s: int) -> int:

@@ -1,7 +1,7 @@
-"""The only way out for the git of one fetch: a proxy in this process that connects to addresses it has judged itself.
+"""The only egress for the git of one fetch: a proxy in this process that connects only to addresses it has checked.
 
-Git and ssh never resolve a name. So neither a name that means something else a moment later, nor a redirect, a
-submodule or whatever else a repository makes git do, leads to another place than the host of the repository's address.
+Git and ssh never resolve a name. So neither DNS rebinding, nor a redirect, a submodule or anything else that a
+repository makes git do can lead to another host than the one of the repository's URL.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _HOP_BY_HOP = (b"proxy-authorization", b"proxy-connection", b"connection", b"kee
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request to the proxy: where to, and what the other side is to hear first (nothing for CONNECT)."""
+    """A request to the proxy: the destination, and the first bytes for the other side (none for CONNECT)."""
 
     host: str
     port: int
@@ -37,10 +37,10 @@ class _Asked:
 
 
 class EgressGuard:
-    """Listens on loopback while it is entered. Whoever lacks its password gets nowhere.
+    """Listens on loopback within the context. Clients need its password.
 
     Attributes:
-        refusal: why it let a connection not pass, for a better answer than git's.
+        refusal: why it refused a connection, for a better message than git's.
     """
 
     def __init__(self, address: RepositoryUrl, guard: HostGuard) -> None:
@@ -53,18 +53,18 @@ class EgressGuard:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         assert self._server is not None, "not entered"  # noqa: S101 - a fault of ours, and for the type checker
         return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:
-        """As git takes it; holds the password."""
+        """For git; contains the password."""
         return f"http://git:{self._password}@127.0.0.1:{self.port}"
 
     @property
     def words(self) -> str:
-        """As `ssh_proxy_command.py` takes it; holds the password."""
+        """For `ssh_proxy_command.py`; contains the password."""
         return f"{self.port} {self._password}"
 
     async def __aenter__(self) -> Self:
@@ -120,10 +120,10 @@ class EgressGuard:
         return name.strip().lower() == b"proxy-authorization" and hmac.compare_digest(value.strip(), good)
 
     async def _connect(self, asked: _Asked) -> Stream:
-        """Connected to the first address that answers, of those that were judged.
+        """Connect to the first of the checked addresses that answers.
 
         Raises:
-            _AnswerError: it is somewhere else, is not allowed, or does not answer.
+            _AnswerError: another host, not allowed, or not answering.
         """
         try:
             if (asked.host, asked.port) != self._target:
@@ -159,14 +159,14 @@ def _parse(line: bytes, headers: list[bytes]) -> _Asked:
     if url.scheme != "http" or not url.hostname:
         raise ValueError(target)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    # One request a connection: the next one may be for somewhere else, and is judged by itself.
+    # One request per connection: the next one may have another destination, and is checked on its own.
     kept = [header for header in headers if header.partition(b":")[0].strip().lower() not in _HOP_BY_HOP]
     first = b"\r\n".join([f"{method} {path} {version}".encode(), *kept, b"Connection: close", b"", b""])
     return _Asked(_plain(url.hostname), url.port or 80, first, tunnel=False)
 
 
 def _plain(host: str) -> str:
-    """One spelling of a host's name."""
+    """A host name in normalized spelling."""
     return host.strip("[]").rstrip(".").lower()
 
 

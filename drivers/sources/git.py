@@ -1,4 +1,4 @@
-"""Git repositories as sources: one commit, shallow, with nothing of the repository executed."""
+"""Git repositories as sources: one commit, shallow, without executing anything of the repository."""
 
 import errno
 import re
@@ -18,10 +18,10 @@ from drivers.sources.hosts import HostGuard
 from drivers.sources.transport import Transport, opened
 from runtime.outbound import Resolve, SystemLookup
 
-DEPTHS = (1, 100, 2_000, 20_000)  # how far back an abbreviated or unadvertised commit is searched
+DEPTHS = (1, 100, 2_000, 20_000)  # how far back to search for an abbreviated or unadvertised commit
 MAX_ENTRIES = 200_000
 MAX_LISTING = 64 * 1024 * 1024
-MAX_NESTED = 200  # folders in one another; Python follows no more than some hundreds
+MAX_NESTED = 200  # maximum nesting of folders; Python's recursion limit is some hundreds
 _LISTED = re.compile(r"(\d{6}) (?:blob|commit) [0-9a-f]+ +(\d+|-)$")
 FULL_REFS = ("refs/heads/", "refs/tags/")
 _TIP = "refs/fetched/tip"
@@ -30,7 +30,7 @@ _SHA1, _SHA256 = 40, 64
 
 @dataclass(frozen=True)
 class _Tip:
-    """Where a branch stands at the remote: its short name, full ref and commit."""
+    """A branch at the remote: its short name, full ref and commit."""
 
     branch: str
     ref: str
@@ -38,18 +38,18 @@ class _Tip:
 
 
 class GitSource:
-    """Fetches over https and ssh; where allowed, from local folders and over plain http from private hosts.
+    """Fetches over https and ssh and, if allowed, from local folders and over plain http from private hosts.
 
     Args:
         allow_file: accept `file://` and absolute paths.
         allow_private: accept hosts on loopback and private addresses.
-        networks: private networks that are accepted even so.
+        networks: private networks that are accepted anyway.
         known_hosts: the operator's file of ssh host keys.
-        hidden: local folders that hold what is no caller's: other tenants' sources, our own data.
+        hidden: local folders that no caller may read: other tenants' sources, our own data.
         git: the program.
-        timeout_s: seconds one git command may take.
-        max_bytes: limit of the packed download and of the checked out tree, each.
-        resolve: how names become addresses; None: as the operating system does.
+        timeout_s: limit of one git command, in seconds.
+        max_bytes: limit for the packed download and for the checked-out tree, each.
+        resolve: resolves names to addresses; None: as the operating system does.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class GitSource:
         self._max_bytes = max_bytes
 
     async def fetch(self, request: SourceRequest, into: Path) -> FetchedTree:
-        """Bring one commit into a folder (made anew); see `Source` for the errors."""
+        """Fetch one commit into a folder (created anew); see `Source` for the errors."""
         address = parse_repository_url(request.url, allow_file=self._allow_file, allow_private=self._allow_private)
         branch = check_branch(request.branch) if request.branch is not None else None
         commit = check_commit(request.commit) if request.commit is not None else None
         self._check_folder(address)
-        # Beside the tree and never in it; the name is always the same, so that a second attempt finds it.
+        # Beside the tree and never in it. The name is always the same, so that a second attempt finds it.
         home = into.with_name(f".{into.name}.git")
         way = opened(address, request.credentials, self._guard, home=home, operators=self._known_hosts)
         async with way as transport:
@@ -100,7 +100,7 @@ class GitSource:
                 await finish_in_thread(remove_tree, home)
 
     def _check_folder(self, address: RepositoryUrl) -> None:
-        """Refuse our own folders, by whatever links they are reached."""
+        """Refuse our own folders, through whatever links they are reached."""
         if address.scheme is not Scheme.FILE:
             return
         real = Path(address.text).resolve()
@@ -113,7 +113,7 @@ class GitSource:
 
 
 def _better(error: DeliveryError, transport: Transport, credentials: GitCredentials) -> DeliveryError | None:
-    """What is known beyond git's words: that a connection was refused, or that a token was held back; None: nothing."""
+    """A better explanation than git's: a connection was refused, or a token was withheld; None: there is none."""
     if transport.egress is not None and transport.egress.refusal is not None:
         return transport.egress.refusal
     if error.code is ErrorCode.SOURCE_NOT_FOUND and credentials.token and not transport.token_is_used:
@@ -129,7 +129,7 @@ def _refs_of(branch: str | None) -> list[str]:
 
 
 def _recorded(branch: str) -> str:
-    """A name that means the same; a branch is what a short name means anyway."""
+    """The canonical name; a short name means a branch anyway."""
     short = branch.removeprefix("refs/heads/")
     return branch if short.startswith(FULL_REFS) else short
 
@@ -143,7 +143,7 @@ def _begin_anew(runner: GitRunner, into: Path) -> None:
 
 
 def _weighed(listing: str) -> tuple[int, int, int]:
-    """Number, bytes and depth of the entries of `ls-tree -l -z`; none is looked at when there are too many."""
+    """Number, bytes and depth of the entries of `ls-tree -l -z`; stops when there are too many."""
     count, size, nested = listing.count("\0"), 0, 0
     if count > MAX_ENTRIES:
         return count, size, nested
@@ -157,7 +157,7 @@ def _weighed(listing: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class _Fetch:
-    """One fetch under way."""
+    """One fetch in progress."""
 
     runner: GitRunner
     address: RepositoryUrl
@@ -189,7 +189,7 @@ class _Fetch:
     # --- which commit -----------------------------------------------------------------------------------
 
     async def _find(self, branch: str | None, commit: str | None) -> tuple[str, str]:
-        """The branch's name and the wanted commit, which is fetched. Its full id needs no branch that leads to it."""
+        """The branch's name and the requested commit, which is fetched. A full id needs no branch that contains it."""
         if commit is not None and len(commit) in {_SHA1, _SHA256} and branch is not None:
             await self._init(commit)
             if await self._bring_by_id(commit):
@@ -199,7 +199,7 @@ class _Fetch:
         return _recorded(branch) if branch else tip.branch, await self._bring(tip, commit)
 
     async def _init(self, like: str) -> None:
-        """An empty repository for ids such as this one; once more changes nothing."""
+        """An empty repository for this id format; repeating it changes nothing."""
         object_format = "sha256" if len(like) == _SHA256 else "sha1"
         await self._must(
             "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", self._repository
@@ -210,7 +210,7 @@ class _Fetch:
         peeled = [f"{ref}^{{}}" for ref in refs if ref.startswith("refs/tags/")]
         listed = await self._must("ls-remote", "--symref", "--", self.address.text, *refs, *peeled)
         rows = [line.partition("\t") for line in listed.stdout.splitlines()]
-        # A pattern also matches the ends of longer names: only exact ones count.
+        # A pattern also matches the ends of longer names: keep exact matches only.
         commits = {name: value for value, _, name in rows if not value.startswith("ref: ")}
         heads = {name: value.removeprefix("ref: ") for value, _, name in rows if value.startswith("ref: ")}
         for ref in refs:
@@ -223,7 +223,7 @@ class _Fetch:
         raise self._missing(branch) if branch else self._empty()
 
     async def _bring(self, tip: _Tip, commit: str | None) -> str:
-        """Fetch the wanted commit and return its full id."""
+        """Fetch the requested commit and return its full id."""
         if commit is None:
             return await self._bring_ref(tip, 1)
         if len(commit) in {_SHA1, _SHA256} and await self._bring_by_id(commit):
@@ -250,7 +250,7 @@ class _Fetch:
         return found
 
     async def _bring_by_id(self, commit: str) -> bool:
-        """Whether the server hands out this commit by its id; many do only for tips."""
+        """Whether the server serves this commit by its id; many do so only for tips."""
         result = await self._fetch(commit, 1)
         if result.exit_code == 0:
             return await self._resolve(_TIP) == commit
@@ -282,7 +282,7 @@ class _Fetch:
     # --- what it holds ----------------------------------------------------------------------------------
 
     async def _check_listing(self, commit: str) -> None:
-        """Refuse a tree that would not fit, before anything of it is written."""
+        """Refuse a tree that is too large before any of it is written."""
         try:
             listed = await self.runner.run(
                 self._git_dir, "ls-tree", "-r", "-l", "-z", "--full-tree", commit, max_output=MAX_LISTING

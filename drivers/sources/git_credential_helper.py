@@ -1,7 +1,7 @@
-"""Git's credential helper: `python -I -S git_credential_helper.py get`, the worker's memory answers for one host.
+"""Git's credential helper: `python -I -S git_credential_helper.py get`; serves the worker's token for one host.
 
-DELIVERY_GIT_CREDENTIAL is the path of an open, unnamed file of the worker, gone with the fetch; the token is in no
-command line, environment or file that has a name. Stdlib only: git starts it.
+DELIVERY_GIT_CREDENTIAL is the path of an open memory file of the worker, closed after the fetch; the token is in no
+command line, environment or named file. Stdlib only: git starts it.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point. Asked to keep or forget a credential, it does nothing."""
+    """Entry point. Ignores requests to store or erase a credential."""
     if sys.argv[1:] != ["get"]:
         return
     asked = dict(line.rstrip("\n").partition("=")[::2] for line in sys.stdin if "=" in line)

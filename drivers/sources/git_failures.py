@@ -1,4 +1,4 @@
-"""What git's complaints mean. Git has one exit code for all of them, so the words decide (LC_ALL=C)."""
+"""Interprets git's error messages. Git has one exit code for all of them, so the text decides (LC_ALL=C)."""
 
 import re
 from enum import StrEnum
@@ -7,13 +7,13 @@ from domain.errors import DeliveryError, DependencyError, ErrorCode, TerminalErr
 from domain.repository_url import RepositoryUrl
 
 SHOWN_STDERR = 500
-# A server can write what it likes there, and patterns with a gap in them take the square of a line's length.
+# A server can send any text, and patterns with a gap take quadratic time in the length of a line.
 MAX_LINES = 100
 MAX_LINE = 300
 
 
 class Complaint(StrEnum):
-    """Kinds of failure that end differently."""
+    """Kinds of failure that are handled differently."""
 
     REF_MISSING = "ref_missing"
     NOT_FOUND = "not_found"
@@ -26,7 +26,7 @@ class Complaint(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-# First match wins: general complaints ("Could not read from remote repository") follow particular ones.
+# The first match wins: specific messages come before general ones ("Could not read from remote repository").
 _WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
     (Complaint.DISK_FULL, ("no space left on device",)),
     (
@@ -61,8 +61,8 @@ _WORDS: tuple[tuple[Complaint, tuple[str, ...]], ...] = (
 
 
 def complaint_of(stderr: str) -> Complaint:
-    """The kind of failure; whatever is unknown counts as a remote that does not answer properly."""
-    # "remote:" lines are free text of the other side.
+    """The kind of failure; unknown ones count as a remote that does not answer properly."""
+    # "remote:" lines are free text of the server.
     lines = [line[:MAX_LINE] for line in stderr.splitlines() if not line.startswith("remote:")]
     said = "\n".join(lines[-MAX_LINES:])
     for kind, patterns in _WORDS:
@@ -72,7 +72,7 @@ def complaint_of(stderr: str) -> Complaint:
 
 
 def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
-    """The error to raise for a command that failed for another reason than a missing ref."""
+    """The error to raise for a failed command, except for a missing ref."""
     where = address.text
     match complaint_of(stderr):
         case Complaint.DISK_FULL:
@@ -104,13 +104,13 @@ def failure(stderr: str, address: RepositoryUrl) -> DeliveryError:
 
 
 def disk_full() -> TerminalError:
-    """The error of a full disk."""
+    """The error for a full disk."""
     return TerminalError(
         "the disk of the build machine is full; free space in the engine's data folder", code=ErrorCode.DISK_FULL
     )
 
 
 def last_words(stderr: str) -> str:
-    """The end of what git said, printable and bounded."""
+    """The end of git's output, printable and bounded."""
     said = " ".join(stderr.split())[-SHOWN_STDERR:]
     return "".join(c if c.isprintable() else "?" for c in said) or "git said nothing"

@@ -1,4 +1,4 @@
-"""Runs one git command: bare environment, own process group, time, output and disk bounded, gone when cancelled."""
+"""Runs one git command: clean environment, own process group, limits on time, output, disk; killed when cancelled."""
 
 import asyncio
 import contextlib
@@ -20,19 +20,19 @@ from runtime.files import write_whole
 WATCH_INTERVAL_S = 0.2
 MAX_STDERR = 64 * 1024
 _CHUNK = 64 * 1024
-# Authorities of a company's own TLS; everything else of the worker's environment stays away from git.
+# A company's own CAs; nothing else of the worker's environment is passed to git.
 _PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.attributesFile=/dev/null",
     "core.autocrlf=false",
-    "core.symlinks=true",  # written as links, then checked to stay inside of the tree
+    "core.symlinks=true",  # written as links, then checked to stay inside the tree
     "core.askPass=/bin/false",
     "credential.helper=",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
-    "fetch.unpackLimit=1",  # one pack file, whose growth the watch sees
+    "fetch.unpackLimit=1",  # one pack file, whose growth is watched
     "transfer.bundleURI=false",
     "protocol.version=2",
     "gc.auto=0",
@@ -41,7 +41,7 @@ _CONFIG = (
     "filter.lfs.process=",
     "filter.lfs.smudge=",
     "filter.lfs.required=false",
-    "http.followRedirects=false",  # the token is for this address; and `Egress` lets nothing pass to another one
+    "http.followRedirects=false",  # the token is for this URL; and `Egress` connects to no other host
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
 )
@@ -49,7 +49,7 @@ _CONFIG = (
 
 @dataclass(frozen=True)
 class GitResult:
-    """How a git command ended; texts are bounded and decoded leniently."""
+    """The result of a git command; texts are bounded and decoded leniently."""
 
     exit_code: int
     stdout: str
@@ -57,20 +57,20 @@ class GitResult:
 
 
 class OutputTooLargeError(Exception):
-    """The command wrote more than was allowed and was ended."""
+    """The command wrote more than allowed and was killed."""
 
 
 @dataclass(frozen=True)
 class GitRunner:
-    """Everything two git commands of one fetch have in common.
+    """Shared by the git commands of one fetch.
 
     Attributes:
         git: the program.
         scheme: the one transport allowed.
-        home: an existing folder for git's files; holds `config`, the only configuration read.
-        timeout_s: seconds one command may take.
-        max_bytes: what `home` may grow to on disk while a command runs.
-        transport: the way out, and what opens the repository.
+        home: an existing folder for git's files; contains `config`, the only configuration read.
+        timeout_s: limit of one command, in seconds.
+        max_bytes: size limit of `home` on disk while a command runs.
+        transport: the egress proxy and the credentials.
     """
 
     git: str
@@ -81,11 +81,11 @@ class GitRunner:
     transport: Transport
 
     def prepare(self) -> None:
-        """Write the configuration file, and the transport's.
+        """Write the configuration files of git and of the transport.
 
-        A file, and not `-c`, because the `upload-pack` that git starts for a local repository inherits only that.
-        There the owner may be somebody else: whoever allowed local folders allowed those too. It executes nothing
-        that the repository says (hooks of packing are read from this file alone, lazy fetching is off).
+        A file, and not `-c`, because the `upload-pack` that git starts for a local repository inherits only that. A
+        local repository may have another owner: allowing local folders allows that too. Nothing of the repository is
+        executed (pack hooks are read from this file only, lazy fetching is off).
         """
         self.home.mkdir(mode=0o700, parents=True)
         files = {"config": "[safe]\n\tdirectory = *\n", **self.transport.files}
@@ -120,12 +120,12 @@ class GitRunner:
         return [self.git, "--no-pager", *options, *arguments]
 
     async def run(self, *arguments: str, max_output: int = 1024 * 1024) -> GitResult:
-        """Run a command to its end, whatever that is.
+        """Run a command to its end, with any exit code.
 
         Raises:
-            DependencyError: no git here, or it took longer than `timeout_s`.
+            DependencyError: git is not installed, or took longer than `timeout_s`.
             TerminalError: SOURCE_TOO_LARGE.
-            OutputTooLargeError: standard output passed `max_output` bytes.
+            OutputTooLargeError: standard output exceeded `max_output` bytes.
         """
         async with self._started(self._argv(arguments), self._environment()) as process:
             try:
@@ -152,7 +152,7 @@ class GitRunner:
                     umask=0o022,
                 )
             )
-        except (FileNotFoundError, PermissionError):  # the latter when PATH has a folder of somebody else
+        except (FileNotFoundError, PermissionError):  # the latter if PATH contains an unreadable folder
             raise DependencyError(f"{self.git!r} is not installed where the worker runs") from None
         try:
             self._record(process.pid)
@@ -161,7 +161,7 @@ class GitRunner:
             await _end(process)
 
     def _record(self, pid: int) -> None:
-        """Note who runs, for `end_recorded`."""
+        """Record the process for `end_recorded`."""
         found = proc.read(pid)
         if found is not None:
             write_whole(self.home / "process", f"{pid} {found.start_time}", sync=False)
@@ -193,7 +193,7 @@ class GitRunner:
             await asyncio.gather(watch, reading, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Ends only by raising: what arrives must not fill the disk."""
+        """Ends only by raising: the download must not fill the disk."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             if await asyncio.to_thread(folder_size, self.home) > self.max_bytes:
@@ -201,7 +201,7 @@ class GitRunner:
 
 
 def too_large(max_bytes: int) -> TerminalError:
-    """The error of a repository that is larger than allowed."""
+    """The error for a repository that is larger than allowed."""
     return TerminalError(
         f"the repository is larger than {max_bytes // 2**20} MiB or has too many files; keep large files out of it",
         code=ErrorCode.SOURCE_TOO_LARGE,
@@ -210,7 +210,7 @@ def too_large(max_bytes: int) -> TerminalError:
 
 
 async def _read(stream: asyncio.StreamReader | None, limit: int, *, strict: bool) -> str:
-    """At most `limit` bytes of a stream; beyond it either an error, or the first part with the rest thrown away."""
+    """At most `limit` bytes of a stream; beyond it either an error, or the rest is discarded."""
     kept = bytearray()
     while stream is not None and (chunk := await stream.read(_CHUNK)):
         if strict and len(kept) + len(chunk) > limit:
@@ -220,9 +220,9 @@ async def _read(stream: asyncio.StreamReader | None, limit: int, *, strict: bool
 
 
 async def _whole(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
-    """A process that is being started, also if its starter is cancelled meanwhile: then it is ended first.
+    """A started process, even if the starter is cancelled meanwhile: then it is ended first.
 
-    asyncio itself would kill the leader of the group alone, and wait for ever for pipes that it has not opened yet.
+    asyncio itself would only kill the group's leader, and wait forever for pipes that it has not opened yet.
     """
     starting = asyncio.ensure_future(start)
     try:

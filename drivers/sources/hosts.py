@@ -1,4 +1,4 @@
-"""Which hosts a repository may be on, and what the caller is told when it may not be there."""
+"""Which hosts a repository may be on, and the error if its host is not allowed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ RESOLVE_TIMEOUT_S = 15
 
 @dataclass(frozen=True)
 class HostGuard:
-    """Which addresses repositories may be on.
+    """The addresses that repositories may be on.
 
     Attributes:
-        allow_private: any, also loopback and private ones.
-        networks: besides the public internet, these.
-        names: how they become addresses.
+        allow_private: all addresses, including loopback and private ones.
+        networks: these in addition to the public internet.
+        names: resolves them to addresses.
     """
 
     allow_private: bool
@@ -31,7 +31,7 @@ class HostGuard:
         """The addresses of a host, all of them allowed.
 
         Raises:
-            TerminalError: SOURCE_FORBIDDEN, or SOURCE_NOT_FOUND when the name does not exist.
+            TerminalError: SOURCE_FORBIDDEN, or SOURCE_NOT_FOUND if the name does not exist.
             DependencyError: the resolver does not answer.
         """
         try:
@@ -58,9 +58,9 @@ class HostGuard:
             )
 
     async def check(self, address: RepositoryUrl) -> bool:
-        """Refuse a repository whose host leads where it must not; tells whether it is this machine's loopback.
+        """Refuse a repository whose host is not allowed; returns whether the host is this machine's loopback.
 
-        A look ahead, for a plain answer: what is connected to is resolved and judged again, by `EgressGuard`.
+        Done early for a clear message: `EgressGuard` resolves and checks again what it connects to.
 
         Raises:
             TerminalError: as `resolve`, and SOURCE_FORBIDDEN for plain http on the public internet.

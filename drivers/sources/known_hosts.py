@@ -1,15 +1,15 @@
-"""Host keys that ssh accepts: those that large hosts publish, the operator's, the project's. No others, ever.
+"""Host keys that ssh accepts: those of large public hosts, the operator's, the project's. No others, ever.
 
-Ed25519 alone of each: ssh then asks the host for that one. Whoever needs another kind adds it.
+Only the Ed25519 key of each: ssh then requests that one. Users who need another kind add it.
 """
 
 from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
 
-# Host, key, and the fingerprint that the host publishes for it (a test compares them):
-# docs.github.com "GitHub's SSH key fingerprints"; docs.gitlab.com "GitLab.com settings, SSH host keys fingerprints";
-# support.atlassian.com "Configure SSH and two-step verification".
+# Host, key, and its published fingerprint (a test compares them): docs.github.com "GitHub's SSH key fingerprints";
+# docs.gitlab.com "GitLab.com settings, SSH host keys fingerprints"; support.atlassian.com "Configure SSH and two-step
+# verification".
 PUBLISHED: tuple[tuple[str, str, str], ...] = (
     (
         "github.com",
@@ -30,10 +30,10 @@ PUBLISHED: tuple[tuple[str, str, str], ...] = (
 
 
 def known_hosts(operators: Path | None, projects: str) -> str:
-    """The text of the `known_hosts` file of one fetch.
+    """The text of the `known_hosts` file for one fetch.
 
     Raises:
-        TerminalError: SOURCE_FORBIDDEN, the operator's file cannot be read: without it nothing is known.
+        TerminalError: SOURCE_FORBIDDEN, the operator's file cannot be read.
     """
     lines = [f"{host} ssh-ed25519 {key}" for host, key, _ in PUBLISHED]
     try:

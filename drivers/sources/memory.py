@@ -1,4 +1,4 @@
-"""Secrets for programs that only read files: unnamed files in memory, for our own children, gone when closed."""
+"""Secrets for programs that only read files: memory files for our child processes, gone when closed."""
 
 import fcntl
 import os
@@ -7,9 +7,9 @@ from typing import Self
 
 
 class MemoryFile:
-    """A sealed `memfd` (Linux), never on a disk we write to; `path` is readable by processes of our user alone.
+    """A sealed `memfd` (Linux), never on a disk; `path` is readable by processes of our user only.
 
-    Passing on the descriptor would not do: ssh closes all it inherits.
+    Inheriting the descriptor does not work: ssh closes all inherited ones.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -26,7 +26,7 @@ class MemoryFile:
 
     @property
     def path(self) -> str:
-        """Where a child finds it while it is open."""
+        """Its path for a child while it is open."""
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """ssh's `ProxyCommand`: `python -I -S ssh_proxy_command.py <host> <port>`.
 
-Joins its stdin and stdout to the host through the `EgressGuard`, whose port and password are in DELIVERY_EGRESS. Stdlib
-only: ssh starts it, for each connection.
+Connects its stdin and stdout to the host through the `EgressGuard`, whose port and password are in DELIVERY_EGRESS.
+Stdlib only: ssh starts it for each connection.
 """
 
 import base64
@@ -11,11 +11,11 @@ import sys
 import threading
 
 CHUNK = 65536
-TIMEOUT_S = 45  # the proxy resolves and connects for so long at most
+TIMEOUT_S = 45  # limit of the proxy's name lookup and connect
 
 
 def main() -> int:
-    """Entry point; 1 when the proxy says no."""
+    """Entry point; 1 if the proxy refuses."""
     host, port = sys.argv[1:]
     proxy, password = os.environ["DELIVERY_EGRESS"].split(" ")
     with socket.create_connection(("127.0.0.1", int(proxy)), timeout=TIMEOUT_S) as connection:
@@ -27,7 +27,7 @@ def main() -> int:
         if head.split(" ")[1:2] != ["200"]:
             sys.stderr.write(f"the way to {host}:{port} is closed: {head}\n")
             return 1
-        connection.settimeout(None)  # from here on ssh has the say; git's time is limited by who started it
+        connection.settimeout(None)  # from here on ssh decides; git's timeout limits the whole
         threading.Thread(target=_send, args=(connection,), daemon=True).start()
         _write(rest)
         while chunk := connection.recv(CHUNK):
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def _head(connection: socket.socket) -> tuple[str, bytes]:
-    """The first line of the answer, and what already came behind its head."""
+    """The first line of the answer, and the bytes after its head."""
     got = b""
     while b"\r\n\r\n" not in got and (chunk := connection.recv(CHUNK)):
         got += chunk

@@ -1,4 +1,4 @@
-"""How the git of one fetch gets out and shows who it is: the proxy, ssh's configuration, the token's helper."""
+"""Network access and credentials for the git of one fetch: the proxy, ssh's configuration, the credential helper."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ from drivers.sources.memory import MemoryFile
 SSH_CONFIG = "ssh_config"
 KNOWN_HOSTS = "known_hosts"
 _HERE = Path(__file__).parent
-# The one configuration that ssh reads: no agent, no files of our user, no prompts, no key that is not known before.
+# ssh's only configuration: no agent, no files of our user, no prompts, only known host keys.
 _SSH = """\
 Host *
 BatchMode yes
@@ -41,14 +41,14 @@ VerifyHostKeyDNS no
 
 @dataclass(frozen=True)
 class Transport:
-    """What a `GitRunner` needs of it.
+    """The part that `GitRunner` needs.
 
     Attributes:
-        config: git's configuration; in command lines, so never a secret.
-        env: git's environment; a random password of the proxy, and where the token can be read.
-        files: by name, for git's folder.
+        config: git's configuration, without secrets, since it is in command lines.
+        env: git's environment, with the proxy's random password and the path of the token's file.
+        files: contents by name, for git's folder.
         egress: the proxy; None for local folders.
-        token_is_used: whether a token of the project's is offered.
+        token_is_used: whether the project's token is offered to the server.
     """
 
     config: tuple[str, ...] = ()
@@ -62,14 +62,14 @@ class Transport:
 async def opened(
     address: RepositoryUrl, credentials: GitCredentials, guard: HostGuard, *, home: Path, operators: Path | None
 ) -> AsyncIterator[Transport]:
-    """The transport to a repository that was judged before (`HostGuard.check`), while the fetch lasts.
+    """The transport to a checked repository (`HostGuard.check`), for the duration of the fetch.
 
     Args:
         address: of the repository.
         credentials: of its project.
         guard: which addresses are allowed.
         home: git's folder for this fetch.
-        operators: their `known_hosts` file.
+        operators: the operator's `known_hosts` file.
 
     Raises:
         TerminalError: as `HostGuard.check` and `known_hosts`.
@@ -83,7 +83,7 @@ async def opened(
         if address.scheme is Scheme.SSH:
             yield _over_ssh(stack, egress, credentials, home, operators)
         else:
-            # Over plain http a token stays on this machine.
+            # Over plain http a token may only be sent on this machine.
             safe = address.scheme is Scheme.HTTPS or on_loopback
             token = credentials.token if safe and credentials.token_host == address.authority else ""
             yield _over_http(stack, egress, address, credentials if token else GitCredentials())
@@ -117,7 +117,7 @@ def _over_ssh(
 ) -> Transport:
     key = "none"
     if credentials.ssh_key:
-        text = credentials.ssh_key.replace("\r\n", "\n").strip() + "\n"  # ssh reads no key without its last line's end
+        text = credentials.ssh_key.replace("\r\n", "\n").strip() + "\n"  # ssh requires a newline at the key's end
         key = stack.enter_context(MemoryFile(text.encode())).path
     place = str(home.absolute() / KNOWN_HOSTS).replace("%", "%%")
     config = _SSH.format(key=key, proxy=_program("ssh_proxy_command.py").replace("%", "%%"), known_hosts=f'"{place}"')
@@ -126,5 +126,5 @@ def _over_ssh(
 
 
 def _program(name: str) -> str:
-    """A shell's words that run one of the small programs beside this file."""
+    """A shell command that runs one of the small programs beside this file."""
     return shlex.join([sys.executable, "-I", "-S", str(_HERE / name)])

@@ -10,22 +10,22 @@ from drivers.bridge.network import Forward
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """What one instance runs.
+    """The definition of one instance.
 
     Attributes:
-        instance_id: stable id and idempotency key (`{release_id}-{index}`): starting it twice is starting it once.
+        instance_id: stable id and idempotency key (`{release_id}-{index}`): starting it twice starts it once.
         release_id: the release it belongs to.
-        artifact_digest: what to run, unpacked by the driver from its artifact store.
-        command: shell line; it must listen on 127.0.0.1:$PORT, if it listens at all.
-        env: the service's environment; PORT, PATH, HOME, TMPDIR are set by the driver, whatever stands there.
-        secrets: more of it, never written down and in no command line; these go before `env`.
-        memory_mb, processes, disk_mb: what the whole tree may use before it is ended and restarted (MiB, shared pages
-            counted once; processes and threads; MiB of its folders). The target's own limits may be lower; None: those.
+        artifact_digest: of the artifact to run, unpacked by the driver from its artifact store.
+        command: shell line; if it listens, it must listen on 127.0.0.1:$PORT.
+        env: the service's environment; PORT, PATH, HOME, TMPDIR are always set by the driver.
+        secrets: further variables, never written to disk or command lines; they override `env`. memory_mb, processes,
+        disk_mb: limits of the whole tree, beyond which it is killed and restarted (MiB, shared pages counted once;
+            processes and threads; MiB of its folders). The target's own limits may be lower; None: use those.
         stop_timeout_s: seconds between SIGTERM and SIGKILL.
-        after: id of a command; what it left in its folder is in the instance's, too. One that never ran is fine.
-        organization, project: whose it is, for its way out.
-        egress: host:port of what it may connect to besides, where it has a network of its own.
-        forwards: ways out of a network of its own; of no use where it has none.
+        after: id of a command whose files are copied into the instance's folder. One that never ran is fine.
+            organization, project: the owner, for egress.
+        egress: additional host:port destinations that it may connect to, if it has a network of its own.
+        forwards: ways out of its own network; ignored if it has none.
         listens: False: it has no port, and PORT is not set.
     """
 
@@ -47,12 +47,12 @@ class InstanceSpec:
     listens: bool = True
 
 
-# A command that was ended from outside so often is given up.
+# A command that was killed from outside this often is given up.
 MAX_RUNS = 5
 
 
 class InstancePhase(StrEnum):
-    """`backoff`: it died and waits to be restarted; `stopped`: ended for good; `absent`: never started here."""
+    """`backoff`: it died and waits for its restart; `stopped`: ended for good; `absent`: never started here."""
 
     RUNNING = "running"
     BACKOFF = "backoff"
@@ -62,25 +62,24 @@ class InstancePhase(StrEnum):
 
 @dataclass(frozen=True)
 class InstanceStatus:
-    """What is seen of an instance now.
+    """The present state of an instance.
 
     Attributes:
-        address, port: where it must listen (assigned by the engine; 0 when absent, and for one that does not listen).
-            With a network of its own it is reached by the unix socket whose path `address` is, and `port` is the one
-            inside.
-        listening: a socket of the instance's own process tree listens on exactly that port. In a list it is only known
-            of instances that were inspected since their process began, if they have networks of their own.
-        listens_elsewhere: other TCP ports the tree listens on (for the message of INSTANCE_WRONG_PORT).
-        unreachable_at: addresses on which it listens on that port and which a connection to 127.0.0.1 does not reach.
-        port_taken: a process that is none of the instance's listens on its port, so that what is sent there may reach a
-            stranger. In a list it may be a moment's impression; `inspect` looks twice. With a network of its own: its
-            unix socket is gone.
-        restarts: how often it died and was started again.
-        exit_code: of the last death, None if it never died; 128+n for signal n.
+        address, port: where it must listen (assigned by the engine; 0 if absent or not listening at all). With a
+            network of its own, `address` is the path of its unix socket and `port` is the port inside.
+        listening: a socket of the instance's own process tree listens on exactly that port. For an instance with its
+            own network, a list only knows it if the instance was inspected since its process began.
+        listens_elsewhere: other TCP ports that the tree listens on (for the message of INSTANCE_WRONG_PORT).
+        unreachable_at: addresses where it listens on that port but that 127.0.0.1 does not reach.
+        port_taken: a process outside of the instance listens on its port, so that requests may reach the wrong process.
+            In a list it may be a transient state; `inspect` checks twice. With a network of its own: its unix socket is
+            gone.
+        restarts: number of restarts after a death.
+        exit_code: of the last death (128+n for signal n); None if it never died.
         search_path: the PATH it was started with.
-        running_s: for how many seconds its present process has run; None when it has none.
-        ended_by: the limit whose passing was the last death (`memory_limit`, `memory_quota`, ...); None: it
-            ended by itself, or never did.
+        running_s: age of its present process in seconds; None if it has none.
+        ended_by: the limit that caused the last death (`memory_limit`, `memory_quota`, ...); None: it ended by itself,
+            or never ended.
     """
 
     instance_id: str
@@ -101,20 +100,20 @@ class InstanceStatus:
 
     @property
     def gone(self) -> bool:
-        """Nobody keeps it, which is not its own doing: what dies by itself is started again by its shim."""
+        """Its shim is gone, which the instance cannot cause itself: if only its process dies, the shim restarts it."""
         return self.phase in (InstancePhase.STOPPED, InstancePhase.ABSENT)
 
 
 @dataclass(frozen=True)
 class CommandStatus:
-    """What is seen of a command that runs once.
+    """The present state of a command that runs once.
 
     Attributes:
         running: it runs now.
-        runs: how often it was begun; more than once only after its process was killed from outside.
-        exit_code: of its end; None while it runs, and when there is no end to tell: it was ended from outside.
-        reason: why it ended: "exited", "timeout", "disk_full", or the limit it passed.
-        search_path: the PATH it had.
+        runs: number of starts; more than one only after its process was killed from outside.
+        exit_code: None while it runs, and if it was killed from outside.
+        reason: why it ended: "exited", "timeout", "disk_full", or the exceeded limit.
+        search_path: its PATH.
     """
 
     running: bool
@@ -129,25 +128,24 @@ class CommandStatus:
 
 
 Check = Callable[[], Awaitable[object]]
-"""Asked right before something begins, after all that takes long, while nobody else can begin or stop the same one.
+"""Called right before a start, after all slow preparation, while no other start or stop of the same id can happen.
 
-What it raises keeps it from beginning. Whoever stops something writes that down first, so that a check that reads the
-record is enough: either it sees that, or the stop comes after the beginning. No lock of the record is needed.
+If it raises, nothing is started. Every stop is recorded first, so a check that reads the record is enough: either it
+sees the record, or the stop comes after the start. It does not need to lock the record.
 """
 
 
 async def no_check() -> None:
-    """Nothing can have changed."""
+    """Never refuses."""
 
 
 class Target(Protocol):
-    """All calls are idempotent, and survive the death of the process that made them.
+    """All calls are idempotent, and independent of the process that made them.
 
     `start` raises `TerminalError` with ARTIFACT_UNAVAILABLE, NO_FREE_PORT, BUILD_ISOLATION_UNAVAILABLE or DISK_FULL.
-    `start` of one that is gone keeps its port unless somebody else has it by now: then it gets another one.
-    `relocate` ends the instance and starts it on another port, since a stranger has the one it had; one that is not at
-    that port any more stays.
-    `stop` of an absent instance succeeds; it returns when the whole process tree is gone and removes its folder.
+    `start` of one that is gone keeps its port, or gets another one if the port is taken by now. `relocate` restarts the
+    instance on another port, since the given one is taken; an instance that has a different port already stays. `stop`
+    of an absent instance succeeds; it returns when the whole process tree is gone, and removes its folder.
     """
 
     async def start(self, spec: InstanceSpec, *, check: Check = no_check) -> InstanceStatus: ...
@@ -163,20 +161,20 @@ class Target(Protocol):
     async def log_tail(self, instance_id: str, max_bytes: int = 4096) -> str: ...
 
     async def run_command(self, spec: InstanceSpec, timeout_s: float, *, check: Check = no_check) -> CommandStatus:
-        """Begin a command that runs once, beside no port and with the limits of an instance.
+        """Start a command that runs once, without a port and with the limits of an instance.
 
-        One that runs, or has ended by itself, is not begun again; neither is one that was begun `MAX_RUNS` times.
-        Raises as `start`.
+        It is not started again while it runs, after it has ended by itself, or after `MAX_RUNS` starts. Raises as
+        `start`.
         """
 
     async def command(self, command_id: str) -> CommandStatus: ...
 
     async def command_output(self, command_id: str, offset: int) -> bytes:
-        """A piece of its output from a byte on; empty: there is no more (now). Secrets are not masked."""
+        """A part of its output from an offset in bytes; empty: there is no more (now). Secrets are not masked."""
 
     async def end_command(self, command_id: str, *, keep_end: bool = False) -> None:
-        """End it with its whole tree and remove its folder; absent is fine.
+        """End it with its whole tree and remove its folder; an absent one is fine.
 
-        `keep_end`: how it ended stays known, and what it left for the instances.
-        Raises `TerminalError(RELEASE_COMMAND_FAILED)`, with `keep_end`: it left too much.
+        `keep_end`: its result, and its files for the instances, are kept. Raises
+        `TerminalError(RELEASE_COMMAND_FAILED)` if these files are too large (with `keep_end`).
         """

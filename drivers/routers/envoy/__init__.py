@@ -1,1 +1,1 @@
-"""Envoy, driven by files: `bootstrap` says how it starts, `driver` what it routes (docs/adr/0003-file-based-xds.md)."""
+"""Envoy, configured by files: `bootstrap` is its start, `driver` its routes (docs/adr/0003-file-based-xds.md)."""

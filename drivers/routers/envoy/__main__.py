@@ -1,4 +1,4 @@
-"""`python -m drivers.routers.envoy --render ...`: write what Envoy needs to start, without touching its routes.
+"""`python -m drivers.routers.envoy --render ...`: write Envoy's bootstrap without changing its routes.
 
 Then: `envoy -c D/bootstrap.json --use-dynamic-base-id`.
 """
@@ -23,13 +23,13 @@ def prepare(
     trusted_proxies: str = LOOPBACK,
     trusted_hops: int = 1,
 ) -> Path:
-    """Write the bootstrap, and empty clusters and routes where none are yet.
+    """Write the bootstrap, and empty clusters and routes if they are missing.
 
     Returns:
         The bootstrap's path, for `envoy -c`.
 
     Raises:
-        ValueError: the socket's path is too long for a unix socket.
+        ValueError: the path is too long for a unix socket.
     """
     folder = ConfigFolder(config_dir.resolve())
     folder.make()

@@ -1,4 +1,4 @@
-"""Envoy's admin interface over its unix socket: what Envoy has taken, how it sees endpoints, what it counted."""
+"""Envoy's admin interface over its unix socket: applied versions, endpoint health, counters."""
 
 import asyncio
 import re
@@ -16,9 +16,9 @@ from drivers.routers.envoy.bootstrap import ROUTE_CONFIG, STAT_PREFIX
 
 ANSWER_LIMIT_S = 5.0
 MOST_NAMED = 100
-"""Clusters named in one question; for more it is cheaper to look at all."""
+"""Maximum number of clusters in one request; for more, reading all is cheaper."""
 SAME_PROCESS_S = 3.0
-"""Two estimates of one process' start differ by less; one that lived shorter has counted nothing that matters."""
+"""Two estimates of one process's start differ by less. A process that lived shorter has counted nothing relevant."""
 CDS = "cluster_manager.cds"
 COUNTED = "upstream_rq_(completed|[45](xx|[0-9]{2})|rx_reset|time)|upstream_cx_destroy_remote_with_active_rq"
 RDS = f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}"
@@ -26,7 +26,7 @@ RDS = f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIG}"
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of both watched files as Envoy runs them; empty before it has read one."""
+    """The versions of both watched files that Envoy runs; empty before it has read one."""
 
     clusters: str
     routes: str
@@ -34,7 +34,7 @@ class Versions:
 
 @dataclass(frozen=True)
 class HostSeen:
-    """One endpoint of a cluster as Envoy sees it. `healthy`: it passes its checks."""
+    """One endpoint of a cluster as Envoy sees it. `healthy`: its checks pass."""
 
     endpoint: Endpoint
     healthy: bool
@@ -50,7 +50,7 @@ class ReleaseStats:
 
 
 class Admin:
-    """Reads only, each at most five seconds, over connections that are kept.
+    """Read-only requests, each limited to five seconds, over persistent connections.
 
     Every method raises `DependencyError` when Envoy does not answer.
     """
@@ -58,7 +58,7 @@ class Admin:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._client: httpx2.AsyncClient | None = None
-        self._began: float | None = None  # of the Envoy process, by our monotonic clock
+        self._began: float | None = None  # start of the Envoy process, by our monotonic clock
         self._started = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -69,23 +69,23 @@ class Admin:
             await client.aclose()
 
     async def versions(self) -> Versions:
-        """The versions that Envoy runs. A millisecond, however many clusters there are."""
+        """The versions that Envoy runs. Takes a millisecond, however many clusters there are."""
         stats = {s["name"]: str(s["value"]) for s in await self._stats(type="TextReadouts") if "name" in s}
         return Versions(stats.get(f"{CDS}.version_text", ""), stats.get(f"{RDS}.version_text", ""))
 
     async def rejected(self, prefix: str) -> int:
-        """How many updates of the file behind `prefix` (`CDS` or `RDS`) were refused since Envoy started."""
+        """Number of refused updates of the file behind `prefix` (`CDS` or `RDS`) since Envoy started."""
         pattern = f"^{re.escape(prefix)}\\.update_rejected$"
         return next((int(s["value"]) for s in await self._stats(type="Counters", filter=pattern)), 0)
 
     async def hosts(
         self, clusters: Collection[str] = (), *, release_id: str | None = None
     ) -> dict[str, list[HostSeen]]:
-        """Endpoints by the cluster's name; a cluster that still warms up is not there.
+        """Endpoints by cluster name; a cluster that is still warming up is missing.
 
         Args:
-            clusters: names of those to look at; none: all.
-            release_id: look at the clusters of this release only.
+            clusters: names of the clusters to read; none: all.
+            release_id: only the clusters of this release.
         """
         query = {"format": "json"}
         if release_id is not None:
@@ -97,10 +97,10 @@ class Admin:
         return {c["name"]: [_host(h) for h in c.get("host_statuses", [])] for c in statuses}
 
     async def started(self) -> str:
-        """When this Envoy process read its bootstrap: its counters began then.
+        """When this Envoy process started, and with it its counters.
 
-        Only the dump of the whole configuration tells it. That grows with every cluster, so it is asked for once a
-        process of Envoy: by its uptime, in whole seconds, one process is told from the next.
+        Only the dump of the whole configuration contains it. That grows with every cluster, so it is read once per
+        Envoy process: a changed uptime (in whole seconds) shows a new process.
         """
         uptime = (await self._get("/server_info")).get("uptime_current_epoch", "")
         began = time.monotonic() - float(str(uptime).removesuffix("s") or 0)
@@ -111,7 +111,7 @@ class Admin:
         return self._started
 
     async def releases(self, release_ids: Sequence[str]) -> dict[str, ReleaseStats]:
-        """Counters and latency of the releases; one that Envoy does not know is missing."""
+        """Counters and latency of the releases; one unknown to Envoy is missing."""
         names = "|".join(re.escape(release_id) for release_id in release_ids)
         pattern = f"^cluster\\.({names})\\.({COUNTED})$"
         entries = await self._stats(filter=pattern, histogram_buckets="cumulative")
@@ -140,10 +140,10 @@ class Admin:
         except httpx2.TimeoutException:
             raise
         except httpx2.TransportError:
-            return await client.get(path, params=query)  # a kept connection was of an Envoy that is gone
+            return await client.get(path, params=query)  # the connection belonged to an Envoy that is gone
 
     def _connected(self) -> httpx2.AsyncClient:
-        """The client of the running loop; making one takes longer than asking."""
+        """The client of the running loop; creating one takes longer than a request."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)  # no TLS here
@@ -157,7 +157,7 @@ class Admin:
 def _host(status: Mapping[str, Any]) -> HostSeen:
     health = status.get("health_status", {})
     active = next((int(s.get("value", 0)) for s in status.get("stats", []) if s["name"] == "rq_active"), 0)
-    # Every other entry (failed_active_health_check, pending_active_hc, ...) is there only when it is a complaint.
+    # Every other entry (failed_active_health_check, pending_active_hc, ...) is present only if it indicates a problem.
     healthy = not any(complaint for name, complaint in health.items() if name != "eds_health_status")
     return HostSeen(_endpoint(status["address"]), healthy=healthy, active_requests=active)
 
@@ -184,6 +184,6 @@ def _by_release(entries: Sequence[Mapping[str, Any]]) -> dict[str, ReleaseStats]
 
 
 def _split(stat: str) -> tuple[str, str]:
-    """`cluster.<release>.<name>` in its two parts; release ids have no dots."""
+    """Split `cluster.<release>.<name>`; release ids contain no dots."""
     _, release_id, name = stat.split(".", 2)
     return release_id, name

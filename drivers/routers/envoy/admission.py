@@ -1,4 +1,4 @@
-"""The two files of a table put before Envoy; rows that it refuses are found, left out and remembered."""
+"""Submits the two files of a table to Envoy. Rows that it refuses are found, left out and remembered."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,9 +23,9 @@ from drivers.routers.envoy.render import (
 from drivers.routers.envoy.state import NOTHING, State
 
 MOST_REMEMBERED = 1000
-"""Refused rows; whoever makes up new ones all the time does not fill the memory, only what is older is asked again."""
+"""Maximum number of remembered refused rows; beyond it the oldest are dropped and tried again."""
 MOST_EXPLAINED = 3
-"""In one application; every explanation starts an Envoy."""
+"""Maximum per application: every explanation starts an Envoy."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Admission:
     """One application of a table.
 
-    `rejected`: what Envoy refused of it. `refused`: why, by fingerprint, to be remembered.
+    `rejected`: rows that Envoy refused. `refused`: the reasons by fingerprint, to be remembered.
     """
 
     def __init__(self, publisher: Publisher, state: State, running: Versions, deadline: Deadline) -> None:
@@ -46,8 +46,8 @@ class Admission:
         self.refused: Mapping[str, str] = state.refused
 
     async def bring_up(self, table: RoutingTable) -> RoutingTable:
-        """Old and new clusters side by side; the table that is left to be routed."""
-        # An Envoy that runs none of ours may have become another one, which refuses what the last one took.
+        """Submit old and new clusters side by side; returns the table to route."""
+        # An Envoy that runs none of our clusters may be a different version, which refuses what the last one took.
         runs = bool(generation_of(self._running.clusters))
         asked = (*memory.present(self._state), *table.clusters)
         try:
@@ -62,7 +62,7 @@ class Admission:
     async def _admit_clusters(
         self, generation: int, good: Sequence[ReleaseCluster], asked: Sequence[ReleaseCluster]
     ) -> list[ReleaseCluster]:
-        """Those of the asked ones that Envoy refuses beside the good ones, which it has."""
+        """The requested clusters that Envoy refuses; it has the accepted ones afterwards."""
         known = set(map(cluster_name, good))
         new = {cluster_name(c): c for c in asked if cluster_name(c) not in known}
 
@@ -76,7 +76,7 @@ class Admission:
         return await admit(list(new.values()), put, found)
 
     async def publish_routes(self, table: RoutingTable) -> RoutingTable:
-        """The routes, confirmed; the table that is live then."""
+        """Submit the routes and wait for confirmation; returns the live table."""
         try:
             refused = await self._admit_routes(self._old, table)
         except RefusedError:
@@ -86,7 +86,7 @@ class Admission:
         return self._without(table, {}, words)
 
     async def _admit_routes(self, old: RoutingTable, table: RoutingTable) -> list[HostRoute]:
-        """Those that Envoy refuses; meanwhile a host without a decision has its old route."""
+        """The routes that Envoy refuses; meanwhile an undecided host keeps its old route."""
         standing = set(old.routes)
         changed = [route for route in table.routes if route not in standing]
 
@@ -103,7 +103,7 @@ class Admission:
 
     @property
     def _old(self) -> RoutingTable:
-        """What Envoy serves now, and so takes again."""
+        """What Envoy serves now, so that it accepts it again."""
         return self._state.applied if generation_of(self._running.routes) else NOTHING
 
     def _without(self, table: RoutingTable, clusters: Mapping[str, str], hosts: Mapping[str, str]) -> RoutingTable:
@@ -133,7 +133,7 @@ def _refusal(name: str, words: str) -> str:
 
 
 def without_refused(state: State, table: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
-    """The table without what Envoy has refused before, which is not put before it again."""
+    """The table without rows that Envoy has refused before; they are not submitted again."""
     if not state.refused:
         return table, ()
     found = {c.release_id: state.refused.get(cluster_print(c)) for c in table.clusters}
@@ -144,7 +144,7 @@ def without_refused(state: State, table: RoutingTable) -> tuple[RoutingTable, tu
 
 
 def same_rows(one: RoutingTable, other: RoutingTable) -> bool:
-    """Whether two tables, whatever their generations, ask for the same."""
+    """Whether two tables have the same rows, whatever their generations."""
     return set(one.routes) == set(other.routes) and (
         {cluster_name(c) for c in one.clusters} == {cluster_name(c) for c in other.clusters}
     )

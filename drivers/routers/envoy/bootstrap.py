@@ -21,7 +21,7 @@ STAT_PREFIX = "ingress"
 SERVER_NAME = "delivery-engine"
 ADMIN_SOCKET_MODE = 0o700
 INTERNAL_HEADER_PREFIXES = ("x-delivery-", "x-envoy-")
-"""Clients may not send these: the first are ours, the second would let them change timeouts and retries."""
+"""Headers that clients may not send: the first are ours, the second would let them change timeouts and retries."""
 PROXY_HEADERS = (
     "forwarded",
     "x-forwarded-host",
@@ -35,13 +35,13 @@ PROXY_HEADERS = (
     "true-client-ip",
     "front-end-https",
 )
-"""What only a trusted proxy may say of the request. `x-forwarded-for` and `-proto` are set by Envoy itself."""
+"""Headers that only a trusted proxy may send. `x-forwarded-for` and `-proto` are set by Envoy itself."""
 SET_BY_ENVOY = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-request-id")
-"""What Envoy itself tells services, or removes."""
+"""Headers that Envoy itself sets for services, or removes."""
 LOOPBACK = "127.0.0.0/8,::1/128"
-"""A TLS proxy on the same machine is trusted without further ado."""
+"""A TLS proxy on the same machine is always trusted."""
 
-# Upper bounds in ms: exact up to 10, then 10 % apart up to a minute; p95 is read from them.
+# Upper bounds in ms: exact up to 10, then 10 % apart up to a minute; p95 is computed from them.
 LATENCY_BUCKETS_MS: tuple[float, ...] = (
     *(float(ms) for ms in range(1, 11)),
     *(float(round(10 * 1.1**step)) for step in range(1, 92)),
@@ -65,7 +65,7 @@ ACCESS_LOG_FIELDS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one listener bears before it says no."""
+    """Limits of one listener."""
 
     max_connections: int = 20_000
     max_header_kb: int = 60
@@ -90,17 +90,17 @@ def render_bootstrap(
     """The whole bootstrap document.
 
     Args:
-        folder: where the watched files are; must be absolute and on one file system with its temporary files.
+        folder: of the watched files; absolute, and on the same file system as its temporary files.
         admin_socket: path under 107 bytes; its folder should be readable by the owner only.
         host: address to listen on.
         port: port to listen on.
         access_log: JSON lines, one a request; None: no access log.
         limits: of the listener.
-        trusted_proxies: networks whose word on the client's address and protocol (`X-Forwarded-*`) is passed on.
-        trusted_hops: how many trusted proxies stand one behind the other.
+        trusted_proxies: networks whose `X-Forwarded-*` (client address and protocol) is passed on.
+        trusted_hops: number of trusted proxies in a row.
 
     Raises:
-        ValueError: `trusted_proxies` is no list of networks.
+        ValueError: `trusted_proxies` is not a list of networks.
     """
     limits = limits or Limits()
     chains = _filter_chains(
@@ -114,7 +114,7 @@ def render_bootstrap(
         "stats_flush_interval": "1s",
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
         "overload_manager": _overload(limits),
-        # Envoy bounds patterns by default, since others write theirs; ours is one that we know.
+        # Envoy limits patterns by default, since users may write them; ours is fixed.
         "layered_runtime": {"layers": [{"name": "ours", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
     }
 
@@ -147,7 +147,7 @@ def _listener(host: str, port: int, limits: Limits, chains: list[dict[str, Any]]
 
 
 def _filter_chains(manager: dict[str, Any], networks: Sequence[Network], hops: int) -> list[dict[str, Any]]:
-    """One chain for connections of trusted proxies, one for everybody else's; both have the same routes."""
+    """One filter chain for connections of trusted proxies, one for all others; both have the same routes."""
     everybody = {"filters": [_network_filter({**manager, "http_filters": _http_filters(trusted=False)})]}
     if not networks:
         return [everybody]
@@ -183,7 +183,8 @@ def _request_rules(limits: Limits) -> dict[str, Any]:
     return {
         "server_name": SERVER_NAME,
         "use_remote_address": True,
-        # Services get paths as they were sent. No route of ours looks at one, so nothing can be got around.
+        # Services get paths unchanged. None of our routes matches on paths, so normalization cannot be used to bypass
+        # one.
         "normalize_path": False,
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
@@ -225,9 +226,10 @@ def _removals() -> list[dict[str, Any]]:
 
 
 def look_alikes() -> str:
-    """Names that become one of ours for a service which maps them to variables (WSGI, CGI: `X_Request_Id`).
+    """Names that look like one of ours to a service that maps headers to variables (WSGI, CGI: `X_Request_Id`).
 
-    Others with underscores are passed on: clients of some services send them. Some servers map every other sign, too.
+    Other names with underscores are passed on: clients of some services send them. Some servers map other signs as
+    well.
     """
     prefixes = (rf"{_parts(prefix[:-1], any_of='[^a-z0-9]')}[^a-z0-9].*" for prefix in INTERNAL_HEADER_PREFIXES)
     names = (name for name in (*PROXY_HEADERS, *SET_BY_ENVOY) if "-" in name)
@@ -235,7 +237,7 @@ def look_alikes() -> str:
 
 
 def _odd_forms(name: str) -> list[str]:
-    """Every form of the name in which at least one separator is no dash: one for each place of such a one."""
+    """Every form of the name with at least one separator that is not a dash: one pattern per position of it."""
     words = name.split("-")
     return [
         f"{_parts('-'.join(words[:place]), any_of='[^a-z0-9]')}[^a-z0-9-]"
@@ -249,7 +251,7 @@ def _parts(name: str, *, any_of: str) -> str:
 
 
 def _without_hearsay() -> list[dict[str, Any]]:
-    """Nothing that an untrusted client says of itself; the address is the connection's."""
+    """Removes what an untrusted client claims about itself; the address is that of the connection."""
     client = {"key": "x-forwarded-for", "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
     own = {"append": {"header": client, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
     return [*({"remove": name} for name in PROXY_HEADERS), own]

@@ -1,7 +1,7 @@
-"""What a row must be before any file is written: faults Envoy would only report in its log, or not at all.
+"""Checks of rows before any file is written, for faults that Envoy would only log, or not report at all.
 
-A table is never refused as a whole. A row that is at fault is left out, its host keeps the routes it has, and its owner
-is told; no message names anything of anybody else.
+A table is never refused as a whole. A faulty row is left out, its host keeps its present routes, and its owner is
+notified; no message names anything of other tenants.
 """
 
 import ipaddress
@@ -14,11 +14,11 @@ from drivers.routers.envoy.readiness import keep_hosts
 
 FULL = 100
 Refused = Mapping[str, str]
-"""Why rows were refused: by the release of a cluster, or by the host of a route."""
+"""Reasons why rows were refused: by the release of a cluster, or by the host of a route."""
 
 
 def sift(old: RoutingTable, new: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
-    """The new table without the rows that make no sense, and what was left out."""
+    """The new table without invalid rows, and the rows left out."""
     clusters = _first_faults((c.release_id, _cluster_fault(c)) for c in new.clusters)
     twice = {release_id for release_id, count in Counter(c.release_id for c in new.clusters).items() if count > 1}
     clusters |= {release_id: f"release {release_id} is in the routing table twice" for release_id in twice}
@@ -26,7 +26,7 @@ def sift(old: RoutingTable, new: RoutingTable) -> tuple[RoutingTable, tuple[Reje
     hosts: dict[str, str] = {}
     routes: list[HostRoute] = []
     names: set[str] = set()
-    # Older environments first: who had a host first keeps it.
+    # Older environments first: the first owner of a host keeps it.
     for route in sorted(new.routes, key=lambda r: (r.host, r.environment_id)):
         fault = _route_fault(route, known, clusters) or _taken(route, names)
         if fault:
@@ -45,11 +45,11 @@ def leave_out(
     hosts: Refused,
     accepted: Sequence[HostRoute] | None = None,
 ) -> tuple[RoutingTable, tuple[Rejection, ...]]:
-    """The new table without these rows; hosts that lose theirs, or name one of the releases, keep what they have."""
+    """The new table without these rows. Hosts that lose theirs, or name one of the releases, keep their old routes."""
     if accepted is None:
         hosts = {**_naming(new.routes, clusters), **hosts}
         accepted = [r for r in new.routes if r.host not in hosts]
-    # Compared by identity: two rows of one host may differ in nothing but whose they are.
+    # Compared by identity: two rows of one host may differ only in their owner.
     chosen = set(map(id, accepted))
     faulty = tuple(route for route in new.routes if id(route) not in chosen)
     rejections = [*new.unreadable, *_of_routes(faulty, hosts, clusters)]
@@ -66,7 +66,7 @@ def leave_out(
 
 
 def _free(old: RoutingTable, table: RoutingTable) -> Iterator[HostRoute]:
-    """Old routes that can stand beside those of the table: neither host nor environment is another's by now."""
+    """Old routes that are compatible with the table: neither host nor environment belongs to another row by now."""
     taken = {name for route in table.routes for name in (route.host, route.environment_id)}
     known = {c.release_id for c in (*old.clusters, *table.clusters)}
     for route in old.routes:
@@ -75,7 +75,7 @@ def _free(old: RoutingTable, table: RoutingTable) -> Iterator[HostRoute]:
 
 
 def _naming(routes: Sequence[HostRoute], clusters: Refused) -> dict[str, str]:
-    """Hosts that name a faulty release, and what is wrong with that."""
+    """Hosts that name a faulty release, with the fault."""
     return {r.host: clusters[name] for r in routes for name in r.named if name in clusters}
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition, but not for ever."""
+"""Waiting for a condition with a deadline."""
 
 import asyncio
 import time
@@ -9,18 +9,18 @@ LONGEST_PAUSE_S = 0.05
 
 
 class Deadline:
-    """A moment all waits of one call share."""
+    """A deadline shared by all waits of one call."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     @property
     def left_s(self) -> float:
-        """Seconds until the moment, 0 once it has passed."""
+        """Seconds until the deadline, 0 once it has passed."""
         return max(0.0, self._end - time.monotonic())
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> bool:
-        """Ask again and again, less and less often; False when the moment passed first."""
+        """Poll with increasing intervals; False when the deadline passed first."""
         pause = FIRST_PAUSE_S
         while not await condition():
             if not self.left_s:

@@ -1,7 +1,7 @@
-"""After the routes are live: files to the disk, and clusters that left taken down once their requests are done.
+"""After the routes are live: sync the files, and remove unused clusters once their requests have ended.
 
-Nobody waits for this. It runs beside the switches of others, takes the writer's lock only to remove, and goes on where
-it was after a crash, since `State.leaving` says what is still to be removed.
+Runs in the background beside the switches of others. It takes the writer's lock only to remove, and resumes after a
+crash, since `State.leaving` lists what is still to be removed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from drivers.routers.envoy.render import cluster_name
 from drivers.routers.envoy.state import State
 
 QUIET_S = 0.1
-"""Envoy's workers learn of new routes a moment after its admin interface shows them; this is many such moments."""
+"""Envoy's workers see new routes slightly later than its admin interface shows them; this is much longer."""
 LONGEST_PAUSE_S = 5.0
 LOCK_LIMIT_S = 5.0
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Departure:
-    """A task that lives while something is to be done. `later` is called whenever that may be so."""
+    """A task that lives while something is to be removed. `later` is called whenever that may be so."""
 
     def __init__(self, folder: ConfigFolder, admin: Admin, publisher: Publisher, lock: WriterLock) -> None:
         self._folder = folder
@@ -41,13 +41,13 @@ class Departure:
         self._task: asyncio.Task[None] | None = None
 
     def later(self) -> None:
-        """See to it soon; returns at once."""
+        """Start soon; returns at once."""
         self._asked.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Leave what is still to be done to the next process."""
+        """Leave what remains to the next process."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -67,7 +67,7 @@ class Departure:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _look(self) -> bool:
-        """Whether there is still something to remove."""
+        """Whether something is still to be removed."""
         try:
             await asyncio.to_thread(sync_files, (self._folder.clusters, self._folder.routes, self._folder.state))
             state = memory.load(self._folder)
@@ -81,24 +81,24 @@ class Departure:
             return True
 
     async def _idle(self, leaving: tuple[ReleaseCluster, ...]) -> frozenset[str]:
-        """Names of those without a request in flight."""
+        """Names of clusters without requests in flight."""
         names = frozenset(map(cluster_name, leaving))
         seen = await self._admin.hosts(names) if names else {}
         return names - {name for name, hosts in seen.items() if any(h.active_requests for h in hosts)}
 
     async def _remove(self, idle: frozenset[str]) -> bool:
-        """Remove those of `idle` that still are; whether some are left."""
+        """Remove those of `idle` that still exist; returns whether some are left."""
         async with self._lock.held(Deadline(LOCK_LIMIT_S)):
             state = memory.load(self._folder)
             if state.pending is not None:
-                return True  # a writer died; the next one has to look first which table Envoy runs
+                return True  # a writer died; the next writer must first check which table Envoy runs
             gone = idle & await self._idle(state.departing)
             if gone:
                 state = self._take_down(state, gone)
             return bool(state.departing)
 
     def _take_down(self, state: State, gone: frozenset[str]) -> State:
-        """The state without those clusters."""
+        """The state without these clusters."""
         stay = tuple(c for c in state.leaving if cluster_name(c) not in gone)
         clusters = (*state.applied.clusters, *stay)
         self._publisher.write_clusters(state.applied.generation, clusters)

@@ -1,7 +1,7 @@
 """The Envoy driver: whole tables in the order that loses no request (docs/adr/0003-file-based-xds.md).
 
-    remember what is coming -> clusters, old and new together -> warm and healthy -> routes -> confirmed -> remember
-    and later, when the caller has gone on: clusters without routes drain -> those without requests are removed
+remember what is coming -> clusters, old and new together -> warm and healthy -> routes -> confirmed -> remember and
+later, when the caller has gone on: clusters without routes drain -> those without requests are removed
 
 Clusters that Envoy has already are not written again, so a change of routes alone is one file and three questions.
 
@@ -38,7 +38,7 @@ from drivers.routers.envoy.state import State
 RESTORE_S = 2.0
 CODE = re.compile("upstream_rq_[0-9]{3}")
 RESETS = ("upstream_rq_rx_reset", "upstream_cx_destroy_remote_with_active_rq")
-"""HTTP/1 has no reset of a request: an instance that breaks one off closes the connection under it."""
+"""HTTP/1 has no reset of a request: an instance that aborts one closes its connection."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class EnvoyRouter:
     """Implements `drivers.routers.base.Router`.
 
     Args:
-        config_dir: the folder Envoy watches, prepared by `python -m drivers.routers.envoy --render`.
+        config_dir: the folder that Envoy watches, prepared by `python -m drivers.routers.envoy --render`.
         admin_socket: Envoy's admin interface.
     """
 
@@ -79,7 +79,7 @@ class EnvoyRouter:
         return self._mark()
 
     def _mark(self) -> str:
-        """The version of the routes' file; empty without one."""
+        """The version of the routes file; empty if it is missing."""
         return version_in(read_head(self._folder.routes))
 
     async def is_settled(self, generation: int) -> bool:
@@ -94,10 +94,10 @@ class EnvoyRouter:
         return generation_of((await self._admin.versions()).routes)
 
     async def endpoint_health(self, release_id: str) -> Sequence[EndpointHealth]:
-        """As Envoy sees it now; an endpoint that left is listed, not healthy, while its cluster is there.
+        """Endpoints as Envoy sees them now. One that has left is listed as unhealthy while its cluster exists.
 
-        Where no route leads any more the answer waits until Envoy's workers know that, a tenth of a second after the
-        switch: none in flight then means that none will come.
+        If no route leads to the release any more, the answer waits until Envoy's workers have the new routes, a tenth
+        of a second after the switch: none in flight then means that no more will come.
         """
         state = memory.load(self._folder)
         if _unreached(state, release_id) and (wait_s := QUIET_S - age_s(self._folder.state)) > 0:
@@ -118,9 +118,9 @@ class EnvoyRouter:
         await self._admin.close()
 
     async def counters(self, release_ids: Sequence[str]) -> Sequence[TrafficCounters]:
-        """One a release in the order asked for, zeros for one that Envoy does not know.
+        """One per release in the order requested; zeros for a release unknown to Envoy.
 
-        `errors_5xx` includes the 503 and 504 that Envoy gives in place of an answer, so every reset counts there too.
+        `errors_5xx` includes the 503 and 504 that Envoy sends without a response, so every reset counts there too.
         """
         if not release_ids:
             return []
@@ -135,7 +135,7 @@ class EnvoyRouter:
         found = memory.load(self._folder)
         wanted, rejected = _sifted(found, table)
         look = EndpointSnapshot(self._admin, found, wanted, readiness)
-        # Raises with Envoy away, before anything is written.
+        # Raises if Envoy is down, before anything is written.
         running, _ = await asyncio.gather(self._admin.versions(), look.refresh())
         state = self._settled(found, running)
         if state.departing:
@@ -147,7 +147,7 @@ class EnvoyRouter:
                 return rejected
             if table.generation == state.applied.generation:
                 wanted = state.applied
-        # After a death it may be a part of the table only that Envoy runs.
+        # After a crash, Envoy may run only a part of the table.
         if self._is_done(state, wanted, running) and (
             state is found or running.routes == self._publisher.version_of(wanted)
         ):
@@ -157,7 +157,7 @@ class EnvoyRouter:
         return await self._carry_out(state, wanted, running, look, deadline, rejected)
 
     def _is_done(self, state: State, wanted: RoutingTable, running: Versions) -> bool:
-        """Whether exactly this is applied, and Envoy runs it."""
+        """Whether exactly this table is applied and Envoy runs it."""
         return (
             wanted.generation == state.applied.generation == generation_of(running.routes)
             and same_rows(wanted, state.applied)
@@ -165,12 +165,12 @@ class EnvoyRouter:
         )
 
     def _settled(self, found: State, running: Versions) -> State:
-        """What was remembered; if a writer died after Envoy took its table, that is made good."""
+        """The remembered state; if a writer died after Envoy took its table, the state is repaired."""
         if found.pending is None:
             return found
         running_generation = generation_of(running.routes)
         took_pending = running.routes == self._publisher.version_of(found.pending) or (
-            # An engine of another version may have rendered it.
+            # Another version of the engine may have rendered it.
             running_generation == found.pending.generation != found.applied.generation
         )
         state = memory.settled(found, took_pending=took_pending)
@@ -213,7 +213,7 @@ class EnvoyRouter:
         return rejected
 
     async def _restore(self, state: State) -> None:
-        """The last good files again. A refused update has changed nothing in Envoy, so there is nothing to wait for."""
+        """Restore the last good files. A refused update has changed nothing in Envoy, so there is no need to wait."""
         good = state.applied
         try:
             await self._publisher.publish_routes(good, Deadline(RESTORE_S))
@@ -226,14 +226,14 @@ class EnvoyRouter:
 
 
 def _sifted(state: State, table: RoutingTable) -> tuple[RoutingTable, tuple[Rejection, ...]]:
-    """Without the rows that make no sense, and those that Envoy refused before."""
+    """The table without invalid rows, and without rows that Envoy refused before."""
     sound, rejected = sift(state.applied, table)
     taken, refused = without_refused(state, sound)
     return taken, (*rejected, *refused)
 
 
 def _health(current: set[str], clusters: Mapping[str, Sequence[HostSeen]]) -> list[EndpointHealth]:
-    """Of one release, from all clusters it has in Envoy; `current`: names of those that are no leaving ones."""
+    """The health of one release, from all its clusters in Envoy; `current`: names of clusters that are not leaving."""
     healthy: set[Endpoint] = set()
     active: Counter[Endpoint] = Counter()
     for name, hosts in clusters.items():
@@ -243,7 +243,7 @@ def _health(current: set[str], clusters: Mapping[str, Sequence[HostSeen]]) -> li
 
 
 def _unreached(state: State, release_id: str) -> bool:
-    """Whether a cluster of the release may be in Envoy to which no route leads."""
+    """Whether Envoy may have a cluster of the release to which no route leads."""
     if any(c.release_id == release_id for c in state.leaving):
         return True
     return not any(release_id in route.reached for route in state.applied.routes)

@@ -1,7 +1,8 @@
-"""The folder Envoy watches: where each file is.
+"""The folder that Envoy watches, and the paths of its files.
 
-Its files are written by `runtime.files.write_whole`: Envoy watches for the rename (inotify MOVED_TO), so it never reads
-half a file. One that traffic waits for is synced later (`sync_files`): a power cut ends Envoy and all instances, too.
+Files are written by `runtime.files.write_whole`: Envoy watches for the rename (inotify MOVED_TO), so it never reads a
+partial file. A file that traffic waits for is synced later (`sync_files`): a power cut ends Envoy and all instances
+too.
 """
 
 import json
@@ -16,14 +17,14 @@ from typing import Any
 
 
 def sync_files(paths: Iterable[Path]) -> None:
-    """Bring what was written without a sync to the disk; a file that is missing is left out."""
+    """Sync files that were written without a sync; a missing file is skipped."""
     for path in paths:
         with suppress(FileNotFoundError), path.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def age_s(path: Path) -> float:
-    """Seconds since the file was written; infinite when there is none."""
+    """Seconds since the file was written; infinite if it is missing."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
@@ -31,7 +32,7 @@ def age_s(path: Path) -> float:
 
 
 def read_head(path: Path, size: int = 200) -> str:
-    """The first characters of a file of ours; empty when there is none."""
+    """The first characters of a file of ours; empty if it is missing."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(size)
@@ -40,7 +41,7 @@ def read_head(path: Path, size: int = 200) -> str:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Another one for every file that was ever renamed onto the path; None when there is none."""
+    """Differs for every file that was ever renamed onto the path; None if it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -49,7 +50,7 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text, None when there is none."""
+    """The file's text, None if it is missing."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -57,13 +58,13 @@ def read_text(path: Path) -> str | None:
 
 
 def to_json(document: Any) -> str:
-    """JSON, the same text for the same document."""
+    """JSON, with the same text for the same document."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
 
 
 @dataclass(frozen=True)
 class ConfigFolder:
-    """The files under one folder. All paths are absolute, because Envoy's working folder is not ours."""
+    """The files in one folder. All paths are absolute, because Envoy's working directory is different."""
 
     root: Path
 

@@ -1,4 +1,4 @@
-"""One writer in the folder at a time, between processes too. The kernel lets go when its holder dies."""
+"""One writer at a time in the folder, also between processes. The kernel releases the lock when its holder dies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ BUSY = "somebody else is changing the routes and does not finish; try again shor
 
 
 class WriterLock:
-    """The folder's lock. Tasks of one process line up before it, so that each goes on the moment the last is done."""
+    """The folder's lock. Tasks of one process queue for it, so that each continues as soon as it is free."""
 
     def __init__(self, folder: ConfigFolder) -> None:
         self._folder = folder
@@ -21,10 +21,10 @@ class WriterLock:
 
     @asynccontextmanager
     async def held(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Hold it.
+        """Hold the lock.
 
         Raises:
-            DependencyError: another writer kept it until the deadline.
+            DependencyError: another writer held it until the deadline.
         """
         try:
             async with asyncio.timeout(deadline.left_s):

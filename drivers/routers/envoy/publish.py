@@ -1,4 +1,4 @@
-"""Writing Envoy's files and waiting until Envoy has taken them."""
+"""Writes Envoy's files and waits until Envoy has applied them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from drivers.routers.envoy.render import Rendered, render_clusters, render_route
 from runtime.files import write_whole
 
 SILENCE_S = 0.1
-"""Envoy takes a file within milliseconds; after this long it is asked whether it refused it."""
+"""Envoy applies a file within milliseconds; after this long, check whether it refused it."""
 
 
 class Publisher:
-    """Puts files in front of Envoy. The generation goes into their versions."""
+    """Writes files for Envoy. The generation is part of their versions."""
 
     def __init__(self, folder: ConfigFolder, admin: Admin) -> None:
         self._folder = folder
@@ -33,13 +33,13 @@ class Publisher:
     async def publish_clusters(
         self, generation: int, clusters: Iterable[ReleaseCluster], deadline: Deadline, running: str = ""
     ) -> None:
-        """Write, and return once Envoy has taken the clusters; new ones may still be warming up.
+        """Write, and return once Envoy has accepted the clusters; new ones may still be warming up.
 
-        Nothing is done when exactly these are in the file already, and in Envoy, which runs the version `running`.
+        Does nothing if the file and Envoy, which runs the version `running`, have exactly these already.
 
         Raises:
-            RefusedError: Envoy does not take them.
-            DependencyError: it does not say so in time.
+            RefusedError: Envoy refuses them.
+            DependencyError: Envoy does not confirm in time.
         """
         rendered = render_clusters(generation, clusters)
         if self._is_live(self._folder.clusters, running) and same_content(running, rendered.version):
@@ -54,7 +54,7 @@ class Publisher:
         return rendered
 
     async def publish_routes(self, table: RoutingTable, deadline: Deadline, running: str = "") -> None:
-        """Write, and return once Envoy runs exactly these routes; as for clusters, what is live is not written."""
+        """Write, and return once Envoy runs exactly these routes. Does nothing if they are live already."""
         rendered = render_routes(table)
         if self._is_live(self._folder.routes, running) and running == rendered.version:
             return
@@ -66,7 +66,7 @@ class Publisher:
         return render_routes(table).version
 
     def is_live(self, running: Versions, clusters: Iterable[ReleaseCluster]) -> bool:
-        """Whether Envoy runs these clusters and some routes, and the files say the same, for a restart."""
+        """Whether Envoy runs these clusters and some routes, and the files contain the same, for a restart."""
         files = ((self._folder.clusters, running.clusters), (self._folder.routes, running.routes))
         return all(self._is_live(file, version) for file, version in files) and same_content(
             running.clusters, render_clusters(0, clusters).version
@@ -88,10 +88,10 @@ class Publisher:
             raise DependencyError(f"the router did not take the new {noun} (version {rendered.version}) in time")
 
     async def _refused_again(self, stat: str, file: Path, rendered: Rendered, deadline: Deadline) -> bool:
-        """Put the same file before Envoy once more and see whether it takes or refuses it.
+        """Submit the same file once more and see whether Envoy accepts or refuses it.
 
-        Refusals are only counted, and to read the counter takes 10 ms with hundreds of clusters: too long to know it
-        before each write. So it is read when there is doubt, and a second refusal is the proof of the first.
+        Envoy only counts refusals, and reading the counter takes 10 ms with hundreds of clusters: too long before each
+        write. So it is read only in doubt, and a second refusal proves the first.
         """
         before = await self._admin.rejected(stat)
         await asyncio.to_thread(write_whole, file, rendered.text, sync=True)

@@ -1,4 +1,4 @@
-"""Which endpoints must be able to take traffic before routes move, and waiting for them."""
+"""Determines which endpoints must be ready before routes move, and waits for them."""
 
 from collections.abc import Collection, Iterator
 from functools import partial
@@ -11,14 +11,14 @@ from drivers.routers.envoy.render import cluster_name
 from drivers.routers.envoy.state import State
 
 ALL_HEALTHY_SHARE = 0.3
-# What is left is for the routes of everybody else.
+# The rest of the time is for everybody else's routes.
 ONE_HEALTHY_SHARE = 0.7
 
 
 def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluster, ...]:
-    """Clusters that gain weight or a preview, or are reached and have other endpoints than before.
+    """Clusters that gain weight or a preview, or are reachable with other endpoints than before.
 
-    What does not change is not asked for: a service that broke by itself must not hold up everybody else's changes.
+    Unchanged clusters are not included: a service that breaks by itself must not hold up other changes.
     """
     weights, before = _weights(new), _weights(old)
     known = set(map(cluster_name, old.clusters))
@@ -30,14 +30,14 @@ def must_be_healthy(old: RoutingTable, new: RoutingTable) -> tuple[ReleaseCluste
 
 
 class EndpointSnapshot:
-    """The health of what is to take traffic, as Envoy saw it when last asked.
+    """The health of clusters that are to receive traffic, as Envoy last reported it.
 
     Args:
-        admin: where Envoy tells.
-        old: what is applied, with `held`, the releases that were not able before: looked at, but not waited for.
-        new: what is to be applied.
-        readiness: what is asked; None: all endpoints for a share of the time, then one a release. All of them only of
-            clusters that are new: of one that serves already and lost an instance, the others are to have the traffic.
+        admin: Envoy's admin interface.
+        old: the applied table, with `held`, the releases that were not ready before: checked, but not waited for.
+        new: the table to apply.
+        readiness: the requirement; None: all endpoints for a part of the time, then one per release. All endpoints are
+            required of new clusters only: if a serving cluster lost an instance, the others take the traffic.
     """
 
     def __init__(self, admin: Admin, old: State, new: RoutingTable, readiness: ReadinessRule | None = None) -> None:
@@ -50,21 +50,21 @@ class EndpointSnapshot:
         self._usable: set[tuple[str, Endpoint]] = set()
 
     def at(self, table: RoutingTable) -> "EndpointSnapshot":
-        """The same for another table, with what was seen so far."""
+        """The same for another table, with the health seen so far."""
         look = EndpointSnapshot(self._admin, self._old, table, self._readiness)
         look._usable = self._usable
         return look
 
     async def refresh(self) -> None:
-        """Ask, when there is something to ask for."""
+        """Read the health, if any is needed."""
         if self._wanted:
             seen = await self._admin.hosts(self._wanted)
             self._usable = {(name, h.endpoint) for name, hosts in seen.items() for h in hosts if h.healthy}
 
     async def until_ready(self, deadline: Deadline) -> frozenset[str]:
-        """Return once the releases are as ready as they have to be, or the time for that is over.
+        """Return once the releases are as ready as required, or the time is over.
 
-        What was seen before may do, without asking again: a cluster never changes.
+        Earlier readings may suffice: a cluster never changes.
 
         Returns:
             The releases that are not ready.
@@ -77,7 +77,7 @@ class EndpointSnapshot:
         return self._not_ready(every_endpoint=every_endpoint)
 
     def _phases(self, deadline: Deadline) -> Iterator[tuple[bool, float]]:
-        """What is asked, and how many seconds for it."""
+        """The requirements in order, with the seconds for each."""
         if self._readiness is not None:
             yield self._readiness.every_endpoint, min(self._readiness.wait_s, deadline.left_s)
             return
@@ -89,7 +89,7 @@ class EndpointSnapshot:
         return self._nothing_to_hope_for(every_endpoint=every_endpoint)
 
     def _nothing_to_hope_for(self, *, every_endpoint: bool) -> bool:
-        """Whether all are ready but those of which nothing is expected."""
+        """Whether all are ready but those that are not expected to become so."""
         hopeful = {c.release_id for c in self._wanted.values() if c.endpoints} - self._held
         return not hopeful & self._not_ready(every_endpoint=every_endpoint)
 
@@ -106,12 +106,12 @@ class EndpointSnapshot:
 
 
 def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> RoutingTable:
-    """The new table, but for the hosts that would get a dead release: their routes stay as they are in the old one.
+    """The new table, except that hosts that would get an unready release keep their routes of the old one.
 
     Its generation stays below the new table's, so that this can be applied again.
     """
     hosts = {route.host for route in new.routes if route.reached.intersection(dead)}
-    # Reached in both and able to take it: then where it is now counts, whatever holds the others back.
+    # Reachable and ready in both tables: then its present state counts, whatever holds the others back.
     able = {release_id for route in new.routes if route.host in hosts for release_id in route.reached}.difference(dead)
     return keep_hosts(old, new, hosts, able, generation=new.generation - 1)
 
@@ -119,10 +119,9 @@ def hold_back(old: RoutingTable, new: RoutingTable, dead: Collection[str]) -> Ro
 def keep_hosts(
     old: RoutingTable, new: RoutingTable, hosts: Collection[str], able: Collection[str], *, generation: int
 ) -> RoutingTable:
-    """The new table with the routes of these hosts as they are in the old one.
+    """The new table with these hosts' routes of the old one.
 
-    Where the new one has no cluster for them, or not one of those that are `able` to take traffic, the old one's is
-    taken.
+    If the new table has no cluster for them, or none of those that are `able` to take traffic, the old table's is used.
     """
     kept = tuple(route for route in old.routes if route.host in hosts)
     needed = {release_id for route in kept for release_id in route.named}.difference(able)

@@ -1,4 +1,4 @@
-"""Which rows Envoy refuses, although our own check let them pass. It refuses a file whole, so it is asked by halves."""
+"""Finds rows that Envoy refuses although our own checks passed. Envoy refuses a whole file, so it bisects."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class RefusedError(Exception):
-    """Envoy did not take a file."""
+    """Envoy refused a file."""
 
 
 async def admit(
@@ -15,14 +15,14 @@ async def admit(
     put: Callable[[Sequence[T]], Awaitable[None]],
     found: Callable[[T], None] = lambda _: None,
 ) -> list[T]:
-    """Put as many items before Envoy as it takes, and return those it refused.
+    """Submit as many items as Envoy accepts, and return those it refused.
 
     Args:
-        items: in their order; they are put all at once, and by halves when that is refused.
-        put: puts these items, and whatever is good already, before Envoy; `RefusedError` when it does not take them.
-            Called again with what was taken when the last call was refused.
-        found: told each that is refused as soon as that is proven by something that is taken: with many of them the
-            time may be over before the last one is found.
+        items: in order; submitted all at once, and by halves when that is refused.
+        put: submits these items and those accepted already; raises `RefusedError` if Envoy refuses. Called again with
+            the accepted items when the last call was refused.
+        found: called for each refused item as soon as an accepted file proves it: with many of them, the time may be
+            over before the last one is found.
     """
     taken: list[T] = []
     refused: list[T] = []
@@ -36,7 +36,7 @@ async def admit(
             stands = False
             if len(batch) <= 1:
                 if not batch:
-                    raise  # not even nothing is taken: no item is to blame
+                    raise  # even nothing is refused: no item is to blame
                 if not proven:
                     await put(taken)
                     stands = proven = True

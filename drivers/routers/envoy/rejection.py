@@ -1,4 +1,4 @@
-"""Why Envoy refused a row. The admin interface only counts refusals; the words come from Envoy's own validation."""
+"""Why Envoy refused a row. The admin interface only counts refusals; the message comes from Envoy's validation mode."""
 
 import asyncio
 import contextlib
@@ -16,14 +16,14 @@ UNKNOWN = "Envoy's log says why"
 
 
 async def explain(text: str) -> str:
-    """Envoy's words on the clusters or routes in the text of a file, bounded; a hint when it cannot be asked."""
+    """Envoy's message about the clusters or routes in a file's text, bounded; a hint if Envoy cannot be run."""
     binary = _binary()
     if binary is None:
         return UNKNOWN
     with tempfile.TemporaryDirectory(prefix="envoy-explain-") as folder:
         bootstrap = Path(folder) / "bootstrap.json"
         bootstrap.write_text(json.dumps(_bootstrap(json.loads(text)["resources"])))
-        # In a thread: asyncio can wait for ever for a process whose start is cancelled. Here it ends by its limit.
+        # In a thread: asyncio can wait forever for a process whose start is cancelled. Here its timeout ends it.
         return await asyncio.to_thread(_validate, binary, bootstrap)
 
 

@@ -1,4 +1,4 @@
-"""Routing tables as Envoy resources. Pure: the same input renders the same text and version."""
+"""Renders routing tables as Envoy resources. Pure: the same input gives the same text and version."""
 
 import hashlib
 import re
@@ -13,17 +13,16 @@ from drivers.routers.envoy.files import to_json
 from drivers.routers.envoy.virtual_hosts import virtual_host
 
 KEPT = 4096
-"""Clusters whose texts are kept: they never change, and a table of hundreds takes 10 ms to render."""
+"""Number of clusters whose text is cached: they never change, and a table of hundreds takes 10 ms to render."""
 VERSION = re.compile(r'\{"version_info":"([0-9]+\.[0-9a-f]+)"')
 CONNECT_TIMEOUT_S = 2.0
 UPSTREAM_IDLE_S = 1.0
-"""Shorter than any server's keep-alive (uvicorn and Node 5 s, gunicorn 2 s): Envoy lets go of an idle connection
-before the instance does, so a request never meets one that is just being closed."""
+"""Shorter than any server's keep-alive (uvicorn, Node 5 s, gunicorn 2 s): no request meets a closing connection."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One file: its text, and the version Envoy will show once it has taken it."""
+    """One file: its text, and the version that Envoy reports once it has applied it."""
 
     text: str
     version: str
@@ -31,13 +30,13 @@ class Rendered:
 
 @lru_cache(maxsize=KEPT)
 def cluster_name(cluster: ReleaseCluster) -> str:
-    """`<release>~<hash of its endpoints and health check>`: a name always stands for the same content.
+    """`<release>~<hash of its endpoints and health check>`: a name always means the same content.
 
-    So an Envoy cluster never changes. Other endpoints are another cluster, warmed beside the old one, which drains as a
-    whole; and the requests in flight of every endpoint stay visible to the end.
+    So an Envoy cluster never changes. Different endpoints are a different cluster, warmed beside the old one, which
+    drains as a whole; and the requests in flight of every endpoint stay visible to the end.
     """
-    # Of the table's values, not of what is rendered from them: names must outlive a new version of this file. Numbers
-    # in their one form, because 1 comes back from the state file as 1.0.
+    # A hash of the table's values and not of the rendered text: names must survive a new version of this file. Numbers
+    # are normalized, because 1 comes back from the state file as 1.0.
     content = to_json(
         [
             [[e.address, e.port] for e in sorted(cluster.endpoints)],
@@ -51,7 +50,7 @@ def cluster_name(cluster: ReleaseCluster) -> str:
 
 
 def release_of(name: str) -> str:
-    """The release a cluster's name begins with."""
+    """The release at the beginning of a cluster's name."""
     return name.rpartition("~")[0]
 
 
@@ -62,7 +61,7 @@ def render_clusters(generation: int, clusters: Iterable[ReleaseCluster]) -> Rend
 
 
 def render_routes(table: RoutingTable) -> Rendered:
-    """The routes. A host where nothing is reached is left out, so it answers like an unknown one."""
+    """The routes. A host without any reachable release is left out, so it answers like an unknown one."""
     names = {c.release_id: cluster_name(c) for c in table.clusters}
     bridged = _bridged(table.clusters)
     live = sorted((r for r in table.routes if r.reached), key=lambda r: r.host)
@@ -76,12 +75,12 @@ def render_routes(table: RoutingTable) -> Rendered:
 
 
 def cluster_print(cluster: ReleaseCluster) -> str:
-    """Stands for exactly what Envoy is given for this cluster."""
+    """A fingerprint of everything Envoy gets for this cluster."""
     return _print(_cluster_text(cluster))
 
 
 def route_print(table: RoutingTable, route: HostRoute) -> str:
-    """The same for a route of the table."""
+    """A fingerprint of a route of the table."""
     names = {c.release_id: cluster_name(c) for c in table.clusters if c.release_id in route.named}
     return _print(to_json(virtual_host(route, names, _bridged(table.clusters))))
 
@@ -96,34 +95,34 @@ def _print(text: str) -> str:
 
 
 def empty_clusters() -> str:
-    """No cluster at all, generation 0."""
+    """No clusters, generation 0."""
     return _response(0, []).text
 
 
 def empty_routes() -> str:
-    """No host at all, generation 0."""
+    """No hosts, generation 0."""
     return render_routes(RoutingTable(generation=0, clusters=(), routes=())).text
 
 
 def version_in(head: str) -> str:
-    """The version in the beginning of a file's text; empty when it is not one of ours."""
+    """The version at the beginning of a file's text; empty if the file is not ours."""
     found = VERSION.match(head)
     return found[1] if found else ""
 
 
 def same_content(one: str, other: str) -> bool:
-    """Whether two versions, whatever their generations, are of the same content."""
+    """Whether two versions have the same content, whatever their generations."""
     return bool(one) and one.partition(".")[2] == other.partition(".")[2]
 
 
 def generation_of(version: str) -> int | None:
-    """The generation in a version, None when it is not one of ours."""
+    """The generation in a version, None if it is not ours."""
     head = version.partition(".")[0]
     return int(head) if head.isdecimal() else None
 
 
 def _response(generation: int, resources: Sequence[str]) -> Rendered:
-    # The content's hash tells two writes of one generation apart, so a confirmation is always of this very file.
+    # The content's hash tells two writes of one generation apart, so a confirmation is always for this very file.
     content = ",".join(text.strip() for text in resources)
     version = f"{generation}.{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     return Rendered(f'{{"version_info":"{version}","resources":[{content}]}}\n', version)
@@ -138,13 +137,14 @@ def _cluster(name: str, cluster: ReleaseCluster) -> dict[str, Any]:
     return {
         "@type": TYPE + "envoy.config.cluster.v3.Cluster",
         "name": name,
-        # All clusters of a release count together, whatever endpoints they had.
+        # Statistics of all clusters of a release are added up, whatever endpoints they had.
         "alt_stat_name": cluster.release_id,
         "type": "STATIC",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _hosts(cluster)}]},
         "connect_timeout": f"{CONNECT_TIMEOUT_S:g}s",
         "lb_policy": "LEAST_REQUEST",
-        # No panic mode: an endpoint that fails its checks gets nothing, for its port may be somebody else's by now.
+        # No panic mode: an endpoint that fails its checks gets nothing, since its port may belong to another process by
+        # now.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [_health_check(cluster)],
         "circuit_breakers": {"thresholds": [_thresholds()]},
@@ -190,7 +190,7 @@ def _health_check(cluster: ReleaseCluster) -> dict[str, Any]:
             "host": cluster.health_host,
             "path": cluster.health_path,
             "expected_statuses": [{"start": 200, "end": 400}],
-            # Without these a single 500 takes the endpoint out at once, whatever unhealthy_threshold says.
+            # Without these a single 500 ejects the endpoint at once, whatever unhealthy_threshold says.
             "retriable_statuses": [{"start": 100, "end": 200}, {"start": 400, "end": 600}],
         },
     }

@@ -1,6 +1,6 @@
-"""The ingress' own answers, as JSON with a code of the API and words for whoever called the service.
+"""The ingress' own error responses, as JSON with an API error code and a message for the service's caller.
 
-The first mapper that fits decides. Response flags are Envoy's reasons (its access log documentation, RESPONSE_FLAGS).
+The first matching mapper is used. Response flags are Envoy's reasons (its access log documentation, RESPONSE_FLAGS).
 """
 
 from http import HTTPStatus

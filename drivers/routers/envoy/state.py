@@ -1,4 +1,4 @@
-"""What the driver remembers between two calls, so that the next process can go on after a crash at any moment."""
+"""The driver's state between two calls, so that the next process can resume after a crash at any moment."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,12 +22,12 @@ class State:
 
     Attributes:
         applied: the last table Envoy confirmed.
-        pending: the table whose files are being written; set while found means: a writer died halfway.
+        pending: the table whose files are being written; if it is set when loaded, a writer died halfway.
         leaving: clusters out of the applied table that may still have requests in flight.
-        since: per release, the generation since which it is known without a break: its counters' age.
-        held: releases that could not take the traffic they should have had; nobody waits for them again.
-        awaited: names of those leaving clusters that are to come once they are healthy: they are not taken down.
-        refused: why Envoy refused rows, by their fingerprints: they are not put before it again.
+        since: per release, the generation since which it has been present without a break: its counters' age.
+        held: releases that were not ready for their traffic; `apply` does not wait for them again.
+        awaited: names of leaving clusters that get routes once they are healthy: they are not removed.
+        refused: why Envoy refused rows, by their fingerprints: they are not submitted again.
     """
 
     applied: RoutingTable = NOTHING
@@ -47,13 +47,13 @@ class State:
 _ADAPTER = TypeAdapter(State)
 
 
-# The last text of each folder as it was read: it holds all tenants' routes, and is asked for many times a second.
+# The last text of each folder: it holds all tenants' routes, and is needed many times a second.
 _known: dict[Path, tuple[tuple[int, int, int], State]] = {}
 
 
 def load(folder: ConfigFolder) -> State:
-    """The remembered state; a fresh one when there is none or it cannot be read. Read anew only when it has changed."""
-    mark = stamp(folder.state)  # before the text: should it change in between, it is read once more than needed
+    """The saved state; a fresh one if it is missing or unreadable. Read again only when the file has changed."""
+    mark = stamp(folder.state)  # before the text: if it changes in between, it is only read once more than needed
     known = _known.get(folder.state)
     if mark is not None and known is not None and known[0] == mark:
         return known[1]
@@ -75,14 +75,14 @@ def _read(folder: ConfigFolder) -> State:
 
 
 def save(folder: ConfigFolder, state: State) -> None:
-    """Remember the state, beyond the death of this process; `sync_files` makes it outlive a power cut."""
+    """Save the state for the next process; `sync_files` makes it survive a power cut."""
     write_whole(folder.state, _ADAPTER.dump_json(state), sync=False)
 
 
 def settled(state: State, *, took_pending: bool) -> State:
-    """After a writer's death: did Envoy still take the table it was writing?
+    """After a writer's death: check whether Envoy has applied the table that was being written.
 
-    If not (yet), that table's clusters count as leaving: routes to them may be live for a moment.
+    If not (yet), that table's clusters count as leaving: routes to them may become live for a moment.
     """
     if state.pending is None:
         return state
@@ -90,7 +90,7 @@ def settled(state: State, *, took_pending: bool) -> State:
 
 
 def confirmed(state: State, table: RoutingTable) -> State:
-    """The state after Envoy took `table`: the other clusters are leaving, and known releases keep their age."""
+    """The state after Envoy applied `table`: the other clusters are leaving, and known releases keep their age."""
     wanted = frozenset(map(cluster_name, table.clusters))
     leaving = tuple(c for c in present(state) if cluster_name(c) not in wanted)
     known = {c.release_id for c in (*table.clusters, *leaving)}
@@ -99,7 +99,7 @@ def confirmed(state: State, table: RoutingTable) -> State:
 
 
 def held_back(state: State, wanted: RoutingTable, dead: Collection[str]) -> State:
-    """The confirmed state, when `dead` releases of the table that was wanted have to wait."""
+    """The confirmed state when `dead` releases of the requested table have to wait."""
     names = {cluster_name(c) for c in wanted.clusters if c.release_id in dead}
     awaited = tuple(name for name in map(cluster_name, state.leaving) if name in names)
     return replace(state, held=tuple(sorted(dead)), awaited=awaited)

@@ -1,9 +1,9 @@
-"""One host's routes: previews first, then everybody else by weight, users of a sticky host by their cookie.
+"""One host's routes: previews first, then all others by weight; users of a sticky host by their cookie.
 
 Envoy's own affinity cookie (a `ttl` in the hash policy) is only set by balancers that hash, after the weights were
-drawn. So the bucket is made of what every request has before routes are looked at: its request id. A request without
-the cookie falls where its request id's hash falls, and its answer sets the cookie to that id, which then falls there
-again. Both hashes are Envoy's xxHash64 of the text; the weights are laid over hash modulo 100 in the targets' order.
+drawn. So the bucket is derived from what every request has before routing: its request id. A request without the cookie
+goes to the bucket of its request id's hash, and the response sets the cookie to that id, which then selects the same
+bucket. Both hashes are Envoy's xxHash64 of the text; the weights are ranges of hash modulo 100 in the targets' order.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,16 +16,15 @@ RELEASE_HEADER = "x-delivery-release"
 REQUEST_ID = "x-request-id"
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 RETRY_SAFE_ON = ",reset"
-"""Safe methods (RFC 9110, 9.2.1) are tried again also when the connection broke after they were sent."""
+"""Safe methods (RFC 9110, 9.2.1) are retried even if the connection broke after the request was sent."""
 RETRY_REFUSED_ON = ",retriable-headers"
-"""A connection to a unix socket is always made; where nobody listens behind it, the bridge answers with that header
-(drivers/bridge/bridge.c). No service has seen the request: it is tried again as if the connection had failed."""
+"""The bridge's error header if nothing listens behind its socket: no service has seen the request, so it is retried."""
 SAFE = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE"}}}
 ANYTHING = {"prefix": "/"}
 
 
 def virtual_host(route: HostRoute, names: Mapping[str, str], bridged: Collection[str] = ()) -> dict[str, Any]:
-    """The host's resource. `names`: of the releases' clusters; `bridged`: those of them that are behind bridges."""
+    """The host's resource. `names`: the releases' clusters; `bridged`: the releases behind bridges."""
     limits = {"timeout": f"{route.timeout_s or 0:.3f}s", "idle_timeout": f"{route.idle_timeout_s:.3f}s"}
     is_bridged = not set(route.named).isdisjoint(bridged)
     common = {**limits, "retry_policy": _retries_of_bridged() if is_bridged else _retries(RETRY_ON)}
@@ -66,7 +65,7 @@ def _by_weight(route: HostRoute, names: Mapping[str, str], common: Mapping[str, 
 
 
 def _by_cookie(cookie: StickyCookie, clusters: list[dict[str, Any]], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Who has the cookie, and who gets it with this answer."""
+    """Matches requests with the cookie, and those whose response sets it."""
     bucket = [{"cookie": {"name": cookie.name}, "terminal": True}, {"header": {"header_name": REQUEST_ID}}]
     weighted = {"clusters": clusters, "use_hash_policy": True}
     action = {"weighted_clusters": weighted, "hash_policy": bucket, **common}

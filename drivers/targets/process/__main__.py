@@ -1,6 +1,6 @@
 """`python -m drivers.targets.process --root FOLDER --pause`: end all instances, for a clean stop of the stack.
 
-The worker starts them again when the stack is up again: they are in the database, not in here.
+The worker restarts them from the database when the stack is up again.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from drivers.targets.process import ProcessTarget
 
 
 def main() -> None:
-    """Entry point; prints how many were ended."""
+    """Entry point; prints the number of ended instances."""
     parser = argparse.ArgumentParser(prog="drivers.targets.process", description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--pause", action="store_true", required=True)

@@ -1,7 +1,6 @@
-"""What a release command left in its folder: told apart from the artifact by time, and given to the instances.
+"""The files that a release command left in its folder: recognized by their times, and copied to the instances.
 
-Other people's code made these files, and has ended: nothing is followed, and what is neither file, folder nor link is
-left out.
+Untrusted code created these files, and has ended. Links are never followed; special files are left out.
 """
 
 import errno
@@ -19,10 +18,10 @@ MAX_FILES = 20_000
 
 
 def keep_changes(app: Path, since_ns: int) -> None:
-    """Remove from a folder what was not made or changed at or after a moment (nanoseconds of the file system's clock).
+    """Remove from a folder everything that was not created or changed at or after a moment (ns, file system's clock).
 
     Raises:
-        TerminalError: RELEASE_COMMAND_FAILED, more was left than is kept.
+        TerminalError: RELEASE_COMMAND_FAILED, more was left than the limit.
     """
     if not app.is_dir():
         return
@@ -39,11 +38,11 @@ def keep_changes(app: Path, since_ns: int) -> None:
 
 
 def _without_older(app: Path, since_ns: int) -> tuple[int, int]:
-    """How many files stay, and their bytes."""
+    """Number of files that stay, and their bytes."""
     total = count = 0
     found = list(_walk(app))
     changed = {path for path, status in found if status.st_ctime_ns >= since_ns}
-    for path, status in reversed(found):  # what is inside of a folder before the folder
+    for path, status in reversed(found):  # the content of a folder before the folder
         if stat.S_ISDIR(status.st_mode):
             if path not in changed and not any(os.scandir(path)):
                 path.rmdir()
@@ -82,7 +81,7 @@ def give_changes(changes: Path, app: Path) -> None:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below a folder, a folder before what is in it. With a list of its own: strangers nest deeply."""
+    """Everything below a folder, each folder before its content. Iterative, since hostile code nests deeply."""
     ahead = [root]
     while ahead:
         with os.scandir(ahead.pop()) as entries:

@@ -1,4 +1,4 @@
-"""How an instance's command is run."""
+"""The shim spec of an instance's command."""
 
 import hashlib
 import re
@@ -12,13 +12,13 @@ from drivers.targets.base import InstanceSpec
 from drivers.targets.process.folder import InstanceFolder, InstanceRecord
 
 _LOG_BYTES = 10 * 1024 * 1024
-# Of the bridge, which has two for each connection of its service.
+# For the bridge, which needs two per connection of its service.
 _BRIDGE_FILES = 65_536
-# Characters that make a line more than one plain command; without them `exec` saves the shell and SIGTERM arrives.
+# Characters that make a line more than one plain command; without them `exec` replaces the shell and SIGTERM arrives.
 _SIGNS = frozenset({":", "!", "[", "[["})
 _NAME = re.compile(r"[A-Za-z0-9_./+@%,-]+")
 _COMPOUND = frozenset(";&|(){}\n`")
-# The shell itself tells programs, which have a path, from its built-ins and keywords, which `exec` cannot run.
+# The shell itself distinguishes programs, which have a path, from built-ins and keywords, which `exec` cannot run.
 _ONE_COMMAND = """\
 case "$(command -v -- {program})" in
 */*)
@@ -33,7 +33,7 @@ esac"""
 def shim_spec(
     folder: InstanceFolder, spec: InstanceSpec, record: InstanceRecord, where: Place, ceiling: Ceiling
 ) -> ShimSpec:
-    """Restarted for ever, with growing pauses; the log keeps two files."""
+    """Restarted forever, with a growing backoff; the log keeps two files."""
     most = ceiling.lowered(memory_mb=spec.memory_mb, processes=spec.processes, disk_mb=spec.disk_mb)
     given = {**spec.env, **spec.secrets}
     port = {"PORT": str(record.port)} if spec.listens else {}
@@ -65,7 +65,7 @@ def shim_spec(
 
 
 def once(shim: ShimSpec, timeout_s: float) -> ShimSpec:
-    """The same for a command that runs once, has no port and must not lose the beginning of its output."""
+    """The same for a command that runs once, has no port and must keep the beginning of its output."""
     return shim._replace(
         restart=False,
         timeout_s=timeout_s,
@@ -78,10 +78,10 @@ def once(shim: ShimSpec, timeout_s: float) -> ShimSpec:
 
 
 def shell_line(command: str) -> str:
-    """The command in the shell's place where it is one plain command, else as it is."""
+    """The command with `exec` if it is one plain command, else unchanged."""
     words = command.split()
     if not words or _COMPOUND & set(command) or "=" in words[0] or words[0] in _SIGNS:
         return command
-    if not _NAME.fullmatch(words[0]):  # quoted, or a variable: never a built-in's name
+    if not _NAME.fullmatch(words[0]):  # quoted, or a variable: never a built-in
         return f"exec {command}"
     return _ONE_COMMAND.format(program=words[0], command=command)

@@ -1,4 +1,4 @@
-"""The folder of the unix sockets by which instances with networks of their own are reached."""
+"""The folder of the unix sockets of instances with their own networks."""
 
 import hashlib
 import stat
@@ -8,15 +8,15 @@ from pathlib import Path
 from domain import wire
 from domain.errors import ErrorCode, TerminalError
 
-# A release's id and the index of one of its instances; longer names are given a shorter one.
+# A release id and an instance index; longer names are shortened.
 _LONG = 48
 
 
 @dataclass(frozen=True)
 class Doors:
-    """Nobody but the engine and its router may enter the folder: who can dial a socket there gets past the router.
+    """Only the engine and its router may access the folder: a connection to a socket there bypasses the router.
 
-    Its path is short (a socket's has 107 bytes) and stays the same as long as instances run.
+    Its path is short (a socket's is limited to 107 bytes) and stays the same as long as instances run.
     """
 
     folder: Path
@@ -29,7 +29,7 @@ class Doors:
         """
         name = instance_id if len(instance_id) <= _LONG else hashlib.sha256(instance_id.encode()).hexdigest()[:40]
         path = str(self.folder.absolute() / name)
-        if fault := wire.socket_fault(f"{path}~"):  # the shim makes it under that name
+        if fault := wire.socket_fault(f"{path}~"):  # the shim creates it under that name
             raise TerminalError(
                 f"the path of an instance's unix socket {fault}: set DELIVERY_RUNTIME_DIR to a shorter folder",
                 code=ErrorCode.BUILD_ISOLATION_UNAVAILABLE,
@@ -37,10 +37,10 @@ class Doors:
         return path
 
     def make(self) -> None:
-        """Make the folder where it is missing; one that the operator made keeps its group.
+        """Create the folder if it is missing; one that the operator created keeps its group.
 
         Raises:
-            TerminalError: BUILD_ISOLATION_UNAVAILABLE, others may enter it.
+            TerminalError: BUILD_ISOLATION_UNAVAILABLE, others may access it.
         """
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -53,7 +53,7 @@ class Doors:
 
     @staticmethod
     def remove(path: str) -> None:
-        """What a killed shim left."""
+        """Remove what a killed shim left."""
         Path(path).unlink(missing_ok=True)
 
     @staticmethod

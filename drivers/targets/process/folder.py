@@ -18,10 +18,10 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """What must outlive every process. No environment: it may hold secrets, and each start brings it anew.
+    """Facts that must outlive every process. No environment: it may contain secrets, and each start passes it again.
 
-    `place` is where in its repository the artifact was built, and so where the instance sees it; `search_path` is its
-    PATH. `address`: of an interface, or the path of the unix socket it is reached by.
+    `place` is the artifact's path in its repository, and so its path in the instance; `search_path` is its PATH.
+    `address`: of an interface, or the path of its unix socket.
     """
 
     instance_id: str
@@ -35,13 +35,13 @@ class InstanceRecord:
 
     @property
     def has_door(self) -> bool:
-        """It has a network of its own and is reached by a unix socket."""
+        """It has a network of its own and is reached through a unix socket."""
         return self.address.startswith("/")
 
 
 @dataclass(frozen=True)
 class InstanceFolder:
-    """Names the files; `app` is the unpacked artifact and the working directory."""
+    """The paths of its files; `app` is the unpacked artifact and the working directory."""
 
     path: Path
 
@@ -66,7 +66,7 @@ class InstanceFolder:
 
     @property
     def built_home(self) -> Path:
-        """What the build installed below its HOME; not there when it installed nothing."""
+        """The files that the build installed below its HOME; missing if there are none."""
         return self.path / "built-home"
 
     @property
@@ -79,11 +79,11 @@ class InstanceFolder:
 
     @property
     def scratch(self) -> tuple[Path, ...]:
-        """What is empty at each start."""
+        """Folders that are emptied at each start."""
         return (self.tmp,) if self.built_home.is_dir() else (self.home, self.tmp)
 
     def record(self) -> InstanceRecord | None:
-        """None when the instance was never started here, or its file is no record: then its next start makes one."""
+        """None if the instance was never started here, or its file is invalid: then its next start writes one."""
         try:
             stored = json.loads((self.path / "instance.json").read_bytes())
             return InstanceRecord(**known_to(InstanceRecord, stored))
@@ -95,17 +95,17 @@ class InstanceFolder:
         write_whole(self.path / "instance.json", json.dumps(asdict(record)), sync=False)
 
     def prepare(self) -> None:
-        """HOME and TMPDIR of a fresh start; a HOME that came with the artifact is kept."""
+        """Prepare HOME and TMPDIR for a fresh start; a HOME that came with the artifact is kept."""
         came_along = self.app / PACKED_HOME
         if came_along.is_dir() and not came_along.is_symlink():
-            remove_tree(self.built_home)  # of an attempt that was cut short
+            remove_tree(self.built_home)  # left by an interrupted attempt
             came_along.rename(self.built_home)
         for folder in self.scratch:
             remove_tree(folder)
             folder.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """The record goes first: what has none is no instance, and what is left of it is cleared by the next start."""
+        """The record is removed first: a folder without one is no instance, and its next start cleans up the rest."""
         (self.path / "instance.json").unlink(missing_ok=True)
         forget(self.tmp)
         remove_tree(self.path)

@@ -1,4 +1,4 @@
-"""What is kept of an instance's log when the instance goes, and given back when it comes again."""
+"""Keeps the end of an instance's log when the instance is removed, and restores it when it starts again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from drivers.shim.times import SUFFIX, end_of
 from drivers.targets.process.folder import InstanceFolder
 from runtime.files import PRIVATE, write_whole
 
-# Of each instance that is no more.
+# Bytes kept of each removed instance.
 KEPT_BYTES = 256 * 1024
 OLDER = ".1"
 
@@ -20,7 +20,7 @@ class KeptLogs:
     root: Path | None
 
     def keep(self, folder: InstanceFolder) -> None:
-        """Keep the end of an instance's log. What cannot be kept (a full disk) is lost; the instance goes anyway."""
+        """Keep the end of an instance's log. If that fails (a full disk) it is lost; the instance is removed anyway."""
         record = folder.record()
         if self.root is None or record is None:
             return
@@ -33,7 +33,7 @@ class KeptLogs:
             kept.unlink(missing_ok=True)
 
     def give_back(self, folder: InstanceFolder, release_id: str) -> None:
-        """Before an instance starts that was stopped: its log goes on where it was."""
+        """Before a stopped instance starts again: its log continues where it was."""
         if self.root is None or folder.log.exists():
             return
         kept, older = self._of(release_id, folder.path.name), _with(folder.log, OLDER)
@@ -52,7 +52,7 @@ def _with(path: Path, ending: str) -> Path:
 
 
 def _end_of(log: Path) -> int | None:
-    """The offset behind both files; of an instance that came again and never began there is the older one alone."""
+    """The offset after both files; an instance that returned but never started has only the older one."""
     return end_of(str(log if log.exists() else _with(log, OLDER)))
 
 

@@ -1,4 +1,4 @@
-"""Which TCP ports a process tree listens on, and who else listens there, from /proc."""
+"""Which TCP ports a process tree listens on, and which other processes listen there, from /proc."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from drivers.shim import proc
 
 _LISTEN = "0A"
-# Sockets that listen, of one table; nobody means more by it.
+# Listening sockets read from one table; no honest service has more.
 _MOST = 20_000
 # Local addresses, in the kernel's byte order, that a connection to 127.0.0.1 reaches.
 _REACHED = frozenset(
@@ -28,7 +28,7 @@ _REACHED = frozenset(
 
 
 class Listener(NamedTuple):
-    """`reachable`: a connection to 127.0.0.1 arrives there. `address`: the local one."""
+    """`reachable`: a connection to 127.0.0.1 reaches it. `address`: the local one."""
 
     port: int
     reachable: bool
@@ -36,10 +36,10 @@ class Listener(NamedTuple):
 
 
 class ListeningSockets:
-    """All listening TCP sockets of one moment. Takes the kernel some 10 ms: read once for many trees."""
+    """All listening TCP sockets at one moment. The kernel takes some 10 ms for this: read once for many trees."""
 
     def __init__(self, pid: int | None = None) -> None:
-        """Of the network that a process has; None: of ours."""
+        """Of a process's network; None: of ours."""
         where = "self" if pid is None else str(pid)
         self._by_inode = dict(entry for table in ("tcp", "tcp6") for entry in _listening(where, table))
         self._reached: dict[int, set[str]] = {}
@@ -48,17 +48,17 @@ class ListeningSockets:
                 self._reached.setdefault(listener.port, set()).add(inode)
 
     def held_by(self, pids: Iterable[int]) -> dict[str, Listener]:
-        """Those, by inode, that one of these processes holds; processes may vanish meanwhile."""
+        """Those that one of these processes holds, by inode; processes may vanish meanwhile."""
         inodes = {inode for pid in pids for inode in _sockets(pid)}
         return {inode: self._by_inode[inode] for inode in inodes if inode in self._by_inode}
 
     def besides(self, pid: int | None) -> set[Listener]:
-        """Those that a process does not hold. Of other processes nothing is read, however many there are."""
+        """Those that a process does not hold. No other process is read, however many there are."""
         its = set(_sockets(pid)) if pid is not None else set()
         return {listener for inode, listener in self._by_inode.items() if inode not in its}
 
     def reached_at(self, port: int) -> frozenset[str]:
-        """Inodes of those that a connection to this port of 127.0.0.1 may arrive at, whoever holds them."""
+        """Inodes of those that a connection to this port of 127.0.0.1 may reach, whoever holds them."""
         return frozenset(self._reached.get(port, ()))
 
 
@@ -66,16 +66,16 @@ _BRIDGE = "delivery-bridge"
 # The sandbox's two processes and the bridge are the first ones below a shim.
 _FIRST = 8
 _STALE_S = 2.0
-# What the bridge dials besides.
+# The address that the bridge connects to in addition.
 _BRIDGED = frozenset({"::1"})
 
 
 class OwnNetwork:
-    """What an instance listens on in a network of its own: whatever listens there and is not the bridge's.
+    """The listeners in an instance's own network, except the bridge's.
 
     Args:
-        inside: the first of its processes there, the sandbox's own first. Code of its own comes after the bridge,
-            whatever it calls itself.
+        inside: the first of its processes there, the sandbox's own first. Its code comes after the bridge, whatever
+            name it takes.
     """
 
     def __init__(self, inside: Sequence[int]) -> None:
@@ -83,7 +83,7 @@ class OwnNetwork:
         self._held = ListeningSockets(inside[0]).besides(bridge) if inside else set()
 
     def listening(self, port: int) -> bool:
-        """Whether the bridge, that dials this port of 127.0.0.1 and ::1, meets somebody."""
+        """Whether the bridge, which connects to this port of 127.0.0.1 and ::1, finds a listener."""
         return any(each.port == port and self._met(each) for each in self._held)
 
     def elsewhere(self, port: int) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ class OwnNetwork:
         return tuple(sorted({each.port for each in self._held if each.port != port}))
 
     def unreachable_at(self, port: int) -> tuple[str, ...]:
-        """Addresses of this port where the bridge meets nobody."""
+        """Addresses with a listener on this port that the bridge does not reach."""
         return tuple(sorted({each.address for each in self._held if each.port == port and not self._met(each)}))
 
     @staticmethod
@@ -107,18 +107,18 @@ class _Look(NamedTuple):
 
 
 class OwnNetworks:
-    """Looks again when the number of TCP sockets there has changed, which costs nothing to ask, or time has passed.
+    """Reads again when the number of TCP sockets there has changed, which is cheap to check, or after some time.
 
-    Fifty instances that start are asked twice a second each, and have nothing to show. Thread-safe.
+    Fifty starting instances are inspected twice a second each, mostly without any change. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, _Look] = {}
 
     def look(self, name: str, shim_pid: int) -> OwnNetwork:
-        """The network of an instance, kept by the shim."""
+        """The network of an instance, cached by its shim."""
         near = proc.descendants(shim_pid, _FIRST)
-        inside = [pid for pid, depth in near.items() if depth > 1]  # the first one waits outside
+        inside = [pid for pid, depth in near.items() if depth > 1]  # the first process waits outside
         if not inside:
             return OwnNetwork(())
         in_use, known = _in_use(inside[0]), self._known.get(name)
@@ -132,7 +132,7 @@ class OwnNetworks:
 
 
 def _in_use(pid: int) -> str:
-    """How many TCP sockets its network has."""
+    """Number of TCP sockets in its network."""
     lines: list[str] = []
     for file in ("sockstat", "sockstat6"):
         try:
@@ -151,24 +151,24 @@ def _name(pid: int) -> str:
 
 
 class SocketsOfTheMoment:
-    """One reading for all who ask at about the same time: fifty instances that start are fifty askers. Thread-safe."""
+    """One reading shared by all concurrent callers: fifty starting instances are fifty callers. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._read: tuple[float, ListeningSockets] | None = None
 
     def get(self) -> ListeningSockets:
-        """Sockets as they are now: who waits while another reads shares the next reading with all who wait."""
+        """The present sockets: callers that wait for a reading in progress share the next one."""
         asked = time.monotonic()
         with self._lock:
-            # What was begun after the question is as good as a reading of one's own.
+            # A reading that began after the call is as good as the caller's own.
             if self._read is None or self._read[0] < asked:
                 self._read = (time.monotonic(), ListeningSockets())
             return self._read[1]
 
 
 def _sockets(pid: int) -> list[str]:
-    """Inodes of the open sockets; a busy service opens and closes descriptors while we look."""
+    """Inodes of the open sockets; a busy service opens and closes descriptors during the read."""
     try:
         names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - hot path
     except OSError:
@@ -187,12 +187,12 @@ def _target(link: str) -> str:
 def _listening(pid: str, table: str) -> list[tuple[str, Listener]]:
     """Lines: index, local address:port, remote, state, ..., inode as the tenth field.
 
-    The kernel lists those that listen first: all others, which may be very many, are not even read.
+    The kernel lists listening sockets first: all others, which may be very many, are not read.
     """
     found: list[tuple[str, Listener]] = []
     try:
         with Path("/proc", pid, "net", table).open() as lines:
-            next(lines, "")  # the heading
+            next(lines, "")  # the header
             for line in islice(lines, _MOST):
                 fields = line.split()
                 if fields[3] != _LISTEN:
@@ -205,6 +205,6 @@ def _listening(pid: str, table: str) -> list[tuple[str, Listener]]:
 
 
 def _address(text: str) -> str:
-    """The kernel prints 32-bit words in its own byte order, as hexadecimal digits."""
+    """The kernel prints 32-bit words in native byte order, in hexadecimal."""
     words = (int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
     return str(ip_address(b"".join(words)))

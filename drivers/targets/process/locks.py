@@ -1,4 +1,4 @@
-"""One at a time per instance and for the ports, across all processes of the engine."""
+"""Locks per instance and for the ports, across all processes of the engine."""
 
 import zlib
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.files import locked
 
-# So many that hardly two instances share one: whose artifact is big must keep nobody else's from starting.
+# Enough that two instances rarely share one: a large artifact must not delay another instance's start.
 _FILES = 4096
 _PATIENCE_S = 120.0
 
@@ -17,10 +17,10 @@ def instance_turn(root: Path, instance_id: str) -> AbstractAsyncContextManager[N
 
 
 def ports_turn(root: Path) -> AbstractAsyncContextManager[None]:
-    """Taken inside of an instance's turn, never the other way round."""
+    """Taken inside an instance's lock, never the other way round."""
     return _turn(root / ".turns" / "ports")
 
 
 def _turn(path: Path) -> AbstractAsyncContextManager[None]:
-    """Raises `DependencyError` when somebody else holds it for too long."""
+    """Raises `DependencyError` if another process holds it for too long."""
     return locked(path, _PATIENCE_S, f"Another process has held {path} for {_PATIENCE_S:g} s.")

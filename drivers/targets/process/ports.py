@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from domain.errors import ErrorCode, TerminalError
 
 ADDRESS = "127.0.0.1"
-# Below the range from which Linux takes the near ends of outgoing connections, so that none of these is in the way.
+# Below Linux's range of ephemeral ports, so that outgoing connections never take one of these.
 DEFAULT_PORTS = range(20000, 32000)
 _TRIES = 500
 
 
 def choose_port(ports: Sequence[int], reserved: set[int]) -> int:
-    """A port that nobody has reserved or listens on. Random, so that engines side by side seldom choose the same.
+    """A port that is neither reserved nor in use. Random, so that engines on one machine rarely choose the same.
 
     Raises:
         TerminalError: NO_FREE_PORT.
@@ -29,7 +29,7 @@ def choose_port(ports: Sequence[int], reserved: set[int]) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there or holds it; connections that are over do not count."""
+    """Whether no process listens on it or has bound it; closed connections do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

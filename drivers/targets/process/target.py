@@ -1,4 +1,4 @@
-"""Runs instances as processes of this machine. Nothing is held in memory: any engine process can go on with any."""
+"""Runs instances as processes of this machine. Keeps no state in memory: any engine process can take over."""
 
 import asyncio
 import hashlib
@@ -33,7 +33,7 @@ from drivers.targets.process.locks import instance_turn, ports_turn
 from drivers.targets.process.ports import ADDRESS, DEFAULT_PORTS, choose_port, is_free
 from runtime.files import write_whole
 
-# Between the two looks at a port that somebody else seems to have.
+# Seconds between the two checks of a port that seems to be taken.
 _SECOND_LOOK_S = 0.05
 _PIECE_BYTES = 256 * 1024
 _MIB = 1024 * 1024
@@ -48,17 +48,17 @@ class ProcessTarget:
     """Each instance has its folder below `root`, its own copy of the artifact and its own port.
 
     Args:
-        root: folder of the instances; nothing else lives in it.
-        artifacts: where releases come from.
+        root: folder for instances only.
+        artifacts: the store of the releases' artifacts.
         trusted_code: run without isolation.
-        hidden: folders and files that isolated instances must not see; `root` always is.
-        sockets: folder of the unix sockets by which isolated instances are reached; None: in `root`, if that is short.
-        ways: the ways out of isolated instances; None: they have none.
-        ports: what may be assigned.
-        ceiling: what one instance may use at most.
-        use: what those of one organization may use together; None: as much as they are allowed.
-        path: where programs are searched; None: at the usual places.
-        kept_logs: folder for the ends of the logs of stopped instances; None: they go with them.
+        hidden: folders and files that isolated instances must not see; `root` is always hidden.
+        sockets: folder of the isolated instances' unix sockets; None: in `root`, if its path is short enough.
+        ways: egress of isolated instances; None: no egress.
+        ports: the ports to assign.
+        ceiling: maximum limits of one instance.
+        use: limits of one organization's instances together; None: the sum of their own limits.
+        path: folders to search for programs; None: the usual ones.
+        kept_logs: folder for the log ends of stopped instances; None: they are removed with the instances.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ProcessTarget:
         self._hidden = (*hidden, root)
         self._doors = Doors(sockets or root / ".sockets")
         self._networks = OwnNetworks()
-        self._heard: dict[str, int] = {}  # who listened, and as which process
+        self._heard: dict[str, int] = {}  # the listening process
         self._ways = ways
         self._ports = ports
         self._sockets = SocketsOfTheMoment()
@@ -122,7 +122,7 @@ class ProcessTarget:
         status = await asyncio.to_thread(self._inspect_now, folder)
         if not status.port_taken:
             return status
-        # A process of its own that ended between the reading of its sockets and of its tree looks like a stranger.
+        # One of its own processes that ended between reading sockets and tree looks like another process.
         await asyncio.sleep(_SECOND_LOOK_S)
         return await asyncio.to_thread(self._inspect_now, folder)
 
@@ -140,7 +140,7 @@ class ProcessTarget:
             await finish_in_thread(folder.remove)
 
     async def pause(self) -> int:
-        """End all instances but keep their folders and ports, so that `start` brings them back; returns how many."""
+        """End all instances but keep their folders and ports, so that `start` restores them; returns their number."""
         commands = [InstanceFolder(path) for path in sorted(self._commands.glob("*/"))]
         folders = [*await asyncio.to_thread(self._folders), *commands]
         alive = [folder for folder in folders if client.status(folder.state).alive]
@@ -155,7 +155,7 @@ class ProcessTarget:
         return await asyncio.to_thread(_log_tail, folder, max_bytes)
 
     def _give_changes(self, folder: InstanceFolder, spec: InstanceSpec) -> None:
-        """Once for an instance: what it writes itself later stays."""
+        """Once per instance: files that the instance itself writes later stay."""
         mark = folder.path / "changes.given"
         if spec.after and not mark.exists():
             give_changes(InstanceFolder.of(self._commands, spec.after).app, folder.app)
@@ -163,7 +163,7 @@ class ProcessTarget:
 
     @property
     def _commands(self) -> Path:
-        """Commands that run once: as instances, but nobody brings them back."""
+        """Commands that run once: like instances, but never restarted."""
         return self._root / ".once"
 
     async def run_command(self, spec: InstanceSpec, timeout_s: float, *, check: Check = no_check) -> CommandStatus:
@@ -231,7 +231,7 @@ class ProcessTarget:
         await client.start(folder.state, shim if timeout_s is None else once(shim, timeout_s))
 
     def _shared(self, shim: ShimSpec, organization: str) -> ShimSpec:
-        """With what its organization's instances tell each other, and may take together."""
+        """With the usage that its organization's instances share, and their common limits."""
         if self._use is None or not organization:
             return shim
         folder = self._root / ".pools" / hashlib.sha256(organization.encode()).hexdigest()[:32]
@@ -246,9 +246,9 @@ class ProcessTarget:
         )
 
     async def _reserve(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, elsewhere: bool) -> InstanceRecord:
-        """The port of an instance stays the same for its life, unless a stranger has taken it meanwhile.
+        """The port of an instance stays the same for its life, unless another process has taken it meanwhile.
 
-        In a network of its own every instance has the same port.
+        In networks of their own, all instances have the same port.
         """
         if self._isolated:
             record = InstanceRecord(
@@ -274,7 +274,7 @@ class ProcessTarget:
         return known.port if known and keep else choose_port(self._ports, self._reserved())
 
     async def _place(self, folder: InstanceFolder, spec: InstanceSpec, at: str, *, serves: bool) -> place.Place:
-        """`serves`: it is no command, which writes into its tree and to which nobody connects."""
+        """`serves`: not a command, which writes into its tree and receives no connections."""
         folders = place.Folders(folder.app, folder.home, folder.tmp, at, read_only=serves)
         if not self._isolated:
             return place.trusted(folders)
@@ -282,7 +282,7 @@ class ProcessTarget:
         return place.isolated(folders, hidden=self._hidden, readable=self._path.shown, network=network)
 
     async def _network(self, folder: InstanceFolder, spec: InstanceSpec, serves: int | None) -> Network:
-        """Raises `TerminalError`: SPEC_INVALID, it lists what the operator does not allow."""
+        """Raises `TerminalError`: SPEC_INVALID, the spec lists a destination that the operator does not allow."""
         if self._ways is None:
             return Network(serves, spec.forwards)
         listed = tuple(map(Destination.parse, spec.egress))
@@ -304,7 +304,7 @@ class ProcessTarget:
         return [InstanceFolder(path) for path in paths]
 
     def _inspect_now(self, folder: InstanceFolder) -> InstanceStatus:
-        """One with a network of its own is looked at until it listens."""
+        """An instance with its own network is inspected until it listens."""
         record = folder.record()
         if record is None or not record.has_door:
             return _inspect(folder, self._sockets.get())
@@ -347,7 +347,7 @@ def _command(folder: InstanceFolder) -> CommandStatus:
         runs = int(_runs(folder).read_text())
     except (FileNotFoundError, ValueError):
         runs = 0
-    if now.exit is None or now.exit.reason == "stopped":  # killed with its shim, or ended from outside
+    if now.exit is None or now.exit.reason == "stopped":  # killed with its shim, or from outside
         return CommandStatus(running=now.alive, runs=runs)
     record = folder.record()
     return CommandStatus(
@@ -360,7 +360,7 @@ def _command(folder: InstanceFolder) -> CommandStatus:
 
 
 def _runs(folder: InstanceFolder) -> Path:
-    """How often it was begun; beside its folder, which each beginning clears."""
+    """Number of starts; stored beside its folder, which each start clears."""
     return folder.path.with_name(folder.path.name + ".runs")
 
 
@@ -378,7 +378,7 @@ def _begin_mark(folder: InstanceFolder) -> Path:
 
 
 def _note_begin(folder: InstanceFolder) -> None:
-    """By the clock of the file system. A second run goes on in the folder of the first, which keeps its moment."""
+    """By the clock of the file system. A second run continues in the folder of the first, whose moment is kept."""
     mark = _begin_mark(folder)
     if not mark.exists():
         mark.touch()
@@ -397,7 +397,7 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
     if record is None:
         return InstanceStatus(instance_id=folder.path.name, release_id="", phase=InstancePhase.ABSENT)
     now = client.status(folder.state)
-    # Below its shim, which takes in whoever loses its parent: a daemon of the service is no stranger.
+    # Below its shim, which adopts orphans: a daemon of the service is one of its own processes.
     own = sockets.held_by(client.tree(now.shim_pid)) if now.shim_pid else {}
     held = set(own.values())
     return replace(
@@ -410,7 +410,7 @@ def _inspect(folder: InstanceFolder, sockets: ListeningSockets) -> InstanceStatu
 
 
 def _seen(record: InstanceRecord, now: client.ShimStatus) -> InstanceStatus:
-    """All but its sockets."""
+    """Everything but its sockets."""
     return InstanceStatus(
         instance_id=record.instance_id,
         release_id=record.release_id,
@@ -429,7 +429,7 @@ def _seen(record: InstanceRecord, now: client.ShimStatus) -> InstanceStatus:
 def _phase(now: client.ShimStatus) -> InstancePhase:
     if not now.alive:
         return InstancePhase.STOPPED
-    # A shim answers before its process has begun: nothing has died yet.
+    # A shim answers before its process has started: nothing has died yet.
     has_died = now.last_code is not None or now.last_reason is not None
     return InstancePhase.BACKOFF if now.child_pid is None and has_died else InstancePhase.RUNNING
 

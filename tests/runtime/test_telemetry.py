@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -325,3 +326,17 @@ def test_the_shape_of_a_statement_has_no_values():
     assert "s3cr3t" not in shape_of("SELECT a FROM b WHERE c = '" + "s3cr3t" * 2000)[1]
     assert shape_of("SELECT pg_notify(%(channel)s, '')")[0] == "SELECT pg_notify"
     assert shape_of("SAVEPOINT sa_savepoint_1")[0] == "SAVEPOINT"
+
+
+@pytest.mark.parametrize("module", ["api.app", "api.cli.bootstrap_admin", "worker"])
+def test_propagators_that_are_not_installed_are_no_reason_not_to_start(module: str) -> None:
+    environment = {**os.environ, "OTEL_PROPAGATORS": "b3multi,xray"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from uuid import UUID
 from domain.facts import listed_error
 from domain.lifecycle import FINISHED_OPERATIONS, OperationStatus
 from domain.rollout_options import RolloutOptions
+from domain.vulnerabilities import SEVERITY_OF_RANK, VulnerabilityStatus, status_at
 
 MAX_PAYLOAD = 64 * 1024
 # What a text is cut to when a payload is too large; other values are left out.
@@ -66,10 +67,16 @@ OPERATION = (
     *("kind", "status", "progress_percent", "current_step", "error", "resource_type", "resource_id", "project_id"),
     *("requested_by", "version", "cancel_requested_at", "created_at", "started_at", "completed_at"),
 )
+VULNERABILITY = (
+    *("id", "project_id", "kind", "tool", "rule", "aliases", "cvss_score", "cvss_vector", "title", "description"),
+    *("ecosystem", "package", "package_version", "fixed_versions", "links", "note", "triaged_by", "triaged_at"),
+    *("first_build_id", "last_build_id", "last_seen_at", "detected_at", "reopened_at", "fixed_at"),
+    *("created_at", "updated_at"),
+)
 STEP = ("name", "status", "started_at", "completed_at", "waited_seconds", "detail")
 ENVIRONMENT = ("id", "project_id", "name", "host", "created_at", "updated_at")
 RELEASE = ("deployment_id", "build_id", "state", "replicas")
-SEVERITIES = ("critical", "high", "medium", "low")
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 
 
 def event_id(moment: datetime, *parts: object, order: int = 0) -> UUID:
@@ -162,6 +169,25 @@ def operation_payload(operation: Values) -> Json:
 def _trace_id(traceparent: str | None) -> str | None:
     """The second field of a `traceparent` (W3C Trace Context)."""
     return traceparent.split("-")[1] if traceparent else None
+
+
+def vulnerability_payload(found: Values, affected: Iterable[Values], moment: datetime) -> Json:
+    """A vulnerability as it stands at a moment. `affected`: the live releases that have it."""
+    return _payload("vulnerability", {**_told(found, VULNERABILITY), **vulnerability_more(found, affected, moment)})
+
+
+def vulnerability_more(found: Values, affected: Iterable[Values], moment: datetime) -> Json:
+    """What is made of several columns, or of other rows."""
+    status = status_at(found["status"], found["suppressed_until"], moment)
+    suppression = {"reason": found["suppression_reason"], "expires_at": _plain(found["suppressed_until"])}
+    location = {"path": found["location_path"], "line": found["location_line"]}
+    return {
+        "severity": SEVERITY_OF_RANK[found["severity_rank"]].value,
+        "status": status.value,
+        "suppression": suppression if status is VulnerabilityStatus.SUPPRESSED else None,
+        "location": location if found["location_path"] else None,
+        "affected_releases": [_plain(dict(release)) for release in affected],
+    }
 
 
 def environment_payload(environment: Values, *, release: Values, build: Values, wanted: int, healthy: int) -> Json:

@@ -123,13 +123,17 @@ class ToolRun(Kept):
 
 
 class ScanResult(Kept):
-    """All that the scanners say of one tree. `packages`: its dependencies, for the SBOM and later re-scans."""
+    """All that the scanners say of one tree. `packages`: its dependencies, for the SBOM and later re-scans.
+
+    `found`: how many of each severity there were before `findings` was cut to the worst `MAX_FINDINGS`; empty: as many.
+    """
 
     findings: tuple[Finding, ...] = ()
     packages: tuple[Package, ...] = ()
     tools: tuple[ToolRun, ...] = ()
     advisories_as_of: str | None = None  # RFC 3339, of the newest advisory; None: none were looked at
     notices: tuple[str, ...] = ()
+    found: dict[Severity, int] = Field(default_factory=dict)
 
 
 def fingerprint_of(kind: FindingKind, *parts: str) -> str:

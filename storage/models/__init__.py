@@ -27,6 +27,7 @@ from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
 from storage.models.secrets import Secret
 from storage.models.timeline import TimelineEntry
+from storage.models.vulnerabilities import BuildFinding, Vulnerability
 from storage.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Base",
     "Build",
     "BuildDocument",
+    "BuildFinding",
     "Client",
     "Deployment",
     "Environment",
@@ -73,6 +75,7 @@ __all__ = [
     "TestResult",
     "TimelineEntry",
     "User",
+    "Vulnerability",
     "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",

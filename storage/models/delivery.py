@@ -74,7 +74,10 @@ class GuardChange(Identified, Timestamped, Base):
 
 
 class Build(Identified, Timestamped, Base):
-    """A version of a project. `digest` names the artifact; logs are files named by `log_ref`."""
+    """A version of a project. `digest` names the artifact; logs are files named by `log_ref`.
+
+    `vulnerabilities`: how many of each severity its last scan found, and under `tools` what ran; None: none ran yet.
+    """
 
     __tablename__ = "builds"
     __table_args__ = (
@@ -285,6 +288,7 @@ class Release(Identified, Timestamped, Base):
     __table_args__ = (
         Index("ix_releases_environment_id_promoted_at", "environment_id", "promoted_at"),
         Index("ix_releases_state", "state"),
+        Index("ix_releases_live_builds", "build_id", postgresql_where=text("state = 'active'")),
     )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)

@@ -5,6 +5,7 @@ from sqlalchemy import Index
 from storage.models.delivery import Build, Deployment, Operation
 from storage.models.planning import Feature, Organization, Project, Requirement
 from storage.models.quality import TestCase, TestResult
+from storage.models.vulnerabilities import Vulnerability
 
 LISTS = (
     (Organization, "created_at"),
@@ -32,6 +33,9 @@ LISTS = (
     (Operation, "organization_id", "created_at"),
     (Operation, "organization_id", "status", "created_at"),
     (Operation, "project_id", "created_at"),
+    (Vulnerability, "project_id", "severity_rank"),
+    (Vulnerability, "project_id", "created_at"),
+    (Vulnerability, "project_id", "last_seen_at"),
 )
 
 INDEXES = tuple(

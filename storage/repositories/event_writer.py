@@ -1,5 +1,6 @@
 """Which change is which event: rows made into events, in the transaction of their change, while they are locked."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import events
-from domain.events import EventType, event_id
+from domain.events import EventType, Json, event_id
 from runtime.ids import new_id
 from storage.models import (
     Base,
@@ -20,6 +21,7 @@ from storage.models import (
     Release,
     TestCase,
     TestResult,
+    Vulnerability,
 )
 from storage.models.base import columns_of
 from storage.repositories.events import EventRepository
@@ -96,6 +98,12 @@ class EventWriter:
             port=port,
         )
         await self._write(EventType.INSTANCE_DISPLACED, environment, payload)
+
+    async def vulnerability_detected(self, row: Vulnerability, affected: Sequence[Json], moment: datetime) -> None:
+        """A scan found one that nobody knew of, or that was fixed before."""
+        payload = events.vulnerability_payload(columns_of(row), affected, moment)
+        own_id = event_id(row.detected_at, row.id, "detected")
+        await self._write(EventType.VULNERABILITY_DETECTED, row, payload, own_id=own_id)
 
     async def _write(
         self,

@@ -1,0 +1,259 @@
+"""What scans found, written with the build: once for each weakness of a project, however often it is found."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.findings import Finding, Severity
+from domain.foreign_text import storable_value
+from domain.lifecycle import ScanStatus
+from domain.scan_policy import worst_first
+from domain.vulnerabilities import RANKS, SEVERITY_OF_RANK, TOLD_AT_ONCE, VulnerabilityStatus
+from runtime.ids import new_id
+from storage.models import Build, BuildFinding, Project, Vulnerability
+from storage.repositories.event_writer import EventWriter
+from storage.repositories.live_releases import LiveReleases
+
+# Rows of one statement: PostgreSQL takes 65,535 parameters.
+_PORTION = 1_000
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What is written of one scan of a build.
+
+    Attributes:
+        findings: each fingerprint once.
+        tools: names of those that did their work: of theirs, what is not among the findings is gone.
+        cut: findings that are not among them, since there were too many.
+        status: None: stays as it is.
+    """
+
+    findings: Sequence[Finding]
+    tools: Collection[str]
+    cut: Mapping[Severity, int]
+    status: ScanStatus | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """`ids` by fingerprint. `detected`: how many nobody knew of, or were fixed before."""
+
+    ids: Mapping[str, UUID]
+    detected: int
+
+
+class ScanRecordRepository:
+    """Writes scans of all tenants."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def suppressed(self, project_id: UUID) -> frozenset[str]:
+        """Fingerprints of what people left out of the count, and for now still is."""
+        statement = select(Vulnerability.fingerprint).where(
+            Vulnerability.project_id == project_id,
+            # Fixed ones, too: found again, they are suppressed again.
+            Vulnerability.suppressed_until > func.now(),
+        )
+        return frozenset(await self._session.scalars(statement))
+
+    async def record(self, build_id: UUID, scanned: Scanned) -> Kept:
+        """Write findings and counts of a build, and the events of what is new; doing it again changes nothing.
+
+        The project's row is locked meanwhile, so that two builds at once find the same weakness once.
+        """
+        project_id = await self._session.scalar(select(Build.project_id).where(Build.id == build_id))
+        # NO KEY: rows that merely refer to the project can still be written meanwhile.
+        await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
+        build = await self._session.get_one(Build, build_id, with_for_update={"key_share": True}, populate_existing=True)
+        moment: datetime = (await self._session.execute(select(func.now()))).scalar_one()
+        findings = {one.fingerprint: one for one in worst_first(scanned.findings)}
+        known = await self._known(build.project_id, findings)
+        detected = [row for row in known if self._seen(row, findings[row.fingerprint], build, moment)]
+        new = [_row(one, build, moment) for name, one in findings.items() if name not in {v.fingerprint for v in known}]
+        self._session.add_all(new)
+        await self._session.flush()
+        rows = [*known, *new]
+        await self._link(build, rows, findings)
+        await self._unlink(build, rows, scanned.tools)
+        await self._count(build, scanned)
+        await self._end_fixed(build, scanned.tools, moment)
+        detected += [row for row in new if row.status == VulnerabilityStatus.OPEN]
+        await self.tell(sorted(detected, key=lambda row: (-row.severity_rank, row.id))[:TOLD_AT_ONCE], moment)
+        return Kept({row.fingerprint: row.id for row in rows}, len(detected))
+
+    async def tell(self, rows: Sequence[Vulnerability], moment: datetime) -> None:
+        """Write the events of new ones, whose rows are locked or new."""
+        live = await LiveReleases(self._session).of([row.id for row in rows])
+        events = EventWriter(self._session)
+        for row in rows:
+            row.told_at = moment
+        await self._session.flush()
+        for row in rows:
+            await self._session.refresh(row)
+            await events.vulnerability_detected(row, live[row.id], moment)
+
+    async def tell_more(self, limit: int) -> int:
+        """Write events of new ones that a large scan left; of each organization no more than `limit`.
+
+        Returns:
+            How many.
+        """
+        of_one = select(
+            Vulnerability.id,
+            func.row_number().over(partition_by=Vulnerability.organization_id, order_by=Vulnerability.id).label("place"),
+        ).where(Vulnerability.told_at.is_(None))
+        some = of_one.subquery()
+        wanted = select(some.c.id).where(some.c.place <= limit).limit(limit * 10)
+        statement = select(Vulnerability).where(Vulnerability.id.in_(wanted), Vulnerability.told_at.is_(None))
+        statement = statement.order_by(Vulnerability.id).with_for_update(key_share=True, skip_locked=True)
+        rows = list(await self._session.scalars(statement))
+        await self.tell(rows, (await self._session.execute(select(func.now()))).scalar_one())
+        return len(rows)
+
+    async def _known(self, project_id: UUID, findings: Mapping[str, Finding]) -> list[Vulnerability]:
+        statement = select(Vulnerability).where(
+            Vulnerability.project_id == project_id, Vulnerability.fingerprint == func.any(list(findings))
+        )
+        # In one order: whoever else locks several does it by id, too.
+        statement = statement.order_by(Vulnerability.id).with_for_update(key_share=True)
+        return list(await self._session.scalars(statement.execution_options(populate_existing=True)))
+
+    @staticmethod
+    def _seen(row: Vulnerability, finding: Finding, build: Build, moment: datetime) -> bool:
+        """A known one was found again; whether that is news, since it was fixed in an older build."""
+        for name, value in _told(finding).items():
+            if getattr(row, name) != value:
+                setattr(row, name, value)
+        row.last_seen_at = moment
+        row.last_build_id = max(row.last_build_id, build.id)  # ids sort by time
+        if row.status != VulnerabilityStatus.FIXED or build.build_number < (row.fixed_number or 0):
+            return False
+        is_suppressed = row.suppressed_until is not None and row.suppressed_until > moment
+        row.status = VulnerabilityStatus.SUPPRESSED if is_suppressed else VulnerabilityStatus.OPEN
+        row.reopened_at = moment
+        row.fixed_at = row.fixed_number = None
+        if not is_suppressed:
+            row.detected_at, row.told_at = moment, None
+        return not is_suppressed
+
+    async def _link(self, build: Build, rows: Sequence[Vulnerability], findings: Mapping[str, Finding]) -> None:
+        links = [
+            {
+                "build_id": build.id,
+                "vulnerability_id": row.id,
+                "organization_id": build.organization_id,
+                **_place(findings[row.fingerprint]),
+            }
+            for row in rows
+        ]
+        for start in range(0, len(links), _PORTION):
+            statement = insert(BuildFinding).values(links[start : start + _PORTION])
+            places = {name: statement.excluded[name] for name in ("package_version", "location_path", "location_line")}
+            keys = ["build_id", "vulnerability_id"]
+            await self._session.execute(statement.on_conflict_do_update(index_elements=keys, set_=places))
+
+    async def _unlink(self, build: Build, rows: Sequence[Vulnerability], tools: Collection[str]) -> None:
+        """What an earlier scan of the same build found, and this one did not."""
+        of_tools = select(Vulnerability.id).where(
+            Vulnerability.project_id == build.project_id, Vulnerability.tool == func.any(sorted(tools))
+        )
+        await self._session.execute(
+            delete(BuildFinding).where(
+                BuildFinding.build_id == build.id,
+                BuildFinding.vulnerability_id != func.all([row.id for row in rows]),
+                BuildFinding.vulnerability_id.in_(of_tools),
+            )
+        )
+
+    async def _count(self, build: Build, scanned: Scanned) -> None:
+        statement = (
+            select(Vulnerability.severity_rank, func.count())
+            .join(BuildFinding, BuildFinding.vulnerability_id == Vulnerability.id)
+            .where(BuildFinding.build_id == build.id)
+            .group_by(Vulnerability.severity_rank)
+        )
+        rows = {SEVERITY_OF_RANK[rank]: count for rank, count in (await self._session.execute(statement)).tuples()}
+        counts: dict[str, Any] = {one: rows.get(one, 0) + scanned.cut.get(one, 0) for one in Severity}
+        earlier = (build.vulnerabilities or {}).get("tools", [])
+        build.vulnerabilities = {
+            **counts,
+            "cut": {severity: count for severity, count in scanned.cut.items() if count},
+            "tools": sorted({*earlier, *scanned.tools}),
+        }
+        if scanned.status is not None:
+            build.security_scan_status = scanned.status
+        await self._session.flush()
+
+    async def _end_fixed(self, build: Build, tools: Collection[str], moment: datetime) -> None:
+        """What the newest scanned build of the project has no more is fixed."""
+        newest = select(func.max(Build.build_number)).where(
+            Build.project_id == build.project_id, Build.vulnerabilities.is_not(None)
+        )
+        if await self._session.scalar(newest) != build.build_number:
+            return
+        has_it = select(BuildFinding.build_id).where(
+            BuildFinding.build_id == build.id, BuildFinding.vulnerability_id == Vulnerability.id
+        )
+        statement = update(Vulnerability).where(
+            Vulnerability.project_id == build.project_id,
+            Vulnerability.status != VulnerabilityStatus.FIXED,
+            Vulnerability.tool == func.any(sorted(tools)),
+            ~has_it.exists(),
+        )
+        values = {"status": VulnerabilityStatus.FIXED, "fixed_at": moment, "fixed_number": build.build_number}
+        await self._session.execute(statement.values(**values))
+
+
+def _row(finding: Finding, build: Build, moment: datetime) -> Vulnerability:
+    return Vulnerability(
+        id=new_id(),
+        organization_id=build.organization_id,
+        project_id=build.project_id,
+        fingerprint=finding.fingerprint,
+        status=VulnerabilityStatus.OPEN,
+        first_build_id=build.id,
+        last_build_id=build.id,
+        last_seen_at=moment,
+        detected_at=moment,
+        **_told(finding),
+    )
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    """What the scan says of it: strangers' texts, made fit for being kept."""
+    package = finding.package
+    told: dict[str, Any] = {
+        "kind": finding.kind,
+        "tool": finding.tool,
+        "rule": finding.rule,
+        "aliases": list(finding.aliases),
+        "severity_rank": RANKS[finding.severity],
+        "cvss_score": finding.cvss_score,
+        "cvss_vector": finding.cvss_vector,
+        "title": finding.title,
+        "description": finding.description,
+        "ecosystem": package.ecosystem if package else None,
+        "package": package.name if package else None,
+        "fixed_versions": list(finding.fixed_versions),
+        "links": list(finding.links),
+        **_place(finding),
+    }
+    return {name: storable_value(value) for name, value in told.items()}
+
+
+def _place(finding: Finding) -> dict[str, Any]:
+    package, location = finding.package, finding.location
+    path = location.path if location else package.path if package else ""
+    return {
+        "package_version": storable_value(package.version) if package else None,
+        "location_path": storable_value(path) or None,
+        "location_line": location.line if location else None,
+    }

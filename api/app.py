@@ -69,6 +69,7 @@ from api.routes import (
     test_cases,
     timelines,
     users,
+    vulnerabilities,
     webhook_deliveries,
     webhooks,
 )
@@ -111,6 +112,7 @@ ROUTERS = (
     test_cases.router,
     builds.router,
     build_documents.router,
+    vulnerabilities.router,
     deliveries.router,
     deployment_actions.router,
     instance_logs.router,

@@ -7,6 +7,7 @@ from typing import Final
 from domain.delivery_spec import ScanSpec
 from domain.findings import Finding, ScanResult, Severity, counts_of
 from domain.lifecycle import ScanStatus
+from domain.texts import shown
 from domain.vulnerabilities import RANKS
 
 MAX_NAMED: Final = 5
@@ -139,7 +140,8 @@ def named(finding: Finding) -> str:
     elif finding.location is not None:
         line = f":{finding.location.line}" if finding.location.line else ""
         words += f" in {finding.location.path}{line}"
-    return words if len(words) <= MAX_WORD else f"{words[: MAX_WORD - 1]}…"
+    words = shown(words[:MAX_WORD])  # strangers' words, on people's terminals
+    return words if len(words) < MAX_WORD else f"{words[: MAX_WORD - 1]}…"
 
 
 def violated(verdict: Verdict, ids: Mapping[str, str]) -> str:

@@ -45,6 +45,7 @@ TAGS = {
     "Features": "Features of a requirement and where the work on them stands",
     "Tests": "Test cases and their results",
     "Builds": "What was built of a feature, here or elsewhere",
+    "Vulnerabilities": "What scans found, and what people decided about it",
     "Deployments": "Deployment operations",
     "Environments": "What runs where, whose turn it is, and when deploying is possible",
     "Secrets": "Secrets of projects: written, never read",

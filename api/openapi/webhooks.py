@@ -106,7 +106,11 @@ PAYLOADS: Final[Mapping[str, Payload]] = {
         more={"displaced_instance": _DISPLACED},
     ),
     EventType.VULNERABILITY_DETECTED: Payload(
-        "vulnerability", "A scan found a vulnerability. It comes with the scans: nothing sends it yet."
+        "vulnerability",
+        "A scan found a vulnerability that the project did not have before, or not any more. Told once, however many "
+        "builds have it; `affected_releases` names what is live and has it. A hundred of one scan are told at once, "
+        "the worst first, the others by and by.",
+        "VulnerabilityView",
     ),
     EventType.WEBHOOK_DISABLED: Payload(
         "webhook",

@@ -12,6 +12,7 @@ from api.http.idempotency import Idempotent
 from api.http.preconditions import Precondition
 from api.schemas.projects import ProjectView
 from api.services.projects.removal import Removal
+from api.services.projects.views import project_view
 from storage.engine import transaction
 
 router = APIRouter(tags=["Projects"])
@@ -38,6 +39,6 @@ async def restore_project(
 
     async def restore(session: AsyncSession) -> Response:
         project = await Removal(principal, project_id).restore(session)
-        return reply(request, ProjectView.model_validate(project))
+        return reply(request, await project_view(session, project))
 
     return await command.run(restore)

@@ -19,6 +19,7 @@ from api.services import audited_writes
 from api.services.organizations.status import refuse_inactive
 from api.services.projects.host_labels import unique_suffix
 from api.services.projects.lookup import refuse_deleted
+from api.services.projects.views import project_view, project_views
 from domain.errors import DeliveryError
 from domain.projects import ProjectStatus
 from domain.repository_url import parse_repository_url
@@ -50,7 +51,8 @@ async def list_projects(
         found = await ProjectRepository(session, principal.tenant).search(
             org_id, status=status, text=search, request=page
         )
-    return reply_page(request, found, [ProjectView.model_validate(row) for row in found.rows])
+        views = await project_views(session, found.rows)
+    return reply_page(request, found, views)
 
 
 @router.post(
@@ -86,7 +88,7 @@ async def create_project(
         row = await ProjectRepository(session, principal.tenant).create(organization, values, unique_suffix)
         await audited_writes.added(session, row)
         headers = location(request, f"/projects/{row.id}")
-        return reply(request, ProjectView.model_validate(row), status=201, headers=headers)
+        return reply(request, await project_view(session, row), status=201, headers=headers)
 
     return await command.run(create)
 
@@ -96,7 +98,8 @@ async def get_project(request: Request, parts: State, principal: ProjectsRead, p
     """A project and its repository."""
     async with transaction(parts.sessions) as session:
         row = await ProjectRepository(session, principal.tenant).get(project_id)
-    return reply(request, ProjectView.model_validate(row))
+        view = await project_view(session, row)
+    return reply(request, view)
 
 
 @router.patch("/projects/{project_id}", summary="Change a project", response_model=Envelope[ProjectView])
@@ -116,12 +119,12 @@ async def change_project(
 
     async def carry_out(session: AsyncSession) -> Response:
         row = await _locked(session, principal, project_id)
-        precondition.check(ProjectView.model_validate(row))
+        precondition.check(await project_view(session, row))
         refuse_deleted(row)
         if body.slug:
             await ProjectRepository(session, principal.tenant).check_slug(row, body.slug)
         await audited_writes.change(session, row, body.changes())
-        return reply(request, ProjectView.model_validate(row))
+        return reply(request, await project_view(session, row))
 
     return await command.run(carry_out)
 

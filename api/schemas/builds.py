@@ -75,6 +75,7 @@ class BuildView(View):
     vulnerabilities_high: int | None
     vulnerabilities_medium: int | None
     vulnerabilities_low: int | None
+    vulnerabilities_unknown: int | None
     started_at: Timestamp | None
     completed_at: Timestamp | None
     duration_seconds: int | None

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import MAX_LINE, MAX_URL, Body, Lines, Slug, Text, Timestamp, View, one_line
 from api.schemas.patches import Patch
+from api.schemas.vulnerabilities import SeverityCounts
 from domain.delivery_spec import source_path_of
 from domain.projects import ONLY_GIT, ProjectStatus, RepositoryType, TemplateType, Visibility, is_svn
 
@@ -78,7 +79,7 @@ class ProjectPatch(Patch):
 
 
 class ProjectView(View):
-    """A project."""
+    """A project. `vulnerabilities`: how many count, neither suppressed nor fixed."""
 
     id: UUID
     organization_id: UUID
@@ -93,5 +94,6 @@ class ProjectView(View):
     template_type: TemplateType | None
     owner_id: str | None
     tech_stack: list[str]
+    vulnerabilities: SeverityCounts
     created_at: Timestamp
     updated_at: Timestamp

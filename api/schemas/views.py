@@ -15,6 +15,7 @@ from api.schemas.environments import EnvironmentView, LockView, QueuedView, Rele
 from api.schemas.operations import AcceptedView, OperationView
 from api.services.operations.progress import Snapshot
 from domain.environment_settings import EnvironmentSettings
+from domain.events import SEVERITIES
 from domain.facts import listed_error
 from domain.lifecycle import EnvironmentName, OperationStatus
 from domain.windows import window_state
@@ -81,11 +82,10 @@ def build_view(row: Build) -> BuildView:
     """A build; counts are null where nothing was measured."""
     counts = (row.tests_passed, row.tests_failed)
     found = row.vulnerabilities or {}
-    levels = ("critical", "high", "medium", "low")
     return BuildView.model_validate(
         {
             **_columns(row),
-            **{f"vulnerabilities_{level}": found.get(level) for level in levels},
+            **{f"vulnerabilities_{level}": found.get(level) for level in SEVERITIES},
             "tests_run": None if None in counts else sum(count or 0 for count in counts),
             "duration_seconds": seconds_between(row.started_at, row.completed_at),
         }

@@ -13,10 +13,10 @@ from storage.models.base import Base, Identified, Timestamped
 class Vulnerability(Identified, Timestamped, Base):
     """One weakness of a project, however many builds have it: `fingerprint` tells them apart.
 
-    What it is (severity, title, links, ...) is what the last scan that found it says. `severity_rank`: a
+    What it is (severity, title, links, ...) is what the last scan that found it says. `severity_rank`: one of
     `domain.vulnerabilities.RANKS`. `status`: a `VulnerabilityStatus`; a suppression counts until `suppressed_until`
-    alone. `fixed_number`: of the newest build that did not have it any more. `detected_at`: found for the first time, or
-    again after it was fixed; `told_at`: when the event of that was written; null until then.
+    alone. `fixed_number`: of the build in which it was not found any more. `detected_at`: found for the first time,
+    or again after it was fixed; `told_at`: when the event of that was written; null until then.
     """
 
     __tablename__ = "vulnerabilities"

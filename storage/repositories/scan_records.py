@@ -14,6 +14,7 @@ from domain.findings import Finding, Severity
 from domain.foreign_text import storable_value
 from domain.lifecycle import ScanStatus
 from domain.scan_policy import worst_first
+from domain.texts import shown
 from domain.vulnerabilities import RANKS, SEVERITY_OF_RANK, TOLD_AT_ONCE, VulnerabilityStatus
 from runtime.ids import new_id
 from storage.models import Build, BuildFinding, Project, Vulnerability
@@ -72,7 +73,9 @@ class ScanRecordRepository:
         project_id = await self._session.scalar(select(Build.project_id).where(Build.id == build_id))
         # NO KEY: rows that merely refer to the project can still be written meanwhile.
         await self._session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
-        build = await self._session.get_one(Build, build_id, with_for_update={"key_share": True}, populate_existing=True)
+        build = await self._session.get_one(
+            Build, build_id, with_for_update={"key_share": True}, populate_existing=True
+        )
         moment: datetime = (await self._session.execute(select(func.now()))).scalar_one()
         findings = {one.fingerprint: one for one in worst_first(scanned.findings)}
         known = await self._known(build.project_id, findings)
@@ -108,7 +111,9 @@ class ScanRecordRepository:
         """
         of_one = select(
             Vulnerability.id,
-            func.row_number().over(partition_by=Vulnerability.organization_id, order_by=Vulnerability.id).label("place"),
+            func.row_number()
+            .over(partition_by=Vulnerability.organization_id, order_by=Vulnerability.id)
+            .label("place"),
         ).where(Vulnerability.told_at.is_(None))
         some = of_one.subquery()
         wanted = select(some.c.id).where(some.c.place <= limit).limit(limit * 10)
@@ -129,6 +134,11 @@ class ScanRecordRepository:
     @staticmethod
     def _seen(row: Vulnerability, finding: Finding, build: Build, moment: datetime) -> bool:
         """A known one was found again; whether that is news, since it was fixed in an older build."""
+        if RANKS[finding.severity] > row.severity_rank and row.suppressed_until is not None:
+            # What was decided of a lesser one holds no more.
+            row.suppressed_until = row.suppression_reason = None
+            if row.status == VulnerabilityStatus.SUPPRESSED:
+                row.status = VulnerabilityStatus.OPEN
         for name, value in _told(finding).items():
             if getattr(row, name) != value:
                 setattr(row, name, value)
@@ -180,7 +190,7 @@ class ScanRecordRepository:
             .where(BuildFinding.build_id == build.id)
             .group_by(Vulnerability.severity_rank)
         )
-        rows = {SEVERITY_OF_RANK[rank]: count for rank, count in (await self._session.execute(statement)).tuples()}
+        rows = {SEVERITY_OF_RANK[rank]: count for rank, count in await self._session.execute(statement)}
         counts: dict[str, Any] = {one: rows.get(one, 0) + scanned.cut.get(one, 0) for one in Severity}
         earlier = (build.vulnerabilities or {}).get("tools", [])
         build.vulnerabilities = {
@@ -238,7 +248,7 @@ def _told(finding: Finding) -> dict[str, Any]:
         "severity_rank": RANKS[finding.severity],
         "cvss_score": finding.cvss_score,
         "cvss_vector": finding.cvss_vector,
-        "title": finding.title,
+        "title": shown(finding.title),
         "description": finding.description,
         "ecosystem": package.ecosystem if package else None,
         "package": package.name if package else None,

@@ -12,7 +12,13 @@ from fastapi import FastAPI
 from runtime.ids import now
 
 # Bodies with moments that must not be long ago.
-DATED: Mapping[str, Any] = {"replay_events": {"since": f"{now() - timedelta(hours=1):%FT%TZ}"}}
+DATED: Mapping[str, Any] = {
+    "replay_events": {"since": f"{now() - timedelta(hours=1):%FT%TZ}"},
+    "change_vulnerability": {
+        "status": "suppressed",
+        "suppression": {"reason": "not_affected", "expires_at": f"{now() + timedelta(days=7):%FT%TZ}"},
+    },
+}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.permissions import Scope
+from storage.engine import Sessions
 from tests.api.bodies import CASE, RESULT
 from tests.api.conftest import Caller, World
 from tests.api.people import joined
+from tests.support.findings import finding, record_scan
 
 Filler = Callable[["Owner"], Awaitable[str]]
 READ = Scope.PROJECTS_READ.value
@@ -27,6 +29,7 @@ class Owner:
     admin: Caller
     viewer: Caller
     build_of: Any
+    rows: Sessions
     made: dict[str, str] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -103,6 +106,13 @@ async def _guard_change(owner: Owner) -> str:
     return str(waiting.json()["data"]["id"])
 
 
+async def _vulnerability(owner: Owner) -> str:
+    """What a scan found in the build."""
+    found = finding(f"GHSA-{owner.number():04}", name=f"package-{owner.number()}")
+    kept = await record_scan(owner.rows, await owner.own("build_id"), found)
+    return str(kept.ids[found.fingerprint])
+
+
 def _inside(path: str, body: Mapping[str, Any] | None = None) -> Filler:
     """Something that is made at a path below those of its parents; a `#` in the body becomes a new number."""
 
@@ -136,6 +146,7 @@ FILLERS: Mapping[str, Filler] = {
     "build_id": _delivered("build_id"),
     "deployment_id": _delivered("deployment_id"),
     "operation_id": _delivered("operation_id"),
+    "vulnerability_id": _vulnerability,
     "name": _environment,
     "change_id": _guard_change,
     "user_id": _member,

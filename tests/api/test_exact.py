@@ -335,10 +335,10 @@ def test_what_is_over_and_what_is_to_come_have_their_own_tenses():
     assert Deprecation(date(2020, 1, 1), what="It").warning() == "It is deprecated since 2020-01-01."
 
 
-async def test_suspended_organizations_create_nothing(platform, caller, build_of, operations, routes):
+async def test_suspended_organizations_create_nothing(*, platform, caller, build_of, rows, operations, routes):
     """Every POST that makes something; what there is is read, changed and deleted as before."""
     world = await make_world(platform, caller, "suspended-one")
-    mine = Owner(world, caller(Role.ADMIN, world.org["id"]), caller(Role.VIEWER, world.org["id"]), build_of)
+    mine = Owner(world, caller(Role.ADMIN, world.org["id"]), caller(Role.VIEWER, world.org["id"]), build_of, rows)
     await mine.fill()
     token = await invited(mine.admin, world.org["id"], "late@example.com")
     operations.started.clear()

@@ -34,11 +34,11 @@ WORDS = frozenset({"actor", "search"})
 
 
 @pytest.fixture(scope="module")
-def owner(platform, caller, build_of) -> Callable[[str], Awaitable[Owner]]:
+def owner(platform, caller, build_of, rows) -> Callable[[str], Awaitable[Owner]]:
     async def make(slug: str) -> Owner:
         world = await make_world(platform, caller, slug)
         admin, viewer = (caller(role, world.org["id"]) for role in (Role.ADMIN, Role.VIEWER))
-        made = Owner(world, admin, viewer, build_of)
+        made = Owner(world, admin, viewer, build_of, rows)
         await made.fill()
         return made
 

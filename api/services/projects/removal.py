@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.principal import Principal
 from api.http.preconditions import Condition
-from api.schemas.projects import ProjectView
 from api.services import audited_writes
 from api.services.audit import row_entry
 from api.services.deployments.rollback import invalid_state
 from api.services.environments.settings import decides_alone
 from api.services.organizations.status import refuse_inactive
+from api.services.projects.views import project_view
 from domain.audit import difference
 from domain.errors import ConflictError
 from domain.projects import ProjectStatus
@@ -46,7 +46,7 @@ class Removal:
         project = await ProjectRepository(session, self.principal.tenant).get(self.project_id, lock=True)
         if project.status == ProjectStatus.DELETED:
             return
-        precondition.check(ProjectView.model_validate(project))
+        precondition.check(await project_view(session, project))
         rows = ProjectRemovalRepository(session)
         await self._check_unprotected(session)
         _check_idle(await rows.unfinished(project.id, limit=MAX_NAMED + 1))

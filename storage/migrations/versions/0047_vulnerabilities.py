@@ -77,9 +77,7 @@ def upgrade() -> None:
         op.create_index(f"ix_vulnerabilities_project_id_{column}_id", "vulnerabilities", ["project_id", column, "id"])
     for name, (columns, where) in PARTIAL.items():
         op.create_index(name, "vulnerabilities", columns, postgresql_where=sa.text(where))
-    op.create_index(
-        "ix_releases_live_builds", "releases", ["build_id"], postgresql_where=sa.text("state = 'active'")
-    )
+    op.create_index("ix_releases_live_builds", "releases", ["build_id"], postgresql_where=sa.text("state = 'active'"))
 
 
 def downgrade() -> None:

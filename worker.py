@@ -60,6 +60,9 @@ from drivers.egress.sandboxes import Sandboxes
 from drivers.metrics.prometheus import PrometheusMetrics
 from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
+from drivers.scanners.process import ToolProcesses
+from drivers.scanners.registry import MODULES as SCAN_READERS
+from drivers.scanners.registry import select_scanners
 from drivers.sources.git import GitSource
 from drivers.targets.process import ProcessTarget
 from events.delivery_attempt import Courier
@@ -274,9 +277,11 @@ def build_activities(
         known_hosts=settings.ssh_known_hosts,
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
-    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
+    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports", *SCAN_READERS))
     builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
+    tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path)
+    scanners = select_scanners(settings.scanners, processes=tools, limited=limited)
     store = traced(FolderArtifactStore(settings.data_dir / "artifacts"), "artifacts")
     artifacts = ArtifactActivities(store, folders, slots, quota, seen)
     return [
@@ -285,7 +290,7 @@ def build_activities(
         SourceActivities(traced(source, "git"), folders, secrets, limited, slots, sessions=sessions).fetch,
         builds.build,
         builds.test,
-        ScanActivities().run,
+        ScanActivities(scanners, folders, slots, sessions).run,
         artifacts.package,
     ]
 

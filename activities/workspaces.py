@@ -59,6 +59,10 @@ class BuildFolders:
     def state(self, operation_id: UUID, step: str) -> Path:
         return self.workspace(operation_id) / "state" / step
 
+    def scan(self, operation_id: UUID) -> Path:
+        """Where scanners keep their own files, and each in `<tool>/shim` what ends its processes."""
+        return self.workspace(operation_id) / "scan"
+
     def log(self, operation_id: UUID, step: str) -> Path:
         """The log of a step; it outlives the workspace."""
         return self.data_dir / "logs" / "operations" / str(operation_id) / f"{step}.log"
@@ -83,7 +87,7 @@ class BuildFolders:
     async def remove(self, operation_id: UUID) -> None:
         """End what still runs in a workspace, then remove it; one that is not there is fine."""
         folder = self.workspace(operation_id)
-        for state in await asyncio.to_thread(lambda: sorted(folder.glob("state/*"))):
+        for state in await asyncio.to_thread(lambda: sorted((*folder.glob("state/*"), *folder.glob("scan/*/shim")))):
             await client.stop(state)
         await finish_in_thread(remove_tree, folder)
 

@@ -107,6 +107,7 @@ class ScanOutcome(Payload):
     high: int = 0
     medium: int = 0
     low: int = 0
+    unknown: int = 0
     detail: BoundedText | None = None
     skipped: BoundedText | None = None
 

@@ -26,7 +26,7 @@ async def _window(
     return LogRange(step, offset, limit)
 
 
-FOLLOWED = stream_of('{"lines": [{"step": "build", "text": "$ make"}]}', "120.8192.0.0")
+FOLLOWED = stream_of('{"lines": [{"step": "build", "text": "$ make"}]}', "120.8192.0.0.0")
 # Content by client: text by default, a list of logs for clients that accept JSON only, events for `follow`.
 LOGGED: dict[int | str, dict[str, Any]] = {
     **FOLLOWED,

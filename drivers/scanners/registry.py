@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from domain.errors import DeliveryError, ErrorCode, TerminalError
-from domain.findings import MAX_FINDINGS, Finding, Package, ScanResult, Severity, ToolRun
+from domain.findings import MAX_FINDINGS, Finding, Package, ScanResult, Severity, ToolRun, counts_of
 from drivers.folders import finish_in_thread
 from drivers.scanners import listing
 from drivers.scanners.base import MAX_FAULT, Report, Scanner, ScannerFaultError, ScanOrder, Sources, names
@@ -112,6 +112,7 @@ def _result(runs: Sequence[tuple[ToolRun, Report]], notices: Iterable[str]) -> S
         tools=tuple(run for run, _ in runs),
         advisories_as_of=max((each.advisories_as_of for each in reports if each.advisories_as_of), default=None),
         notices=tuple(said),
+        found=counts_of(finding.severity for finding in found.values()) if len(found) > MAX_FINDINGS else {},
     )
 
 

@@ -33,13 +33,11 @@ class Scanned:
         findings: each fingerprint once.
         tools: names of those that did their work: of theirs, what is not among the findings is gone.
         cut: findings that are not among them, since there were too many.
-        status: None: stays as it is.
     """
 
     findings: Sequence[Finding]
     tools: Collection[str]
     cut: Mapping[Severity, int]
-    status: ScanStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,10 @@ class ScanRecordRepository:
         detected += [row for row in new if row.status == VulnerabilityStatus.OPEN]
         await self.tell(sorted(detected, key=lambda row: (-row.severity_rank, row.id))[:TOLD_AT_ONCE], moment)
         return Kept({row.fingerprint: row.id for row in rows}, len(detected))
+
+    async def set_status(self, build_id: UUID, status: ScanStatus) -> None:
+        """Write how the scan of a build was judged."""
+        await self._session.execute(update(Build).where(Build.id == build_id).values(security_scan_status=status))
 
     async def tell(self, rows: Sequence[Vulnerability], moment: datetime) -> None:
         """Write the events of new ones, whose rows are locked or new."""
@@ -198,8 +200,6 @@ class ScanRecordRepository:
             "cut": {severity: count for severity, count in scanned.cut.items() if count},
             "tools": sorted({*earlier, *scanned.tools}),
         }
-        if scanned.status is not None:
-            build.security_scan_status = scanned.status
         await self._session.flush()
 
     async def _end_fixed(self, build: Build, tools: Collection[str], moment: datetime) -> None:

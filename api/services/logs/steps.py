@@ -23,7 +23,7 @@ from storage.repositories.builds import BuildRepository
 from storage.tenancy import PLATFORM
 
 # One place in each step's log: a step that is tried again writes on in its own.
-_MARK = re.compile(r"\d{1,16}(\.\d{1,16}){3}")
+_MARK = re.compile(r"\d{1,16}(\.\d{1,16}){4}")
 BEGINNING = ".".join("0" for _ in LoggedStep)
 LOOK_EVERY_S = 0.25
 

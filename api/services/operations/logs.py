@@ -21,6 +21,7 @@ class LoggedStep(StrEnum):
     SOURCE = "source"
     BUILD = "build"
     TEST = "test"
+    SCAN = "scan"
     RELEASE = "release"
 
 

@@ -171,7 +171,7 @@ def told(result: ScanResult, verdict: Verdict) -> str:
     """The outcome in one line for people."""
     ran = [run.tool for run in result.tools if run.fault is None]
     found = ", ".join(f"{count} {severity}" for severity, count in all_counts(result).items() if count) or "nothing"
-    parts = [f"{', '.join(ran) or 'no scanner'} found {found}"]
+    parts = [f"{', '.join(ran)} found {found}" if ran else "no scanner had anything to look at"]
     if verdict.suppressed:
         parts.append(f"{verdict.suppressed} suppressed")
     if verdict.unfixed:

@@ -1,7 +1,7 @@
-"""`python -m api.cli audit-chain verify [--organization ID]`: whether the audit log is as it was written.
+"""`python -m api.cli audit-chain verify [--organization ID]`: verify that the audit log was not changed.
 
-Looks at DELIVERY_DATABASE_URL, or at the embedded stack's database when that is not set.
-Prints each chain's length and last hash: noted elsewhere, they also show that a chain was cut or written anew.
+Uses DELIVERY_DATABASE_URL, or the embedded stack's database if that is not set. Prints each chain's length and last
+hash: recorded elsewhere, they also reveal a truncated or rewritten chain.
 """
 
 import argparse
@@ -24,7 +24,7 @@ FIRST = bytes(32)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of a chain: its last good link, and the first fault; None: it is whole."""
+    """The state of a chain: its last valid link, and the first fault; None: it is intact."""
 
     chain: UUID
     sequence: int
@@ -32,14 +32,14 @@ class Verdict:
     fault: str | None = None
 
     def words(self) -> str:
-        """One line for people."""
+        """One line for display."""
         name = "platform" if self.chain == PLATFORM_CHAIN else f"organization {self.chain}"
         state = "whole" if self.fault is None else f"BROKEN behind entry {self.sequence}: {self.fault}"
         return f"{name}: {self.sequence} entries, last hash {self.hash.hex()}, {state}"
 
 
 async def verify(sessions: Sessions, chain: UUID) -> Verdict:
-    """Walk a chain from its first link to what is its head now, batch by batch; what comes later is the next one's."""
+    """Verify a chain from its first link to its present head, in batches. Later entries are left to the next run."""
     async with transaction(sessions) as session:
         rows = AuditChainRepository(session)
         head = await rows.head(chain)
@@ -69,7 +69,7 @@ async def _walk(sessions: Sessions, chain: UUID, until: int) -> Verdict:
 
 
 def _follow(before: Verdict, link: Link) -> Verdict:
-    """The verdict one link further."""
+    """The verdict after one more link."""
     number = before.sequence + 1
     if link.sequence != number:
         return _broken(before, f"entry {number} is missing")
@@ -104,7 +104,7 @@ async def _verify_all(url: str, organization: UUID | None) -> bool:
 
 
 def main() -> int:
-    """0: all is whole; 1: a chain is broken; 2: it could not be looked at."""
+    """0: all chains are intact; 1: a chain is broken; 2: they could not be read."""
     parser = argparse.ArgumentParser(prog="python -m api.cli audit-chain", description=__doc__)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("verify", help="walk the chains and name the first broken link of each")

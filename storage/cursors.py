@@ -1,4 +1,4 @@
-"""Positions in a list: after which row, in which order. Opaque to clients, and checked when they come back."""
+"""Positions in a list: the row and the order. Opaque to clients, and validated when they come back."""
 
 import binascii
 import json
@@ -20,12 +20,12 @@ Value = str | int | datetime
 
 
 class CursorError(CallerError):
-    """A cursor that we did not make, or not for this list."""
+    """A cursor that we did not issue, or not for this list."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Just after a row (just before it: `backward`) of a list sorted by a column and then by id."""
+    """The position after a row (`backward`: before it) of a list sorted by a column and then by id."""
 
     sort_by: str
     descending: bool
@@ -34,17 +34,17 @@ class Cursor:
     backward: bool = False
 
     def token(self) -> str:
-        """As clients carry it."""
+        """The form that clients get."""
         parts = [self.sort_by, int(self.descending), int(self.backward), *_tagged(self.value), self.row_id.hex]
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def parse(cls, token: str) -> "Cursor":
-        """What a token says.
+        """Decode a token.
 
         Raises:
-            CursorError: it is not one of ours, to the last character.
+            CursorError: it differs from our tokens in any character.
         """
         try:
             cursor = cls._read(token)

@@ -1,4 +1,4 @@
-"""The database engine: bounded waits everywhere."""
+"""The database engine, with limits on all waits."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -21,12 +21,12 @@ POOL_TIMEOUT_S = 5
 
 
 def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> AsyncEngine:
-    """An engine whose every wait has a limit: connect 3 s, pool 5 s, statement 15 s, lock 10 s.
+    """An engine with limits: connect 3 s, pool 5 s, statement 15 s, lock 10 s.
 
     Args:
         url: `postgresql+psycopg://user:password@/db?host=<socket folder>&port=<port>`; never logged.
         application_name: shown in `pg_stat_activity`.
-        pool_size: connections kept; as many again may be opened under load.
+        pool_size: connections kept open; the same number again may be opened under load.
     """
     return create_async_engine(
         url,
@@ -45,7 +45,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
 
 
 def to_json(value: Any) -> str:
-    """For JSONB, which refuses NUL and half surrogates: foreign text that nobody has cleaned is cleaned here."""
+    """For JSONB, which refuses NUL and lone surrogates: removes them from foreign text."""
     text = json.dumps(value)
     return json.dumps(storable_value(value)) if "\\u0000" in text or "\\ud" in text else text
 
@@ -56,7 +56,7 @@ def create_sessions(engine: AsyncEngine) -> Sessions:
 
 
 def autocommitting(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for single statements that read: without BEGIN and COMMIT, two of four round trips."""
+    """The same connections for single read statements: without BEGIN and COMMIT, which are two of four round trips."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -67,8 +67,8 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     Raises:
         DependencyError: the database does not answer, or (TIMEOUT) not within the engine's limits; nothing was
             committed.
-        UnknownOutcomeError: it went away during the commit, so that nobody knows whether that happened.
-        ConflictError: CONFLICT, a row refers to one that somebody deleted meanwhile.
+        UnknownOutcomeError: the connection broke during the commit, so its outcome is unknown.
+        ConflictError: CONFLICT, a row refers to one that was deleted meanwhile.
     """
     committing = False
     try:
@@ -88,7 +88,7 @@ async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
 
 @asynccontextmanager
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection, for a statement that is asked so often that a session's share of its cost counts.
+    """A connection for frequent statements, where the cost of a session matters.
 
     Raises:
         DependencyError: as in `transaction`.
@@ -113,7 +113,7 @@ def _faults_told() -> Iterator[None]:
 
 
 def _unanswered(error: Exception) -> DependencyError:
-    """Away, or there and too slow: a statement or the wait for a lock reached its limit."""
+    """Down, or too slow: a statement or a lock wait reached its limit."""
     if isinstance(getattr(error, "orig", None), QueryCanceled | LockNotAvailable):
         return DependencyError("the database took too long; try again shortly", code=ErrorCode.TIMEOUT)
     if isinstance(getattr(error, "orig", error), DiskFull):

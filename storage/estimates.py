@@ -1,4 +1,4 @@
-"""What the planner expects of a statement, without running it."""
+"""The planner's estimates for a statement, without running it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,12 +26,12 @@ def _explain(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
 
 
 async def explain(session: AsyncSession, statement: Select[Any], *, measure: bool = False) -> dict[str, Any]:
-    """The plan of a statement; `Plan Rows` is what is expected of its topmost node."""
+    """The plan of a statement; `Plan Rows` is the estimate for its topmost node."""
     found: Sequence[dict[str, Any]] = (await session.execute(Explain(statement, measure=measure))).scalar_one()
     plan: dict[str, Any] = found[0]["Plan"]
     return plan
 
 
 async def planned_rows(session: AsyncSession, statement: Select[Any]) -> int:
-    """How many rows the planner expects, from the statistics of the last ANALYZE."""
+    """The planner's estimated number of rows, from the statistics of the last ANALYZE."""
     return int((await explain(session, statement))["Plan Rows"])

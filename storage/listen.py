@@ -1,4 +1,4 @@
-"""LISTEN on a PostgreSQL channel with a connection of its own."""
+"""LISTEN on a PostgreSQL channel with a dedicated connection."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +13,7 @@ CONNECT_LIMIT_S = 3
 
 
 class Listener:
-    """Waits for notifications; when the connection breaks it waits out the time and connects again next time."""
+    """Waits for notifications. On a broken connection it waits out the timeout and reconnects on the next call."""
 
     def __init__(self, database_url: str, channel: str) -> None:
         url = make_url(database_url).set(drivername="postgresql")
@@ -22,7 +22,7 @@ class Listener:
         self._connection: psycopg.AsyncConnection | None = None
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a notification, at most so long; True when there was one."""
+        """Wait for a notification until the timeout; True if there was one."""
         try:
             connection = await self._connect()
             async for _ in connection.notifies(timeout=seconds, stop_after=1):
@@ -34,7 +34,7 @@ class Listener:
         return False
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error, OSError):
@@ -47,7 +47,7 @@ class Listener:
         return self._connection
 
     async def _opened(self) -> psycopg.AsyncConnection:
-        """A new connection. Whoever is cancelled meanwhile waits for it and closes it: psycopg would leave it open."""
+        """A new connection. If cancelled, waits for it and closes it: psycopg would leave it open."""
         opening = asyncio.ensure_future(
             psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S, application_name="relay"

@@ -1,4 +1,4 @@
-"""Where processes store what they count."""
+"""Stores the metrics counted by processes."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -18,7 +18,7 @@ class MetricsStore:
         """Write a flush once; see `MetricIncrements.write`.
 
         Raises:
-            DependencyError: the database does not answer; it may be written or not.
+            DependencyError: the database does not answer; the flush may or may not be written.
         """
         async with transaction(self._sessions) as session:
             await MetricIncrements(session).write(writer, sequence, increments)

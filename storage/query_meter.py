@@ -1,4 +1,4 @@
-"""Counts the queries of an engine, and those among them that are slow."""
+"""Counts the queries of an engine, and the slow ones among them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from runtime.meter import Meter
 
 
 def meter_queries(engine: AsyncEngine, meter: Meter) -> None:
-    """Count from now on; a statement executed for many rows at once is one."""
+    """Start counting; a statement executed for many rows at once counts as one."""
 
     def begin(*args: Any) -> None:
         args[4].metered = meter.query_began()

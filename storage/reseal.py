@@ -1,8 +1,8 @@
-"""`python -m api.cli reseal`: seals every stored secret anew with the newest key of `DELIVERY_ENCRYPTION_KEYS`.
+"""`python -m api.cli reseal`: re-encrypts every stored secret with the newest key of `DELIVERY_ENCRYPTION_KEYS`.
 
-Safe while everything runs, and to be stopped and run again at any moment: it works in small transactions and passes
-over what the newest key has sealed. Ends with 1 when a value could not be opened. `docs/operating.md` tells the order
-in which keys are changed.
+Safe while everything runs, and safe to interrupt and repeat: it works in small transactions and skips values that
+already use the newest key. Exits with 1 if a value could not be decrypted. `docs/operating.md` describes the steps of a
+key change.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ BATCH = 100
 
 @dataclass
 class Report:
-    """What was done: values sealed anew by place, values no key opens, and who has sealed what is stored now."""
+    """The result: re-encrypted values by place, values that no key decrypts, and the number of values per key."""
 
     resealed: Counter[str] = field(default_factory=Counter)
     stuck: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Report:
 
 
 async def reseal(sessions: Sessions, sealer: Sealer, places: Sequence[SealedColumn] = SEALED) -> Report:
-    """Seal everything with the newest key that is sealed with another one, and look at what is stored then."""
+    """Re-encrypt every value that does not use the newest key, then count the values per key."""
     report = Report()
     for place in places:
         last = None
@@ -57,7 +57,7 @@ async def reseal(sessions: Sessions, sealer: Sealer, places: Sequence[SealedColu
 
 
 async def _note(sessions: Sessions, sealer: Sealer, report: Report) -> None:
-    """That it was done, in the platform's audit log."""
+    """Record the run in the platform's audit log."""
     details = {"resealed": dict(report.resealed), "with_key": sealer.key_ids[0], "stuck": len(report.stuck)}
     entry = AuditEntry(id=new_id(), actor="system", action="secrets.resealed", resource_type="secret", details=details)
     entry.changes = {}
@@ -82,7 +82,7 @@ async def _reseal_one(
 
 
 def words(report: Report, sealer: Sealer) -> list[str]:
-    """The report in lines for people; keys are named by their ids, never shown."""
+    """The report as text; keys are named by their ids, never shown."""
     done = [f"{place}: {count} sealed anew" for place, count in sorted(report.resealed.items())]
     keys = [
         f"key {key_id}: {report.in_use[key_id]} values" if report.in_use[key_id] else f"key {key_id}: not in use"

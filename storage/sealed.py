@@ -1,4 +1,4 @@
-"""Every column that holds sealed values: rotation of the keys goes through this list, and forgets what is not on it.
+"""Every column with encrypted values: key rotation goes through this list, so a column missing here is not rotated.
 
 A column is added in one line: the model, the column, and the context its values are sealed for, made from the row's id.
 """
@@ -13,7 +13,7 @@ from storage.models import Mail, Secret, SigningKey, WebhookEndpoint
 
 @dataclass(frozen=True)
 class SealedColumn:
-    """Where sealed values are. `context` is given the row's primary key; the column may be null."""
+    """A column with encrypted values. `context` gets the row's primary key; the column may be null."""
 
     model: Any
     column: str
@@ -21,27 +21,27 @@ class SealedColumn:
 
     @property
     def name(self) -> str:
-        """`table.column`, for people."""
+        """`table.column`, for display."""
         return f"{self.model.__tablename__}.{self.column}"
 
 
 def secret_context(secret_id: UUID) -> str:
-    """What the value of a project's secret is sealed for."""
+    """The encryption context of a project's secret."""
     return f"secret:{secret_id}"
 
 
 def signing_key_context(kid: str) -> str:
-    """What the private half of a signing key is sealed for."""
+    """The encryption context of a signing key's private half."""
     return f"signing-key:{kid}"
 
 
 def webhook_context(webhook_id: UUID) -> str:
-    """What the secrets of a webhook are sealed for."""
+    """The encryption context of a webhook's secrets."""
     return f"webhook:{webhook_id}"
 
 
 def mail_context(mail_id: UUID) -> str:
-    """What the text of a mail is sealed for."""
+    """The encryption context of a mail's text."""
     return f"mail:{mail_id}"
 
 

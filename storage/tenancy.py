@@ -1,4 +1,4 @@
-"""Who is asking: every repository filters by it in its base statement."""
+"""The tenant of a request: every repository filters by it in its base statement."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVarTuple
@@ -11,12 +11,12 @@ Columns = TypeVarTuple("Columns")
 
 @dataclass(frozen=True)
 class Tenant:
-    """The organization whose rows may be seen; `PLATFORM` (None) sees all: platform admins and the worker."""
+    """The organization whose rows are visible; `PLATFORM` (None) sees all: for platform admins and the worker."""
 
     organization_id: UUID | None
 
     def owns(self, organization_id: UUID) -> bool:
-        """Whether rows of an organization may be seen."""
+        """Whether rows of an organization are visible."""
         return self.organization_id is None or self.organization_id == organization_id
 
     def filter(self, statement: Select[*Columns], column: Any) -> Select[*Columns]:

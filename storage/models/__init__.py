@@ -1,4 +1,4 @@
-"""All tables, imported here so that `Base.metadata` is whole."""
+"""All tables, imported here so that `Base.metadata` is complete."""
 
 from storage.models.analysis import Analysis
 from storage.models.api_keys import ApiKey

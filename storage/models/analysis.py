@@ -1,4 +1,4 @@
-"""Analyses under way: what the judge carries from look to look, so that another worker can go on with it."""
+"""Analyses in progress: the judge's state between measurements, so that another worker can resume them."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from storage.models.base import Base, Timestamped
 
 
 class Analysis(Timestamped, Base):
-    """`state` is a `domain.canary.state.JudgeState`, `judgement` the answer of the last look."""
+    """`state` is a `domain.canary.state.JudgeState`, `judgement` the result of the last measurement."""
 
     __tablename__ = "analyses"
 

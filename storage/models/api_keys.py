@@ -11,12 +11,12 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class ApiKey(Identified, Timestamped, Base):
-    """A key, of which only the SHA-256 (hex) is kept.
+    """A key, stored as its SHA-256 (hex) only.
 
-    `role` caps its scopes: that of its creator when it was made. `creator_kind`: "member" (`creator_id` is a user
-    whose membership it ends with), "platform" (a platform admin), "service_account" (`creator_id` is a client) or
-    "external", "external_machine" (who is in no record here). `replaces` is the key it took over from,
-    which works until its own `overlap_ends_at`.
+    `role` limits its scopes: the creator's role when the key was created. `creator_kind`: "member" (`creator_id` is a
+    user whose membership it ends with), "platform" (a platform admin), "service_account" (`creator_id` is a client) or
+    "external", "external_machine" (without a record here). `replaces` is the rotated key, which works until its own
+    `overlap_ends_at`.
     """
 
     __tablename__ = "api_keys"

@@ -1,4 +1,4 @@
-"""What people did: append-only and chained by hashes, both enforced by the database itself (migrations 0003, 0011)."""
+"""The audit log: append-only and chained by hashes, both enforced by the database itself (migrations 0003, 0011)."""
 
 from datetime import datetime
 from typing import Any
@@ -14,10 +14,10 @@ PLATFORM_CHAIN = UUID(int=0)
 
 
 class AuditEntry(Identified, Base):
-    """One deed, written in the transaction that carries it out. Never secrets.
+    """One action, written in its own transaction. Never contains secrets.
 
-    `organization_id` is null for deeds above all organizations, `resource_id` where there is no one resource (a refused
-    login). `changes`: by field, `{"from": ..., "to": ...}`. At commit a trigger gives it its `AuditLink`.
+    `organization_id` is null for actions on the platform, `resource_id` if there is no single resource (a refused
+    login). `changes`: by field, `{"from": ..., "to": ...}`. A trigger adds its `AuditLink` at commit.
     """
 
     __tablename__ = "audit_log"
@@ -38,7 +38,7 @@ class AuditEntry(Identified, Base):
 
 
 class AuditLink(Base):
-    """An entry's place in its chain: `hash` is the SHA-256 of the hash before it and the entry's text."""
+    """An entry's position in its chain: `hash` is the SHA-256 of the previous hash and the entry's text."""
 
     __tablename__ = "audit_links"
     __table_args__ = (UniqueConstraint("chain", "sequence"),)

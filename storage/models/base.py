@@ -29,13 +29,13 @@ class Base(DeclarativeBase):
 
 
 class Identified:
-    """A UUIDv7 primary key, given by the caller."""
+    """A UUIDv7 primary key, set by the caller."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class Timestamped:
-    """When a row was made and last changed, by the database's clock."""
+    """When a row was created and last changed, by the database's clock."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
@@ -47,5 +47,5 @@ def columns_of(row: Base) -> dict[str, Any]:
 
 
 def given(row: Base) -> dict[str, Any]:
-    """What was given to a row that is not written yet; the rest is the defaults' business."""
+    """The values set on a row that is not written yet; the others get their defaults."""
     return {name: value for name, value in columns_of(row).items() if value is not None}

@@ -28,9 +28,9 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Environment(Identified, Timestamped, Base):
-    """One environment of a project; made on first use. `host` is `{name}.{project}.{organization}.localhost`.
+    """One environment of a project; created on first use. `host` is `{name}.{project}.{organization}.localhost`.
 
-    `degraded_release_id`: of which release the world was told that not all of its instances serve.
+    `degraded_release_id`: the release whose degradation was last reported.
     """
 
     __tablename__ = "environments"
@@ -48,11 +48,10 @@ class Environment(Identified, Timestamped, Base):
 
 
 class GuardChange(Identified, Timestamped, Base):
-    """A change that weakens a protected environment's guards, and waits for the approvals its own rule asks for.
+    """A change that weakens a protected environment's guards, and waits for the approvals of its present rule.
 
-    `changes`: the settings' fields that are set. `weakens`: which of them loosen a guard. `rule`: the approval rule
-    when it was asked for. `requester`, `approvals`: `domain.approvals.Person` as JSON. `status`: "pending",
-    "applied" or "rejected".
+    `changes`: the settings' fields to set. `weakens`: those that weaken a guard. `rule`: the approval rule at the
+    request. `requester`, `approvals`: `domain.approvals.Person` as JSON. `status`: "pending", "applied" or "rejected".
     """
 
     __tablename__ = "guard_changes"
@@ -82,7 +81,7 @@ class Build(Identified, Timestamped, Base):
     __tablename__ = "builds"
     __table_args__ = (
         UniqueConstraint("project_id", "build_number"),
-        # A version that failed may be built again under the same tag.
+        # A failed version may be built again under the same tag.
         Index(
             "uq_builds_project_id_version_tag_good",
             "project_id",
@@ -114,16 +113,16 @@ class Build(Identified, Timestamped, Base):
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
     security_scan_status: Mapped[str | None] = mapped_column(String(16))
     vulnerabilities: Mapped[dict[str, Any] | None]
-    committed_at: Mapped[datetime | None]  # as the commit says itself
+    committed_at: Mapped[datetime | None]  # the commit's own timestamp
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
 
 
 class BuildDocument(Timestamped, Base):
-    """What is kept with a build: its dependencies, SBOM, provenance, reports.
+    """A document of a build: its dependencies, SBOM, provenance or reports.
 
-    `kind`: a `domain.build_documents.DocumentKind`. `digest`: `sha256:<hex>` of the text, whose length is
-    `size_bytes`; `content` is that text compressed by zlib.
+    `kind`: a `domain.build_documents.DocumentKind`. `digest`: `sha256:<hex>` of the text, whose length is `size_bytes`;
+    `content` is that text compressed by zlib.
     """
 
     __tablename__ = "build_documents"
@@ -139,8 +138,8 @@ class BuildDocument(Timestamped, Base):
 class Operation(Identified, Timestamped, Base):
     """The record of an asynchronous operation.
 
-    `named_workflow_id`: the id that its workflow has; None: made by an older release; read `workflow_id`.
-    `traceparent`: of the request that asked for it, as W3C Trace Context writes it; None: it was not traced.
+    `named_workflow_id`: the id of its workflow; None: created by an older release. Read `workflow_id`. `traceparent`:
+    of the request, in W3C Trace Context format; None: not traced.
     """
 
     __tablename__ = "operations"
@@ -174,14 +173,14 @@ class Operation(Identified, Timestamped, Base):
     traceparent: Mapped[str | None] = mapped_column(String(55), default=traceparent)
     workflow_started_at: Mapped[datetime | None]
     named_workflow_id: Mapped[str | None] = mapped_column("workflow_id", String(255))
-    workflow_run_id: Mapped[UUID | None]  # the first run, which alone may carry the operation out
+    workflow_run_id: Mapped[UUID | None]  # the first run, the only one that may carry the operation out
     cancel_requested_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
 
     @hybrid_property
     def workflow_id(self) -> str:
-        """The id of its workflow: the one that it was given, or, made before there were any, its own."""
+        """The id of its workflow: the stored one, or the derived one of older operations."""
         return self.named_workflow_id or str(self.id)
 
     @workflow_id.inplace.expression
@@ -191,9 +190,9 @@ class Operation(Identified, Timestamped, Base):
 
 
 class Deployment(Identified, Timestamped, Base):
-    """A build on its way into an environment; version, branch and commit as asked for, also before it is built.
+    """The deployment of a build into an environment; version, branch and commit as requested, even before a build.
 
-    `live_at`: when it became the stable one, for the first time.
+    `live_at`: when it first became the stable one.
     """
 
     __tablename__ = "deployments"
@@ -257,7 +256,7 @@ class Deployment(Identified, Timestamped, Base):
 
     @property
     def rollout_options(self) -> RolloutOptions:
-        """What was chosen of its rollout."""
+        """The requested options of its rollout."""
         return RolloutOptions(
             strategy=Strategy(self.deployment_strategy),
             canary_percentage=self.canary_percentage,
@@ -278,10 +277,10 @@ class Deployment(Identified, Timestamped, Base):
 
 
 class Release(Identified, Timestamped, Base):
-    """What a deployment runs: the artifact and the service section it was deployed with.
+    """A deployment's release: the artifact and the service section it was deployed with.
 
-    `secrets`: references [{name, id, version}] to the project's secrets as they were when it was opened, no values.
-    `processes`: the types that run beside the service, {name: section of delivery.yaml}.
+    `secrets`: references [{name, id, version}] to the project's secrets at its creation, without values. `processes`:
+    the types that run beside the service, {name: section of delivery.yaml}.
     """
 
     __tablename__ = "releases"
@@ -310,8 +309,8 @@ class Release(Identified, Timestamped, Base):
 class Instance(Timestamped, Base):
     """One instance of a release; id is `{release_id}-{index}`. `in_rotation`: the router may send it traffic.
 
-    `closes_idle`: it closes connections shortly after an answer without saying so. `type`: one that is not `web` has no
-    port, never gets traffic, and has its type in its id: `{release_id}-{type}-{index}`.
+    `closes_idle`: it closes connections shortly after a response without announcing it. `type`: other types than `web`
+    have no port, never get traffic, and have the type in their id: `{release_id}-{type}-{index}`.
     """
 
     __tablename__ = "instances"

@@ -1,4 +1,4 @@
-"""What happened: the outbox of events, and what webhooks replay."""
+"""Events: the outbox, and the source of webhook replays."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ class Event(Identified, Base):
     """One event, written in the transaction of its change while the resource's row is locked.
 
     `id` is the `event_id`. `sequence` orders the events of a resource. `payload` is the `data` of the contract's
-    webhook request: `{"<resource>": {...}}`. `fanned_out_at`: when its deliveries were made; null until then.
+    webhook request: `{"<resource>": {...}}`. `fanned_out_at`: when its deliveries were created; null until then.
     """
 
     __tablename__ = "events"

@@ -1,4 +1,4 @@
-"""Who there is: users, their memberships and invitations, clients (service accounts, applications), what is revoked."""
+"""Identities: users, memberships, invitations, clients (service accounts, applications), and revocations."""
 
 from datetime import datetime
 from typing import Any
@@ -11,10 +11,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class User(Identified, Timestamped, Base):
-    """A person. `email` is kept in lower case; a user without a password cannot log in.
+    """A person. `email` is stored in lower case; a user without a password cannot log in.
 
-    An address is somebody's once they have shown that its mailbox is theirs (`email_verified_at`); until then any
-    number of users may claim it, and none of them is in the way of its owner.
+    An email belongs to a user once they have verified it (`email_verified_at`). Until then any number of users may
+    claim it, and none of them blocks its owner.
     """
 
     __tablename__ = "users"
@@ -33,7 +33,7 @@ class User(Identified, Timestamped, Base):
 
     @property
     def email_verified(self) -> bool:
-        """Whether the mailbox was shown to be theirs."""
+        """Whether the user has verified the email."""
         return self.email_verified_at is not None
 
 
@@ -52,10 +52,10 @@ class Membership(Identified, Timestamped, Base):
 
 
 class Invitation(Identified, Timestamped, Base):
-    """A seat offered to an address. The token that accepts it is stored as its SHA-256 (hex) only.
+    """An offered membership. The token that accepts it is stored as its SHA-256 (hex) only.
 
-    `failures`: how often somebody had the token and not the password of the address's user.
-    `proves`: whoever has the token has the mailbox, since it was sent there, or handed over by the operator.
+    `failures`: number of attempts with the token but a wrong password. `proves`: the token verifies the mailbox, since
+    it was sent there, or handed over by the operator.
     """
 
     __tablename__ = "invitations"
@@ -78,9 +78,9 @@ class Client(Identified, Timestamped, Base):
 
     `kind`: "service_account" (client credentials; has a `role`) or "application" (authorization code; has
     `redirect_uris`, acts for the user who logs in). A client without `secret_hash` (SHA-256, hex) is public.
-    `organization_id` is null for applications of the platform. `secret_by`: who was shown its present secret,
-    where that is somebody else than `created_by`; `secret_holders`: who was shown any of its secrets. All of them
-    answer for what it does: with an earlier secret they may have made keys and tokens that still work.
+    `organization_id` is null for applications of the platform. `secret_by`: who saw its present secret, if not
+    `created_by`; `secret_holders`: who saw any of its secrets. All of them are responsible for its actions: with an
+    earlier secret they may have created keys and tokens that still work.
     """
 
     __tablename__ = "clients"
@@ -100,10 +100,10 @@ class Client(Identified, Timestamped, Base):
 
 
 class OutsidePerson(Base):
-    """A mailbox of somebody whom another issuer vouches for, as its token told it when they made something here.
+    """The mailbox of a person authenticated by another issuer, as in its token when the person created something here.
 
-    `subject`: the issuer's name and theirs; `mailbox`: see `domain.emails.mailbox`. What they made (a key, a service
-    account, an invitation) names the subject alone; by this it is known which human that is.
+    `subject`: the issuer's name and theirs; `mailbox`: see `domain.emails.mailbox`. Their keys, service accounts and
+    invitations name only the subject; this row identifies the human.
     """
 
     __tablename__ = "outside_people"
@@ -114,10 +114,10 @@ class OutsidePerson(Base):
 
 
 class Revocation(Identified, Base):
-    """What no process accepts any more, until `expires_at` (when the last token of its kind has expired by itself).
+    """A revocation, in force until `expires_at` (when the last token it covers has expired by itself).
 
     `kind`: "token" (value: jti), "family" (value: id of a refresh family), "subject" (value: `sub`, of one organization
-    or, with null, of all), "client" (value: `client_id`). Of the last two, tokens issued before `issued_before` are
+    or, with null, of all), "client" (value: `client_id`). For the last two, tokens issued before `issued_before` are
     refused. Every insert notifies the channel `revocations`.
     """
 

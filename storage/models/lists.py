@@ -1,4 +1,4 @@
-"""Indexes that keep lists flat: each begins with what a list is of, and goes on with its order."""
+"""Indexes for lists: each begins with the list's parent and continues with its sort order."""
 
 from sqlalchemy import Index
 

@@ -1,4 +1,4 @@
-"""Mails that are to be sent, and for a while those that were."""
+"""Mails to be sent, and for a while those already sent."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,10 +10,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Mail(Identified, Timestamped, Base):
-    """Written in the transaction of what it tells of; sent at least once, until `expires_at`.
+    """Written in the transaction of its cause; sent at least once, until `expires_at`.
 
-    `status`: "pending", "sent" or "failed". `sealed_text`: subject and body, which hold tokens; gone when it is not
-    pending any more. `resource_id`: what it tells of, such as an invitation.
+    `status`: "pending", "sent" or "failed". `sealed_text`: subject and body, which contain tokens; deleted once it is
+    no longer pending. `resource_id`: its cause, such as an invitation.
     """
 
     __tablename__ = "mails"

@@ -1,4 +1,4 @@
-"""What was counted: increments as processes write them, and what they add up to."""
+"""Metrics: increments as processes write them, and their rollups."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,12 +8,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base
 
-# In place of an organization: the sum of all, and of what belongs to none.
+# Used in place of an organization for the sum of all requests, including those without an organization.
 ALL_ORGANIZATIONS = UUID(int=0)
 
 
 class Counted:
-    """The sums of `domain.metric_counts.Counts` that both tables have; `bins` and `bin_counts` are its sketch."""
+    """The sums of `domain.metric_counts.Counts`, which both tables have; `bins` and `bin_counts` are its sketch."""
 
     requests: Mapped[int] = mapped_column(BigInteger)
     errors: Mapped[int] = mapped_column(BigInteger)
@@ -26,7 +26,7 @@ class Counted:
 
 
 class MetricWriter(Base):
-    """A process that counts, and the last of its flushes that was written: none is written twice."""
+    """A counting process, and the last of its flushes that was written, so that none is written twice."""
 
     __tablename__ = "metric_writers"
     __table_args__ = (Index("ix_metric_writers_seen_at", "seen_at"),)
@@ -37,10 +37,10 @@ class MetricWriter(Base):
 
 
 class MetricIncrement(Counted, Base):
-    """What a process counted of one organization, or of all, since its last flush. Gone once it is rolled up.
+    """The counts of one process for one organization, or for all, since its last flush. Deleted once rolled up.
 
-    No foreign key: a row more must not be refused because an organization is unknown. The rest is what the process used
-    of its machine; only rows of all organizations have it.
+    No foreign key: a flush must not fail because of an unknown organization. The other columns are the process's
+    resource usage; only rows for all organizations have them.
     """
 
     __tablename__ = "metric_increments"
@@ -59,7 +59,7 @@ class MetricIncrement(Counted, Base):
 
 
 class MetricRollup(Counted, Base):
-    """What was counted in one step of time: `step_s` seconds from `beginning` on. The percentiles are of its sketch."""
+    """The counts of one interval: `step_s` seconds from `beginning` on. The percentiles come from its sketch."""
 
     __tablename__ = "metric_rollups"
     __table_args__ = (Index("ix_metric_rollups_step_s_beginning", "step_s", "beginning"),)

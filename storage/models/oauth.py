@@ -1,4 +1,4 @@
-"""What the OAuth server keeps: signing keys, grants and their refresh tokens, logins, counted attempts.
+"""The OAuth server's data: signing keys, grants and their refresh tokens, logins, counted attempts.
 
 Secrets that others hold (codes, refresh tokens, session cookies) are stored as their SHA-256 in hex only.
 """
@@ -35,10 +35,10 @@ class SigningKey(Identified, Base):
 
 
 class Grant(Identified, Base):
-    """What a user allowed an application: first an authorization code, then a family of refresh tokens.
+    """A user's grant to an application: first an authorization code, then a family of refresh tokens.
 
-    `scopes` are those asked for and allowed to the client; the role cuts them down at each issue. Of a grant whose code
-    was not used yet, `expires_at` is the code's.
+    `scopes` are those requested and allowed to the client; the role limits them at each issue. Until the code is used,
+    `expires_at` is the code's.
     """
 
     __tablename__ = "oauth_grants"
@@ -57,7 +57,7 @@ class Grant(Identified, Base):
 
 
 class RefreshToken(Identified, Base):
-    """One of a grant's family. A used one stays as long as the family, so that a second use is noticed."""
+    """A refresh token of a grant's family. A used one stays as long as the family, so that a second use is noticed."""
 
     __tablename__ = "refresh_tokens"
 
@@ -79,7 +79,7 @@ class LoginSession(Identified, Base):
 
 
 class Attempts(Base):
-    """How often something was tried in a stretch of time that ends at `expires_at`. `key` is a SHA-256 in hex."""
+    """Number of attempts in a window that ends at `expires_at`. `key` is a SHA-256 in hex."""
 
     __tablename__ = "attempts"
 

@@ -1,4 +1,4 @@
-"""What must happen after a commit: workflow starts and events. And the keys that make requests idempotent."""
+"""The outbox, for workflow starts and events after a commit, and the keys that make requests idempotent."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class OutboxEntry(Identified, Timestamped, Base):
-    """Written in the transaction of the change it follows; the relay does it at least once.
+    """Written in the transaction of its cause; the relay carries it out at least once.
 
-    `kind`: "workflow_start", "workflow_signal", "event" or "decision". `topic`: the workflow's or event's name, or what
-    was decided. `outcome`: what a workflow said to a decision. `traceparent`: of the request or activity that wrote it.
+    `kind`: "workflow_start", "workflow_signal", "event" or "decision". `topic`: the workflow's or event's name, or the
+    action. `outcome`: a workflow's answer to an action. `traceparent`: of the request or activity that wrote it.
     """
 
     __tablename__ = "outbox"
@@ -38,9 +38,9 @@ class OutboxEntry(Identified, Timestamped, Base):
 
 
 class IdempotencyKey(Timestamped, Base):
-    """The answer to a request that carried an `Idempotency-Key`, for whoever sends it again.
+    """The response to a request with an `Idempotency-Key`, for repeats of the request.
 
-    `request_hash` is keyed and `body` sealed (`runtime.encryption`): they may hold secrets.
+    `request_hash` is keyed and `body` sealed (`runtime.encryption`): they may contain secrets.
     """
 
     __tablename__ = "idempotency_keys"

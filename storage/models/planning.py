@@ -10,10 +10,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Organization(Identified, Timestamped, Base):
-    """A tenant. `host_label` is its DNS-safe part of service hosts, unique for ever.
+    """A tenant. `host_label` is its DNS-safe part of service hosts, unique forever.
 
-    `requests_per_*`: its own rate limits on the plan enterprise; null: those of the plan.
-    `created_by`: the subject of whoever made it; null: from before that was kept.
+    `requests_per_*`: its own rate limits on the plan enterprise; null: those of the plan. `created_by`: its creator's
+    subject; null: created before this was recorded.
     """
 
     __tablename__ = "organizations"
@@ -35,7 +35,7 @@ class Organization(Identified, Timestamped, Base):
 
 
 class Project(Identified, Timestamped, Base):
-    """A repository and its services. `host_label` is unique in the organization for ever."""
+    """A repository and its services. `host_label` is unique in the organization forever."""
 
     __tablename__ = "projects"
     __table_args__ = (
@@ -66,7 +66,7 @@ class Project(Identified, Timestamped, Base):
 
 
 class Requirement(Identified, Timestamped, Base):
-    """What somebody wants of a project."""
+    """A requirement of a project."""
 
     __tablename__ = "requirements"
 
@@ -84,7 +84,7 @@ class Requirement(Identified, Timestamped, Base):
 
 
 class Feature(Identified, Timestamped, Base):
-    """A piece of a requirement that is built and deployed."""
+    """A part of a requirement that is built and deployed."""
 
     __tablename__ = "features"
 

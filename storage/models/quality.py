@@ -11,7 +11,7 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class TestCase(Identified, Timestamped, Base):
-    """How a feature is tested; gone with it."""
+    """How to test a feature; deleted with the feature."""
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_cases"
@@ -32,7 +32,7 @@ class TestCase(Identified, Timestamped, Base):
 
 
 class TestResult(Identified, Timestamped, Base):
-    """How a test case went, once; gone with it. `logs` is bounded by `domain.testing`."""
+    """One run of a test case; deleted with it. `logs` is bounded by `domain.testing`."""
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_results"
@@ -46,7 +46,7 @@ class TestResult(Identified, Timestamped, Base):
     assertions_passed: Mapped[int]
     assertions_failed: Mapped[int]
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
-    # As text, not JSONB: numbers come back as they were sent, and 1e300 is not 300 digits.
+    # As text, not JSONB: numbers come back as they were sent, and 1e300 does not become 300 digits.
     logs: Mapped[list[Any]] = mapped_column(JSON, default=list)
     recorded_by: Mapped[str] = mapped_column(String(255))
     executed_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -9,10 +9,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class Secret(Identified, Timestamped, Base):
-    """One secret value, sealed for its row (`storage.sealed.secret_context`).
+    """One secret value, encrypted for its row (`storage.sealed.secret_context`).
 
-    `environment`: null means all of the project's. `version` counts the values it has had. `host`: the only one that a
-    git token is ever sent to, as `name` or `name:port`.
+    `environment`: null means all of the project's. `version` counts its values. `host`: the only one that a git token
+    is sent to, as `name` or `name:port`.
     """
 
     __tablename__ = "secrets"

@@ -1,4 +1,4 @@
-"""What a deployment went through, moment by moment."""
+"""The timeline of deployments."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from storage.models.base import Base
 
 
 class TimelineEntry(Base):
-    """`kind`: a `domain.timeline.Kind`, which says what `data` is. `key`: the same when it is written again."""
+    """`kind`: a `domain.timeline.Kind`, which defines `data`. `key`: the same for a repeated write."""
 
     __tablename__ = "deployment_timeline"
 

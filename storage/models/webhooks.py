@@ -11,10 +11,10 @@ from storage.models.base import Base, Identified, Timestamped
 
 
 class WebhookEndpoint(Identified, Timestamped, Base):
-    """Where an organization wants its events sent.
+    """A webhook of an organization.
 
     `events`: names, or `*`. `project_id`: only events of this project. `secret`, `previous_secret`: sealed; the
-    previous one signs too until `previous_secret_until`. `first_failure_at`: since when every attempt has failed.
+    previous one also signs until `previous_secret_until`. `first_failure_at`: since when all attempts have failed.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -41,8 +41,8 @@ class WebhookDelivery(Identified, Base):
     """One event for one endpoint.
 
     `event`, `resource_id` and `sequence` are the event's. `ordered`: it waits for earlier ones of its resource.
-    `locked_until`: somebody makes an attempt; when that time is over, they are taken for dead. `workflow_started_at`:
-    the retries are a workflow's.
+    `locked_until`: the lease of an attempt in progress; after it, the attempt counts as dead. `workflow_started_at`: a
+    workflow makes the retries.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -92,7 +92,7 @@ class WebhookDelivery(Identified, Base):
 
 
 class WebhookAttempt(Base):
-    """One request and what came of it. `request_headers` without signatures; `response_body` is at most 4 KiB."""
+    """One request and its result. `request_headers` without signatures; `response_body` is at most 4 KiB."""
 
     __tablename__ = "webhook_attempts"
 

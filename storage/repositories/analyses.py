@@ -1,4 +1,4 @@
-"""Analyses and what deployments show of them."""
+"""Analyses, and the part of them that deployments show."""
 
 from typing import Any
 from uuid import UUID
@@ -12,17 +12,17 @@ from storage.models import Analysis, Deployment, Environment, Organization, Proj
 
 
 class AnalysisRepository:
-    """One row an analysis; the deployment shows the judgement of its newest."""
+    """One row per analysis; the deployment shows the judgement of the newest one."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, deployment_id: UUID, key: str) -> Analysis | None:
-        """An analysis that has looked at least once."""
+        """An analysis with at least one measurement."""
         return await self._session.get(Analysis, (deployment_id, key))
 
     async def place(self, deployment_id: UUID) -> MetricsPlace:
-        """For whom an analysis reads figures."""
+        """The tenant for whom an analysis reads figures."""
         statement = (
             select(Organization.slug, Organization.id, Project.slug, Project.id, Environment.name, Environment.id)
             .select_from(Deployment)
@@ -34,7 +34,7 @@ class AnalysisRepository:
         return MetricsPlace(*map(str, (await self._session.execute(statement)).one()))
 
     async def put(self, deployment_id: UUID, key: str, *, state: dict[str, Any], judgement: dict[str, Any]) -> None:
-        """Write what one look found; both rows or neither."""
+        """Write the result of one measurement; both rows or neither."""
         values = {"state": state, "judgement": judgement}
         statement = insert(Analysis).values(deployment_id=deployment_id, key=key, **values)
         await self._session.execute(

@@ -1,4 +1,4 @@
-"""API keys as they are shown by callers: found by their hash, with what has become of their creator."""
+"""Lookup of API keys by their hash, with the present state of their creator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from storage.models import ApiKey, Client, Membership, User
 
 @dataclass(frozen=True)
 class CheckedKey:
-    """A key, and its creator now: gone or not, of which role (None: we keep no record of it), with which address.
+    """A key and its creator's present state: gone or not, role (None: no record here), email.
 
-    `creator_scopes`: what a service account is cut down to; None: its role alone says what a creator may do.
+    `creator_scopes`: a service account's own scopes; None: only its role limits the creator.
     """
 
     key: ApiKey
@@ -36,13 +36,13 @@ class KeyUse:
 
 
 class KeyChecks:
-    """Reads across all tenants: who shows a key says by it whose it is."""
+    """Reads across all tenants: the key determines the tenant."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def by_hash(self, hashes: Iterable[str]) -> Mapping[str, CheckedKey]:
-        """Those of the hashes that belong to a key, working or not; each costs one look into an index."""
+        """Those of the hashes that belong to a key, valid or not; each costs one index lookup."""
         statement = (
             select(ApiKey, Membership.role, User, Client)
             .outerjoin(User, User.id == ApiKey.creator_id)
@@ -57,14 +57,14 @@ class KeyChecks:
         return {row[0].key_hash: _checked(*row) for row in rows}
 
     async def note_uses(self, uses: Mapping[UUID, KeyUse]) -> Sequence[UUID]:
-        """Write when keys were last used; the ids of those written. Rows that somebody else holds are left out."""
+        """Write when keys were last used; returns the ids written. Locked rows are skipped."""
         free = select(ApiKey.id).where(ApiKey.id.in_(list(uses))).order_by(ApiKey.id)
         ids = (await self._session.scalars(free.with_for_update(skip_locked=True, key_share=True))).all()
         table = ApiKey.__table__
         statement = (
             update(ApiKey)
             .where(table.c.id == bindparam("key_id"))
-            # A use is no change of the key.
+            # A use is not a change of the key.
             .values(last_used_at=bindparam("at"), last_used_address=bindparam("address"), updated_at=ApiKey.updated_at)
         )
         values = [{"key_id": one, "at": uses[one].at, "address": uses[one].address} for one in ids]

@@ -1,4 +1,4 @@
-"""API keys as people manage them."""
+"""API keys, for their management."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from domain.api_keys import CreatorKind, KeyStatus
 from storage.models import ApiKey, Client, Membership, User
 from storage.repositories.base import Page, PageRequest, Repository
 
-# Wakes every API process: it reads keys, and what organizations may do, anew.
+# Wakes every API process: it reloads keys, and the limits of organizations.
 CHANNEL = "api_keys"
 
 
@@ -40,24 +40,24 @@ class ApiKeyRepository(Repository[ApiKey]):
         return await self.page(statement, request)
 
     async def made_by(self, organization_id: UUID, creator_id: UUID, *, at: datetime) -> Sequence[ApiKey]:
-        """The keys of an organization that somebody made and that still work, locked."""
+        """The keys of an organization that a person created and that still work, locked."""
         statement = self.base().where(ApiKey.organization_id == organization_id, ApiKey.creator_id == creator_id)
         working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
         return (await self.session.scalars(working.with_for_update(key_share=True))).all()
 
     async def made_anywhere_by(self, creator_id: UUID, *, at: datetime) -> Sequence[ApiKey]:
-        """The keys that somebody made and that still work, in whichever organization, locked."""
+        """The keys that a person created and that still work, in all organizations, locked."""
         statement = self.base().where(ApiKey.creator_id == creator_id)
         working = statement.where(*_conditions(KeyStatus.ACTIVE, at)).order_by(ApiKey.id)
         return (await self.session.scalars(working.with_for_update(key_share=True))).all()
 
     async def working(self, organization_id: UUID, *, at: datetime) -> int:
-        """How many keys of an organization work."""
+        """Number of working keys of an organization."""
         statement = self.base().where(ApiKey.organization_id == organization_id, *_conditions(KeyStatus.ACTIVE, at))
         return await self.session.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
     async def creator_kind(self, organization_id: UUID, creator_id: UUID | None) -> CreatorKind | None:
-        """Whom of an organization an id stands for; None: a user who has no place there (any more)."""
+        """The kind of an id in an organization; None: a user who is not a member (any more)."""
         if creator_id is None:
             return CreatorKind.EXTERNAL
         seats = select(Membership.id).where(
@@ -74,12 +74,12 @@ class ApiKeyRepository(Repository[ApiKey]):
 
 
 async def notify(session: AsyncSession) -> None:
-    """Tell every API process, when the transaction is committed."""
+    """Notify every API process when the transaction commits."""
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
 
 
 def _conditions(status: KeyStatus, at: datetime) -> list[ColumnElement[bool]]:
-    """What `status_of` says, in SQL."""
+    """`status_of` as SQL conditions."""
     if status is KeyStatus.REVOKED:
         return [ApiKey.revoked_at.is_not(None)]
     kept, replaced = ApiKey.revoked_at.is_(None), ApiKey.overlap_ends_at <= at

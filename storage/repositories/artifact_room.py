@@ -1,4 +1,4 @@
-"""How much the artifacts of organizations take, and which of them nobody needs any more (all tenants)."""
+"""The storage used by organizations' artifacts, and the artifacts that may be removed (all tenants)."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.lifecycle import ReleaseState
 from storage.models import Build, Deployment, Operation, Release
 
-# Releases of an environment, counted from the newest, whose artifacts stay for a rollback.
+# Number of an environment's newest releases whose artifacts stay for a rollback.
 KEPT_RELEASES = 10
 _OVER = (ReleaseState.STOPPED, ReleaseState.FAILED)
 
 
 class ArtifactRoomRepository:
-    """An artifact that several builds of an organization have in common counts once."""
+    """An artifact shared by several builds of an organization counts once."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -26,7 +26,7 @@ class ArtifactRoomRepository:
         return int(await self._session.scalar(select(func.coalesce(func.sum(each.c.size), 0))) or 0)
 
     async def crowded(self, limit_bytes: int) -> list[tuple[UUID, int]]:
-        """Organizations whose artifacts take more, and how much they take."""
+        """Organizations whose artifacts use more than the limit, with their usage."""
         each = _each().subquery()
         total = func.sum(each.c.size)
         rows = await self._session.execute(
@@ -35,7 +35,7 @@ class ArtifactRoomRepository:
         return [(organization_id, int(size)) for organization_id, size in rows]
 
     async def removable(self, organization_id: UUID, *, before: datetime, limit: int = 500) -> list[tuple[str, int]]:
-        """Digests and sizes, the oldest first, that no later build, no other organization and no release needs."""
+        """Digests and sizes, oldest first, that no later build, no other organization and no release needs."""
         others = select(Build.artifact_digest).where(
             Build.organization_id != organization_id, Build.artifact_digest.is_not(None)
         )
@@ -55,7 +55,7 @@ class ArtifactRoomRepository:
         return [(digest, int(size or 0)) for digest, size in await self._session.execute(statement) if digest]
 
     async def forget(self, organization_id: UUID, digest: str) -> None:
-        """Its builds have no artifact any more."""
+        """Clear the artifact of its builds."""
         of_these: tuple[ColumnElement[bool], ...] = (
             Build.organization_id == organization_id,
             Build.artifact_digest == digest,
@@ -74,7 +74,7 @@ def _each() -> Select[UUID, int | None]:
 
 
 def _of_releases() -> Select[str]:
-    """Of what runs or may run again."""
+    """Artifacts of releases that run or may run again."""
     newest = func.row_number().over(partition_by=Release.environment_id, order_by=Release.created_at.desc())
     ranked = select(Release.artifact_digest, Release.state, newest.label("place")).subquery()
     wanted = or_(ranked.c.place <= KEPT_RELEASES, ranked.c.state.not_in(_OVER))
@@ -82,7 +82,7 @@ def _of_releases() -> Select[str]:
 
 
 def _of_open_operations() -> Select[str | None]:
-    """Of what is about to be deployed."""
+    """Artifacts that are about to be deployed."""
     return (
         select(Build.artifact_digest)
         .join(Deployment, Deployment.build_id == Build.id)

@@ -1,4 +1,4 @@
-"""The audit log: written beside the deed, read newest first or along its chain."""
+"""The audit log: written with the action, read newest first or along its chain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_ENTRIES = 500
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which entries are wanted; None: all. `since` is the first moment, `until` the first one after."""
+    """Which entries to return; None: all. `since` is inclusive, `until` exclusive."""
 
     actor: str | None = None
     action: str | None = None
@@ -29,7 +29,7 @@ class AuditFilter:
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What entries have to fulfil."""
+        """SQL conditions for the entries."""
         equal = {
             AuditEntry.actor: self.actor,
             AuditEntry.action: self.action,
@@ -51,34 +51,34 @@ class AuditRepository(Repository[AuditEntry]):
     noun = "audit entry"
 
     async def write(self, entry: AuditEntry) -> None:
-        """Add an entry; it stands if and only if the transaction does."""
+        """Add an entry; it exists if and only if the transaction commits."""
         self.session.add(entry)
         await self.session.flush()
 
     async def write_once(self, entry: AuditEntry) -> None:
-        """Add an entry unless one with its id stands already: an activity was tried again."""
+        """Add an entry unless one with its id exists: an activity was retried."""
         statement = insert(AuditEntry).values(given(entry))
         await self.session.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
     async def of(self, resource_id: UUID) -> Sequence[AuditEntry]:
-        """What was done to a resource, newest first, at most `MAX_ENTRIES`."""
+        """The actions on a resource, newest first, at most `MAX_ENTRIES`."""
         statement = self.base().where(AuditEntry.resource_id == resource_id)
         return (await self.session.scalars(statement.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
 
     async def search(self, organization_id: UUID | None, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
-        """Entries of an organization; None: of the platform itself."""
+        """Entries of an organization; None: of the platform."""
         mine = self.base().where(AuditEntry.organization_id == organization_id)
         return await self.page(mine.where(*wanted.conditions), request)
 
     async def links(self, entries: Sequence[AuditEntry]) -> dict[UUID, AuditLink]:
-        """The places of entries in their chain, by entry."""
+        """The positions of entries in their chain, by entry."""
         found = select(AuditLink).where(AuditLink.entry_id.in_([entry.id for entry in entries]))
         return {link.entry_id: link for link in await self.session.scalars(found)}
 
     async def along(
         self, organization_id: UUID | None, wanted: AuditFilter, *, after: int, until: int, limit: int
     ) -> Sequence[tuple[AuditEntry, AuditLink]]:
-        """Entries of an organization in the order of its chain, behind one sequence number and up to another."""
+        """Entries of an organization in the order of its chain, after one sequence number and up to another."""
         statement = (
             select(AuditEntry, AuditLink)
             .join(AuditLink, AuditLink.entry_id == AuditEntry.id)
@@ -95,6 +95,6 @@ class AuditRepository(Repository[AuditEntry]):
         return [(entry, link) for entry, link in rows]
 
     async def length(self, organization_id: UUID | None) -> int:
-        """How many entries an organization's chain has."""
+        """Number of entries in an organization's chain."""
         statement = select(func.max(AuditChain.sequence)).where(AuditChain.chain == (organization_id or PLATFORM_CHAIN))
         return await self.session.scalar(statement) or 0

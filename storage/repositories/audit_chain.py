@@ -1,4 +1,4 @@
-"""The chains of the audit log, as they are checked: link after link, across all tenants."""
+"""Reads the chains of the audit log for verification, link by link, across all tenants."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from storage.models.audit import PLATFORM_CHAIN
 
 @dataclass(frozen=True)
 class Link:
-    """A link and the text it must be the hash of; None: its entry is gone, or belongs to another chain."""
+    """A link and the text that it must be the hash of; None: its entry is gone, or belongs to another chain."""
 
     sequence: int
     hash: bytes
@@ -35,12 +35,12 @@ class AuditChainRepository:
         return sorted(await self._session.scalars(heads.union(links, entries)))
 
     async def head(self, chain: UUID) -> tuple[int, bytes] | None:
-        """Number and hash of what should be the last link."""
+        """Number and hash of the recorded last link."""
         found = await self._session.get(AuditChain, chain, populate_existing=True)
         return (found.sequence, found.hash) if found else None
 
     async def links(self, chain: UUID, *, after: int, until: int, limit: int) -> Sequence[Link]:
-        """Links behind a sequence number and up to another, in order."""
+        """Links after a sequence number and up to another, in order."""
         words = func.audit_log_text(literal_column(AuditEntry.__tablename__))  # the whole row
         statement = (
             select(AuditLink.sequence, AuditLink.hash, AuditLink.entry_id, case((AuditEntry.id.is_not(None), words)))
@@ -56,7 +56,7 @@ class AuditChainRepository:
         return [Link(*row) for row in await self._session.execute(statement)]
 
     async def unlinked(self, chain: UUID) -> UUID | None:
-        """The first entry that has no link, None when there is none."""
+        """The first entry without a link, None if there is none."""
         statement = (
             select(AuditEntry.id)
             .outerjoin(AuditLink, AuditLink.entry_id == AuditEntry.id)

@@ -1,4 +1,4 @@
-"""What all repositories share: the tenant's base statement, one row by id, pages."""
+"""Shared by all repositories: the tenant's base statement, one row by id, pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from storage.tenancy import Tenant
 M = TypeVar("M", bound=Base)
 
 COUNTED_EXACTLY = 10_000
-# From here on the rows before a page are skipped in the index alone.
+# From here on, rows before the page are skipped by an index-only scan.
 DEEP = 1_000
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page of how many rows (numbered from 1), and in what order: `sort_by` is a column's name.
+    """The requested page (numbered from 1), its size, and the order: `sort_by` is a column's name.
 
-    With a cursor, `page` means nothing. Columns to sort by are never null, or rows would be lost between pages.
+    With a cursor, `page` is ignored. Sort columns are never null, or rows would be lost between pages.
     """
 
     page: int = 1
@@ -37,9 +37,9 @@ class PageRequest:
 
 @dataclass(frozen=True)
 class Page(Generic[M]):
-    """Rows of one page, and how many there are on all pages.
+    """The rows of one page, and the number of all rows.
 
-    `total`: None after a cursor; beyond `COUNTED_EXACTLY` an estimate, and `total_is_estimate` says so.
+    `total`: None after a cursor; beyond `COUNTED_EXACTLY` an estimate, marked by `total_is_estimate`.
     """
 
     rows: Sequence[M]
@@ -61,7 +61,7 @@ class Repository(Generic[M]):
         self.tenant = tenant
 
     def base(self) -> Select[M]:
-        """Every statement starts here: the tenant's rows and no others."""
+        """The base of every statement: the tenant's rows and no others."""
         return self.tenant.filter(select(self.model), self.model.organization_id)
 
     async def get(self, row_id: UUID, *, lock: bool = False) -> M:
@@ -72,7 +72,7 @@ class Repository(Generic[M]):
         """
         statement = self.base().where(self.model.id == row_id)
         if lock:
-            # NO KEY: rows that merely refer to this one can still be written meanwhile.
+            # NO KEY: rows with a foreign key to this one can still be written meanwhile.
             statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
         row = await self.session.scalar(statement)
         if row is None:
@@ -84,14 +84,14 @@ class Repository(Generic[M]):
         return list(await self.session.scalars(self.base().where(self.model.id.in_(ids))))
 
     async def add(self, row: M) -> M:
-        """Insert a row and read back what the database filled in."""
+        """Insert a row and read back the database's defaults."""
         self.session.add(row)
         await self.session.flush()
         await self.session.refresh(row)
         return row
 
     async def page(self, statement: Select[M], request: PageRequest) -> Page[M]:
-        """One page of a statement; the order always ends on the id, so that no row is shown twice or never.
+        """One page of a statement. The order always ends with the id, so that no row is repeated or skipped.
 
         Raises:
             CursorError: the request's cursor is not of this list.
@@ -104,7 +104,7 @@ class Repository(Generic[M]):
             rows = list(await self.session.scalars(self.numbered(statement, request)))
         shown = rows[: request.page_size]
         more = len(rows) > len(shown)
-        # An estimate gives way to what is known: nothing comes after the last page.
+        # Facts override an estimate: nothing comes after the last page.
         seen = (request.page - 1) * request.page_size + len(rows)
         if is_estimate and rows:
             total, is_estimate = (max(total, seen), True) if more else (seen, False)
@@ -112,7 +112,7 @@ class Repository(Generic[M]):
         return Page(shown, total, request, is_estimate, following)
 
     def numbered(self, statement: Select[M], request: PageRequest) -> Select[M]:
-        """The rows of a numbered page, and one more if there is one."""
+        """The rows of a numbered page, plus one more if there is one."""
         order = self._order(request.sort_by, descending=request.descending)
         offset = (request.page - 1) * request.page_size
         window = statement.order_by(*order).limit(request.page_size + 1).offset(offset)
@@ -124,7 +124,7 @@ class Repository(Generic[M]):
     def counting(self, statement: Select[M], request: PageRequest) -> Select[int]:
         """Counts the rows of a statement, but not far beyond `COUNTED_EXACTLY`.
 
-        In the order of the page: without one the planner may search the table for rows that are all at its end.
+        In the page's order: without it, the planner may scan the whole table for rows that are all at its end.
         """
         order = self._order(request.sort_by, descending=request.descending)
         some = statement.with_only_columns(self.model.id).order_by(*order).limit(COUNTED_EXACTLY + 1)
@@ -134,7 +134,7 @@ class Repository(Generic[M]):
         """The first rows after a cursor, found through the index on the sorted column and the id, nearest first.
 
         Raises:
-            CursorError: its value is not one of that column.
+            CursorError: its value does not fit the column.
         """
         key = getattr(self.model, cursor.sort_by)
         if not isinstance(cursor.value, key.type.python_type):
@@ -160,7 +160,7 @@ class Repository(Generic[M]):
         )
 
     async def _total(self, statement: Select[M], request: PageRequest) -> tuple[int, bool]:
-        """How many rows there are, and whether that is an estimate: counting a million is reading a million."""
+        """The number of rows, and whether it is an estimate: counting a million rows means reading them."""
         counted = await self.session.scalar(self.counting(statement, request)) or 0
         if counted <= COUNTED_EXACTLY:
             return counted, False

@@ -1,4 +1,4 @@
-"""Builds as the worker records them: one row an operation, numbers without gaps in a project."""
+"""Builds as the worker records them: one row per operation, with gapless numbers in a project."""
 
 from datetime import datetime
 from typing import Any
@@ -15,29 +15,29 @@ from storage.repositories.event_writer import EventWriter
 
 
 class BuildRecordRepository:
-    """Writes builds made by this engine, and reads those that are deployed (all tenants)."""
+    """Writes builds made by this engine, and reads those to be deployed (all tenants)."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, build_id: UUID) -> Build:
-        """The build; raises `NotFoundError` when there is none."""
+        """The build; raises `NotFoundError` if there is none."""
         found = await self._session.get(Build, build_id)
         if found is None:
             raise NotFoundError(f"build {build_id} does not exist")
         return found
 
     async def record(self, build_id: UUID, operation_id: UUID | None, values: dict[str, Any]) -> Build:
-        """The operation's build, made now unless it exists; None: it was made elsewhere, by no operation.
+        """The operation's build, created unless it exists; None: an external build, without operation.
 
-        The project's row is locked while its next number is taken, so numbers have no gaps and two builds no number in
-        common; a rolled back transaction gives the number back. Its completion is an event.
+        The project's row is locked while its next number is taken, so numbers are gapless and unique; a rollback of the
+        transaction frees the number. The completion is an event.
 
         Raises:
             ConflictError: VERSION_TAG_TAKEN, another successful build of the project has the tag.
         """
         project_id = values["project_id"]
-        # NO KEY: rows that merely refer to the project can still be written meanwhile.
+        # NO KEY: rows with a foreign key to the project can still be written meanwhile.
         lock = select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
         await self._session.execute(lock)
         if operation_id is not None:
@@ -64,9 +64,9 @@ class BuildRecordRepository:
         return build
 
     async def begin(self, operation_id: UUID, *, commit: str, branch: str) -> None:
-        """Write the row of a build that an operation makes from here on, unless it is there or its version is taken.
+        """Insert the row of a build that an operation now begins, unless it exists or its version is taken.
 
-        Then it is told who has the version when the build would be recorded, as of a build of an older release.
+        In that case the conflict is reported when the build is recorded, as for builds of older releases.
         """
         operation = await self._session.get(Operation, operation_id)
         if operation is None or operation.kind != OperationKind.BUILD_AND_DEPLOY:
@@ -84,7 +84,8 @@ class BuildRecordRepository:
         }
         lock = select(Project.id).where(Project.id == operation.project_id).with_for_update(key_share=True)
         await self._session.execute(lock)
-        # Its end is written under the same lock, or by whoever ends the operation, whose row is read again here.
+        # The end of the operation is written under the same lock, or by a process that ends the operation, whose row is
+        # read again here.
         await self._session.refresh(operation, with_for_update={"read": True})
         known = await self._session.scalar(select(Build.id).where(Build.operation_id == operation_id))
         taken = await self._has_tag(operation.project_id, str(deployment.version_tag))
@@ -92,12 +93,12 @@ class BuildRecordRepository:
             await self._add(new_id(), operation_id, values)
 
     async def is_unwanted(self, operation_id: UUID) -> bool:
-        """Whether somebody asked for the operation's end."""
+        """Whether the operation was cancelled."""
         operation = await self._session.get(Operation, operation_id)
         return operation is not None and operation.cancel_requested_at is not None
 
     async def end_running(self, operation: Operation) -> None:
-        """The operation is over: a build of it that was not recorded is over, too."""
+        """The operation has ended: end its running build as well."""
         statement = select(Build).where(Build.operation_id == operation.id, Build.status == BuildStatus.RUNNING)
         build = await self._session.scalar(statement.with_for_update())
         if build is not None:
@@ -105,7 +106,7 @@ class BuildRecordRepository:
             await self._end(build, {"status": BuildStatus.CANCELLED if cancelled else BuildStatus.FAILED})
 
     async def _end(self, build: Build, values: dict[str, Any]) -> Build:
-        """A build that ran has ended; its completion is an event."""
+        """End a running build; its completion is an event."""
         for name, value in values.items():
             setattr(build, name, value)
         build.completed_at = func.now()
@@ -115,7 +116,7 @@ class BuildRecordRepository:
         return build
 
     async def _began(self, operation_id: UUID | None) -> datetime | None:
-        """When the operation began to make it: with its first step; None: it was made elsewhere."""
+        """When the operation began the build: with its first step; None: an external build."""
         operation = None if operation_id is None else await self._session.get(Operation, operation_id)
         if operation is None:
             return None
@@ -123,13 +124,13 @@ class BuildRecordRepository:
         return min(begun, default=operation.started_at or operation.created_at)
 
     async def keep_artifact(self, build_id: UUID, values: dict[str, Any]) -> Build:
-        """Write a build's artifact unless it has one; returns the row as it is then."""
+        """Write a build's artifact unless it has one; returns the row's present state."""
         statement = update(Build).where(Build.id == build_id, Build.artifact_digest.is_(None))
         await self._session.execute(statement.values(**values))
         return await self.get(build_id)
 
     async def _has_tag(self, project_id: UUID, version_tag: str) -> int | None:
-        """The number of the build that has a version; None: it is free."""
+        """The number of the build that has a version; None: the version is free."""
         return await self._session.scalar(
             select(Build.build_number).where(
                 Build.project_id == project_id,
@@ -147,5 +148,5 @@ class BuildRecordRepository:
             )
 
     async def link(self, deployment_id: UUID, build_id: UUID) -> None:
-        """Tell a deployment which build it brings."""
+        """Write the build of a deployment."""
         await self._session.execute(update(Deployment).where(Deployment.id == deployment_id).values(build_id=build_id))

@@ -24,12 +24,12 @@ class BuildRepository(Repository[Build]):
         version_tag: str | None = None,
         request: PageRequest,
     ) -> Page[Build]:
-        """Builds of a project or a feature, by status and version; None: whichever."""
+        """Builds of a project or a feature, by status and version; None: any."""
         wanted = {"project_id": project_id, "feature_id": feature_id, "status": status, "version_tag": version_tag}
         return await self.page(self.base().filter_by(**{k: v for k, v in wanted.items() if v is not None}), request)
 
     async def with_version(self, project_id: UUID, version_tag: str) -> Build | None:
-        """The project's build of this version, unless it failed: then the tag may be used again."""
+        """The project's build of this version, unless it failed: then the version may be used again."""
         statement = self.base().where(
             Build.project_id == project_id, Build.version_tag == version_tag, Build.status.not_in(BAD_BUILDS)
         )

@@ -12,17 +12,17 @@ from storage.tenancy import PLATFORM
 
 
 class ClientRepository(Repository[Client]):
-    """Clients of one tenant. A deleted one is disabled and stays, for those who read old records."""
+    """Clients of one tenant. A deleted one is disabled and stays, for readers of old records."""
 
     model = Client
     noun = "client"
 
     async def by_id(self, client_id: UUID, *, hold: bool = False) -> Client | None:
-        """A client of any tenant, also a disabled one: for authenticating it, before a tenant is known.
+        """A client of any tenant, even a disabled one, for authentication before the tenant is known.
 
         Args:
             client_id: its id.
-            hold: nobody changes it until the transaction ends; others may hold it too.
+            hold: a shared lock: it cannot be changed until the transaction ends.
         """
         statement = PLATFORM.filter(select(Client), Client.organization_id).where(Client.id == client_id)
         if hold:
@@ -30,10 +30,10 @@ class ClientRepository(Repository[Client]):
         return await self.session.scalar(statement)
 
     async def of(self, organization_id: UUID, kind: ClientKind, client_id: UUID, *, lock: bool = False) -> Client:
-        """One of an organization.
+        """A client of an organization.
 
         Raises:
-            NotFoundError: it has none of that kind with this id.
+            NotFoundError: the organization has no client of that kind with this id.
         """
         statement = self.base().where(
             Client.id == client_id, Client.organization_id == organization_id, Client.kind == kind
@@ -46,7 +46,7 @@ class ClientRepository(Repository[Client]):
         return row
 
     async def count(self, organization_id: UUID, kind: ClientKind) -> int:
-        """How many of a kind an organization has in use."""
+        """Number of active clients of a kind in an organization."""
         mine = self.base().where(
             Client.organization_id == organization_id, Client.kind == kind, Client.disabled_at.is_(None)
         )
@@ -55,7 +55,7 @@ class ClientRepository(Repository[Client]):
     async def search(
         self, organization_id: UUID, kind: ClientKind, *, disabled: bool, text: str | None, request: PageRequest
     ) -> Page[Client]:
-        """Those of an organization that are in use, or those that are not; by a part of their name."""
+        """Clients of an organization by status (active or disabled), and by a part of their name."""
         statement = self.base().where(Client.organization_id == organization_id, Client.kind == kind)
         statement = statement.where(Client.disabled_at.is_not(None) if disabled else Client.disabled_at.is_(None))
         if text:

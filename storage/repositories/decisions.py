@@ -1,7 +1,7 @@
-"""Decisions about deployments under way, kept until it is known what came of them.
+"""Actions on deployments in progress, stored until their outcome is known.
 
-Each is a row of the outbox, written with its audit entry before anything is told to the workflow. Whoever learns the
-outcome settles it: once, with an audit entry of its own.
+Each is a row of the outbox, written with its audit entry before it is sent to the workflow. The first to learn the
+outcome settles it, once, with a further audit entry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,25 +23,25 @@ from storage.tenancy import PLATFORM
 
 DECISION = "decision"
 CANCELLED = "deployment.cancel"
-# So long whoever asked for it tries alone; then a relay takes over.
+# How long only the requester sends it; then a relay takes over.
 ASKERS_TIME = timedelta(seconds=8)
-# How long a claim holds: longer than one attempt takes. A row that is not due and has no error is claimed: one at a
-# time tells it, or a no to the one could be kept after a yes to the other.
+# The lease of a claim: longer than one attempt takes. A row that is not due and has no error is claimed: only one
+# sender at a time, or one sender's refusal could be stored after another's acceptance.
 LEASE = timedelta(seconds=15)
-# Why a rollback is told again later.
+# Why a rollback is retried later.
 STILL_RUNNING = "the rollout cannot stop any more and is not over yet; it is taken back then"
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A decision that waits for its outcome, and the operation it is about."""
+    """An action without outcome yet, and its operation."""
 
     entry: OutboxEntry
     operation: Operation
 
 
 class DecisionRepository:
-    """The decisions of all tenants: who may decide was checked before."""
+    """The actions of all tenants: permissions were checked before."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -57,9 +57,9 @@ class DecisionRepository:
         key: str,
         instead: dict[str, Any] | None = None,
     ) -> None:
-        """Keep a decision with its audit entry; one that is kept already stays as it is.
+        """Store an action with its audit entry; one that is stored already stays as it is.
 
-        `instead`: of a rollback, what to do when the rollout got past its final switch (`RollbackRepository.instead`).
+        `instead`: for a rollback, what to do if the rollout has passed its final switch (`RollbackRepository.instead`).
         """
         if await self._session.get(OutboxEntry, decision_id) is not None:
             return
@@ -89,7 +89,7 @@ class DecisionRepository:
         await self._session.flush()
 
     async def get(self, decision_id: UUID) -> Pending | None:
-        """One, settled or not; None: it is not kept (any more)."""
+        """An action, settled or not; None: not stored (any more)."""
         entry = await self._session.get(OutboxEntry, decision_id)
         if entry is None or entry.kind != DECISION:
             return None
@@ -97,11 +97,11 @@ class DecisionRepository:
         return Pending(entry, operation) if operation else None
 
     async def due(self, *, of_one: int, limit: int) -> Sequence[tuple[UUID, UUID]]:
-        """Decisions that are due, with their organizations: the oldest of each organization, then the second of each.
+        """Due actions with their organizations, round-robin: the oldest of each organization, then the second of each.
 
         Args:
-            of_one: how many of an organization.
-            limit: how many of all.
+            of_one: maximum per organization.
+            limit: maximum in total.
         """
         turn = func.row_number().over(
             partition_by=OutboxEntry.organization_id, order_by=(OutboxEntry.due_at, OutboxEntry.id)
@@ -116,7 +116,7 @@ class DecisionRepository:
         return [(row.id, row.organization_id) for row in found]
 
     async def claim(self, wanted: Sequence[UUID]) -> Sequence[Pending]:
-        """Those of them that are still due, for the length of `LEASE`: a relay that dies leaves them to the next."""
+        """Claim those that are still due, for `LEASE`: if a relay dies, the next one takes over."""
         due = (
             select(OutboxEntry.id)
             .where(OutboxEntry.id.in_(wanted), OutboxEntry.done_at.is_(None), is_due())
@@ -132,7 +132,7 @@ class DecisionRepository:
         return [Pending(entry, operation) for entry, operation in rows]
 
     async def claim_one(self, decision_id: UUID) -> bool:
-        """Whether it is the caller's to tell, for the length of `ASKERS_TIME`: nobody else is telling it now."""
+        """Claim it for the requester, for `ASKERS_TIME`; False: another process is sending it now."""
         free = is_due() | OutboxEntry.last_error.is_not(None)
         claimed = await self._session.scalars(
             update(OutboxEntry)
@@ -143,7 +143,7 @@ class DecisionRepository:
         return claimed.first() is not None
 
     async def release(self, decision_id: UUID, error: str) -> None:
-        """Whoever claimed it has no answer: the next may try, a relay when it is due."""
+        """The sender got no answer: the next may try, a relay when it is due."""
         await self._session.execute(
             update(OutboxEntry)
             .where(OutboxEntry.id == decision_id, OutboxEntry.done_at.is_(None))
@@ -151,7 +151,7 @@ class DecisionRepository:
         )
 
     async def later(self, decision_id: UUID, error: str) -> None:
-        """Still nobody knows; again after a growing pause."""
+        """The outcome is still unknown; retry with backoff."""
         pause = func.least(LAST_RETRY, FIRST_RETRY * func.power(2, func.least(OutboxEntry.attempts, 10)))
         await self._session.execute(
             update(OutboxEntry)
@@ -160,10 +160,10 @@ class DecisionRepository:
         )
 
     async def settle(self, decision_id: UUID, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Keep what came of a decision; what was kept first stays, and is given back.
+        """Store the outcome of an action; an outcome stored before stays and is returned.
 
-        None: nothing has come of it yet. A rollback is a promise: where the rollout cannot stop any more, it waits for
-        its end and takes back what is live then.
+        None: no outcome yet. A rollback that was accepted always happens: if the rollout cannot stop any more, it waits
+        for its end and then rolls back the live release.
         """
         entry = await self._session.get(OutboxEntry, decision_id, with_for_update=True, populate_existing=True)
         if entry is None:
@@ -187,7 +187,7 @@ class DecisionRepository:
         return outcome
 
     async def _cancelled_otherwise(self, entry: OutboxEntry) -> bool:
-        """Whether somebody else asked for the same at the same moment, and was not refused."""
+        """Whether another request for the same at the same moment was accepted."""
         refused = OutboxEntry.outcome["accepted"].as_boolean().is_(False)
         others = select(OutboxEntry.id).where(
             OutboxEntry.kind == DECISION,
@@ -199,7 +199,7 @@ class DecisionRepository:
         return await self._session.scalar(others.limit(1)) is not None
 
     async def _accepted(self, entry: OutboxEntry) -> None:
-        """The notes of an approval stand with the deployment, unless its request had some."""
+        """Copy an approval's notes to the deployment, unless its request had some."""
         if notes := entry.payload["request"].get("reason") if entry.topic == "approve" else None:
             await self._session.execute(
                 update(Deployment)
@@ -209,7 +209,7 @@ class DecisionRepository:
 
 
 def _outcome_entry(entry: OutboxEntry, outcome: Mapping[str, Any]) -> AuditEntry:
-    """`deployment.decided`: what the workflow said, with the entry of the request that it answers."""
+    """`deployment.decided`: the workflow's answer, with the entry of the request."""
     told = entry.payload
     return AuditEntry(
         id=new_id(),

@@ -1,4 +1,4 @@
-"""What DORA's metrics are computed of, in SQL: only rows of one organization's range are read, by index."""
+"""The SQL behind the DORA metrics: it reads only rows of one organization's range, by index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ TAKEN_BACK = (DeploymentStatus.ROLLING_BACK, DeploymentStatus.ROLLED_BACK)
 
 @dataclass(frozen=True)
 class MetricsScope:
-    """Which deployments are looked at: of an organization, in `[since, until)`; of one project or environment."""
+    """The deployments to count: of an organization, in `[since, until)`; of one project or environment."""
 
     organization_id: UUID
     since: datetime
@@ -40,7 +40,7 @@ class MetricsScope:
     environment: str | None = None
 
     def holds(self, moment: Any) -> ColumnElement[bool]:
-        """Whether a deployment is one of them; `moment`: the column that has to be in the range."""
+        """Whether a deployment is in the scope; `moment`: the column that must be in the range."""
         wanted = [Deployment.organization_id == self.organization_id, moment >= self.since, moment < self.until]
         if self.project_id is not None:
             wanted.append(Deployment.project_id == self.project_id)
@@ -50,7 +50,7 @@ class MetricsScope:
 
 
 class DeliveryMetricsRepository:
-    """Three statements, each over the rows of a scope."""
+    """Four statements, each over the rows of a scope."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -79,10 +79,10 @@ class DeliveryMetricsRepository:
 
 
 def _live(scope: MetricsScope) -> Select[Any]:
-    """Deployments that went live: how many, on how many days (UTC), how many were taken back, and the lead times.
+    """Deployments that went live: number, days (UTC) with one, number rolled back later, lead times.
 
-    A commit counts once in an environment: where it goes live again nothing new is delivered. A commit that says it was
-    made after it went live has a wrong clock, and no lead time.
+    A commit counts once per environment: going live again delivers nothing new. A commit dated after it went live has a
+    wrong clock, and no lead time.
     """
     earlier = aliased(Deployment)
     before = exists().where(
@@ -120,7 +120,7 @@ def _taken_back_before_live(scope: MetricsScope) -> Select[Any]:
 
 
 def _restored(scope: MetricsScope) -> Select[Any]:
-    """From the moment a bad version began to serve until it was taken back."""
+    """The time from when a bad version began to serve until it was rolled back."""
     began = func.coalesce(Deployment.live_at, Deployment.started_at)
     rows = (
         select(_seconds(began, Deployment.rolled_back_at).label("restore"))
@@ -131,7 +131,7 @@ def _restored(scope: MetricsScope) -> Select[Any]:
 
 
 def _waits(scope: MetricsScope) -> Select[Any]:
-    """Of deployments that went live: from the request until then, and what of it was waiting, and for whom."""
+    """For deployments that went live: the time from request to live, and the waiting in it, by reason."""
     waited, people = _sum_of_steps("waited_seconds"), _sum_of_steps("people_seconds")
     rows = (
         select(
@@ -144,7 +144,7 @@ def _waits(scope: MetricsScope) -> Select[Any]:
         .subquery()
     )
     known = and_(rows.c.people.is_not(None), rows.c.total >= 0)
-    # Waits may go on after that moment, and are told by another clock: no part is more than there is of the whole.
+    # Waits may continue after that moment, and are measured by another clock: no part may exceed the whole.
     people = func.least(rows.c.people, rows.c.total)
     waited = func.least(func.greatest(rows.c.waited, people), rows.c.total)
     parts: Mapping[str, ColumnElement[Any]] = {
@@ -168,7 +168,7 @@ def _seconds(begin: Any, end: Any) -> ColumnElement[Any]:
 
 
 def _statistics(value: ColumnElement[Any], name: str, counts: ColumnElement[bool]) -> list[ColumnElement[Any]]:
-    """How many there are, and their mean, median and 90th percentile; null where there are none."""
+    """Their number, mean, median and 90th percentile; null if there are none."""
     there = and_(counts, value.is_not(None))
     return [
         func.count().filter(there).label(f"{name}_measured"),

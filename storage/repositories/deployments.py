@@ -1,4 +1,4 @@
-"""Deployments as clients read and ask for them; `projections.py` writes their progress."""
+"""Deployments as clients read and request them; `projections.py` writes their progress."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -14,18 +14,18 @@ from storage.tenancy import Tenant
 
 _WRITTEN_BY = cast(
     literal_column("deployments.xmin"), Text
-)  # a column of PostgreSQL's own, with no type of SQLAlchemy's
+)  # a PostgreSQL type that SQLAlchemy does not define
 
 
 async def versions(connection: AsyncConnection, tenant: Tenant, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-    """Of those deployments that a tenant may see: which transaction wrote the row as it is now (its `xmin`)."""
+    """For those deployments that a tenant may see: the transaction that wrote the present row (its `xmin`)."""
     statement = tenant.filter(select(Deployment.id, _WRITTEN_BY), Deployment.organization_id)
     found = await connection.execute(statement.where(Deployment.id.in_(ids)))
     return {row_id: int(written_by) for row_id, written_by in found}
 
 
 class DeploymentRepository(Repository[Deployment]):
-    """Deployments by project and by build, and what came of one."""
+    """Deployments by project and by build, and their releases."""
 
     model = Deployment
     noun = "deployment"
@@ -44,7 +44,7 @@ class DeploymentRepository(Repository[Deployment]):
         return await self.page(self.base().where(Deployment.build_id == build_id), request)
 
     async def unfinished_retry(self, deployment: Deployment) -> Deployment | None:
-        """A deployment under way that was made of this one by retry or promote."""
+        """An unfinished deployment that is a retry or promotion of this one."""
         statement = self.base().where(
             Deployment.environment_id == deployment.environment_id,
             Deployment.retry_of == deployment.id,
@@ -53,15 +53,15 @@ class DeploymentRepository(Repository[Deployment]):
         return await self.session.scalar(statement.limit(1))
 
     async def preview_token(self, deployment_id: UUID) -> str | None:
-        """What the preview of a deployment's release is reached with; None while (or when) there is none."""
+        """The preview token of a deployment's release; None while it has none."""
         statement = select(Release.preview_token).where(Release.deployment_id == deployment_id)
         return await self.session.scalar(self.tenant.filter(statement, Release.organization_id))
 
     async def release_of(self, deployment: Deployment) -> Release | None:
-        """What a deployment brought, or took back into service; None when a later deployment took that over."""
+        """The release that a deployment created or put back into service; None once a later deployment took it over."""
         statement = select(Release).where(Release.deployment_id == deployment.id)
         return await self.session.scalar(self.tenant.filter(statement, Release.organization_id))
 
     async def rollback_target(self, release: Release) -> Release | None:
-        """The last healthy release that was stable before this one and was not taken back itself."""
+        """The last healthy release that was stable before this one and was not rolled back itself."""
         return await self.session.scalar(self.tenant.filter(releases_before(release), Release.organization_id))

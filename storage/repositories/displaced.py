@@ -1,4 +1,4 @@
-"""That a stranger took an instance's port: an event, and an entry in the audit log."""
+"""Records that another process took an instance's port: an event, and an entry in the audit log."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,13 +11,13 @@ from storage.tenancy import PLATFORM
 
 
 class DisplacedRepository:
-    """Written in the transaction in which the instance's new place is."""
+    """Written in the transaction that stores the instance's new port."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def told(self, release: Release, instance_id: str, *, before: int, after: int) -> None:
-        """Another process listens where the instance was; it has another port now."""
+        """Another process listens on the instance's port; the instance has a new one."""
         environment = await self._session.get_one(Environment, release.environment_id)
         writer = EventWriter(self._session)
         await writer.instance_displaced(environment, release, instance_id=instance_id, port_before=before, port=after)

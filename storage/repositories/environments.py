@@ -1,4 +1,4 @@
-"""Environments: made on first use, with a host of their own."""
+"""Environments: created on first use, each with its own host."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,14 +22,14 @@ class ReleaseDetails:
 
 @dataclass(frozen=True)
 class QueuedDeployment:
-    """An unfinished operation on a deployment: it has an environment's turn, or waits for it, or will."""
+    """An unfinished operation on a deployment: it holds an environment's lock, or waits for it, or will."""
 
     deployment: Deployment
     operation: Operation
 
     @property
     def version_tag(self) -> str | None:
-        """The version that it brings; None for a rollback."""
+        """The version to deploy; None for a rollback."""
         return self.operation.input.get("version_tag")
 
 
@@ -44,12 +44,12 @@ class EnvironmentRepository(Repository[Environment]):
         return await self.session.scalar(statement)
 
     async def of_project(self, project_id: UUID) -> dict[str, Environment]:
-        """The environments made so far, by name."""
+        """The environments created so far, by name."""
         rows = await self.session.scalars(self.base().where(Environment.project_id == project_id))
         return {row.name: row for row in rows}
 
     async def get_or_create(self, new_id: UUID, project: Project, name: str, host: str) -> Environment:
-        """The environment, made now unless it exists; two requests at once make one."""
+        """The environment, created unless it exists; two concurrent requests create one."""
         statement = insert(Environment).values(
             id=new_id,
             organization_id=project.organization_id,
@@ -63,13 +63,13 @@ class EnvironmentRepository(Repository[Environment]):
         return (await self.session.scalars(found)).one()
 
     async def unfinished(self, environment_ids: list[UUID]) -> list[QueuedDeployment]:
-        """What is under way or waits in some environments: rollbacks first, then by age."""
+        """Unfinished operations in some environments: rollbacks first, then by age."""
         statement = (
             select(Deployment, Operation)
             .join(Operation, Operation.resource_id == Deployment.id)
             .where(
                 Deployment.environment_id.in_(environment_ids),
-                # The first condition is the index's: there are few unfinished ones among very many.
+                # The first condition is the index's: few operations are unfinished among very many.
                 Operation.completed_at.is_(None),
                 Operation.status.not_in(FINISHED_OPERATIONS),
             )
@@ -79,11 +79,11 @@ class EnvironmentRepository(Repository[Environment]):
         return [QueuedDeployment(deployment, operation) for deployment, operation in rows]
 
     async def releases(self, ids: list[UUID]) -> dict[UUID, ReleaseDetails]:
-        """Releases with what they were made of, by id."""
+        """Releases with their builds and deployments, by id."""
         return await self._details(_details().where(Release.id.in_(ids)))
 
     async def releases_of(self, environment_ids: list[UUID], latest: int) -> dict[UUID, ReleaseDetails]:
-        """By id, the current and the previous release of some environments, and the `latest` that went live in each."""
+        """By id: the current and the previous release of some environments, and the `latest` that went live in each."""
         newest_first = (Release.promoted_at.desc(), Release.id.desc())
         place = func.row_number().over(partition_by=Release.environment_id, order_by=newest_first).label("place")
         went_live = Release.environment_id.in_(environment_ids), Release.promoted_at.is_not(None)

@@ -1,4 +1,4 @@
-"""Which change is which event: rows made into events, in the transaction of their change, while they are locked."""
+"""Turns changed rows into events, in the transaction of the change, while the rows are locked."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,14 +28,14 @@ from storage.repositories.events import EventRepository
 
 
 class EventWriter:
-    """Writes the events of rows as they are now, read back from the database."""
+    """Writes events from rows as read back from the database."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
         self._events = EventRepository(session)
 
     async def created(self, row: Base) -> None:
-        """The event of a row that the API has made; of most there is none."""
+        """The event for a row created by the API; most kinds have none."""
         if isinstance(row, Feature):
             await self._write(EventType.FEATURE_CREATED, row, events.feature_payload(columns_of(row)))
         if isinstance(row, TestResult):
@@ -44,13 +44,13 @@ class EventWriter:
             await self._write(EventType.TEST_COMPLETED, row, payload, project_id=case.project_id)
 
     async def changed(self, row: Base, before: dict[str, Any]) -> None:
-        """The event of a change the API has made; `before`: old values of the fields that changed."""
+        """The event for a change by the API; `before`: old values of the fields that changed."""
         if isinstance(row, Feature) and "implementation_status" in before:
             payload = events.feature_payload(columns_of(row), previous_status=str(before["implementation_status"]))
             await self._write(EventType.FEATURE_STATUS_CHANGED, row, payload)
 
     async def build_completed(self, build: Build) -> None:
-        """A build was recorded, good or failed; that its tests ran is an event of its own."""
+        """A build was recorded, good or failed; a test run is an event of its own."""
         values = columns_of(build)
         if build.tests_passed is not None or build.tests_failed is not None:
             payload = events.build_tests_payload(values)
@@ -62,20 +62,20 @@ class EventWriter:
         await self._write(EventType.BUILD_COMPLETED, build, payload, own_id=own_id)
 
     async def operation_completed(self, operation: Operation, moment: datetime) -> None:
-        """An operation ended, well or badly."""
+        """An operation ended, with or without success."""
         payload = events.operation_payload(columns_of(operation))
         own_id = event_id(moment, operation.id, order=operation.version)
         await self._write(EventType.OPERATION_COMPLETED, operation, payload, own_id=own_id)
 
     async def deployment(self, kind: EventType, deployment: Deployment, own_id: UUID) -> None:
-        """Something happened to a deployment."""
+        """A deployment changed."""
         payload = events.deployment_payload(columns_of(deployment))
         await self._write(kind, deployment, payload, own_id=own_id)
 
     async def environment_degraded(
         self, environment: Environment, release: Release, *, wanted: int, healthy: int
     ) -> None:
-        """Not all instances of what is live serve."""
+        """Not all instances of the live release are healthy."""
         build = await self._session.get_one(Build, release.build_id)
         payload = events.environment_payload(
             columns_of(environment),
@@ -89,7 +89,7 @@ class EventWriter:
     async def instance_displaced(
         self, environment: Environment, release: Release, *, instance_id: str, port_before: int, port: int
     ) -> None:
-        """A stranger listens where an instance was; it has another port now."""
+        """Another process listens on an instance's port; the instance has a new one."""
         payload = events.displaced_payload(
             columns_of(environment),
             release=columns_of(release),
@@ -114,7 +114,7 @@ class EventWriter:
         project_id: UUID | None = None,
         own_id: UUID | None = None,
     ) -> None:
-        """`own_id`: the same when this is tried again; None: it never is."""
+        """`own_id`: an id that stays the same on retries; None: it is never retried."""
         event = Event(
             id=own_id or new_id(),
             organization_id=row.organization_id,

@@ -1,4 +1,4 @@
-"""Events, written in the transaction of the change they tell of."""
+"""Events, written in the transaction of their cause."""
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
@@ -17,12 +17,12 @@ class EventRepository:
         self._session = session
 
     async def add(self, event: Event) -> None:
-        """Write an event, unless one with its id stands already (an activity was tried again).
+        """Write an event, unless one with its id exists (an activity was retried).
 
-        It stands if and only if the transaction does. The resource's row is locked by the caller.
+        It exists if and only if the transaction commits. The caller has locked the resource's row.
         """
         statement = insert(Event).values(given(event))
-        # Notified by the row that is written: one way to the database instead of two.
+        # The insert itself notifies, which saves a round trip.
         await self._session.execute(
             statement.on_conflict_do_nothing(index_elements=["id"]).returning(func.pg_notify(CHANNEL, ""))
         )

@@ -27,13 +27,13 @@ class FeatureRepository(Repository[Feature]):
         return await self.page(statement, request)
 
     async def get_unused(self, feature_id: UUID) -> Feature:
-        """A feature that was never built or deployed, locked so that nobody begins to.
+        """A feature that was never built or deployed, locked so that no build begins.
 
         Raises:
             NotFoundError: it does not exist, or not for this tenant.
             ConflictError: it has builds or deployments.
         """
-        # The full lock, unlike `get`: rows that would refer to this one wait until it is gone.
+        # The full lock, unlike `get`: inserts with a foreign key to this row wait until it is gone.
         row = await self.session.scalar(self.base().where(Feature.id == feature_id).with_for_update())
         if row is None:
             raise NotFoundError(f"{self.noun} {feature_id} does not exist")

@@ -1,4 +1,4 @@
-"""Changes of environments' guards that wait for approval, or did."""
+"""Changes of environments' guards with an approval, pending or decided."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,10 +19,10 @@ class GuardChangeRepository(Repository[GuardChange]):
     noun = "change"
 
     async def of(self, environment_id: UUID, change_id: UUID, *, lock: bool = False) -> GuardChange:
-        """One of an environment.
+        """A change of an environment.
 
         Raises:
-            NotFoundError: it has none with this id.
+            NotFoundError: the environment has no change with this id.
         """
         row = await self.get(change_id, lock=lock)
         if row.environment_id != environment_id:
@@ -36,7 +36,7 @@ class GuardChangeRepository(Repository[GuardChange]):
         return list(await self.session.scalars(mine.limit(limit)))
 
     async def count_pending(self, environment_id: UUID, at: datetime) -> int:
-        """How many wait for a decision."""
+        """Number of pending ones."""
         mine = self.base().where(
             GuardChange.environment_id == environment_id,
             GuardChange.status == GuardChangeStatus.PENDING,
@@ -46,7 +46,7 @@ class GuardChangeRepository(Repository[GuardChange]):
 
 
 def status_of(row: GuardChange, at: datetime) -> GuardChangeStatus:
-    """What became of it until then."""
+    """The status of a change at a moment."""
     status = GuardChangeStatus(row.status)
     expired = status is GuardChangeStatus.PENDING and row.expires_at <= at
     return GuardChangeStatus.EXPIRED if expired else status

@@ -1,4 +1,4 @@
-"""Whether what is live serves with all of its instances, and whether the world knows when it does not (all tenants)."""
+"""Whether the live release serves with all its instances, and whether its degradation was reported (all tenants)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from storage.repositories.event_writer import EventWriter
 
 @dataclass(frozen=True)
 class LiveRelease:
-    """What an environment's traffic goes to. `places`: address and port of the instances that should take it."""
+    """The release with an environment's traffic. `places`: address and port of its instances in rotation."""
 
     environment_id: UUID
     release_id: UUID
@@ -23,7 +23,7 @@ class LiveRelease:
 
 
 class HealthRepository:
-    """Reads what is live; writes, under the environment's lock, that it is degraded or no more."""
+    """Reads live releases; writes, under the environment's lock, when one becomes degraded or recovers."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -44,7 +44,7 @@ class HealthRepository:
         return [_live(row, places[row.id]) for row in environments.values()]
 
     async def degraded(self, live: LiveRelease, *, healthy: int) -> bool:
-        """Note and tell that a live release has too few healthy instances, unless it was told or is live no more."""
+        """Record and report that a live release has too few healthy instances, unless it was reported or replaced."""
         row = await self._locked(live)
         if row is None or row.degraded_release_id == live.release_id:
             return False
@@ -57,7 +57,7 @@ class HealthRepository:
         return True
 
     async def recovered(self, live: LiveRelease) -> None:
-        """All of its instances are healthy: the next time they are not is told again."""
+        """All its instances are healthy: the next degradation is reported again."""
         row = await self._locked(live)
         if row is not None:
             row.degraded_release_id = None

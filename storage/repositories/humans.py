@@ -1,4 +1,4 @@
-"""Who is behind a principal: the humans responsible for a user, a service account, or whoever made either."""
+"""The humans responsible for a principal: a user, the creator of a service account, or who vouched for either."""
 
 import re
 from collections.abc import Iterable
@@ -14,21 +14,21 @@ from domain.clients import ClientKind
 from domain.emails import mailbox
 from storage.models import Client, Invitation, Membership, OutsidePerson, User
 
-# Service accounts that make service accounts: further than that nobody looks.
+# Maximum number of steps from creator to creator.
 MAX_STEPS = 100
-# Somebody who is seen all the time is written down once in so long.
+# A person seen all the time is written once per this interval.
 SEEN_AGAIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Humans:
-    """Names of the humans behind somebody: subjects, and mailboxes.
+    """Names of the humans behind a principal: subjects, and mailboxes.
 
     Attributes:
-        names: who is responsible.
-        vouched_by: who made their accounts without proof that they are somebody else.
+        names: the responsible humans.
+        vouched_by: who created their accounts without proof that this is another person.
         gone: all of them are known, and none belongs to the organization any more.
-        unknown: those of the names that belong to another issuer, and nobody here knows which human that is.
+        unknown: those names of another issuer whose human is not known here.
     """
 
     names: frozenset[str]
@@ -38,7 +38,7 @@ class Humans:
 
 
 class HumanRepository:
-    """Reads across all tenants: who is behind somebody is no matter of who asks."""
+    """Reads across all tenants: the answer does not depend on the asking tenant."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -56,7 +56,7 @@ class HumanRepository:
         return Humans(frozenset(names), frozenset(vouched), gone=gone, unknown=frozenset(unknown))
 
     async def remember(self, subject: str, email: str) -> None:
-        """Whose mailbox a subject of another issuer has, and that it was seen lately."""
+        """Store the mailbox of another issuer's subject, and that it was seen."""
         known = insert(OutsidePerson).values(subject=subject, mailbox=mailbox(email))
         seen = known.on_conflict_do_update(
             index_elements=["subject", "mailbox"],
@@ -66,7 +66,7 @@ class HumanRepository:
         await self._session.execute(seen)
 
     async def _mailboxes(self, names: Iterable[str]) -> dict[str, set[str]]:
-        """Of those who belong to another issuer, as far as known."""
+        """The known mailboxes of other issuers' subjects."""
         found: dict[str, set[str]] = {name: set() for name in names if is_outside(name)}
         if found:
             rows = select(OutsidePerson).where(OutsidePerson.subject.in_(sorted(found)))
@@ -75,7 +75,7 @@ class HumanRepository:
         return found
 
     async def _makers(self, subject: str) -> set[str]:
-        """Those who are no service accounts, from a subject on: who made one, and who was shown a secret of it."""
+        """The humans reached from a subject through service accounts: creators, and everybody who saw a secret."""
         ahead, seen, people = [subject], set[str](), set[str]()
         while ahead and len(seen) < MAX_STEPS:
             name = ahead.pop()
@@ -90,7 +90,7 @@ class HumanRepository:
         return people | set(ahead)
 
     async def _vouchers(self, users: list[User]) -> set[str]:
-        """Whoever invited a user with a link that they could have used themselves, and who invited them, and so on."""
+        """Everybody who invited a user with a link they could have used themselves, and their inviters, and so on."""
         ahead, seen, found = list(users), set[UUID](), set[str]()
         while ahead and len(seen) < MAX_STEPS:
             user = ahead.pop()
@@ -106,9 +106,9 @@ class HumanRepository:
         return found
 
     async def _inviters(self, user: User) -> set[str]:
-        """Of the invitations that may have made the account; nobody once the mailbox was shown to be the user's own.
+        """The inviters who may have created the account; none once the user's email is verified.
 
-        An address that nobody has shown to be theirs may have several accounts, each made by another invitation.
+        An unverified email may have several accounts, each from another invitation.
         """
         if user.email_verified:
             return set()
@@ -143,7 +143,7 @@ class HumanRepository:
         return await self._session.scalar(seat) is None
 
 
-# Subjects of another issuer have its name before theirs (`runtime.trusted_issuers`); users and clients have ids.
+# Subjects of other issuers begin with the issuer's name (`runtime.trusted_issuers`); users and clients have ids.
 _OUTSIDE = re.compile(r"(?!mailbox:)[a-z0-9][a-z0-9-]{0,31}:")
 
 

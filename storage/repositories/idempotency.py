@@ -1,7 +1,7 @@
-"""Answers kept for whoever sends a request again with the same `Idempotency-Key`.
+"""Stored responses for requests that are repeated with the same `Idempotency-Key`.
 
-Answers may carry a secret that is shown once, and requests a password: answers are stored sealed, requests as a keyed
-fingerprint.
+Responses may contain a one-time secret, and requests a password: responses are stored encrypted, requests as a keyed
+hash.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ KEPT = timedelta(hours=48)
 
 @dataclass(frozen=True)
 class KeyedRequest:
-    """A request with a key: who sent what where."""
+    """A request with a key: the caller, the path and the body."""
 
     principal: str
     key: str
@@ -34,12 +34,12 @@ class KeyedRequest:
 
     @property
     def text(self) -> bytes:
-        """Everything that makes it the same request."""
+        """The text that identifies the request."""
         return f"{self.method}\n{self.path}\n".encode() + self.body
 
     @property
     def context(self) -> str:
-        """What its answer is sealed for."""
+        """The encryption context of its response."""
         return f"idempotency:{self.principal}/{self.key}"
 
     @property
@@ -51,7 +51,7 @@ class KeyedRequest:
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """What was answered the first time."""
+    """The first response."""
 
     status: int
     headers: dict[str, Any]
@@ -66,7 +66,7 @@ class IdempotencyRepository:
         self._sealer = sealer
 
     async def claim(self, request: KeyedRequest) -> StoredAnswer | None:
-        """Take the key for this transaction: None means go on and `store` the answer.
+        """Take the key for this transaction; None: carry out the request and `store` the response.
 
         Raises:
             ConflictError, UnprocessableError: as for `kept`.
@@ -77,12 +77,12 @@ class IdempotencyRepository:
         return known
 
     async def kept(self, request: KeyedRequest) -> StoredAnswer | None:
-        """The answer that is kept for this request, whose key is nobody else's until the transaction ends.
+        """The stored response for this request; the key is locked until the transaction ends.
 
         Raises:
-            ConflictError: IDEMPOTENCY_IN_PROGRESS, the first request with the key has not been answered yet.
-            ConflictError: CONFLICT, the answer was sealed with a key that is not in the settings any more: the request
-                was carried out, so it is not done again.
+            ConflictError: IDEMPOTENCY_IN_PROGRESS, the first request with the key is still in progress.
+            ConflictError: CONFLICT, the response was encrypted with a key that was removed from the settings: the
+                request was carried out, so it is not repeated.
             UnprocessableError: IDEMPOTENCY_KEY_REUSED, the key belongs to another request.
         """
         if not await self._session.scalar(select(func.pg_try_advisory_xact_lock(request.lock))):
@@ -97,7 +97,7 @@ class IdempotencyRepository:
         if known is None:
             return None
         if not self._sealer.knows(known.body):
-            # Nor can the fingerprint be compared: it was made with the key that is gone.
+            # The hash cannot be compared either: it was made with the removed key.
             raise ConflictError(
                 "a request with this Idempotency-Key was carried out, but its answer cannot be read any more: its "
                 "encryption key was taken out. See what became of it, and take a new key for a new request"
@@ -110,7 +110,7 @@ class IdempotencyRepository:
         return StoredAnswer(known.status, known.headers, self._sealer.open(known.body, request.context))
 
     async def store(self, request: KeyedRequest, answer: StoredAnswer) -> None:
-        """Keep (or replace) the answer to a claimed request."""
+        """Store (or replace) the response to a claimed request."""
         sealed = self._sealer.seal(answer.body, request.context)
         await self._session.execute(
             update(IdempotencyKey)

@@ -1,4 +1,4 @@
-"""Browsers in which somebody has logged in."""
+"""Login sessions of browsers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ class LoginRepository:
         await self._session.flush()
 
     async def user(self, token_hash: str, at: datetime) -> User | None:
-        """Who is logged in, unless that is over or they were disabled."""
+        """The logged-in user, unless the session is over or the user is disabled."""
         found = (
             select(User)
             .join(LoginSession, LoginSession.user_id == User.id)
@@ -29,7 +29,7 @@ class LoginRepository:
         return await self._session.scalar(found)
 
     async def end_of(self, user_id: UUID) -> None:
-        """Nobody is logged in as this user any more, in whichever browser."""
+        """End all sessions of a user."""
         await self._session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
 
     async def end(self, token_hash: str) -> None:

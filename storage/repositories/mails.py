@@ -1,4 +1,4 @@
-"""The mails' outbox: what is due is claimed by one worker at a time, for as long as sending may take."""
+"""The mail outbox: due mails are claimed by one worker at a time, with a lease."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.models import Mail
 
 PENDING, SENT, FAILED = "pending", "sent", "failed"
-# Longer than sending may take: a worker that died meanwhile loses its claim.
+# The lease: longer than sending may take. A worker that died meanwhile loses its claim.
 LEASE = timedelta(minutes=3)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=30), timedelta(hours=1)
-# Nothing is put off for so long: a mail that is due later was put off before the clock was set back.
+# No delay is this long: a mail due later than this was written before the clock was set back.
 NEVER_SO_FAR = LAST_RETRY + timedelta(minutes=1)
 MAX_ERROR = 500
 
@@ -25,14 +25,14 @@ class MailRepository:
         self._session = session
 
     async def add(self, mail: Mail) -> None:
-        """Have one sent when this is committed."""
+        """Send a mail once this is committed."""
         self._session.add(mail)
         await self._session.flush()
 
     async def count(
         self, *, organization_id: UUID | None = None, recipient: str | None = None, since: datetime
     ) -> tuple[int, datetime | None]:
-        """How many an organization, or an address, has had since a moment, and when the first of them was."""
+        """How many mails an organization, or an address, has had since a moment, and when the first was."""
         statement = select(func.count(), func.min(Mail.created_at)).where(Mail.created_at >= since)
         if organization_id is not None:
             statement = statement.where(Mail.organization_id == organization_id)
@@ -42,7 +42,7 @@ class MailRepository:
         return int(row[0]), row[1]
 
     async def claim(self, *, limit: int) -> Sequence[Mail]:
-        """Mails that are due, oldest first; nobody else sends them until the lease is over."""
+        """Due mails, oldest first; no other worker sends them until the lease is over."""
         is_due = (Mail.due_at <= func.now()) | (Mail.due_at > func.now() + NEVER_SO_FAR)
         due = (
             select(Mail.id)
@@ -61,7 +61,7 @@ class MailRepository:
         return (await self._session.scalars(claimed)).all()
 
     async def sent(self, mail_id: UUID) -> None:
-        """It was taken by the server; what it said is forgotten."""
+        """The server accepted it; its text is deleted."""
         await self._end(mail_id, SENT, None)
 
     async def failed(self, mail_id: UUID, error: str) -> None:
@@ -69,18 +69,18 @@ class MailRepository:
         await self._end(mail_id, FAILED, error)
 
     async def later(self, mail: Mail, error: str) -> None:
-        """Again after a growing pause."""
+        """Retry with backoff."""
         pause = min(LAST_RETRY, FIRST_RETRY * 2 ** min(max(mail.attempts - 1, 0), 10))
         values = {"due_at": func.now() + pause, "last_error": error[:MAX_ERROR]}
         await self._session.execute(update(Mail).where(Mail.id == mail.id).values(values))
 
     async def give_up(self, resource_id: UUID) -> None:
-        """What it tells of is no more."""
+        """Cancel the mails of a resource that is gone."""
         pending = update(Mail).where(Mail.resource_id == resource_id, Mail.status == PENDING)
         await self._session.execute(pending.values(status=FAILED, sealed_text=None, last_error="not wanted any more"))
 
     async def sweep(self, *, older_than: timedelta, limit: int) -> int:
-        """Take old ones away, those that are counted no more; returns how many."""
+        """Delete old mails that are no longer counted; returns their number."""
         old = select(Mail.id).where(Mail.created_at < func.now() - older_than, Mail.status != PENDING).limit(limit)
         gone = await self._session.scalars(delete(Mail).where(Mail.id.in_(old)).returning(Mail.id))
         return len(gone.all())

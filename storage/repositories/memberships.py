@@ -1,4 +1,4 @@
-"""Who belongs to which organization, in which role."""
+"""Memberships: who belongs to which organization, with which role."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,13 +14,13 @@ MAX_MEMBERSHIPS = 1000
 
 
 class MembershipRepository(Repository[Membership]):
-    """Memberships by organization and by user. Whoever adds or takes one locks the organization before."""
+    """Memberships by organization and by user. Before adding or removing one, lock the organization."""
 
     model = Membership
     noun = "membership"
 
     async def of(self, user_id: UUID, organization_id: UUID, *, lock: bool = False) -> Membership | None:
-        """A user's place in an organization; None: they have none."""
+        """A user's membership in an organization; None: not a member."""
         statement = self.base().where(Membership.user_id == user_id, Membership.organization_id == organization_id)
         if lock:
             statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
@@ -38,7 +38,7 @@ class MembershipRepository(Repository[Membership]):
         return found
 
     async def of_user(self, user_id: UUID) -> Sequence[Membership]:
-        """All places of a user, oldest first, at most `MAX_MEMBERSHIPS`."""
+        """All memberships of a user, oldest first, at most `MAX_MEMBERSHIPS`."""
         statement = self.base().where(Membership.user_id == user_id)
         ordered = statement.order_by(Membership.created_at, Membership.id).limit(MAX_MEMBERSHIPS)
         return list(await self.session.scalars(ordered))
@@ -51,19 +51,19 @@ class MembershipRepository(Repository[Membership]):
         return await self.page(statement, request)
 
     async def users(self, organization_id: UUID, roles: Sequence[str], *, limit: int) -> Sequence[User]:
-        """Who of some roles can log in, the newest accounts first."""
+        """Users with one of the roles who can log in, newest accounts first."""
         members = self.base().where(Membership.organization_id == organization_id, Membership.role.in_(roles))
         seats = members.with_only_columns(Membership.user_id)
         found = select(User).where(User.id.in_(seats), User.disabled_at.is_(None))
         return (await self.session.scalars(found.order_by(User.created_at.desc(), User.id).limit(limit))).all()
 
     async def count(self, organization_id: UUID) -> int:
-        """How many members there are."""
+        """Number of members."""
         members = self.base().where(Membership.organization_id == organization_id)
         return await self.session.scalar(select(func.count()).select_from(members.subquery())) or 0
 
     async def other_admins(self, membership: Membership) -> int:
-        """How many admins the organization has beside this one who can log in."""
+        """Number of other admins of the organization who can log in."""
         others = (
             self.base()
             .join(User, User.id == Membership.user_id)

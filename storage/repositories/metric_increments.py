@@ -1,4 +1,4 @@
-"""Increments of metrics: written once, whatever happens to a connection; taken away to be rolled up."""
+"""Increments of metrics: written exactly once, whatever happens to a connection; deleted when they are rolled up."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,8 +16,8 @@ from storage.models.metrics import ALL_ORGANIZATIONS
 _LOCK = 0x4D6574726963  # "Metric" in ASCII: the advisory lock's number
 _COUNTED: Final = ("requests", "errors", "queries", "slow_queries", "cache_hits", "cache_misses")
 _USED: Final = ("host", "seconds", "cpu_s", "cores", "memory_mb_s", "memory_total_mb")
-# The clock is the database's: processes only tell how long ago something was. A sequence that was written before, by a
-# flush whose commit nobody heard of, writes nothing again.
+# Uses the database's clock: processes send only the age of a value. A sequence number that was written before, by a
+# flush whose commit was never confirmed, writes nothing again.
 _WRITE = """
 WITH writer AS (
     INSERT INTO metric_writers (id, sequence) VALUES (:writer, :sequence)
@@ -51,9 +51,9 @@ class MetricIncrements:
         self._session = session
 
     async def write(self, writer: UUID, sequence: int, increments: Sequence[Increment]) -> None:
-        """Write a flush of a process, in one statement; nothing if it was written before.
+        """Write a flush of a process in one statement; nothing if it was written before.
 
-        Those of organizations that do not exist are left out: they count among all.
+        Increments of organizations that do not exist are left out; the total includes them.
         """
         rows = json.dumps([_row(one) for one in increments])
         await self._session.execute(
@@ -61,9 +61,9 @@ class MetricIncrements:
         )
 
     async def take(self, *, older_than: timedelta, limit: int) -> dict[tuple[UUID, datetime], Counts]:
-        """Delete the increments of so many minutes that have been over for some time; returns what they add up to.
+        """Delete the increments of a number of minutes that ended some time ago; returns their sums.
 
-        One who does that at a time: for others there is nothing. Until the end of the transaction.
+        One process at a time, until its transaction ends: others get nothing.
         """
         if not await self._session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
             return {}
@@ -84,7 +84,7 @@ class MetricIncrements:
 
 
 def sum_of(rows: Iterable[Row[Any]]) -> Counts:
-    """All increments of a minute of one organization, or of all, together."""
+    """All increments of a minute for one organization, or for all, added up."""
     rows = list(rows)
     found = machine_use(
         HostUse(str(row.writer), *(getattr(row, name) for name in _USED)) for row in rows if row.host is not None
@@ -95,7 +95,7 @@ def sum_of(rows: Iterable[Row[Any]]) -> Counts:
 
 
 def counted(row: Row[Any], names: Iterable[str]) -> Counts:
-    """These sums of a row, and its sketch."""
+    """The sums of a row, and its sketch."""
     sketch = dict(zip(row.bins, row.bin_counts, strict=True))
     return Counts(**{name: getattr(row, name) for name in names}, latencies=sketch)
 

@@ -1,4 +1,4 @@
-"""Rollups of metrics: what increments add up to, in steps of a minute, of five minutes, of an hour."""
+"""Rollups of metrics: sums of the increments in steps of a minute, of five minutes, of an hour."""
 
 import json
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ ON CONFLICT (organization_id, step_s, beginning) DO UPDATE SET
 
 
 class MetricRollups:
-    """Across all tenants. Who adds holds the lock of `MetricIncrements.take`."""
+    """Across all tenants. The caller of `add` holds the lock of `MetricIncrements.take`."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, found: Mapping[Key, Counts]) -> None:
-        """Add to steps, and make those that are not there yet."""
+        """Add to steps; missing ones are created."""
         key = MetricRollup.organization_id, MetricRollup.step_s, MetricRollup.beginning
         statement = select(*MetricRollup.__table__.columns).where(tuple_(*key).in_(list(found)))
         for row in await self._session.execute(statement):
@@ -56,7 +56,7 @@ class MetricRollups:
         await self._session.execute(text(_WRITE), {"rows": rows})
 
     async def expire(self, kept: Mapping[timedelta, timedelta], *, limit: int) -> int:
-        """Delete steps older than those of their length are kept for; returns how many."""
+        """Delete steps beyond the retention of their length; returns their number."""
         old = or_(
             *(
                 and_(MetricRollup.step_s == int(step.total_seconds()), MetricRollup.beginning < func.now() - length)
@@ -68,7 +68,7 @@ class MetricRollups:
         return await self._count(delete(MetricRollup).where(tuple_(*key).in_(those)))
 
     async def forget_writers(self, *, older_than: timedelta, limit: int) -> int:
-        """Delete processes that have written nothing for so long; returns how many."""
+        """Delete processes that have written nothing for that long; returns their number."""
         old = select(MetricWriter.id).where(MetricWriter.seen_at < func.now() - older_than)
         return await self._count(
             delete(MetricWriter).where(MetricWriter.id.in_(old.limit(limit).with_for_update(skip_locked=True)))

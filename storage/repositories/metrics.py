@@ -1,4 +1,4 @@
-"""Metrics as they are read: of one organization, or of all together."""
+"""Metrics for readers: of one organization, or of all together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ GROUP BY bin
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its sums, and its percentiles or the sketch in their place."""
+    """One step: its sums, and its percentiles or its sketch."""
 
     counts: Counts
     percentiles: Sequence[float | None] | None
 
 
 class MetricsRepository:
-    """Of one organization; for the platform: of all together."""
+    """Of one organization; for the platform, of all together."""
 
     def __init__(self, session: AsyncSession, tenant: Tenant) -> None:
         self._session = session
         self._organization_id = tenant.organization_id or ALL_ORGANIZATIONS
 
     async def now(self) -> datetime:
-        """By the database's clock. What is read in this transaction from now on is of one moment."""
+        """The database's clock. From now on this transaction reads one snapshot."""
         await self._session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         return (await self._session.execute(select(func.now()))).scalar_one()
 
     async def increments(self, since: datetime, until: datetime) -> dict[datetime, Counts]:
-        """What is not rolled up yet, by minute."""
+        """Increments that are not rolled up yet, by minute."""
         rows = MetricIncrement.__table__.columns
         statement = select(*rows).where(
             MetricIncrement.organization_id == self._organization_id, MetricIncrement.minute.between(since, until)
@@ -54,7 +54,7 @@ class MetricsRepository:
         return {minute: sum_of(each) for minute, each in found.items()}
 
     async def total(self, step: timedelta, since: datetime, until: datetime) -> Counts:
-        """The steps of a length that begin in this time, together."""
+        """The sum of the steps of a length that begin in this range."""
         sums = [func.coalesce(func.sum(getattr(MetricRollup, name)), 0).label(name) for name in SUMS]
         found = (await self._session.execute(select(*sums).where(*self._steps(step, since, until)))).one()
         span = {"since": since, "until": until, "step_s": step.total_seconds()}
@@ -64,7 +64,7 @@ class MetricsRepository:
     async def steps(
         self, step: timedelta, since: datetime, until: datetime, *, fresh: datetime
     ) -> dict[datetime, Step]:
-        """The steps of a length that begin in this time, by beginning; from `fresh` on with their sketches."""
+        """The steps of a length that begin in this range, by beginning; from `fresh` on with their sketches."""
         columns = MetricRollup.__table__.columns
         plain = [columns[name] for name in ("beginning", *SUMS, "p50_ms", "p95_ms", "p99_ms")]
         sketch = [
@@ -83,7 +83,7 @@ class MetricsRepository:
 
 
 def _sums(row: Any) -> dict[str, Any]:
-    """Sums of whole numbers come as decimals."""
+    """Sums of integers are returned as decimals."""
     kinds = {name: type(getattr(Counts, name)) for name in SUMS}
     return {name: kind(getattr(row, name)) for name, kind in kinds.items()}
 

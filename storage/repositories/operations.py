@@ -1,4 +1,4 @@
-"""Operations as clients read and ask for them; `projections.py` writes their progress."""
+"""Operations as clients read and request them; `projections.py` writes their progress."""
 
 import hashlib
 from typing import Any
@@ -30,9 +30,9 @@ class OperationRepository(Repository[Operation]):
         return await self.page(self.base().filter_by(**{k: v for k, v in wanted.items() if v is not None}), request)
 
     async def unfinished(self, organization_id: UUID, *, limit: int) -> int:
-        """How many operations of an organization are not finished, counted up to a limit.
+        """Number of an organization's unfinished operations, counted up to a limit.
 
-        Until the transaction ends nobody else counts them: of many that come at once none too many are let in.
+        Holds a lock until the transaction ends, so that concurrent requests cannot exceed the limit together.
         """
         lock = int.from_bytes(hashlib.sha256(f"operations\n{organization_id}".encode()).digest()[:8], "big") >> 1
         await self.session.execute(select(func.pg_advisory_xact_lock(lock)))
@@ -72,7 +72,7 @@ class OperationRepository(Repository[Operation]):
         return list(found)
 
     async def request_cancel(self, operation_id: UUID) -> None:
-        """Note when a person first asked for the end of an operation."""
+        """Record when a person first requested the end of an operation."""
         await self.session.execute(
             update(Operation)
             .where(

@@ -24,13 +24,13 @@ class OrganizationRepository(Repository[Organization]):
         return self.tenant.filter(select(Organization), Organization.id)
 
     async def create(self, values: Mapping[str, Any], unique: Callable[[], str]) -> Organization:
-        """Insert with a host label of its own; DUPLICATE_SLUG if the slug is taken. See `insert_labelled`."""
+        """Insert with a unique host label; DUPLICATE_SLUG if the slug is taken. See `insert_labelled`."""
         taken = select(Organization.id).where(Organization.slug == values["slug"])
         await insert_labelled(self.session, Organization, values, slug_taken=taken, unique=unique)
         return await self.session.get_one(Organization, values["id"])
 
     async def made_by(self, subject: str) -> int:
-        """How many somebody has made; until the transaction ends, they make no other one beside this."""
+        """Number of organizations that a person created; locked, so that they create no other one in parallel."""
         lock = int.from_bytes(hashlib.sha256(f"organizations\n{subject}".encode()).digest()[:8], "big") >> 1
         await self.session.execute(select(func.pg_advisory_xact_lock(lock)))
         found = select(func.count()).select_from(Organization).where(Organization.created_by == subject)
@@ -48,7 +48,7 @@ class OrganizationRepository(Repository[Organization]):
 
 
 async def allowances(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, Allowance]:
-    """The rate limits of organizations, whoever asks."""
+    """The rate limits of organizations, for any tenant."""
     columns = Organization.requests_per_minute, Organization.requests_per_hour, Organization.requests_per_day
     rows = await session.execute(select(Organization.id, Organization.plan, *columns).where(Organization.id.in_(ids)))
     return {row[0]: allowance_of(Plan(row[1]), *row[2:]) for row in rows}

@@ -1,4 +1,4 @@
-"""What must happen after a commit, written in the transaction of the change it follows."""
+"""Work to do after a commit, written in the transaction of its cause."""
 
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ class OutboxRepository:
     async def start_workflow(
         self, entry_id: UUID, *, organization_id: UUID, topic: str, operation_id: UUID, payload: dict[str, Any]
     ) -> None:
-        """Have the workflow of an operation started, at least once, whatever dies meanwhile."""
+        """Have an operation's workflow started, at least once."""
         await self._add(
             OutboxEntry(
                 id=entry_id,
@@ -37,7 +37,7 @@ class OutboxRepository:
     async def signal_workflow(
         self, entry_id: UUID, *, organization_id: UUID, topic: str, resource_id: UUID, payload: dict[str, Any]
     ) -> None:
-        """Have the workflow of a resource told something, at least once; `topic` is the signal's name."""
+        """Have a signal sent to a resource's workflow, at least once; `topic` is the signal's name."""
         await self._add(
             OutboxEntry(
                 id=entry_id,

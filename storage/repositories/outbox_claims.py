@@ -1,4 +1,4 @@
-"""The outbox as the relay sees it: rows that are due, claimed by one worker at a time."""
+"""The outbox for the relay: due rows, claimed by one worker at a time."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,18 +12,18 @@ from storage.models import Operation, OutboxEntry
 
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(seconds=10)
-# Nothing is put off for so long: a row that is due later was written before the clock was set back.
+# No delay is this long: a row due later than this was written before the clock was set back.
 NEVER_SO_FAR = timedelta(seconds=60)
 MAX_ERROR = 500
 
 
 def is_due() -> ColumnElement[bool]:
-    """Whether an entry is to be looked at now, also after the clock was set back."""
+    """Whether an entry is due, also after the clock was set back."""
     return (OutboxEntry.due_at <= func.now()) | (OutboxEntry.due_at > func.now() + NEVER_SO_FAR)
 
 
 class OutboxClaims:
-    """Claims last as long as the transaction; `SKIP LOCKED` lets several workers share without doubling."""
+    """Claims last as long as the transaction; `SKIP LOCKED` lets several workers share the rows."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -31,7 +31,7 @@ class OutboxClaims:
     async def due(self, *, kinds: Sequence[str], limit: int) -> Sequence[OutboxEntry]:
         """Due rows that no other worker holds: those that never failed first, then the oldest.
 
-        Among those the first of each organization, then the second of each: a thousand of one keep no other waiting.
+        Round-robin among organizations: a thousand rows of one do not delay the others.
         """
         has_failed, age = OutboxEntry.attempts > 0, (OutboxEntry.due_at, OutboxEntry.id)
         turn = func.row_number().over(partition_by=(has_failed, OutboxEntry.organization_id), order_by=age)
@@ -51,17 +51,17 @@ class OutboxClaims:
         return found.all()
 
     async def done(self, entry_id: UUID) -> None:
-        """It happened."""
+        """It is done."""
         await self._session.execute(
             update(OutboxEntry).where(OutboxEntry.id == entry_id).values(done_at=func.now(), last_error=None)
         )
 
     def alone(self) -> AbstractAsyncContextManager[object]:
-        """What is written inside stands or falls by itself; the claims stay."""
+        """A savepoint: changes inside are rolled back on their own, and the claims stay."""
         return self._session.begin_nested()
 
     async def later(self, entry: OutboxEntry, error: str, *, longest: timedelta = LAST_RETRY) -> None:
-        """It did not; again after a growing pause."""
+        """It failed; retry with backoff."""
         pause = min(longest, FIRST_RETRY * 2 ** min(entry.attempts, 10))
         await self._session.execute(
             update(OutboxEntry)

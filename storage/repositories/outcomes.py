@@ -1,4 +1,4 @@
-"""How operations and deployments ended, told by whoever saw it: events, and the outcome in the audit log."""
+"""Ends of operations and deployments: events, and the outcome in the audit log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,30 +23,30 @@ EVENTS = {
 
 @dataclass(frozen=True)
 class Cause:
-    """What made a deployment move: an operation at a version of its progress, whose last step was at `moment`."""
+    """The cause of a deployment's transition: an operation at a progress version; its last step was at `moment`."""
 
     operation_id: UUID
     version: int
     moment: datetime
 
     def id_of(self, row: Deployment, kind: str) -> UUID:
-        """The id of what is written about a move of this deployment."""
+        """The id of everything written about this transition of the deployment."""
         return event_id(self.moment, row.id, kind, self.operation_id, order=self.version)
 
 
 class OutcomeRepository:
-    """Written with the move, so that it stands if and only if that does; with ids that a retry makes again."""
+    """Written with the transition, in its transaction; the ids are the same on a retry."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
         self._events = EventWriter(session)
 
     async def operation(self, row: Operation) -> None:
-        """An operation is finished."""
+        """An operation has finished."""
         await self._events.operation_completed(row, row.completed_at or now())
 
     async def deployment(self, row: Deployment, before: DeploymentStatus, cause: Cause) -> None:
-        """A deployment has moved; its row is locked."""
+        """A deployment has changed its status; its row is locked."""
         begins = row.status == DeploymentStatus.IN_PROGRESS and before is not DeploymentStatus.PAUSED
         kind = EventType.DEPLOYMENT_STARTED if begins else EVENTS.get(DeploymentStatus(row.status))
         if kind is None:
@@ -59,7 +59,7 @@ class OutcomeRepository:
 
 
 def _entry(row: Deployment, before: DeploymentStatus, cause: Cause) -> AuditEntry:
-    """`deployment.succeeded`, `deployment.failed` and so on. Whose wish it was stands with the request."""
+    """`deployment.succeeded`, `deployment.failed` and so on. The request's entry names the requester."""
     ended = "succeeded" if row.status == DeploymentStatus.SUCCESS else row.status
     error = row.error or {}
     return AuditEntry(

@@ -1,4 +1,4 @@
-"""Projects on their way out and back: what is unfinished, what runs, whether the slug is free."""
+"""Removal and restoration of projects: unfinished operations, running services, a free slug."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,13 +19,13 @@ CHANNEL = "removals"
 
 
 class ProjectRemovalRepository:
-    """Of one project, which the caller has locked and which is the asker's."""
+    """For one project, which the caller has locked and checked."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def unfinished(self, project_id: UUID, *, limit: int) -> Sequence[Operation]:
-        """Operations that are not over, oldest first."""
+        """Unfinished operations, oldest first."""
         statement = select(Operation).where(
             Operation.project_id == project_id,
             Operation.completed_at.is_(None),
@@ -34,11 +34,11 @@ class ProjectRemovalRepository:
         return (await self._session.scalars(statement.order_by(Operation.id).limit(limit))).all()
 
     async def end_services(self, project_id: UUID) -> list[UUID]:
-        """No route, no current release, every release over; a worker is woken to make it so. Returns what ended."""
+        """Remove routes and current releases, end every release, wake a worker to stop them. Returns the ended ones."""
         statement = select(Environment).where(Environment.project_id == project_id).order_by(Environment.id)
         environments = (await self._session.scalars(statement.with_for_update())).all()
         ended = [release for environment in environments for release in await self._end(environment)]
-        # Last, as everywhere: whoever has a release's lock may be waiting for that of the routes.
+        # Last, as everywhere: a holder of a release's lock may be waiting for that of the routes.
         for environment in environments:
             if await self._session.get(Route, environment.id):
                 await RoutingRepository(self._session).remove_route(environment.id)
@@ -51,7 +51,7 @@ class ProjectRemovalRepository:
         ended = list(await self._session.scalars(alive.order_by(Release.id)))
         for release_id in ended:
             await ReleaseRepository(self._session).move(release_id, ReleaseState.STOPPED)
-        # What ran before is no rollback's target after: it may still be draining when the project is restored.
+        # These releases are no rollback targets afterwards: they may still be draining when the project is restored.
         await self._session.execute(
             update(Release)
             .where(Release.environment_id == environment.id, Release.was_healthy)
@@ -60,10 +60,10 @@ class ProjectRemovalRepository:
         return ended
 
     async def bring_back(self, project: Project, status: str) -> None:
-        """Give a deleted project a status again.
+        """Give a deleted project an active status again.
 
         Raises:
-            ConflictError: DUPLICATE_SLUG, another project has its slug by now; names it.
+            ConflictError: DUPLICATE_SLUG, another project has its slug by now; the message names it.
         """
         slug = project.slug
         taken = select(Project.id).where(
@@ -75,7 +75,7 @@ class ProjectRemovalRepository:
         try:
             async with self._session.begin_nested():
                 project.status = status
-        except IntegrityError as error:  # somebody took it in this very moment
+        except IntegrityError as error:  # taken at this very moment
             raise _taken(slug, None) from error
 
 

@@ -1,4 +1,4 @@
-"""Operations and deployments as their workflows tell them: newer overwrites older, a finished row stays."""
+"""Writes workflows' progress into operations and deployments: newer overwrites older, a finished row stays."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,7 @@ class ProjectionRepository:
         self._outcomes = OutcomeRepository(session)
 
     async def operation(self, operation_id: UUID, version: int, values: dict[str, Any]) -> bool:
-        """Write an operation's progress unless the row knows a newer one or is finished; tells whether it did.
+        """Write an operation's progress unless the row is newer or finished; returns whether it was written.
 
         The end of the operation is an event.
         """
@@ -57,16 +57,17 @@ class ProjectionRepository:
         return row is not None
 
     async def deployment(self, deployment_id: UUID, values: dict[str, Any], cause: Cause) -> None:
-        """Write what a workflow knows of its deployment. An illegal move of the status is not made (a late writer).
+        """Write a workflow's progress into its deployment. An illegal transition (a late writer) is ignored.
 
-        What a move means to the world is told in its transaction, once: after a retry the status is what it was.
+        Events and audit entries of a transition are written in its transaction, once: on a retry there is no
+        transition.
         """
         row = await self._session.scalar(select(Deployment).where(Deployment.id == deployment_id).with_for_update())
         if row is None:
             return
         before, after = DeploymentStatus(row.status), DeploymentStatus(values.pop("status", None) or row.status)
         if after != before:
-            # An end is told by who decides it; that states on the way were not recorded must not keep it away.
+            # The deciding process reports an end; missing records of intermediate states must not prevent it.
             ends = after in FINISHED_DEPLOYMENTS and before not in FINISHED_DEPLOYMENTS
             if not ends and after not in DEPLOYMENT_TRANSITIONS[before]:
                 return
@@ -83,7 +84,7 @@ class ProjectionRepository:
             await TimelineRepository(self._session).note(row.id, Kind.STATUS, key, moved)
 
     async def _complete(self, row: Deployment, cause: Cause) -> None:
-        """One that failed before its rollout began when its operation did; what never was healthy is unhealthy."""
+        """One that failed before its rollout began when its operation did; one that was never healthy is unhealthy."""
         if row.started_at is None:
             operation = await self._session.get_one(Operation, cause.operation_id)
             row.started_at = operation.started_at or operation.created_at
@@ -101,17 +102,17 @@ class ProjectionRepository:
             row.rolled_back_at = moment
 
     async def unfinished(self, *, older_than_s: float, limit: int, after: UUID | None = None) -> list[Operation]:
-        """Started operations that have not told anything for a while, by id; for the sweep that looks for lost ones.
+        """Started operations without recent progress, by id, for the sweep that looks for lost ones.
 
         Args:
-            older_than_s: for how many seconds they have been silent.
-            limit: how many at most.
-            after: only those with a later id: the last of the page before.
+            older_than_s: seconds without progress.
+            limit: maximum number.
+            after: only those with a later id: the last one of the previous page.
         """
         statement = select(Operation).where(
             Operation.completed_at.is_(None),
             Operation.workflow_started_at.is_not(None),
-            # One of the future was written before the clock was set back.
+            # A time in the future was written before the clock was set back.
             (Operation.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s))
             | (Operation.updated_at > func.now() + FUTURE),
         )
@@ -120,18 +121,17 @@ class ProjectionRepository:
         return list(await self._session.scalars(statement.order_by(Operation.id).limit(limit)))
 
     async def lost(self, operation_id: UUID, error: dict[str, Any], *, version: int | None = None) -> bool:
-        """End an operation whose workflow is gone; its deployment fails with it unless it is finished or serves.
+        """End an operation whose workflow is gone; its deployment fails with it unless it is finished or live.
 
-        One whose traffic and records were taken back already, in one transaction, is rolled back.
+        A deployment whose traffic and records were already rolled back, in one transaction, ends as rolled back.
 
         Args:
-            operation_id: which one.
-            error: what is told of it.
-            version: of the row when it was found to be silent; None: whatever it is. One that has moved on since then
-                is not lost.
+            operation_id: its id.
+            error: its error.
+            version: of the row when the sweep found it; None: any. An operation that has progressed since is not lost.
 
         Returns:
-            Whether it was ended here.
+            Whether this call ended it.
         """
         as_found = Operation.version == version if version is not None else true()
         found = await self._session.scalar(

@@ -15,7 +15,7 @@ DELETED = "deleted"
 
 
 class ProjectRepository(Repository[Project]):
-    """Projects by organization; deleted ones are shown only to those who ask for them."""
+    """Projects by organization; deleted ones are only returned on request."""
 
     model = Project
     noun = "project"
@@ -24,9 +24,9 @@ class ProjectRepository(Repository[Project]):
         """Insert within the organization's quota.
 
         Args:
-            organization: locked by the caller, so that two requests cannot both take the last place.
+            organization: locked by the caller, so that two requests cannot both use the last of the quota.
             values: the columns but the label.
-            unique: gives suffixes, see `insert_labelled`.
+            unique: generates suffixes, see `insert_labelled`.
 
         Raises:
             ForbiddenError: QUOTA_EXCEEDED.
@@ -38,7 +38,7 @@ class ProjectRepository(Repository[Project]):
         return await self.session.get_one(Project, values["id"])
 
     async def check_quota(self, organization: Organization) -> None:
-        """Raise `ForbiddenError(QUOTA_EXCEEDED)` unless there is room for one more; the organization is locked."""
+        """Raise `ForbiddenError(QUOTA_EXCEEDED)` if the quota is used up; the organization is locked."""
         count = await self.count(organization.id)
         if count >= organization.max_projects:
             raise ForbiddenError(
@@ -49,12 +49,12 @@ class ProjectRepository(Repository[Project]):
             )
 
     async def count(self, organization_id: UUID) -> int:
-        """How many projects count against an organization's quota: all but deleted ones."""
+        """Number of projects that count towards an organization's quota: all but deleted ones."""
         live = self.base().where(Project.organization_id == organization_id, Project.status != DELETED)
         return await self.session.scalar(select(func.count()).select_from(live.subquery())) or 0
 
     async def check_slug(self, project: Project, slug: str) -> None:
-        """Whether a project may have this slug; lock its organization before, as those who make projects do.
+        """Check that a project may have this slug; lock its organization before, as creating a project does.
 
         Raises:
             ConflictError: DUPLICATE_SLUG.

@@ -1,4 +1,4 @@
-"""What should be running, for the reconcilers that compare it with what is."""
+"""The wanted state, for the reconcilers that compare it with the actual state."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -25,11 +25,11 @@ class KeepingRepository:
         self._session = session
 
     async def instances_to_run(self) -> Sequence[tuple[Instance, UUID]]:
-        """Every instance that is there by plan, with its organization; what serves users first.
+        """Every instance that is wanted, with its organization; those that serve users first.
 
-        Of releases that serve or are kept for a return, and of those on their way up: starting, paused, looked at by a
-        judge or on a preview. One on its way up that nobody carries on any more is `abandoned`. Of what is kept only
-        those that could take traffic: workers of two versions do not go on side by side.
+        Of releases that serve or are kept for a rollback, and of those in rollout: starting, paused, in analysis or on
+        a preview. One in rollout without an operation is `abandoned`. Of kept releases only instances that could take
+        traffic: workers of two versions must not run side by side.
         """
         of_release = select(Instance, Release.organization_id).join(Release, Release.id == Instance.release_id)
         first = case((Release.state == ReleaseState.ACTIVE, 0), (Release.state == ReleaseState.STARTING, 1), else_=2)
@@ -37,7 +37,7 @@ class KeepingRepository:
         return [(instance, organization_id) for instance, organization_id in found]
 
     async def claim_wanted(self, instance_id: str) -> tuple[Release, Instance] | None:
-        """An instance with its release, which is locked, if it is still there by plan and nobody is moving it now."""
+        """An instance with its release, which is locked, if it is still wanted and no operation is changing it."""
         statement = (
             select(Release, Instance)
             .join(Instance, Instance.release_id == Release.id)
@@ -48,26 +48,26 @@ class KeepingRepository:
         found = (await self._session.execute(statement)).one_or_none()
         if found is None:
             return None
-        # Its row may have been removed while we waited for the lock of the release, by who stopped the instance.
+        # Its row may have been removed by a stop while we waited for the release's lock.
         row = await self._session.scalar(
             select(Instance).where(Instance.id == instance_id).execution_options(populate_existing=True)
         )
         return (found[0], row) if row is not None else None
 
     async def is_wanted(self, instance_id: str) -> bool:
-        """Whether an instance is (still) there by plan."""
+        """Whether an instance is (still) wanted."""
         statement = select(Instance.id).join(Release, Release.id == Instance.release_id)
         return await self._session.scalar(statement.where(Instance.id == instance_id, _wanted())) is not None
 
     async def with_service(self, release_id: UUID) -> Sequence[tuple[Instance, ServiceSpec]]:
-        """The instances of a release that take traffic, each with what it runs."""
+        """The instances of a release that take traffic, each with its service section."""
         statement = select(Instance, Release.service).join(Release, Release.id == Instance.release_id)
         those = (Release.id == release_id, Instance.type == WEB)
         found = await self._session.execute(statement.where(*those).order_by(Instance.index))
         return [(row, ServiceSpec.model_validate(service)) for row, service in found]
 
     async def resting(self) -> dict[str, UUID]:
-        """Instances beside the service that do not run for now, by plan: their release is kept without traffic.
+        """Instances of other process types that are stopped for now: their release is kept without traffic.
 
         Each with its organization.
         """
@@ -78,40 +78,40 @@ class KeepingRepository:
         return {row.id: row.organization_id for row in found}
 
     async def organizations(self, release_ids: Collection[UUID]) -> dict[UUID, UUID]:
-        """Whose these releases are."""
+        """The organizations of these releases."""
         found = await self._session.execute(
             select(Release.id, Release.organization_id).where(Release.id.in_(release_ids))
         )
         return {row.id: row.organization_id for row in found}
 
     async def ended(self, release_ids: Sequence[UUID]) -> set[UUID]:
-        """Those of the given releases that must not run any more: ended ones, and ones never heard of."""
+        """Those of the given releases that must not run any more: ended ones, and unknown ones."""
         statement = select(Release.id).where(Release.id.in_(release_ids), Release.state.not_in(ENDED))
         return set(release_ids) - set(await self._session.scalars(statement))
 
     async def abandoned(self) -> Sequence[Release]:
-        """Releases on their way up in environments in which nothing is under way: their workflow was lost.
+        """Releases in rollout in environments without an operation in progress: their workflow was lost.
 
-        A rollback and a return start a release of another deployment, so its own operation tells nothing.
+        A rollback starts a release of another deployment, so that deployment's own operation is not decisive.
         """
         moving = _moving(Release.environment_id)
         statement = select(Release).where(Release.state == ReleaseState.STARTING, ~moving)
         return (await self._session.scalars(statement)).all()
 
     async def claim_unwanted(self, release_id: UUID, states: Sequence[ReleaseState]) -> Release | None:
-        """The release, locked, if it is still in one of these states and nothing is under way in its environment."""
+        """The release, locked, if it is still in one of these states and no operation runs in its environment."""
         statement = select(Release).where(
             Release.id == release_id, Release.state.in_(states), ~_moving(Release.environment_id)
         )
         return await self._session.scalar(statement.with_for_update(of=Release))
 
     async def deserted(self) -> Sequence[Environment]:
-        """Environments that a finished deployment still holds: its workflow was lost before it gave the turn back."""
+        """Environments whose lock a finished deployment still holds: its workflow was lost before the release."""
         statement = select(Environment).where(Environment.holder_deployment_id.is_not(None), ~_moving(Environment.id))
         return (await self._session.scalars(statement.with_for_update(skip_locked=True))).all()
 
     async def superseded(self) -> Sequence[Release]:
-        """Releases that count as serving and are not the current one, though nobody is moving anything there."""
+        """Releases marked as serving that are not the current one, in environments without an operation in progress."""
         statement = (
             select(Release)
             .join(Environment, Environment.id == Release.environment_id)
@@ -124,7 +124,7 @@ class KeepingRepository:
         return (await self._session.scalars(statement.with_for_update(of=Release, skip_locked=True))).all()
 
     async def overdue(self, *, late_s: float) -> Sequence[Release]:
-        """Retired releases that should have been stopped so many seconds ago: nobody remembered to."""
+        """Retired releases whose stop has been due for this many seconds."""
         limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s)
         statement = select(Release).where(
             Release.state == ReleaseState.RETIRED, Release.stop_after < limit, ~_moving(Release.environment_id)
@@ -143,7 +143,7 @@ class KeepingRepository:
         return await self._session.scalar(statement.with_for_update(of=Release, skip_locked=True)) is not None
 
     async def half_stopped(self, *, late_s: float) -> dict[UUID, UUID]:
-        """Releases that are over for so many seconds and still have instances: whoever stopped them was lost.
+        """Releases that ended this many seconds ago and still have instances: the process that stopped them was lost.
 
         Each with its organization.
         """
@@ -156,10 +156,10 @@ class KeepingRepository:
         return {row.id: row.organization_id for row in await self._session.execute(statement)}
 
     async def withdrawn(self, *, late_s: float) -> dict[UUID, UUID]:
-        """Releases that are over with the service they belong to, and still have instances; each with its organization.
+        """Releases that ended with their service and still have instances; each with its organization.
 
-        Those of deleted projects at once; of restored ones, and of first deployments that failed, when nobody else has
-        stopped them for so many seconds.
+        Those of deleted projects at once; those of restored projects, and of failed first deployments, if they were not
+        stopped within this many seconds.
         """
         statement = (
             select(Release.id, Release.organization_id)
@@ -181,18 +181,18 @@ class KeepingRepository:
         return environment, await self._session.get(Route, environment_id)
 
 
-# A release that has traffic, or is on its way to it.
+# A release that has traffic, or is in rollout.
 _SERVES = Release.state.in_((ReleaseState.ACTIVE, ReleaseState.STARTING))
 
 
 def _wanted() -> ColumnElement[bool]:
-    """Whether an instance of a release is to run."""
+    """Whether an instance of a release should run."""
     rising = and_(Release.state == ReleaseState.STARTING, _moving(Release.environment_id))
     return and_(or_(Release.state.in_(SERVING), rising), or_(Instance.type == WEB, _SERVES))
 
 
 def _untouched(late_s: float) -> ColumnElement[bool]:
-    """Whether nobody has written a release for so many seconds. One of the future was before the clock was set back."""
+    """Whether a release was not written for this many seconds. Future times are from before a clock was set back."""
     return or_(
         Release.updated_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, late_s),
         Release.updated_at > func.now() + FUTURE,
@@ -200,14 +200,14 @@ def _untouched(late_s: float) -> ColumnElement[bool]:
 
 
 def _moving(environment_id: InstrumentedAttribute[UUID]) -> Exists:
-    """Whether an operation is under way in an environment."""
+    """Whether an operation is in progress in an environment."""
     return (
         select(Operation.id)
         .join(Deployment, Deployment.id == Operation.resource_id)
         .where(
             Deployment.environment_id == environment_id,
             Operation.status.not_in(FINISHED_OPERATIONS),
-            Operation.completed_at.is_(None),  # the same, for the index: a look must not read all that ever were
+            Operation.completed_at.is_(None),  # redundant, for the index: a pass must not read all operations ever
         )
         .exists()
     )

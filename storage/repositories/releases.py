@@ -1,4 +1,4 @@
-"""Releases and their instances, as the worker sees them (all tenants)."""
+"""Releases and their instances, for the worker (all tenants)."""
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -16,14 +16,14 @@ from domain.lifecycle import RELEASE_TRANSITIONS, DeploymentStatus, ReleaseState
 from domain.procfile import WEB
 from storage.models import Deployment, Environment, Instance, Release
 
-# The port of an instance that is to have traffic and has no address for it now (a stranger listens where it was), and
-# of one that never has any.
+# The port of an instance that should have traffic but has no port now (another process listens on it), and of one that
+# never has a port.
 NOWHERE = 0
 
 
 @dataclass(frozen=True)
 class NewRelease:
-    """What a release is made of; its id is its deployment's id."""
+    """The data of a new release; its id is its deployment's id."""
 
     release_id: UUID
     organization_id: UUID
@@ -37,9 +37,9 @@ class NewRelease:
 
 
 def releases_before(release: Release) -> Select[Release]:
-    """The last healthy release of another build that was stable before and was never taken back. At most one row.
+    """The last healthy release of another build that was stable before and was never rolled back. At most one row.
 
-    One of the same build, deployed twice, would bring back the very fault.
+    A release of the same build would bring the same fault back.
     """
     return (
         select(Release)
@@ -57,13 +57,13 @@ def releases_before(release: Release) -> Select[Release]:
 
 
 class ReleaseRepository:
-    """Releases: made once per deployment, moved along `RELEASE_TRANSITIONS`."""
+    """Releases: created once per deployment, with the transitions of `RELEASE_TRANSITIONS`."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def stopped_before(self, release_id: UUID, *, but: int) -> Sequence[UUID]:
-        """Stopped releases of the same environment, the newest `but` of them left out; at most a hundred."""
+        """Stopped releases of the same environment, except the newest `but`; at most a hundred."""
         environment = select(Release.environment_id).where(Release.id == release_id).scalar_subquery()
         statement = (
             select(Release.id)
@@ -75,14 +75,14 @@ class ReleaseRepository:
         return (await self._session.scalars(statement)).all()
 
     async def project_of(self, release: Release) -> UUID:
-        """The project whose environment it is in."""
+        """The project of its environment."""
         statement = select(Environment.project_id).where(Environment.id == release.environment_id)
         return (await self._session.scalars(statement)).one()
 
     async def get(self, release_id: UUID, *, lock: bool = False) -> Release:
-        """The release; `lock` keeps others from moving it until the transaction ends."""
+        """The release; `lock` keeps others from changing it until the transaction ends."""
         statement = select(Release).where(Release.id == release_id)
-        if lock:  # what was read before the lock may be old by now
+        if lock:  # data read before the lock may be outdated
             statement = statement.with_for_update().execution_options(populate_existing=True)
         found = await self._session.scalar(statement)
         if found is None:
@@ -90,7 +90,7 @@ class ReleaseRepository:
         return found
 
     async def open(self, new: NewRelease) -> Release:
-        """Make the release unless it is there already."""
+        """Create the release unless it exists."""
         row = {
             "id": new.release_id,
             "deployment_id": new.release_id,
@@ -117,34 +117,34 @@ class ReleaseRepository:
         return found
 
     async def stable(self, environment_id: UUID) -> Release | None:
-        """The release that has the environment's traffic, None before the first."""
+        """The release with the environment's traffic, None before the first."""
         environment = await self.environment(environment_id)
         return await self.get(environment.current_release_id) if environment.current_release_id else None
 
     async def before(self, release: Release) -> Release | None:
-        """The healthy release that a rollback of `release` goes to."""
+        """The healthy release to which a rollback of `release` returns."""
         return await self._session.scalar(releases_before(release))
 
     async def of_deployment(self, deployment_id: UUID) -> Release | None:
-        """The release that a deployment brought, or took back into service."""
+        """The release that a deployment created or put back into service."""
         return await self._session.scalar(select(Release).where(Release.deployment_id == deployment_id))
 
     async def clock(self) -> datetime:
-        """The time by which `stop_after` is told and compared: one clock, however many workers there are."""
+        """The clock for `stop_after`: one clock, however many workers there are."""
         moment: datetime = (await self._session.scalars(select(func.clock_timestamp()))).one()
         return moment
 
     async def kept(self, new: NewRelease, *, or_starting: bool) -> Release | None:
-        """A release of this very build, service and secrets that was stable and still runs, locked.
+        """A release of the same build, service and secrets that was stable and still runs, locked.
 
-        `or_starting`: one that is being taken back into service counts, too.
+        `or_starting`: one that is being put back into service counts too.
         """
         kept = (Release.state == ReleaseState.RETIRED) & (Release.stop_after > func.clock_timestamp())
         statement = select(Release).where(
             Release.environment_id == new.environment_id,
             Release.build_id == new.build_id,
             Release.service == new.service,
-            Release.secrets == list(new.secrets),  # one that was changed since is why somebody deploys again
+            Release.secrets == list(new.secrets),  # a changed secret may be the reason for this deployment
             Release.processes == dict(new.processes),
             Release.was_healthy,
             or_(kept, Release.state == ReleaseState.STARTING) if or_starting else kept,
@@ -152,7 +152,7 @@ class ReleaseRepository:
         return await self._session.scalar(statement.order_by(Release.promoted_at.desc()).limit(1).with_for_update())
 
     async def move(self, release_id: UUID, state: ReleaseState, *, stop_after: datetime | None = None) -> Release:
-        """Change the state; moving to where it is already changes nothing."""
+        """Change the state; a transition to the present state changes nothing."""
         release = await self.get(release_id, lock=True)
         check_transition(RELEASE_TRANSITIONS, ReleaseState(release.state), state)
         release.state = state
@@ -162,9 +162,9 @@ class ReleaseRepository:
         return release
 
     async def make_current(self, environment_id: UUID, release_id: UUID, deployment_id: UUID | None = None) -> None:
-        """Make a release the environment's stable one and remember the one before.
+        """Make a release the environment's stable one and remember the previous one.
 
-        `deployment_id`: whose release it is from now on; None: it stays its own deployment's.
+        `deployment_id`: the deployment that owns it from now on; None: its owner stays.
         """
         environment = await self.environment(environment_id, lock=True)
         release = await self.move(release_id, ReleaseState.ACTIVE)
@@ -180,12 +180,12 @@ class ReleaseRepository:
         )
 
     async def mark_taken_back(self, deployment_id: UUID, build_id: UUID) -> None:
-        """Remember, in the transaction that moves the traffic, to which build a deployment was taken back."""
+        """Record, in the transaction that moves the traffic, the build to which a deployment was rolled back."""
         statement = update(Deployment).where(Deployment.id == deployment_id)
         await self._session.execute(statement.values(rolled_back_to_build_id=build_id))
 
     async def taken_back_to(self, deployment_id: UUID) -> Release | None:
-        """The release that a deployment was taken back to, None when it was not."""
+        """The release to which a deployment was rolled back, None if it was not."""
         statement = (
             select(Release)
             .join(Deployment, Deployment.environment_id == Release.environment_id)
@@ -199,12 +199,12 @@ class ReleaseRepository:
         return await self._session.scalar(statement.order_by(Release.promoted_at.desc()).limit(1))
 
     async def hold(self, environment_id: UUID, deployment_id: UUID) -> None:
-        """Who has the environment's turn, for people who look at it."""
+        """Record the holder of the environment's lock, for display."""
         statement = update(Environment).where(Environment.id == environment_id)
         await self._session.execute(statement.values(holder_deployment_id=deployment_id))
 
     async def let_go(self, environment_id: UUID, deployment_id: UUID) -> None:
-        """Nobody has the turn, unless somebody else has it already."""
+        """Clear the recorded holder, unless it is another one by now."""
         statement = update(Environment).where(
             Environment.id == environment_id, Environment.holder_deployment_id == deployment_id
         )
@@ -212,7 +212,7 @@ class ReleaseRepository:
 
 
 class InstanceRepository:
-    """The instances of releases and whether the router may send them traffic; those of types beside `web` never."""
+    """The instances of releases and their rotation; instances of types other than `web` are never in rotation."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -223,18 +223,18 @@ class InstanceRepository:
         return (await self._session.scalars(statement.order_by(Instance.index))).all()
 
     async def beside(self, release_id: UUID) -> Sequence[Instance]:
-        """Those of its other process types."""
+        """A release's instances of other process types."""
         statement = select(Instance).where(Instance.release_id == release_id, Instance.type != WEB)
         return (await self._session.scalars(statement.order_by(Instance.type, Instance.index))).all()
 
     async def put_beside(self, *, instance_id: str, release_id: UUID, type_: str, index: int) -> None:
-        """It is there by plan from now on; it has no address."""
+        """Record it as wanted; it has no address."""
         values = {"id": instance_id, "release_id": release_id, "type": type_, "index": index}
         statement = insert(Instance).values(**values, address="", port=NOWHERE, in_rotation=False)
         await self._session.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
     async def put(self, *, instance_id: str, release_id: UUID, index: int, address: str, port: int) -> None:
-        """Write where an instance listens; out of rotation when it is new or its place changed."""
+        """Write an instance's address; it leaves rotation if it is new or its address changed."""
         values = {"id": instance_id, "release_id": release_id, "index": index, "address": address, "port": port}
         statement = insert(Instance).values(**values, in_rotation=False)
         moved = (Instance.port != port) | (Instance.address != address)
@@ -245,9 +245,9 @@ class InstanceRepository:
         )
 
     async def move(self, instance_id: str, *, address: str, port: int, was: tuple[str, int] | None = None) -> bool:
-        """It listens elsewhere now. It stays in rotation: the router's own checks hold it back until it is healthy.
+        """Write an instance's new port. It stays in rotation: the router's checks exclude it until it is healthy.
 
-        `was`: only if it is still known there. False: it is not, or is gone.
+        `was`: only if this is still its recorded port. False: it is not, or the instance is gone.
         """
         statement = update(Instance).where(Instance.id == instance_id)
         if was is not None:
@@ -259,7 +259,7 @@ class InstanceRepository:
         return moved.first() is not None
 
     async def rotate(self, release_id: UUID, *, below: int) -> bool:
-        """Put exactly the instances with an index under `below` in rotation; tells whether that changed anything."""
+        """Put exactly the instances with an index under `below` in rotation; returns whether that changed anything."""
         changed = False
         for instance in await self.of(release_id):
             wanted = instance.index < below
@@ -269,7 +269,7 @@ class InstanceRepository:
         return changed
 
     async def close_idle(self, release_id: UUID, closing: Collection[str]) -> bool:
-        """Remember which instances close idle connections; tells whether that changed anything."""
+        """Record which instances close idle connections; returns whether that changed anything."""
         changed = False
         for instance in await self.of(release_id):
             found = instance.id in closing
@@ -279,7 +279,7 @@ class InstanceRepository:
         return changed
 
     async def remove(self, release_id: UUID, *, from_index: int) -> int:
-        """Forget instances that are stopped; with the first one those beside, too. Returns how many."""
+        """Delete the rows of stopped instances; index 0 includes those of other process types. Returns their number."""
         leaving = (Instance.type == WEB) & (Instance.index >= from_index) if from_index else true()
         gone = delete(Instance).where(Instance.release_id == release_id, leaving).returning(Instance.id)
         return len((await self._session.scalars(gone)).all())

@@ -1,4 +1,4 @@
-"""Rows whose time is over, taken away in batches so that nobody waits for a sweep."""
+"""Deletes expired rows in small batches, so that no other statement waits long."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -24,7 +24,7 @@ from storage.models import (
 )
 from storage.repositories.webhooks import DELETED
 
-# Everything that ends by itself at its `expires_at`; refresh tokens go with their grants.
+# Tables whose rows end at `expires_at`; refresh tokens are deleted with their grants.
 PASSING: Mapping[str, tuple[Any, Any]] = {
     "grants": (Grant, Grant.id),
     "logins": (LoginSession, LoginSession.id),
@@ -34,7 +34,7 @@ PASSING: Mapping[str, tuple[Any, Any]] = {
 
 
 def _made_something() -> ColumnElement[bool]:
-    """Whether a key, a service account or an invitation names the subject of an outside person."""
+    """Whether a key, a service account or an invitation names the subject of an external person."""
     subject = OutsidePerson.subject
     made = (
         select(ApiKey.id).where(ApiKey.created_by == subject),
@@ -51,13 +51,13 @@ def _made_something() -> ColumnElement[bool]:
 
 
 class SweepingRepository:
-    """Deletes of all tenants. Rows that somebody holds are left for the next sweep."""
+    """Deletes for all tenants. Locked rows are left to the next sweep."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def expired_keys(self, *, limit: int) -> int:
-        """Delete idempotency keys that have expired; returns how many."""
+        """Delete expired idempotency keys; returns their number."""
         keys = (
             select(IdempotencyKey.principal, IdempotencyKey.key)
             .where(IdempotencyKey.expires_at < func.now())
@@ -70,7 +70,7 @@ class SweepingRepository:
         )
 
     async def done_outbox(self, *, older_than: timedelta, limit: int) -> int:
-        """Delete outbox entries that were done so long ago; returns how many."""
+        """Delete outbox entries that were done that long ago; returns their number."""
         ids = (
             select(OutboxEntry.id)
             .where(OutboxEntry.done_at < func.now() - older_than)
@@ -81,15 +81,15 @@ class SweepingRepository:
         return await self._count(delete(OutboxEntry).where(OutboxEntry.id.in_(ids)))
 
     async def passed(self, name: str, *, limit: int) -> int:
-        """Delete what has ended by itself, of one of the tables in `PASSING`; returns how many."""
+        """Delete expired rows of one of the tables in `PASSING`; returns their number."""
         model, key = PASSING[name]
         over = select(key).where(model.expires_at < func.now()).order_by(model.expires_at).limit(limit)
         return await self._count(delete(model).where(key.in_(over.with_for_update(skip_locked=True))))
 
     async def outside_people(self, *, older_than: timedelta, limit: int) -> int:
-        """Forget people of other issuers who were not seen for so long, and of whom nothing is here that they made.
+        """Delete people of other issuers who were not seen for that long and own nothing that still exists here.
 
-        Those who are still needed are looked at again after as long. Returns how many were looked at.
+        Those still needed are checked again after the same time. Returns the number checked.
         """
         row = OutsidePerson.subject, OutsidePerson.mailbox
         old = select(*row).where(OutsidePerson.seen_at < func.now() - older_than).order_by(OutsidePerson.seen_at)
@@ -101,7 +101,7 @@ class SweepingRepository:
         return len(found)
 
     async def deliveries_of_deleted(self, *, limit: int) -> int:
-        """Delete deliveries to webhooks that were deleted, with their attempts; returns how many."""
+        """Delete deliveries to deleted webhooks, with their attempts; returns their number."""
         ids = (
             select(WebhookDelivery.id)
             .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
@@ -112,7 +112,7 @@ class SweepingRepository:
         return await self._count(delete(WebhookDelivery).where(WebhookDelivery.id.in_(ids)))
 
     async def deleted_webhooks(self, *, limit: int) -> int:
-        """Delete webhooks that were deleted and have no deliveries any more; returns how many."""
+        """Delete webhooks marked as deleted that have no deliveries any more; returns their number."""
         deliveries = select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id).exists()
         ids = (
             select(WebhookEndpoint.id)
@@ -123,7 +123,7 @@ class SweepingRepository:
         return await self._count(delete(WebhookEndpoint).where(WebhookEndpoint.id.in_(ids)))
 
     async def old_events(self, *, older_than: timedelta, limit: int) -> int:
-        """Delete events that happened so long ago, with their deliveries and attempts; returns how many."""
+        """Delete events that happened that long ago, with their deliveries and attempts; returns their number."""
         ids = (
             select(Event.id)
             .where(Event.occurred_at < func.now() - older_than, Event.fanned_out_at.is_not(None))

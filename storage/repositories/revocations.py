@@ -1,4 +1,4 @@
-"""What is refused from now on by every process: tokens, families of refresh tokens, all of a subject or a client."""
+"""Revocations, enforced by every process: of tokens, refresh token families, subjects and clients."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,15 +13,15 @@ CHANNEL = "revocations"
 
 
 class RevocationRepository:
-    """Adds revocations, tells every process at the commit, and reads those still of use."""
+    """Adds revocations, notifies every process at the commit, and reads those in force."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, revocation: Revocation) -> None:
-        """Write one, and wake those who listen when the transaction is committed.
+        """Insert one, and notify the listeners when the transaction commits.
 
-        Earlier ones of the same subject say nothing more and go: every process reads all of them every second.
+        Earlier ones that it covers are deleted: every process reads all revocations every second.
         """
         if revocation.issued_before is not None:
             await self._session.execute(_said_by(revocation))
@@ -37,26 +37,26 @@ class RevocationRepository:
         Args:
             revocation_id: of the new row.
             subject: the `sub` of the tokens.
-            organization_id: of the tokens; None: whatever theirs is.
-            at: tokens issued before are refused; usually now.
-            until: when the longest-lived of them has expired by itself.
+            organization_id: of the tokens; None: any.
+            at: tokens issued before it are refused; usually now.
+            until: when the last of them has expired by itself.
         """
         row = Revocation(id=revocation_id, kind="subject", value=subject, organization_id=organization_id)
         row.issued_before, row.expires_at = at, until
         await self.add(row)
 
     async def revoke_client(self, revocation_id: UUID, client_id: str, *, at: datetime, until: datetime) -> None:
-        """Refuse every token that was issued through a client before `at`, whomever it speaks for."""
+        """Refuse every token that was issued through a client before `at`, for any subject."""
         row = Revocation(id=revocation_id, kind="client", value=client_id, issued_before=at, expires_at=until)
         await self.add(row)
 
     async def in_force(self, at: datetime) -> Sequence[Revocation]:
-        """All that still matter."""
+        """All revocations in force."""
         return (await self._session.scalars(select(Revocation).where(Revocation.expires_at > at))).all()
 
 
 def _said_by(later: Revocation) -> Delete:
-    """Those that a later revocation of everything before it makes needless."""
+    """Those that a new revocation covers."""
     return delete(Revocation).where(
         Revocation.kind == later.kind,
         Revocation.value == later.value,

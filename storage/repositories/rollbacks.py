@@ -1,4 +1,4 @@
-"""Taking back what is live: the rows of a rollback, and the rollback that a rollout promised which could not stop."""
+"""Rollbacks of live releases: their rows, and the rollback promised by a rollout that could not stop."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,20 +16,20 @@ from storage.repositories.outbox import OutboxRepository
 from storage.repositories.projects import ProjectRepository
 from storage.tenancy import Tenant
 
-# Ends that leave nothing of it live, whoever brought them about.
+# Ends after which nothing of it is live, whatever caused them.
 GONE = frozenset({DeploymentStatus.ROLLED_BACK, DeploymentStatus.CANCELLED, DeploymentStatus.SUPERSEDED})
 
 
 class RollbackRepository:
-    """Rollbacks of deployments that are live. The caller holds the deployment's lock: one rollback at a time."""
+    """Rollbacks of live deployments. The caller has locked the deployment: one rollback at a time."""
 
     def __init__(self, session: AsyncSession, tenant: Tenant) -> None:
         self._session = session
         self._tenant = tenant
 
     async def check(self, deployment: Deployment) -> None:
-        """Raise `ConflictError` (INVALID_STATE) with the reason unless the deployment can be taken back now."""
-        # Its lock: a rollback is before the project's removal or after it, when nothing is live any more.
+        """Raise `ConflictError` (INVALID_STATE) with the reason unless the deployment can be rolled back now."""
+        # Its lock: a rollback comes before the project's removal, or after it, when nothing is live any more.
         await ProjectRepository(self._session, self._tenant).get(deployment.project_id, lock=True)
         environment = await EnvironmentRepository(self._session, self._tenant).get(deployment.environment_id)
         if deployment.status != DeploymentStatus.SUCCESS:
@@ -46,10 +46,10 @@ class RollbackRepository:
             )
 
     async def begin(self, deployment: Deployment, order: Mapping[str, Any], steps: list[dict[str, Any]]) -> Operation:
-        """Write the rollback of a deployment that was checked, and its start.
+        """Insert the rollback of a checked deployment, and its start.
 
         Args:
-            deployment: what is taken back; says so from now on.
+            deployment: the one to roll back; its row shows that from now on.
             order: the workflow's input as JSON; its place names the operation.
             steps: the operation's steps as JSON.
         """
@@ -65,7 +65,7 @@ class RollbackRepository:
             resource_type="deployment",
             steps=steps,
             input=dict(order),
-            named_workflow_id=place.get("named_workflow_id"),  # an older release promised it without
+            named_workflow_id=place.get("named_workflow_id"),  # promised by an older release, without it
             requested_by=place["requested_by"],
         )
         self._session.add(operation)
@@ -85,15 +85,15 @@ class RollbackRepository:
     async def instead(
         self, operation_id: UUID, promised: Mapping[str, Any], refused: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
-        """What comes of a rollback that a rollout under way refused to be: of what it made live, once it is over.
+        """The outcome of a rollback that a rollout refused: it rolls back what is live once the rollout is over.
 
         Args:
             operation_id: the rollout's.
             promised: `order` and `steps` for `begin`, as kept with the request.
-            refused: what the rollout's workflow said.
+            refused: the answer of the rollout's workflow.
 
         Returns:
-            the outcome, with the `operation_id` of a rollback; None: the rollout is not over yet.
+            The outcome, with the `operation_id` of a rollback; None: the rollout is not over yet.
         """
         operation = await self._session.get_one(Operation, operation_id)
         if operation.status not in FINISHED_OPERATIONS:

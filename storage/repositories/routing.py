@@ -1,4 +1,4 @@
-"""The desired routes, their generation, and the lock of whoever brings them into the router."""
+"""The desired routes, their generation, and the lock of the process that applies them to the router."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ ROUTED = ("health", "timeout", "idle_timeout")
 
 @dataclass(frozen=True)
 class _ReadRoute:
-    """A row, and what it says; `route` is None when that cannot be read. `releases`: those it names, where known."""
+    """A row and its parsed route; `route` is None if it is invalid. `releases`: those it names, if known."""
 
     host: str
     releases: tuple[UUID, ...]
@@ -46,7 +46,7 @@ class _ReadRoute:
 
 @dataclass(frozen=True)
 class _Sound:
-    """What the router is told of a release, and the limits that its service section asks for, in seconds."""
+    """The router's data of a release, and the limits of its service section, in seconds."""
 
     cluster: ReleaseCluster
     timeout_s: float | None
@@ -62,17 +62,17 @@ class _ReadRelease:
 
 
 class RoutingRepository:
-    """Routes of all tenants; the caller has checked that the environment is the asker's.
+    """Routes of all tenants; the caller has checked that the environment is the tenant's.
 
-    Every change takes the lock of the generation's row until its transaction ends, so generations are committed in
-    order and two changes never share one.
+    Every change locks the generation's row until its transaction ends, so generations are committed in order and two
+    changes never share one.
     """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def touch(self) -> int:
-        """A new generation, because instances go into or out of rotation in this transaction."""
+        """A new generation, because this transaction changes which instances are in rotation."""
         statement = (
             insert(RoutingGeneration)
             .values(id=ONLY_ROW, generation=1)
@@ -92,14 +92,14 @@ class RoutingRepository:
         previews: Sequence[UUID] = (),
         sticky: StickySpec | None = None,
     ) -> int:
-        """Send the environment's traffic somewhere else.
+        """Set the environment's route.
 
         Args:
-            environment_id: whose traffic.
-            host: under which it arrives.
-            targets: (release, weight in percent); the first is the one whose users stay while its weight grows.
-            previews: releases that are reached by their token, too; one that has no token is not.
-            sticky: the cookie that keeps users where they are.
+            environment_id: its id.
+            host: the host of its traffic.
+            targets: (release, weight in percent); users of the first one stay with it while its weight grows.
+            previews: releases that are also reachable by their preview token, if they have one.
+            sticky: the cookie of sticky users.
 
         Returns:
             The new generation.
@@ -121,7 +121,7 @@ class RoutingRepository:
         return generation
 
     async def remove_route(self, environment_id: UUID) -> int:
-        """Send the environment's traffic nowhere and return the new generation."""
+        """Remove the environment's route and return the new generation."""
         generation = await self.touch()
         await self._session.execute(delete(Route).where(Route.environment_id == environment_id))
         await TimelineRepository(self._session).weights(environment_id, generation, ())
@@ -133,10 +133,10 @@ class RoutingRepository:
         return await self._session.scalar(statement)
 
     async def writer_lock(self, *, wait_s: float = 30) -> None:
-        """Be the only writer until the transaction ends; take it before `table`, which is then the newest.
+        """Become the only writer until the transaction ends. Take it before `table`, which is then the newest.
 
-        It is another lock than the generation's, so routes can be changed while a table is being applied. An error of
-        the database (too long a wait) becomes `DependencyError` in `storage.engine.transaction`.
+        It differs from the generation's lock, so routes can change while a table is being applied. A database error
+        (the wait was too long) becomes `DependencyError` in `storage.engine.transaction`.
         """
         milliseconds = str(int(wait_s * 1000))
         settings = [func.set_config(name, milliseconds, True) for name in ("lock_timeout", "statement_timeout")]
@@ -144,12 +144,12 @@ class RoutingRepository:
         await self._session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
 
     async def table(self) -> RoutingTable:
-        """Everything desired, of one moment: read again when a change was committed in between.
+        """All desired routes in one snapshot; read again if a change was committed in between.
 
-        A row that cannot be read (another version wrote it, or a hand) is told apart, and hides no other.
+        An invalid row (written by another version, or by hand) is marked and does not affect others.
 
         Raises:
-            ConflictError: changes came faster than they could be read.
+            ConflictError: changes were committed faster than they could be read.
         """
         before = await self.generation()
         for _ in range(LOOKS):
@@ -162,7 +162,7 @@ class RoutingRepository:
         raise ConflictError("the routes change faster than they can be read; try again shortly")
 
     async def generation(self) -> int:
-        """Of the last change; 0 before the first."""
+        """The generation of the last change; 0 before the first."""
         return await self._session.scalar(select(RoutingGeneration.generation)) or 0
 
     async def _routes(self) -> Sequence[Row[tuple[UUID, str, list[Any], dict[str, Any] | None]]]:
@@ -170,7 +170,7 @@ class RoutingRepository:
         return (await self._session.execute(statement)).all()
 
     async def _releases(self, routed: set[UUID]) -> Sequence[_ReadRelease]:
-        """Routed releases, with or without instances, and all others that have some in rotation."""
+        """Routed releases, with or without instances, and all others with instances in rotation."""
         endpoints, closing = await self._endpoints()
         statement = select(Release.id, Release.service, Release.preview_token)
         found = await self._session.execute(
@@ -179,7 +179,7 @@ class RoutingRepository:
         return [_read(row, endpoints, closing) for row in found]
 
     async def _endpoints(self) -> tuple[dict[UUID, list[Endpoint]], set[UUID]]:
-        """Where the instances in rotation listen, by release; and the releases that close idle connections."""
+        """The addresses of the instances in rotation, by release; and the releases that close idle connections."""
         columns = select(Instance.release_id, Instance.address, Instance.port, Instance.closes_idle)
         out: dict[UUID, list[Endpoint]] = {}
         closing: set[UUID] = set()
@@ -192,7 +192,7 @@ class RoutingRepository:
 
 
 def _entries(targets: Sequence[tuple[UUID, int]], previews: Sequence[UUID]) -> list[dict[str, Any]]:
-    """What the route's row holds: the targets in their order, then previewed releases that are no targets."""
+    """The entries of a route's row: the targets in their order, then previewed releases that are no targets."""
     weights = dict(targets)
     weights |= {release_id: 0 for release_id in previews if release_id not in weights}
     return [
@@ -224,7 +224,7 @@ def _table(generation: int, routes: Sequence[_ReadRoute], releases: Sequence[_Re
 
 
 def _limited(route: HostRoute, releases: Mapping[str, _Sound]) -> HostRoute:
-    """A route has one pair of limits: while two releases share it, those of the more patient one."""
+    """A route has one pair of limits: while two releases share it, the longer ones apply."""
     known = [releases[name] for name in route.named if name in releases]
     timeouts = [one.timeout_s for one in known]
     return replace(
@@ -268,7 +268,7 @@ def _read(
 def _release(
     release_id: str, service: Mapping[str, Any], endpoints: Sequence[Endpoint], *, closes_idle: bool
 ) -> _Sound:
-    """Of what the router needs; the rest of the section is not looked at."""
+    """Parses what the router needs; the rest of the section is ignored."""
     found = ServiceSpec.model_validate({key: service[key] for key in ROUTED if service.get(key) is not None})
     health = found.health
     cluster = ReleaseCluster(
@@ -286,5 +286,5 @@ def _release(
 
 
 def _keys(error: ValidationError) -> list[str]:
-    """Where the faults are, in words that quote nothing."""
+    """The locations of faults, without quoting any value."""
     return sorted({".".join(("service", *map(str, one["loc"]))) for one in error.errors(include_url=False)})

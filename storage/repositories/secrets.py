@@ -1,4 +1,4 @@
-"""Secrets of projects, sealed as they are stored."""
+"""Secrets of projects, in encrypted form."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from domain.secrets import MAX_SECRETS, MAX_TOTAL, ONE_OF_A_KIND, SecretKind
 from storage.models import Secret
 from storage.repositories.base import Page, PageRequest, Repository
 
-# What sealing adds to a value: version, key id, nonce, tag.
+# The overhead of an encrypted value: version, key id, nonce, tag.
 SEAL = 1 + 8 + 12 + 16
 
 
@@ -23,7 +23,7 @@ class SecretRepository(Repository[Secret]):
     async def search(
         self, project_id: UUID, *, kind: str | None, environment: str | None, request: PageRequest
     ) -> Page[Secret]:
-        """A project's secrets, by kind and by the environment they are for alone."""
+        """A project's secrets, by kind and by their own environment."""
         statement = self.base().where(Secret.project_id == project_id)
         if kind is not None:
             statement = statement.where(Secret.kind == kind)
@@ -43,10 +43,10 @@ class SecretRepository(Repository[Secret]):
         return found
 
     async def check_unused(self, project_id: UUID, *, kind: str, name: str, environment: str | None) -> None:
-        """Whether a project may have another secret so named; its row is locked by the caller.
+        """Check that a project may have another secret with that name; the caller has locked its row.
 
         Raises:
-            ConflictError: DUPLICATE_RESOURCE, naming the one that is in the way.
+            ConflictError: DUPLICATE_RESOURCE, naming the existing one.
         """
         same_name = (Secret.name == name) & Secret.environment.is_not_distinct_from(environment)
         clash = or_(same_name, Secret.kind == kind) if SecretKind(kind) in ONE_OF_A_KIND else same_name
@@ -59,7 +59,7 @@ class SecretRepository(Repository[Secret]):
             )
 
     async def check_room(self, project_id: UUID) -> None:
-        """Whether all of a project's secrets together, the ones just written among them, are few and small enough.
+        """Check that a project's secrets, including those just written, are within the limits of number and size.
 
         Raises:
             ForbiddenError: QUOTA_EXCEEDED.
@@ -76,7 +76,7 @@ class SecretRepository(Repository[Secret]):
             raise _full("max_secret_bytes", f"{words}; a service could not be started with them", MAX_TOTAL)
 
     async def for_service(self, project_id: UUID, environment: str) -> Sequence[Secret]:
-        """The variables of a project's service in an environment by name; those of it alone go before the others."""
+        """The variables of a project's service in an environment, by name; the environment's own take precedence."""
         statement = self.base().where(
             Secret.project_id == project_id,
             Secret.kind == SecretKind.SERVICE_ENV,
@@ -86,11 +86,11 @@ class SecretRepository(Repository[Secret]):
         return list({row.name: row for row in found}.values())
 
     async def all_of(self, project_id: UUID) -> Sequence[Secret]:
-        """All of a project's secrets, whatever they are for."""
+        """All of a project's secrets."""
         return list(await self.session.scalars(self.base().where(Secret.project_id == project_id).order_by(Secret.id)))
 
     async def for_source(self, project_id: UUID) -> dict[str, Secret]:
-        """What a project's repository is fetched with, by kind."""
+        """The credentials for a project's repository, by kind."""
         found = await self.session.scalars(
             self.base().where(Secret.project_id == project_id, Secret.kind.in_(ONE_OF_A_KIND))
         )

@@ -1,4 +1,4 @@
-"""What the instances of an organization are (all tenants)."""
+"""The number of an organization's instances (all tenants)."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,18 +11,18 @@ from storage.models import Instance, Release
 
 
 class ShareRepository:
-    """Counts instances, those of versions that are on their way out as well: they still run."""
+    """Counts instances, including those of releases that are being replaced: they still run."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def lock(self, organization_id: UUID) -> None:
-        """Until the end of the transaction nobody else adds instances to the organization."""
+        """Until the transaction ends, no other process adds instances to the organization."""
         lock = int.from_bytes(organization_id.bytes[:8], "big", signed=True)
         await self._session.execute(select(func.pg_advisory_xact_lock(lock)))
 
     async def of(self, organization_id: UUID) -> Sequence[tuple[Release, int]]:
-        """Releases with instances, and how many instances each has that take traffic."""
+        """Releases with instances, and the number of instances of each that take traffic."""
         counted = (
             select(Instance.release_id, func.count().filter(Instance.type == WEB).label("number"))
             .join(Release, Release.id == Instance.release_id)

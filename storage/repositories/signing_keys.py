@@ -12,13 +12,13 @@ _LOCK = 7_316_009
 
 
 class SigningKeyRepository:
-    """Reads and changes them. Whoever changes takes `hold` first, and `tell`s every process."""
+    """Reads and changes them. Before a change take `hold`, and afterwards notify every process with `tell`."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def hold(self) -> None:
-        """Until the transaction ends nobody else changes the keys."""
+        """Lock the keys against other changes until the transaction ends."""
         await self._session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
     async def all(self) -> Sequence[SigningKey]:
@@ -34,6 +34,6 @@ class SigningKeyRepository:
         await self._session.flush()
 
     async def tell(self) -> None:
-        """Wake those who listen, at the commit."""
+        """Notify the listeners at the commit."""
         await self._session.flush()
         await self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})

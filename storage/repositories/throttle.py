@@ -1,4 +1,4 @@
-"""Counting what is tried too often, exactly, however many processes count at once."""
+"""Throttle counters, exact for any number of concurrent processes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.models import Attempts
 
 _MAX_DOUBLINGS: Final = 20
-# One statement: the row's lock makes those who come at the same moment one after the other. Each reads the clock when
-# it has the lock: `now()` would be when its transaction began.
+# One statement: the row's lock serializes concurrent attempts. Each reads the clock once it has the lock: `now()` would
+# be the start of its transaction.
 _TRY: Final = text(
     """
     INSERT INTO attempts AS a (key, count, blocked_until, expires_at)
@@ -34,13 +34,13 @@ _LEFT: Final = text(
 
 @dataclass(frozen=True)
 class Policy:
-    """How often something may be tried.
+    """The limit of attempts.
 
     Attributes:
         free: attempts in a window without any delay.
-        window_s: seconds from the first attempt until all is forgotten.
-        first_s: seconds to wait after the last free attempt; each further one doubles them.
-        longest_s: no wait is longer.
+        window_s: seconds from the first attempt until the counter is reset.
+        first_s: seconds to wait after the last free attempt, doubled by each further one.
+        longest_s: the maximum wait.
     """
 
     free: int
@@ -56,7 +56,7 @@ class AttemptRepository:
         self._session = session
 
     async def attempt(self, key: str, policy: Policy) -> float:
-        """Count an attempt, if it is allowed now: 0. Otherwise the seconds until one is; it is not counted."""
+        """Count an attempt if it is allowed now, and return 0; otherwise the seconds to wait, without counting it."""
         values = {
             "key": key,
             "free": policy.free,
@@ -71,7 +71,7 @@ class AttemptRepository:
         return max(0.001, float(left or 0))
 
     async def give_back(self, key: str) -> None:
-        """As if the attempt that was just allowed had not been made; when it was allowed nothing was blocked."""
+        """Undo the attempt that was just allowed; when it was allowed, nothing was blocked."""
         less = update(Attempts).where(Attempts.key == key, Attempts.count > 0)
         await self._session.execute(less.values(count=Attempts.count - 1, blocked_until=func.clock_timestamp()))
 

@@ -1,4 +1,4 @@
-"""What deployments went through: written with what it tells of, once however often that is tried again."""
+"""The timeline of deployments: written with its cause, once even if that is retried."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,20 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.timeline import Kind
 from storage.models import Environment, TimelineEntry
 
-# Of one deployment. When there are more, those close to others go; what is left is evenly spaced again.
+# Maximum per deployment. Beyond it, samples are thinned out so that they are evenly spaced again.
 MAX_SAMPLES = 400
-# The newest of what happened; the plan and the people of a rollout bound it, too.
+# Maximum number of notes; the plan and people's actions also bound them.
 MAX_NOTES = 500
 
 
 class TimelineRepository:
-    """The entries of deployments; readers have checked whose they are."""
+    """The timeline entries of deployments; readers have checked the tenant."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def sample(self, deployment_id: UUID, analysis: str, at: datetime, data: dict[str, Any]) -> None:
-        """Keep a look of an analysis; another one of the same second takes its place."""
+        """Store a measurement of an analysis; another one of the same second replaces it."""
         values = {"at": at, "data": {"analysis": analysis, **data}}
         statement = insert(TimelineEntry).values(
             deployment_id=deployment_id, kind=Kind.SAMPLE, key=f"{analysis}@{int(at.timestamp())}", **values
@@ -38,12 +38,12 @@ class TimelineRepository:
             await self._thin(deployment_id)
 
     async def note(self, deployment_id: UUID, kind: Kind, key: str, data: dict[str, Any]) -> None:
-        """Keep that something happened now, unless it is kept already."""
+        """Store that something happened now, unless it is stored already."""
         statement = insert(TimelineEntry).values(deployment_id=deployment_id, kind=kind, key=key, data=data)
         await self._session.execute(statement.on_conflict_do_nothing())
 
     async def weights(self, environment_id: UUID, generation: int, targets: Sequence[tuple[UUID, int]]) -> None:
-        """Keep how an environment's traffic is shared from now on, for the deployment that rolls out there, if any."""
+        """Store an environment's new weights, for the deployment in rollout there, if any."""
         shares = {"targets": [{"release_id": str(release), "weight": weight} for release, weight in targets]}
         holder = (Environment.id == environment_id) & Environment.holder_deployment_id.is_not(None)
         newest = (

@@ -1,4 +1,4 @@
-"""Rows with a slug and a host label of their own: two unique names, told apart when one is taken."""
+"""Inserts rows with a slug and a host label, both unique, and reports which of them is taken."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,14 +21,14 @@ async def insert_labelled(
     slug_taken: Select[Any],
     unique: Callable[[], str],
 ) -> None:
-    """Insert a row whose label is made from its slug, with a suffix if another slug has that label already.
+    """Insert a row whose label is derived from its slug, with a suffix if the label is taken.
 
     Args:
         session: the transaction.
         model: a table with `slug` and `host_label`.
-        values: its columns but the label.
-        slug_taken: finds a row when the slug is what clashes.
-        unique: gives suffixes of lower-case letters and digits.
+        values: its columns except the label.
+        slug_taken: finds a row if the slug is taken.
+        unique: generates suffixes of lower-case letters and digits.
 
     Raises:
         ConflictError: DUPLICATE_SLUG.
@@ -46,7 +46,7 @@ async def insert_labelled(
 
 
 def slug_already_taken(slug: str) -> ConflictError:
-    """The error of a slug that somebody else has."""
+    """The error for a slug that is taken."""
     return ConflictError(
         f"the slug {slug!r} is taken; choose another one", code=ErrorCode.DUPLICATE_SLUG, details={"slug": slug}
     )

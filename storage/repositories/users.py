@@ -1,4 +1,4 @@
-"""People. A tenant sees those who are its members; the platform, and whoever logs somebody in, sees all."""
+"""Users. A tenant sees its members; the platform, and the login, see all."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from storage.models import Membership, User
 from storage.repositories.base import Repository
 
 _BOOTSTRAP_LOCK = 7_316_015
-# As many passwords are compared when somebody logs in with an address that is nobody's yet.
+# Maximum number of passwords compared at a login with an unverified email.
 MAX_CLAIMANTS = 5
 
 
 class UserRepository(Repository[User]):
-    """Users by id (`get`) and by address."""
+    """Users by id (`get`) and by email."""
 
     model = User
     noun = "user"
@@ -27,32 +27,32 @@ class UserRepository(Repository[User]):
         return statement.where(User.id.in_(members))
 
     async def by_email(self, email: str) -> User | None:
-        """Whoever has shown that this address is theirs (in lower case, see `domain.emails.normal_email`)."""
+        """The user who has verified this email (in lower case, see `domain.emails.normal_email`)."""
         return await self.session.scalar(self.base().where(User.email == email, User.email_verified_at.is_not(None)))
 
     async def claimants(self, email: str, *, limit: int = MAX_CLAIMANTS) -> Sequence[User]:
-        """Whom somebody with this address may be: its owner, or else those who claim it, the last used first."""
+        """Candidates for a login with this email: its owner, or else those who claim it, last used first."""
         owner = await self.by_email(email)
         if owner is not None:
             return [owner]
         return await self.others(email, limit=limit)
 
     async def others(self, email: str, *, limit: int | None = None) -> Sequence[User]:
-        """Who claims this address without having shown that it is theirs."""
+        """Users who claim this email without having verified it."""
         statement = self.base().where(User.email == email, User.email_verified_at.is_(None))
         newest = statement.order_by(User.last_login_at.desc().nulls_last(), User.created_at.desc(), User.id)
         return (await self.session.scalars(newest.limit(limit))).all()
 
     async def hold_email(self, email: str) -> None:
-        """Until the transaction ends nobody else makes a user of this address: look for one afterwards."""
+        """Lock the email until the transaction ends; look for existing users afterwards."""
         lock = int.from_bytes(hashlib.sha256(f"user\n{email}".encode()).digest()[:8], "big") >> 1
         await self.session.execute(select(func.pg_advisory_xact_lock(lock)))
 
     async def hold_bootstrap(self) -> None:
-        """Until the transaction ends nobody else makes the first platform admin."""
+        """Lock the creation of the first platform admin until the transaction ends."""
         await self.session.execute(select(func.pg_advisory_xact_lock(_BOOTSTRAP_LOCK)))
 
     async def platform_admins(self) -> int:
-        """How many there are, those who cannot log in too."""
+        """Number of platform admins, including those who cannot log in."""
         admins = self.base().where(User.is_platform_admin)
         return await self.session.scalar(select(func.count()).select_from(admins.subquery())) or 0

@@ -1,4 +1,4 @@
-"""Deliveries that are due, claimed by one worker at a time, and what came of their attempts."""
+"""Due deliveries, claimed by one worker at a time, and the results of their attempts."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -15,17 +15,17 @@ from domain.webhooks import DeliveryStatus
 from storage.models import Event, Organization, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from storage.repositories.webhooks import DELETED
 
-# More than an attempt may take (15 s) and writing it down does: whoever holds a delivery longer is dead.
+# The lease: longer than an attempt (15 s) and its record take. A holder beyond it counts as dead.
 LEASE = timedelta(seconds=25)
-# The clock of Temporal, by which a retry comes, and that of the record.
+# Tolerance between the clock of Temporal, which times retries, and that of the database.
 CLOCKS_DIFFER = timedelta(seconds=5)
-# Nobody holds one for so long: such a lease was written before the clock was set back.
+# No lease is this long: a later one was written before the clock was set back.
 NEVER_SO_FAR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A delivery that is ours to attempt until `lease`; secrets are sealed."""
+    """A delivery that we may attempt until `lease`; secrets are encrypted."""
 
     delivery_id: UUID
     endpoint_id: UUID
@@ -45,7 +45,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Recorded:
-    """One attempt, and where its delivery stands after it."""
+    """One attempt, and the state of its delivery after it."""
 
     claim: Claim
     url: str
@@ -62,13 +62,13 @@ class Recorded:
 
     @property
     def number(self) -> int:
-        """Which attempt of its delivery it is, from 1."""
+        """The number of this attempt, from 1."""
         return self.claim.attempts + 1
 
 
-# Endpoints with something pending, by jumps in the partial index; then the first few of each that nothing earlier of
-# their resource holds back. `room` is how many more an endpoint may have under way. `turn`: the how manieth under way
-# of its organization it would be; organizations that have few come first, and none takes all there is.
+# Finds endpoints with pending deliveries by a loose scan of the partial index, then the first few of each that no
+# earlier delivery of their resource blocks. `room`: how many more an endpoint may have in progress. `turn`: the
+# position among its organization's deliveries in progress; low ones come first, so that no organization takes all.
 _DUE = """
 WITH RECURSIVE busy(id) AS (
     (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
@@ -155,14 +155,14 @@ class WebhookClaims:
     async def claim(
         self, taken: Mapping[UUID, int], *, most: int, few: int, free: int, window: int | None
     ) -> list[Claim]:
-        """Take first attempts that are due: fairly among organizations, of each the oldest first.
+        """Claim due first attempts: fairly among organizations, the oldest first within each.
 
         Args:
-            taken: how many we have under way, by endpoint.
-            most: how many an endpoint may have under way with us.
-            few: the same for one whose last attempt failed.
-            free: how many at most, and what an organization may have under way with us.
-            window: how far to look into an endpoint's queue; None: to its end.
+            taken: our attempts in progress, by endpoint.
+            most: our maximum in progress per endpoint.
+            few: the same for an endpoint whose last attempt failed.
+            free: maximum in total, and in progress per organization.
+            window: number of deliveries to check in an endpoint's queue; None: all.
         """
         parameters = {
             "endpoints": list(taken),
@@ -178,9 +178,9 @@ class WebhookClaims:
         return await self._take(ids, DeliveryStatus.PENDING) if ids else []
 
     async def retry(self, delivery_id: UUID, number: int) -> Claim | None:
-        """Take attempt `number` of a delivery that failed before; None when it is made, under way, or not wanted.
+        """Claim attempt `number` of a failed delivery; None if it is made already, in progress, or not wanted any more.
 
-        Nor before its time: anybody who reaches Temporal could use up the attempts of a receiver that is away.
+        Also None before its due time: otherwise anybody with access to Temporal could use up a receiver's attempts.
         """
         due = WebhookDelivery.next_attempt_at
         is_due = due.is_(None) | (due <= func.now() + CLOCKS_DIFFER)
@@ -190,11 +190,11 @@ class WebhookClaims:
         return found[0] if found else None
 
     async def look(self, delivery_id: UUID) -> WebhookDelivery | None:
-        """A delivery as it stands."""
+        """The state of a delivery."""
         return await self._session.get(WebhookDelivery, delivery_id, populate_existing=True)
 
     async def record(self, results: Sequence[Recorded]) -> list[Recorded]:
-        """Write attempts down; returns those that counted. The others' leases were over, somebody else has them."""
+        """Write attempts; returns those that counted. The leases of the others expired: another worker has them."""
         rows = json.dumps([_row(result) for result in results])
         counted = set(await self._session.scalars(text(_RECORD), {"rows": rows}))
         ours = [result for result in results if result.claim.delivery_id in counted]
@@ -205,9 +205,9 @@ class WebhookClaims:
     async def not_handed_over(
         self, *, limit: int, overdue: timedelta, without: Collection[UUID] = ()
     ) -> Sequence[RowMapping]:
-        """Failed deliveries whose retries nobody has: no workflow was started, or it is silent for too long.
+        """Failed deliveries without a retry workflow: none was started, or it has made no progress for too long.
 
-        `without`: ids of those that are left out, so that they do not stand before the others.
+        `without`: ids to leave out, so that they do not block the others.
         """
         silent = WebhookDelivery.workflow_started_at < func.now() - overdue
         late = WebhookDelivery.next_attempt_at < func.now() - overdue
@@ -235,13 +235,13 @@ class WebhookClaims:
         return found.mappings().all()
 
     async def handed_over(self, ids: Sequence[UUID]) -> None:
-        """Workflows see to the retries of these from now on."""
+        """Record that workflows make the retries of these from now on."""
         await self._session.execute(
             update(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).values(workflow_started_at=func.now())
         )
 
     async def _take(self, ids: Sequence[UUID], status: DeliveryStatus, *more: Any) -> list[Claim]:
-        """Lock what nobody else has taken meanwhile."""
+        """Lock those that no other worker has taken meanwhile."""
         lease = WebhookDelivery.locked_until
         is_free = lease.is_(None) | (lease < func.now()) | (lease > func.now() + NEVER_SO_FAR)
         free = (

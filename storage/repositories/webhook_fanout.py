@@ -1,4 +1,4 @@
-"""From events to deliveries: one a matching endpoint."""
+"""Creates deliveries from events: one per matching endpoint."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from storage.models import Event, WebhookDelivery, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
 
-# "webhooks" in ASCII: one fan-out at a time, or a later event of a resource could get its delivery before an earlier.
+# "webhooks" in ASCII: one fan-out at a time, or a resource's later event could get its delivery before an earlier one.
 _LOCK = int.from_bytes(b"webhooks", "big") >> 1
 
 
@@ -25,19 +25,19 @@ class WebhookFanOut:
         self._session = session
 
     async def fan_out(self, *, limit: int) -> int:
-        """Make the deliveries of the next events, in the order of their sequence.
+        """Create the deliveries of the next events, in the order of their sequence.
 
-        Both the deliveries and the mark on the event stand with the transaction, or neither does.
+        The deliveries and the mark on the event are committed together.
 
         Returns:
-            How many events; 0 also when another worker is at it.
+            Number of events; also 0 if another worker is doing this.
         """
         if not await self._session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
             return 0
         waiting = select(Event.id).where(Event.fanned_out_at.is_(None)).order_by(Event.sequence).limit(limit)
         ids = (await self._session.scalars(waiting)).all()
         if ids:
-            # Locked, so that whoever deletes an endpoint comes before this or after it, and not between.
+            # Locked, so that deleting an endpoint comes before or after this, and not in between.
             asking = wanted(Trigger.EVENT).with_for_update(read=True, key_share=True, of=WebhookEndpoint)
             found = await self._session.execute(asking.where(Event.id.in_(ids)))
             await self._insert([{"id": new_id(), **row} for row in found.mappings()])
@@ -45,7 +45,7 @@ class WebhookFanOut:
         return len(ids)
 
     async def _insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All at once, and by halves when the database refuses that: one row must not hold up everybody's events."""
+        """All at once, and by halves if the database refuses: one bad row must not block everybody's events."""
         if not rows:
             return
         try:
@@ -53,7 +53,7 @@ class WebhookFanOut:
                 await self._session.execute(insert(WebhookDelivery), rows)
         except DBAPIError as error:
             if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-                raise  # the database is away, or too slow: that is no row's fault
+                raise  # the database is down or too slow: that is no row's fault
             if len(rows) == 1:
                 ids = {name: str(rows[0][name]) for name in ("event_id", "endpoint_id")}
                 log.exception("webhooks.delivery_not_made", **ids)
@@ -64,7 +64,7 @@ class WebhookFanOut:
 
 
 def wanted(trigger: Trigger) -> Select[*tuple[Any, ...]]:
-    """The values of a delivery for every pair of an event and an enabled endpoint that asks for such events."""
+    """The values of a delivery for every pair of an event and an enabled endpoint that subscribes to it."""
     is_asked_for = or_(
         WebhookEndpoint.events.contains([WebhookEvent.ANY]),
         WebhookEndpoint.events.contains(func.jsonb_build_array(Event.type)),

@@ -1,4 +1,4 @@
-"""How endpoints do: since when they fail, and what becomes of those that are given up."""
+"""The health of endpoints: since when they fail, and the disabling of those that fail too long."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,21 +13,21 @@ from runtime.ids import new_id
 from storage.models import Event, WebhookDelivery, WebhookEndpoint
 from storage.repositories.events import EventRepository
 
-# Rows of one statement.
+# Rows per statement.
 AT_ONCE = 1000
 ENDPOINT_DISABLED = "the webhook is disabled"
 
 
 class WebhookHealth:
-    """Across all tenants; for whoever has seen an endpoint answer."""
+    """Across all tenants, for callers that have seen an endpoint's response."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def lock(self, endpoint_ids: Iterable[UUID], failed: Iterable[UUID]) -> None:
-        """Before their deliveries are written: whoever disables or deletes one locks it before those, too.
+        """Lock endpoints before their deliveries are written, in the same order as disabling or deleting one does.
 
-        In another order the two would wait for each other. `failed`: those among them that are written to for sure.
+        Another order could deadlock. `failed`: those of them that are certainly written.
         """
         mine = select(WebhookEndpoint.id).order_by(WebhookEndpoint.id)
         written = WebhookEndpoint.first_failure_at.is_not(None) | WebhookEndpoint.id.in_(sorted(failed))
@@ -36,7 +36,7 @@ class WebhookHealth:
         await self._session.execute(here.with_for_update(read=True, key_share=True))
 
     async def succeeded(self, endpoint_ids: Iterable[UUID]) -> None:
-        """They answered well: what failed before is forgotten."""
+        """They answered with success: earlier failures are forgotten."""
         await self._session.execute(
             update(WebhookEndpoint)
             .where(WebhookEndpoint.id.in_(sorted(endpoint_ids)), WebhookEndpoint.first_failure_at.is_not(None))
@@ -44,7 +44,7 @@ class WebhookHealth:
         )
 
     async def failed(self, endpoint_id: UUID, at: datetime) -> datetime | None:
-        """It failed; returns since when it does nothing else, or None when it is disabled or gone."""
+        """It failed; returns since when all attempts fail, or None if it is disabled or deleted."""
         statement = (
             update(WebhookEndpoint)
             .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.status == EndpointStatus.ENABLED)
@@ -57,7 +57,7 @@ class WebhookHealth:
         return await self._session.scalar(statement)
 
     async def disable(self, endpoint_id: UUID, reason: DisabledReason) -> bool:
-        """Send it nothing any more, and tell the organization's other endpoints; False when it was disabled before."""
+        """Disable it, and notify the organization's other endpoints; False if it was disabled before."""
         statement = (
             update(WebhookEndpoint)
             .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.status == EndpointStatus.ENABLED)
@@ -72,9 +72,9 @@ class WebhookHealth:
         return True
 
     async def give_up(self, endpoint_id: UUID) -> None:
-        """Nothing of what waits for an endpoint is sent any more; a replay can bring it back.
+        """Cancel an endpoint's pending deliveries; a replay can restore them.
 
-        In bounded statements: what waits may be very much.
+        In bounded statements, since there may be very many.
         """
         waits = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status.in_(UNFINISHED))
         while True:
@@ -84,7 +84,7 @@ class WebhookHealth:
                 return
 
     async def give_up_strays(self, *, limit: int) -> int:
-        """The same for what was fanned out at the very moment when an endpoint was disabled; returns how many."""
+        """The same for deliveries created at the very moment when an endpoint was disabled; returns their number."""
         strays = (
             select(WebhookDelivery.id)
             .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
@@ -110,7 +110,7 @@ _GIVEN_UP = {
 
 
 def disabled_event(endpoint: WebhookEndpoint) -> Event:
-    """What the organization's other endpoints are told."""
+    """The event for the organization's other endpoints."""
     moment = endpoint.disabled_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if endpoint.disabled_at else None
     told = {
         "id": str(endpoint.id),

@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries as people see them."""
+"""Webhooks and their deliveries, for the API."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.events import CHANNEL
 from storage.repositories.webhook_fanout import wanted
 
-# The status of an endpoint that is there no more, for anybody: a sweep takes its deliveries away, then itself.
+# The status of a deleted endpoint, which no API shows: a sweep deletes its deliveries, then the endpoint.
 DELETED = "deleted"
 
 
@@ -26,11 +26,11 @@ class WebhookRepository(Repository[WebhookEndpoint]):
     noun = "webhook"
 
     def base(self) -> Select[WebhookEndpoint]:
-        """Without those that were deleted."""
+        """Without deleted ones."""
         return super().base().where(WebhookEndpoint.status != DELETED)
 
     async def of(self, organization_id: UUID, row_id: UUID, *, lock: bool = False) -> WebhookEndpoint:
-        """One webhook of an organization; raises `NotFoundError` when it has none such."""
+        """One webhook of an organization; raises `NotFoundError` if it does not exist."""
         row = await self.get(row_id, lock=lock)
         if row.organization_id != organization_id:
             raise NotFoundError(f"webhook {row_id} does not exist")
@@ -44,7 +44,7 @@ class WebhookRepository(Repository[WebhookEndpoint]):
         return await self.page(statement, request)
 
     async def count(self, organization_id: UUID) -> int:
-        """How many an organization has."""
+        """Number of an organization's webhooks."""
         statement = self.base().where(WebhookEndpoint.organization_id == organization_id)
         return await self.session.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
@@ -56,7 +56,7 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
     noun = "delivery"
 
     async def of(self, endpoint_id: UUID, row_id: UUID) -> WebhookDelivery:
-        """One delivery to an endpoint; raises `NotFoundError` when there is none such."""
+        """One delivery to an endpoint; raises `NotFoundError` if it does not exist."""
         row = await self.get(row_id)
         if row.endpoint_id != endpoint_id:
             raise NotFoundError(f"delivery {row_id} does not exist")
@@ -74,16 +74,16 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
         return await self.page(statement, request)
 
     async def attempts(self, delivery: WebhookDelivery) -> Sequence[WebhookAttempt]:
-        """What was tried for a delivery, the first attempt first."""
+        """The attempts of a delivery, oldest first."""
         statement = select(WebhookAttempt).where(WebhookAttempt.delivery_id == delivery.id)
         return (await self.session.scalars(statement.order_by(WebhookAttempt.number))).all()
 
     async def event_of(self, delivery: WebhookDelivery) -> Event:
-        """The event that is delivered."""
+        """The event of a delivery."""
         return await self.session.get_one(Event, delivery.event_id)
 
     async def asked_for(self, organization_id: UUID) -> int:
-        """How many deliveries of an organization that somebody asked for are not finished."""
+        """Number of an organization's requested deliveries that are not finished."""
         gone = select(WebhookEndpoint.id).where(
             WebhookEndpoint.organization_id == organization_id, WebhookEndpoint.status == DELETED
         )
@@ -96,7 +96,7 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
         return await self.session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
     async def send(self, delivery: WebhookDelivery) -> WebhookDelivery:
-        """Have a delivery made as soon as this is committed."""
+        """Have a delivery sent as soon as this is committed."""
         await self.add(delivery)
         await self._wake()
         return delivery
@@ -104,10 +104,10 @@ class WebhookDeliveryRepository(Repository[WebhookDelivery]):
     async def replay(
         self, endpoint: WebhookEndpoint, since: datetime, until: datetime | None, *, limit: int
     ) -> int | None:
-        """Deliver again what happened from a moment on, in its order, but for what is still under way.
+        """Deliver again the events since a moment, in order, without those still being delivered.
 
         Returns:
-            How many events; None when there are more than `limit`, and then none is delivered.
+            Number of events; None if there are more than `limit`, and then none is delivered.
         """
         statement = _replayed(endpoint, since, until).limit(limit + 1)
         rows = [dict(row) for row in (await self.session.execute(statement)).mappings()]
@@ -136,7 +136,7 @@ def _replayed(endpoint: WebhookEndpoint, since: datetime, until: datetime | None
         WebhookEndpoint.id == endpoint.id,
         Event.organization_id == endpoint.organization_id,
         Event.occurred_at >= since,
-        # Pings are for one endpoint only; what was not fanned out yet will be.
+        # Pings are for one endpoint only; events that are not fanned out yet will be delivered anyway.
         Event.type != PING,
         Event.fanned_out_at.is_not(None),
         ~under_way,
@@ -145,7 +145,7 @@ def _replayed(endpoint: WebhookEndpoint, since: datetime, until: datetime | None
 
 
 def delivery_of(event: Event, endpoint: WebhookEndpoint, trigger: Trigger) -> WebhookDelivery:
-    """A delivery that somebody asks for: due at once, and nobody waits for it."""
+    """A requested delivery: due at once, and no other delivery waits for it."""
     return WebhookDelivery(
         id=new_id(),
         organization_id=event.organization_id,

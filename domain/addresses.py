@@ -1,15 +1,15 @@
-"""Which network addresses are the public internet's.
+"""Which network addresses belong to the public internet.
 
-The guard of everything that connects to an address a caller names (repositories, webhooks). It judges addresses,
-never names: whoever uses it resolves first and judges every answer.
+The guard of everything that connects to an address a caller names (repositories, webhooks). It checks addresses, never
+names: callers resolve first and check every address.
 """
 
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-# Global as some releases of Python see it, yet nobody's: protocol assignments (RFC 6890; metadata of Oracle's cloud is
-# there, at 192.0.0.192), relays of 6to4 (RFC 7526). The last is the metadata of Azure's, which no RFC reserves.
+# Global according to some releases of Python, but not public: protocol assignments (RFC 6890; includes the metadata of
+# Oracle's cloud, at 192.0.0.192), 6to4 relays (RFC 7526). The last is the metadata of Azure, which no RFC reserves.
 _NOBODYS = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")  # RFC 4291, 2.4
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
@@ -20,7 +20,7 @@ def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
     """Whether an address is reachable over the public internet.
 
     False for loopback, private, link-local (cloud metadata among them), shared, multicast, reserved and tunnelled
-    addresses, and for text that is no address.
+    addresses, and for text that is not an address.
     """
     try:
         address = ip_address(ip) if isinstance(ip, str) else ip
@@ -32,9 +32,9 @@ def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
 
 
 def is_reachable(ip: str | IPv4Address | IPv6Address, allowed: Iterable[IPv4Network | IPv6Network]) -> bool:
-    """Whether we may connect to an address: it is public, or within a network that the operator allowed by name.
+    """Whether we may connect to an address: it is public, or in a network that the operator allowed.
 
-    An IPv4 address in IPv6 clothes (`::ffff:10.0.0.1`) is judged as the IPv4 address it is.
+    An IPv4-mapped address (`::ffff:10.0.0.1`) is checked as an IPv4 address.
     """
     try:
         address = ip_address(ip) if isinstance(ip, str) else ip
@@ -46,16 +46,16 @@ def is_reachable(ip: str | IPv4Address | IPv6Address, allowed: Iterable[IPv4Netw
 
 
 def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Networks in CIDR notation with commas between.
+    """Parse networks in CIDR notation, separated by commas.
 
     Raises:
-        ValueError: one of them is none; the message names it.
+        ValueError: one of them is invalid; the message names it.
     """
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def spelled_address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host spells, in any way that resolvers understand (`2130706433`, `0x7f.1`); None for names."""
+    """The address that a host denotes, in any form that resolvers accept (`2130706433`, `0x7f.1`); None for names."""
     if host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost"):
         return IPv4Address("127.0.0.1")  # RFC 6761, 6.3
     try:

@@ -1,14 +1,14 @@
-"""How a delivery is judged: the `analysis` section, together with what the rest of the spec means for it."""
+"""The policy of a deployment's analyses: the `analysis` section, combined with the rest of the spec."""
 
 from domain.canary.policy import AnalysisPolicy
 from domain.delivery_spec import DeliverySpec
 
 
 def effective_policy(spec: DeliverySpec) -> AnalysisPolicy:
-    """The policy of a delivery's analyses.
+    """The policy of a deployment's analyses.
 
-    Requests of one user resemble each other. Where users stay on the version they met, a user's requests all lie on one
-    side and count as one independent request, unless `analysis.design_effect` says that even more of them do.
+    Requests of one user are correlated. With sticky users, all requests of a user are on one side and count as one
+    independent request, unless `analysis.design_effect` is larger.
     """
     sticky = spec.rollout.sticky
     if sticky is None:

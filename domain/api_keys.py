@@ -1,9 +1,8 @@
-"""What API keys look like, and what they may do.
+"""The format of API keys, and their permissions.
 
-    sk-live_ | 32 random characters | 6 characters that check the rest (CRC-32)
+sk-live_ | 32 random characters | 6 characters that check the rest (CRC-32)
 
-All of base 62. The check tells a mistyped or made-up key from a real one without asking anybody, and lets scanners of
-published code recognise ours.
+All in base 62. The checksum detects mistyped or made-up keys without a lookup, and lets secret scanners recognise ours.
 """
 
 import hashlib
@@ -26,13 +25,13 @@ MAX_OVERLAP = timedelta(days=7)
 DEFAULT_OVERLAP = timedelta(hours=24)
 
 _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{SECRET_LENGTH + CHECK_LENGTH}}}")
-# A key belongs to one organization, whatever the one who made it is.
+# A key belongs to one organization, whatever its creator's role.
 _HIGHEST = Role.ADMIN
 _ORDER = list(Role)
 
 
 class KeyStatus(StrEnum):
-    """Whether a key works, and why not. A rotated key is active until its overlap ends, then `replaced`."""
+    """The status of a key. A rotated key is active until its overlap ends, then `replaced`."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -41,7 +40,7 @@ class KeyStatus(StrEnum):
 
 
 class CreatorKind(StrEnum):
-    """What becomes of a key when its creator goes; see `storage.models.api_keys`."""
+    """The kind of creator; it decides what happens to a key when its creator leaves (`storage.models.api_keys`)."""
 
     MEMBER = "member"
     PLATFORM = "platform"
@@ -51,45 +50,45 @@ class CreatorKind(StrEnum):
 
 
 def build_key(secret: str) -> str:
-    """The key around 32 random characters of the alphabet."""
+    """The key for 32 random characters of the alphabet."""
     body = PREFIX + secret
     return body + _check(body)
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether a text can be a key at all: its shape, and its check."""
+    """Whether a text can be a key: its format and its checksum."""
     if not _SHAPE.fullmatch(key):
         return False
     return key[-CHECK_LENGTH:] == _check(key[:-CHECK_LENGTH])
 
 
 def hash_key(key: str) -> str:
-    """SHA-256 in hex: what is stored. A key has 190 random bits, so nothing slower is needed."""
+    """SHA-256 in hex, as stored. A key has 190 random bits, so no slower hash is needed."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def shown_prefix(key: str) -> str:
-    """The beginning of a key, by which people tell theirs apart."""
+    """The beginning of a key, by which people recognise it."""
     return key[: len(PREFIX) + SHOWN_LENGTH]
 
 
 def lower(one: Role, other: Role) -> Role:
-    """The role of the two that grants less."""
+    """The role with fewer permissions."""
     return min(one, other, key=_ORDER.index)
 
 
 def role_cap(role: Role) -> Role:
-    """The highest role a key made by somebody of this role can have."""
+    """The highest role of a key created by a user with this role."""
     return lower(role, _HIGHEST)
 
 
 def key_permissions(scopes: Iterable[str], role: Role) -> frozenset[Scope]:
-    """What a key may do: its scopes, as far as the role grants them."""
+    """A key's permissions: its scopes, limited by the role."""
     return granted(role, scopes)
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
-    """The first of the moments that are set."""
+    """The earliest of the moments that are not None."""
     return min((moment for moment in moments if moment is not None), default=None)
 
 

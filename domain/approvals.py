@@ -1,6 +1,6 @@
-"""What people may do to a rollout, and when: one table, read by validators, the API and the docs.
+"""The actions that people may take on a rollout, by phase: one table, read by validators, the API and the docs.
 
-And whose yes counts: approvals are counted by the human behind whoever says it, not by what they show.
+And the counting of approvals: by the human behind the approver, not by credential.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from domain.lifecycle import DeploymentStatus
 
 
 class Action(StrEnum):
-    """What a person asks of a deployment; of a finished one retry and promote make a new one."""
+    """A person's action on a deployment. Retry and promote of a finished one create a new deployment."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -24,12 +24,12 @@ class Action(StrEnum):
     RETRY = "retry"
 
 
-# What starts or carries on: a suspended organization may hold, end and take back what is under way, and no more.
+# Actions that start or continue a rollout. A suspended organization may only pause, abort and roll back.
 GOING_ON = frozenset({Action.APPROVE, Action.RESUME, Action.PROMOTE, Action.RETRY})
 
 
 class Phase(StrEnum):
-    """Where a deployment is, as far as people are concerned."""
+    """The phase of a deployment, as far as actions are concerned."""
 
     PREPARING = "preparing"
     AWAITING_APPROVAL = "awaiting_approval"
@@ -38,7 +38,7 @@ class Phase(StrEnum):
     PAUSED = "paused"
     STOPPING = "stopping"
     FINISHING = "finishing"
-    FINISHED = "finished"  # told by a workflow that is about to close; the next ones are told by the record
+    FINISHED = "finished"  # set by a workflow that is about to close; later phases come from the record
     SUCCEEDED = "succeeded"
     ENDED_BADLY = "ended_badly"
     REPLACED = "replaced"
@@ -59,10 +59,10 @@ ALLOWED: Mapping[Phase, frozenset[Action]] = {
     Phase.REPLACED: frozenset({_A.RETRY}),
 }
 
-# The state of what nobody can ask about any more.
+# The phase of a deployment that accepts no more actions.
 UNKNOWN = "unknown"
 
-# What clients call a phase: the status of the deployment meanwhile.
+# The name of a phase for clients: the deployment's status in it.
 STATES: Mapping[Phase, str] = {
     Phase.PREPARING: str(_D.PENDING),
     Phase.AWAITING_APPROVAL: str(_D.AWAITING_APPROVAL),
@@ -73,7 +73,7 @@ STATES: Mapping[Phase, str] = {
     Phase.FINISHING: str(_D.IN_PROGRESS),
 }
 
-# What the record of a deployment tells of its phase.
+# The phase as far as a deployment's record shows it.
 PHASES: Mapping[DeploymentStatus, Phase] = {
     _D.PENDING: Phase.PREPARING,
     _D.QUEUED: Phase.QUEUED,
@@ -97,12 +97,12 @@ _WHY_NOTHING: Mapping[Phase, str] = {
 
 
 def check_action(phase: Phase, action: Action, *, state: str | None = None) -> None:
-    """Raise `ConflictError(INVALID_STATE)` naming state and allowed actions unless the action is one of them.
+    """Raise `ConflictError(INVALID_STATE)`, naming the state and the allowed actions, unless the action is allowed.
 
     Args:
-        phase: where the deployment is.
-        action: what is asked of it.
-        state: the deployment's status, where it is known better than from the phase.
+        phase: of the deployment.
+        action: the requested one.
+        state: the deployment's status, if it is known more precisely than the phase.
     """
     allowed = sorted(ALLOWED[phase])
     if action in ALLOWED[phase]:
@@ -116,11 +116,11 @@ def check_action(phase: Phase, action: Action, *, state: str | None = None) -> N
 
 
 def check_recorded(status: DeploymentStatus, action: Action) -> None:
-    """`check_action` for a deployment that is known by its record only."""
+    """`check_action` for a deployment of which only the record is known."""
     check_action(PHASES[status], action, state=str(status))
 
 
-# Among the humans behind a service account: a program of a foreign issuer, for which nobody here knows who answers.
+# One of the humans behind a service account: a program of a foreign issuer, whose responsible human is unknown here.
 UNKNOWN_HUMAN = "machine:"
 
 
@@ -133,7 +133,7 @@ WHO_IS_IT = (
 
 
 class ApprovalPolicy(BaseModel):
-    """Who must say yes. `four_eyes`: the one who asked for the deployment does not count."""
+    """The required approvals. `four_eyes`: the requester does not count."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -141,7 +141,7 @@ class ApprovalPolicy(BaseModel):
     four_eyes: bool = True
 
     def stricter(self, other: "ApprovalPolicy | None") -> "ApprovalPolicy":
-        """What both of them demand."""
+        """The combination of both policies."""
         if other is None:
             return self
         return ApprovalPolicy(
@@ -150,14 +150,14 @@ class ApprovalPolicy(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody who asks or says yes, and the humans behind.
+    """A requester or approver, with the humans behind.
 
     Attributes:
         actor: the user or service account, as the audit log names it.
-        humans: who is responsible for it: of a user themselves, of a service account whoever made it and whoever holds
-            its secret. Names of any kind; two persons who share one are the same human. None given: the actor.
-        vouched_by: who made a user's account without proof that the user is somebody else.
-        unknown: nobody here knows which human is behind it, or behind a part of it: it may be anybody.
+        humans: the responsible humans: a user themselves; for a service account its creator and everybody who holds its
+            secret. Names of any kind; two persons who share one are the same human. Empty: the actor.
+        vouched_by: who created a user's account without proof that the user is another person.
+        unknown: a human behind it is not known here and may be anybody.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -173,17 +173,17 @@ class Person(BaseModel):
         return frozenset(self.humans) or frozenset({self.actor})
 
     def made_by(self, other: "Person") -> bool:
-        """Whether the other one may be who acts here: the same human, or who made this account."""
+        """Whether the other one may be the actor here: the same human, or the creator of this account."""
         return not (self.behind | frozenset(self.vouched_by)).isdisjoint(other.behind)
 
 
 def same_human(one: Person, other: Person) -> bool:
-    """Whether two persons may be one human, for all that is known."""
+    """Whether two persons may be the same human, as far as known."""
     return one.made_by(other) or other.made_by(one)
 
 
 def approvals_needed(policy: ApprovalPolicy, requested_by: Person | None) -> int:
-    """How many different humans must say yes: one more where the requester may be any one of them."""
+    """The number of different humans who must approve: one more if the requester may be any of them."""
     hidden = policy.four_eyes and requested_by is not None and requested_by.unknown
     return policy.min_approvals + hidden
 
@@ -191,11 +191,11 @@ def approvals_needed(policy: ApprovalPolicy, requested_by: Person | None) -> int
 def check_approver(
     policy: ApprovalPolicy, *, requested_by: Person, approved_by: Sequence[Person], approver: Person
 ) -> None:
-    """Whether this person's approval counts.
+    """Check that this person's approval counts.
 
     Raises:
-        ForbiddenError: four eyes, and it is the requester, or somebody of theirs; or different people have to say yes,
-            and nobody knows who this is.
+        ForbiddenError: four eyes, and it is the requester, or an account of theirs; or different people must approve,
+            and the human behind this one is unknown.
         ConflictError: this human approved already.
     """
     needed = approvals_needed(policy, requested_by)
@@ -216,7 +216,7 @@ def check_approver(
 
 
 def is_approved(policy: ApprovalPolicy, approved_by: Sequence[Person], *, requested_by: Person | None = None) -> bool:
-    """Whether enough different humans said yes; with four eyes none of them the requester."""
+    """Whether enough different humans approved; with four eyes the requester does not count."""
     counting = approved_by
     if policy.four_eyes and requested_by is not None:
         counting = [one for one in approved_by if not one.unknown and not one.made_by(requested_by)]
@@ -224,10 +224,10 @@ def is_approved(policy: ApprovalPolicy, approved_by: Sequence[Person], *, reques
 
 
 def count_humans(people: Sequence[Person]) -> int:
-    """How many different humans there are at least: whoever may be the same one counts once."""
+    """The minimum number of different humans: persons who may be the same human count once."""
     groups: list[list[Person]] = []
     known = [person for person in people if not person.unknown]
-    for person in known or people[:1]:  # who is unknown may be any of the others
+    for person in known or people[:1]:  # an unknown human may be any of the others
         same = [group for group in groups if any(same_human(person, one) for one in group)]
         groups = [group for group in groups if group not in same]
         groups.append([person, *(one for group in same for one in group)])

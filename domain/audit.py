@@ -1,4 +1,4 @@
-"""The changes in an audit entry: field, old and new value. Secrets are left out, sizes are limited."""
+"""The changes in an audit entry: field, old and new value. Secrets are left out, and sizes are limited."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from typing import Any
 
 MAX_VALUE = 1024
 MAX_CHANGES = 16 * 1024
-# Words of a field's name; whatever carries one of them is never shown, only that it changed.
+# Words in field names that mark a secret: its value is never shown, only that it changed.
 SECRET_WORDS = frozenset(
     {"password", "passwords", "secret", "secrets", "token", "tokens", "key", "keys", "hash", "hashes", "sealed"}
     | {"credential", "credentials", "passphrase", "cookie", "authorization"}
 )
 NO_SECRETS = frozenset({"git_commit_hash"})
-# Of no use to who reads: they are the entry's own, or change with every change.
+# Fields without information: they repeat the entry's own, or change with every change.
 NOT_SHOWN = frozenset({"id", "organization_id", "created_at", "updated_at"})
 HIDDEN = {"changed": True}
 NOUNS = {"memberships": "member"}
@@ -24,26 +24,26 @@ _IN_URL = re.compile(r"(://)[^/@\s]+@")
 
 
 def noun_of(table: str) -> str:
-    """What one row of a table is called in actions: `feature` of `features`, `test_case` of `test_cases`."""
+    """The singular of a table's name for actions: `feature` for `features`, `test_case` for `test_cases`."""
     if table in NOUNS:
         return NOUNS[table]
     return f"{table[:-3]}y" if table.endswith("ies") else table.removesuffix("s")
 
 
 def removal_of(table: str) -> str:
-    """The verb for a row that is deleted: people are removed from an organization and not deleted."""
+    """The verb for deleting a row: people are removed from an organization, not deleted."""
     return "removed" if table in NOUNS else "deleted"
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name may hold a secret (`api_key`, `passwordHash`, `value_sealed`)."""
+    """Whether a field with this name may contain a secret (`api_key`, `passwordHash`, `value_sealed`)."""
     return name not in NO_SECRETS and any(word.lower() in SECRET_WORDS for word in _WORD.findall(name))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """By field, `{"from": ..., "to": ...}` of what differs; a side that did not exist is left out.
+    """By field, `{"from": ..., "to": ...}` of the differences; a missing side is left out.
 
-    Values longer than `MAX_VALUE` bytes of JSON are cut; beyond `MAX_CHANGES` in all, fields are only named.
+    Values longer than `MAX_VALUE` bytes of JSON are cut; beyond `MAX_CHANGES` in total, fields are only named.
     """
     changes: dict[str, Any] = {}
     left = MAX_CHANGES
@@ -62,7 +62,7 @@ def _sides(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> di
 
 
 def shown(value: Any) -> Any:
-    """A value as JSON may carry it into the log: no secrets inside, cut to `MAX_VALUE` bytes."""
+    """A value as JSON for the log: without secrets, cut to `MAX_VALUE` bytes."""
     plain = _plain(value)
     if _size(plain) <= MAX_VALUE:
         return plain

@@ -1,18 +1,18 @@
-"""What the operator lets one build or one instance use at most; a project may ask for less, never for more."""
+"""The operator's maximum limits of one build or one instance; a project may request less, never more."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """For all processes together.
+    """Limits of all its processes together.
 
     Attributes:
-        memory_mb: MiB; pages that processes share count once.
+        memory_mb: MiB; shared pages count once.
         processes: processes and threads at once.
-        disk_mb: MiB that its folders take on disk, and of a single file.
-        cpus: processors that it may keep busy, where the machine lets us see to it; None: all.
-        open_files: of each of its processes at once, sockets included.
+        disk_mb: MiB of its folders on disk, and of a single file.
+        cpus: CPUs, enforced if the machine supports it; None: all.
+        open_files: open files of each process, including sockets.
     """
 
     memory_mb: int = 8192
@@ -24,7 +24,7 @@ class Ceiling:
     def lowered(
         self, *, memory_mb: int | None = None, processes: int | None = None, disk_mb: int | None = None
     ) -> "Ceiling":
-        """With what a project asked for, as far as that is less; None: it asked for nothing."""
+        """With the project's requested limits where these are lower; None: nothing requested."""
         return Ceiling(
             memory_mb=min(self.memory_mb, memory_mb or self.memory_mb),
             processes=min(self.processes, processes or self.processes),

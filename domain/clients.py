@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ClientKind(StrEnum):
-    """What a client is: it acts for itself, or for whoever logs in."""
+    """Whether a client acts for itself, or for the user who logs in."""
 
     SERVICE_ACCOUNT = "service_account"
     APPLICATION = "application"

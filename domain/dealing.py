@@ -1,14 +1,14 @@
-"""Who goes next where there are few places: they are dealt in turn between owners (organizations)."""
+"""Fair scheduling of a limited number of slots: round-robin between owners (organizations)."""
 
 import heapq
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-# Owners whose last turn is remembered; whoever comes back after so many others counts as new.
+# Number of owners whose last turn is remembered; beyond it, an owner counts as new.
 MAX_REMEMBERED = 10_000
 
-# Entries that say no more what is so, beside as many as there are of the others.
+# Stale heap entries that are kept, in addition to as many as there are current ones.
 _MOST_PAST = 64
 
 K = TypeVar("K", bound=Hashable)
@@ -16,71 +16,71 @@ O = TypeVar("O", bound=Hashable)  # noqa: E741 - an owner
 
 
 def share_of_one(total: int, wanted: int | None = None) -> int:
-    """How many of `total` places one owner may hold: with two or more, one stays free for the others."""
+    """How many of `total` slots one owner may hold: with two or more, one stays free for the others."""
     return max(1, min(total, wanted if wanted is not None else total - 1))
 
 
 @dataclass
 class Deal(Generic[K, O]):
-    """The line before the places and who holds them. It decides only; whoever waits is woken by its caller.
+    """The queue for the slots and their holders. It only decides; the caller wakes the waiting ones.
 
-    Each decision costs the logarithm of how many owners wait, however many wait of each.
+    Each decision takes O(log n) in the number of waiting owners, for any number of entries per owner.
 
     Attributes:
-        total: places there are.
-        share: places that one owner may hold.
-        one_each: whoever holds none gets one beyond the total: others that hold theirs for long keep nobody out.
-        held: who has a place -> its owner.
+        total: number of slots.
+        share: slots that one owner may hold.
+        one_each: an owner without any slot gets one beyond the total, so that long holders block nobody.
+        held: holder of a slot -> its owner.
     """
 
     total: int
     share: int
     one_each: bool = False
     held: dict[K, O] = field(default_factory=dict)
-    _line: dict[O, dict[K, None]] = field(default_factory=dict)  # the oldest first
-    _counts: dict[O, int] = field(default_factory=dict)  # places held
-    _last: dict[O, int] = field(default_factory=dict)  # the last turn, the longest ago first
+    _line: dict[O, dict[K, None]] = field(default_factory=dict)  # oldest first
+    _counts: dict[O, int] = field(default_factory=dict)  # slots held
+    _last: dict[O, int] = field(default_factory=dict)  # last turns, the oldest first
     _turns: int = 0
-    # Owners that may get a place: (held, last turn, when it came, owner). An entry that says no more what is so is
-    # passed over; the one that does is known in `_entered`.
+    # Owners that may get a slot: (held, last turn, time of entry, owner). Stale entries are skipped; the current one is
+    # in `_entered`.
     _heap: list[tuple[int, int, int, O]] = field(default_factory=list)
     _entered: dict[O, tuple[int, int, int, O]] = field(default_factory=dict)
     _entries: int = 0
 
     def join(self, key: K, owner: O) -> None:
-        """Stand at the end of the owner's own line."""
+        """Append to the owner's queue."""
         self._line.setdefault(owner, {})[key] = None
         self._enter(owner)
 
     def leave(self, key: K, owner: O) -> None:
-        """Wait no more."""
+        """Leave the queue."""
         line = self._line.get(owner, {})
         line.pop(key, None)
         if not line:
             self._line.pop(owner, None)
 
     def waiting(self, owner: O) -> int:
-        """How many of an owner wait."""
+        """Number of waiting entries of an owner."""
         return len(self._line.get(owner, ()))
 
     @property
     def all_waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting entries."""
         return sum(map(len, self._line.values()))
 
     def last_in_longest_line(self) -> tuple[K, O] | None:
-        """Who came last of the owner with the most that wait; among equals of the one whose turn was last."""
+        """The newest entry of the owner with the longest queue; among equals, of the owner served last."""
         if not self._line:
             return None
         owner = max(self._line, key=lambda each: (len(self._line[each]), self._last.get(each, 0)))
         return next(reversed(self._line[owner])), owner
 
     def last_turn(self, owner: O) -> int:
-        """Which turn was the owner's last; 0: none that is remembered."""
+        """The owner's last turn; 0: none is remembered."""
         return self._last.get(owner, 0)
 
     def give_back(self, key: K) -> None:
-        """The place is free, if it was held."""
+        """Free the slot, if it is held."""
         if key not in self.held:
             return
         owner = self.held.pop(key)
@@ -90,7 +90,7 @@ class Deal(Generic[K, O]):
         self._enter(owner)
 
     def next(self) -> K | None:
-        """Give a free place to the owner with the fewest; among equals to the one whose turn is longest ago."""
+        """Give a free slot to the owner with the fewest; among equals to the one whose last turn is oldest."""
         first = self._first()
         if first is None:
             return None
@@ -117,7 +117,7 @@ class Deal(Generic[K, O]):
         return None
 
     def _enter(self, owner: O) -> None:
-        """Into the heap as it is now, unless it has nobody waiting, has its share, or is in it like that."""
+        """Push its current state, unless the owner has no queue, has its share, or is in the heap with this state."""
         count, last = self._counts.get(owner, 0), self._last.get(owner, 0)
         known = self._entered.get(owner)
         if count >= self.share or owner not in self._line:

@@ -1,6 +1,6 @@
-"""DORA's metrics of software delivery, and the waiting in it. Definitions and their source: `docs/delivery-metrics.md`.
+"""The DORA metrics of software delivery, and its waiting times. Definitions and sources: `docs/delivery-metrics.md`.
 
-What nothing is known of is None, never 0.
+Unknown values are None, never 0.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True)
 class Range:
-    """From `since` until before `until`."""
+    """From `since` (inclusive) to `until` (exclusive)."""
 
     since: datetime
     until: datetime
@@ -27,7 +27,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Seconds: of how many, and their mean, median and 90th percentile."""
+    """Seconds: number of values, mean, median and 90th percentile."""
 
     measured: int
     mean: float | None
@@ -37,12 +37,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Changes:
-    """What reached users.
+    """Changes that reached users.
 
     Attributes:
         live: deployments that became the stable version.
         days_with_one: days (UTC) with at least one of them.
-        taken_back_after: those of them that were taken back.
+        taken_back_after: those of them that were rolled back.
         taken_back_before: others that had traffic and were rolled back before they became the stable version.
     """
 
@@ -53,23 +53,23 @@ class Changes:
 
     @property
     def all(self) -> int:
-        """Whether they stayed or not."""
+        """All of them, rolled back or not."""
         return self.live + self.taken_back_before
 
     @property
     def failed(self) -> int:
-        """Those that had to be taken back."""
+        """Those that were rolled back."""
         return self.taken_back_after + self.taken_back_before
 
     @property
     def failure_percent(self) -> float | None:
-        """0-100; None: there was no change that could have failed."""
+        """0-100; None if there was no change."""
         return 100.0 * self.failed / self.all if self.all else None
 
 
 @dataclass(frozen=True)
 class Waits:
-    """From request to live: all of it, and what of it was waiting for people, for other things, and work."""
+    """From request to live: the total, and its parts: waiting for people, waiting for other things, and work."""
 
     total: Distribution
     people: Distribution
@@ -79,7 +79,7 @@ class Waits:
 
 @dataclass(frozen=True)
 class DeliveryMetrics:
-    """All of them, of one scope."""
+    """All metrics of one scope."""
 
     changes: Changes
     lead_time: Distribution
@@ -88,7 +88,7 @@ class DeliveryMetrics:
 
 
 def range_of(since: datetime | None, until: datetime | None, now: datetime) -> Range:
-    """The time range that was asked for: the last 30 days, or so many from or until the moment that is given.
+    """The requested time range: the last 30 days, or 30 days from or until the given moment.
 
     Raises:
         ValueError: it is empty, or longer than 366 days.

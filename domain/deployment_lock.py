@@ -1,4 +1,4 @@
-"""The environment's turn: what happens when a request comes while another deployment is there already."""
+"""The environment's lock: what happens to a request while another deployment holds or awaits it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,15 +13,15 @@ _CLOCKS_DIFFER: Final = timedelta(seconds=60)
 
 
 class TurnPolicy(StrEnum):
-    """What a new deployment does to those before it."""
+    """What a new deployment does to earlier ones."""
 
     QUEUE = "queue"  # waits behind them
-    SUPERSEDE = "supersede"  # takes the place of older ones that are not past their final switch
-    REJECT = "reject"  # is refused at the API
+    SUPERSEDE = "supersede"  # replaces older ones that are not past their final switch
+    REJECT = "reject"  # is refused by the API
 
 
 class Waiter(Protocol):
-    """A request for the turn. Ids of deployments are UUIDv7: the larger is the newer."""
+    """A request for the lock. Ids of deployments are UUIDv7: the larger is the newer."""
 
     @property
     def deployment_id(self) -> UUID: ...
@@ -35,7 +35,7 @@ T = TypeVar("T", bound=Waiter)
 
 
 def enqueued(waiting: Sequence[T], request: T) -> list[T]:
-    """The queue with one more: first in, first out; urgent ones (rollbacks) before all others."""
+    """The queue with one more request: FIFO; urgent ones (rollbacks) come before all others."""
     urgent = sum(1 for one in waiting if one.urgent)
     place = urgent if request.urgent else len(waiting)
     return [*waiting[:place], request, *waiting[place:]]
@@ -47,7 +47,7 @@ def replaces(request: Waiter, other: Waiter) -> bool:
 
 
 def is_ahead(request: Waiter, now: datetime) -> bool:
-    """Whether a deployment's id is of a time to come: it was made before the clock was set back."""
+    """Whether a deployment's id is from the future: it was created before the clock was set back."""
     made = request.deployment_id
     return made.version == _UUID7 and made.int >> _TIMESTAMP_SHIFT > (now + _CLOCKS_DIFFER).timestamp() * 1000
 

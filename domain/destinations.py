@@ -1,7 +1,7 @@
-"""Where other people's code may connect to: judged by name, port and every address that the name leads to.
+"""Destinations that other people's code may connect to: checked by name, port and every address of the name.
 
-The public internet, but for some ports; besides it what the operator named. Nothing here connects or looks up a name:
-whoever uses it resolves first, has every address judged, and connects to one of those very addresses.
+The public internet except for some ports, plus the operator's list. Nothing here connects or resolves a name: callers
+resolve first, have every address checked, and connect to exactly one of those addresses.
 """
 
 import re
@@ -20,16 +20,16 @@ Network = IPv4Network | IPv6Network
 MAX_PORT = 65535
 MAX_HOST = 253
 DEFAULT_PORTS = "1-24,26-65535"
-"""All but the one that mail servers take each other's mail on: a stranger's spam would be ours."""
+"""All except the port between mail servers: spam sent by tenants' code would come from us."""
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _PATTERN = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|\*")
 _LAST_LABEL_OF_A_NUMBER = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)$")
-# What a name that the operator named may lead to besides the public internet: networks of an organization.
+# Networks to which a name listed by the operator may resolve, besides the public internet: private networks.
 _INNER: tuple[Network, ...] = (
     *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")),
     IPv6Network("fc00::/7"),
 )
-# Of these the ones on which clouds answer with credentials of the machine (Alibaba, AWS, Google, Scaleway, Akamai).
+# Those of them at which clouds serve the machine's credentials (Alibaba, AWS, Google, Scaleway, Akamai).
 _METADATA: tuple[Network, ...] = (
     IPv4Network("100.100.100.200/32"),
     *map(IPv6Network, ("fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128", "fd00:a9fe:a9fe::1/128")),
@@ -37,7 +37,7 @@ _METADATA: tuple[Network, ...] = (
 
 
 class Verdict(StrEnum):
-    """What became of a connection that other people's code asked for."""
+    """The decision about a connection."""
 
     ALLOWED = "allowed"
     BAD_REQUEST = "bad_request"
@@ -51,7 +51,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports by ranges, both ends included."""
+    """Ranges of ports, both ends included."""
 
     ranges: tuple[tuple[int, int], ...]
 
@@ -60,7 +60,7 @@ class Ports:
         """`1-24,26-65535`; empty: none.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is invalid.
         """
         return cls(tuple(_range(part.strip()) for part in text.split(",") if part.strip()))
 
@@ -73,17 +73,17 @@ ALL_PORTS: Final = Ports(((1, MAX_PORT),))
 
 @dataclass(frozen=True, order=True)
 class Destination:
-    """A host in its one spelling, without brackets, and a port."""
+    """A host in normalized form, without brackets, and a port."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`host:port`, as proxies are asked and `service.egress` says it.
+        """Parse `host:port`, as in proxy requests and in `service.egress`.
 
         Raises:
-            ValueError: it is something else; the message says what it should be.
+            ValueError: the text is invalid; the message says what it should be.
         """
         host, colon, port = text.rpartition(":")
         if not colon or not _is_port(port):
@@ -94,7 +94,7 @@ class Destination:
 
     @property
     def literal(self) -> Address | None:
-        """The address that the host spells; None for a name."""
+        """The address that the host denotes; None for a name."""
         return spelled_address(self.host)
 
     def __str__(self) -> str:
@@ -103,11 +103,11 @@ class Destination:
 
 @dataclass(frozen=True)
 class Named:
-    """A destination that the operator named: hosts or a network, and ports.
+    """A destination listed by the operator: hosts or a network, and ports.
 
     Attributes:
-        hosts: a name, or `*.` and the end of names; empty: it is a network.
-        network: addresses, also loopback ones: they are meant.
+        hosts: a name, or `*.` and a suffix; empty: it is a network.
+        network: addresses, which may include loopback.
     """
 
     ports: Ports
@@ -119,7 +119,7 @@ class Named:
         """`db.internal:5432`, `*.db.internal:5432-5433`, `10.1.0.0/16`, `[fd00::/8]:443`; no port: all.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is invalid.
         """
         host, ports = _split(text)
         try:
@@ -132,7 +132,7 @@ class Named:
         return cls(ports, hosts=name)
 
     def covers(self, asked: Destination, address: Address) -> bool:
-        """Whether it was meant; a name never means loopback, link-local or a cloud's metadata."""
+        """Whether it is included; a name never includes loopback, link-local or cloud metadata addresses."""
         if asked.port not in self.ports:
             return False
         if self.network is not None:
@@ -142,12 +142,12 @@ class Named:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the operator allows.
+    """The operator's rules.
 
     Attributes:
-        ports: that may be connected to on the public internet.
-        everybody: what all builds and services may reach besides.
-        listed: what a service may reach besides, if its `service.egress` lists it.
+        ports: allowed ports on the public internet.
+        everybody: further destinations of all builds and services.
+        listed: further destinations of a service, if its `service.egress` lists them.
     """
 
     ports: Ports = field(default_factory=lambda: Ports.parse(DEFAULT_PORTS))
@@ -156,23 +156,23 @@ class Rules:
 
     @classmethod
     def parse(cls, *, ports: str, everybody: str, listed: str) -> Self:
-        """Of settings.
+        """Parse the settings.
 
         Raises:
-            ValueError: one of them is wrong.
+            ValueError: one of them is invalid.
         """
         return cls(Ports.parse(ports), parse_named(everybody), parse_named(listed))
 
     def judge(
         self, asked: Destination, addresses: Iterable[str], listed: Collection[Destination], own: Collection[Address]
     ) -> Verdict:
-        """Whether code may connect there: only if it may to each of the addresses.
+        """Whether code may connect there: only if all of the addresses are allowed.
 
         Args:
-            asked: what it asked for.
-            addresses: all that its host leads to.
-            listed: what the code's `service.egress` lists.
-            own: those of them that are this machine's: as good as loopback, for there is no firewall before them.
+            asked: the requested destination.
+            addresses: all addresses of its host.
+            listed: the destinations in the code's `service.egress`.
+            own: those of them that are this machine's: treated as loopback, since no firewall protects them.
         """
         verdicts = [self._judge(asked, plain_address(text), asked in listed, own) for text in addresses]
         return next((verdict for verdict in verdicts if verdict is not Verdict.ALLOWED), Verdict.ALLOWED)
@@ -187,12 +187,13 @@ class Rules:
 
 
 def plain_host(text: str) -> str:
-    """One spelling of a host: small letters, no dot at its end, an address as it is usually written.
+    """The normalized form of a host: lower case, no trailing dot, an address in canonical notation.
 
-    `0x7f.1`, `2130706433` and `[::ffff:127.0.0.1]` become `127.0.0.1`: what resolvers take for an address is one.
+    `0x7f.1`, `2130706433` and `[::ffff:127.0.0.1]` become `127.0.0.1`: everything that resolvers take for an address is
+    one.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a host.
     """
     host = text.lower().removesuffix(".")
     if host.startswith("["):
@@ -205,27 +206,27 @@ def plain_host(text: str) -> str:
         raise ValueError("an address with a zone leads into one machine's own network")
     if host != "localhost" and not host.endswith(".localhost") and (literal := spelled_address(host)) is not None:
         return str(plain_address(str(literal)))
-    # A name cannot end in a number (RFC 1123, 2.1; WHATWG's URL): whatever takes it for one does so for an address.
+    # A name cannot end in a number (RFC 1123, 2.1; WHATWG's URL): programs would read it as an address.
     if len(host) > MAX_HOST or not _NAME.fullmatch(host) or _LAST_LABEL_OF_A_NUMBER.search(host):
         raise ValueError("is no host name: labels of letters, digits and - with dots between")
     return host
 
 
 def plain_address(text: str) -> Address:
-    """An address; one of IPv4 in IPv6 clothes as the IPv4 address it is.
+    """An address; an IPv4-mapped one as IPv4.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an address.
     """
     address = ip_address(text)
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 def parse_named(text: str) -> tuple[Named, ...]:
-    """Named destinations with commas between.
+    """Parse listed destinations, separated by commas.
 
     Raises:
-        ValueError: one of them is none; the message names it.
+        ValueError: one of them is invalid; the message names it.
     """
     return tuple(Named.parse(part.strip()) for part in text.split(",") if part.strip())
 

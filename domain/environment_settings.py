@@ -1,4 +1,4 @@
-"""Settings of an environment: who waits for whom, who must say yes, when deploying is possible."""
+"""Settings of an environment: lock policy, approval rule, deployment windows."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,12 +14,12 @@ from domain.windows import STORED, Window, WindowKind, check_together
 
 MAX_WINDOWS = 50
 
-# The first bad one ends the check: nobody needs fifty times the same words.
+# The check stops at the first bad one: nobody needs the same message fifty times.
 Windows = Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS), FailFast()]
 
 
 class GuardChangeStatus(StrEnum):
-    """What became of a change; `expired` is one that nobody decided in time, and is stored as pending."""
+    """The status of a change; `expired` is one that was not decided in time, and is stored as pending."""
 
     PENDING = "pending"
     APPLIED = "applied"
@@ -28,7 +28,7 @@ class GuardChangeStatus(StrEnum):
 
 
 class ApprovalRule(BaseModel):
-    """Whether every deployment here needs approval, of how many, and whether the requester's own counts."""
+    """Whether every deployment here needs approval, by how many people, and whether the requester counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,12 +39,12 @@ class ApprovalRule(BaseModel):
     _few = model_validator(mode="before")(few_fields)
 
     def policy(self) -> ApprovalPolicy | None:
-        """What holds a deployment; None if it may start."""
+        """The approval policy; None if deployments start without approval."""
         return ApprovalPolicy(min_approvals=self.min_approvals, four_eyes=self.four_eyes) if self.required else None
 
 
 class EnvironmentSettings(BaseModel):
-    """Settings of an environment; the defaults hold until they are set."""
+    """Settings of an environment; the defaults apply until they are set."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -61,27 +61,27 @@ class EnvironmentSettings(BaseModel):
 
     @classmethod
     def stored(cls, settings: Mapping[str, Any]) -> Self:
-        """Settings as a row has them: what was accepted once is read, also where the rules are stricter by now."""
+        """Settings as stored: accepted values are read even if the rules are stricter by now."""
         return cls.model_validate(settings, context=STORED, extra="ignore")
 
     def changed(self, changes: Mapping[str, Any]) -> "EnvironmentSettings":
-        """These settings with some fields replaced, as a whole each."""
+        """These settings with some fields replaced, each as a whole."""
         return self.model_copy(update=dict(changes))
 
 
-# From loose to tight: one that supersedes ends what others approved, one that rejects lets nobody wait for a moment.
+# From loose to tight: `supersede` ends deployments that others approved; `reject` never leaves one waiting.
 _TIGHTNESS = (TurnPolicy.SUPERSEDE, TurnPolicy.QUEUE, TurnPolicy.REJECT)
 
 
 def protection_of(settings: EnvironmentSettings) -> ApprovalPolicy | None:
-    """Who must say yes to what weakens an environment's guards: whoever must to a deployment. None: it has no rule."""
+    """The approvals for a change that weakens an environment's guards: as for a deployment. None: no rule."""
     return settings.approval.policy() if settings.approval else None
 
 
 def weakened(before: EnvironmentSettings, after: EnvironmentSettings) -> tuple[str, ...]:
-    """Which fields of a protected environment's settings a change loosens; none of one that has no approval rule.
+    """The fields of a protected environment's settings that a change weakens; none without an approval rule.
 
-    What cannot be told to be tighter counts as looser: another deny window, or an allow window that moved.
+    A change that is not certainly stricter counts as weaker: another deny window, or a moved allow window.
     """
     rule = protection_of(before)
     if rule is None:
@@ -95,7 +95,7 @@ def weakened(before: EnvironmentSettings, after: EnvironmentSettings) -> tuple[s
 
 
 def _windows_hold(before: Windows, after: Windows) -> bool:
-    """Whether at no moment deploying becomes possible that was not before."""
+    """Whether the change never allows a deployment at a moment when it was not allowed before."""
     frozen = [window for window in before if window.kind is WindowKind.DENY]
     opened = [window for window in after if window.kind is WindowKind.ALLOW]
     allowed = [window for window in before if window.kind is WindowKind.ALLOW]

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 
 class ErrorCode(StrEnum):
-    """Every code a client can meet. The HTTP ones are the contract's, the rest end an operation."""
+    """Every code that clients can see. The HTTP ones are the contract's, the others end an operation."""
 
     VALIDATION_ERROR = "VALIDATION_ERROR"
     AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
@@ -94,7 +94,7 @@ class DeliveryError(Exception):
     """Base of the tree.
 
     Args:
-        message: what happened and what to do about it, for a stranger.
+        message: what happened and what to do about it, for users.
         code: machine-readable; the class has a default.
         details: JSON-safe facts (bounded text, never secrets).
     """
@@ -111,7 +111,7 @@ class DeliveryError(Exception):
 
 
 class CallerError(DeliveryError):
-    """The caller's fault; asking again the same way fails the same way."""
+    """The caller's fault; the same request would fail again."""
 
     default_code = ErrorCode.VALIDATION_ERROR
 
@@ -129,22 +129,22 @@ class ForbiddenError(CallerError):
 
 
 class UnprocessableError(CallerError):
-    """Well formed, but makes no sense."""
+    """Well formed, but invalid in its meaning."""
 
     default_code = ErrorCode.UNPROCESSABLE
 
 
 class ConflictError(DeliveryError):
-    """The present state forbids it; the message names the state and what is allowed."""
+    """The present state does not allow it; the message names the state and the allowed actions."""
 
     default_code = ErrorCode.CONFLICT
 
 
 class DependencyError(DeliveryError):
-    """Something we depend on does not answer. Retryable.
+    """A dependency does not answer. Retryable.
 
     Args:
-        retry_after_s: seconds after which asking again makes sense.
+        retry_after_s: seconds after which a retry makes sense.
     """
 
     default_code = ErrorCode.SERVICE_UNAVAILABLE
@@ -168,6 +168,6 @@ class UnknownOutcomeError(DependencyError):
 
 
 class TerminalError(DeliveryError):
-    """What was asked for cannot succeed; the operation ends as failed with this code."""
+    """The request cannot succeed; the operation ends as failed with this code."""
 
     default_code = ErrorCode.INTERNAL_ERROR

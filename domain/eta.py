@@ -1,4 +1,4 @@
-"""How long an operation will still take, learned from earlier runs. Machine time only: waiting is no work."""
+"""The remaining time of an operation, from earlier runs. Machine time only: waiting does not count."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from domain.lifecycle import OperationStatus, StepName, StepStatus
 
-# The resolutions: null before there are three runs to learn from.
+# From the resolutions: null before there are three earlier runs.
 RUNS_NEEDED = 3
 RUNS_LEARNED_FROM = 20
 
@@ -18,7 +18,7 @@ Seconds = Mapping[StepName, float]
 
 
 class TimedStep(Protocol):
-    """What is known of a step's time; `waited_seconds` and the time since `waiting_since` are no machine time."""
+    """The timing of a step; `waited_seconds` and the time since `waiting_since` are not machine time."""
 
     @property
     def name(self) -> StepName: ...
@@ -48,7 +48,7 @@ def machine_seconds(step: TimedStep, now: datetime) -> float:
 def typical_seconds(runs: Sequence[Iterable[TimedStep]], now: datetime) -> Seconds | None:
     """The median machine time of each step over completed runs; None before there are three.
 
-    A step that a run skipped took no time in it, so one that is usually skipped is expected to cost nothing.
+    A skipped step counts as 0 s, so one that is usually skipped is expected to take no time.
     """
     if len(runs) < RUNS_NEEDED:
         return None
@@ -59,14 +59,14 @@ def typical_seconds(runs: Sequence[Iterable[TimedStep]], now: datetime) -> Secon
 def eta_seconds(
     status: OperationStatus, steps: Iterable[TimedStep], typical: Seconds | None, now: datetime
 ) -> int | None:
-    """Seconds of machine time until an operation ends well, rounded up.
+    """Seconds of machine time until an operation succeeds, rounded up.
 
-    None when nobody can know: too few runs, finished, or on its way to be cancelled.
+    None if unknown: too few earlier runs, finished, or being cancelled.
 
     Args:
         status: of the operation.
-        steps: all of its steps; the one under way counts with what is left of its typical time.
-        typical: what each step takes, from `typical_seconds`.
+        steps: all of its steps; the current one counts with the rest of its typical time.
+        typical: typical duration of each step, from `typical_seconds`.
         now: the present moment.
     """
     if typical is None or status not in _AHEAD:

@@ -1,6 +1,7 @@
-"""The events that webhooks carry: their names, and their payloads, in the shape the API shows the resource in.
+"""The events of webhooks: names and payloads, in the form in which the API shows the resource.
 
-Builders take plain values (a row's columns by name), so that the API and the worker make the same of the same row.
+Builders take plain values (a row's columns by name), so that the API and the worker build the same payload from the
+same row.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from domain.rollout_options import RolloutOptions
 from domain.vulnerabilities import SEVERITY_OF_RANK, VulnerabilityStatus, status_at
 
 MAX_PAYLOAD = 64 * 1024
-# What a text is cut to when a payload is too large; other values are left out.
+# The length to which texts are cut when a payload is too large; other values are left out.
 MAX_TEXT = 1000
 
 Values = Mapping[str, Any]
@@ -25,7 +26,7 @@ Json = dict[str, Any]
 
 
 class EventType(StrEnum):
-    """The contract's seven events, and those the resolutions add."""
+    """The contract's seven events, and those that the resolutions add."""
 
     FEATURE_CREATED = "feature.created"
     FEATURE_STATUS_CHANGED = "feature.status_changed"
@@ -80,10 +81,10 @@ SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 
 
 def event_id(moment: datetime, *parts: object, order: int = 0) -> UUID:
-    """The id of an event that is told again when an activity is tried again: the same of the same moment and parts.
+    """The id of an event that an activity writes again on a retry: the same for the same moment and parts.
 
-    A UUIDv8 (RFC 9562) that begins as a UUIDv7 does, with the milliseconds of the moment, so that ids sort by time;
-    within one millisecond by `order` (0-4095).
+    A UUIDv8 (RFC 9562) that begins like a UUIDv7 with the moment's milliseconds, so that ids sort by time; within one
+    millisecond by `order` (0-4095).
     """
     digest = hashlib.sha256("/".join(map(str, (*parts, order))).encode()).digest()
     low = int.from_bytes(digest[:8], "big") >> 2
@@ -92,7 +93,7 @@ def event_id(moment: datetime, *parts: object, order: int = 0) -> UUID:
 
 
 def feature_payload(feature: Values, *, previous_status: str | None = None) -> Json:
-    """A feature; with `previous_status` also what its status was and is, as the contract asks."""
+    """A feature; with `previous_status` also its old and new status, as the contract requires."""
     told = _told(feature, FEATURE)
     if previous_status is not None:
         told |= {"previous_status": previous_status, "current_status": _plain(feature["implementation_status"])}
@@ -100,12 +101,12 @@ def feature_payload(feature: Values, *, previous_status: str | None = None) -> J
 
 
 def test_result_payload(result: Values) -> Json:
-    """How a test case went."""
+    """The result of a test case."""
     return _payload("test_result", {**_told(result, TEST_RESULT), "build_id": None})
 
 
 def build_tests_payload(build: Values) -> Json:
-    """How all the tests of a build went, as one result: `test_case_id` is null, and durations were not measured.
+    """All tests of a build as one result: `test_case_id` is null, and there are no durations.
 
     Each test counts as one assertion.
     """
@@ -138,7 +139,7 @@ def build_payload(build: Values) -> Json:
 
 
 def deployment_payload(deployment: Values) -> Json:
-    """A deployment; its preview's token is for who asks for it, and never here."""
+    """A deployment, without its preview token, which only authorized callers get."""
     more = {
         "duration_seconds": _seconds(deployment),
         "error": listed_error(deployment["error"]),
@@ -157,7 +158,7 @@ def operation_payload(operation: Values) -> Json:
         "done": operation["status"] in FINISHED_OPERATIONS,
         "error": listed_error(operation["error"]),
         "eta_seconds": None,
-        "temporal_ui_url": None,  # for platform admins, and never here
+        "temporal_ui_url": None,  # only for platform admins, never in events
         "trace_id": _trace_id(operation.get("traceparent")),
         "steps": [_plain({name: step.get(name) for name in STEP}) for step in operation["steps"]],
         "resource_url": url,
@@ -191,7 +192,7 @@ def vulnerability_more(found: Values, affected: Iterable[Values], moment: dateti
 
 
 def environment_payload(environment: Values, *, release: Values, build: Values, wanted: int, healthy: int) -> Json:
-    """An environment whose live release has fewer healthy instances than it should have."""
+    """An environment whose live release has too few healthy instances."""
     current = {
         "release_id": str(release["id"]),
         **_told(release, RELEASE),
@@ -202,7 +203,7 @@ def environment_payload(environment: Values, *, release: Values, build: Values, 
 
 
 def displaced_payload(environment: Values, *, release: Values, instance_id: str, port_before: int, port: int) -> Json:
-    """An environment of which one instance had to leave its port, since another process listens there."""
+    """An environment with an instance that had to leave its port, since another process listens there."""
     told = {
         "instance_id": instance_id,
         "release_id": str(release["id"]),
@@ -223,7 +224,7 @@ def _seconds(values: Values) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """As the API writes it: moments in UTC with a Z."""
+    """In the API's format: moments in UTC with a Z."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Enum):
@@ -238,7 +239,7 @@ def _plain(value: Any) -> Any:
 def _payload(noun: str, resource: Json) -> Json:
     """The resource under its noun, at most `MAX_PAYLOAD` bytes: the largest fields are cut, and named in `truncated`.
 
-    The whole resource can be read at its address.
+    The whole resource can be read by its URL.
     """
     room = MAX_PAYLOAD - len(noun) - 1000
     cut: list[str] = []

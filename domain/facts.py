@@ -1,4 +1,4 @@
-"""`details` of an error, as the contract has them: always a list, each entry with a field and a message."""
+"""`details` of an error in the contract's format: always a list, each entry with a field and a message."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 
 MAX_WORDS: Final = 1000
 FACT: Final = "fact"
-# What names fields of the request: the error's own message is about them.
+# Facts that name fields of the request: the error's own message is about these fields.
 _FIELDS: Final = ("field", "fields")
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request, or one fact about why it cannot be done.
+    """One fault of a request, or one fact about why it cannot be carried out.
 
     `pointer` (RFC 6901) is set for faults in the body. Facts have the code `fact` and a `value` for programs.
     """
@@ -29,7 +29,7 @@ def faults_of(message: str, facts: Mapping[str, Any], code: str = FACT) -> list[
     """Facts by name as a list.
 
     Args:
-        message: of the error; it is told of the fields that the facts name as `field` or `fields`.
+        message: of the error; used for the fields that the facts name as `field` or `fields`.
         facts: JSON-safe.
         code: of those fields.
     """
@@ -40,7 +40,7 @@ def faults_of(message: str, facts: Mapping[str, Any], code: str = FACT) -> list[
 
 
 def listed_error(kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What an operation failed of, as it is shown: workflows and rows keep its facts by name, answers list them."""
+    """An operation's error as shown: workflows and rows store facts by name, responses list them."""
     if kept is None:
         return None
     facts = faults_of(kept["message"], kept.get("details") or {}, str(kept["code"]).lower())

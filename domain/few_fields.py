@@ -1,4 +1,4 @@
-"""A bound on the fields of one object in a request: each unknown one is a fault, and 80,000 faults take seconds."""
+"""Limits the fields of one object in a request: each unknown one is a fault, and 80,000 faults take seconds."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Text of strangers (output of builds, answers of services, files), made fit for being kept and shown.
+"""Foreign text (output of builds, responses of services, files), made fit for storage and display.
 
-PostgreSQL keeps no NUL character, and neither it nor JSON over the wire keeps half of a surrogate pair.
+PostgreSQL stores no NUL character, and neither PostgreSQL nor JSON on the wire can carry a lone surrogate.
 """
 
 import codecs
@@ -17,17 +17,17 @@ _MARKS = (
 
 
 def storable(text: str) -> str:
-    """The text with U+FFFD for each character that cannot be kept."""
+    """The text with U+FFFD for each character that cannot be stored."""
     return _UNSTORABLE.sub(REPLACEMENT, text) if _UNSTORABLE.search(text) else text
 
 
 def is_storable(text: str) -> bool:
-    """Whether every character can be kept."""
+    """Whether every character can be stored."""
     return _UNSTORABLE.search(text) is None
 
 
 def storable_value(value: Any) -> Any:
-    """The same for all texts and keys of a value that becomes JSON."""
+    """The same for all strings and keys of a JSON value."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, dict):
@@ -38,6 +38,6 @@ def storable_value(value: Any) -> Any:
 
 
 def decoded(data: bytes) -> str:
-    """A file's text: UTF-8, or what its byte order mark says, which Windows editors write; the mark is left out."""
+    """A file's text: UTF-8, or the encoding of its byte order mark (from Windows editors); the mark is removed."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding, errors="replace")

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class InvitationStatus(StrEnum):
-    """What became of an invitation."""
+    """The status of an invitation."""
 
     OPEN = "open"
     ACCEPTED = "accepted"
@@ -13,7 +13,7 @@ class InvitationStatus(StrEnum):
 
 
 class Handover(StrEnum):
-    """How an invitation reaches whom it is for."""
+    """How an invitation reaches the invited person."""
 
     MAIL = "mail"
     HANDED = "handed"

@@ -1,7 +1,8 @@
-"""Latencies as a sketch: few numbers that can be added up, and give percentiles with a known error.
+"""Latencies as a sketch: a few numbers that can be added up and give percentiles with a known error.
 
-DDSketch (Masson, Rim, Lee, VLDB 2019): a latency counts in the bin `ceil(log(latency) / log(gamma))`, so that all of a
-bin are within 1 % of its middle. Adding the counts of two sketches, bin by bin, gives the very sketch of both together.
+DDSketch (Masson, Rim, Lee, VLDB 2019): a latency counts in the bin `ceil(log(latency) / log(gamma))`, so that all
+values of a bin are within 1 % of its middle. Adding the counts of two sketches, bin by bin, gives exactly the sketch of
+both together.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,10 +13,10 @@ from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import DenseStore
 
 ACCURACY: Final = 0.01
-"""A percentile is told as within this share of the latency of a request that has this rank."""
+"""The relative error of a percentile."""
 LEAST_MS: Final = 0.01
 MOST_MS: Final = 600_000.0
-"""What is quicker, or slower, counts as this: so there are 897 bins at most, whatever is measured."""
+"""Bounds: faster and slower latencies count as these, so there are at most 897 bins."""
 _MAPPING: Final = LogarithmicMapping(ACCURACY)
 
 Bins = Mapping[int, int]
@@ -23,7 +24,7 @@ Bins = Mapping[int, int]
 
 
 def bin_of(milliseconds: float) -> int:
-    """Where a latency counts."""
+    """The bin of a latency."""
     return int(_MAPPING.key(min(max(milliseconds, LEAST_MS), MOST_MS)))
 
 
@@ -34,24 +35,24 @@ def add_bins(into: dict[int, int], bins: Bins) -> None:
 
 
 def percentiles(bins: Bins, wanted: Iterable[float]) -> list[float | None]:
-    """Milliseconds below which so many percent of the latencies are; None: there are none."""
+    """The latency in milliseconds at each percentile; None without latencies."""
     sketch = BaseDDSketch(_MAPPING, _store(bins), DenseStore(), 0.0)
     return [sketch.get_quantile_value(percent / 100) for percent in wanted]
 
 
 def count_until(bins: Bins, milliseconds: float) -> int:
-    """Latencies at most as long as this, within the accuracy."""
+    """Number of latencies up to this one, within the accuracy."""
     last = bin_of(milliseconds)
     return sum(count for each, count in bins.items() if each <= last)
 
 
 def total_ms(bins: Bins) -> float:
-    """The sum of all latencies, each taken for the middle of its bin."""
+    """The sum of all latencies, each counted as the middle of its bin."""
     return sum(count * float(_MAPPING.value(each)) for each, count in bins.items())
 
 
 def _store(bins: Bins) -> DenseStore:
-    """As if each had been added alone, in a hundredth of the time."""
+    """The same as adding each alone, in a hundredth of the time."""
     store = DenseStore()
     if bins:
         store.min_key, store.max_key = min(bins), max(bins)

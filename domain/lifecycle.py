@@ -1,4 +1,4 @@
-"""States and the one table of transitions for each thing that has a life."""
+"""States, and one table of transitions for each kind of resource."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from domain.errors import ConflictError, ErrorCode
 
 
 class ScanStatus(StrEnum):
-    """The contract's outcomes of a security scan."""
+    """The contract's results of a security scan."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -24,7 +24,7 @@ class EnvironmentName(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How a new version takes over the traffic."""
+    """How traffic moves to a new version."""
 
     BLUE_GREEN = "blue_green"
     CANARY = "canary"
@@ -33,7 +33,7 @@ class Strategy(StrEnum):
 
 
 class OperationStatus(StrEnum):
-    """Life of an asynchronous operation as `/operations/{id}` shows it."""
+    """Lifecycle of an asynchronous operation, as `/operations/{id}` shows it."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -44,7 +44,7 @@ class OperationStatus(StrEnum):
 
 
 class OperationKind(StrEnum):
-    """What an operation does."""
+    """The kind of an operation."""
 
     BUILD_AND_DEPLOY = "build_and_deploy"
     DEPLOY = "deploy"
@@ -65,7 +65,7 @@ class StepName(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Life of a step. `skipped` means: truthfully not done."""
+    """Lifecycle of a step. `skipped`: not carried out."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -76,7 +76,7 @@ class StepStatus(StrEnum):
 
 
 class DeploymentStatus(StrEnum):
-    """Life of a deployment (resolutions, Delivery)."""
+    """Lifecycle of a deployment (resolutions, Delivery)."""
 
     PENDING = "pending"
     QUEUED = "queued"
@@ -92,7 +92,7 @@ class DeploymentStatus(StrEnum):
 
 
 class HealthStatus(StrEnum):
-    """Health of what a deployment runs; null before anything was probed."""
+    """Health of a deployment's release; null before the first probe."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -100,7 +100,7 @@ class HealthStatus(StrEnum):
 
 
 class BuildStatus(StrEnum):
-    """Life of a build."""
+    """Lifecycle of a build."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -113,14 +113,14 @@ FINISHED_BUILDS = frozenset({BuildStatus.SUCCESS, BuildStatus.FAILED, BuildStatu
 
 
 class BuildProvenance(StrEnum):
-    """Who made a build: a reporter elsewhere, or this engine."""
+    """Who made a build: an external reporter, or this engine."""
 
     REPORTED = "reported"
     EXECUTED = "executed"
 
 
 class ReleaseState(StrEnum):
-    """Life of a release: one build brought into one environment by one deployment."""
+    """Lifecycle of a release: one build deployed into one environment by one deployment."""
 
     STARTING = "starting"
     ACTIVE = "active"
@@ -147,7 +147,7 @@ DEPLOYMENT_TRANSITIONS: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] =
     _D.IN_PROGRESS: frozenset(
         {_D.PAUSED, _D.ROLLING_BACK, _D.SUCCESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED, _D.ROLLED_BACK}
     ),
-    # Also ends that come without the state in between: a record on the way may be lost, the last one is not.
+    # Also transitions to an end that skip the state in between: a record of an intermediate state may be lost.
     _D.PAUSED: frozenset(
         {_D.IN_PROGRESS, _D.ROLLING_BACK, _D.SUCCESS, _D.FAILED, _D.CANCELLED, _D.SUPERSEDED, _D.ROLLED_BACK}
     ),
@@ -176,9 +176,9 @@ S = TypeVar("S", bound=StrEnum)
 
 
 def check_transition(table: Mapping[S, frozenset[S]], before: S, after: S) -> None:
-    """Raise `ConflictError(INVALID_STATE)` naming state and allowed successors unless the move is legal.
+    """Raise `ConflictError(INVALID_STATE)`, naming the state and its successors, unless the transition is legal.
 
-    Staying where one is counts as legal: every writer is idempotent.
+    Staying in a state counts as legal: every writer is idempotent.
     """
     if before == after or after in table[before]:
         return

@@ -1,7 +1,7 @@
-"""Lines of a log, taken from a piece of its bytes: masked, cut where they are too long, fit for JSON.
+"""Splits bytes of a log into lines: masked, cut if too long, fit for JSON.
 
-A place in a log is an offset in bytes. Behind a line feed a line begins; any other place is within a line that was cut,
-of which no more is shown. So a place says all that is needed to go on there.
+A position in a log is an offset in bytes. After a line feed a line begins; any other position is within a line that was
+cut, whose rest is not shown. So the offset is enough to continue.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ WITHOUT_BEGINNING = "[... the rest of a line whose beginning is not kept any mor
 
 @dataclass(frozen=True)
 class LogLine:
-    """`offset`: where it begins, in bytes."""
+    """`offset`: of its first byte."""
 
     offset: int
     text: str
@@ -26,29 +26,29 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogPiece:
-    """Some lines, and the place to go on at."""
+    """Some lines, and the position to continue at."""
 
     lines: Sequence[LogLine]
     end: int
 
 
 def wanted_bytes(most: int, masker: Masker) -> int:
-    """How many bytes to read for `take_lines`: of a line that is cut so many that a secret in the cut is known."""
+    """Number of bytes to read for `take_lines`: enough of a cut line to recognise a secret at the cut."""
     return max(most, MAX_LINE) + masker.longest
 
 
 def take_lines(
     data: bytes, at: int, *, masker: Masker, most: int, within: bool = False, final: bool = False
 ) -> LogPiece:
-    """The lines that begin in the first `most` bytes of what is there.
+    """The lines that begin in the first `most` bytes.
 
     Args:
-        data: what stands at `at`, as much as `wanted_bytes` tells if there is so much.
+        data: the bytes at `at`, up to `wanted_bytes`.
         at: its offset.
-        masker: of what must not be shown.
-        most: how many bytes to use up, but for the end of the last line.
-        within: `at` is within a line that was cut: the rest of it is passed over.
-        final: nothing comes any more, so that what has no line feed is a line, too.
+        masker: hides secrets.
+        most: number of bytes to consume, not counting the end of the last line.
+        within: `at` is within a line that was cut: its rest is skipped.
+        final: the log is complete, so a last line without line feed counts as a line.
     """
     begin = _behind_line(data) if within else 0
     found = masker.found_in(data)

@@ -1,22 +1,22 @@
-"""Values of secrets in the output of others' programs: found as bytes, shown as a mask."""
+"""Masks values of secrets in the output of other programs, on bytes."""
 
 import json
 from collections.abc import Iterable
 
 MASK = "***"
-# Shorter values are words that occur in any text, and a reader of the rest could guess them from the gaps.
+# Shorter values occur in any text, and could be guessed from the positions of the masks.
 MIN_MASKED = 4
-# So many values and lines of values are searched for anywhere; each costs a search of all that is read.
+# Maximum number of values, and lines of values, to search for; each costs a search of all bytes read.
 MAX_SEARCHED = 1000
-# A line with more finds than this is masked altogether.
+# A line with more matches than this is masked completely.
 MAX_FOUND = 10_000
-# So many bytes are compared at each next byte; then finds that overlap (`aaaa` in `aaaaaa`) are passed over. A find
-# costs as much as comparing some bytes.
+# Number of bytes compared at each next byte; then overlapping matches (`aaaa` in `aaaaaa`) are skipped. A match costs
+# as much as comparing some bytes.
 MAX_COMPARED, OF_A_FIND = 16 * 1024 * 1024, 256
 
 
 def masked(text: str, values: Iterable[str]) -> str:
-    """The text without the values, as they are and as JSON writes them, the longest first; also line by line."""
+    """The text with the values masked, plain and JSON-escaped, longest first; also line by line."""
     parts = {form for value in values for part in (value, *value.splitlines()) for form in _forms(part)}
     for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, MASK)
@@ -24,10 +24,10 @@ def masked(text: str, values: Iterable[str]) -> str:
 
 
 class Masker:
-    """Finds values in lines of output, as they are and as JSON writes them.
+    """Finds values in lines of output, plain and JSON-escaped.
 
-    Of values with very many lines the whole values and the first lines are searched for (`MAX_SEARCHED`); the others
-    are found where they are a line of the output.
+    For values with very many lines, the whole value and its first lines are searched (`MAX_SEARCHED`); its other lines
+    only match a complete line of output.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -42,11 +42,11 @@ class Masker:
         self.longest = max(map(len, (*searched, *self._lines)), default=0)
 
     def found_in(self, data: bytes) -> tuple[bytes, ...]:
-        """The values to look for in each line of some output; most output has none."""
+        """The values to look for in each line of some output; most output contains none."""
         return tuple(value for value in self._searched if value in data)
 
     def hidden(self, data: bytes) -> bytes:
-        """Of the same length: a value, and what may be the beginning of one at the end, has a star for each byte."""
+        """Text of the same length: each byte of a value, or of a possible prefix of one at the end, becomes a star."""
         out = bytearray(data)
         for value in self.found_in(data):
             compared, at = 0, data.find(value)
@@ -59,7 +59,7 @@ class Masker:
         return self._hidden_lines(bytes(out)) if self._lines else bytes(out)
 
     def begun_at(self, data: bytes) -> int:
-        """Where a value begins of which no more than the beginning is there; the end when there is none."""
+        """The start of a possible prefix of a value at the end; the end if there is none."""
         return min((_begun_at(value, data) for value in self._searched), default=len(data))
 
     def _hidden_lines(self, data: bytes) -> bytes:
@@ -67,9 +67,9 @@ class Masker:
         return b"\n".join(b"*" * len(line) if line.strip() in self._lines else line for line in lines)
 
     def line(self, line: bytes, found: tuple[bytes, ...], most: int, *, is_whole: bool = True) -> bytes:
-        """The first `most` bytes of a line, masked; so is all of a value that begins in them.
+        """The first `most` bytes of a line, masked, including the rest of a value that begins in them.
 
-        What is not whole may end with the beginning of a value: its program was ended, or writes on.
+        An incomplete line may end with a prefix of a value: its program was killed, or is still writing.
         """
         if self._lines and line.strip() in self._lines:
             return MASK.encode()
@@ -88,7 +88,7 @@ class Masker:
 
 
 def _written(value: str) -> set[bytes]:
-    """A value as a program may write it; none that is too short."""
+    """A value in the forms that a program may write; too short ones are left out."""
     return {form.encode(errors="surrogatepass") for form in _forms(value)}
 
 
@@ -106,7 +106,7 @@ def _begun_at(value: bytes, data: bytes) -> int:
         if data.endswith(value[: len(data) - at]):
             return at
         at = data.find(least, at + 1)
-    return at  # very many may be one: as in a line with more than MAX_FOUND
+    return at  # too many matches: treated as in a line with more than MAX_FOUND
 
 
 def _spans(line: bytes, values: Iterable[bytes]) -> list[tuple[int, int]]:
@@ -120,7 +120,7 @@ def _spans(line: bytes, values: Iterable[bytes]) -> list[tuple[int, int]]:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans that touch or overlap are one."""
+    """Merge spans that touch or overlap."""
     merged: list[tuple[int, int]] = []
     for begin, end in spans:
         if merged and begin <= merged[-1][1]:

@@ -1,4 +1,4 @@
-"""What is counted of the API in some time, by a process, of an organization or of all: everything in it adds up."""
+"""Counters of the API for some time, by process, organization or in total: all of them can be added up."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,18 +12,18 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass
 class Counts:
-    """Sums, which grow.
+    """Cumulative sums.
 
     Attributes:
-        requests: that were answered.
-        errors: of these, with a status from 500 on.
-        queries: statements that were sent to the database.
-        slow_queries: of these, those that took longer than the setting says.
-        cache_hits: what the API had in memory.
-        cache_misses: what it had to look up.
-        cpu_s: processor seconds that our processes used.
-        cpu_capacity_s: those that their machines had.
-        memory_mb_s: MiB that our processes held, times seconds.
+        requests: answered ones.
+        errors: requests with a status from 500 on.
+        queries: statements sent to the database.
+        slow_queries: queries slower than the setting.
+        cache_hits: cache hits of the API.
+        cache_misses: cache misses of the API.
+        cpu_s: CPU seconds used by our processes.
+        cpu_capacity_s: CPU seconds available on their machines.
+        memory_mb_s: memory of our processes, in MiB times seconds.
         memory_capacity_mb_s: those that their machines had.
         latencies: requests by the bin of their latency (`domain.latencies`).
     """
@@ -41,7 +41,7 @@ class Counts:
     latencies: dict[int, int] = field(default_factory=dict)
 
     def answered(self, status: int, milliseconds: float | None) -> None:
-        """Count a request. `milliseconds`: None for one that waited because it was asked to."""
+        """Count a request. `milliseconds`: None for a long poll, whose latency does not count."""
         self.requests += 1
         if status >= 500:  # noqa: PLR2004 - the first of HTTP's server errors
             self.errors += 1
@@ -50,32 +50,32 @@ class Counts:
             self.latencies[each] = self.latencies.get(each, 0) + 1
 
     def add(self, other: "Counts") -> None:
-        """Add those of another process, organization or time."""
+        """Add the counts of another process, organization or time."""
         for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         add_bins(self.latencies, other.latencies)
 
     def take_use(self, other: "Counts") -> None:
-        """What was used of machines, as those say."""
+        """Take over the resource usage of other counts."""
         for name in USES:
             setattr(self, name, getattr(other, name))
 
     @property
     def is_empty(self) -> bool:
-        """Nothing happened."""
+        """Whether nothing was counted."""
         return not any(getattr(self, name) for name in SUMS)
 
 
 USES = ("cpu_s", "cpu_capacity_s", "memory_mb_s", "memory_capacity_mb_s")
 SUMS = ("requests", "errors", "queries", "slow_queries", "cache_hits", "cache_misses", *USES)
-"""All fields but the sketch."""
+"""All fields except the sketch."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What people are told, by the contract's names. What is made from nothing is None: no requests, no lookups.
+    """The metrics under the contract's names. Values without a basis (no requests, no lookups) are None.
 
-    Latencies are whole milliseconds, as in the contract, and at least one.
+    Latencies are whole milliseconds, as in the contract, at least 1.
     """
 
     api_requests_total: int
@@ -91,7 +91,7 @@ class Figures:
 
     @classmethod
     def of(cls, counts: Counts, known: Sequence[float | None] | None = None) -> "Figures":
-        """From sums; `known`: percentiles of them that somebody has computed already."""
+        """From sums; `known`: their percentiles, if already computed."""
         found = percentiles(counts.latencies, PERCENTILES) if known is None else known
         p50, p95, p99 = (None if one is None else max(1, round(one)) for one in found)
         return cls(
@@ -109,13 +109,13 @@ class Figures:
 
 
 def share(part: float, whole: float) -> float | None:
-    """Percent, at most 100; None of nothing."""
+    """Percent, at most 100; None if the whole is 0."""
     return None if whole <= 0 else round(min(PERCENT * part / whole, PERCENT), 2)
 
 
 @dataclass(frozen=True)
 class HostUse:
-    """What one process used of its machine between two flushes."""
+    """One process's usage of its machine between two flushes."""
 
     process: str
     host: str
@@ -126,7 +126,7 @@ class HostUse:
     memory_total_mb: float
 
     def and_then(self, later: "HostUse") -> "HostUse":
-        """Both, of the same process."""
+        """The sum of two usages of the same process."""
         return replace(
             later,
             seconds=self.seconds + later.seconds,
@@ -136,9 +136,9 @@ class HostUse:
 
 
 def machine_use(uses: Iterable[HostUse]) -> Counts:
-    """Of all processes within one minute, each machine counted once.
+    """The usage of all processes within one minute; each machine's capacity counts once.
 
-    A machine was looked at for as long as that of its processes which was looked at longest.
+    A machine's observed time is the longest of its processes.
     """
     found = Counts()
     watched: dict[str, dict[str, float]] = {}
@@ -158,7 +158,7 @@ def machine_use(uses: Iterable[HostUse]) -> Counts:
 
 @dataclass(frozen=True)
 class Increment:
-    """What a process counted, `age_s` seconds ago; of all organizations if `organization_id` is None."""
+    """The counts of a process from `age_s` seconds ago; of all organizations if `organization_id` is None."""
 
     organization_id: UUID | None
     age_s: float

@@ -1,4 +1,4 @@
-"""Over which time metrics are told, in which steps."""
+"""The time ranges of metrics, and their steps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class TimeRange(StrEnum):
 
 
 class Aggregation(StrEnum):
-    """How long a point of the series is."""
+    """The length of one point of the series."""
 
     MINUTE = "1m"
     FIVE_MINUTES = "5m"
@@ -40,7 +40,7 @@ STEPS = {
     Aggregation.FIVE_MINUTES: timedelta(minutes=5),
     Aggregation.HOUR: timedelta(hours=1),
 }
-# What is kept for as long, and makes sense in one answer: 1440 minutes, 2016 times five minutes, 720 hours.
+# The finest steps by retention and size of the response: 1440 minutes, 2016 times five minutes, 720 hours.
 FINEST = {
     TimeRange.HOUR: Aggregation.MINUTE,
     TimeRange.SIX_HOURS: Aggregation.MINUTE,
@@ -53,23 +53,23 @@ KEPT = {
     Aggregation.FIVE_MINUTES: timedelta(days=8),
     Aggregation.HOUR: timedelta(days=32),
 }
-"""For how long steps of a length are kept: somewhat longer than they can be asked for."""
+"""Retention of each step length: somewhat longer than the range it can be requested for."""
 
 
 def beginning(moment: datetime, step: timedelta) -> datetime:
-    """Of the step that a moment is in."""
+    """The beginning of the step that contains a moment."""
     return moment - (moment - _EPOCH) % step
 
 
 @dataclass(frozen=True)
 class Window:
-    """What is asked for, at a moment.
+    """A requested range at a moment.
 
     Attributes:
-        since: where the totals begin, whole steps of `precision` before `until`.
+        since: the beginning of the totals, whole steps of `precision` before `until`.
         until: now.
         step: of the series.
-        precision: of the totals: the shortest steps that are kept for as long.
+        precision: of the totals: the shortest steps with that retention.
     """
 
     since: datetime
@@ -79,7 +79,7 @@ class Window:
 
     @classmethod
     def of(cls, time_range: TimeRange, aggregation: Aggregation, now: datetime) -> "Window":
-        """The time range that ends now; its last minute (five minutes, hour) is the one under way."""
+        """The time range that ends now; its last step is still in progress."""
         precision = STEPS[FINEST[time_range]]
         return cls(
             since=beginning(now, precision) + precision - LENGTHS[time_range],
@@ -94,7 +94,7 @@ class Window:
         return beginning(self.since, self.step)
 
     def steps(self) -> Iterator[datetime]:
-        """The beginnings of all steps, the one under way included."""
+        """The beginnings of all steps, including the one in progress."""
         step = self.first_step
         while step <= self.until:
             yield step
@@ -102,12 +102,12 @@ class Window:
 
 
 def fitting(time_range: TimeRange) -> list[Aggregation]:
-    """The aggregations that a time range can be asked for with, the finest first."""
+    """The aggregations allowed for a time range, finest first."""
     return [one for one in Aggregation if STEPS[one] >= STEPS[FINEST[time_range]]]
 
 
 def chosen(time_range: TimeRange, aggregation: Aggregation | None) -> Aggregation:
-    """What was asked for, or the finest that fits.
+    """The requested aggregation, or the finest that is allowed.
 
     Raises:
         UnprocessableError: it is too fine for the time range.

@@ -1,4 +1,4 @@
-"""When a recurrence rule occurs, in local time. Year by year on masks of days, so that no rule costs much to follow."""
+"""Occurrences of a recurrence rule in local time, computed per year on bit masks of days: no rule is slow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from zoneinfo import ZoneInfo
 from domain import year_days
 from domain.recurrence import HOURS, Rule
 
-LAST_YEAR = 2110  # nothing is asked for beyond
+LAST_YEAR = 2110  # the last supported date
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def occurrences(rule: Rule, start: datetime, zone: ZoneInfo, *, since: datetime, until: datetime) -> Iterator[datetime]:
-    """The local times at which a rule that begins at `start` occurs, in order, from `since` to `until` (all local)."""
+    """The local times at which a rule starting at `start` occurs, in order, from `since` to `until` (all local)."""
     series = Series(rule, start.replace(microsecond=0))
     ends = [end for end in (until, rule.last(zone), series.end_of_count()) if end is not None]
     first, last = max(since, series.start), min(ends)
-    # A week that begins in December may have its chosen days in January.
+    # A week that begins in December may have occurrences in January.
     for year in range(first.year - bool(rule.positions), min(last.year, LAST_YEAR) + 1):
         for moment in series.moments(year, first):
             if moment > last:
@@ -54,21 +54,21 @@ class Slots:
 
 @dataclass(frozen=True)
 class Series:
-    """A rule from its first moment on (local, whole seconds). What it does not say it takes from there."""
+    """A rule with its first moment (local, whole seconds), from which unset parts are taken."""
 
     rule: Rule
     start: datetime
 
     def end_of_count(self) -> datetime | None:
-        """The last moment that COUNT lets through; None: there is no COUNT, or it is not reached in our time."""
+        """The last moment allowed by COUNT; None: no COUNT, or not reached in the supported time."""
         return _end_of_count(self) if self.rule.count is not None else None
 
     def moments(self, year: int, since: datetime) -> Iterator[datetime]:
-        """Those of a year in order, at least all from `since` on."""
+        """The moments of a year in order, at least all from `since` on."""
         return self._chosen(year) if self.rule.positions else self.slots(year).since(since).moments()
 
     def slots(self, year: int) -> Slots:
-        """All moments of a year, whatever BYSETPOS and the start say."""
+        """All moments of a year, before BYSETPOS and the start are applied."""
         begin, days = datetime(year, 1, 1), self.days(year)  # noqa: DTZ001 - local
         if self.rule.frequency == "HOURLY" and self.rule.interval > 1:
             return Slots(begin, _HOUR, self._hours(year, days), self._minutes())
@@ -80,7 +80,7 @@ class Series:
         return _allowed(self.rule, year, self._defaults()) & self._in_step(year)
 
     def _defaults(self) -> tuple[frozenset[int], frozenset[int], frozenset[tuple[int, int]]]:
-        """Months, days of the month and weekdays where the rule names no days."""
+        """Months, days of the month and weekdays if the rule names no days."""
         rule, start = self.rule, self.start
         if rule.weeks or rule.year_days or rule.month_days or rule.days:
             return rule.months, rule.month_days, rule.days
@@ -94,7 +94,7 @@ class Series:
         return rule.months, rule.month_days, rule.days
 
     def _in_step(self, year: int) -> int:
-        """The days of the periods that INTERVAL does not leave out."""
+        """The days of the periods that INTERVAL selects."""
         rule, start, length = self.rule, self.start, year_days.days_in(year)
         if rule.interval == 1 or rule.frequency == "HOURLY":
             return year_days.span(0, length)
@@ -114,7 +114,7 @@ class Series:
         return year_days.every(-before % rule.interval, rule.interval, length)
 
     def _hours(self, year: int, days: int) -> int:
-        """The hours of a year, where INTERVAL counts them from the start on."""
+        """The hours of a year, if INTERVAL counts them from the start."""
         length = year_days.days_in(year)
         of_day = "".join("1" if hour in self._hours_of_day() else "0" for hour in reversed(range(HOURS)))
         spread = f"{days:0{length}b}".translate({ord("0"): "0" * HOURS, ord("1"): of_day})
@@ -132,7 +132,7 @@ class Series:
         return tuple(timedelta(minutes=minute, seconds=self.start.second) for minute in minutes)
 
     def _chosen(self, year: int) -> Iterator[datetime]:
-        """What BYSETPOS picks of each period that begins in the year."""
+        """The moments that BYSETPOS selects in each period that begins in the year."""
         slots = self.slots(year)
         for mask in self._periods(year, slots.mask):
             days = list(year_days.bits(mask))
@@ -157,7 +157,7 @@ class Series:
 
 @lru_cache(maxsize=4096)
 def _allowed(rule: Rule, year: int, named: tuple[frozenset[int], frozenset[int], frozenset[tuple[int, int]]]) -> int:
-    """The days of a year that pass every part which names days."""
+    """The days of a year that match all parts which name days."""
     months, month_days, days = named
     length = year_days.days_in(year)
     mask = year_days.in_months(year, months) if months else year_days.span(0, length)
@@ -173,7 +173,7 @@ def _allowed(rule: Rule, year: int, named: tuple[frozenset[int], frozenset[int],
 
 
 def _weekdays(rule: Rule, year: int, months: frozenset[int], days: frozenset[tuple[int, int]]) -> int:
-    """Numbers count in the month, where the rule is about months, else in the year."""
+    """Numbers count within the month if the rule is monthly or names months, else within the year."""
     mask = year_days.on_weekdays(year, (weekday for number, weekday in days if number == 0))
     wanted = [day for day in days if day[0] != 0]
     if not wanted:

@@ -1,4 +1,4 @@
-"""Organizations: their kinds and states."""
+"""Organizations: their types and statuses."""
 
 from enum import StrEnum
 

@@ -1,11 +1,11 @@
-"""Who may do what: scopes, roles, and what each role grants (the table in `docs/adr/0006-roles-and-rollbacks.md`)."""
+"""Permissions: scopes, roles, and the scopes of each role (the table in `docs/adr/0006-roles-and-rollbacks.md`)."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """The contract's scopes, and those the resolutions add."""
+    """The contract's scopes, and those that the resolutions add."""
 
     ORGANIZATIONS_READ = "organizations:read"
     ORGANIZATIONS_WRITE = "organizations:write"
@@ -48,13 +48,13 @@ _VERBS: Mapping[str, str] = {
 
 
 def in_words(scope: Scope) -> str:
-    """What a scope allows, for people."""
+    """A scope's meaning in words."""
     noun, _, verb = scope.partition(":")
     return f"{_VERBS[verb]} {noun.replace('_', ' ').replace('api', 'API')}"
 
 
 class Role(StrEnum):
-    """Roles of an organization, and the one that stands above all organizations."""
+    """Roles of an organization, and the platform admin above all organizations."""
 
     VIEWER = "viewer"
     DEVELOPER = "developer"
@@ -64,7 +64,7 @@ class Role(StrEnum):
 
 
 class MemberRole(StrEnum):
-    """The roles that somebody can be given in an organization."""
+    """The roles that a member can have in an organization."""
 
     VIEWER = Role.VIEWER.value
     DEVELOPER = Role.DEVELOPER.value
@@ -103,7 +103,7 @@ GRANTS: Mapping[Role, frozenset[Scope]] = {
     Role.VIEWER: _VIEWER,
     Role.DEVELOPER: _DEVELOPER,
     Role.RELEASE_MANAGER: _RELEASE_MANAGER,
-    # Everything, but inside one organization only: tenancy sees to that, not the scopes.
+    # Everything, but inside one organization only: tenancy ensures that, not the scopes.
     Role.ADMIN: frozenset(Scope),
     Role.PLATFORM_ADMIN: frozenset(Scope),
 }

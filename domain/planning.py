@@ -1,4 +1,4 @@
-"""Requirements and features: their states, and the one table of moves for each.
+"""Requirements and features: their states, and one table of transitions for each.
 
 `python -m domain.planning > docs/states.md` writes the page that publishes the tables.
 """
@@ -23,7 +23,7 @@ class Priority(StrEnum):
 
 
 class RequirementStatus(StrEnum):
-    """Life of a requirement; it begins as a draft."""
+    """Lifecycle of a requirement; it begins as a draft."""
 
     DRAFT = "draft"
     APPROVED = "approved"
@@ -44,7 +44,7 @@ class FeatureStatus(StrEnum):
 
 _Q, _F = RequirementStatus, FeatureStatus
 
-# Nothing here is final: people change their minds, and take up again what they had dropped.
+# No state is final: people change their minds, and resume what they had dropped.
 REQUIREMENT_MOVES: Mapping[RequirementStatus, frozenset[RequirementStatus]] = {
     _Q.DRAFT: frozenset({_Q.APPROVED, _Q.REJECTED, _Q.CANCELLED}),
     _Q.APPROVED: frozenset({_Q.IN_PROGRESS, _Q.DRAFT, _Q.CANCELLED}),
@@ -85,10 +85,10 @@ S = TypeVar("S", bound=StrEnum)
 
 
 def check_move(table: Mapping[S, frozenset[S]], before: S, after: S) -> None:
-    """Whether one state may follow another; staying is no move and always possible.
+    """Check that a state may follow another; staying is always possible.
 
     Raises:
-        UnprocessableError: it may not; names the state and those that may follow it.
+        UnprocessableError: it may not; the message names the state and its successors.
     """
     if before == after or after in table[before]:
         return

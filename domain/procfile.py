@@ -1,4 +1,4 @@
-"""Procfiles: one process type a line, `web: command`.
+"""Procfiles: one process type per line, `web: command`.
 
 `web` is the service, `release` the command of the release phase; all others run beside the service
 (docs/adr/0028-process-types.md).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 WEB = "web"
 RELEASE = "release"
 NOT_BESIDE = frozenset({WEB, RELEASE})
-# What Heroku's Ruby buildpack names for `heroku run`, and what Scalingo runs once after a deployment: none stays up.
+# Names for `heroku run` from Heroku's Ruby buildpack, and Scalingo's command after a deployment: none keeps running.
 BY_HAND = frozenset({"console", "rake", "postdeploy"})
 MAX_NAMED = 10
 _MAX_NAME = 64
@@ -20,14 +20,14 @@ _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 @dataclass(frozen=True)
 class ProcessType:
-    """Where in the file it stands, from 1, and its command."""
+    """Its line in the file, from 1, and its command."""
 
     line: int
     command: str
 
 
 def read_procfile(text: str) -> dict[str, ProcessType]:
-    """The process types by name, in the order of the file; of several lines for one name the first counts."""
+    """The process types by name, in the order of the file; if a name is repeated, the first line counts."""
     found: dict[str, ProcessType] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         matched = _LINE.fullmatch(line.strip())
@@ -37,7 +37,7 @@ def read_procfile(text: str) -> dict[str, ProcessType]:
 
 
 def beside(types: Mapping[str, ProcessType]) -> dict[str, ProcessType]:
-    """The types that are neither the service nor its release command."""
+    """The process types other than the service and its release command."""
     return {name: each for name, each in types.items() if name not in NOT_BESIDE}
 
 
@@ -47,9 +47,9 @@ def default_count(name: str) -> int:
 
 
 def told(counts: Mapping[str, int], *, vary: bool = False) -> str | None:
-    """What people are told of the types beside the service, by how many of each run; None: there are none.
+    """A message about the types beside the service and their counts; None if there are none.
 
-    `vary`: environments have counts of their own.
+    `vary`: counts differ between environments.
     """
     running = [f"`{name}` ({count})" for name, count in counts.items() if count]
     resting = [f"`{name}`" for name, count in counts.items() if not count]

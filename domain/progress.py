@@ -1,10 +1,10 @@
-"""How far an operation is: percent from the steps done, never falling."""
+"""The progress of an operation in percent, from its finished steps; it never falls."""
 
 from collections.abc import Mapping
 
 from domain.lifecycle import StepName, StepStatus
 
-# What a step is of the whole, from where time goes in a usual run. Steps an operation does not have do not count.
+# The weight of each step, from its usual share of the time. Steps that an operation does not have do not count.
 STEP_WEIGHTS: Mapping[StepName, int] = {
     StepName.SOURCE: 8,
     StepName.BUILD: 22,
@@ -19,12 +19,12 @@ ENDED_STEPS = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 
 
 def percent_done(steps: Mapping[StepName, StepStatus], *, fraction: float, before: int) -> int:
-    """Percent of an operation that is done.
+    """The progress of an operation in percent.
 
     Args:
         steps: every step of the operation and its status.
-        fraction: how much of the one step under way is done, 0 to 1.
-        before: the percent told last; the answer is never below it, and 100 is only for the end.
+        fraction: finished part of the current step, 0 to 1.
+        before: the last reported percentage; the result is never below it, and 100 only at the end.
     """
     total = sum(STEP_WEIGHTS[name] for name in steps)
     done = 0.0

@@ -27,7 +27,7 @@ _SVN = re.compile(r"\s*svn(\+[a-z]+)?://", re.IGNORECASE)
 
 
 def is_svn(url: str) -> bool:
-    """Whether an address is one that only Subversion understands (`svn://`, `svn+ssh://`)."""
+    """Whether a URL is one that only Subversion understands (`svn://`, `svn+ssh://`)."""
     return _SVN.match(url) is not None
 
 

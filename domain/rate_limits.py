@@ -1,4 +1,4 @@
-"""Rate limits: how many requests a plan allows in which windows, and what an answer says of them."""
+"""Rate limits: the windows of each plan, and their report in a response."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True)
 class RateWindow:
-    """At most `limit` requests from the first one on until `seconds` later; then it begins anew."""
+    """At most `limit` requests within `seconds` of the first one; then a new window begins."""
 
     name: str
     limit: int
@@ -43,7 +43,7 @@ class Allowance:
         )
 
 
-# The contract's numbers; of enterprise those that hold until an organization is given its own.
+# The contract's numbers; enterprise's apply until an organization has its own.
 PLANS: Mapping[Plan, Allowance] = {
     Plan.FREE: Allowance(100, 1_000, 10_000),
     Plan.PROFESSIONAL: Allowance(1_000, 50_000, 500_000),
@@ -52,7 +52,7 @@ PLANS: Mapping[Plan, Allowance] = {
 
 
 def allowance_of(plan: Plan, per_minute: int | None, per_hour: int | None, per_day: int | None) -> Allowance:
-    """What an organization may do: its plan's numbers, and on enterprise its own where it has some."""
+    """An organization's limits: its plan's, and on enterprise its own, if set."""
     usual = PLANS[plan]
     if plan is not Plan.ENTERPRISE:
         return usual
@@ -61,7 +61,7 @@ def allowance_of(plan: Plan, per_minute: int | None, per_hour: int | None, per_d
 
 @dataclass(frozen=True)
 class Quota:
-    """One window of one bucket: `key` names the counter, `policy` is what the answer calls it."""
+    """One window of one bucket: `key` names the counter, `policy` is its name in the response."""
 
     key: str
     policy: str
@@ -71,7 +71,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Count:
-    """How far a quota is used up, this request included if it was allowed, and seconds until it begins anew."""
+    """The use of a quota, including this request if it was allowed, and the seconds until it is reset."""
 
     quota: Quota
     used: int
@@ -85,19 +85,19 @@ class Count:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a request is allowed, and what is left of each of its quotas. A refused one is counted nowhere."""
+    """Whether a request is allowed, and the rest of each of its quotas. A refused request is not counted."""
 
     allowed: bool
     counts: Sequence[Count]
 
     @property
     def tightest(self) -> Count:
-        """The one with the least left; of several the one that lasts longest."""
+        """The quota with the least left; among equals the longest window."""
         return min(self.counts, key=lambda count: (count.remaining, -count.resets_in_s))
 
     @property
     def retry_after_s(self) -> int:
-        """Whole seconds until the next request is allowed, without other requests; 0: it is allowed."""
+        """Whole seconds until the next request is allowed, if no others are sent; 0: it is allowed."""
         if self.allowed:
             return 0
         return max([1, *(math.ceil(count.resets_in_s) for count in self.counts if not count.remaining)])

@@ -1,4 +1,4 @@
-"""Recurrence rules (RFC 5545, RRULE) as values: the text is checked part by part. When they occur: `occurrences.py`."""
+"""Parsed recurrence rules (RFC 5545, RRULE), checked part by part. Their occurrences: `occurrences.py`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 MAX_RULE = 500
 MAX_COUNT = 10_000
 MAX_INTERVAL = 1_000
-WEEKDAYS_OF = {"MONTHLY": 5, "YEARLY": 53}  # how often a weekday can occur in one period, as in BYDAY=-1FR
-MAX_MINUTES = 4  # values of BYMINUTE
+WEEKDAYS_OF = {"MONTHLY": 5, "YEARLY": 53}  # maximum occurrences of a weekday in one period, as in BYDAY=-1FR
+MAX_MINUTES = 4  # maximum number of values of BYMINUTE
 HOURS = 24
 
 FREQUENCIES = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
@@ -32,9 +32,9 @@ _DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule's parts; an empty one does not restrict, or takes what the start has.
+    """A rule's parts; an empty one does not restrict, or is taken from the start.
 
-    `days`: (number, weekday from 0 for Monday), the number 0 for every one of them.
+    `days`: (number, weekday from 0 for Monday); the number 0 means every such weekday.
     """
 
     frequency: str
@@ -53,7 +53,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `ValueError` saying what is wrong."""
+        """Raises `ValueError` with the fault."""
         parts = parse_rule(text)
 
         def numbers(name: str) -> frozenset[int]:
@@ -76,7 +76,7 @@ class Rule:
         )
 
     def last(self, zone: ZoneInfo) -> datetime | None:
-        """The local time after which it does not occur because of UNTIL."""
+        """The last local time allowed by UNTIL."""
         if self.until is None:
             return None
         moment, is_utc = self.until
@@ -84,7 +84,7 @@ class Rule:
 
     @property
     def times_a_day(self) -> int:
-        """How often it can occur on one day at most."""
+        """The maximum number of occurrences on one day."""
         hours = len(self.hours) or 1
         if self.frequency == "HOURLY":
             hours = min(len(self.hours) or HOURS, -(-HOURS // self.interval))
@@ -96,7 +96,7 @@ def _day(text: str) -> tuple[int, int]:
 
 
 def parse_rule(text: str) -> dict[str, str]:
-    """The parts of a rule by name, checked one by one; raises `ValueError` saying what is wrong."""
+    """The parts of a rule by name, each checked; raises `ValueError` with the fault."""
     parts: dict[str, str] = {}
     for part in text.strip().upper().removeprefix("RRULE:").split(";"):
         name, _, value = part.partition("=")
@@ -161,7 +161,7 @@ def _check_numbered_days(frequency: str, days: str) -> None:
 
 
 def _parse_until(value: str) -> tuple[datetime, bool]:
-    """The last moment, and whether it is UTC; a date alone means all of that day."""
+    """The last moment, and whether it is UTC; a date alone includes the whole day."""
     match = re.fullmatch(r"([0-9]{8})(?:T([0-9]{6})(Z?))?", value)
     try:
         moment = datetime.strptime(f"{match[1]}{match[2] or '235959'}", "%Y%m%d%H%M%S") if match else None  # noqa: DTZ007 - local

@@ -1,22 +1,22 @@
-"""Where an application may have its users sent back to (RFC 9700, 2.1): compared exactly, so written exactly."""
+"""Redirect URIs of applications (RFC 9700, 2.1): compared exactly, so they must be written exactly."""
 
 import ipaddress
 import re
 from typing import Final
 from urllib.parse import urlsplit
 
-# RFC 3986's characters and no others; the fragment belongs to the answer (RFC 6749, 3.1.2).
+# Only the characters of RFC 3986; the fragment belongs to the response (RFC 6749, 3.1.2).
 PATTERN: Final = r"^https?://[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+$"
 _ADDRESS = re.compile(PATTERN)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 def check_redirect(uri: str) -> str:
-    """The address, if users can be sent there.
+    """The URI, if it is allowed.
 
     Raises:
-        ValueError: it is not absolute, not https (http to this very machine is good too: RFC 8252, 7.3), has a
-            fragment, a user, a wildcard or a zone (whose name may be any text: it would end up in a page's policy).
+        ValueError: it is not absolute, not https (http to the loopback interface is allowed: RFC 8252, 7.3), or has a
+            fragment, a user, a wildcard or a zone (which may be any text and would end up in a page's CSP).
     """
     if not _ADDRESS.fullmatch(uri):
         raise ValueError("must be https://... (or http:// to a loopback address), without a fragment")

@@ -1,4 +1,4 @@
-"""Addresses of git repositories, branch names and commit ids: what is accepted, checked before git sees them.
+"""Checks git repository URLs, branch names and commit ids before git sees them.
 
 Nothing accepted here can be read as an option, a helper command (`ext::`) or a pattern, or carries a credential.
 """
@@ -17,9 +17,9 @@ _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _SCP = re.compile(r"(?:(?P<user>[^@:/\s]+)@)?(?P<host>[^@:/\s]+):(?P<path>[^:].*)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31})(?:://|::)")
-# Six suffice because the contract shows such a one; fewer soon mean several commits.
+# Six digits suffice because the contract shows such an id; fewer are soon ambiguous.
 _COMMIT = re.compile(r"[0-9a-f]{6,64}")
-# git-check-ref-format(1), rules 1 to 10, but for the ones checked by words below.
+# git-check-ref-format(1), rules 1 to 10, except those checked in code below.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -38,12 +38,12 @@ _KNOWN = frozenset(str(scheme) for scheme in Scheme)
 
 @dataclass(frozen=True)
 class RepositoryUrl:
-    """A checked address.
+    """A checked URL.
 
     Attributes:
-        text: what git is given: a URL, an scp-like address or an absolute path. Free of credentials.
-        host: name or address to judge before connecting; None for files.
-        port: None means the scheme's own.
+        text: for git: a URL, an scp-like address or an absolute path. Without credentials.
+        host: name or address to check before connecting; None for files.
+        port: None: the scheme's default.
     """
 
     scheme: Scheme
@@ -60,12 +60,12 @@ class RepositoryUrl:
 
 
 def parse_repository_url(url: str, *, allow_file: bool = False, allow_private: bool = False) -> RepositoryUrl:
-    """Check an address.
+    """Check a repository URL.
 
     Args:
-        url: as the caller wrote it.
+        url: the caller's input.
         allow_file: whether local folders (`file:///...` or an absolute path) are accepted.
-        allow_private: whether plain http is; the driver then checks that the host is indeed private.
+        allow_private: whether plain http is accepted; the driver then checks that the host is private.
 
     Raises:
         TerminalError: SOURCE_FORBIDDEN; the message says what is allowed and never repeats a credential.
@@ -94,7 +94,7 @@ def _parse_without_scheme(url: str, allowed: list[Scheme]) -> RepositoryUrl:
     scp = _SCP.fullmatch(url)
     if scp is None:
         _refuse(f"the repository address is not a URL; allowed are {_names(allowed)}")
-    if scp["path"].startswith("-") or "@" in scp["path"]:  # user:password@host:path reads as host:path
+    if scp["path"].startswith("-") or "@" in scp["path"]:  # git reads user:password@host:path as host:path
         _refuse("the repository address has a '-' or a credential where its path begins; remove it")
     _check_host(scp["host"])
     _check_user(scp["user"])
@@ -118,10 +118,10 @@ def _parse_with_scheme(url: str, scheme: Scheme) -> RepositoryUrl:
         _refuse("the repository address has a '?' or '#' part; give the plain address of the repository")
     if parts.hostname is None or parts.path in {"", "/"}:
         _refuse("the repository address names no host or no repository on it")
-    if ":" not in parts.hostname:  # IPv6 literals were checked by urlsplit's brackets
+    if ":" not in parts.hostname:  # urlsplit has checked IPv6 literals
         _check_host(parts.hostname)
     _check_user(parts.username)
-    # Git knows its transports in lower case only.
+    # Git accepts transports in lower case only.
     return RepositoryUrl(scheme, f"{scheme}{url[len(scheme) :]}", host=parts.hostname, port=port)
 
 
@@ -143,9 +143,9 @@ def _check_user(user: str | None) -> None:
 
 
 def check_branch(branch: str) -> str:
-    """The name of a branch or tag if git would accept it.
+    """The name of a branch or tag, if git would accept it.
 
-    A short name is a branch, else a tag; one that begins with `refs/heads/` or `refs/tags/` is that one only.
+    A short name is a branch, else a tag; `refs/heads/` and `refs/tags/` are exact.
 
     Raises:
         TerminalError: SOURCE_REF_NOT_FOUND, since no repository can have such a branch.

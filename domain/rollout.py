@@ -1,9 +1,9 @@
-"""Rollout plans: the whole way of a new release to all of the traffic, computed before it starts.
+"""Rollout plans: all steps of a new release to 100 % of the traffic, computed before it starts.
 
-A plan is a tuple of small steps that a workflow carries out one after another. Invariants (tested by property):
-capacity able to take traffic never falls below the stable release's; traffic goes only to instances that were
-awaited healthy; weights of the new release never fall; the last weight is 100; an old instance is drained before it
-is stopped; what had no traffic yet does not get all of it before a person or a check said so.
+A plan is a tuple of small steps that a workflow carries out one after another. Invariants (tested by property): serving
+capacity never falls below the stable release's; traffic goes only to instances that became healthy; weights of the new
+release never fall; the last weight is 100; an old instance is drained before it is stopped; a release without any
+traffic so far gets all of it only after a person or a check allowed it.
 """
 
 import math
@@ -21,22 +21,22 @@ FULL = 100
 
 
 class StepKind(StrEnum):
-    """What a plan step does."""
+    """The kind of a plan step."""
 
-    START = "start"  # bring the new release up to `count` instances and await their health
+    START = "start"  # start the new release up to `count` instances and await their health
     PROCESSES = "processes"  # start the process types beside the service; those of a new version must stay up
-    SHIFT = "shift"  # move traffic: `weight` percent to the new release (0: its preview only)
-    CHECK = "check"  # ask the new release on its preview: its health path and `paths`
-    VERIFY = "verify"  # watch the new release behind the router for `seconds`
-    PAUSE = "pause"  # wait `seconds` (None: until a person says so)
-    ANALYSE = "analyse"  # judge new against stable for `seconds`
+    SHIFT = "shift"  # shift traffic: `weight` percent to the new release (0: its preview only)
+    CHECK = "check"  # request the new release by its preview: its health path and `paths`
+    VERIFY = "verify"  # probe the new release through the router for `seconds`
+    PAUSE = "pause"  # wait `seconds` (None: until a person resumes)
+    ANALYSE = "analyse"  # compare new and stable for `seconds`
     SHRINK = "shrink"  # drain and stop old instances until `count` are left
     PROMOTE = "promote"  # the new release becomes the stable one
     RETIRE = "retire"  # keep the old release for `seconds`, then drain and stop it
 
 
 class PlanStep(BaseModel):
-    """One step; only the fields its kind needs are set."""
+    """One step; only the fields of its kind are set."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class PlanStep(BaseModel):
     paths: tuple[str, ...] = ()
 
     def describe(self) -> str:  # noqa: C901, PLR0911 - one sentence a kind
-        """The step in words, for people."""
+        """The step in words."""
         match self.kind:
             case StepKind.START:
                 return f"Starting {self.count} instance{'s' if self.count != 1 else ''} of the new version"
@@ -107,21 +107,21 @@ def plan_delivery(
     old_replicas: int,
     returning: bool = False,
 ) -> RolloutPlan:
-    """The plan of one deployment, from all that its repository and its request say.
+    """The plan of one deployment, from its delivery spec and its request.
 
     Args:
         spec: the delivery spec of the build.
-        options: what the request chose.
+        options: of the request.
         replicas: instances wanted of the new release.
         old_replicas: instances of the stable release; 0 when there is none (first deployment).
-        returning: the release was stable before and still runs: one switch brings it back.
+        returning: the release was stable before and still runs: one switch is enough.
     """
     if returning:
         return plan_return(replicas=replicas, old_replicas=old_replicas, keep=spec.rollout.scale_down_delay)
     steps = steps_of(
         options.strategy, spec.rollout, first_weight=options.first_weight, analysis_seconds=spec.analysis.duration
     )
-    if not spec.analysis.has_limits:  # with all of the traffic on the new version there is nobody to compare with
+    if not spec.analysis.has_limits:  # with 100 % of the traffic there is no other release to compare with
         steps = tuple(s.model_copy(update={"analyse": None}) if s.weight == FULL else s for s in steps)
     return plan_rollout(
         options.strategy,
@@ -149,9 +149,9 @@ def plan_rollout(
         rollout: the `rollout` section of the delivery spec.
         replicas: instances wanted of the new release.
         old_replicas: instances of the stable release; 0 when there is none (first deployment).
-        steps: canary and ramp only: the weights on the way.
+        steps: canary and ramp only: the intermediate weights.
         first_analysis: canary and ramp without a stable release to compare with: seconds to judge the new one by
-            absolute limits, None when there are none.
+            absolute limits; None if there are none.
     """
     if replicas < 1 or old_replicas < 0:
         raise UnprocessableError("a rollout needs at least one new instance and no negative old ones")
@@ -175,14 +175,14 @@ def plan_rollout(
 def steps_of(
     strategy: Strategy, rollout: RolloutSpec, *, first_weight: int | None, analysis_seconds: float
 ) -> tuple[CanaryStep, ...]:
-    """The weights on the way: the spec's own, else those that the strategy and the request stand for.
+    """The intermediate weights: the spec's own, else the defaults of strategy and request.
 
     Args:
         strategy: only canary and ramp have any.
         rollout: the `rollout` section of the delivery spec.
-        first_weight: of the request; the single step of a canary whose spec has none; 0 is a dark launch, which holds
-            until somebody resumes.
-        analysis_seconds: how long the analysis of that step may take.
+        first_weight: of the request; the single step of a canary whose spec has none; 0 is a dark launch, which waits
+            until a person resumes.
+        analysis_seconds: limit of the analysis of that step.
     """
     if strategy is Strategy.RAMP:
         step, interval = rollout.ramp.step_percent, rollout.ramp.interval
@@ -202,15 +202,15 @@ def plan_rollback(*, replicas: int, old_replicas: int) -> RolloutPlan:
 
 
 def with_processes(plan: RolloutPlan, *, good: bool, seconds: float = 0) -> RolloutPlan:
-    """The plan of a release that has process types beside its service.
+    """The plan for a release with process types beside its service.
 
-    A new version's begin when everything else is well and before it gets all of the traffic: what works on the users'
-    jobs is as much as traffic. A canary that is on its way, or waits in the dark for somebody to look at it, has none.
-    One that was good before gets the traffic first.
+    A new version's processes start after all checks and before it gets all of the traffic: processing users' jobs is
+    equivalent to traffic. A canary in progress, or in a dark launch, has none running. A release that was stable before
+    gets the traffic first.
 
     Args:
         plan: without them.
-        good: the release was stable before: they are started and not judged.
+        good: the release was stable before: processes are started without a check.
         seconds: how long they must stay up.
     """
     step = PlanStep(kind=StepKind.PROCESSES, seconds=None if good else seconds)
@@ -220,15 +220,15 @@ def with_processes(plan: RolloutPlan, *, good: bool, seconds: float = 0) -> Roll
 
 
 def plan_return(*, replicas: int, old_replicas: int, keep: float) -> RolloutPlan:
-    """The plan of a release that was stable before: healthy, one switch; the other one is kept for `keep` seconds."""
+    """The plan for a release that was stable before: health, one switch; the other is kept for `keep` seconds."""
     steps = (_start(replicas), _shift(FULL), *_finish(old_replicas, keep=keep))
     return RolloutPlan(strategy=Strategy.BLUE_GREEN, replicas=replicas, old_replicas=old_replicas, steps=steps)
 
 
 def _plan_first(rollout: RolloutSpec, replicas: int, analysis: float | None, *, dark: bool) -> list[PlanStep]:
-    """The first release: there is no stable one to compare with. Health, all of the traffic, then absolute limits.
+    """The first release, without a stable one to compare with: health, all of the traffic, then absolute limits.
 
-    Who asks for a dark launch gets one here too: reached by its preview only, until somebody resumes.
+    A dark launch is possible here too: reachable by its preview only, until a person resumes.
     """
     hidden = [_shift(0), PlanStep(kind=StepKind.PAUSE)] if dark else []
     return [_start(replicas), *hidden, _shift(FULL), _verify(rollout), *_analyse(analysis)]
@@ -280,7 +280,7 @@ def _plan_stepped(rollout: RolloutSpec, replicas: int, steps: tuple[CanaryStep, 
             out.append(PlanStep(kind=StepKind.PAUSE, seconds=None if step.pause == "manual" else step.pause))
         out += _analyse(step.analyse)
         if step.weight == 0 and after.weight == FULL and step.pause != "manual":
-            # However long it was there in the dark: what met nobody does not get everybody by itself.
+            # However long it was dark: a release without traffic so far never gets all of it automatically.
             out.append(PlanStep(kind=StepKind.PAUSE))
     if steps[-1].weight != FULL:
         out.append(_shift(FULL))

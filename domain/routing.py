@@ -1,4 +1,4 @@
-"""The wanted traffic: read from the database at one moment, brought into a router."""
+"""The desired traffic: one snapshot from the database, applied to a router."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from typing import Self
 from domain.wire import PIPE_PORT
 
 PREVIEW_HEADER = "x-delivery-preview"
-"""Carries a preview's token; it never reaches a service."""
+"""The request header with a preview's token; it never reaches a service."""
 REFUSED_HEADER = "x-delivery-refused"
-"""In the answer of a bridge behind which nobody listens (drivers/bridge/bridge.c)."""
+"""The response header of a bridge without a listener behind it (drivers/bridge/bridge.c)."""
 DEFAULT_HEALTH_HOST = "localhost"
 IDLE_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
 class StickyCookie:
-    """A cookie by which users stay with the release they met. `ttl_s`: seconds it lives."""
+    """A cookie that keeps users on the release they met first. `ttl_s`: its lifetime in seconds."""
 
     name: str
     ttl_s: float
@@ -24,12 +24,12 @@ class StickyCookie:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A row that is left out, so that everybody else's are applied.
+    """A row that is left out, so that all other rows can be applied.
 
     Attributes:
-        message: why, for the row's owner; it names nothing of anybody else.
+        message: the reason, for the row's owner; it contains nothing of other tenants.
         release_ids: the releases whose traffic stays where it is.
-        host: whose routes stay as they are; None: a release that no route leads to.
+        host: the host whose routes stay as they are; None: a release without a route.
     """
 
     message: str
@@ -38,14 +38,14 @@ class Rejection:
 
 
 def rejection_of(rejections: Iterable[Rejection], release_ids: Iterable[str]) -> Rejection | None:
-    """The first that concerns one of these releases."""
+    """The first one about one of these releases."""
     wanted = frozenset(release_ids)
     return next((one for one in rejections if one.release_ids & wanted), None)
 
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
-    """Where one instance listens: an IP address, or the path of a unix socket, beside which stands `PIPE_PORT`."""
+    """The address of one instance: an IP address, or the path of a unix socket with `PIPE_PORT`."""
 
     address: str
     port: int
@@ -61,10 +61,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class ReleaseCluster:
-    """The instances of one release that may receive traffic, with its health check.
+    """The instances of one release in rotation, with its health check.
 
-    `reuse_connections`: requests may share a connection, one after the other. Not with instances that close a
-    connection shortly after an answer without saying so: a request that meets the closing is lost.
+    `reuse_connections`: requests may reuse a connection. False for instances that close a connection shortly after a
+    response without announcing it: a request sent at that moment would be lost.
     """
 
     release_id: str
@@ -88,7 +88,7 @@ class WeightedRelease:
 
 @dataclass(frozen=True)
 class Preview:
-    """A release that is reached by its secret token (in the header `PREVIEW_HEADER`), whatever its weight."""
+    """A release reachable by its secret token (in the header `PREVIEW_HEADER`), whatever its weight."""
 
     release_id: str
     token: str = field(repr=False)
@@ -96,15 +96,15 @@ class Preview:
 
 @dataclass(frozen=True)
 class HostRoute:
-    """One exact host and where its requests go; `environment_id` names it in statistics.
+    """One exact host and its targets; `environment_id` names it in statistics.
 
-    A request with a preview's token goes there, also where no target has a weight; everybody else, whoever has a
-    wrong token included, goes by weight. With `sticky`, a client that keeps its cookie keeps its place in the order of
-    the targets: while weights stand still it always meets the same release, and clients of the first target stay with
+    A request with a preview's token goes to the preview, even if no target has a weight; all others, including those
+    with a wrong token, go by weight. With `sticky`, a client with its cookie keeps its position in the order of the
+    targets: while weights stay the same it always reaches the same release, and clients of the first target stay with
     it while its weight grows.
 
-    `timeout_s`: seconds from the end of a request to the end of its answer, None for ever. `idle_timeout_s`: seconds
-    in which nothing is sent either way. An answer that takes longer is cut, or 504 where it has not begun.
+    `timeout_s`: seconds from the end of a request to the end of its response, None: unlimited. `idle_timeout_s`:
+    seconds without data in either direction. A response that takes longer is cut off, or a 504 if it has not begun.
     """
 
     host: str
@@ -128,9 +128,9 @@ class HostRoute:
 
 @dataclass(frozen=True)
 class RoutingTable:
-    """Everything the router shall do, whole. `generation` grows with every change.
+    """The complete routing table. `generation` grows with every change.
 
-    `unreadable` rows are rejected already; the routes of their hosts stay as they are.
+    `unreadable` rows were rejected when read; the routes of their hosts stay as they are.
     """
 
     generation: int

@@ -1,6 +1,6 @@
-"""Secrets of projects: their kinds, their names, how large they may be.
+"""Secrets of projects: kinds, names, size limits.
 
-Values never come here but to be checked; no message repeats one.
+Values come here only for validation; no message repeats one.
 """
 
 import re
@@ -11,15 +11,15 @@ from pydantic import Field
 
 NAME = r"^[A-Z_][A-Z0-9_]{0,127}$"
 MAX_NAME = 128
-MAX_VALUE = 64 * 1024  # bytes in UTF-8; Linux passes on at most 128 KiB as one variable
-MAX_SECRETS = 200  # of a project
-MAX_TOTAL = 1024 * 1024  # bytes of all service variables of a project; Linux starts nothing with more than about 2 MiB
+MAX_VALUE = 64 * 1024  # bytes in UTF-8; Linux limits one variable to 128 KiB
+MAX_SECRETS = 200  # per project
+MAX_TOTAL = 1024 * 1024  # bytes of all service variables of a project; Linux's limit for a process is about 2 MiB
 
 SecretName = Annotated[str, Field(pattern=NAME, max_length=MAX_NAME)]
 
 
 class SecretKind(StrEnum):
-    """What a secret is for, and so who gets to see it."""
+    """The purpose of a secret, which decides who can read it."""
 
     SERVICE_ENV = "service_env"
     GIT_HTTPS_TOKEN = "git_https_token"  # noqa: S105 - the name of a kind
@@ -28,9 +28,9 @@ class SecretKind(StrEnum):
     REGISTRY = "registry"
 
 
-# A project has one repository, so it has one credential of each kind for it.
+# A project has one repository, so at most one credential of each kind.
 ONE_OF_A_KIND = frozenset({SecretKind.GIT_HTTPS_TOKEN, SecretKind.GIT_SSH_KEY, SecretKind.SSH_KNOWN_HOSTS})
-# Kinds that may differ from environment to environment.
+# Kinds that may differ between environments.
 BY_ENVIRONMENT = frozenset({SecretKind.SERVICE_ENV, SecretKind.REGISTRY})
 
 # Set by the engine or the shell that starts a service, or read by the loader before a service's own code runs.
@@ -38,8 +38,8 @@ _RESERVED = frozenset(
     {"PORT", "PATH", "HOME", "TMPDIR", "LANG", "PWD", "SHELL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS"}
 )
 _RESERVED_BEGINNINGS = ("DELIVERY_", "LD_")
-# What the C library reads of the environment of any program before that begins: it takes code and files from there.
-# Those that it ignores for programs with more rights than their caller (unsecvars.h); TMPDIR is ours already.
+# Variables that the C library reads at the start of any program, and that can load code or files: those it ignores for
+# programs with more rights than their caller (unsecvars.h). TMPDIR is always set by us.
 _EARLY = frozenset(
     {
         *("GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH", "NLSPATH"),
@@ -51,20 +51,20 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a service's variable of that name is not the project's to set."""
+    """Whether a project may not set a service variable with that name."""
     return name in _RESERVED or name.startswith(_RESERVED_BEGINNINGS)
 
 
 def is_read_early(name: str) -> bool:
-    """Whether a variable of that name acts on a program before its own code runs, so on a sandbox outside of itself."""
+    """Whether such a variable affects a program before its own code runs, and so also the sandbox program."""
     return name in _EARLY or name.startswith(_EARLY_BEGINNINGS)
 
 
 def check_value(kind: SecretKind, value: str) -> None:
-    """Whether a value can be used for what it is for.
+    """Check that a value suits its kind.
 
     Raises:
-        ValueError: it cannot; the message says why without repeating any of it.
+        ValueError: it does not; the message says why without repeating any part of it.
     """
     if not value:
         raise ValueError("must not be empty")
@@ -79,6 +79,6 @@ def check_value(kind: SecretKind, value: str) -> None:
 
 
 def split_token(value: str) -> tuple[str, str]:
-    """User name and password of a git token: `user:token`, or a token alone, where hosts accept any user name."""
+    """User name and password of a git token: `user:token`, or a token alone, for hosts that accept any user name."""
     user, colon, password = value.partition(":")
     return (user, password) if colon else ("x-access-token", value)

@@ -1,4 +1,4 @@
-"""Models that users write and the engine stores: strict where they are entered, lenient where they are read back."""
+"""Models that users write and the engine stores: strict on input, lenient when read back."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,17 +7,17 @@ from typing import Any
 from pydantic import ConfigDict
 
 STORED_CONFIG = ConfigDict(frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False})
-"""For models in payloads and rows that a newer version of the engine may have written, with keys unknown here.
+"""For models in payloads and rows that a newer version of the engine may have written, with unknown keys.
 
-Whoever reads a user's text passes `extra="forbid"`; the published schema says the same.
+Parsers of user input pass `extra="forbid"`; the published schema says the same.
 """
 
 
 def known_to(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a stored record what a dataclass has fields for.
+    """The entries of a stored record for which a dataclass has fields.
 
     Raises:
-        TypeError: it is no record at all.
+        TypeError: it is not a record.
     """
     if not isinstance(stored, Mapping):
         raise TypeError(f"a record of {kind.__name__} holds keys and values, this is a {type(stored).__name__}")

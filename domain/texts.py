@@ -1,10 +1,10 @@
-"""What people write, before it is kept and shown to others: names of one line, and texts of many lines."""
+"""User text, checked before it is stored and shown to others: names of one line, and texts of many lines."""
 
 import re
 import unicodedata
 from typing import Final
 
-# Marks after one letter: more than any script in use needs, far less than it takes to paint over other lines.
+# Maximum number of marks after one letter: enough for any script in use, too few to paint over other lines.
 MAX_MARKS: Final = 4
 MAX_IN_A_ROW: Final = 30
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -12,10 +12,10 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _MARKS: Final = frozenset({"Mn", "Me"})
 _LINE_ENDS: Final = re.compile("\r\n|\r|\u2028|\u2029")
 _SPACES: Final = re.compile(" {2,}")
-_VIRAMA: Final = 9  # canonical combining class of what joins letters of Indic scripts
+_VIRAMA: Final = 9  # canonical combining class of joining marks in Indic scripts
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 _SELECTORS: Final = frozenset(map(chr, range(0xFE00, 0xFE10))) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
-# Letters, marks and symbols that show nothing: Default_Ignorable_Code_Point beside format characters, braille's blank.
+# Letters, marks and symbols that are invisible: Default_Ignorable_Code_Point beside format characters, braille's blank.
 _INVISIBLE: Final = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2065, 0x2800, 0x3164, 0xFFA0))
 ) | frozenset(map(chr, (*range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE0100), *range(0xE01F0, 0xE1000))))
@@ -25,9 +25,10 @@ _REGION: Final = frozenset(map(chr, (*range(0xE0030, 0xE003A), *range(0xE0061, 0
 _TAGS: Final = re.compile(f"{_FLAG}[{''.join(sorted(_REGION))}]{{3,6}}\U000e007f")
 _LONGEST_FLAG: Final = 7
 _WAVY_DASH: Final = "\u3030"
-# These turn what follows around (Trojan Source, CVE-2021-42574): in no text either.
+# These change the direction of the following text (Trojan Source, CVE-2021-42574): refused in texts as well.
 _BIDI: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-# No text at all: NUL, halves of surrogate pairs, noncharacters. Searched for in C: a body has a million characters.
+# Not text at all: NUL, lone surrogates, noncharacters. Searched with a regular expression: a body has a million
+# characters.
 _ENDS: Final = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
 _BROKEN: Final = re.compile(f"[\x00\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
 _NOT_IN_TEXT: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{''.join(sorted(_BIDI))}]")
@@ -38,8 +39,8 @@ def nfc(text: str) -> str:
     """Unicode's normal form C.
 
     Raises:
-        ValueError: it is no stream-safe text (UAX #15, D3): ordering marks takes the square of their number in a row,
-            4 s for 20,000 of them.
+        ValueError: it is not stream-safe (UAX #15, D3): sorting consecutive marks takes quadratic time, 4 s for 20,000
+            of them.
     """
     if text.isascii():
         return text
@@ -52,10 +53,10 @@ def nfc(text: str) -> str:
 
 
 def name_of(text: str) -> str:
-    """A name as it is kept: NFC, without spaces at its ends, one space where there were several or unusual ones.
+    """A name in stored form: NFC, trimmed, one space in place of several or unusual ones.
 
     Raises:
-        ValueError: it has a character that nobody sees, or that changes how others are shown; the message names it.
+        ValueError: it has an invisible character, or one that changes how others are shown; the message names it.
     """
     text = nfc(_checked(text))
     text = _SPACES.sub(" ", "".join(" " if unicodedata.category(one) == "Zs" else one for one in text)).strip(" ")
@@ -71,10 +72,10 @@ def name_of(text: str) -> str:
 
 
 def text_of(text: str) -> str:
-    """A text of many lines as it is kept: NFC, lines end with a line feed.
+    """A text of many lines in stored form: NFC, line feeds as line ends.
 
     Raises:
-        ValueError: it has a control character other than line feed and tab, or one that turns the text around.
+        ValueError: it has a control character other than line feed and tab, or one that changes the text's direction.
     """
     text = nfc(_LINE_ENDS.sub("\n", _checked(text)))
     if found := _NOT_IN_TEXT.search(text):
@@ -83,9 +84,9 @@ def text_of(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Whatever text as one line that is safe to show: what `name_of` refuses becomes a replacement character.
+    """Any text as one line that is safe to show: characters that `name_of` refuses are replaced.
 
-    For what was kept before there were rules, and for what others wrote: git, other issuers.
+    For text stored before these rules, and for foreign text: from git, other issuers.
     """
     text = _BROKEN.sub(REPLACEMENT, text)
     try:
@@ -113,7 +114,7 @@ def _check_named(text: str, place: int) -> None:
 
 
 def _is_named(text: str, place: int) -> bool:
-    """Whether a character may stand in a name, at this place."""
+    """Whether a name may have this character at this position."""
     one = text[place]
     if one == " " or (one.isascii() and one.isprintable()):
         return True
@@ -129,14 +130,14 @@ def _is_named(text: str, place: int) -> bool:
 
 
 def _is_flag(text: str, place: int) -> bool:
-    """Whether a tag belongs to a flag that is whole."""
+    """Whether a tag character belongs to a complete flag."""
     start = text.rfind(_FLAG, max(0, place - _LONGEST_FLAG), place)
     found = _TAGS.match(text, start) if start >= 0 else None
     return found is not None and place < found.end()
 
 
 def _joins(text: str, place: int, before: str) -> bool:
-    """Where a joiner changes what is seen (RFC 5892, A.1 and A.2), and inside of pictures made of several."""
+    """Where a joiner changes the rendering (RFC 5892, A.1 and A.2), and inside emoji sequences."""
     after = text[place + 1] if place + 1 < len(text) else ""
     if not before or not after:
         return False

@@ -1,4 +1,4 @@
-"""What is told of a deployment over time: figures of both sides, evidence, and what happened meanwhile."""
+"""The timeline of a deployment: figures of both sides, evidence, and events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from domain.canary.verdict import Judgement
 from domain.lifecycle import DeploymentStatus
 
 QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-# For whom a deployment waits, in which state.
+# The states in which a deployment waits, and for whom.
 WAITS = {
     DeploymentStatus.AWAITING_APPROVAL: "people",
     DeploymentStatus.PAUSED: "people",
@@ -21,7 +21,7 @@ WAITS = {
 
 
 class Kind(StrEnum):
-    """What an entry tells of."""
+    """The kind of an entry."""
 
     SAMPLE = "sample"
     WEIGHT = "weight"
@@ -40,7 +40,7 @@ class Wait:
 
 
 def sample(state: JudgeState, judgement: Judgement, weight: int | None) -> dict[str, Any]:
-    """One look of an analysis. Requests and errors count from the analysis's beginning."""
+    """One measurement of an analysis. Requests and errors count from the analysis's beginning."""
     return {
         "weight": weight,
         "elapsed_seconds": round(judgement.elapsed_seconds, 3),
@@ -55,7 +55,7 @@ def sample(state: JudgeState, judgement: Judgement, weight: int | None) -> dict[
 
 
 def waits_of(moves: Iterable[tuple[datetime, str]], now: datetime | None) -> list[Wait]:
-    """The waits among the states of a deployment, by time; `now`: None, it is finished."""
+    """The waits among the states of a deployment, by time; `now`: None if it is finished."""
     waits: list[Wait] = []
     for at, status in moves:
         if waits and waits[-1].end is None:
@@ -66,7 +66,7 @@ def waits_of(moves: Iterable[tuple[datetime, str]], now: datetime | None) -> lis
 
 
 def _side(side: SideState) -> dict[str, Any] | None:
-    """None: it was not looked at."""
+    """None: it was not measured."""
     if side.seen is None:
         return None
     total = side.total
@@ -79,6 +79,6 @@ def _side(side: SideState) -> dict[str, Any] | None:
 
 
 def _quantile(counts: WindowCounts, level: float) -> float | None:
-    """The upper bound of the bucket in which a quantile lies; None: there are no latencies, or it is above all."""
+    """The upper bound of a quantile's bucket; None: no latencies, or above all buckets."""
     index = counts.quantile_index(level)
     return None if index is None else counts.bounds[index]

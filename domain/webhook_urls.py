@@ -1,4 +1,4 @@
-"""Addresses of webhooks: what is accepted before anybody connects. Names are judged when they are resolved."""
+"""Checks of webhook URLs before any connection. Names are checked when they are resolved."""
 
 import re
 from collections.abc import Collection
@@ -19,12 +19,12 @@ Networks = Collection[IPv4Network | IPv6Network]
 
 
 def check_url(url: str, *, ports: Collection[int] | None, networks: Networks) -> None:
-    """Refuse an address that could never be sent to.
+    """Refuse a URL that could never be sent to.
 
     Args:
-        url: as given.
+        url: the user's input.
         ports: allowed ones; None: any.
-        networks: private ones that may be reached all the same.
+        networks: private networks that are allowed anyway.
 
     Raises:
         CallerError: with what to do.
@@ -43,10 +43,10 @@ def check_url(url: str, *, ports: Collection[int] | None, networks: Networks) ->
 
 
 def parse_ports(text: str) -> frozenset[int] | None:
-    """Ports with commas between; `any` is None.
+    """Parse ports, separated by commas; `any` is None.
 
     Raises:
-        ValueError: one of them is no port.
+        ValueError: one of them is not a port.
     """
     if text.strip() == ANY_PORT:
         return None

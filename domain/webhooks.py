@@ -1,4 +1,4 @@
-"""Webhooks: what a delivery can be in, when it is tried again, when its endpoint is given up."""
+"""Webhooks: states of a delivery, the retry schedule, and when an endpoint is disabled."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -21,11 +21,11 @@ class DisabledReason(StrEnum):
 
     BY_REQUEST = "by_request"
     GONE = "gone"  # it answered 410
-    FAILING = "failing"  # nothing but failures for `GIVEN_UP_AFTER`
+    FAILING = "failing"  # only failures for `GIVEN_UP_AFTER`
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery stands. `failed`: so far, another attempt follows; `exhausted`: none follows."""
+    """The state of a delivery. `failed`: another attempt follows; `exhausted`: none follows."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -37,7 +37,7 @@ UNFINISHED: Final = (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
 
 
 class Trigger(StrEnum):
-    """Why an event is delivered."""
+    """The cause of a delivery."""
 
     EVENT = "event"
     REPLAY = "replay"
@@ -46,18 +46,18 @@ class Trigger(StrEnum):
 
 
 class WebhookEvent(StrEnum):
-    """What an endpoint can ask for: `domain.events.EventType`, or `*` for all of them and those of later releases."""
+    """The events to subscribe to: `domain.events.EventType`, or `*` for all of them and those of later releases."""
 
     ANY = "*"
     vars().update({event.name: event.value for event in EventType})
 
 
-# Sent to one endpoint when somebody asks for it.
+# Sent to one endpoint on request.
 PING: Final = "ping"
 
 # Seconds from a failed attempt to the next one.
 RETRIES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-# A pause is up to a tenth longer or shorter, so that what failed together does not come back together.
+# Jitter of a tenth, so that deliveries that failed together are not retried together.
 JITTER: Final = 0.1
 LONGEST_ASKED: Final = timedelta(hours=24)
 GIVEN_UP_AFTER: Final = timedelta(days=5)
@@ -73,12 +73,12 @@ def is_success(status: int | None) -> bool:
 
 
 def pause(attempts: int, chance: float, asked: timedelta | None = None) -> timedelta | None:
-    """How long to wait after a failed attempt; None when it was the last one.
+    """The delay after a failed attempt; None after the last one.
 
     Args:
         attempts: made so far, 1 or more.
         chance: from 0 to 1, for the jitter.
-        asked: what the receiver's `Retry-After` asks for; never less than that, up to `LONGEST_ASKED`.
+        asked: the receiver's `Retry-After`; the delay is at least this, up to `LONGEST_ASKED`.
     """
     if attempts > len(RETRIES_S):
         return None
@@ -87,14 +87,14 @@ def pause(attempts: int, chance: float, asked: timedelta | None = None) -> timed
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """What a `Retry-After` header asks for (RFC 9110, 10.2.3): seconds or a date; None when it says neither."""
+    """The delay of a `Retry-After` header (RFC 9110, 10.2.3): seconds or a date; None if it is neither."""
     if value is None:
         return None
     if _DIGITS.fullmatch(value.strip()):
         return timedelta(seconds=int(value))
     try:
         moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # the latter for a year or an hour of very many digits
+    except (ValueError, OverflowError):  # the latter for a year or an hour with very many digits
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -102,5 +102,5 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
 
 
 def is_given_up(failing_since: datetime | None, now: datetime) -> bool:
-    """Whether an endpoint failed without a success for too long."""
+    """Whether an endpoint has failed without a success for too long."""
     return failing_since is not None and now - failing_since >= GIVEN_UP_AFTER

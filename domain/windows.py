@@ -1,6 +1,6 @@
-"""Deployment windows and freezes: spans of local time, single or recurring, and when deploying is possible.
+"""Deployment windows and freezes: spans of local time, single or recurring, and whether a deployment may start.
 
-A deny window beats an allow window. With at least one allow window, deploying is possible only inside one.
+A deny window overrides an allow window. With at least one allow window, deployments start only inside one.
 """
 
 import heapq
@@ -33,14 +33,14 @@ MAX_DURATION = timedelta(days=31)
 HORIZON = timedelta(days=731)
 YEARS = (2000, 2100)
 
-# What a rule may cost is said when it is set (`check_cost`); what is judged is bounded too, for rules set before that.
+# The cost of a rule is limited when it is set (`check_cost`); evaluation is bounded too, for rules set before that.
 MAX_TIMES_A_DAY = 24
 MAX_TIMES_TOGETHER = 240
 MAX_OFTEN = timedelta(days=1)
-MAX_BEFORE = 10_000  # occurrences before the moment that is judged, as many as may still cover it
-MAX_EDGES = 4_000  # beginnings and ends from then on
+MAX_BEFORE = 10_000  # maximum number of occurrences before the evaluated moment that may still cover it
+MAX_EDGES = 4_000  # maximum number of beginnings and ends after it
 STORED = {"stored": True}
-"""The context in which windows are validated that were accepted once: they are read as they are."""
+"""Validation context for windows that were accepted before: they are read without checks."""
 
 # How far the order of local times can differ from the order of instants: a zone may skip a whole day.
 SLACK = timedelta(days=1)
@@ -49,7 +49,7 @@ Edge = tuple[datetime, int, int]
 
 
 class WindowKind(StrEnum):
-    """Whether a window lets deployments pass or holds them."""
+    """Whether a window allows deployments or holds them."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -61,10 +61,10 @@ def _zones() -> frozenset[str]:
 
 
 class Window(BaseModel):
-    """Spans of time. `start` and the rule are local to `time_zone`; in a gap of the clock the time before it counts on.
+    """Spans of time. `start` and the rule are local to `time_zone`; in a clock gap, the offset before it applies.
 
-    `duration`: ISO 8601 (`PT8H`, `P2D`) or seconds. As in RFC 5545, whole days are days of the calendar (of 23 hours
-    when the clock goes forward), the rest is exact. `rrule` null: one span only.
+    `duration`: ISO 8601 (`PT8H`, `P2D`) or seconds. As in RFC 5545, whole days are calendar days (of 23 hours when the
+    clock goes forward), the rest is exact. `rrule` null: a single span.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,7 +81,7 @@ class Window(BaseModel):
     @field_validator("name")
     @classmethod
     def _readable(cls, name: str) -> str:
-        """It stands in sentences for people: no control characters, nothing that turns the direction of the text."""
+        """The name appears in messages: no control characters, nothing that changes the direction of the text."""
         if not name.isprintable() or not name.strip():
             raise ValueError("must be printable and not blank")
         return name
@@ -131,15 +131,15 @@ def _check_frequency(rule: Rule, duration: timedelta) -> None:
 
 
 class _CannotJudgeError(Exception):
-    """A window that was set before there were limits; the message says which, as the object of "held by"."""
+    """A window set before there were limits; the message says which, as the object of "held by"."""
 
 
 @dataclass(frozen=True)
 class WindowState:
-    """Whether deploying is possible at a moment; else why not.
+    """Whether a deployment may start at a moment; else why not.
 
-    `next_open`: the earliest moment from then on at which it is (the moment itself, when open), `next_close`: when that
-    ends. None: not within two years, nor within the next `MAX_EDGES` beginnings and ends.
+    `next_open`: the earliest moment from then on at which one may start (the moment itself if open), `next_close`: the
+    end of that. None: not within two years, nor within the next `MAX_EDGES` beginnings and ends.
     """
 
     open: bool
@@ -149,9 +149,10 @@ class WindowState:
 
 
 def window_state(windows: Sequence[Window], now: datetime) -> WindowState:
-    """Whether deploying is possible at `now` (with a time zone), and when that changes. Times are UTC.
+    """Whether a deployment may start at `now` (with a time zone), and when that changes. Times are UTC.
 
-    It never raises for windows that were accepted once: what cannot be judged now holds deployments, and says so.
+    It never raises for windows that were accepted before: one that cannot be evaluated holds deployments, with a
+    reason.
     """
     try:
         return _judged(windows, now.astimezone(UTC))
@@ -176,7 +177,7 @@ def _judged(windows: Sequence[Window], now: datetime) -> WindowState:
 
 
 def _why_closed(windows: Sequence[Window], on: Sequence[int]) -> str | None:
-    """What holds a deployment, as the object of 'held by'; `on`: how often each window covers the moment."""
+    """What holds a deployment, as the object of 'held by'; `on`: number of occurrences of each window at the moment."""
     active = [window for window, depth in zip(windows, on, strict=True) if depth]
     denied = next((window for window in active if window.kind is WindowKind.DENY), None)
     if denied is not None:
@@ -190,10 +191,10 @@ def _why_closed(windows: Sequence[Window], on: Sequence[int]) -> str | None:
 
 
 def _timeline(windows: Sequence[Window], now: datetime) -> Iterator[tuple[datetime, list[int]]]:
-    """The moments from `now` on at which something begins or ends, and how often each window covers the time after.
+    """The moments from `now` on at which a window begins or ends, and the occurrences of each window after it.
 
     Raises:
-        _CannotJudgeError: before the first value.
+        _CannotJudgeError: before the first item.
     """
     until = now + HORIZON
     on = [0] * len(windows)
@@ -214,7 +215,7 @@ def _timeline(windows: Sequence[Window], now: datetime) -> Iterator[tuple[dateti
 
 
 def _edges(window: Window, number: int, since: datetime, until: datetime, passed: Iterator[int]) -> Iterator[Edge]:
-    """When it begins (+1) and ends (-1), in order, if it ends after `since`; `passed` counts what began till then."""
+    """Its beginnings (+1) and ends (-1) in order, if the end is after `since`; `passed` counts beginnings before."""
     ahead: list[Edge] = []
     for begin, end in _spans(window, since, until):
         if begin <= since and next(passed) > MAX_BEFORE:
@@ -260,7 +261,7 @@ _parsed = lru_cache(maxsize=1024)(Rule.parse)
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """RFC 5545: a time that exists twice is the first one, in a gap the offset before it counts; so does `fold=0`."""
+    """RFC 5545: an ambiguous time is the first one; in a gap, the offset before it applies. `fold=0` does the same."""
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
@@ -270,7 +271,7 @@ def _end(local: datetime, duration: timedelta, zone: ZoneInfo) -> datetime:
 
 
 def check_together(windows: Sequence[Window]) -> None:
-    """Raise `ValueError` for windows that have one name, or together occur too often to be judged in no time."""
+    """Raise `ValueError` for windows with the same name, or that together occur too often to be evaluated quickly."""
     check_names(windows)
     times = sum(_parsed(window.rrule).times_a_day if window.rrule else 1 for window in windows)
     if times > MAX_TIMES_TOGETHER:
@@ -278,7 +279,7 @@ def check_together(windows: Sequence[Window]) -> None:
 
 
 def check_names(windows: Sequence[Any]) -> None:
-    """Raise `ValueError` unless all windows have names of their own."""
+    """Raise `ValueError` unless all names are unique."""
     names = [window.name for window in windows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

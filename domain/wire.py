@@ -1,7 +1,7 @@
-"""What may go over the wire and into other programs: one rule for each kind of text, for entries and exits alike.
+"""What may be sent over the wire and to other programs: one rule per kind of text, for input and output alike.
 
-Entries are delivery.yaml, the API and the settings; exits are the router's table, probes and commands. Each function
-says what is wrong, in words for whoever wrote the text, or None.
+Input is delivery.yaml, the API and the settings; output is the router's table, probes and commands. Each function
+returns the fault, worded for the author of the text, or None.
 """
 
 import math
@@ -14,12 +14,12 @@ MAX_AUTHORITY = 260
 MAX_FILE_NAME = 255
 MAX_PORT = 65535
 MAX_SOCKET_PATH = 107
-# Of every service that has a network of its own; stands beside the path of its unix socket.
+# Used for every service with its own network; paired with the path of its unix socket.
 PIPE_PORT = 8080
 LEAST_SECONDS = 0.001
 SHOWN = 80
 
-# Visible ASCII (RFC 3986 knows nothing else), without a fragment, which clients cut off.
+# Visible ASCII (the characters of RFC 3986), without a fragment, which clients remove.
 URL_PATH = r'^/[!"$-~]*$'
 COOKIE_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 AUTHORITY = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$"
@@ -33,7 +33,7 @@ _ENVIRONMENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def path_fault(path: str) -> str | None:
-    """Of a path that is asked for by HTTP, with or without a query."""
+    """For a request path over HTTP, with or without a query."""
     if not path.startswith("/"):
         return f"must begin with /, got {shown(path)}"
     if len(path) > MAX_PATH:
@@ -47,54 +47,54 @@ def path_fault(path: str) -> str | None:
 
 
 def host_fault(host: str) -> str | None:
-    """Of an exact host name (RFC 1123, 2.1)."""
+    """For an exact host name (RFC 1123, 2.1)."""
     if len(host) > MAX_HOST or not _HOST.fullmatch(host):
         return f"{shown(host)} is not an exact host name in lower case; wildcards are not routed"
     return None
 
 
 def authority_fault(host: str) -> str | None:
-    """Of the Host of a request: a name or an IPv4 address, with or without a port."""
+    """For the Host of a request: a name or an IPv4 address, with or without a port."""
     if len(host) > MAX_AUTHORITY or not _AUTHORITY.fullmatch(host) or host.endswith("\n"):
         return f"must be a host name with letters, digits, - and ., and a port if there is one, got {shown(host)}"
     return None
 
 
 def cookie_fault(name: str) -> str | None:
-    """Of a cookie's name; Envoy reads more into other characters."""
+    """For a cookie's name; Envoy interprets other characters."""
     if not _COOKIE.fullmatch(name) or name.endswith("\n"):
         return f"the cookie name {shown(name)} has unusual characters"
     return None
 
 
 def release_fault(release_id: str) -> str | None:
-    """Of a release's id: it names clusters and statistics."""
+    """For a release's id: it names clusters and statistics."""
     if not _RELEASE_ID.fullmatch(release_id):
         return f"release id {shown(release_id)} may have letters, digits, - and _ only, at most 64"
     return None
 
 
 def environment_fault(environment_id: str) -> str | None:
-    """Of an environment's id: it names virtual hosts."""
+    """For an environment's id: it names virtual hosts."""
     if not _ENVIRONMENT_ID.fullmatch(environment_id):
         return f"environment id {shown(environment_id)} has unusual characters"
     return None
 
 
 def is_token(token: str) -> bool:
-    """Whether it may be a preview's token: 8 to 64 letters, digits, - and _."""
+    """Whether it is a valid preview token: 8 to 64 letters, digits, - and _."""
     return bool(_TOKEN.fullmatch(token))
 
 
 def seconds_fault(seconds: float) -> str | None:
-    """Of a time that somebody waits."""
+    """For a duration."""
     if not math.isfinite(seconds) or seconds < LEAST_SECONDS:
         return f"must be at least {LEAST_SECONDS} seconds, it is {seconds}"
     return None
 
 
 def text_fault(text: str) -> str | None:
-    """Of what becomes an argument or a variable of a process."""
+    """For an argument or a variable of a process."""
     if "\0" in text:
         return "must not have a NUL character; no program can be given one"
     try:
@@ -105,7 +105,7 @@ def text_fault(text: str) -> str | None:
 
 
 def file_fault(path: str) -> str | None:
-    """Of a path of files, relative or not."""
+    """For a file path, relative or not."""
     if fault := text_fault(path):
         return fault
     if any(len(part.encode()) > MAX_FILE_NAME for part in PurePosixPath(path).parts):
@@ -114,7 +114,7 @@ def file_fault(path: str) -> str | None:
 
 
 def socket_fault(path: str) -> str | None:
-    """Of the path of a unix socket."""
+    """For the path of a unix socket."""
     if not path.startswith("/") or text_fault(path):
         return f"must be an absolute path, got {shown(path)}"
     if len(path.encode()) > MAX_SOCKET_PATH:
@@ -123,5 +123,5 @@ def socket_fault(path: str) -> str | None:
 
 
 def shown(text: str) -> str:
-    """The beginning of a text as it may stand in a message: on one line, all of it visible."""
+    """The beginning of a text for a message: on one line, with all characters visible."""
     return ascii(text[:SHOWN])

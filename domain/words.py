@@ -1,4 +1,4 @@
-"""What is wrong with a value, in our own words: one sentence for each kind of fault that a schema can find."""
+"""Messages for invalid values: one sentence for each kind of fault that a schema can find."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ _BYTES = "must be bytes"
 _DECIMAL = "must be a decimal number"
 _JSON = "must be JSON"
 
-# By the type of a fault; in braces is what the schema says.
+# By the type of a fault; the schema's values are in braces.
 WORDS: Final[Mapping[str, str]] = {
     "missing": "is required",
     "missing_argument": "is required",
@@ -129,7 +129,7 @@ WORDS: Final[Mapping[str, str]] = {
     "ordered_dict_type": _OBJECT,
     "frozen_dict_type": _OBJECT,
     "recursion_depth_exceeded": "is nested too deeply",
-    # These come of Python objects, never of JSON.
+    # These come from Python objects, never from JSON.
     "no_such_attribute": OTHERWISE,
     "needs_python_object": OTHERWISE,
     "recursion_loop": OTHERWISE,
@@ -141,7 +141,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 
 
-# What a pattern means, for people; those of repositories' files say it themselves.
+# The meaning of a pattern in words; those of repository files have their own messages.
 PATTERNS: Final[Mapping[str, str]] = {
     emails.PATTERN: "must be an e-mail address such as ada@example.com",
     redirect_uris.PATTERN: "must be an address such as https://example.com/callback",
@@ -157,7 +157,7 @@ PATTERNS: Final[Mapping[str, str]] = {
 
 
 def words_of(fault: Mapping[str, Any]) -> str:
-    """The sentence for one fault of a schema; its subject is the field."""
+    """The message for one fault of a schema; its subject is the field."""
     given = fault.get("ctx", {})
     if given.get("pattern") in PATTERNS:
         return PATTERNS[given["pattern"]]

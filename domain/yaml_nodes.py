@@ -1,9 +1,9 @@
-"""YAML text as plain values that remember where they stood, so that a fault can name line and column.
+"""YAML text as plain values with their positions, so that a fault can name line and column.
 
 Reads a plain subset of YAML 1.2's core schema: `yes`, `12:30` and `2026-01-31` are text, `0755` is a decimal number. No
-tags of one's own, no merge keys, no directives, one document. Size, depth, number of nodes (aliases counted as often as
-they are used), and the length of keys and numbers are bounded, so that a hostile file costs little. What the parser
-itself costs is bounded from outside: `runtime/limited.py`.
+custom tags, no merge keys, no directives, one document. Size, depth, number of nodes (aliases count at each use), and
+the length of keys and numbers are limited, so that a hostile file costs little. The parser's own cost is limited from
+outside: `runtime/limited.py`.
 """
 
 import math
@@ -20,11 +20,11 @@ MAX_NODES = 20_000
 MAX_KEY = 256
 MAX_NUMBER = 64
 MAX_SHOWN = 200
-MAX_INTEGER = 2**53 - 1  # what every reader of JSON can hold
+MAX_INTEGER = 2**53 - 1  # the integers that every JSON reader supports
 _PREFIX = "tag:yaml.org,2002:"
 _DIRECTIVE = re.compile(r"^%.*", re.MULTILINE)
 
-# YAML 1.2.2, 10.3.2: how plain text is told from numbers and the like.
+# YAML 1.2.2, 10.3.2: how plain scalars are resolved.
 _CORE: Mapping[str, tuple[str, str]] = {
     "null": (r"null|Null|NULL|~|", "nN~"),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -39,7 +39,7 @@ _BASES = {"0o": 8, "0x": 16}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # which of the two is seen at run time
-    """Resolves by the core schema alone; PyYAML's own tables are YAML 1.1's."""
+    """Resolves by the core schema only; PyYAML's own tables are YAML 1.1's."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's name for its table
 
@@ -54,7 +54,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong at a place. `line` and `column` count from 1; `key` is dotted (`service.health.path`)."""
+    """A fault at a position. `line` and `column` count from 1; `key` is dotted (`service.health.path`)."""
 
     line: int
     column: int
@@ -64,9 +64,9 @@ class Fault:
 
 @dataclass
 class YamlDocument:
-    """Values, where each key (for list items and the document: each value) stands, and what is wrong with them.
+    """The values, the position of each key (for list items and the document: of each value), and the faults.
 
-    `sources`: how a value that is no text was written.
+    `sources`: the source text of each value that is not a string.
     """
 
     value: Any = None
@@ -75,7 +75,7 @@ class YamlDocument:
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, path: Path, message: str) -> None:
-        """Note a fault at a path, or at the closest place above it that the text has."""
+        """Add a fault at a path, or at its closest ancestor in the text."""
         known = path
         while known not in self.places and known:
             known = known[:-1]
@@ -84,7 +84,7 @@ class YamlDocument:
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: `build.steps[2]`."""
+    """A path in dotted form: `build.steps[2]`."""
     out = ""
     for part in path:
         if len(out) > MAX_SHOWN:
@@ -94,7 +94,7 @@ def dotted(path: Path) -> str:
 
 
 def read_yaml(text: str) -> YamlDocument:
-    """Read a text; what is wrong with it stands in `faults`."""
+    """Parse a text; errors are in `faults`."""
     document = YamlDocument()
     if len(text.encode("utf-8", errors="replace")) > MAX_TEXT:
         document.fault((), f"the file is larger than {MAX_TEXT // 1024} KiB")
@@ -127,7 +127,7 @@ def read_yaml(text: str) -> YamlDocument:
 
 
 def _check_shape(text: str) -> None:
-    """Walk the events, which costs no recursion, before anything recursive touches the text."""
+    """Check the events, which needs no recursion, before anything recursive processes the text."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -140,11 +140,11 @@ def _check_shape(text: str) -> None:
 
 
 class _TooMuchError(Exception):
-    """The text is too deep or too long; carries line and column."""
+    """The text is too deep or too long; contains line and column."""
 
 
 class _Builder:
-    """Turns nodes into values, noting places and faults on the way."""
+    """Turns nodes into values, recording positions and faults."""
 
     def __init__(self, document: YamlDocument) -> None:
         self._document = document
@@ -154,7 +154,7 @@ class _Builder:
         self._left -= 1
         self._document.places.setdefault(path, _place(node))
         if self._left < 0 or len(path) > MAX_DEPTH:
-            if self._left >= -1:  # said once
+            if self._left >= -1:  # report once
                 self._left = -2
                 self._document.fault(path, "aliases (*) repeat too much; write the values out")
             return None
@@ -185,7 +185,7 @@ class _Builder:
         return values
 
     def _key(self, node: yaml.Node, path: Path) -> str | None:
-        """A key as text; None: it is none, and that is noted."""
+        """A key as text; None if it is not, which is recorded."""
         if isinstance(node, yaml.ScalarNode) and len(node.value) <= MAX_KEY:
             return str(node.value)
         why = f"a key is text of at most {MAX_KEY} characters"
@@ -208,7 +208,7 @@ class _Builder:
 
 
 def _read_scalar(kind: str, text: str) -> int | float | bool | None:
-    """A value by the core schema; raises `ValueError` saying what is wrong with it."""
+    """A value by the core schema; raises `ValueError` with the fault."""
     if len(text) > MAX_NUMBER:
         raise ValueError("... is too long for a number")
     if not _PATTERNS[kind].fullmatch(text):

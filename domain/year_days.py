@@ -1,6 +1,6 @@
-"""The days of a year as the bits of an integer. A part of a rule is a mask; "and" joins them.
+"""The days of a year as the bits of an integer. A part of a rule is a mask; "and" combines them.
 
-A year costs a few operations on such numbers however its rule looks, so that no rule can be slow to follow.
+A year takes a few operations on such numbers for any rule, so no rule can be slow.
 """
 
 import calendar
@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 
 WEEK = 7
 MONTHS = 12
-MIDDLE_OF_A_WEEK = 3  # a week belongs to the year that its fourth day lies in
+MIDDLE_OF_A_WEEK = 3  # a week belongs to the year of its fourth day
 
 
 def days_in(year: int) -> int:
@@ -30,7 +30,7 @@ def every(first: int, step: int, end: int) -> int:
 
 
 def bits(mask: int) -> Iterator[int]:
-    """The numbers of the bits that are set, in order."""
+    """The numbers of the set bits, in order."""
     while mask:
         lowest = mask & -mask
         yield lowest.bit_length() - 1
@@ -39,7 +39,7 @@ def bits(mask: int) -> Iterator[int]:
 
 @lru_cache(maxsize=512)
 def month_starts(year: int) -> tuple[int, ...]:
-    """The first days of the twelve months, and of the year after."""
+    """The first days of the twelve months, and of the next year."""
     lengths = (calendar.monthrange(year, month)[1] for month in range(1, MONTHS + 1))
     return tuple(accumulate(lengths, initial=0))
 
@@ -51,7 +51,7 @@ def in_months(year: int, months: Iterable[int]) -> int:
 
 
 def numbered(days: Iterable[int], length: int) -> int:
-    """Days of a period of `length` days, counted from 1, or from the end from -1."""
+    """Days of a period of `length` days, counted from 1, or with negative numbers from the end."""
     found = 0
     for day in days:
         if 1 <= abs(day) <= length:
@@ -60,7 +60,7 @@ def numbered(days: Iterable[int], length: int) -> int:
 
 
 def on_month_days(year: int, days: frozenset[int]) -> int:
-    """Days of each month, counted from 1, or from the end from -1."""
+    """Days of each month, counted from 1, or with negative numbers from the end."""
     mask = 0
     for start, end in pairwise(month_starts(year)):
         mask |= numbered(days, end - start) << start
@@ -77,7 +77,7 @@ def on_weekdays(year: int, weekdays: Iterable[int]) -> int:
 
 
 def on_numbered_weekdays(year: int, start: int, end: int, wanted: Iterable[tuple[int, int]]) -> int:
-    """The n-th such weekdays (n, weekday) of the days from `start` to before `end`; negative: from its end."""
+    """The n-th such weekdays (n, weekday) from day `start` to before `end`; negative: from its end."""
     first = calendar.weekday(year, 1, 1)
     mask = 0
     for number, weekday in wanted:
@@ -91,7 +91,7 @@ def on_numbered_weekdays(year: int, start: int, end: int, wanted: Iterable[tuple
 def in_weeks(year: int, numbers: frozenset[int], week_start: int) -> int:
     """The days in weeks with these numbers (ISO 8601, with any first day of a week), negative: from the last week on.
 
-    The first and the last days of a year may be in weeks of the years beside it.
+    The first and the last days of a year may be in weeks of the neighbouring years.
     """
     length, first = days_in(year), _first_week(year, week_start)
     mask = 0
@@ -108,11 +108,11 @@ def in_weeks(year: int, numbers: frozenset[int], week_start: int) -> int:
 
 
 def _first_week(year: int, week_start: int) -> int:
-    """Where week 1 begins; negative when that is in December."""
+    """The first day of week 1; negative if it is in December."""
     before = (calendar.weekday(year, 1, 1) - week_start) % WEEK
     return -before if before <= MIDDLE_OF_A_WEEK else WEEK - before
 
 
 def _weeks(year: int, week_start: int) -> int:
-    """How many weeks a year has: 52 or 53."""
+    """Number of weeks of a year: 52 or 53."""
     return (days_in(year) - _first_week(year, week_start) + _first_week(year + 1, week_start)) // WEEK

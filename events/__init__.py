@@ -1,1 +1,1 @@
-"""What follows a commit: the outbox relay (workflow starts and, later, events), and the sweep for lost workflows."""
+"""After a commit: the outbox relay (workflow starts, events and webhooks), and the sweep for lost workflows."""

@@ -1,7 +1,7 @@
-"""Connections that are kept for the next request to the same place.
+"""Keeps connections for further requests to the same host.
 
-httpcore's own pool looks at all of its connections at every request; with one per request under way to many places
-that is most of the work.
+httpcore's own pool scans all of its connections at every request; with many concurrent requests to many hosts that
+would be most of the work.
 """
 
 import ssl
@@ -14,20 +14,20 @@ import httpcore2
 
 from events.egress_guard import WebhookEgress
 
-# Less than the five seconds after which many servers close an idle connection.
+# Shorter than the five seconds after which many servers close an idle connection.
 KEEP_ALIVE_S = 4.0
-MOST_IDLE = 32  # per place
+MOST_IDLE = 32  # per host
 Place = tuple[bytes, bytes, int]
-# What a server that closed an idle connection at this very moment looks like.
+# Errors when a server closes an idle connection at this very moment.
 _BROKEN = (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError)
 
 
 class Connections:
-    """Takes a connection for one request at a time.
+    """Lends a connection to one request at a time.
 
     Args:
-        egress: what may be connected to.
-        tls: whom to trust; None: the usual authorities.
+        egress: opens checked connections.
+        tls: the trusted CAs; None: the usual ones.
     """
 
     def __init__(self, egress: WebhookEgress, tls: ssl.SSLContext | None) -> None:
@@ -38,7 +38,7 @@ class Connections:
 
     @asynccontextmanager
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[httpcore2.Response]:
-        """Send, and give the answer's head; its body is read inside, or its connection is closed after it."""
+        """Send, and yield the response's head; read its body inside the context, else the connection is closed."""
         origin = httpcore2.URL(url).origin
         place = (origin.scheme, origin.host, origin.port)
         response = None
@@ -47,7 +47,7 @@ class Connections:
             try:
                 response = await connection.handle_async_request(_request(url, headers, body))
             except _BROKEN:
-                await connection.aclose()  # it was closed while it was idle: the next one is new
+                await connection.aclose()  # it was closed while idle: the next one is new
             except BaseException:
                 await connection.aclose()
                 raise
@@ -65,7 +65,7 @@ class Connections:
             await self._give_back(place, connection)
 
     async def close(self) -> None:
-        """Close those that are kept."""
+        """Close all idle connections."""
         for kept in self._idle.values():
             for connection in kept:
                 await connection.aclose()

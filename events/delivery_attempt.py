@@ -1,4 +1,4 @@
-"""One attempt of a delivery: the request made and signed, sent, judged, and written down."""
+"""One attempt of a delivery: build, sign and send the request, evaluate the response, record it."""
 
 import json
 import random
@@ -33,14 +33,14 @@ USER_AGENT = "delivery-engine-webhooks/1.0"
 
 
 class Courier:
-    """Makes attempts of deliveries that were claimed."""
+    """Makes attempts of claimed deliveries."""
 
     def __init__(self, sender: Sender, sealer: Sealer) -> None:
         self._sender = sender
         self._sealer = sealer
 
     async def attempt(self, claim: Claim) -> Recorded:
-        """Send once; whatever the other side does, the attempt can be recorded."""
+        """Send once; the attempt can be recorded whatever the receiver does."""
         started_at = now()
         body = body_of(claim)
         headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -88,7 +88,7 @@ def body_of(claim: Claim) -> bytes:
 
 
 def judge(claim: Claim, answer: Answer, moment: datetime) -> tuple[DeliveryStatus, datetime | None]:
-    """The state of a delivery after an answer, and when it is tried again. A ping is sent once."""
+    """The state of a delivery after a response, and the time of the next attempt. A ping is sent once."""
     if is_success(answer.status):
         return DeliveryStatus.SUCCEEDED, None
     if claim.trigger == Trigger.PING or answer.status == GONE:
@@ -99,7 +99,7 @@ def judge(claim: Claim, answer: Answer, moment: datetime) -> tuple[DeliveryStatu
 
 
 async def record(session: AsyncSession, results: Sequence[Recorded]) -> None:
-    """Write attempts down, and what they say of their endpoints."""
+    """Write attempts, and the resulting health of their endpoints."""
     health = WebhookHealth(session)
     bad = {one.claim.endpoint_id for one in results if one.status is not DeliveryStatus.SUCCEEDED}
     await health.lock({one.claim.endpoint_id for one in results}, bad)

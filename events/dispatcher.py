@@ -1,8 +1,8 @@
-"""First attempts: from a committed event to the request, at once, by whichever worker is there.
+"""First attempts: from a committed event to the request, at once, on any available worker.
 
-One loop writes down what came back, fans out what was committed, and claims what is due: for many rows at once, each of
-the three in a transaction of its own, so that one that takes too long takes nothing back of the others. The requests
-run beside it. A worker that dies loses its claims when their leases end; others take over.
+One loop records results, fans out committed events, and claims due deliveries: many rows at once, each of the three in
+its own transaction, so that a timeout of one does not roll back the others. The requests run concurrently. A worker
+that dies loses its claims when their leases end; others take over.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ log = structlog.get_logger(__name__)
 FAN_OUT_BATCH = 500
 RECORD_BATCH = 500
 MOST_UNDER_WAY = 500
-# Under way at once to one endpoint; and while it does nothing but fail.
+# Attempts in progress per endpoint, and for an endpoint whose attempts all fail.
 PER_ENDPOINT = 32
 PER_FAILING_ENDPOINT = 2
 SWEEP_EVERY_S = 1.0
-# What arrives within this time is handled together.
+# Seconds within which arriving work is handled together.
 GATHER_S = 0.01
 PAUSE_AFTER_FAULT_S = 1.0
-# How far into an endpoint's queue a wake looks. All of it is looked at every second, but when much waits behind what
-# is retried (seconds for 200,000 deliveries), only so often that it takes this part of the time.
+# How far into an endpoint's queue a wake-up looks. The whole queue is checked every second, or less often if many
+# deliveries wait behind retried ones (seconds for 200,000 deliveries), so that it takes only this part of the time.
 WINDOW = 500
 WHOLE_SHARE = 0.05
-# How long a worker that stops waits for answers.
+# Seconds that a stopping worker waits for responses.
 GRACE_S = 5.0
 
 
@@ -47,10 +47,10 @@ class Dispatcher:
     """Runs until cancelled.
 
     Args:
-        sessions: where events and deliveries are.
+        sessions: of the database.
         courier: makes the attempts.
-        listener: on the channel of events.
-        handover: set whenever a delivery has failed, for the retry scheduler.
+        listener: on the events' channel.
+        handover: set when a delivery has failed, for the retry scheduler.
     """
 
     def __init__(self, sessions: Sessions, courier: Courier, listener: Listener, handover: asyncio.Event) -> None:
@@ -69,7 +69,7 @@ class Dispatcher:
         self._recorded = Portion(RECORD_BATCH)
 
     async def run(self) -> None:
-        """Work, wait for an event or an answer or the next sweep, and so on."""
+        """Work, then wait for an event, a response or the next sweep, in a loop."""
         listening = asyncio.create_task(self._listen())
         try:
             while True:
@@ -79,7 +79,7 @@ class Dispatcher:
             await self._finish()
 
     async def _finish(self) -> None:
-        """Let attempts under way finish and store them; unfinished ones are retried by another process."""
+        """Let attempts in progress finish and store them; unfinished ones are retried by another process."""
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=GRACE_S)
             for task in late:
@@ -147,7 +147,7 @@ class Dispatcher:
         except DeliveryError:
             raise
         except Exception:
-            # One result that cannot be written down must not hold up those of all others, again and again.
+            # A result that cannot be written must not block those of all others forever.
             await self._record_apart(results)
             raise
         del self._results[: len(results)]
@@ -155,7 +155,7 @@ class Dispatcher:
             self._handover.set()
 
     async def _record_apart(self, results: Sequence[Recorded]) -> None:
-        """Each by itself; what cannot be written is given up here: its lease ends, then it is attempted again."""
+        """Write each in its own transaction; a failed one is dropped: its lease ends, then it is attempted again."""
         for result in results:
             try:
                 async with transaction(self._sessions) as session:
@@ -167,8 +167,8 @@ class Dispatcher:
             self._results.remove(result)
 
     async def _claim(self, session: AsyncSession) -> list[Claim]:
-        # Half of what is left, for everybody together and for each organization: however many endpoints are slow,
-        # there is room for those of others.
+        # Half of the remaining slots, in total and per organization: slow endpoints, however many, leave room for
+        # others.
         free = (MOST_UNDER_WAY - len(self._under_way)) // 2
         if free <= 0:
             return []

@@ -1,12 +1,12 @@
-"""How often something is done that may come to take long."""
+"""Limits how often a task runs that may become slow."""
 
 
 class Pace:
-    """Every so often, and less often when it takes long, so that most of the time is left for other things.
+    """Runs at an interval, and less often when it is slow, so that most of the time is left for other work.
 
     Args:
-        every_s: seconds from the beginning of one time to the next, at least.
-        share: of the time, what may be spent on it; from 0 to 1.
+        every_s: minimum seconds between two starts.
+        share: maximum part of the time for the task; from 0 to 1.
     """
 
     def __init__(self, every_s: float, share: float) -> None:
@@ -15,9 +15,9 @@ class Pace:
         self._due_at = 0.0
 
     def is_due(self, clock: float) -> bool:
-        """Whether to do it now."""
+        """Whether to run it now."""
         return clock >= self._due_at
 
     def done(self, began: float, ended: float) -> None:
-        """It was done, well or badly, from one moment to another of the same clock."""
+        """It ran, successfully or not, between two moments of the same clock."""
         self._due_at = began + max(self._every_s, (ended - began) / self._share)

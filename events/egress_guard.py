@@ -1,6 +1,6 @@
-"""Connections to receivers of webhooks, for httpcore: to judged addresses only (`runtime.outbound`), and bounded.
+"""Connections to webhook receivers for httpcore: to checked addresses only (`runtime.outbound`), with limits.
 
-TLS still checks the name.
+TLS still verifies the name.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from runtime.outbound import (
     judged,
 )
 
-RESOLVERS: Final = 64  # names that are looked up at once
+RESOLVERS: Final = 64  # concurrent name lookups
 _NOT_ACCEPTED = (httpcore2.ConnectError, httpcore2.ConnectTimeout)
-# Of one answer, head and all. What is kept of it is far less; an endless one (interim responses, chunks of a byte with
+# Bytes of one response, including its head. Far less is stored; an endless one (interim responses, one-byte chunks with
 # kilobytes of extensions) would keep our only thread busy parsing.
 MAX_ANSWER = 128 * 1024
 
 
 class RefusedError(httpcore2.ConnectError):
-    """An address that is not on the public internet, and not in a network named by the operator."""
+    """An address that is neither on the public internet nor in a network allowed by the operator."""
 
 
 class NoSuchHostError(httpcore2.ConnectError):
-    """A name without an address."""
+    """A name without any address."""
 
 
 class BoundedStream(httpcore2.AsyncNetworkStream):
-    """A connection that breaks when an answer is larger than `MAX_ANSWER`; what is sent begins a new one."""
+    """A connection that fails when a response exceeds `MAX_ANSWER`; sending resets the count."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -72,11 +72,11 @@ class BoundedStream(httpcore2.AsyncNetworkStream):
 
 
 class WebhookEgress(httpcore2.AsyncNetworkBackend):
-    """Judges and connects.
+    """Checks addresses and connects.
 
     Args:
-        networks: private ones that may be reached.
-        resolve: how names become addresses; None: as the operating system does.
+        networks: private networks that are allowed.
+        resolve: resolves names; None: as the operating system does.
     """
 
     def __init__(self, networks: Networks, resolve: Resolve | None = None) -> None:
@@ -93,12 +93,12 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to an address of `host` that was judged.
+        """Connect to a checked address of `host`.
 
         Raises:
-            RefusedError: one of its addresses must not be reached.
-            NoSuchHostError: it has none.
-            httpcore2.ConnectError: none of them answers, or the name cannot be looked up now.
+            RefusedError: one of its addresses is not allowed.
+            NoSuchHostError: it has none. httpcore2.ConnectError: none of them answers, or the name cannot be resolved
+                now.
         """
 
         def judge(address: str) -> None:
@@ -121,9 +121,9 @@ class WebhookEgress(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(f"{host} does not accept connections on port {port}") from error
 
     async def sleep(self, seconds: float) -> None:
-        """As the pool asks."""
+        """Required by httpcore's pool."""
         await asyncio.sleep(seconds)
 
     def close(self) -> None:
-        """End what looks names up."""
+        """Stop the threads for name lookups."""
         self._lookup.close()

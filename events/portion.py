@@ -1,4 +1,4 @@
-"""How much is done in one transaction: less whenever the database took too long for it, so that it gets on at all."""
+"""An adaptive batch size per transaction: smaller after a database timeout, so that work progresses at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,11 @@ from domain.errors import DependencyError, ErrorCode
 class Portion:
     """A number of rows, at least one.
 
-    What takes longer than the database's limit is rolled back whole; done again as it was, it would be for ever.
+    A transaction beyond the database's time limit is rolled back as a whole; a repeat of the same size would fail
+    forever.
 
     Args:
-        most: rows, while all is well.
+        most: maximum number of rows.
     """
 
     def __init__(self, most: int) -> None:
@@ -21,7 +22,7 @@ class Portion:
 
     @contextmanager
     def tried(self) -> Iterator[int]:
-        """One transaction with so many rows: it is halved when that took too long, and grows again when it did not."""
+        """Around one transaction of that many rows: a timeout halves the number, a success lets it grow again."""
         size = self.size
         try:
             yield size

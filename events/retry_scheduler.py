@@ -1,6 +1,6 @@
-"""What failed at first is handed over to Temporal: one workflow a delivery, which keeps the schedule of retries.
+"""Hands failed deliveries over to Temporal: one workflow per delivery, which keeps the retry schedule.
 
-While Temporal is away the deliveries stay as they are in their table, and are handed over later.
+While Temporal is down, deliveries stay in their table and are handed over later.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from storage.repositories.webhook_claims import WebhookClaims
 BATCH = 50
 LIMIT_S = 10.0
 MOST_AWAY = 8
-# A workflow that is so late has been lost or ended by hand: it is started again.
+# A workflow this late was lost or terminated: it is started again.
 OVERDUE = timedelta(minutes=10)
 
 
 class RetryScheduler(Reconciler):
-    """Several workers may do the same: a workflow is started once. A pass is a batch.
+    """Several workers may run it: a workflow is started only once. A pass handles one batch.
 
     Args:
-        wake: set whenever a delivery has failed.
+        wake: set when a delivery has failed.
     """
 
     name = "webhook_retries"
@@ -39,7 +39,7 @@ class RetryScheduler(Reconciler):
         self._sweep: Sweep[UUID] = Sweep(self.name, limit_s=LIMIT_S, most_away=MOST_AWAY)
 
     async def reconcile(self) -> int:
-        """Start the workflows of some deliveries; returns of how many. What failed just now is left out for a while."""
+        """Start the workflows of some deliveries; returns their number. Failed starts are skipped for a while."""
         async with transaction(self._sessions) as session:
             rows = await WebhookClaims(session).not_handed_over(
                 limit=BATCH, overdue=OVERDUE, without=self._sweep.pausing

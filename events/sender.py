@@ -1,4 +1,4 @@
-"""One POST to a webhook's receiver: no redirects, no proxies, a time limit, and only the first bytes of the answer."""
+"""One POST to a webhook's receiver: no redirects, no proxies, a time limit, and only the response's first bytes."""
 
 import asyncio
 import ssl
@@ -21,7 +21,7 @@ _PRIVATE = frozenset({"set-cookie", "authorization", "www-authenticate", "proxy-
 
 @dataclass(frozen=True)
 class Answer:
-    """Result of a request: status and the first bytes of the answer, or an error message."""
+    """Result of a request: status and first bytes of the response, or an error message."""
 
     duration_ms: int
     status: int | None = None
@@ -31,12 +31,12 @@ class Answer:
 
 
 class Sender:
-    """Keeps connections for the next requests to the same place.
+    """Keeps connections for further requests to the same host.
 
     Args:
-        egress: what may be connected to.
-        tls: whom to trust; None: the usual authorities.
-        limit_s: for a whole request, from resolving the name to the last byte that is read.
+        egress: opens checked connections.
+        tls: the trusted CAs; None: the usual ones.
+        limit_s: of a whole request, from name lookup to the last byte read.
     """
 
     def __init__(self, egress: WebhookEgress, *, tls: ssl.SSLContext | None = None, limit_s: float = LIMIT_S) -> None:
@@ -69,7 +69,7 @@ class Sender:
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], str]:
         kept = b""
-        # An answer that is not read to its end closes its connection.
+        # A response that is not read to its end closes its connection.
         given = {"Host": urlsplit(url).netloc, **headers}
         async with self._connections.post(url, given, body) as response:
             async for chunk in response.aiter_stream():

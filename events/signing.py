@@ -1,4 +1,4 @@
-"""How requests are signed: as the contract says, and as Standard Webhooks says."""
+"""Signatures of requests: in the contract's format, and in that of Standard Webhooks."""
 
 import base64
 import hashlib
@@ -10,16 +10,16 @@ PREFIX = "whsec_"
 
 
 def signatures(secrets: Sequence[str], event_id: UUID, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that prove a request ours.
+    """The headers with a request's signatures.
 
-    `X-Signature-256` has room for one signature only. During a rotation that is the old secret's, so that a receiver
-    that knows nothing of the rotation yet goes on unharmed; `webhook-signature` carries one of each.
+    `X-Signature-256` has room for one signature only. During a rotation it is the old secret's, so that a receiver that
+    still has the old secret keeps working; `webhook-signature` carries both.
 
     Args:
-        secrets: `whsec_` and base64; the newest first, then the one that still counts.
-        event_id: signed with the rest, as Standard Webhooks asks.
+        secrets: `whsec_` and base64; the newest first, then the previous one while it is valid.
+        event_id: part of the signed text, as in Standard Webhooks.
         timestamp: of this attempt, in Unix time.
-        body: exactly as it is sent.
+        body: exactly as sent.
     """
     signed = b"%b.%d.%b" % (str(event_id).encode(), timestamp, body)
     standard = [base64.b64encode(_hmac(_key(secret), signed)).decode() for secret in secrets]

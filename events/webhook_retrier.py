@@ -1,4 +1,4 @@
-"""Further attempts, asked for by the workflow of a delivery."""
+"""Further attempts of a delivery, requested by its workflow."""
 
 from uuid import UUID
 
@@ -21,8 +21,8 @@ class WebhookRetrier:
         """Make attempt `number` of a delivery, unless it was made or is not wanted any more; returns its state.
 
         Raises:
-            DependencyError: another worker makes it just now, or died doing so; its time has not come by the clock of
-                the record; or the database does not answer.
+            DependencyError: another worker is making it, or died doing so; it is not due yet by the database's clock;
+                or the database does not answer.
         """
         async with transaction(self._sessions) as session:
             claim = await WebhookClaims(session).retry(delivery_id, number)

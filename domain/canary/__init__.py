@@ -1,4 +1,4 @@
-"""The canary judge: whether a new release does harm, decided as early as the evidence allows, however often is looked.
+"""The canary judge: decides whether a new release does harm, as early as the evidence allows, at any number of looks.
 
-`judge` is the way in; `docs/canary-judge.md` says how it works and what it was measured to need.
+`judge` is the entry point; `docs/canary-judge.md` explains how it works and how many requests it needs.
 """

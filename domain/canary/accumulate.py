@@ -1,4 +1,4 @@
-"""Takes readings into the judge's state: adds up, compares what both sides have, steps over gaps."""
+"""Adds readings to the judge's state: sums, compares both sides' requests of the same time, and skips gaps."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def observe(
     began = state.started_at or now
     update = {"canary": canary_side, "stable": stable_side, "started_at": began, "looked_at": now, "unmeasured": 0}
     if canary_gap or stable_gap:
-        # Only requests of the same time are compared: a gap on one side is one on the other.
+        # Only requests of the same time are compared: a gap on one side is a gap on the other too.
         lost = max(0.0, (now - (state.looked_at or began)).total_seconds())
         update |= {"canary": canary_side.compared(), "stable": stable_side.compared(), "gaps": state.gaps + 1}
         update |= {"lost_seconds": state.lost_seconds + lost}
@@ -40,7 +40,7 @@ def observe(
 def _compare(
     policy: AnalysisPolicy, state: JudgeState, canary: SideState, stable: SideState, at_s: float
 ) -> dict[str, object]:
-    """The bets after the block that is pending on both sides."""
+    """The bets after the pending block of both sides."""
     mine, theirs = canary.pending, stable.pending
     known = state.history.plus(stable.known)
     block = Block(mine.errors, mine.requests, theirs.errors, theirs.requests)
@@ -80,7 +80,7 @@ def _compare(
 def _counted(
     policy: AnalysisPolicy, state: JudgeState, canary: WindowCounts, stable: WindowCounts, at_s: float
 ) -> Late:
-    """The late bets against the policy's limits after what the canary alone counted, and a mark now and then."""
+    """The late bets against the policy's limits after the canary's new counts, and a mark now and then."""
     late, before, until = state.late, state.canary.total, min(1.0, at_s / policy.duration)
     stake = log_stake(late.placed_counted, until)
     slow = _above_limit(policy, canary)
@@ -97,7 +97,7 @@ def _counted(
 
 
 def _above_limit(policy: AnalysisPolicy, canary: WindowCounts) -> int:
-    """Requests of the canary that took longer than the policy's limit, as far as the buckets tell."""
+    """Canary requests that took longer than the policy's limit, as far as the buckets can tell."""
     if policy.max_p95_ms is None:
         return 0
     index = bisect_left(canary.bounds, policy.max_p95_ms)
@@ -105,7 +105,7 @@ def _above_limit(policy: AnalysisPolicy, canary: WindowCounts) -> int:
 
 
 def _tells_latency(policy: AnalysisPolicy, mine: WindowCounts, theirs: WindowCounts, known: WindowCounts) -> bool:
-    """Whether a bet on the median can be won: neither it nor what the canary may need lies above all buckets."""
+    """Whether a bet on the median can be won: neither it nor the canary's allowance is above all buckets."""
     if not can_be_compared(mine, theirs):
         return False
     told_by = known if known.bounds == theirs.bounds and known.timed >= theirs.timed else theirs

@@ -1,8 +1,8 @@
-"""4xx answers that do not count as errors: counters cannot tell a client's fault from the release's.
+"""4xx answers that do not count as errors: counters cannot distinguish a client's fault from the release's.
 
-So a difference from the stable release never fails a release, but it is not passed either: a person looks. More of
-them may be pages that are gone, fewer may be a login that is no longer asked for. An alpha of its own holds for it, as
-for the shape of the latency.
+So a difference from the stable release is inconclusive: it neither fails nor passes, and a person decides. More of them
+may be missing pages, fewer may be a login that is no longer required. The test has its own alpha, as the latency shape
+has.
 """
 
 import math
@@ -18,7 +18,7 @@ from domain.canary.verdict import Finding, Metric, MetricReport
 
 
 def client_errors(measurement: Measurement) -> MetricReport:
-    """Whether the canary answers with 4xx as often as the stable release, in either direction."""
+    """Whether the canary's rate of 4xx differs from the stable release's, in either direction."""
     finding, reason = _compared(measurement)
     sides = [rate_figures(counts.client_errors, counts.requests) for counts in (measurement.canary, measurement.stable)]
     return MetricReport(metric=Metric.CLIENT_ERRORS, finding=finding, reason=reason, canary=sides[0], stable=sides[1])
@@ -40,7 +40,7 @@ def _compared(measurement: Measurement) -> tuple[Finding, str]:
     held = Finding.DOUBT if measurement.last else Finding.OPEN
     if _matters(measurement) and (evidence >= limit or (measurement.last and _at_once(measurement) >= LOG_DOUBTFUL)):
         return held, f"{words}: the two sides differ; list 4xx in analysis.errors if they are errors"
-    if not measurement.last:  # like errors, they are waited for as long as a pass is
+    if not measurement.last:  # like errors, required to be decided before a pass
         return Finding.GOOD, f"{words}: no evidence of a difference so far"
     return measurement.decided(words, measurement.state.compared)
 

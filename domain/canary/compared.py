@@ -1,15 +1,15 @@
-"""How much each metric compared. Requests alone do not tell: a metric without a bet has judged nothing."""
+"""The number of requests each metric has compared. A metric without a bet has judged nothing, whatever the traffic."""
 
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 MOST_UNEVEN = 10
-"""A request of one side is compared with at most so many of the other: a thousand beside a single one tell little."""
+"""Maximum ratio of one side's requests to the other's that counts as compared."""
 
 
 class Compared(BaseModel):
-    """Requests of both sides that bets were placed on, together with some of the other side's."""
+    """Requests of both sides on which bets were placed, together with requests of the other side."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -18,11 +18,11 @@ class Compared(BaseModel):
 
     @property
     def least(self) -> int:
-        """What there is of either side."""
+        """The smaller of the two sides."""
         return min(self.canary, self.stable)
 
     def plus(self, canary: int, stable: int) -> Self:
-        """After a block of so many requests each."""
+        """With the requests of one more block."""
         return self.model_copy(
             update={
                 "canary": self.canary + min(canary, MOST_UNEVEN * stable),

@@ -1,4 +1,4 @@
-"""What was counted on one side: readings of cumulative counters, and what happened between them."""
+"""Counts of one side: readings of cumulative counters, and the differences between them."""
 
 from itertools import pairwise
 from typing import Self
@@ -10,7 +10,7 @@ MAX_SAMPLES = 100_000
 
 
 class WindowCounts(BaseModel):
-    """Requests of some stretch of time. `at_or_below[i]` of the `timed` requests took at most `bounds[i]` ms."""
+    """Requests of some time span. `at_or_below[i]` of the `timed` requests took at most `bounds[i]` ms."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,7 +22,7 @@ class WindowCounts(BaseModel):
     at_or_below: tuple[int, ...] = Field(default=(), max_length=MAX_BOUNDS)
 
     def plus(self, other: Self) -> Self:
-        """Both together. Latencies under other bounds cannot be added up: the later ones stay."""
+        """The sum. Latencies with different bounds cannot be added: the later ones are kept."""
         if other.bounds != self.bounds and other.bounds:
             return other.model_copy(
                 update={
@@ -34,7 +34,7 @@ class WindowCounts(BaseModel):
         return self._combine(other, 1)
 
     def minus(self, part: Self) -> Self:
-        """What is left without a part of it."""
+        """The difference."""
         return self._combine(part, -1)
 
     def _combine(self, other: Self, sign: int) -> Self:
@@ -54,17 +54,17 @@ class WindowCounts(BaseModel):
         return self.timed - self.at_or_below[index]
 
     def quantile_index(self, level: float) -> int | None:
-        """The lowest bound that at least this share of the requests kept; None when it lies above all bounds."""
+        """The index of the lowest bound that at least this share of the requests kept; None if above all bounds."""
         if not self.timed:
             return None
         return next((i for i, n in enumerate(self.at_or_below) if n >= level * self.timed), None)
 
 
 class SideCounts(BaseModel):
-    """One reading of a side's counters since the start of the analysis.
+    """One reading of a side's cumulative counters.
 
-    A new `epoch` says that the counters began anew. The bounds leave out infinity: `requests` stands for it.
-    `samples` (ms) are for providers that have no buckets, and only looked at when the analysis ends.
+    A new `epoch` means that the counters were reset. The bounds do not include infinity: `requests` is its count.
+    `samples` (ms) are for providers without buckets, and only used when the analysis ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -94,14 +94,14 @@ class SideCounts(BaseModel):
 
     @property
     def latencies(self) -> int:
-        """Requests in the buckets, infinity included."""
+        """Requests in the buckets, including infinity."""
         if not self.bounds:
             return 0
         return max(self.requests if self.timed is None else self.timed, self.at_or_below[-1])
 
 
 def since(seen: SideCounts, now: SideCounts) -> WindowCounts | None:
-    """What happened between two readings; None over a gap: another epoch, other bounds, or a counter that fell."""
+    """The counts between two readings; None over a gap: another epoch, other bounds, or a counter that fell."""
     if (seen.epoch, seen.bounds) != (now.epoch, now.bounds):
         return None
     below = tuple(b - a for a, b in zip(seen.at_or_below, now.at_or_below, strict=True))
@@ -110,7 +110,7 @@ def since(seen: SideCounts, now: SideCounts) -> WindowCounts | None:
     refused = (now.client_errors or 0) - (seen.client_errors or 0)
     if min(requests, errors, refused, timed, *below, 0) < 0:
         return None
-    # Counters of a running proxy are not read in one instant: never more errors than requests.
+    # Counters of a running proxy are not read atomically: cap the errors at the requests.
     below = tuple(min(count, timed) for count in below)
     errors = min(errors, requests)
     return WindowCounts(

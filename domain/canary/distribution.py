@@ -1,7 +1,7 @@
 """Distributions of latency in buckets: intervals for a quantile and for the whole, valid at every moment.
 
 Howard and Ramdas (2022), "Sequential estimation of quantiles with applications to A/B testing and best-arm
-identification". Buckets only make them wider: only what is known at the bounds is used.
+identification". Buckets only make the intervals wider, since the distribution is known only at the bounds.
 """
 
 import math
@@ -15,24 +15,24 @@ P95 = 0.95
 
 
 class Interval(NamedTuple):
-    """Bounds in ms that a quantile lies between; None: below the first, or above the last bucket."""
+    """An interval in ms that contains a quantile; None: below the first, or above the last bucket."""
 
     low: float | None
     high: float | None
 
 
 class Distances(NamedTuple):
-    """How far the canary's distribution function lies above (`faster`) and below (`slower`) the stable side's."""
+    """Largest distances of the canary's distribution function above (`faster`) and below (`slower`) the other."""
 
     faster: float
     slower: float
 
 
 def quantile_interval(counts: WindowCounts, level: float, alpha: float, design_effect: float) -> Interval:
-    """Where a quantile lies, with risk alpha over all looks.
+    """An interval for a quantile, with error probability alpha over all looks.
 
-    It is above a bound if more than `1 - level` of the requests are slower than that: evidence about one rate. Only the
-    rate at the quantile itself can mislead, so the bounds need no correction for being many.
+    The quantile is above a bound if more than `1 - level` of the requests are slower: evidence about one rate. Only the
+    rate at the quantile itself can cause an error, so no correction for multiple bounds is needed.
     """
     needed = math.log(2 / alpha) * design_effect
 
@@ -57,7 +57,7 @@ def distances(canary: WindowCounts, stable: WindowCounts) -> Distances:
 
 
 def sequential_radius(trials: float, alpha: float) -> float:
-    """How far an empirical distribution function strays from the true one, at any moment (their theorem 2)."""
+    """How far an empirical distribution function can be from the true one, at any moment (their theorem 2)."""
     if trials < 1:
         return 1.0
     iterated = math.log(math.log(math.e * trials)) + 0.8 * math.log(1612 / alpha)
@@ -65,5 +65,5 @@ def sequential_radius(trials: float, alpha: float) -> float:
 
 
 def final_radius(canary: float, stable: float, alpha: float) -> float:
-    """How far two of them stray apart in one direction at one moment (Smirnov, asymptotic): for one look only."""
+    """How far two of them can be apart in one direction (Smirnov, asymptotic): valid for one look only."""
     return math.sqrt(math.log(1 / alpha) / 2 * (1 / canary + 1 / stable))

@@ -12,7 +12,7 @@ _MAX_KINDS = 20
 
 
 def _kinds(given: Any) -> tuple[str, ...]:
-    """`5xx`, `4xx,503`, `[404, 5xx]` or the number 503, in order and each once."""
+    """Parses `5xx`, `4xx,503`, `[404, 5xx]` or the number 503; sorted, without duplicates."""
     if isinstance(given, str):
         given = given.split(",")
     elif isinstance(given, int) and not isinstance(given, bool):
@@ -36,10 +36,10 @@ ErrorKinds = Annotated[
 
 
 def counted(kinds: Iterable[str], classes: Mapping[str, int], codes: Mapping[int, int]) -> tuple[int, int]:
-    """How many answers are errors, and how many 4xx are none.
+    """The number of errors, and of 4xx that are not errors.
 
     Args:
-        kinds: what counts as an error.
+        kinds: the answers that count as errors.
         classes: answers by class (`4xx`, `5xx`).
         codes: answers by code.
     """

@@ -1,4 +1,4 @@
-"""What the error rates say: against the stable release, and against the policy's limit."""
+"""Reports on the error rates: compared with the stable release, and against the policy's limit."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _PERCENT = 100
 
 
 def error_rate(measurement: Measurement) -> MetricReport:
-    """The canary's errors against the stable release's over the same time."""
+    """The canary's errors compared with the stable release's over the same time."""
     first = log_mean([bet / measurement.policy.design_effect for bet in measurement.state.worse])
     late = measurement.state.late
     worse = log_compared(first, late.worse, late.placed_compared, last=measurement.last)
@@ -49,7 +49,7 @@ def _compared(measurement: Measurement, worse: float) -> tuple[Finding, str]:
 
 
 def _lately(measurement: Measurement, worse: float) -> str:
-    """The last part of the time, where it speaks more against the canary than the whole does."""
+    """The last part of the time, if it is stronger evidence against the canary than the whole."""
     if worse < LOG_DOUBTFUL:
         return ""
     whole = _block(measurement)
@@ -68,7 +68,7 @@ def _since(now: Sequence[int], then: Sequence[int]) -> list[int]:
 
 
 def _block(measurement: Measurement) -> Block:
-    """Everything that was counted, compared or not."""
+    """All counts, compared or not."""
     return Block(
         measurement.canary.errors, measurement.canary.requests, measurement.stable.errors, measurement.stable.requests
     )
@@ -95,7 +95,7 @@ def _also(stable: WindowCounts, limit: float) -> str:
 
 
 def _refusing(canary: WindowCounts) -> str:
-    """Without another side to compare with, 4xx are at least told."""
+    """Without another side to compare with, 4xx are at least mentioned."""
     if not canary.client_errors:
         return ""
     return f"; besides, 4xx that do not count as errors: {share(canary.client_errors, canary.requests)}"

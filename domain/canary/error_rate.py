@@ -1,6 +1,6 @@
-"""The canary's error rate against the stable side's: evidence that it is worse, and evidence that it is not.
+"""The canary's error rate compared with the stable side's: evidence that it is worse, and that it is not.
 
-Both grow block by block. What is bet on depends on earlier stable requests only, never on the block it is tried on.
+Both grow block by block. A bet depends only on earlier stable requests, never on the block it is applied to.
 """
 
 import math
@@ -11,21 +11,21 @@ from domain.canary.evidence import log_likelihood_ratio, odds
 from domain.canary.two_sample import Block, log_bet
 
 EFFECTS = 5
-_STEP = 3.0  # from one effect bet on to the next; smaller steps were measured to gain nothing
+_STEP = 3.0  # factor between two effects to bet on; smaller steps gained nothing in simulations
 _HIGHEST = 0.98
-_GUESS = (0.5, 50.0)  # before anything is known: half an error in fifty requests
+_GUESS = (0.5, 50.0)  # prior before any data: half an error in fifty requests
 _HALVINGS = 60
 
 
 def expected_rate(hits: int, trials: int) -> float:
-    """The stable side's rate as far as known; between 0 and 1, exclusive."""
+    """The stable side's estimated rate; between 0 and 1, exclusive."""
     return (hits + _GUESS[0]) / (trials + _GUESS[1] + 1)
 
 
 def odds_ratios(rate: float, min_effect: float) -> tuple[float, ...]:
-    """The alternatives bet on: worse by `min_effect`, three times, nine times it ..., as odds ratios.
+    """The alternatives to bet on: worse by `min_effect`, three times, nine times it ..., as odds ratios.
 
-    The rate is rounded to half powers of two of its odds: nothing is lost by it, and figures repeat.
+    The rate's odds are rounded to half powers of two: this loses nothing, and results can be cached.
     """
     rounded = 2 ** (round(2 * math.log2(odds(rate))) / 2)
     base = rounded / (1 + rounded)
@@ -34,7 +34,7 @@ def odds_ratios(rate: float, min_effect: float) -> tuple[float, ...]:
 
 
 def log_worse(bets: Sequence[float], block: Block, known: WindowCounts, min_effect: float) -> tuple[float, ...]:
-    """The bets after a block: that the canary fails more often by 1, 3, 9 ... times `min_effect` (a share)."""
+    """The bets after a block that the canary fails more often by 1, 3, 9 ... times `min_effect` (a share)."""
     ratios = odds_ratios(expected_rate(known.errors, known.requests), min_effect)
     return tuple(log + log_bet(block, ratio) for log, ratio in zip(bets, ratios, strict=True))
 
@@ -52,7 +52,7 @@ def log_not_worse(log: float, block: Block, known: WindowCounts, margin: float) 
 
 
 def _nearest(rate: float, margin: float, block: Block) -> float:
-    """The stable rate q such that (q + margin, q) is the hardest to tell from equal rates: where the slope is zero."""
+    """The stable rate q for which (q + margin, q) is hardest to tell from equal rates: where the slope is zero."""
     low, high = max(rate - margin, 0.0), rate
     for _ in range(_HALVINGS):
         q = (low + high) / 2

@@ -1,17 +1,17 @@
-"""Evidence as e-values: what a bet against "all is well" has made of one coin.
+"""Evidence as e-values: the wealth of a bet against "all is well" that started with 1.
 
-If all is well, the chance that the coin ever becomes 1/alpha is at most alpha, at whatever moments one looks (Ville's
-inequality). Everything here is the natural logarithm of such a value; a mean of e-values is an e-value.
+If all is well, the probability that the wealth ever reaches 1/alpha is at most alpha, at any number of looks (Ville's
+inequality). All functions use the natural logarithm of such a value; a mean of e-values is an e-value.
 """
 
 import math
 from collections.abc import Sequence
 
-_LARGEST = 690.0  # of a logarithm whose exponential is still a float
+_LARGEST = 690.0  # the largest logarithm whose exponential is still a float
 
 
 def log_mean(logs: Sequence[float]) -> float:
-    """The logarithm of the mean of e-values: one bet on each of several alternatives, none known to be right."""
+    """The logarithm of the mean of e-values: bets on several alternatives, any of which may be true."""
     top = max(logs)
     return top + math.log(math.fsum(math.exp(log - top) for log in logs) / len(logs))
 
@@ -22,7 +22,7 @@ def log_sum(*logs: float) -> float:
 
 
 def e_value(log: float) -> float:
-    """The e-value itself, kept inside the numbers that JSON knows."""
+    """The e-value itself, limited to the numbers of JSON."""
     return math.exp(min(log, _LARGEST))
 
 
@@ -32,5 +32,5 @@ def odds(rate: float) -> float:
 
 
 def log_likelihood_ratio(hits: float, trials: float, rate: float, null: float) -> float:
-    """How much better one rate explains the hits than another; both strictly between 0 and 1."""
+    """The log likelihood ratio of two rates for the hits; both strictly between 0 and 1."""
     return hits * math.log(rate / null) + (trials - hits) * math.log((1 - rate) / (1 - null))

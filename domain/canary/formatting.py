@@ -1,4 +1,4 @@
-"""Numbers in words, for people who were not there."""
+"""Formats numbers for reasons."""
 
 import math
 
@@ -9,7 +9,7 @@ _DIGITS = 3
 
 
 def number(value: float) -> str:
-    """Three digits that count, never as a power of ten: `0.741`, `12.3`, `1234`."""
+    """Three significant digits, never as a power of ten: `0.741`, `12.3`, `1234`."""
     if not value or not math.isfinite(value):
         return f"{value:g}"
     after_point = max(0, _DIGITS - 1 - math.floor(math.log10(abs(value))))
@@ -18,7 +18,7 @@ def number(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    """A share between 0 and 1 as `5.2 %`. What is not quite everything is not rounded to it."""
+    """A share between 0 and 1 as `5.2 %`. Less than everything is never rounded up to 100 %."""
     text = number(100 * part)
     return "over 99.9 %" if text == "100" and part < 1 else f"{text} %"
 
@@ -34,12 +34,12 @@ def requests(count: int) -> str:
 
 
 def milliseconds(value: float | None, highest: float) -> str:
-    """A quantile that is known by the bucket it lies in."""
+    """A quantile that is known by its bucket."""
     return f"above {number(highest)} ms" if value is None else f"at most {number(value)} ms"
 
 
 def evidence_words(log: float, log_limit: float) -> str:
-    """`evidence 12.3 of 200`: the e-value, and where it fails the release."""
+    """`evidence 12.3 of 200`: the e-value, and the limit at which the release fails."""
     value = e_value(log)
     told = f"over {_MUCH:,.0f}" if value > _MUCH else number(value)
     return f"evidence {told} of {number(math.exp(log_limit))}"

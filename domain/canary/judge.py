@@ -1,6 +1,6 @@
-"""The judge: looks at both sides whenever it is asked, and says pass, fail or inconclusive, with reasons.
+"""The judge: at each look compares both sides and answers pass, fail or inconclusive, with reasons.
 
-Pure and sequential: it may be asked every second or once an hour. All it remembers is in the state it is given.
+Pure and sequential: it may be called every second or once an hour. All its memory is in the state argument.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ _METRICS: Mapping[Metric, Callable[[Measurement], MetricReport]] = {
     Metric.P95_LIMIT: p95_limit,
 }
 MAX_LOST = 0.5
-"""Part of the time that may be lost by counters that begin anew before nothing is passed."""
+"""Part of the time that may be lost to counter resets before a pass is withheld."""
 _NOTHING_TO_JUDGE = (
     "there is nothing to judge by: no stable release is compared with and no limit is set; "
     "set analysis.max_error_rate or analysis.max_p95_ms"
@@ -41,11 +41,11 @@ def judge(
     """One look.
 
     Args:
-        policy: what is to be decided, and with what risk; the same at every look.
-        state: of the last look; `JudgeState()` or `JudgeState.begin(...)` at the first.
-        stable: cumulative counters of the stable release; None when there is no such release.
+        policy: what to decide, and with what error probabilities; the same at every look.
+        state: from the last look; `JudgeState()` or `JudgeState.begin(...)` at the first.
+        stable: cumulative counters of the stable release; None if there is none.
         canary: cumulative counters of the new release.
-        now: aware, and not earlier than at the last look.
+        now: with a time zone, and not earlier than at the last look.
 
     Returns:
         The judgement, and the state for the next look. Once failed it stays failed.
@@ -56,7 +56,7 @@ def judge(
         measurement = with_samples(measurement, canary, stable)
     reports = [_METRICS[metric](measurement) for metric in measurement.metrics()]
     harm = tuple(report.reason for report in reports if report.finding is Finding.HARM)
-    if harm and seen.failed <= policy.failure_limit:  # what has failed keeps the reasons it failed for
+    if harm and seen.failed <= policy.failure_limit:  # a failed analysis keeps its reasons
         seen = seen.model_copy(update={"failed": seen.failed + 1, "harm": harm})
     verdict, final, reasons = _decide(policy, seen, measurement, reports)
     if (unknown := measurement.not_judged()) and unknown not in reasons:
@@ -66,7 +66,7 @@ def judge(
 
 
 def _told_early(policy: AnalysisPolicy, judgement: Judgement) -> Judgement:
-    """A pass before the end says so: the time that was asked for was not watched."""
+    """A pass before the end states that the requested time was not used up."""
     if judgement.verdict is not Verdict.PASS:
         return judgement
     why = (
@@ -77,7 +77,7 @@ def _told_early(policy: AnalysisPolicy, judgement: Judgement) -> Judgement:
 
 
 def unmeasured(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetime) -> tuple[Judgement, JudgeState]:
-    """A look that could not measure. More than `error_limit` of them in a row end the analysis, as inconclusive."""
+    """A look without measurement. More than `error_limit` of them in a row end the analysis as inconclusive."""
     seen = state.model_copy(update={"unmeasured": state.unmeasured + 1, "started_at": state.started_at or now})
     if seen.failed > policy.failure_limit:
         return _judgement(seen, now, Verdict.FAIL, final=True, reasons=seen.harm), seen
@@ -89,7 +89,7 @@ def unmeasured(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetim
 
 
 def unmeasurable(policy: AnalysisPolicy, state: JudgeState, why: str, now: datetime) -> tuple[Judgement, JudgeState]:
-    """A look that could not measure, and no later one will: the analysis ends, as inconclusive unless it failed."""
+    """A look without measurement that no retry can mend: the analysis ends, as inconclusive unless it has failed."""
     judgement, seen = unmeasured(policy, state, why, now)
     if judgement.final:
         return judgement, seen

@@ -1,10 +1,10 @@
-"""Evidence of what begins late: bets that are placed anew all through the watch.
+"""Evidence of faults that begin late: bets that are added throughout the analysis.
 
 The figures of the whole time hide a fault that begins near its end: 20 % errors for the last tenth are 2 % of all. So a
-part of each stake is not laid at the beginning but little by little, evenly over the time that is to be watched; each
-of these bets counts from then on only. What was laid when depends on the time alone, so that the bet from the
-beginning, all later ones and what is not laid yet are together one e-value (a mixture over the moments at which a
-change may begin; Shiryaev 1963, and Shin, Ramdas and Rinaldo 2024, "E-detectors"), and alpha holds for it.
+part of each stake is not bet at the beginning but spread evenly over the duration; each of these bets counts only what
+comes after it. The times of the bets do not depend on the data, so that the first bet, all later ones and the remaining
+stake together are one e-value (a mixture over the moments at which a change may begin; Shiryaev 1963, and Shin, Ramdas
+and Rinaldo 2024, "E-detectors"), and alpha holds for it.
 """
 
 import math
@@ -20,14 +20,14 @@ from domain.canary.one_sample import ODDS_RATIOS as LIMIT_RATIOS
 from domain.canary.two_sample import ODDS_RATIOS
 
 PART = 0.2
-"""Of each stake, what is laid little by little; the bet from the beginning has the rest."""
+"""The part of each stake that is spread over the time; the first bet has the rest."""
 NOTHING = -1000.0
-"""Logarithm of a bet that was not placed; JSON knows no minus infinity."""
+"""Logarithm of a bet that was not placed; JSON has no minus infinity."""
 MARKS = 16
 
 
 class Mark(BaseModel):
-    """What was counted until some moment of the watch, so that people can be told what was later."""
+    """The counts at some moment of the analysis, to report what came later."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,9 +38,9 @@ class Mark(BaseModel):
 
 
 class Late(BaseModel):
-    """Bets as in `JudgeState`, of those laid little by little: logarithms, a stake is in them, and the design effect.
+    """The late bets, as in `JudgeState`: logarithms that include stake and design effect.
 
-    `placed_compared` and `placed_counted` are the parts of the time whose stake was laid.
+    `placed_compared` and `placed_counted` are the parts of the time whose stake has been bet.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +56,7 @@ class Late(BaseModel):
     marks: tuple[Mark, ...] = ()
 
     def marked(self, at_s: float, duration: float, canary: WindowCounts, stable: WindowCounts, slow: int) -> "Late":
-        """With what was counted until now, if the last mark is long ago."""
+        """With a mark of the present counts, if the last mark is old enough."""
         if self.marks and at_s - self.marks[-1].at_s < duration / MARKS:
             return self
         mark = Mark(
@@ -69,27 +69,27 @@ class Late(BaseModel):
 
 
 def log_stake(placed: float, until: float) -> float:
-    """What is laid for the time between two parts of the whole."""
+    """The stake for the time between two parts of the duration."""
     return math.log(PART * (until - placed)) if until > placed else NOTHING
 
 
 def after(bets: Sequence[float], stake: float, gains: Sequence[float], design_effect: float) -> tuple[float, ...]:
-    """The late bets after a block: a stake is added to each before it is played."""
+    """The late bets after a block: each gets its new stake before the block is applied."""
     return tuple(
         max(log_sum(bet, stake) + gain / design_effect, NOTHING) for bet, gain in zip(bets, gains, strict=True)
     )
 
 
 def log_with_late(first: float, late: Sequence[float], placed: float) -> float:
-    """The evidence of the bet from the beginning, of all later ones, and of what is not laid yet."""
+    """The evidence of the first bet, of all later ones, and of the remaining stake."""
     return log_sum(_from_beginning(first, placed), log_mean(late))
 
 
 def log_compared(first: float, late: Sequence[float], placed: float, *, last: bool) -> float:
-    """`log_with_late` of a comparison: what began late is asked for at the last look, when the watch would be passed.
+    """`log_with_late` of a comparison: late bets only count at the last look, before a pass.
 
-    Before that the bet from the beginning does it: a comparison's smallest bet loses little while all is well. And
-    errors come in bunches: a bet laid anew just before one would be won by chance in a long watch (measured in
+    Before that, the first bet is enough: a comparison's smallest bet loses little while all is well. And errors come in
+    bursts: in a long analysis, a new bet just before a burst would be won by chance (measured in
     `docs/canary-judge.md`: sticky users).
     """
     return log_with_late(first, late, placed) if last else _from_beginning(first, placed)

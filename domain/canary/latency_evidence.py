@@ -1,12 +1,12 @@
-"""Bets that the canary is slower, one at each of several quantiles of the stable side's latency.
+"""Bets that the canary is slower, at each of several quantiles of the stable side's latency.
 
-A quantile's comparison is one of two rates: how many of the canary's requests take longer than that quantile and the
-tolerance together, against how many of the stable side's take longer than the quantile. If the canary is nowhere slower
-by more than the tolerance, the first rate is never the higher one. Rounding to buckets is in the canary's favour.
+Each quantile compares two rates: the canary's requests that take longer than the quantile plus the tolerance, and the
+stable side's that take longer than the quantile. If the canary is nowhere slower by more than the tolerance, the first
+rate is never higher. Rounding to buckets favours the canary.
 
-Quantiles are those of earlier requests: what a block itself shows must not choose what is bet on it. Where a block has
-more of the stable side's requests than were seen before it (the first one has always), the stake is laid on all bounds
-alike instead. That needs no knowledge, so it is as valid, also when all requests fall into one block.
+Quantiles come from earlier requests, since a bet must not depend on the block it is applied to. If a block has more of
+the stable side's requests than all before it (as the first one always has), the stake is spread over all bounds
+instead. That needs no earlier data, so it is valid even if all requests are in one block.
 """
 
 from bisect import bisect_left
@@ -27,14 +27,14 @@ NO_BETS: Bets = ((0.0,) * len(ODDS_RATIOS),) * len(LEVELS)
 
 
 class Thresholds(NamedTuple):
-    """Indices of the bounds that are compared: the stable side's quantile, and what the canary may need."""
+    """Indices of the compared bounds: the stable side's quantile, and the canary's allowance."""
 
     stable: int
     canary: int
 
 
 def thresholds(stable: WindowCounts, level: float, policy: AnalysisPolicy) -> Thresholds | None:
-    """Where a quantile is compared, by what is known of the stable side; None: unknown or above all bounds."""
+    """The bounds for comparing a quantile, from the stable side's known requests; None: unknown or too high."""
     index = stable.quantile_index(level)
     if index is None:
         return None
@@ -43,13 +43,13 @@ def thresholds(stable: WindowCounts, level: float, policy: AnalysisPolicy) -> Th
 
 
 def allowed_index(bounds: Sequence[float], index: int, policy: AnalysisPolicy) -> int | None:
-    """The first bound that is beyond what the canary may need where stable needs this one; None: there is none."""
+    """The first bound beyond the canary's allowance for this stable bound; None: there is none."""
     above = bisect_left(bounds, allowed_ms(bounds[index], policy))
     return above if above < len(bounds) else None
 
 
 def allowed_ms(stable: float, policy: AnalysisPolicy) -> float:
-    """What the canary may need where the stable release needs so much."""
+    """The canary's allowance for a latency of the stable release."""
     return max(stable * (1 + policy.latency_tolerance / 100), stable + policy.min_latency_ms)
 
 
@@ -59,7 +59,7 @@ def can_be_compared(canary: WindowCounts, stable: WindowCounts) -> bool:
 
 
 def at_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisPolicy) -> list[tuple[Thresholds, Block]]:
-    """Every comparison that the buckets allow: slower than a bound and the tolerance, against slower than the bound."""
+    """All comparisons that the buckets allow: slower than a bound plus tolerance, against slower than the bound."""
     found = []
     for index in range(len(stable.bounds)):
         at = allowed_index(stable.bounds, index, policy)
@@ -70,7 +70,7 @@ def at_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisPo
 
 
 def log_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisPolicy) -> float:
-    """Evidence of a single block, staked on all bounds alike; many of them have the same numbers."""
+    """Evidence of a single block, with the stake spread over all bounds; many of them have the same numbers."""
     blocks = [block for _, block in at_all_bounds(canary, stable, policy)]
     logs = {block: log_at_once(block) for block in set(blocks)}
     return log_mean([logs[block] for block in blocks]) if blocks else 0.0
@@ -79,7 +79,7 @@ def log_all_bounds(canary: WindowCounts, stable: WindowCounts, policy: AnalysisP
 def log_slower(
     bets: Bets, canary: WindowCounts, stable: WindowCounts, known: WindowCounts, policy: AnalysisPolicy
 ) -> Bets:
-    """The bets after a block of both sides; which bounds are compared depends on earlier stable requests only."""
+    """The bets after a block of both sides; the compared bounds depend only on earlier stable requests."""
     if not can_be_compared(canary, stable):
         return bets
     if known.bounds != stable.bounds or known.timed < stable.timed:

@@ -1,4 +1,4 @@
-"""What the latencies say: slower than the stable release, of another shape, or above the policy's limit."""
+"""Reports on the latencies: slower than the stable release, of a different shape, or above the policy's limit."""
 
 import math
 from bisect import bisect_left
@@ -26,9 +26,9 @@ from domain.canary.two_sample import log_at_once
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
 
 SEEN_LEVELS = SLOW_LEVELS[:-1]
-"""Quantiles of the stable side that the buckets must reach; of p99 there may be too few requests to ask that."""
+"""Quantiles of the stable side that the buckets must cover; there may be too few requests to demand p99."""
 MAX_SHIFT = 0.1
-"""Part of the requests that may be slower beyond the tolerance before a pass is given early."""
+"""Part of the requests that may be slower beyond the tolerance for an early pass."""
 
 
 def latency(measurement: Measurement) -> MetricReport:
@@ -49,7 +49,7 @@ def latency(measurement: Measurement) -> MetricReport:
 
 
 def _ranked(measurement: Measurement, slower: float) -> float:
-    """Evidence from samples, if there are any: one over the p-value where the effect is not negligible."""
+    """Evidence from samples, if there are any: 1 / p-value if the effect is not negligible."""
     if not measurement.canary_samples or not measurement.stable_samples:
         return slower
     found = rank_test(
@@ -78,7 +78,7 @@ def _compared(measurement: Measurement, slower: float) -> tuple[Finding, str]:  
 
 
 def _at_once(measurement: Measurement) -> float:
-    """Evidence of all that was counted as one block, compared or not; with samples the ranks say it."""
+    """Evidence of all counts as one block, compared or not; with samples, of the rank test."""
     if measurement.canary_samples:
         return 0.0
     return log_all_bounds(measurement.canary, measurement.stable, measurement.policy) / measurement.policy.design_effect
@@ -92,7 +92,7 @@ def _judged(measurement: Measurement) -> Compared:
 
 
 def _unseen(measurement: Measurement) -> str:
-    """Why the buckets cannot tell whether the canary is slower; empty: they can."""
+    """Why the buckets cannot show whether the canary is slower; empty: they can."""
     above = [level for level in SEEN_LEVELS if thresholds(measurement.stable, level, measurement.policy) is None]
     if above:
         highest = number(measurement.stable.bounds[-1])
@@ -113,7 +113,7 @@ def _p95(counts: WindowCounts) -> str:
 
 
 def _where(measurement: Measurement) -> str:
-    """The two rates that give it away: those of all requests that differ most; empty where they say something else."""
+    """The two rates that show it best: those that differ most over all requests; empty if they contradict it."""
     if measurement.canary.bounds != measurement.stable.bounds:
         return ""
     found = at_all_bounds(measurement.canary, measurement.stable, measurement.policy)
@@ -131,7 +131,7 @@ def _slow(counts: WindowCounts, index: int) -> str:
 
 
 def p95_limit(measurement: Measurement) -> MetricReport:
-    """Whether more than one in twenty of the canary's requests take longer than `max_p95_ms`."""
+    """Whether more than 5 % of the canary's requests take longer than `max_p95_ms`."""
     canary, limit = measurement.canary, measurement.policy.max_p95_ms or 0.0
     index = bisect_left(canary.bounds, limit)
     if index == len(canary.bounds):

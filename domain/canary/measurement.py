@@ -1,4 +1,4 @@
-"""One measurement (a look, in the words of sequential tests): what a metric needs to know to say what it found."""
+"""One measurement (a look, in the terms of sequential tests): the input of each metric's report."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from domain.canary.verdict import Figures, Finding, Metric, MetricReport
 
 _SHARES = {Metric.ERROR_RATE: 4, Metric.LATENCY: 2, Metric.ERROR_RATE_LIMIT: 1, Metric.P95_LIMIT: 1}
 LOG_DOUBTFUL = math.log(10)
-"""No proof, but too much to pass on when the time is up. At most one good release in ten gets there."""
+"""Evidence below the limit, but too strong for a pass at the end. At most one good release in ten reaches it."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Measurement:
 
     @property
     def has_stable(self) -> bool:
-        """Whether there is a release to compare with."""
+        """Whether there is a stable release to compare with."""
         return self.state.stable.seen is not None
 
     def metrics(self) -> tuple[Metric, ...]:
-        """What is judged here."""
+        """The metrics to judge."""
         compared = {
             Metric.ERROR_RATE: Comparison.ERRORS,
             Metric.CLIENT_ERRORS: Comparison.ERRORS,
@@ -59,7 +59,7 @@ class Measurement:
         return all(side is not None and side.client_errors is not None for side in sides)
 
     def not_judged(self) -> str:
-        """What is to be judged and nobody counts, in words; empty: there is nothing of the kind."""
+        """Metrics that should be judged but are not counted, in words; empty: none."""
         policy = self.policy
         sides = {"canary": self.state.canary.seen, "stable": self.state.stable.seen}
         seen = {name: side for name, side in sides.items() if side is not None}
@@ -73,40 +73,40 @@ class Measurement:
         return ""
 
     def log_limit(self, metric: Metric) -> float:
-        """The evidence that fails a metric: its part of alpha (Bonferroni, weighted), by the policy alone."""
+        """The evidence at which a metric fails: its share of alpha (Bonferroni, weighted), from the policy only."""
         wished = [Metric(name) for name, wish in _BY_WISH.items() if wish in self.policy.compare]
         parts = sum(_SHARES[each] for each in {*wished, *_limited(self.policy), metric})
         return math.log(parts / (_SHARES[metric] * self.policy.alpha))
 
     @property
     def log_pass(self) -> float:
-        """The evidence of no harm that lets a metric pass before the end."""
+        """The evidence of no harm that allows an early pass."""
         return math.log(1 / self.policy.beta)
 
     def needed(self) -> str:
-        """How many requests a side must have before anything is passed."""
+        """The number of requests that each side needs before a pass."""
         return requests(math.ceil(self.policy.min_requests * self.policy.design_effect))
 
     def lacks(self, *counts: int) -> bool:
-        """Whether a side has no requests, or at the last look fewer (independent ones) than the policy wants."""
+        """Whether a side has no requests, or at the last look fewer (independent ones) than the policy requires."""
         least = min(counts)
         return not least or (self.last and self.too_few(least))
 
     def too_few(self, count: int) -> bool:
-        """Whether these are fewer (independent) requests than the policy wants."""
+        """Whether these are fewer (independent) requests than the policy requires."""
         return count < self.policy.min_requests * self.policy.design_effect
 
     @property
     def has_enough(self) -> bool:
-        """Whether the canary had the requests that a pass takes."""
+        """Whether the canary had enough requests for a pass."""
         return not self.too_few(self.canary.requests)
 
     def at_last(self, good: str, undecided: str) -> tuple[Finding, str]:
-        """What is said where nothing was found."""
+        """The finding if there is no evidence."""
         return (Finding.GOOD, good) if self.last else (Finding.OPEN, undecided)
 
     def decided(self, words: str, compared: Compared) -> tuple[Finding, str]:
-        """`at_last` of a comparison: that nothing was found says something only where enough was compared."""
+        """`at_last` for a comparison: a missing finding only counts if enough requests were compared."""
         if self.last and self.too_few(compared.least):
             return Finding.NO_DATA, (
                 f"{words}: only {requests(compared.least)} could be compared with the other side's of the same time, "

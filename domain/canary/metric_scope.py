@@ -1,7 +1,7 @@
-"""Which series of the operator's Prometheus belong to whom: the labels that a tenant's queries are bound to.
+"""The scope of a tenant's queries in the operator's Prometheus: labels that every query is bound to.
 
-The operator writes a template such as `{organization_id="{{organization_id}}", project="{{project}}"}`; for an analysis
-it becomes the label values of its deployment.
+The operator writes a template such as `{organization_id="{{organization_id}}", project="{{project}}"}`; an analysis
+fills in the values of its deployment.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 _IDS = frozenset({"organization_id", "project_id", "environment_id"})
-# What no slug has: at it a value falls into its parts in one way only.
+# Characters that no slug contains: with them a value can be split in only one way.
 _SEPARATED = re.compile(r"[^a-z0-9-]")
 _TENANT = ("organization", "organization_id", "project_id", "environment_id")
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"([^"\\]*)"\s*')
@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"\s*\{(.*)\}\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class MetricsPlace:
-    """For whom figures are read. Names are slugs; those of environments and projects are unique within their owner."""
+    """The tenant, project and environment of an analysis. Names are slugs, unique within their owner."""
 
     organization: str
     organization_id: str
@@ -30,19 +30,19 @@ class MetricsPlace:
 
     @classmethod
     def placeholders(cls) -> tuple[str, ...]:
-        """What a template may name."""
+        """The names that a template may use."""
         return tuple(cls.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
 class MetricsScope:
-    """The template in its parts: label and value, with placeholders."""
+    """The parsed template: labels and values with placeholders."""
 
     labels: tuple[tuple[str, str], ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `ValueError` with what to write instead."""
+        """Raises `ValueError` with the correct form."""
         inner = _WHOLE.fullmatch(text)
         labels = tuple(map(_label, _split(inner[1]))) if inner else ()
         if not labels:
@@ -76,16 +76,16 @@ class MetricsScope:
 
 
 def _tells_apart(value: str) -> bool:
-    """Whether no two organizations come to the same value, whatever slugs they choose."""
+    """Whether no two organizations can produce the same value, whatever their slugs."""
     names = _PLACEHOLDER.findall(value)
     if _IDS & set(names):
         return True
-    between = _PLACEHOLDER.split(value)[2:-1:2]  # split gives text and name in turn
+    between = _PLACEHOLDER.split(value)[2:-1:2]  # split alternates text and name
     return "organization" in names and all(_SEPARATED.search(text) for text in between)
 
 
 def _split(inner: str) -> list[str]:
-    """At the commas between the pairs, which are never inside of a value."""
+    """Split at the commas between pairs; values never contain commas."""
     parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', inner)
     return [part for part in parts if part.strip()]
 

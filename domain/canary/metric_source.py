@@ -1,4 +1,4 @@
-"""Where the figures of an analysis come from, and how they are asked for."""
+"""The sources of an analysis's figures, and their queries."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -12,7 +12,7 @@ RELEASE = "{{release}}"
 
 
 class MetricSource(StrEnum):
-    """Who counted the requests: the router that sent them, or the services themselves by way of Prometheus."""
+    """Who counts the requests: the router, or the services themselves through Prometheus."""
 
     ROUTER = "router"
     PROMETHEUS = "prometheus"
@@ -36,9 +36,9 @@ Query = Annotated[
 
 
 class PrometheusQueries(BaseModel):
-    """PromQL for the counters of one release since they began: the counters themselves, never a rate of them.
+    """PromQL for the cumulative counters of one release: the counters themselves, never a rate of them.
 
-    `{{release}}` stands for the id of the release, which its instances have in the variable DELIVERY_RELEASE.
+    `{{release}}` is replaced by the release's id, which its instances have in the variable DELIVERY_RELEASE.
     """
 
     model_config = STORED_CONFIG
@@ -53,5 +53,5 @@ class PrometheusQueries(BaseModel):
     )
 
     def given(self) -> dict[str, str]:
-        """The queries by what they ask for, without those that are not given."""
+        """The queries by figure, without those that are not set."""
         return {name: query for name, query in self if query is not None}

@@ -2,14 +2,14 @@
 
 A mixture of likelihood ratios against the limit itself (Robbins 1970; Howard et al. 2021, "Time-uniform, nonparametric,
 nonasymptotic confidence sequences"). Each ratio's expectation is at most one for every rate on the other side of the
-limit, also when the rate changes over time.
+limit, even if the rate changes over time.
 """
 
 import math
 
 from domain.canary.evidence import log_likelihood_ratio, log_mean
 
-# How many times the odds of the limit a rate may have; neighbours cover what lies between.
+# The alternatives, as odds ratios to the limit; neighbours cover the rates in between.
 ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
 
 
@@ -24,7 +24,7 @@ def log_below(hits: float, trials: float, limit: float) -> float:
 
 
 def logs_above(hits: float, trials: float, limit: float) -> tuple[float, ...]:
-    """What each of the bets of `log_above` gains by some requests."""
+    """The gain of each bet of `log_above` from some requests."""
     return _logs(hits, trials, limit, 1)
 
 
@@ -38,5 +38,5 @@ def _logs(hits: float, trials: float, limit: float, direction: int) -> tuple[flo
 
 
 def _shifted(rate: float, ratio: float) -> float:
-    """The rate whose odds are so many times these."""
+    """The rate whose odds are this multiple of the given odds."""
     return 1 / (1 + math.exp(-math.log(ratio)) * (1 - rate) / rate)

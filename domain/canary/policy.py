@@ -1,4 +1,4 @@
-"""What an analysis is to decide, and with what risk: the `analysis` section of `delivery.yaml`."""
+"""The question and the error probabilities of an analysis: the `analysis` section of `delivery.yaml`."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,13 +12,13 @@ from domain.stored import STORED_CONFIG
 
 
 class Comparison(StrEnum):
-    """What is compared with the stable release over the same time."""
+    """The comparisons with the stable release over the same time."""
 
     ERRORS = "errors"
     LATENCY = "latency"
 
 
-# What a policy stored whole has besides `pass_early`; nobody writes all of it.
+# Fields that only a completely stored policy has, besides `pass_early`; no user writes all of them.
 _WHOLE = frozenset({"alpha", "beta", "min_effect", "latency_tolerance", "min_latency_ms", "design_effect"}) | {
     "failure_limit",
     "error_limit",
@@ -27,11 +27,11 @@ _WHOLE = frozenset({"alpha", "beta", "min_effect", "latency_tolerance", "min_lat
 
 
 class AnalysisPolicy(BaseModel):
-    """Limits, risks and patience of one analysis.
+    """Limits, error probabilities and patience of one analysis.
 
-    `alpha` is joint: the chance that a release no worse than the stable one is failed by any of the metrics, however
-    often is looked. One in a hundred by default: a team that ships ten times a day sees a needless rollback every two
-    weeks at most, and it costs log(100)/log(20), half as many requests again as 5 % would.
+    `alpha` is joint: the probability that any metric fails a release that is no worse than the stable one, at any
+    number of looks. The default is 1 %: a team that ships ten times a day sees at most one false rollback in two weeks.
+    It needs log(100)/log(20) times, about 1.5 times, the requests of 5 %.
     """
 
     model_config = STORED_CONFIG
@@ -70,9 +70,9 @@ class AnalysisPolicy(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _early_is_asked_for(cls, given: Any) -> Any:
-        """A policy that was stored whole by a release without `errors` has that release's default, `pass_early: true`.
+        """A complete policy stored by a release without `errors` contains that release's default, `pass_early: true`.
 
-        Nothing tells whether somebody wrote it, so it counts as not asked for: the time is watched to its end.
+        Whether a user wrote it is unknown, so it is ignored: the analysis runs to its end.
         """
         if isinstance(given, Mapping) and given.get("pass_early") is True and "errors" not in given:
             return {**given, "pass_early": False} if given.keys() >= _WHOLE else given
@@ -113,7 +113,7 @@ class AnalysisPolicy(BaseModel):
 
     @property
     def tells_client_errors(self) -> bool:
-        """Whether who counts tells 4xx apart; queries for Prometheus do not."""
+        """Whether the source counts 4xx separately; queries for Prometheus do not."""
         return self.provider is MetricSource.ROUTER
 
     @property

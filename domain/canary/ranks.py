@@ -1,4 +1,4 @@
-"""Mann-Whitney's rank test for latencies given one by one. Not valid under repeated looking: one look, at the end."""
+"""Mann-Whitney's rank test for individual latencies. Valid for one look at the end only, not for repeated looks."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whether the buckets are fine enough to tell slower from slower than allowed."""
+"""Whether the buckets are fine enough to detect a latency beyond the tolerance."""
 
 from domain.canary.distribution import final_radius
 from domain.canary.formatting import number, share
@@ -6,15 +6,15 @@ from domain.canary.latency_evidence import allowed_index, allowed_ms
 from domain.canary.measurement import Measurement
 
 MAX_UNSEEN = 0.1
-"""Part of the requests that may be slower where the buckets cannot tell how much."""
+"""Part of the requests that may be slower by an amount that the buckets cannot show."""
 MAX_STEP = 1.5
-"""How many times what is allowed the next bound may be."""
+"""Maximum ratio of the next bound to the allowance."""
 
 
 def too_coarse(measurement: Measurement) -> str:
-    """Why nothing can be told: more of the canary's requests are above a bound, and the next bound is far away.
+    """Why the buckets are too coarse: more of the canary's requests are above a bound, and the next bound is far away.
 
-    The comparison rounds to buckets in the canary's favour, so with a coarse step it would never see them.
+    The comparison rounds in the canary's favour, so with a large step it would never detect them.
     """
     canary, stable, policy = measurement.canary, measurement.stable, measurement.policy
     mine, theirs = (side.timed / policy.design_effect for side in (canary, stable))

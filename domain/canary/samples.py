@@ -1,6 +1,6 @@
-"""Latencies given one by one, for providers without buckets: a rank test at the last look, buckets for the rest.
+"""Individual latencies, for providers without buckets: a rank test at the last look, buckets for the rest.
 
-A rank test is not valid under repeated looking, so before the last look such samples are not looked at.
+A rank test is not valid for repeated looks, so samples are ignored before the last look.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ _CELLS = 50
 
 
 def with_samples(measurement: Measurement, canary: SideCounts, stable: SideCounts | None) -> Measurement:
-    """The look with the samples of both sides in buckets of their own, where no buckets were given."""
+    """The measurement with the samples of both sides sorted into computed buckets, if it had no buckets."""
     theirs = () if stable is None else stable.samples
     if measurement.canary.bounds or not canary.samples or (measurement.has_stable and not theirs):
         return measurement
@@ -36,9 +36,9 @@ def with_samples(measurement: Measurement, canary: SideCounts, stable: SideCount
 
 
 def _bounds(canary: Sequence[float], stable: Sequence[float], policy: AnalysisPolicy) -> tuple[float, ...]:
-    """Quantiles of each side, what the canary may need beside stable's, and the policy's limit.
+    """Quantiles of each side, the canary's allowance for the stable side's, and the policy's limit.
 
-    So every part of both distributions has its buckets, and nothing is rounded between what is compared.
+    So every part of both distributions has buckets, and the compared bounds are exact.
     """
     theirs = _quantiles(stable)
     limit = set() if policy.max_p95_ms is None else {policy.max_p95_ms}

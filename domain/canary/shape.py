@@ -1,7 +1,7 @@
-"""The spread check: a release whose latency has the same median but another shape is not passed.
+"""The spread check: a release with the same median latency but a different shape does not pass.
 
-Not a failure, since nothing says that it is harm: faster for some, slower for others. An alpha of its own holds for it:
-the chance that a release of the same shape is held back by it.
+Not a failure, since it may be no harm: faster for some, slower for others. It has its own alpha: the probability that
+it holds back a release of the same shape.
 """
 
 from domain.canary.counts import WindowCounts
@@ -13,9 +13,9 @@ from domain.canary.measurement import Measurement
 from domain.canary.verdict import Figures, Finding, Metric, MetricReport
 
 MAX_CROSSING = 0.05
-"""Part of the requests that may be faster, and at once another that may be slower, at some bounds."""
+"""Part of the requests that may be faster while another part is slower, at some bounds."""
 EARLY_CROSSING = 0.1
-"""What must be ruled out before a pass is given early."""
+"""The shift that must be ruled out for an early pass."""
 
 
 def latency_shape(measurement: Measurement) -> MetricReport:
@@ -50,13 +50,13 @@ def _compared(measurement: Measurement) -> tuple[Finding, str]:
 
 
 def largest_shift(measurement: Measurement) -> float:
-    """At most this part of the requests is slower beyond the tolerance, at any bound, with risk beta."""
+    """An upper bound, with error probability beta, of the part of requests slower beyond the tolerance at any bound."""
     canary, stable = measurement.canary, measurement.stable
     return _largest_seen(measurement, canary, stable) + _sequential(measurement, measurement.policy.beta)
 
 
 def _largest_seen(measurement: Measurement, canary: WindowCounts, stable: WindowCounts) -> float:
-    # What lies above all bounds may be slower by any amount.
+    # Requests above all bounds may be slower by any amount.
     seen = canary.slower_than(len(canary.bounds) - 1) / canary.timed if canary.bounds else 1.0
     for index in range(len(stable.bounds)):
         at = allowed_index(stable.bounds, index, measurement.policy)
@@ -67,7 +67,7 @@ def _largest_seen(measurement: Measurement, canary: WindowCounts, stable: Window
 
 
 def _radii(measurement: Measurement) -> tuple[float, float]:
-    """How far the distances seen may be off: with risk alpha, and with risk beta for a pass."""
+    """Error bounds of the observed distances: with probability alpha, and with beta for a pass."""
     canary, stable = (
         side.timed / measurement.policy.design_effect for side in (measurement.canary, measurement.stable)
     )

@@ -1,4 +1,4 @@
-"""What the judge carries from look to look. It goes through JSON unchanged, so that an activity can store it."""
+"""The judge's state between looks. It survives a JSON round trip, so that an activity can store it."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from domain.canary.two_sample import ODDS_RATIOS
 
 
 class SideState(BaseModel):
-    """One side so far: everything counted, and what still waits for requests of the other side to be compared with."""
+    """One side so far: all counts, and those still waiting for the other side's requests to be compared with."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,17 +25,17 @@ class SideState(BaseModel):
 
     @property
     def known(self) -> WindowCounts:
-        """What was compared already, so that bets on what is pending may depend on it."""
+        """Counts that were compared already, on which bets on pending ones may depend."""
         return self.total.minus(self.pending)
 
     def read(self, now: SideCounts) -> tuple[Self, bool]:
-        """After a reading, and whether there was a gap; the requests in a gap are not counted."""
+        """The state after a reading, and whether there was a gap; requests in a gap are not counted."""
         nothing = (0,) * len(now.bounds)
         before = self.seen or SideCounts(epoch=now.epoch, bounds=now.bounds, at_or_below=nothing, client_errors=0)
         new = since(before, now)
         if new is None:
             return self.model_copy(update={"seen": now.model_copy(update={"samples": ()})}), True
-        # Errors above the requests are left for the next reading, which has their requests too.
+        # Errors beyond the number of requests are left for the next reading, which includes their requests.
         known = {"samples": (), "errors": before.errors + new.errors}
         if now.client_errors is not None:
             known["client_errors"] = (before.client_errors or 0) + new.client_errors
@@ -44,18 +44,18 @@ class SideState(BaseModel):
         return self.model_copy(update=update), False
 
     def from_here(self, now: SideCounts) -> Self:
-        """Counting goes on at this reading; what came since the last one, or waits to be compared, is left out."""
+        """Continue counting at this reading; counts since the last one, and pending ones, are dropped."""
         return self.model_copy(update={"seen": now.model_copy(update={"samples": ()})}).compared()
 
     def compared(self) -> Self:
-        """With nothing pending any more."""
+        """Without pending counts."""
         return self.model_copy(update={"pending": WindowCounts()})
 
 
 class JudgeState(BaseModel):
-    """Bets are logarithms of e-values. `failed` counts looks together, `unmeasured` those in a row.
+    """Bets are logarithms of e-values. `failed` is the total number of such looks, `unmeasured` the number in a row.
 
-    `compared` and `compared_timed` say how many requests (with latency) the bets were placed on.
+    `compared` and `compared_timed` are the requests (with latency) on which bets were placed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,12 +81,12 @@ class JudgeState(BaseModel):
     held_s: float = Field(default=0.0, description="how long people held the analysis so far, left out of its time")
 
     def resumed(self, held_s: float, *, stable: SideCounts | None, canary: SideCounts) -> Self:
-        """After a pause: its time and its requests are left out, counting goes on from the readings given here.
+        """The state after a pause: its time and requests are dropped, and counting continues at these readings.
 
         Args:
-            held_s: how long the analysis was held altogether; once told, telling it again changes nothing.
+            held_s: total length of all pauses; repeating a value changes nothing.
             stable: cumulative counters now.
-            canary: the same of the new release.
+            canary: cumulative counters of the new release.
         """
         if held_s <= self.held_s:
             return self
@@ -106,7 +106,7 @@ class JudgeState(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_before_it_was_counted(cls, stored: Any) -> Any:
-        """A state of an older release: what was counted and does not wait was compared."""
+        """A state of an older release: all counts that are not pending were compared."""
         if not isinstance(stored, Mapping) or "compared" in stored or not stored.get("started_at"):
             return stored
         sides = {name: SideState.model_validate(stored.get(name) or {}).known for name in ("canary", "stable")}
@@ -125,29 +125,29 @@ class JudgeState(BaseModel):
         canary: SideCounts | None = None,
         history: WindowCounts | None = None,
     ) -> Self:
-        """The start of an analysis. Readings given here are where counting starts; else it starts at zero.
+        """The start of an analysis. Counting starts at the given readings, else at zero.
 
-        `history` is what is known of the stable release from before. It never counts as evidence; it only tells what to
-        bet on from the first look on, when the stable release's own error rate and latency are not known yet.
+        `history` are earlier counts of the stable release. They never count as evidence; they only choose the first
+        bets, while the stable release's own error rate and latency are not known yet.
         """
         sides = {"stable": SideState(seen=stable), "canary": SideState(seen=canary)}
         return cls(started_at=now, history=history or WindowCounts(), **sides)
 
     def has_new_errors(self, stable: SideCounts | None, canary: SideCounts) -> bool:
-        """Whether a reading has errors that the last one did not have."""
+        """Whether a reading has more errors than the last one."""
         return any(
             now is not None and side.seen is not None and now.errors > side.seen.errors
             for side, now in ((self.stable, stable), (self.canary, canary))
         )
 
     def passed_over(self, stable: SideCounts | None, canary: SideCounts) -> Self:
-        """Requests since the last reading are not counted, on either side: they tell nothing of the versions."""
+        """Drops the requests since the last reading on both sides: they say nothing about the versions."""
         theirs = self.stable.from_here(stable) if stable else self.stable
         return self.model_copy(
             update={"canary": self.canary.from_here(canary), "stable": theirs, "gaps": self.gaps + 1}
         )
 
     def prolonged(self, seconds: float) -> Self:
-        """With so many seconds that do not count as watched."""
+        """Extended by seconds that do not count as observation."""
         begun = self.started_at
         return self if begun is None else self.model_copy(update={"started_at": begun + timedelta(seconds=seconds)})

@@ -1,4 +1,4 @@
-"""The rule of all fixed limits: they take evidence too, not one noisy sample."""
+"""The test behind all fixed limits: they need evidence too, not one noisy sample."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from domain.canary.verdict import Finding, Metric
 
 
 class Rate(NamedTuple):
-    """How many requests of how many were bad, and the share that may be.
+    """A rate of bad requests, and its limit.
 
-    `late`: the bets laid little by little. `marks`: what was counted until some moments, (seconds, hits, trials) each.
+    `late`: the bets spread over the time. `marks`: earlier counts, (seconds, hits, trials) each.
     """
 
     hits: int
@@ -27,7 +27,7 @@ class Rate(NamedTuple):
         return self.hits > self.limit * self.trials
 
     def lately(self) -> str:
-        """The last part of the time that speaks most against it, in words; empty: there is none above the limit."""
+        """The strongest evidence in a last part of the time, in words; empty if no such part is above the limit."""
         parts = [(at_s, self.hits - hits, self.trials - trials) for at_s, hits, trials in self.marks]
         above = [part for part in parts if 0 <= part[1] <= part[2] and part[1] > self.limit * part[2]]
         if not above:
@@ -39,14 +39,14 @@ class Rate(NamedTuple):
 def judged(
     measurement: Measurement, metric: Metric, rate: Rate, told: str, also: str = ""
 ) -> tuple[float, tuple[Finding, str]]:
-    """Evidence that a rate is above its limit, and what is found.
+    """Evidence that a rate is above its limit, and the finding.
 
     Args:
         measurement: of the canary.
-        metric: whose limit it is.
+        metric: of the limit.
         rate: the canary's.
         told: the beginning of the reason, with numbers.
-        also: what is added to the reason if the rate is above.
+        also: appended to the reason if the rate is above the limit.
     """
     hits, trials = rate.hits / measurement.policy.design_effect, rate.trials / measurement.policy.design_effect
     first = log_above(hits, trials, rate.limit)

@@ -1,9 +1,9 @@
-"""Evidence that the canary's rate is higher than the stable side's, when both may be anything and change over time.
+"""Evidence that the canary's rate is higher than the stable side's; both may be anything and change over time.
 
 Block by block, as the 2x2 e-variables of Turner, Ly and Grünwald (2024, "Generic E-variables for exact sequential
 k-sample tests that allow for optional stopping"), but conditional on the block's number of hits (Fisher): if both rates
-are equal, how many of the hits fall on the canary is hypergeometric whatever that rate is, so nothing has to be known
-or estimated about it. The bet on odds ratio r multiplies the e-value by r^hits / E[r^hits].
+are equal, the canary's number of hits is hypergeometric for any rate, so the rate need not be known or estimated. The
+bet on odds ratio r multiplies the e-value by r^hits / E[r^hits].
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from domain.canary.evidence import log_mean
 
 ODDS_RATIOS = (1.5, 3.0, 9.0, 27.0, 81.0)
-"""What is bet on where nothing says how much worse the canary may be; neighbours cover what lies between."""
+"""The alternatives if the size of the effect is unknown; neighbours cover the ratios in between."""
 _NEGLIGIBLE = 1e-17
 
 
@@ -26,20 +26,20 @@ class Block(NamedTuple):
 
 
 def log_bet(block: Block, ratio: float) -> float:
-    """Logarithm of the factor that a block brings to the bet that the odds ratio is `ratio` (above 1).
+    """The logarithm of a block's factor for the bet that the odds ratio is `ratio` (above 1).
 
-    Its expectation is one when the rates are equal, less when the canary's is lower.
+    The factor's expectation is one if the rates are equal, and less if the canary's is lower.
     """
     return block.canary_hits * math.log(ratio) - log_expected_power(block, ratio)
 
 
 def log_at_once(block: Block) -> float:
-    """Evidence of a single block that the canary's rate is the higher one: the mean of a bet on each of the ratios."""
+    """Evidence of a single block that the canary's rate is higher: the mean of a bet on each of the ratios."""
     return log_mean([log_bet(block, ratio) for ratio in ODDS_RATIOS])
 
 
 def log_expected_power(block: Block, ratio: float) -> float:
-    """Logarithm of E[ratio^J] for the number J of hits on the canary if all hits fall on the requests at random."""
+    """Logarithm of E[ratio^J] for the number J of hits on the canary if hits are distributed randomly."""
     if not block.canary or not block.stable:
         return (block.canary_hits if block.canary else 0) * math.log(ratio)
     hits = block.canary_hits + block.stable_hits
@@ -50,12 +50,12 @@ def log_expected_power(block: Block, ratio: float) -> float:
 
 
 def _growth(block: Block, hits: int, ratio: float, j: int) -> float:
-    """The weight of j + 1 hits on the canary over that of j; falls with j."""
+    """The ratio of the weights of j + 1 and j hits on the canary; decreases with j."""
     return ratio * (block.canary - j) * (hits - j) / ((j + 1) * (block.stable - hits + j + 1))
 
 
 def _mode(block: Block, hits: int, ratio: float) -> int:
-    """The most likely number of hits on the canary, found by halving."""
+    """The most likely number of hits on the canary, by bisection."""
     low, high = max(0, hits - block.stable), min(block.canary, hits)
     while low < high:
         middle = (low + high) // 2
@@ -67,7 +67,7 @@ def _mode(block: Block, hits: int, ratio: float) -> int:
 
 
 def _sum_around(block: Block, hits: int, ratio: float, mode: int) -> float:
-    """All weights over that of the mode: outwards in both directions until they no longer count."""
+    """The sum of all weights relative to the mode's: outwards in both directions until they are negligible."""
     total = term = 1.0
     for j in range(mode, min(block.canary, hits)):
         term *= _growth(block, hits, ratio, j)

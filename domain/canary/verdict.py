@@ -1,4 +1,4 @@
-"""What the judge answers: a verdict, whether it stands, and for each metric the figures and words behind it."""
+"""The judge's answer: a verdict, whether it is final, and the figures and reason of each metric."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Verdict(StrEnum):
-    """Of the analysis as a whole. While it runs, it is `inconclusive` and not final."""
+    """Of the analysis as a whole. While it runs, the verdict is `inconclusive` and not final."""
 
     PASS = "pass"  # noqa: S105 - a verdict, no password
     FAIL = "fail"
@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 
 class Metric(StrEnum):
-    """What is judged."""
+    """The judged metrics."""
 
     ERROR_RATE = "error_rate"
     ERROR_RATE_LIMIT = "error_rate_limit"
@@ -25,7 +25,7 @@ class Metric(StrEnum):
 
 
 class Finding(StrEnum):
-    """What one metric says: `open` needs more requests, `doubt` is not good enough to pass at the end."""
+    """The finding of one metric: `open` needs more requests, `doubt` is not good enough for a pass at the end."""
 
     GOOD = "good"
     HARM = "harm"
@@ -35,7 +35,7 @@ class Finding(StrEnum):
 
 
 class Figures(BaseModel):
-    """One side's numbers. `value` is a percentage, or ms; `low` and `high` bound it where they are known."""
+    """One side's figures. `value` is a percentage, or ms; `low` and `high` are its interval, if known."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class Figures(BaseModel):
 
 
 class MetricReport(BaseModel):
-    """One metric. It fails when `evidence` (an e-value) reaches `limit`; both are None where something else decides."""
+    """One metric. It fails when `evidence` (an e-value) reaches `limit`; both are None if it is decided otherwise."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,7 +61,7 @@ class MetricReport(BaseModel):
 
 
 class Judgement(BaseModel):
-    """The answer of one look. `final`: the analysis is over; `early`: it passed before its time was up."""
+    """The result of one look. `final`: the analysis is over; `early`: it passed before its time was up."""
 
     model_config = ConfigDict(frozen=True)
 

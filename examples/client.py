@@ -1,4 +1,4 @@
-"""A small client of the engine's API: speaks the contract's envelopes and raises its errors with their codes."""
+"""A small client of the engine's API: handles the contract's envelopes, and raises its errors with their codes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """The API said no. `status` is HTTP's, `code` and `details` are the contract's."""
+    """An error response. `status` is HTTP's, `code` and `details` are the contract's."""
 
     def __init__(self, status: int, code: str, message: str, details: object) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A 202, or a deployment just made: the operation that was started and the deployment it makes."""
+    """A 202, or a new deployment: the started operation and its deployment."""
 
     operation_id: str
     deployment_id: str
@@ -61,7 +61,7 @@ class Api:
         self._http.close()
 
     def raw(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        """One request as it is: `path` starts with a slash and stands under the root."""
+        """One raw request: `path` starts with a slash and is relative to the root."""
         return self._http.request(method, self.root + path, **options)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
@@ -110,7 +110,7 @@ class Api:
         return self.call("POST", f"/requirements/{requirement['id']}/features", body)
 
     def build_and_deploy(self, feature_id: str, version: str, **options: Any) -> Accepted:
-        """Ask for a build and its deployment; into `dev`, blue-green and from `main` unless said otherwise."""
+        """Request a build and its deployment; by default into `dev`, blue-green and from `main`."""
         body = {
             "version_tag": version,
             "git_branch": "main",
@@ -122,15 +122,15 @@ class Api:
         return Accepted(operation_id=data["operation_id"], deployment_id=data["resource_id"])
 
     def deploy(self, build_id: str, **options: Any) -> Accepted:
-        """Bring a build that exists into an environment; rolling and into `dev` unless said otherwise."""
+        """Deploy an existing build; by default rolling and into `dev`."""
         return self._made(f"/builds/{build_id}/deploy", {"environment": "dev", **options})
 
     def retry(self, deployment_id: str, reason: str) -> Accepted:
-        """Make a new deployment of one that is finished and did not succeed."""
+        """Create a new deployment of a finished one that did not succeed."""
         return self._made(f"/deployments/{deployment_id}/retry", {"reason": reason})
 
     def promote_again(self, deployment_id: str, reason: str) -> Accepted:
-        """Make a new deployment, without analysis, of one that is finished and did not succeed."""
+        """Create a new deployment, without analysis, of a finished one that did not succeed."""
         return self._made(f"/deployments/{deployment_id}/promote", {"reason": reason})
 
     def _made(self, path: str, body: Json) -> Accepted:
@@ -138,19 +138,19 @@ class Api:
         return Accepted(operation_id=data["operation_id"], deployment_id=data["id"])
 
     def operation(self, operation_id: str) -> Json:
-        """The operation as it is now."""
+        """The current state of the operation."""
         return self.call("GET", f"/operations/{operation_id}")
 
     def deployment(self, deployment_id: str) -> Json:
-        """The deployment as it is now."""
+        """The current state of the deployment."""
         return self.call("GET", f"/deployments/{deployment_id}")
 
     def build(self, build_id: str) -> Json:
-        """The build as it is now."""
+        """The current state of the build."""
         return self.call("GET", f"/builds/{build_id}")
 
     def environment(self, project_id: str, name: str = "dev") -> Json:
-        """The environment, with the `url` its service is reached under."""
+        """The environment, with the `url` of its service."""
         return self.call("GET", f"/projects/{project_id}/environments/{name}")
 
     def rollback(self, deployment_id: str, reason: str) -> Json:
@@ -158,10 +158,10 @@ class Api:
         return self.call("POST", f"/deployments/{deployment_id}/rollback", {"reason": reason})
 
     def wait(self, operation_id: str, timeout: float, seen: Callable[[Json], None] = lambda _: None) -> Json:
-        """Poll until the operation has finished; `seen` gets every answer.
+        """Poll until the operation has finished; `seen` is called with every answer.
 
         Raises:
-            TimeoutError: it had not finished after `timeout` seconds; the message says where it stood.
+            TimeoutError: it had not finished after `timeout` seconds; the message contains its state.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -180,7 +180,7 @@ class Api:
 class Service:
     """A deployed service behind the ingress: dials the ingress and names the service in the Host header.
 
-    Names under `.localhost` are not resolved by every resolver, so nothing here looks one up.
+    Not every resolver resolves names under `.localhost`, so no name is looked up here.
     """
 
     def __init__(self, url: str, ingress: str, *, keeps_cookies: bool = False) -> None:
@@ -191,17 +191,17 @@ class Service:
         self._http = httpx2.Client(headers={"host": self.host}, timeout=60, trust_env=False)
 
     def get(self, path: str = "/", headers: Mapping[str, str] | None = None) -> httpx2.Response:
-        """One request to the service. It brings no cookies, unless this is a `user`."""
+        """One request to the service, without cookies unless this is a `user`."""
         if not self._keeps_cookies:
             self._http.cookies.clear()
         return self._http.get(self.dial + path, headers=headers)
 
     def user(self) -> "Service":
-        """Somebody with a connection and cookies of their own; to be closed by the caller."""
+        """A user with their own connection and cookies; the caller closes it."""
         return Service(f"//{self.host}", self.dial, keeps_cookies=True)
 
     def version(self) -> str:
-        """The version that answers now; raises for anything but a 200."""
+        """The version that answers now; raises unless the status is 200."""
         return str(self.get("/version").raise_for_status().json()["version"])
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 class DemoError(Exception):
-    """Something did not happen as it should; the message says what."""
+    """A check of the demo failed; the message says which."""
 
 
 class Demo:
@@ -44,7 +44,7 @@ class Demo:
         self._repository = ServiceRepository(folder)
 
     def run(self) -> None:
-        """The story; raises `DemoError` where it leaves the script."""
+        """The steps of the demo; raises `DemoError` when one fails."""
         self._screen.title("A project")
         organization = self._api.create_organization(self._slug)
         project = self._api.create_project(organization["id"], "hello", self._repository.url)
@@ -89,7 +89,7 @@ class Demo:
         self._screen.good(f"build {build['build_number']} passed {build['tests_passed']} tests and is live")
 
     def _ship_bad(self, feature_id: str, version: str) -> str:
-        """Ship a version that must be caught; returns its release."""
+        """Ship a version that must be stopped; returns its release."""
         operation, deployment = self._ship(feature_id, version, "errors:5", **CANARY)
         error = operation.get("error") or {}
         if deployment["status"] != "rolled_back" or error.get("code") != "ANALYSIS_FAILED":
@@ -151,7 +151,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _stop(screen: Screen, stack: EmbeddedStack) -> bool:
-    """Stop what was started here, undisturbed by a second Ctrl-C; whether it went well."""
+    """Stop what was started here, ignoring a second Ctrl-C; returns whether it succeeded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -165,7 +165,7 @@ def _stop(screen: Screen, stack: EmbeddedStack) -> bool:
 
 
 def main() -> int:
-    """Run the demo: 0 when everything happened, 1 with the reason when not, 130 when interrupted."""
+    """Run the demo: 0 on success, 1 with the reason on failure, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     screen = Screen()
     stack = EmbeddedStack(Path(os.environ.get("DELIVERY_DATA_DIR") or ROOT / ".data").resolve())

@@ -1,4 +1,4 @@
-"""What the demo shows: progress bars on a terminal, one line a step anywhere else."""
+"""The output of the demo: progress bars on a terminal, otherwise one line per step."""
 
 import math
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from rich.text import Text
 
 from examples.client import FINISHED, Json
 
-BAR_WIDTH = 20  # as wide at the start as at the end, also on 80 columns with the longest step
+BAR_WIDTH = 20  # constant width, fits into 80 columns with the longest step
 ERROR_SCALE = 10  # the bars of error rates are full at ten percent
 
 
 class Screen:
-    """Writes to standard output; knows by itself whether that is a terminal."""
+    """Writes to standard output; detects whether that is a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)
@@ -26,15 +26,15 @@ class Screen:
         self.console.print(f"\n{text}", style="bold", markup=False)
 
     def good(self, text: str) -> None:
-        """Something that was checked and is so."""
+        """A check that passed."""
         self._line(("  ✓", "green"), Text(text))
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """A remark."""
         self._line(("   ", ""), Text(text, "dim"))
 
     def _line(self, mark: tuple[str, str], words: Text) -> None:
-        """On a terminal it wraps between words and stays beside its mark; a file gets lines that can be searched."""
+        """On a terminal, wraps between words and stays beside its mark; a file gets searchable lines."""
         if not self.console.is_terminal:
             self.console.print(Text.assemble(mark, " ", words), soft_wrap=True)
             return
@@ -58,7 +58,7 @@ class Screen:
 
     @contextmanager
     def following(self, text: str) -> Iterator["Follower"]:
-        """Progress of one operation: hand every answer about it to the follower."""
+        """Progress of one operation: pass every answer about it to the follower."""
         if not self.console.is_terminal:
             yield Follower(self, None)
             return
@@ -86,14 +86,14 @@ class Screen:
 
 
 class _Spinner(SpinnerColumn):
-    """Turns while the operation goes on, also when its bar ends before it is full; then nothing of it stays."""
+    """Spins while the operation runs, even if its bar ends before it is full; then it disappears."""
 
     def render(self, task: Task) -> RenderableType:
         return Text(" ") if task.fields["ended"] else super().render(task)
 
 
 class Follower:
-    """Shows an operation as it goes on, and the evidence while it is judged."""
+    """Shows the progress of an operation, and the evidence during its analysis."""
 
     def __init__(self, screen: Screen, bar: tuple[Progress, TaskID] | None) -> None:
         self._screen = screen

@@ -1,4 +1,4 @@
-"""Starts the embedded stack with its own command line, as a person would, and stops it again."""
+"""Starts and stops the embedded stack with its own command line, as a user would."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_SECONDS = 240.0  # the goal is 20 s on a warm machine; a cold one unpacks more, and others may keep it busy
+READY_SECONDS = 240.0  # the goal is 20 s on a warm machine; a cold or busy one takes longer
 STOP_SECONDS = 180.0
 INSTANCE_SECONDS = 60.0
-COMMAND_SECONDS = 240.0  # a start of Python alone takes long on a busy machine
+COMMAND_SECONDS = 240.0  # starting Python alone takes long on a busy machine
 TAIL_BYTES = 4000
 
 
 class StackError(Exception):
-    """The stack did not do what was asked; the message says what it printed."""
+    """The stack failed; the message contains its output."""
 
 
 class EmbeddedStack:
@@ -43,7 +43,7 @@ class EmbeddedStack:
         return self._child is not None
 
     def find(self) -> bool:
-        """Use a stack that already runs on the data folder; whether there is one."""
+        """Use a stack that already runs on the data folder; returns whether there is one."""
         try:
             if "api" not in json.loads(self._command("status")):
                 return False
@@ -55,7 +55,7 @@ class EmbeddedStack:
         return True
 
     def up(self) -> None:
-        """Start and wait until it is ready; raises `StackError` with its output when it does not get there."""
+        """Start and wait until it is ready; raises `StackError` with its output if it fails."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.addresses:  # not on a restart: those services are ours
             self._before = frozenset(process.pid for process in self._shims())
@@ -75,12 +75,12 @@ class EmbeddedStack:
         self.addresses = json.loads(self._command("addresses"))
 
     def token(self, *, sub: str = "") -> str:
-        """A development token of a platform administrator; `sub` says who that is."""
+        """A development token of a platform administrator with the subject `sub`."""
         who = [f"--sub={sub}"] if sub else []
         return self._command("token", *who).strip().splitlines()[-1]
 
     def down(self) -> None:
-        """Stop what `up` started: politely, then at the deadline its whole process group."""
+        """Stop what `up` started: with SIGTERM first, at the deadline by killing its process group."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -105,11 +105,11 @@ class EmbeddedStack:
         return child.pid
 
     def end_instances(self) -> None:
-        """End the services that were started since `up` and still run: those of a stack that did not stop in order."""
+        """End services started since `up` that still run because the stack did not stop in order."""
         ours = [process for process in self._shims() if process.pid not in self._before]
         for process in ours:
             with suppress(psutil.NoSuchProcess):
-                process.terminate()  # a shim passes it on, and goes when its service has gone
+                process.terminate()  # a shim forwards it, and exits with its service
         _, alive = psutil.wait_procs(ours, timeout=INSTANCE_SECONDS)
         if alive:
             raise StackError(f"services still run: {', '.join(str(process.pid) for process in alive)}")
@@ -121,7 +121,7 @@ class EmbeddedStack:
         return [p for p in found if any(word.startswith(home) for word in p.info["cmdline"] or ())]
 
     def tail(self) -> str:
-        """The end of what `up` printed."""
+        """The end of the output of `up`."""
         try:
             return self.output.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
         except OSError:
@@ -160,6 +160,6 @@ def _stack() -> list[str]:
 
 
 def _ask(api: str) -> None:
-    """Raise OSError unless something listens at the address of the API."""
+    """Raise OSError unless something listens at the API's address."""
     parts = urlsplit(api)
     socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=2).close()

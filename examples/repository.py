@@ -44,7 +44,7 @@ class ServiceRepository:
         return (self.folder / name).read_text()
 
     def git(self, *arguments: str) -> str:
-        """Run git here; raises with what it said when it fails."""
+        """Run git here; raises with its output on failure."""
         done = subprocess.run(
             ["git", "-C", str(self.folder), *arguments],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""Light, steady users of a service: they ask for its version and remember every answer and every failure."""
+"""Light, steady users of a service: they request its version and record every answer and every failure."""
 
 import threading
 import time
@@ -15,12 +15,12 @@ RELEASE = "x-delivery-release"
 
 
 class Watcher:
-    """Four users ask together a hundred times a second, each from a thread of its own, from `start` to `stop`.
+    """Four users together send a hundred requests a second, each from its own thread, from `start` to `stop`.
 
     Attributes:
         versions: good answers by version.
-        faulty: answers of status 500 and above, by the release that gave them.
-        failed: requests without any answer, or with one that nobody understands.
+        faulty: answers with a status from 500 on, by release.
+        failed: requests without an answer, or with an invalid one.
     """
 
     def __init__(self, services: list[Service]) -> None:
@@ -34,12 +34,12 @@ class Watcher:
         self.failures: list[str] = []
 
     def start(self) -> None:
-        """Begin asking."""
+        """Begin sending requests."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Stop asking; returns when the last answers are in."""
+        """Stop; returns when the last answers have arrived."""
         self._stop.set()
         for thread in self._threads:
             if thread.is_alive():

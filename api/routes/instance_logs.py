@@ -39,10 +39,10 @@ class WantedLines:
 
 async def _wanted(
     instance: Annotated[
-        str | None, Query(max_length=128, description="of this instance alone, by its id in `instances`"), Searched
+        str | None, Query(max_length=128, description="only this instance, by its id in `instances`"), Searched
     ] = None,
     since: Moment = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="how many lines: the newest")] = DEFAULT_LINES,
+    limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="number of lines, the newest ones")] = DEFAULT_LINES,
 ) -> WantedLines:
     return WantedLines(instance, since, limit)
 

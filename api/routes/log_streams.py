@@ -32,7 +32,7 @@ async def _follow(
     *,
     follow: Annotated[bool, Query(description="true: server-sent events, until the log's end")] = False,
     last_event_id: Annotated[
-        str | None, Header(max_length=MAX_MARK, description="with follow: go on behind this event")
+        str | None, Header(max_length=MAX_MARK, description="with follow: continue after this event")
     ] = None,
 ) -> Follow:
     return Follow(follow, last_event_id)
@@ -59,7 +59,7 @@ def stream_of(lines: str, mark: str) -> dict[int | str, dict[str, Any]]:
                 }
             }
         },
-        204: {"description": "Last-Event-ID names the end of the log: there is nothing to come"},
+        204: {"description": "Last-Event-ID is the end of the log: nothing follows"},
     }
 
 

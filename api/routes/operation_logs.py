@@ -21,7 +21,7 @@ from domain.permissions import Scope
 async def _window(
     step: LoggedStep | None = None,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="bytes to skip")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="bytes to give")] = DEFAULT_LIMIT,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum bytes to return")] = DEFAULT_LIMIT,
 ) -> LogRange:
     return LogRange(step, offset, limit)
 
@@ -37,7 +37,7 @@ LOGGED: dict[int | str, dict[str, Any]] = {
         },
         "headers": {
             "X-Next-Offset": {
-                "description": "where to go on",
+                "description": "the offset to continue at",
                 "schema": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET + MAX_LIMIT},
             }
         },

@@ -1,4 +1,4 @@
-"""API keys on the wire."""
+"""API keys in requests and responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +21,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(Scope)), AfterValidator(_once_each)]
 OwnLimit = (
     Annotated[
-        Whole, Field(ge=1, le=MAX_INT, description="a rate limit of its own, where it is below the organization's")
+        Whole, Field(ge=1, le=MAX_INT, description="its own rate limit, if below the organization's")
     ]
     | None
 )
@@ -29,7 +29,7 @@ ExpiresAt = Annotated[AwareDatetime, Field(description="at most a year from now;
 
 
 class ApiKeyCreate(Body):
-    """What a new key is for."""
+    """A new key and its permissions."""
 
     name: Name
     scopes: Scopes
@@ -38,26 +38,26 @@ class ApiKeyCreate(Body):
 
 
 class ApiKeyPatch(Patch):
-    """What to change about a key."""
+    """Changes of a key."""
 
     name: Name = ""
     requests_per_minute: OwnLimit = None
 
 
 class ApiKeyRotation(Body):
-    """How a key is replaced by a new one."""
+    """The rotation of a key."""
 
     overlap_seconds: Whole = Field(
         default=int(DEFAULT_OVERLAP.total_seconds()),
         ge=0,
         le=int(MAX_OVERLAP.total_seconds()),
-        description="how long the old one goes on working",
+        description="how long the old key keeps working",
     )
     expires_at: ExpiresAt = None
 
 
 class ApiKeyView(View):
-    """A key. `prefix` is its beginning; the key itself is shown once, when it is made."""
+    """A key. `prefix` is its beginning; the whole key is shown only on creation."""
 
     id: UUID
     organization_id: UUID
@@ -78,6 +78,6 @@ class ApiKeyView(View):
 
 
 class IssuedApiKeyView(ApiKeyView):
-    """A key that was just made, and the only sight of it."""
+    """A key that was just created, shown this once."""
 
     key: str

@@ -1,4 +1,4 @@
-"""The audit log on the wire."""
+"""The audit log in responses."""
 
 from typing import Any
 from uuid import UUID
@@ -8,9 +8,9 @@ from storage.models import AuditEntry, AuditLink
 
 
 class PlatformEntryView(View):
-    """One deed that belongs to no organization. `changes`: by field, from what to what.
+    """One action that belongs to no organization. `changes`: by field, old and new value.
 
-    `sequence` is its place in its chain, and `hash` (SHA-256, hex) covers it and all before it.
+    `sequence` is its position in its chain, and `hash` (SHA-256, hex) covers it and all earlier entries.
     """
 
     id: UUID
@@ -30,13 +30,13 @@ class PlatformEntryView(View):
 
 
 class AuditEntryView(PlatformEntryView):
-    """One deed in an organization; see `PlatformEntryView`."""
+    """One action in an organization; see `PlatformEntryView`."""
 
     organization_id: UUID
 
 
 def audit_entry_view(entry: AuditEntry, link: AuditLink) -> PlatformEntryView:
-    """An entry with its place in its chain."""
+    """An entry with its position in its chain."""
     view = PlatformEntryView if entry.organization_id is None else AuditEntryView
     columns = {name: getattr(entry, name, None) for name in view.model_fields}
     return view.model_validate({**columns, "sequence": link.sequence, "hash": link.hash.hex()})

@@ -1,4 +1,4 @@
-"""Types that several wire models share. Input is strict and bounded; output always says UTC."""
+"""Types shared by several request and response models. Input is strict and bounded; output is always in UTC."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from domain.few_fields import few_fields
 from domain.texts import name_of, nfc, text_of
 
 MAX_LINE = 255
-# Lists are sorted by names: in UTF-8 one has to fit into an index, and into a cursor.
+# Lists are sorted by names: one must fit into an index and into a cursor, in UTF-8.
 MAX_NAME = 400
 MAX_TEXT = 20_000
 MAX_URL = 2048
@@ -28,12 +28,12 @@ MAX_INT = 2**31 - 1
 
 T = TypeVar("T")
 
-# As the contract prints numbers: a whole one without a fraction, so that what was sent as 90 comes back as 90.
+# As the contract prints numbers: integers without a fraction, so that 90 comes back as 90.
 Decimal = Annotated[float, PlainSerializer(lambda it: int(it) if it.is_integer() else it)]
 
 
 def _fitting(normal: Callable[[str], str], shortest: int, longest: int) -> AfterValidator:
-    """Normalised, and still as long as the schema asks for: spaces go, and some characters become several."""
+    """Normalises, then checks the schema's length: trimming shortens, and some characters become several."""
 
     def check(text: str) -> str:
         text = normal(text)
@@ -47,17 +47,17 @@ def _fitting(normal: Callable[[str], str], shortest: int, longest: int) -> After
 
 
 def one_line(shortest: int = 0, longest: int = MAX_LINE) -> AfterValidator:
-    """Of a name, or anything else that people are shown on one line: see `domain.texts.name_of`."""
+    """For a name, or another text shown on one line: see `domain.texts.name_of`."""
     return _fitting(name_of, shortest, longest)
 
 
 def many_lines(shortest: int = 0, longest: int = MAX_TEXT) -> AfterValidator:
-    """Of a text: see `domain.texts.text_of`."""
+    """For a text: see `domain.texts.text_of`."""
     return _fitting(text_of, shortest, longest)
 
 
 def _searched(text: str) -> str:
-    """As names are kept, so that they are found; what cannot be in one is refused."""
+    """Normalised like stored names, so that they are found; characters that no name can have are refused."""
     return nfc(_storable(text))
 
 
@@ -67,7 +67,7 @@ def _storable(text: str) -> str:
     return text
 
 
-# Of what is compared with what is kept, never kept itself.
+# For values that are compared with stored ones but never stored.
 Searched = AfterValidator(_searched)
 
 
@@ -79,7 +79,7 @@ def _slug(text: str) -> str:
 
 Line = Annotated[str, StringConstraints(max_length=MAX_LINE), one_line()]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines()]
-# Of what has to say something: blank is as good as missing.
+# For required texts: blank counts as missing.
 SaidLine = Annotated[str, StringConstraints(max_length=MAX_LINE), one_line(1)]
 SaidText = Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(1)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=MAX_LINE), AfterValidator(_slug)]
@@ -89,7 +89,7 @@ Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(
 
 
 def _whole(value: object) -> object:
-    """JSON has one kind of number, but true is none and text is none."""
+    """JSON has one kind of number, but true and text are not numbers."""
     if isinstance(value, bool | str):
         raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic turns ValueError into a fault
     return value
@@ -99,7 +99,7 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Body(BaseModel):
-    """Base of request bodies: unknown fields are faults, not silently dropped."""
+    """Base of request bodies: unknown fields are errors, not silently dropped."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ class Body(BaseModel):
 
 
 class View(BaseModel):
-    """Base of what is answered: read from rows, no defaults."""
+    """Base of responses: read from rows, without defaults."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""Builds on the wire."""
+"""Builds in requests and responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +18,7 @@ def _image(text: str) -> str:
 
 
 def _number(value: object) -> object:
-    """JSON has one kind of number, but true is none and text is none."""
+    """JSON has one kind of number, but true and text are not numbers."""
     if isinstance(value, bool | str):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a fault
     return value
@@ -30,7 +30,7 @@ Coverage = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100, allow_
 
 
 class BuildReport(Body):
-    """A build that was made elsewhere, as whoever made it tells it. What is left out was not measured."""
+    """An external build, as its reporter describes it. Fields left out were not measured."""
 
     version_tag: VersionTag
     git_commit_hash: Commit
@@ -43,13 +43,13 @@ class BuildReport(Body):
 
     @property
     def status(self) -> BuildStatus:
-        """Failed when a test failed or the scan did; warnings are none of that."""
+        """Failed if a test or the scan failed; warnings are not failures."""
         bad = bool(self.tests_failed) or self.security_scan_status is ScanStatus.FAILED
         return BuildStatus.FAILED if bad else BuildStatus.SUCCESS
 
 
 class BuildView(View):
-    """A build with full details; numbers nobody measured are null."""
+    """A build with full details; numbers that were not measured are null."""
 
     id: UUID
     feature_id: UUID
@@ -91,6 +91,6 @@ class LogStep(View):
 
 
 class LogListing(View):
-    """The logs there are."""
+    """The existing logs."""
 
     steps: list[LogStep]

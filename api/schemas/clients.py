@@ -1,4 +1,4 @@
-"""Service accounts and applications on the wire. A secret is shown once, in the answer that makes it."""
+"""Service accounts and applications in requests and responses. A secret is shown only on creation."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -28,7 +28,7 @@ RedirectUris = Annotated[list[RedirectUri], Field(min_length=1, max_length=MAX_R
 
 
 class ServiceAccountCreate(Body):
-    """A program and what it may do: its role, cut down to `scopes` (left out: all that the role grants)."""
+    """A program and its permissions: its role, limited to `scopes` (default: all scopes of the role)."""
 
     name: Name
     role: MemberRole
@@ -36,7 +36,7 @@ class ServiceAccountCreate(Body):
 
 
 class ServiceAccountPatch(Patch):
-    """What to change about a service account. Taking something away ends its present tokens."""
+    """Changes of a service account. Removing permissions ends its present tokens."""
 
     name: Name = ""
     role: MemberRole = MemberRole.VIEWER
@@ -44,7 +44,7 @@ class ServiceAccountPatch(Patch):
 
 
 class ApplicationCreate(Body):
-    """An application: where it is sent back to, exactly as it will ask, and what it may ask of its users."""
+    """An application: its exact redirect URIs, and the scopes that it may request."""
 
     name: Name
     type: ApplicationType
@@ -53,7 +53,7 @@ class ApplicationCreate(Body):
 
 
 class ApplicationPatch(Patch):
-    """What to change about an application. Its type stays."""
+    """Changes of an application. Its type cannot change."""
 
     name: Name = ""
     redirect_uris: RedirectUris = Field(default_factory=list)
@@ -61,7 +61,7 @@ class ApplicationPatch(Patch):
 
 
 class _ClientView(View):
-    """What both kinds have; `client_id` is the id."""
+    """Fields of both kinds; `client_id` is the id."""
 
     id: UUID
     client_id: UUID
@@ -93,12 +93,12 @@ class ServiceAccountMade(ServiceAccountView):
 
     @classmethod
     def with_secret(cls, row: Client, secret: str | None) -> Self:
-        """The one answer that shows it."""
+        """The only response with the secret."""
         return cls.model_validate({**_columns(row), "role": row.role, "client_secret": secret})
 
 
 class ApplicationView(_ClientView):
-    """A program that acts for whoever logs in to it."""
+    """A program that acts for the user who logs in."""
 
     type: ApplicationType
     redirect_uris: list[str]
@@ -116,7 +116,7 @@ class ApplicationMade(ApplicationView):
 
     @classmethod
     def with_secret(cls, row: Client, secret: str | None) -> Self:
-        """The one answer that shows it."""
+        """The only response with the secret."""
         return cls.model_validate({**_application(row), "client_secret": secret})
 
 

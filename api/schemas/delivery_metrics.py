@@ -1,4 +1,4 @@
-"""Delivery metrics on the wire."""
+"""Delivery metrics in responses."""
 
 from typing import Self
 from uuid import UUID
@@ -11,7 +11,7 @@ from domain.lifecycle import EnvironmentName
 
 
 class SecondsView(View):
-    """Of how many, and their mean, median and 90th percentile in seconds; null: there are none."""
+    """Number of values, and their mean, median and 90th percentile in seconds; null if there are none."""
 
     measured: int
     mean_seconds: float | None = Field(ge=0)
@@ -20,14 +20,14 @@ class SecondsView(View):
 
     @classmethod
     def of(cls, found: Distribution) -> Self:
-        """As it was computed, to the millisecond."""
+        """From computed values, to the millisecond."""
         values = {"mean_seconds": found.mean, "median_seconds": found.median, "p90_seconds": found.p90}
         rounded = {name: None if value is None else round(value, 3) for name, value in values.items()}
         return cls(measured=found.measured, **rounded)
 
 
 class FrequencyView(View):
-    """How often something new went live. `days_with_deployment`: days (UTC) with at least one."""
+    """How often a new version went live. `days_with_deployment`: days (UTC) with at least one."""
 
     deployments: int
     days_with_deployment: int
@@ -35,7 +35,7 @@ class FrequencyView(View):
 
 
 class FailureRateView(View):
-    """Changes that had to be taken back: `before_live` (a canary that failed) or `after_live`. `percent`: 0-100."""
+    """Changes that were rolled back: `before_live` (a failed canary) or `after_live`. `percent`: 0-100."""
 
     changes: int
     failed: int
@@ -45,7 +45,7 @@ class FailureRateView(View):
 
 
 class WaitingView(View):
-    """From request to live: all of it; of that for people, for other things (slots, locks, windows), and work."""
+    """From request to live: the total, waiting for people, waiting for other things (slots, locks, windows), work."""
 
     total: SecondsView
     people: SecondsView
@@ -54,7 +54,7 @@ class WaitingView(View):
 
 
 class DeliveryMetricsView(View):
-    """DORA's metrics in `[since, until)`; what nothing is known of is null."""
+    """The DORA metrics in `[since, until)`; unknown ones are null."""
 
     organization_id: UUID
     project_id: UUID | None
@@ -77,7 +77,7 @@ class DeliveryMetricsView(View):
         project_id: UUID | None,
         environment: EnvironmentName | None,
     ) -> Self:
-        """What was computed, and of what."""
+        """From the computed metrics and their scope."""
         waits = found.waits
         parts = {"total": waits.total, "people": waits.people, "others": waits.others, "machine": waits.machine}
         return cls(

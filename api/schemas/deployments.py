@@ -1,4 +1,4 @@
-"""Deployments on the wire."""
+"""Deployments in requests and responses."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -26,7 +26,7 @@ def _branch(text: str) -> str:
         branch = check_branch(text)
     except DeliveryError as error:
         raise ValueError(error.message) from error
-    name_of(branch)  # it is shown, and is asked for as it was given: git's names are bytes
+    name_of(branch)  # for display and lookup as given: git's names are bytes
     return branch
 
 
@@ -44,7 +44,7 @@ Percentage = Annotated[Whole, Field(ge=0, le=100)]
 
 
 class DeliveryRequest(Body):
-    """Where something goes, how, and with whose consent. `canary_percentage` 0 is a dark launch."""
+    """Environment, options and approval of a deployment. `canary_percentage` 0 is a dark launch."""
 
     environment: EnvironmentName
     deployment_strategy: Strategy = Strategy.ROLLING
@@ -55,13 +55,13 @@ class DeliveryRequest(Body):
 
     @property
     def options(self) -> RolloutOptions:
-        """What is chosen of the rollout: the fields that are named as the options are."""
+        """The rollout options: the fields with the names of options."""
         chosen = self.model_dump(include=set(RolloutOptions.model_fields))
         return RolloutOptions(strategy=self.deployment_strategy, **chosen)
 
 
 class BuildAndDeployRequest(DeliveryRequest):
-    """What to build and where to bring it. Without `git_branch`: the repository's default branch."""
+    """The version to build and where to deploy it. Without `git_branch`: the repository's default branch."""
 
     version_tag: VersionTag
     git_branch: Branch | None = None
@@ -69,13 +69,13 @@ class BuildAndDeployRequest(DeliveryRequest):
 
 
 class DeployRequest(DeliveryRequest):
-    """Where to bring a build. `skip_analysis`: as if it were promoted at once."""
+    """Where to deploy a build. `skip_analysis`: as if it were promoted at once."""
 
     skip_analysis: bool = False
 
 
 class RollbackRequest(Body):
-    """Why a deployment goes back."""
+    """Why a deployment is rolled back."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), many_lines(1, MAX_TEXT)]
 
@@ -85,13 +85,13 @@ class ReasonRequest(RollbackRequest):
 
 
 class DecisionRequest(Body):
-    """A decision about a rollout; the reason stands in the audit log."""
+    """An action on a rollout; the reason is recorded in the audit log."""
 
     reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
 
 
 class ApprovalRequest(Body):
-    """A yes to a deployment. `approval_notes` and `reason` are two names of the same words, for the audit log."""
+    """An approval of a deployment. `approval_notes` and `reason` are two names of the same text, for the audit log."""
 
     approval_notes: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
     reason: Annotated[str, StringConstraints(max_length=MAX_TEXT), many_lines(0, MAX_TEXT)] = ""
@@ -104,19 +104,19 @@ class ApprovalRequest(Body):
 
     @property
     def words(self) -> str:
-        """Whichever was given."""
+        """The one that was given."""
         return self.approval_notes or self.reason
 
 
 class RetryRequest(ReasonRequest):
-    """Why a deployment is tried again. For production by who may approve, the reason is the approval too."""
+    """Why a deployment is retried. For production, the reason of a caller who may approve is the approval too."""
 
     request_approval: bool = False
     override_freeze: bool = False
 
 
 class PreviewView(View):
-    """How a version is reached before it has any traffic: `url` with the header `header: token`."""
+    """How to reach a version before it gets traffic: `url` with the header `header: token`."""
 
     header: str
     token: str
@@ -124,7 +124,7 @@ class PreviewView(View):
 
 
 class DeploymentView(View):
-    """A deployment with everything there is to know."""
+    """A deployment with full details."""
 
     id: UUID
     build_id: UUID | None

@@ -1,4 +1,4 @@
-"""Environments on the wire."""
+"""Environments in requests and responses."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -19,7 +19,7 @@ from storage.repositories.guard_changes import status_of
 
 
 class EnvironmentPatch(Patch):
-    """What to set; a field that is not given stays, one that is given is replaced as a whole."""
+    """Settings to change; a field that is not given stays, a given one is replaced as a whole."""
 
     policy: TurnPolicy = TurnPolicy.QUEUE
     approval: ApprovalRule | None = None
@@ -38,7 +38,7 @@ class EnvironmentPatch(Patch):
 
 
 class ReleaseView(View):
-    """What runs (or ran) in an environment."""
+    """A release that runs, or ran, in an environment."""
 
     release_id: UUID
     deployment_id: UUID
@@ -48,12 +48,12 @@ class ReleaseView(View):
     git_commit_hash: str
     state: ReleaseState
     replicas: int
-    processes: dict[str, int] = Field(description="process types beside the service, and how many run of each")
+    processes: dict[str, int] = Field(description="process types beside the service, and the number of each")
     deployed_at: Timestamp
 
 
 class LockView(View):
-    """Who has the environment's turn."""
+    """The holder of the environment's lock."""
 
     deployment_id: UUID
     operation_id: UUID
@@ -70,7 +70,7 @@ class WindowView(View):
 
 
 class QueuedView(View):
-    """A deployment that is not finished and has not got the turn; 1 is the next."""
+    """An unfinished deployment that does not hold the lock; 1 is the next."""
 
     deployment_id: UUID
     operation_id: UUID
@@ -79,9 +79,9 @@ class QueuedView(View):
 
 
 class EnvironmentView(View):
-    """An environment of a project; `id` is null until something is deployed into it or set for it.
+    """An environment of a project; `id` is null until its first deployment or setting.
 
-    `history`: the last ten releases that went live there, newest first; what is live now is among them.
+    `history`: the last ten releases that went live, newest first, including the live one.
     """
 
     id: UUID | None
@@ -101,9 +101,9 @@ class EnvironmentView(View):
 
 
 class GuardChangeView(View):
-    """A change that weakens a protected environment's guards: it waits until enough other people said yes.
+    """A change that weakens a protected environment's guards: it waits until enough other people have approved.
 
-    `changes`: what would be set. `weakens`: which of it loosens a guard. `approvals`: who said yes so far.
+    `changes`: the settings to change. `weakens`: those that weaken a guard. `approvals`: who has approved so far.
     """
 
     id: UUID
@@ -124,7 +124,7 @@ class GuardChangeView(View):
 
     @classmethod
     def of(cls, row: GuardChange, environment: EnvironmentName) -> Self:
-        """The view of a row, now."""
+        """The present view of a row."""
         rule = ApprovalPolicy.model_validate(row.rule)
         return cls(
             id=row.id,

@@ -1,4 +1,4 @@
-"""Features on the wire."""
+"""Features in requests and responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -13,7 +13,7 @@ Name = Annotated[str, StringConstraints(min_length=2, max_length=MAX_NAME), one_
 
 
 class FeatureCreate(Body):
-    """What a new feature is."""
+    """A new feature."""
 
     name: Name
     description: SaidText
@@ -23,7 +23,7 @@ class FeatureCreate(Body):
 
 
 class FeaturePatch(Patch):
-    """What to change about a feature; its status has a request of its own."""
+    """Changes of a feature; its status has a route of its own."""
 
     name: Name = ""
     description: SaidText = ""
@@ -33,7 +33,7 @@ class FeaturePatch(Patch):
 
 
 class FeatureStatusChange(Body):
-    """Where the work on a feature stands."""
+    """A feature's new implementation status."""
 
     status: FeatureStatus
     blocked_reason: Text | None = None

@@ -1,4 +1,4 @@
-"""What is written the same way wherever people are on the wire."""
+"""Field types for people's data, shared by several models."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def _settable(password: SecretStr) -> SecretStr:
 
 Email = Annotated[str, StringConstraints(pattern=PATTERN, max_length=MAX_EMAIL), AfterValidator(normal_email)]
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_line(1)]
-# In words of the schema, which counts characters; bytes are counted by `check_password`.
+# For the schema, which counts characters; `check_password` counts bytes.
 _LENGTHS = StringConstraints(min_length=MIN_CHARACTERS, max_length=MAX_BYTES)
 NewPassword = Annotated[SecretStr, _LENGTHS, AfterValidator(_settable)]
 GivenPassword = Annotated[SecretStr, StringConstraints(min_length=1, max_length=MAX_BYTES)]

@@ -1,10 +1,10 @@
-"""Logs of what runs, on the wire."""
+"""Logs of instances in responses."""
 
 from api.schemas.base import Timestamp, View
 
 
 class LogLineView(View):
-    """One line; `time` is when it was written, to a tenth of a second, null where nobody noted it."""
+    """One line; `time` is when it was written, to a tenth of a second, null if unknown."""
 
     time: Timestamp | None
     instance: str
@@ -12,7 +12,7 @@ class LogLineView(View):
 
 
 class InstanceLogsView(View):
-    """The newest lines of a deployment's instances, oldest first; `truncated`: there are older ones."""
+    """The newest lines of a deployment's instances, oldest first; `truncated`: older lines exist."""
 
     instances: list[str]
     lines: list[LogLineView]

@@ -1,4 +1,4 @@
-"""Invitations on the wire. The token is shown once, in the answer that makes it."""
+"""Invitations in requests and responses. The token is shown only on creation."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -17,14 +17,14 @@ MAX_TOKEN = 100
 
 
 class InvitationCreate(Body):
-    """Whom to invite, as what."""
+    """The invited person's email and role."""
 
     email: Email
     role: MemberRole
 
 
 class InvitationAccept(Body):
-    """The token, and who takes the seat: a new user chooses name and password, a known one shows the password."""
+    """The token, and the accepting user: a new one chooses name and password, an existing one gives the password."""
 
     token: Annotated[SecretStr, StringConstraints(min_length=1, max_length=MAX_TOKEN)]
     name: PersonName | None = None
@@ -32,7 +32,7 @@ class InvitationAccept(Body):
 
 
 class InvitationView(View):
-    """An invitation, and what became of it."""
+    """An invitation and its status."""
 
     id: UUID
     organization_id: UUID
@@ -48,15 +48,15 @@ class InvitationView(View):
 
     @classmethod
     def of(cls, row: Invitation, at: datetime) -> Self:
-        """As it is at a moment."""
+        """The view at a moment."""
         return cls(**_columns(row, at))
 
 
 class InvitationMade(InvitationView):
-    """A new invitation, and how it reaches whom it is for: `delivery`.
+    """A new invitation, and how it reaches the invited person: `delivery`.
 
-    mail: it was sent to the mailbox, and `token` and `link` are null. handed: nobody here sends mails; give `link` to
-    whom it is for. It is a page; programs post `token` to `accept_url`. Neither is shown again.
+    mail: it was sent to the mailbox, and `token` and `link` are null. handed: no mail server is configured; give
+    `link`, a web page, to the invited person. Programs post `token` to `accept_url`. Neither is shown again.
     """
 
     delivery: Handover
@@ -66,12 +66,12 @@ class InvitationMade(InvitationView):
 
     @classmethod
     def with_token(cls, row: Invitation, at: datetime, *, token: str, link: str, accept_url: str) -> Self:
-        """The one answer that shows it."""
+        """The only response with the token."""
         return cls(**_columns(row, at), delivery=Handover.HANDED, token=token, link=link, accept_url=accept_url)
 
     @classmethod
     def mailed(cls, row: Invitation, at: datetime, *, accept_url: str) -> Self:
-        """Only the mailbox gets it."""
+        """The response if the mailbox got the token."""
         return cls(**_columns(row, at), delivery=Handover.MAIL, token=None, link=None, accept_url=accept_url)
 
 

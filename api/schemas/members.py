@@ -1,4 +1,4 @@
-"""Members of an organization on the wire."""
+"""Members of an organization in requests and responses."""
 
 from typing import Self
 from uuid import UUID
@@ -10,7 +10,7 @@ from storage.models import Membership, User
 
 
 class MemberPatch(Patch):
-    """What to change about a member."""
+    """Changes of a member."""
 
     role: MemberRole = MemberRole.VIEWER
 
@@ -18,7 +18,7 @@ class MemberPatch(Patch):
 class MemberView(View):
     """A user as a member of an organization; `id` is the user's.
 
-    `email_verified`: the mailbox was shown to be theirs.
+    `email_verified`: the user has verified the mailbox.
     """
 
     id: UUID
@@ -32,7 +32,7 @@ class MemberView(View):
 
     @classmethod
     def of(cls, membership: Membership, user: User) -> Self:
-        """Both rows in one."""
+        """From both rows."""
         return cls(
             id=user.id,
             organization_id=membership.organization_id,

@@ -1,4 +1,4 @@
-"""Metrics on the wire, by the contract's names."""
+"""Metrics in responses, with the contract's names."""
 
 from uuid import UUID
 
@@ -7,9 +7,9 @@ from domain.metric_windows import Aggregation, TimeRange
 
 
 class MetricFigures(View):
-    """Of some time. Counts are zero where nothing happened; what is made from nothing is null.
+    """Metrics of some time. Counts are zero if nothing happened; values without a basis are null.
 
-    Latencies are whole milliseconds until an answer began, within 1 %. Errors are answers with a status from 500 on.
+    Latencies are whole milliseconds until a response began, within 1 %. Errors are responses with a status from 500 on.
     """
 
     api_requests_total: int
@@ -25,13 +25,13 @@ class MetricFigures(View):
 
 
 class MetricPoint(MetricFigures):
-    """One step of the series: `timestamp` is where it begins."""
+    """One step of the series: `timestamp` is its beginning."""
 
     timestamp: Timestamp
 
 
 class MetricsView(View):
-    """The totals of a time range that ends at `timestamp`, and a series over it. `organization_id` null: of all."""
+    """Totals of a time range that ends at `timestamp`, and a series over it. `organization_id` null: of all."""
 
     timestamp: Timestamp
     time_range: TimeRange

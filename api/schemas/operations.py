@@ -1,4 +1,4 @@
-"""Operations on the wire."""
+"""Operations in requests and responses."""
 
 from typing import Literal
 from uuid import UUID
@@ -11,7 +11,7 @@ from domain.lifecycle import OperationKind, OperationStatus, StepName, StepStatu
 
 
 class AcceptedView(View):
-    """The promise given with a 202: the operation runs, whatever is down at the moment."""
+    """The answer with a 202: the operation will run, even if a part of the system is down at the moment."""
 
     operation_id: UUID
     status: OperationStatus
@@ -22,7 +22,7 @@ class AcceptedView(View):
 
 
 class StepView(View):
-    """One step of an operation. `waited_seconds`: for its turn or for people, which is no machine time."""
+    """One step of an operation. `waited_seconds`: for the lock or for people, which is not machine time."""
 
     name: StepName
     status: StepStatus
@@ -41,10 +41,10 @@ class OperationErrorView(View):
 
 
 class OperationView(View):
-    """Where an operation is. `version` grows with every change.
+    """The state of an operation. `version` grows with every change.
 
-    `temporal_ui_url`: its workflow in the Temporal UI, for platform admins and where that is set; null otherwise.
-    `trace_id`: of the trace that leads from the request through all that it does; null where traces are not collected.
+    `temporal_ui_url`: its workflow in the Temporal UI, for platform admins if a UI is configured; else null.
+    `trace_id`: of the trace of the request and all its work; null if traces are not collected.
     """
 
     operation_id: UUID
@@ -72,6 +72,6 @@ class OperationView(View):
 
 
 class CancelRequest(Body):
-    """Why an operation shall end."""
+    """Why an operation is cancelled."""
 
     reason: Text | None = None

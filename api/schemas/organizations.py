@@ -1,4 +1,4 @@
-"""Organizations on the wire."""
+"""Organizations in requests and responses."""
 
 from typing import Annotated
 from uuid import UUID
@@ -27,7 +27,7 @@ WebAddress = Annotated[str, StringConstraints(max_length=MAX_URL), one_line(0, M
 
 
 class OrganizationCreate(Body):
-    """What a new organization is."""
+    """A new organization."""
 
     name: Name
     slug: Slug
@@ -40,7 +40,7 @@ class OrganizationCreate(Body):
 
 
 class OrganizationPatch(Patch):
-    """What to change about an organization; `GRANTED` and larger quotas are given by platform admins alone."""
+    """Changes of an organization; only platform admins set the fields in `GRANTED` and larger quotas."""
 
     name: Name = ""
     type: OrganizationType | None = None
@@ -55,7 +55,7 @@ class OrganizationPatch(Patch):
     requests_per_day: RateLimit = None
 
 
-# What rate limits follow from.
+# Fields that determine rate limits.
 LIMITING = frozenset({"plan", "requests_per_minute", "requests_per_hour", "requests_per_day"})
 GRANTED = LIMITING | {"status"}
 

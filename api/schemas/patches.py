@@ -1,4 +1,4 @@
-"""Partial changes: JSON merge patch (RFC 7396) of known fields; null empties a field that may be empty."""
+"""Partial changes: JSON merge patch (RFC 7396) of known fields; null clears an optional field."""
 
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class Patch(Body):
-    """Base of PATCH bodies. Defaults are placeholders that nobody sees: only what was given counts."""
+    """Base of PATCH bodies. Defaults are placeholders: only given fields count."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
 
@@ -25,5 +25,5 @@ class Patch(Body):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """The fields that were given, and what they become."""
+        """The given fields and their new values."""
         return {name: value for name, value in self.model_dump().items() if name in self.model_fields_set}

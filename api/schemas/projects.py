@@ -1,4 +1,4 @@
-"""Projects on the wire."""
+"""Projects in requests and responses."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,7 +14,7 @@ from domain.projects import ONLY_GIT, ProjectStatus, RepositoryType, TemplateTyp
 
 
 class KeptStatus(StrEnum):
-    """States that PATCH moves a project between; deleting and restoring have requests of their own."""
+    """The states that PATCH can set; delete and restore have routes of their own."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
@@ -42,14 +42,14 @@ SourcePath = Annotated[
     Field(
         min_length=1,
         max_length=512,
-        description="folder of the repository where the project's delivery.yaml or Procfile is; `.` is the whole of it",
+        description="folder in the repository with the project's delivery.yaml or Procfile; `.` is the root",
     ),
     AfterValidator(source_path_of),
 ]
 
 
 class ProjectCreate(Body):
-    """What a new project is."""
+    """A new project."""
 
     name: Name
     slug: Slug
@@ -65,7 +65,7 @@ class ProjectCreate(Body):
 
 
 class ProjectPatch(Patch):
-    """What to change about a project. A new slug leaves the hosts of its environments as they are."""
+    """Changes of a project. A new slug does not change the hosts of its environments."""
 
     name: Name = ""
     slug: Slug = ""

@@ -1,4 +1,4 @@
-"""Requirements on the wire."""
+"""Requirements in requests and responses."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -42,7 +42,7 @@ Criteria = Annotated[list[SaidText], Field(min_length=1, max_length=MAX_LIST)]
 
 
 class RequirementCreate(Body):
-    """What a new requirement says."""
+    """A new requirement."""
 
     title: Title
     description: SaidText
@@ -54,7 +54,7 @@ class RequirementCreate(Body):
 
 
 class RequirementPatch(Patch):
-    """What to change about a requirement."""
+    """Changes of a requirement."""
 
     title: Title = ""
     description: SaidText = ""

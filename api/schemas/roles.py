@@ -1,11 +1,11 @@
-"""Roles on the wire."""
+"""Roles in responses."""
 
 from api.schemas.base import View
 from domain.permissions import Role, Scope
 
 
 class RoleView(View):
-    """A role and what it grants; `assignable`: whether an organization's admins can give it."""
+    """A role and its permissions; `assignable`: whether an organization's admins can assign it."""
 
     name: Role
     description: str

@@ -1,4 +1,4 @@
-"""Secrets on the wire: values come in and never go out."""
+"""Secrets in requests and responses: values come in and never go out."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -16,7 +16,7 @@ Value = Annotated[
 
 
 class SecretCreate(Body):
-    """A new secret. `environment`: that one alone; without, all of the project's."""
+    """A new secret. `environment`: for that one only; without it, for all of the project's."""
 
     name: SecretName
     kind: SecretKind = SecretKind.SERVICE_ENV
@@ -35,13 +35,13 @@ class SecretCreate(Body):
 
 
 class SecretPatch(Patch):
-    """A new value; running instances keep the old one until they are started again."""
+    """A new value; running instances keep the old one until they restart."""
 
     value: Value = SecretStr("")
 
 
 class SecretView(View):
-    """What may be known of a secret. `host`: the one that a git token is sent to."""
+    """A secret without its value. `host`: the one that a git token is sent to."""
 
     id: UUID
     project_id: UUID

@@ -1,4 +1,4 @@
-"""Test cases and test results on the wire."""
+"""Test cases and test results in requests and responses."""
 
 import json
 import math
@@ -32,7 +32,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _number(value: object) -> object:
-    """JSON has one kind of number, but true is none and text is none."""
+    """JSON has one kind of number, but true and text are not numbers."""
     if isinstance(value, bool | str):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into a fault
     return value
@@ -51,7 +51,7 @@ def _check_storable(value: Any, depth: int = 0) -> None:
 
 
 def _entry(value: dict[str, Any]) -> dict[str, Any]:
-    """Any JSON that PostgreSQL can keep; Python's parser takes more than there is in JSON."""
+    """Any JSON that PostgreSQL can store; Python's parser accepts more than JSON."""
     _check_storable(value)
     return value
 
@@ -75,7 +75,7 @@ Steps = Annotated[list[Step], Field(min_length=1, max_length=MAX_LIST)]
 
 
 class CaseCreate(Body):
-    """What a new test case says."""
+    """A new test case."""
 
     name: Name
     description: SaidText
@@ -89,7 +89,7 @@ class CaseCreate(Body):
 
 
 class CasePatch(Patch):
-    """What to change about a test case; steps are replaced as a whole."""
+    """Changes of a test case; steps are replaced as a whole."""
 
     name: Name = ""
     description: SaidText = ""
@@ -131,7 +131,7 @@ class CaseView(View):
 
 
 class ResultCreate(Body):
-    """How a test case went, once. Durations are in milliseconds."""
+    """One run of a test case. Durations are in milliseconds."""
 
     status: ResultStatus
     duration_ms: Count
@@ -143,12 +143,12 @@ class ResultCreate(Body):
     logs: Logs = Field(default_factory=list)
 
     def log_bytes(self) -> int:
-        """How long the logs are as JSON in UTF-8."""
+        """The size of the logs as JSON in UTF-8."""
         return len(json.dumps(self.logs, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 class ResultView(View):
-    """How a test case went, once."""
+    """One run of a test case."""
 
     id: UUID
     test_case_id: UUID

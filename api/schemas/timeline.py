@@ -1,4 +1,4 @@
-"""The timeline of a deployment on the wire."""
+"""The timeline of a deployment in responses."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from domain.lifecycle import DeploymentStatus
 
 
 class SideView(View):
-    """One side of an analysis since it began; a latency is the upper bound of its bucket, in ms."""
+    """One side's counts since the analysis began; a latency is the upper bound of its bucket, in ms."""
 
     requests: int
     errors: int
@@ -19,7 +19,7 @@ class SideView(View):
 
 
 class EvidenceView(View):
-    """What one metric says; it fails when `evidence` reaches `limit`."""
+    """The evidence of one metric; the metric fails when `evidence` reaches `limit`."""
 
     metric: Metric
     finding: Finding
@@ -28,7 +28,7 @@ class EvidenceView(View):
 
 
 class SampleView(View):
-    """One look of an analysis. `weight`: percent of the traffic that the new version has."""
+    """One measurement of an analysis. `weight`: the new version's percentage of the traffic."""
 
     at: Timestamp
     analysis: str
@@ -41,7 +41,7 @@ class SampleView(View):
 
 
 class HappeningView(View):
-    """Something that happened; what does not belong to its kind is null."""
+    """An event; fields that its kind does not have are null."""
 
     at: Timestamp
     kind: str
@@ -58,7 +58,7 @@ class HappeningView(View):
 
 
 class WaitView(View):
-    """Time in which it waited, for people or for the environment's lock; `completed_at` is null while it lasts."""
+    """Time spent waiting for people or for the environment's lock; `completed_at` is null while it lasts."""
 
     waits_for: str
     status: DeploymentStatus
@@ -68,7 +68,7 @@ class WaitView(View):
 
 
 class TimelineView(View):
-    """What a deployment went through, oldest first; `truncated`: older events are left out."""
+    """The events of a deployment, oldest first; `truncated`: older events are left out."""
 
     deployment_id: UUID
     status: DeploymentStatus

@@ -1,4 +1,4 @@
-"""Users on the wire, as they see themselves."""
+"""Users in requests and responses, as they see themselves."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -14,7 +14,7 @@ from storage.models import Membership, Organization, User
 
 
 class MePatch(Patch):
-    """What to change about yourself. A new password needs the present one, and ends all of your tokens."""
+    """Changes of your own account. A new password requires the present one, and ends all of your tokens."""
 
     name: PersonName = ""
     password: NewPassword = SecretStr("")
@@ -22,7 +22,7 @@ class MePatch(Patch):
 
 
 class UserView(View):
-    """A person."""
+    """A user."""
 
     id: UUID
     email: str
@@ -34,7 +34,7 @@ class UserView(View):
 
 
 class MembershipView(View):
-    """A place in an organization."""
+    """A membership in an organization."""
 
     organization_id: UUID
     organization_name: str
@@ -43,9 +43,9 @@ class MembershipView(View):
 
 
 class MeView(View):
-    """Who the credentials of a request speak for, and what they may do.
+    """The principal of a request's credentials, and its permissions.
 
-    `user` is null for service accounts and for people who are known to another issuer only.
+    `user` is null for service accounts and for people of another issuer.
     """
 
     subject: str
@@ -57,7 +57,7 @@ class MeView(View):
 
     @classmethod
     def of(cls, principal: Principal, user: User | None, memberships: list[tuple[Membership, Organization]]) -> Self:
-        """The principal, and what is known of its user."""
+        """From the principal and its user."""
         places: list[Any] = [
             MembershipView(
                 organization_id=membership.organization_id,

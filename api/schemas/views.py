@@ -1,4 +1,4 @@
-"""Rows to wire models, where a column is not simply a field."""
+"""Conversions from rows to response models that are more than copies."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ def _columns(row: Base) -> dict[str, Any]:
 
 
 def accepted_view(operation: Operation) -> AcceptedView:
-    """The promise of a 202."""
+    """The body of a 202."""
     return AcceptedView(
         operation_id=operation.id,
         status=OperationStatus(operation.status),
@@ -42,9 +42,9 @@ def accepted_view(operation: Operation) -> AcceptedView:
 
 
 def operation_view(snapshot: Snapshot, temporal_ui_url: str | None) -> OperationView:
-    """An operation; `eta_seconds` is null until there are runs to learn from, and when it is finished.
+    """An operation; `eta_seconds` is null until there are enough earlier runs, and once it is finished.
 
-    `temporal_ui_url`: as `workflow_link` has it for who asks.
+    `temporal_ui_url`: from `workflow_link`, for this caller.
     """
     row, progress = snapshot.row, snapshot.progress
     url = deployment_path(row.resource_id)
@@ -65,7 +65,7 @@ def operation_view(snapshot: Snapshot, temporal_ui_url: str | None) -> Operation
 
 
 def operation_answer(snapshot: Snapshot, temporal_ui_url: str | None) -> Prepared:
-    """An operation as GET answers it, made once a snapshot for each kind of reader: hundreds of pollers share one."""
+    """The body of a GET, rendered once per snapshot and kind of reader: hundreds of pollers share one."""
     name = "operators_answer" if temporal_ui_url else "answer"
     known: Prepared | None = snapshot.__dict__.get(name)
     if known is None:
@@ -74,12 +74,12 @@ def operation_answer(snapshot: Snapshot, temporal_ui_url: str | None) -> Prepare
 
 
 def workflow_link(settings: Settings, principal: Principal, row: Operation) -> str | None:
-    """Its workflow in the Temporal UI, which shows all organizations: for platform admins, as its histories are."""
+    """Its workflow in the Temporal UI, which shows all organizations: for platform admins only."""
     return settings.workflow_url(row.workflow_id) if principal.is_platform_admin else None
 
 
 def build_view(row: Build) -> BuildView:
-    """A build; counts are null where nothing was measured."""
+    """A build; counts that were not measured are null."""
     counts = (row.tests_passed, row.tests_failed)
     found = row.vulnerabilities or {}
     return BuildView.model_validate(
@@ -93,14 +93,14 @@ def build_view(row: Build) -> BuildView:
 
 
 def deployment_view(row: Deployment, preview: PreviewView | None = None) -> DeploymentView:
-    """A deployment with full details; `preview` is for those who may know it, and not in lists."""
+    """A deployment with full details; `preview` is only for authorized callers, and not in lists."""
     duration = seconds_between(row.started_at, row.completed_at)
     told = {"duration_seconds": duration, "error": listed_error(row.error), "preview": preview}
     return DeploymentView.model_validate({**row.rollout_options.model_dump(), **_columns(row), **told})
 
 
 def release_view(details: ReleaseDetails) -> ReleaseView:
-    """A release and what it was made of."""
+    """A release with its build and deployment."""
     release, build = details.release, details.build
     return ReleaseView.model_validate(
         {
@@ -127,7 +127,7 @@ def environment_view(
     turns: Sequence[QueuedDeployment],
     moment: datetime,
 ) -> EnvironmentView:
-    """An environment, also one that was not made yet; `turns`: what is unfinished there, `moment`: when it is seen."""
+    """An environment, even one without a row; `turns`: its unfinished deployments, `moment`: the time of the view."""
     holder = row.holder_deployment_id if row else None
     current = releases.get(row.current_release_id) if row and row.current_release_id else None
     previous = releases.get(row.previous_release_id) if row and row.previous_release_id else None

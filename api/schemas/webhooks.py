@@ -1,4 +1,4 @@
-"""Webhooks on the wire."""
+"""Webhooks in requests and responses."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,7 +29,7 @@ Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=50), After
 
 
 class WebhookCreate(Body):
-    """Where to send what. `project_id`: only events of this project."""
+    """The URL and events of a webhook. `project_id`: only events of this project."""
 
     url: Url
     description: Line | None = None
@@ -38,7 +38,7 @@ class WebhookCreate(Body):
 
 
 class WebhookPatch(Patch):
-    """What to change. `status: enabled` sends to it again; what it missed comes with a replay."""
+    """Changes of a webhook. `status: enabled` resumes deliveries; use a replay for missed events."""
 
     url: Url = ""
     description: Line | None = None
@@ -48,7 +48,7 @@ class WebhookPatch(Patch):
 
 
 class WebhookView(View):
-    """A webhook. `first_failure_at`: since when every attempt has failed; five days of that disable it."""
+    """A webhook. `first_failure_at`: since when every attempt has failed; after five days it is disabled."""
 
     id: UUID
     organization_id: UUID
@@ -73,20 +73,20 @@ class WebhookCreatedView(WebhookView):
 
 
 class SecretRotate(Body):
-    """How many seconds the old secret signs too; 0 when it has become known to somebody."""
+    """How many seconds the old secret also signs; use 0 if it has leaked."""
 
     overlap_seconds: Whole = Field(default=int(SECRET_OVERLAP.total_seconds()), ge=0, le=MAX_OVERLAP_S)
 
 
 class ReplayRequest(Body):
-    """Which events to deliver again: from `since` on, before `until` (now, when it is not given)."""
+    """The events to deliver again: from `since` on, before `until` (default: now)."""
 
     since: AwareDatetime
     until: AwareDatetime | None = None
 
 
 class ReplayView(View):
-    """How many events are delivered again."""
+    """The number of events that are delivered again."""
 
     count: int = Field(le=MAX_INT)
     since: Timestamp
@@ -111,14 +111,14 @@ class DeliveryView(View):
 
 
 class SentRequest(View):
-    """What was sent; the signatures are left out."""
+    """The request, without its signatures."""
 
     url: str
     headers: dict[str, str]
 
 
 class GivenResponse(View):
-    """What was answered: the first 4 KiB of it."""
+    """The response: its first 4 KiB."""
 
     status: int
     headers: dict[str, str]
@@ -126,7 +126,7 @@ class GivenResponse(View):
 
 
 class AttemptView(View):
-    """One request and what came of it."""
+    """One request and its result."""
 
     number: int
     started_at: Timestamp

@@ -1,7 +1,6 @@
-"""Measures the canary judge and its rivals; writes the figures into `docs/canary-judge.md` and draws the plot.
+"""Simulates the canary judge and its alternatives; writes the figures into `docs/canary-judge.md` and draws the plot.
 
-`make canary-report`, some minutes; `python -m docs.plots.canary_judge 0.1` takes a tenth of the runs
-and only prints.
+`make canary-report`, some minutes; `python -m docs.plots.canary_judge 0.1` takes a tenth of the runs and only prints.
 """
 
 import math
@@ -23,12 +22,12 @@ DOCS = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- figures: written by make canary-report -->\n", "<!-- end of figures -->"
 HOUR = 3600
 ALPHA = AnalysisPolicy().alpha
-OWN = math.log(6 / (4 * ALPHA))  # what the error rate has of alpha when latency is compared, too
+OWN = math.log(6 / (4 * ALPHA))  # the error rate's share of alpha when latency is compared too
 RATES = (0.001, 0.01, 0.05)
 EFFECTS = (0.01, 0.02, 0.05, 0.1, 0.2)
 SPLITS = {"1 %": (1, 99), "10 %": (10, 90), "50 %": (50, 50)}
 HISTORY = 100_000  # stable requests counted before the analysis
-PER_MINUTE, WINDOW = 600, 30  # canary requests a minute, and minutes, for the rivals
+PER_MINUTE, WINDOW = 600, 30  # canary requests a minute, and minutes, for the alternatives
 
 
 class Report:
@@ -61,7 +60,7 @@ def _share(stopped: Ints) -> str:
 
 
 def false_alarms(report: Report) -> None:
-    """Identical sides, a look every second for an hour."""
+    """Identical sides, with a look every second for an hour."""
     runs = report.runs(1000)
 
     def rows() -> Iterable[list[str]]:
@@ -169,7 +168,7 @@ def sticky_users(report: Report) -> None:
 
 
 def early_passes(report: Report) -> None:
-    """Canary requests until identical error rates are known not to differ by the minimum effect."""
+    """Canary requests until identical error rates are shown not to differ by the minimum effect."""
     runs = report.runs(40)
 
     def rows() -> Iterable[list[str]]:
@@ -209,7 +208,7 @@ def draw(means: dict[float, list[tuple[float, float]]], others: dict[str, list[t
 
 
 def main(scale: float) -> None:
-    """Measure everything; write it down if the simulations have their full size."""
+    """Run all simulations; write the results if they have their full size."""
     report = Report(scale)
     means = requests_needed(report)
     others = rivals(report)

@@ -1,4 +1,4 @@
-"""A line chart with two logarithmic axes as SVG, by hand: nothing to install for one plot."""
+"""A line chart with two logarithmic axes as SVG, without a plotting library."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 820, 480, 80, 50, 60, 230
 
 
 class Line(NamedTuple):
-    """Points (x, y) and how they are drawn."""
+    """Points (x, y) and their style."""
 
     points: Sequence[tuple[float, float]]
     colour: str

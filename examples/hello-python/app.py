@@ -1,9 +1,7 @@
-"""The hello service: says which version, release and instance answers. Standard library only.
+"""The hello service: answers with its version, release and instance. Standard library only.
 
-    GET /            a page for people
-    GET /version     the same as JSON
-    GET /healthz     200 when it can take traffic
-    GET /slow?ms=50  answers after so many milliseconds (at most 30,000)
+GET /            a page for people GET /version     the same as JSON GET /healthz     200 when it can take traffic GET
+/slow?ms=50  answers after so many milliseconds (at most 30,000)
 
 Listens on 127.0.0.1:$PORT. SIGTERM: stops accepting, finishes what runs, exits 0.
 """
@@ -26,7 +24,7 @@ MAX_SLOW_MS = 30_000
 
 
 def read_release() -> dict[str, str]:
-    """What the build baked in; run from the sources, the files it would have baked."""
+    """Facts baked in by the build; when run from the sources, the files that it would bake."""
     baked = HERE / "release.json"
     if baked.exists():
         release: dict[str, str] = json.loads(baked.read_text())
@@ -88,7 +86,7 @@ async def _slow(request: Request) -> Response:
 
 
 async def serve(port: int, fault: Fault, hello: Hello) -> None:
-    """Run until SIGTERM or SIGINT, then finish what runs."""
+    """Run until SIGTERM or SIGINT, then finish running requests."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -106,7 +104,7 @@ async def serve(port: int, fault: Fault, hello: Hello) -> None:
 
 
 def main() -> int:
-    """Start; 2 for a wrong environment, 3 for the crash switch."""
+    """Start; 2 for an invalid environment, 3 for the crash switch."""
     release = read_release()
     text = os.environ.get("FAULT") or release["fault"] or "none"
     try:

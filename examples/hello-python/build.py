@@ -1,4 +1,4 @@
-"""Build step: collects what runs into dist/. Same sources, same bytes: no times, no machine names."""
+"""Build step: collects the files to run into dist/. Reproducible: no times, no machine names."""
 
 import json
 import py_compile

@@ -41,7 +41,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class BadRequestError(Exception):
-    """What arrived is not HTTP we understand; `args` are status and explanation."""
+    """The data is not valid HTTP for us; `args` are status and explanation."""
 
 
 class Server:
@@ -87,7 +87,7 @@ class Server:
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether the connection stays open for another."""
+        """Answer one request; returns whether the connection stays open."""
         try:
             head = await self._read_head(reader, writer)
             request, keep = await _parse(head, reader)

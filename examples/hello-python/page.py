@@ -1,4 +1,4 @@
-"""The version page: one self-contained HTML document, coloured by version so that a switch is seen at a glance."""
+"""The version page: one self-contained HTML document, coloured by version so that a switch is visible at once."""
 
 import zlib
 from html import escape
@@ -33,7 +33,7 @@ _PAGE = Template("""<!doctype html>
 
 
 def hue_of(version: str) -> int:
-    """A colour for a version, in degrees: neighbours differ plainly, the same version always looks the same."""
+    """A colour for a version, in degrees: neighbours differ clearly, and the same version always has the same one."""
     return zlib.crc32(version.encode()) * 137 % 360
 
 

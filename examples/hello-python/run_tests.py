@@ -44,7 +44,7 @@ class TimedResult(unittest.TextTestResult):
 
 
 def to_junit(cases):
-    """The report as an element tree: one suite, one case a test."""
+    """The report as an element tree: one suite, one test case per test."""
     count = {kind: str(sum(case[2] == kind for case in cases)) for kind in ("failure", "error", "skipped")}
     suite = ElementTree.Element(
         "testsuite",

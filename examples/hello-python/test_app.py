@@ -1,4 +1,4 @@
-"""The service's own tests: run by the delivery engine before anything is packaged."""
+"""The service's own tests, run by the delivery engine before packaging."""
 
 import asyncio
 import json

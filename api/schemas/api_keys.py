@@ -20,10 +20,7 @@ def _once_each(scopes: list[Scope]) -> list[Scope]:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE), one_line(1)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(Scope)), AfterValidator(_once_each)]
 OwnLimit = (
-    Annotated[
-        Whole, Field(ge=1, le=MAX_INT, description="its own rate limit, if below the organization's")
-    ]
-    | None
+    Annotated[Whole, Field(ge=1, le=MAX_INT, description="its own rate limit, if below the organization's")] | None
 )
 ExpiresAt = Annotated[AwareDatetime, Field(description="at most a year from now; that is also the default")] | None
 

@@ -12,9 +12,7 @@ from storage.repositories.base import Page, PageRequest, Repository
 from storage.repositories.releases import releases_before
 from storage.tenancy import Tenant
 
-_WRITTEN_BY = cast(
-    literal_column("deployments.xmin"), Text
-)  # a PostgreSQL type that SQLAlchemy does not define
+_WRITTEN_BY = cast(literal_column("deployments.xmin"), Text)  # a PostgreSQL type that SQLAlchemy does not define
 
 
 async def versions(connection: AsyncConnection, tenant: Tenant, ids: Sequence[UUID]) -> Mapping[UUID, int]:

@@ -43,8 +43,9 @@ setup: ## the virtual environment, from the locks; instant when nothing changed
 	rm -f "$$stamp"
 	[ -x "$(RUN)" ] && "$(RUN)" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --prefer-binary --require-hashes $(LOCKS:%=-r %)
-	rm -rf "$(VENV)/scanners"
-	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --only-binary :all: --require-hashes --target "$(VENV)/scanners" -r $(SCANNERS)
+	rm -rf "$(VENV)/scanners.new"
+	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --only-binary :all: --require-hashes --target "$(VENV)/scanners.new" -r $(SCANNERS)
+	rm -rf "$(VENV)/scanners" && mv "$(VENV)/scanners.new" "$(VENV)/scanners"
 	"$(RUN)" -m drivers.bridge >/dev/null
 	printf '%s' "$$wanted" > "$$stamp"
 

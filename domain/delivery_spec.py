@@ -248,6 +248,9 @@ class ScanSpec(SpecModel):
         default="count", description="whether weaknesses of dependencies that have no fixed version yet count"
     )
     timeout: float = Field(default=600, gt=0, le=7200, description="seconds for all scanners together")
+    sarif: tuple[InnerPath, ...] = Field(
+        default=(), max_length=20, description="reports in SARIF 2.1.0 that steps of the build wrote"
+    )
 
 
 class HealthSpec(SpecModel):

@@ -314,7 +314,7 @@ class Settings(BaseSettings):
         default=None,
         description="folder with databases and rules of scanners on the PATH (trivy, grype, osv-scanner, semgrep, ...)",
     )
-    scanner_memory_mb: int = Field(default=1024, ge=128, description="MiB of memory that one scanner may use")
+    scanner_memory_mb: int = Field(default=2048, ge=128, description="MiB of memory that one scanner may use")
 
     artifacts_mb_per_organization: int = Field(
         default=51_200,

@@ -24,7 +24,8 @@ from drivers.shim.spec import ShimSpec
 
 MIB = 1024 * 1024
 # Of what a tool writes as its result; more is a fault and not read.
-MAX_OUTPUT = 32 * MIB
+MAX_OUTPUT = 16 * MIB
+DEFAULT_MEMORY_MB = 2048
 _WORDS = 64 * 1024
 _STOP_TIMEOUT_S = 1
 _NICENESS = 10
@@ -44,9 +45,8 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class ToolLimits:
-    """What one tool may use: MiB of memory, processes and threads, MiB on disk, processors (with control groups)."""
+    """What one tool may use: processes and threads, MiB on disk, processors (with control groups)."""
 
-    memory_mb: int = 1024
     processes: int = 64
     disk_mb: int = 256
     cpus: float | None = 1.0
@@ -102,9 +102,18 @@ class ToolProcesses:
         trusted: without isolation, as trusted builds do; then they are shielded where that works.
         hidden: what they must not see, wherever it lies.
         path: where programs are searched; None: at the usual places.
+        memory_mb: MiB that the processes of one tool may use.
     """
 
-    def __init__(self, *, trusted: bool, hidden: tuple[Path, ...] = (), path: CodePath | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        trusted: bool,
+        hidden: tuple[Path, ...] = (),
+        path: CodePath | None = None,
+        memory_mb: int = DEFAULT_MEMORY_MB,
+    ) -> None:
+        self._memory_mb = memory_mb
         self._trusted = trusted
         self._hidden = hidden
         self._path = path or CodePath.of("", trusted=trusted)
@@ -134,7 +143,8 @@ class ToolProcesses:
             raise
         finally:
             place.forget(home / "tmp")
-        code = _judged(command, home, code, reason, timeout_s)
+        facts = {"timeout_s": timeout_s, "memory_mb": self._memory_mb, **vars(command.limits)}
+        code = _judged(command, home, code, reason, facts)
         return Ran(code, checked(home / "state" / "output"), sources.tree, where.cwd, home / "state")
 
     def _place(self, command: Command, sources: Sources, home: Path) -> Place:
@@ -178,7 +188,7 @@ class ToolProcesses:
             log_path=str(home / "log"),
             log_max_bytes=_WORDS,
             timeout_s=timeout_s,
-            memory_mb=limits.memory_mb,
+            memory_mb=self._memory_mb,
             processes=limits.processes + where.levels + bool(where.inner),
             cpus=limits.cpus,
             disk_mb=limits.disk_mb,
@@ -220,10 +230,10 @@ async def _ended(state: Path, run_id: str) -> tuple[int, str]:
     return now.exit.code, now.exit.reason
 
 
-def _judged(command: Command, home: Path, code: int, reason: str, timeout_s: float) -> int:
+def _judged(command: Command, home: Path, code: int, reason: str, facts: Mapping[str, float | None]) -> int:
     if reason != "exited":
         words = _REASONS.get(reason, "was ended by a limit")
-        raise ScannerFaultError(words.format(timeout_s=timeout_s, **vars(command.limits)))
+        raise ScannerFaultError(words.format(**facts))
     said = _said(home / "log") if command.talks else ""
     if code not in command.fine:
         how = f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"  # noqa: PLR2004

@@ -26,6 +26,7 @@ from domain.findings import (
 )
 from domain.foreign_text import storable
 from drivers.scanners.base import Report
+from drivers.scanners.tree import open_file
 
 MAX_TITLE, MAX_RULE, MAX_PATH = 512, 128, 1024
 # Of a source file whose lines are read for fingerprints.
@@ -119,7 +120,7 @@ class Found(NamedTuple):
     path: str = ""
     line: int | None = None
     description: str = ""
-    links: tuple[str, ...] = ()
+    links: tuple[Any, ...] = ()  # as told: `links` looks at them
     mark: str = ""  # what makes it the same in another build, instead of the line's text
     package: Package | None = None
     aliases: tuple[str, ...] = ()
@@ -229,22 +230,11 @@ class SourceLines:
 
 
 def _read_lines(tree: str, path: str) -> list[str]:
-    *folders, name = path.split("/")
-    at = -1
     try:
-        at = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
-        for folder in folders:
-            deeper = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = deeper
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(open_file(tree, path), "rb") as file:
             return file.read(MAX_SOURCE).decode("utf-8", errors="replace").split("\n")
     except (OSError, ValueError):
         return []
-    finally:
-        if at >= 0:
-            os.close(at)
 
 
 def masked(words: str, line: str) -> str:

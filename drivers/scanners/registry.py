@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -13,14 +14,18 @@ from domain.findings import MAX_FINDINGS, Finding, Package, ScanResult, Severity
 from drivers.folders import finish_in_thread
 from drivers.scanners import listing
 from drivers.scanners.base import MAX_FAULT, Report, Scanner, ScannerFaultError, ScanOrder, Sources, names
+from drivers.scanners.on_path import RECIPES, OnPath
 from drivers.scanners.process import ToolProcesses
-from drivers.scanners.tools import PACKAGES, Bandit, DetectSecrets, Hadolint, LimitedReader
+from drivers.scanners.tools import PACKAGES, Bandit, DetectSecrets, Hadolint, LimitedReader, SarifReports
 from runtime.limited import LimitedProcesses
 
 log = structlog.get_logger(__name__)
 
 # For `LimitedProcesses`: what reads the results of tools.
-MODULES: Final = ("drivers.scanners.readers.own", "drivers.scanners.readers.hadolint")
+MODULES: Final = tuple(
+    f"drivers.scanners.readers.{name}"
+    for name in ("own", "hadolint", "sarif", "semgrep", "dependencies", "govulncheck")
+)
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 
 
@@ -29,10 +34,12 @@ class Scanners:
 
     Args:
         scanners: those that are installed and that the operator lets run.
+        always: what reads the build's own reports, whatever `scan.tools` says.
     """
 
-    def __init__(self, scanners: Sequence[Scanner]) -> None:
+    def __init__(self, scanners: Sequence[Scanner], always: Sequence[Scanner] = ()) -> None:
         self._scanners = tuple(scanners)
+        self._always = tuple(always)
 
     @property
     def available(self) -> tuple[str, ...]:
@@ -50,7 +57,7 @@ class Scanners:
         sources = Sources(order, seen.files)
         deadline = time.monotonic() + order.timeout_s
         runs: list[tuple[ToolRun, Report]] = []
-        for scanner in chosen:
+        for scanner in (*chosen, *self._always):
             if scanner.suits(sources):
                 runs.append(await _run(scanner, sources, deadline))  # noqa: PERF401 - one after another
         return _result(runs, seen.notices)
@@ -125,26 +132,35 @@ def select_scanners(
     *,
     processes: ToolProcesses,
     limited: LimitedProcesses,
+    data: Path | None = None,
     others: Sequence[Scanner] = (),
 ) -> Scanners:
-    """The scanners of a worker.
+    """The scanners of a worker. One that is named and not at hand says so in each scan, as its fault.
 
     Args:
         wanted: the setting `DELIVERY_SCANNERS`: `all` that are at hand, `none`, or names with commas between.
         processes: where tools run.
         limited: has `MODULES` loaded.
+        data: the setting `DELIVERY_SCANNER_DATA`.
         others: that are no tools, such as the one that compares dependencies with advisories.
 
     Raises:
         ValueError: a name that no scanner has.
     """
     reader = LimitedReader(limited)
-    known: list[Scanner] = [each(processes, reader) for each in (DetectSecrets, Bandit, Hadolint)]
-    at_hand = [*known, *others] if PACKAGES.is_dir() else [*others]
-    if wanted == "all":
-        return Scanners(at_hand)
-    asked = [] if wanted == "none" else [name.strip() for name in wanted.split(",") if name.strip()]
-    unknown = sorted({*asked} - {each.name for each in (*known, *others)})
-    if unknown:
-        raise ValueError(f"DELIVERY_SCANNERS names {', '.join(unknown)}; there are: {names((*known, *others))}.")
-    return Scanners([scanner for scanner in (*known, *others) if scanner.name in asked])
+    ours: list[Scanner] = [each(processes, reader) for each in (DetectSecrets, Bandit, Hadolint)]
+    on_path = [OnPath(recipe, processes, reader, data) for recipe in RECIPES]
+    known = [*ours, *others, *on_path]
+    always = (SarifReports(limited),)
+    if wanted.strip() in ("all", "none"):
+        installed = ours if PACKAGES.is_dir() else []
+        at_hand = [*installed, *others, *(each for each in on_path if each.at_hand)]
+        return Scanners(at_hand if wanted.strip() == "all" else (), always)
+    asked = {name.strip() for name in wanted.split(",") if name.strip()}
+    unknown = sorted(asked - {each.name for each in known})
+    if unknown or not asked:
+        raise ValueError(
+            f"DELIVERY_SCANNERS names {', '.join(map(repr, unknown)) or 'nothing'}; "
+            f"there are: all, none, {names(known)}"
+        )
+    return Scanners([scanner for scanner in known if scanner.name in asked], always)

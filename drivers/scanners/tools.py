@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from drivers import sandbox
 from drivers.scanners.base import Report, ScannerFaultError, Sources
 from drivers.scanners.process import Command, Ran, ToolProcesses, python
 from drivers.scanners.readers.hadolint import read_hadolint
 from drivers.scanners.readers.own import read_bandit, read_detect_secrets
+from drivers.scanners.readers.sarif import read_sarif
 from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 
 # `make setup` puts them there, apart from the engine's own packages: a sandbox sees this folder and no other of ours.
 PACKAGES: Final = (Path(sys.prefix) / "scanners").resolve()
 _INSIDE = Path(__file__).resolve().with_name("inside")
-READ_LIMITS: Final = CostLimits(cpu_s=30, wall_s=120, memory_mb=1024, answer=64 << 20)
+READ_LIMITS: Final = CostLimits(cpu_s=20, wall_s=120, memory_mb=512, answer=64 << 20)
 _LISTED = "files"
 MAX_DOCKERFILES = 100
 # Nothing of text, or hashes of packages in their lock files.
@@ -55,6 +57,38 @@ class LimitedReader:
             raise ScannerFaultError(f"wrote a result that cannot be read: {error}") from None
         except RuntimeError:  # the function's own fault, by its name alone
             raise ScannerFaultError("wrote a result that cannot be read") from None
+
+
+class SarifReports:
+    """No tool: what the build itself wrote as SARIF, where `scan.sarif` says so."""
+
+    name = "sarif"
+
+    def __init__(self, limited: LimitedProcesses) -> None:
+        self._limited = limited
+
+    def suits(self, sources: Sources) -> bool:
+        return bool(sources.order.sarif)
+
+    async def scan(self, sources: Sources, *, timeout_s: float) -> Report:
+        """Each file has limits of its own, so that `timeout_s` is not needed."""
+        del timeout_s
+        reports = [await self._read(sources, path) for path in sources.order.sarif]
+        faults = [each.fault for each in reports if each.fault]
+        return Report(
+            findings=tuple(finding for each in reports for finding in each.findings),
+            notices=tuple(words for each in reports for words in each.notices),
+            fault="; ".join(faults) or None,
+        )
+
+    async def _read(self, sources: Sources, path: str) -> Report:
+        seen_at = str(Path(sandbox.APP) / sources.tree.relative_to(sources.order.root or sources.tree))
+        try:
+            return await self._limited.call(read_sarif, str(sources.tree), seen_at, path, limits=READ_LIMITS)
+        except CostLimitError as error:
+            return Report(fault=f"{path}: it cannot be read: {error}")
+        except RuntimeError:
+            return Report(fault=f"{path}: it cannot be read")
 
 
 class Bandit:

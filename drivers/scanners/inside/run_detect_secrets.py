@@ -23,6 +23,8 @@ PIECE, OVERLAP = 4096, 256
 MAX_BYTES = 2 * 1024 * 1024
 MAX_FOUND = 2000
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
+# They go by how a value looks, or what it is called.
+GENERAL = {"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String"}
 # Their values are words that somebody chose.
 GUESSABLE = {"Secret Keyword", "Basic Auth Credentials"}
 
@@ -122,7 +124,6 @@ class Search:
         text = "\n".join(lines)
         asked = [plugin for plugin in self._plugins if _may(plugin, text)]
         found = False
-        seen: set[tuple[str, int, str]] = set()
         named = _lines_with_keywords(text)
         for number, line in enumerate(lines, start=1):
             quotes = '"' in line or "'" in line
@@ -132,21 +133,15 @@ class Search:
                 if (quotes or not hasattr(plugin, "entropy_limit"))
                 and (number in named or not hasattr(plugin, "keyword_exclude"))
             ]
-            for piece in _pieces(line.rstrip()) if here else ():
-                for plugin in here:
-                    for secret in plugin.analyze_line(filename=path, line=piece, line_number=number):
-                        key = (secret.type, number, secret.secret_value)
-                        if key not in seen:
-                            seen.add(key)
-                            hit = Hit(path, number, piece, plugin, secret.type, secret.secret_value or "")
-                            found = self._hit(hit, lines) or found
+            for hit in _hits(path, number, line.rstrip(), here) if here else ():
+                found = self._hit(hit, lines) or found
         return found
 
     def _hit(self, hit: Hit, lines: list[str]) -> bool:
         from detect_secrets.filters.allowlist import is_line_allowlisted
         from detect_secrets.util.code_snippet import get_code_snippet
 
-        if not hit.value or _is_none(hit):
+        if _is_none(hit):
             return False
         whole = lines[hit.number - 1].rstrip()
         if is_line_allowlisted(hit.path, whole[-PIECE:], get_code_snippet(lines, hit.number)):
@@ -158,6 +153,26 @@ class Search:
         known = {"rule": hit.kind, "path": hit.path, "line": hit.number, "hash": _hash(hit.kind, hit.value)}
         self.results.append(known)
         return True
+
+
+def _hits(path: str, number: int, line: str, plugins: list[Any]) -> list[Hit]:
+    """What plugins find in a line; of two that found the same, the one that knows what it is."""
+    hits = {
+        (secret.type, secret.secret_value): Hit(path, number, piece, plugin, secret.type, secret.secret_value)
+        for piece in _pieces(line)
+        for plugin in plugins
+        for secret in plugin.analyze_line(filename=path, line=piece, line_number=number)
+        if secret.secret_value
+    }
+    known = [hit for hit in hits.values() if hit.kind not in GENERAL]
+    return [
+        *known,
+        *(
+            hit
+            for hit in hits.values()
+            if hit.kind in GENERAL and not any(hit.value in each.value or each.value in hit.value for each in known)
+        ),
+    ]
 
 
 def _is_none(hit: Hit) -> bool:

@@ -14,6 +14,8 @@ _DOCS = "https://bandit.readthedocs.io/"
 _CWE = "https://cwe.mitre.org/data/definitions/{}.html"
 # Tests assert.
 _ASSERT = "B101"
+# That a module is imported, of which each dangerous use has a rule of its own (subprocess, pickle, XML).
+_IMPORTS: Final = frozenset(f"B{number}" for number in range(403, 412))
 # What a provider honours, or opens a door by itself. The others: a word that looks like one.
 _GUESSES: Final = {
     "Secret Keyword": Severity.MEDIUM,
@@ -32,7 +34,7 @@ def read_bandit(output: str, tree: str, seen_at: str) -> Report:
         findings = Findings("bandit", tree, (seen_at,))
         for each in objects(told.get("results"), "results"):
             rule, path = text(each.get("rule"), 128), text(each.get("path"), 1024)
-            if rule == _ASSERT and _is_test(path):
+            if rule in _IMPORTS or (rule == _ASSERT and _is_test(path)):
                 continue
             severity = _LEVELS.get(text(each.get("severity"), 16), Severity.LOW)
             low = each.get("confidence") == "LOW"

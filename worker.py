@@ -280,8 +280,8 @@ def build_activities(
     limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports", *SCAN_READERS))
     builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
-    tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path)
-    scanners = select_scanners(settings.scanners, processes=tools, limited=limited)
+    tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path, memory_mb=settings.scanner_memory_mb)
+    scanners = select_scanners(settings.scanners, processes=tools, limited=limited, data=settings.scanner_data)
     store = traced(FolderArtifactStore(settings.data_dir / "artifacts"), "artifacts")
     artifacts = ArtifactActivities(store, folders, slots, quota, seen)
     return [

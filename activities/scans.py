@@ -21,7 +21,7 @@ from domain.build_documents import DocumentKind
 from domain.errors import ErrorCode, TerminalError
 from domain.findings import Finding, ScanResult, ToolRun
 from domain.scan_policy import Verdict
-from drivers.scanners.base import ScanOrder
+from drivers.scanners.base import SARIF, ScanOrder
 from drivers.scanners.registry import Scanners
 from storage.engine import Sessions, transaction
 from storage.repositories.build_documents import BuildDocumentRepository
@@ -49,7 +49,7 @@ class ScanActivities:
     @translate_errors
     async def run(self, request: RunScan) -> ScanOutcome:
         spec = request.spec
-        if not (self._scanners.available or spec.tools or scan_policy.limits_of(spec)):
+        if not (self._scanners.available or spec.tools or spec.sarif or scan_policy.limits_of(spec)):
             return ScanOutcome(skipped=NONE_INSTALLED)
         organization = self._folders.organization(request.operation_id)
         async with heartbeating(), self._slots.working(request.operation_id, organization):
@@ -64,7 +64,7 @@ class ScanActivities:
         return ScanOutcome(status=verdict.status, detail=detail, **told)
 
     async def _scan(self, request: RunScan, organization: str) -> ScanResult:
-        if not (self._scanners.available or request.spec.tools):
+        if not (self._scanners.available or request.spec.tools or request.spec.sarif):
             return ScanResult(tools=(ToolRun(tool="scan", fault=NONE_INSTALLED),))
         order = ScanOrder(
             key=f"{request.operation_id}-scan",
@@ -72,6 +72,7 @@ class ScanActivities:
             root=self._folders.inside(request.operation_id),
             scratch=self._folders.scan(request.operation_id),
             tools=request.spec.tools,
+            sarif=request.spec.sarif,
             timeout_s=request.spec.timeout,
             organization=organization,
             project=self._folders.project(request.operation_id),
@@ -99,7 +100,7 @@ class ScanActivities:
         """Tools that had nothing to look at did their work, too: of what they found before nothing is left."""
         faulty = {run.tool for run in result.tools if run.fault is not None}
         asked = request.spec.tools or self._scanners.available
-        return Scanned(result.findings, frozenset(asked) - faulty, scan_policy.cut_of(result))
+        return Scanned(result.findings, frozenset((*asked, SARIF)) - faulty, scan_policy.cut_of(result))
 
 
 def document_of(result: ScanResult) -> bytes:

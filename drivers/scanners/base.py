@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from domain.findings import Finding, Package
 
 MAX_FAULT = 1000
+# The name of what reads `scan.sarif`, and the tool of its findings, whoever wrote them.
+SARIF: Final = "sarif"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from drivers import sandbox
-from drivers.scanners.base import Report, ScannerFaultError, Sources
+from drivers.scanners.base import SARIF, Report, ScannerFaultError, Sources
 from drivers.scanners.process import Command, Ran, ToolProcesses, python
 from drivers.scanners.readers.hadolint import read_hadolint
 from drivers.scanners.readers.own import read_bandit, read_detect_secrets
@@ -62,7 +62,7 @@ class LimitedReader:
 class SarifReports:
     """No tool: what the build itself wrote as SARIF, where `scan.sarif` says so."""
 
-    name = "sarif"
+    name = SARIF
 
     def __init__(self, limited: LimitedProcesses) -> None:
         self._limited = limited

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic_core import from_json
 
 from domain.findings import FindingKind, Severity
-from drivers.scanners.base import Report
+from drivers.scanners.base import SARIF, Report
 from drivers.scanners.reading import Findings, Found, Unreadable, by_words, member, number, objects, report, text
 from drivers.scanners.tree import open_file
 
@@ -32,7 +32,7 @@ def read_sarif(tree: str, seen_at: str, path: str) -> Report:
         found: list[Report] = []
         for run in objects(document.get("runs"), "runs"):
             rules = Rules(run)
-            findings = Findings(rules.tool, tree, (seen_at,))
+            findings = Findings(SARIF, tree, (seen_at,))
             for result in objects(run.get("results") or [], "results"):
                 said = rules.finding(result)
                 if said == _SUPPRESSED:
@@ -97,7 +97,7 @@ class Rules:
             kind=kind,
             rule=name,
             severity=_severity(result, rule),
-            title=title,
+            title=f"{self.tool}: {title}",
             path=path,
             line=line,
             description=text(member(rule, "fullDescription", "text"), 4096),

@@ -131,9 +131,9 @@ def test_secrets_that_a_tool_quotes_are_masked(tree: Path) -> None:
     secret = result(ruleId="aws-secret-key", message={"text": "xyzzy-plugh"})
     report = read(tree, document(quoting, bare, secret))
     assert [each.title for each in report.findings] == [
-        "the password '***' is in the sources",
-        "token *** and *** and postgres://***@host/x",
-        "aws-secret-key",
+        "tool: the password '***' is in the sources",
+        "tool: token *** and *** and postgres://***@host/x",
+        "tool: aws-secret-key",
     ]
     assert report.findings[2].kind is FindingKind.SECRET
 
@@ -225,13 +225,19 @@ async def test_very_many_results_are_counted_and_the_worst_kept(
     scanners = Scanners((), always=(SarifReports(limited),))
     told = await scanners.scan(replace(order, tree=tree, sarif=("out.sarif", "gone.sarif")))
     assert len(told.findings) == 5000
-    assert "t: 15001 results more than 5000, which were left out" in told.notices
+    assert "sarif: 15001 results more than 5000, which were left out" in told.notices
     assert [run.fault for run in told.tools] == ["gone.sarif: it is not there: no step of the build wrote it"]
 
 
 def test_what_semgrep_wrote(tree: Path) -> None:
     report = read(tree, (FOLDER / "semgrep.sarif").read_text())
-    assert [(each.tool, each.rule, each.severity, each.location) for each in report.findings]
+    assert [
+        (each.rule, each.severity, each.title, each.location and each.location.line) for each in report.findings
+    ] == [
+        ("rules.no-eval", Severity.HIGH, "Semgrep OSS: eval of x runs whatever it is given", 2),
+        ("rules.js-eval", Severity.MEDIUM, "Semgrep OSS: eval of location.hash", 1),
+    ]
+    assert report.notices == ("out.sarif: 1 results are suppressed in it",)
 
 
 def test_our_own_is_read_back_as_it_was(tree: Path) -> None:

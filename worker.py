@@ -39,6 +39,7 @@ from activities.recovery import InstanceRecovery
 from activities.refusals import Refusals
 from activities.release_commands import ReleaseCommandActivities
 from activities.releases import ReleaseActivities
+from activities.rescans import RescanActivities
 from activities.routing import RouteWriter
 from activities.scans import ScanActivities
 from activities.secrets import ProjectSecrets
@@ -60,6 +61,7 @@ from drivers.egress.sandboxes import Sandboxes
 from drivers.metrics.prometheus import PrometheusMetrics
 from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
+from drivers.scanners.advisories import NoAdvisories
 from drivers.scanners.process import ToolProcesses
 from drivers.scanners.registry import MODULES as SCAN_READERS
 from drivers.scanners.registry import select_scanners
@@ -73,6 +75,7 @@ from events.sender import Sender
 from events.webhook_retrier import WebhookRetrier
 from orchestration.connection import Connection
 from orchestration.operations import Operations
+from orchestration.rescans import Rescans
 from orchestration.webhooks import Webhooks
 from reconcilers.artifact_quota import ArtifactQuota
 from reconcilers.build_logs import BuildLogRetention, InstanceLogRetention
@@ -88,10 +91,12 @@ from reconcilers.orphaned_workflows import OrphanedWorkflows
 from reconcilers.outbox_relay import OutboxRelay
 from reconcilers.project_teardown import ProjectTeardown
 from reconcilers.refusals import RefusalAudit
+from reconcilers.rescan_schedule import RescanSchedule
 from reconcilers.retention import RecordRetention
 from reconcilers.routes import AppliedRoutes
 from reconcilers.startup_progress import StartupProgress
 from reconcilers.surplus_instances import SurplusInstances
+from reconcilers.untold_vulnerabilities import UntoldVulnerabilities
 from reconcilers.workspaces import OrphanedWorkspaces, RecordedWorkflows
 from runtime import readiness, startup_checks, tenant_code
 from runtime.caps import caps
@@ -291,6 +296,7 @@ def build_activities(
         builds.build,
         builds.test,
         ScanActivities(scanners, folders, slots, sessions).run,
+        RescanActivities(NoAdvisories(), sessions).page,
         artifacts.package,
     ]
 
@@ -429,6 +435,8 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         InstanceLogRetention(settings.data_dir / "logs" / "instances", settings.log_retention_days),
         EventRetention(sessions),
         RefusalAudit(sessions, refusals),
+        UntoldVulnerabilities(sessions),
+        RescanSchedule(Rescans(Connection(settings)), timedelta(hours=settings.rescan_hours)),
     ]
     if settings.sends_mail:
         server = parse_server(settings.smtp_url.get_secret_value())

@@ -23,9 +23,11 @@ from contracts.names import (
     OPERATION_WORKFLOWS,
     WorkflowName,
     environment_workflow_id,
+    is_rescan,
     operation_of,
     webhook_delivery_workflow_id,
 )
+from contracts.rescans import RescanPage
 from contracts.rollouts import HolderCheck, StopRelease, WindowQuery
 from contracts.signatures import CHECK_START
 from contracts.webhooks import WebhookAttempt
@@ -105,11 +107,13 @@ class CallerGuard(Interceptor):
 
 
 def _is_helper(info: activity.Info, request: Any) -> bool:
-    """Whether an environment's entity or a webhook's workflow calls its own activity for itself."""
+    """Whether an environment's entity, a webhook's workflow or a re-scan calls its own activity for itself."""
     if info.workflow_type == WorkflowName.WEBHOOK_DELIVERY:
         return isinstance(request, WebhookAttempt) and (
             info.workflow_id == webhook_delivery_workflow_id(request.delivery_id)
         )
+    if info.workflow_type == WorkflowName.RESCAN:
+        return isinstance(request, RescanPage) and is_rescan(info.workflow_id)
     if info.workflow_type != WorkflowName.ENVIRONMENT or environment_of(info.workflow_id) is None:
         return False
     match request:

@@ -20,6 +20,7 @@ class WorkflowName(StrEnum):
     ROLLBACK = "Rollback"
     ENVIRONMENT = "Environment"
     WEBHOOK_DELIVERY = "WebhookDelivery"
+    RESCAN = "Rescan"
 
 
 # Their workflow ids are created with the operation: see `readable_workflow_id`.
@@ -96,3 +97,12 @@ def environment_workflow_id(environment_id: UUID) -> str:
 def webhook_delivery_workflow_id(delivery_id: UUID) -> str:
     """The id of the workflow that retries a failed delivery."""
     return f"webhook-delivery-{delivery_id}"
+
+
+RESCAN_WORKFLOW: Final = "rescan"
+"""The schedule's id, and how the ids of the workflows begin that it starts: Temporal adds the moment."""
+
+
+def is_rescan(workflow_id: str | None) -> bool:
+    """Whether a workflow says that it compares what is live with today's advisories."""
+    return (workflow_id or "").partition("-")[0] == RESCAN_WORKFLOW

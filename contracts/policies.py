@@ -90,6 +90,17 @@ RELEASE_COMMAND = Policy(
     start_to_close=timedelta(hours=3), schedule_to_close=timedelta(hours=6), heartbeat=timedelta(seconds=10)
 )
 
+# Comparing packages of some builds with advisories. A mirror or service that is away is asked again for hours; then
+# the schedule's next run begins anew.
+RESCAN = Policy(
+    start_to_close=timedelta(minutes=30),
+    schedule_to_close=timedelta(hours=6),
+    heartbeat=timedelta(seconds=30),
+    retry=RetryPolicy(
+        initial_interval=timedelta(seconds=5), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=10)
+    ),
+)
+
 # The worker with the workspace must pick up the next step within this time, else the group starts on another worker.
 WORKSPACE_PICKUP = timedelta(seconds=60)
 

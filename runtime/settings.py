@@ -315,6 +315,13 @@ class Settings(BaseSettings):
         description="folder with databases and rules of scanners on the PATH (trivy, grype, osv-scanner, semgrep, ...)",
     )
     scanner_memory_mb: int = Field(default=2048, ge=128, description="MiB of memory that one scanner may use")
+    rescan_hours: float = Field(
+        default=24,
+        ge=0,
+        le=720,
+        description="hours after which what is live is compared with today's advisories again; 0: never",
+    )
+    scanner_memory_mb: int = Field(default=1024, ge=128, description="MiB of memory that one scanner may use")
 
     artifacts_mb_per_organization: int = Field(
         default=51_200,

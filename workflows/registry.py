@@ -9,6 +9,7 @@ import workflows
 from workflows.build_and_deploy import BuildAndDeployWorkflow
 from workflows.deploy import DeployWorkflow
 from workflows.environment import EnvironmentWorkflow
+from workflows.rescan import RescanWorkflow
 from workflows.rollback import RollbackWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
@@ -18,6 +19,7 @@ WORKFLOWS: Sequence[type] = (
     RollbackWorkflow,
     EnvironmentWorkflow,
     WebhookDeliveryWorkflow,
+    RescanWorkflow,
 )
 
 # Read once for all workflows, not anew in the sandbox of each: libraries and our own pure packages, and what workflows

@@ -32,12 +32,12 @@ class Scanned:
     Attributes:
         findings: each fingerprint once.
         tools: names of those that did their work: of theirs, what is not among the findings is gone.
-        cut: findings that are not among them, since there were too many.
+        cut: findings that are not among them, since there were too many; None: as many as at the build's last scan.
     """
 
     findings: Sequence[Finding]
     tools: Collection[str]
-    cut: Mapping[Severity, int]
+    cut: Mapping[Severity, int] | None
 
 
 @dataclass(frozen=True)
@@ -193,12 +193,13 @@ class ScanRecordRepository:
             .group_by(Vulnerability.severity_rank)
         )
         rows = {SEVERITY_OF_RANK[rank]: count for rank, count in await self._session.execute(statement)}
-        counts: dict[str, Any] = {one: rows.get(one, 0) + scanned.cut.get(one, 0) for one in Severity}
-        earlier = (build.vulnerabilities or {}).get("tools", [])
+        before = build.vulnerabilities or {}
+        cut = before.get("cut", {}) if scanned.cut is None else scanned.cut
+        counts: dict[str, Any] = {one: rows.get(one, 0) + cut.get(one, 0) for one in Severity}
         build.vulnerabilities = {
             **counts,
-            "cut": {severity: count for severity, count in scanned.cut.items() if count},
-            "tools": sorted({*earlier, *scanned.tools}),
+            "cut": {severity: count for severity, count in cut.items() if count},
+            "tools": sorted({*before.get("tools", []), *scanned.tools}),
         }
         await self._session.flush()
 

@@ -20,6 +20,7 @@ from activities.callers import CallerGuard
 from activities.refusals import Refusals
 from contracts.names import WorkflowName, environment_workflow_id, webhook_delivery_workflow_id
 from contracts.operations import RECORD_PROGRESS
+from contracts.rescans import RESCAN_PAGE, RescanPage
 from contracts.rollouts import (
     CHECK_HOLDER,
     CHECK_WINDOW,
@@ -58,6 +59,7 @@ class Ours:
             self._named(CHECK_HOLDER.name, HolderCheck),
             self._named(STOP_RELEASE.name, StopRelease),
             self._named(ATTEMPT_WEBHOOK.name, WebhookAttempt),
+            self._named(RESCAN_PAGE.name, RescanPage),
         ]
 
     def _named(self, name: str, taken: Any) -> Any:
@@ -279,7 +281,9 @@ async def test_an_environment_stops_what_is_retired_and_nothing_else(bed: Bed) -
     await bed.call(
         WorkflowName.WEBHOOK_DELIVERY, webhook_delivery_workflow_id(delivery_id), ATTEMPT_WEBHOOK.name, attempt
     )
-    assert bed.ours.done == [STOP_RELEASE.name, CHECK_WINDOW.name, CHECK_HOLDER.name, ATTEMPT_WEBHOOK.name]
+    await bed.call(WorkflowName.RESCAN, "rescan-2026-12-01T00:00:00Z", RESCAN_PAGE.name, RescanPage())
+    called = [STOP_RELEASE, CHECK_WINDOW, CHECK_HOLDER, ATTEMPT_WEBHOOK, RESCAN_PAGE]
+    assert bed.ours.done == [stub.name for stub in called]
 
 
 async def test_helpers_call_for_themselves_alone(bed: Bed) -> None:
@@ -297,6 +301,8 @@ async def test_helpers_call_for_themselves_alone(bed: Bed) -> None:
         (entity, environment_workflow_id(attempt.delivery_id), ATTEMPT_WEBHOOK, attempt),
         (retry, webhook_delivery_workflow_id(uuid4()), ATTEMPT_WEBHOOK, attempt),
         (retry, "anything", ATTEMPT_WEBHOOK, attempt),
+        (WorkflowName.RESCAN, "rescan-2026-12-01T00:00:00Z", ATTEMPT_WEBHOOK, attempt),
+        (WorkflowName.RESCAN, "anything", RESCAN_PAGE, RescanPage()),
     ):
         await bed.refused(kind, workflow_id, called.name, request)
 

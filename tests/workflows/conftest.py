@@ -54,6 +54,6 @@ async def bench(temporal_env: WorkflowEnvironment) -> AsyncIterator[Bench]:
             max_heartbeat_throttle_interval=BEAT,
             default_heartbeat_throttle_interval=BEAT,
         ),
-        Worker(temporal_env.client, task_queue=BUILD_QUEUE, activities=[world.open_workspace]),
+        Worker(temporal_env.client, task_queue=BUILD_QUEUE, activities=[world.open_workspace, world.rescan_page]),
     ):
         yield Bench(temporal_env.client, queue, world)

@@ -21,6 +21,7 @@ from contracts.names import (
     webhook_delivery_workflow_id,
 )
 from contracts.operations import AbortRequest, ActionRequest
+from contracts.rescans import Rescanned, RescannedPage, RescanOrder
 from contracts.rollouts import LockSuperseded
 from contracts.webhooks import WebhookOutcome
 from domain.approvals import Action
@@ -185,6 +186,17 @@ async def webhook_delivered(bench: Bench) -> WorkflowHandle:
     return handle
 
 
+async def rescanned(bench: Bench) -> WorkflowHandle:
+    following = uuid4()
+    bench.world.rescanned = [RescannedPage(builds=20, detected=2, next=following), RescannedPage(builds=3, failed=1)]
+    handle = await bench.client.start_workflow(
+        WorkflowName.RESCAN, RescanOrder(), id=f"rescan-{uuid4()}", task_queue=bench.queue, result_type=Rescanned
+    )
+    assert await handle.result() == Rescanned(builds=23, detected=2, failed=1)
+    assert bench.world.done == ["page after None", f"page after {following}"]
+    return handle
+
+
 async def _failing(handle: WorkflowHandle) -> WorkflowHandle:
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -211,6 +223,7 @@ SCENARIOS: list[Callable[[Bench], Awaitable[WorkflowHandle]]] = [
     taken_back,
     superseded,
     webhook_delivered,
+    rescanned,
 ]
 
 

@@ -29,6 +29,7 @@ from contracts.operations import (
     RollbackInput,
 )
 from contracts.payload import Nothing
+from contracts.rescans import RESCAN_PAGE, RescannedPage, RescanPage
 from contracts.signatures import CHECK_START, StartClaim
 from contracts.stubs import implements
 from contracts.webhooks import ATTEMPT_WEBHOOK, WebhookAttempt, WebhookOrder, WebhookOutcome
@@ -144,6 +145,7 @@ class World:
         self.analyses: list[AnalyseRelease] = []  # that were asked for
         self.cancelled: list[str] = []  # held activities that were cancelled
         self.webhook_attempts = 3  # the last of them arrives
+        self.rescanned: list[RescannedPage] = []  # what the next pages say
 
     @property
     def last(self) -> RecordProgress:
@@ -427,6 +429,11 @@ class World:
     async def verify(self, request: r.VerifyTraffic) -> r.TrafficReport:
         await self._do("verify")
         return r.TrafficReport(probes=3, requests=100, error_rate_percent=0.0, p95_response_time_ms=4.0)
+
+    @implements(RESCAN_PAGE)
+    async def rescan_page(self, request: RescanPage) -> RescannedPage:
+        await self._do(f"page after {request.after}")
+        return self.rescanned.pop(0)
 
     @implements(ATTEMPT_WEBHOOK)
     async def attempt_webhook(self, request: WebhookAttempt) -> WebhookOutcome:

@@ -321,7 +321,6 @@ class Settings(BaseSettings):
         le=720,
         description="hours after which what is live is compared with today's advisories again; 0: never",
     )
-    scanner_memory_mb: int = Field(default=1024, ge=128, description="MiB of memory that one scanner may use")
 
     artifacts_mb_per_organization: int = Field(
         default=51_200,

@@ -59,8 +59,9 @@ async def test_one_is_started_at_once_by_hand(rescans, temporal_env):
     await rescans.ensure(DAY)
     await rescans.start_now()
     async with asyncio.timeout(120):
-        while not (actions := (await described(temporal_env.client)).info.recent_actions):
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - the server is asked, and sets no event
+        # The server is asked; nobody sets an event.
+        while not (actions := (await described(temporal_env.client)).info.recent_actions):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     workflow_id = actions[0].action.workflow_id
     assert is_rescan(workflow_id)
     await temporal_env.client.get_workflow_handle(workflow_id).terminate()

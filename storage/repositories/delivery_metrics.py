@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Double,
     FromClause,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -91,7 +93,7 @@ def _live(scope: MetricsScope) -> Select[Any]:
         earlier.live_at.is_not(None),
         tuple_(earlier.live_at, earlier.id) < tuple_(Deployment.live_at, Deployment.id),
     )
-    rows = (
+    rows = _once_each(
         select(
             Deployment.live_at,
             Deployment.status.in_(TAKEN_BACK).label("taken_back"),
@@ -100,7 +102,6 @@ def _live(scope: MetricsScope) -> Select[Any]:
         )
         .join(Build, Build.id == Deployment.build_id, isouter=True)
         .where(scope.holds(Deployment.live_at))
-        .subquery()
     )
     return select(
         func.count().label("live"),
@@ -122,26 +123,26 @@ def _taken_back_before_live(scope: MetricsScope) -> Select[Any]:
 def _restored(scope: MetricsScope) -> Select[Any]:
     """The time from when a bad version began to serve until it was rolled back."""
     began = func.coalesce(Deployment.live_at, Deployment.started_at)
-    rows = (
-        select(_seconds(began, Deployment.rolled_back_at).label("restore"))
-        .where(scope.holds(Deployment.rolled_back_at), Deployment.status == DeploymentStatus.ROLLED_BACK)
-        .subquery()
+    rows = _once_each(
+        select(_seconds(began, Deployment.rolled_back_at).label("restore")).where(
+            scope.holds(Deployment.rolled_back_at), Deployment.status == DeploymentStatus.ROLLED_BACK
+        )
     )
     return select(*_statistics(rows.c.restore, "restore", rows.c.restore >= 0)).select_from(rows)
 
 
 def _waits(scope: MetricsScope) -> Select[Any]:
     """For deployments that went live: the time from request to live, and the waiting in it, by reason."""
-    waited, people = _sum_of_steps("waited_seconds"), _sum_of_steps("people_seconds")
-    rows = (
+    steps = _sums_of_steps(waited="waited_seconds", people="people_seconds")
+    rows = _once_each(
         select(
             _seconds(Operation.created_at, Deployment.live_at).label("total"),
-            func.coalesce(waited, 0.0).label("waited"),
-            people.label("people"),
+            func.coalesce(steps.c.waited, 0.0).label("waited"),
+            steps.c.people,
         )
         .join(Operation, Operation.id == Deployment.operation_id)
+        .join(steps, true())
         .where(scope.holds(Deployment.live_at))
-        .subquery()
     )
     known = and_(rows.c.people.is_not(None), rows.c.total >= 0)
     # Waits may continue after that moment, and are measured by another clock: no part may exceed the whole.
@@ -157,10 +158,16 @@ def _waits(scope: MetricsScope) -> Select[Any]:
     return select(*columns).select_from(rows)
 
 
-def _sum_of_steps(field: str) -> ColumnElement[Any]:
-    step: FromClause = func.jsonb_array_elements(Operation.steps).table_valued("value", name="step")
-    value = cast(step.c.value.op("->>")(field), Double)
-    return select(func.sum(value)).select_from(step).correlate(Operation).scalar_subquery()
+def _once_each(rows: Select[Any]) -> CTE:
+    """Rows whose columns are computed once. PostgreSQL would put a subquery's columns wherever they are used."""
+    return rows.cte("rows").prefix_with("MATERIALIZED")
+
+
+def _sums_of_steps(**fields: str) -> FromClause:
+    """Of each operation: the sums of some fields of its steps; null where no step has the field."""
+    step = func.jsonb_array_elements(Operation.steps).table_valued("value", name="step")
+    sums = [func.sum(cast(step.c.value.op("->>")(field), Double)).label(name) for name, field in fields.items()]
+    return select(*sums).select_from(step).correlate(Operation).lateral("steps")
 
 
 def _seconds(begin: Any, end: Any) -> ColumnElement[Any]:

@@ -13,6 +13,7 @@ from tests.bench import metering, signing, traces
 from tests.bench.api import bench_platform, report, report_fast_paths
 from tests.bench.auth import costs
 from tests.bench.codec import codec_times
+from tests.bench.delivery_metrics import query_times
 from tests.bench.lists import list_times
 from tests.bench.rollback import RPS, WAYS, Bench
 from tests.bench.router import switch_times
@@ -46,6 +47,9 @@ def main() -> int:
         say("lists, median ms of the first page and of one in the middle by its cursor:")
         for count, first, middle in list_times(platform):
             say(f"  {count:9,} rows   {first:6.1f}   {middle:6.1f}")
+        say("delivery metrics, median ms of an answer:")
+        for count, days, milliseconds in query_times(platform):
+            say(f"  {count:9,} deployments in 90 days, of the last {days:2}   {milliseconds:6.0f}")
     say("traces, CPU milliseconds of the processes that make them, with and without by turns:")
     with bench_platform() as platform:
         for cost in traces.requests(platform):

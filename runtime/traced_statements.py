@@ -1,17 +1,19 @@
 """A span for each statement to the database, below the span that is current; loaded only where traces are sent."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext
 
 from runtime.trace_provider import shape_of
 from runtime.tracing import Tracing, has_room
 
-_SPAN = "_delivery_span"
+_BEGAN = "_delivery_began"
+_Began = tuple[Span, str, str, int]
 
 
 @contextmanager
@@ -23,16 +25,15 @@ def traced_statements(tracing: Tracing) -> Iterator[None]:
             return
         name, shape = shape_of(statement)
         if has_room(parent, name):
-            setattr(context, _SPAN, tracing.statement(name, shape))
+            setattr(context, _BEGAN, (parent, name, shape, time.time_ns()))
 
     def end(_: Any, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
-        if (span := _taken(context)) is not None:
-            span.end()
+        if (began := _taken(context)) is not None:
+            tracing.statement(*began)
 
     def fail(fault: ExceptionContext) -> None:
-        if (span := _taken(fault.execution_context)) is not None:
-            span.set_status(Status(StatusCode.ERROR, type(fault.original_exception).__name__))
-            span.end()
+        if (began := _taken(fault.execution_context)) is not None:
+            tracing.statement(*began, type(fault.original_exception).__name__)
 
     listeners = (("before_cursor_execute", begin), ("after_cursor_execute", end), ("handle_error", fail))
     for name, listener in listeners:
@@ -44,9 +45,9 @@ def traced_statements(tracing: Tracing) -> Iterator[None]:
             event.remove(Engine, name, listener)
 
 
-def _taken(context: Any) -> Span | None:
-    """The span of what is executed; once."""
-    span: Span | None = getattr(context, _SPAN, None)
-    if span is not None:
-        setattr(context, _SPAN, None)
-    return span
+def _taken(context: Any) -> _Began | None:
+    """When what is executed began; once."""
+    began: _Began | None = getattr(context, _BEGAN, None)
+    if began is not None:
+        setattr(context, _BEGAN, None)
+    return began

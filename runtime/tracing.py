@@ -45,8 +45,8 @@ class Tracing(Protocol):
     def request(self, name: str, attributes: Mapping[str, str | int], given: str | None) -> "Span":
         """The span of a request. `given`: the traceparent of a caller whom we know."""
 
-    def statement(self, name: str, shape: str) -> "Span":
-        """A statement to the database, below the current span; whoever starts it ends it."""
+    def statement(self, parent: "Span", name: str, shape: str, start_ns: int, fault: str | None = None) -> None:
+        """A statement to the database that is over now; `start_ns`: since 1970."""
 
 
 _active: Tracing | None = None

@@ -133,6 +133,17 @@ class CleanExporter(SpanExporter):
         return self._inner.force_flush(timeout_millis)
 
 
+class OneResource(Resource):
+    """What this process is. The exporter asks each span for its resource's hash, which the SDK computes from JSON."""
+
+    def __init__(self, made: Resource) -> None:
+        super().__init__(made.attributes, made.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 class Tracing:
     """The spans of this process."""
 
@@ -235,7 +246,7 @@ def make_provider(
     """The process's provider, which sends to `endpoint`; `timeout_s` None: as OpenTelemetry's own variables say."""
     roots = TracerProvider(shutdown_on_exit=False).sampler  # as OTEL_TRACES_SAMPLER says
     sampler = RequestsBegin(roots)
-    whole = Resource.create(dict(resource))
+    whole = OneResource(Resource.create(dict(resource)))
     provider = create_tracer_provider(sampler, whole, shutdown_on_exit=False)
     processor = WorkflowsEndTheirOwn(CleanExporter(OTLPSpanExporter(endpoint, timeout=timeout_s)))
     provider.add_span_processor(processor)

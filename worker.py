@@ -35,6 +35,7 @@ from activities.instant_rollback import TakeBackActivity
 from activities.probes import Prober
 from activities.processes import ProcessActivities
 from activities.projections import ProjectionActivities
+from activities.provenance import ProvenanceGuard
 from activities.recovery import InstanceRecovery
 from activities.refusals import Refusals
 from activities.release_commands import ReleaseCommandActivities
@@ -116,6 +117,7 @@ from runtime.telemetry import telemetry
 from runtime.temporal import connect_temporal
 from runtime.temporal_rotation import ClientRotation, Rotation
 from runtime.tracing import traced
+from storage.attestation_keys import AttestationKeys
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.listen import Listener
 from storage.metrics_store import MetricsStore
@@ -207,7 +209,10 @@ def control_side(
         room=room,
     )
     processes = ProcessActivities(sessions=sessions, secrets=secrets, target=target, recovery=recovery)
-    releases = ReleaseActivities(sessions, stopper)
+    keys = AttestationKeys(load_sealer(settings))
+    releases = ReleaseActivities(
+        sessions, stopper, ProvenanceGuard(keys, settings.require_provenance, settings.builders)
+    )
     commands = ReleaseCommandActivities(
         sessions=sessions, secrets=secrets, target=target, folders=BuildFolders(settings.data_dir), room=room
     )
@@ -227,7 +232,7 @@ def control_side(
     return reconcilers, [
         StartActivities(sessions, signatures).check,
         ProjectionActivities(sessions).record_progress,
-        AttestationActivities().attest,
+        AttestationActivities(sessions, keys, settings.builder).attest,
         records.record,
         records.record_failure,
         records.load,
@@ -288,7 +293,7 @@ def build_activities(
     tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path, memory_mb=settings.scanner_memory_mb)
     scanners = select_scanners(settings.scanners, processes=tools, limited=limited, data=settings.scanner_data)
     store = traced(FolderArtifactStore(settings.data_dir / "artifacts"), "artifacts")
-    artifacts = ArtifactActivities(store, folders, slots, quota, seen)
+    artifacts = ArtifactActivities(store, folders, slots, quota, seen, isolated=not trusted)
     return [
         workspaces.open,
         workspaces.close,

@@ -31,7 +31,10 @@ class Room(Protocol):
 
 
 class ArtifactActivities:
-    """Drives an artifact store. `hidden` says why instances do not find a path of the system."""
+    """Drives an artifact store. `hidden` says why instances do not find a path of the system.
+
+    `isolated`: whether builds run in a sandbox here.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,10 @@ class ArtifactActivities:
         slots: BuildSlots,
         room: Room,
         hidden: Callable[[str], str | None] = lambda _: None,
+        *,
+        isolated: bool | None = None,
     ) -> None:
+        self._isolated = isolated
         self._hidden = hidden
         self._store = store
         self._room = room
@@ -69,4 +75,5 @@ class ArtifactActivities:
             size_bytes=stored.size_bytes,
             file_count=stored.file_count,
             committed_at=moment_of_commit(epoch_s),
+            isolated=self._isolated,
         )

@@ -87,7 +87,10 @@ class BuildRecordActivities:
             "spec": request.spec.model_dump(mode="json"),
         }
         async with transaction(self._sessions) as session:
-            build = await BuildRecordRepository(session).keep_artifact(request.build_id, values)
+            builds = BuildRecordRepository(session)
+            await builds.keep_artifact(request.build_id, values)
+            await builds.mark_unattested(request.build_id)
+            build = await builds.get(request.build_id)
         return _loaded(build) or _raise_missing(build)
 
     async def _write(self, request: RecordBuild | RecordBuildFailure, values: dict[str, object]) -> RecordedBuild:
@@ -104,6 +107,7 @@ class BuildRecordActivities:
             builds = BuildRecordRepository(session)
             build_id: UUID = new_id()
             build = await builds.record(build_id, request.operation_id, {**common, **values})
+            await builds.mark_unattested(build.id)
             await builds.link(request.deployment_id, build.id)
             return RecordedBuild(build_id=build.id, build_number=build.build_number)
 

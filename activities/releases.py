@@ -9,6 +9,7 @@ from activities.environment_lock import check_turn, check_window
 from activities.failures import translate_errors
 from activities.heartbeats import heartbeating
 from activities.instances import InstanceStopper
+from activities.provenance import ProvenanceGuard
 from activities.records import refuse_if_over
 from activities.secrets import secret_references
 from contracts.payload import Nothing
@@ -33,6 +34,7 @@ from domain.errors import ConflictError, ErrorCode, NotFoundError, TerminalError
 from domain.lifecycle import ReleaseState
 from storage.engine import Sessions, transaction
 from storage.models import Release
+from storage.repositories.build_records import BuildRecordRepository
 from storage.repositories.releases import NewRelease, ReleaseRepository
 
 # The clock of Temporal, by which the time of a retired release comes, and that of the record.
@@ -42,7 +44,8 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 class ReleaseActivities:
     """Moves releases along their life; the rows decide when two want different things."""
 
-    def __init__(self, sessions: Sessions, stopper: InstanceStopper) -> None:
+    def __init__(self, sessions: Sessions, stopper: InstanceStopper, provenance: ProvenanceGuard) -> None:
+        self._provenance = provenance
         self._sessions = sessions
         self._stopper = stopper
 
@@ -52,6 +55,7 @@ class ReleaseActivities:
         await refuse_if_over(self._sessions)
         place = request.place
         _check_service(request.service)
+        notice = await self._check_provenance(request)
         async with transaction(self._sessions) as session:
             releases = ReleaseRepository(session)
             # Its row is locked first: an instant rollback of the stable release may run just now, without a lock of it.
@@ -68,7 +72,16 @@ class ReleaseActivities:
             release=release_ref(release),
             stable=release_ref(stable) if stable else None,
             returning=release.id != place.deployment_id,
+            notice=notice,
         )
+
+    async def _check_provenance(self, request: OpenRelease) -> str | None:
+        """Before the environment's row is locked; raises PROVENANCE_INVALID."""
+        async with transaction(self._sessions) as session:
+            builds = BuildRecordRepository(session)
+            build = await builds.get(request.build_id)
+            repository = (await builds.project_of(build)).repository_url
+            return await self._provenance.check(session, build, request.artifact_digest, repository=repository)
 
     @staticmethod
     async def _returning(releases: ReleaseRepository, new: NewRelease, *, again: bool) -> Release | None:
@@ -96,11 +109,15 @@ class ReleaseActivities:
             target = await releases.before(bad)
             if target is None:
                 raise nothing_before()
+            notice = None
+            if target.state != ReleaseState.ACTIVE:  # instances of it may have to start: as of any other release
+                build = await BuildRecordRepository(session).get(target.build_id)
+                notice = await self._provenance.check(session, build, target.artifact_digest, repository=None)
             await releases.hold(place.environment_id, place.deployment_id)
             # Taken back into service: the environment's clean-up leaves it alone from here on.
             if target.state != ReleaseState.ACTIVE:  # it was not retired: it counts as serving
                 await releases.move(target.id, ReleaseState.STARTING)
-        return OpenedRelease(release=release_ref(target), stable=release_ref(bad))
+        return OpenedRelease(release=release_ref(target), stable=release_ref(bad), notice=notice)
 
     @implements(PROMOTE_RELEASE)
     @translate_errors

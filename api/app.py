@@ -43,6 +43,7 @@ from api.rate_limits.sensitive_limits import OwnLimits
 from api.routes import (
     api_keys,
     applications,
+    attestation_keys,
     audit_log,
     build_documents,
     builds,
@@ -207,6 +208,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     whole.include_router(health.router)
     whole.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     whole.include_router(codec.router, dependencies=[Depends(known_query)])
+    whole.include_router(attestation_keys.router, dependencies=[Depends(plain_query)])
     whole.include_router(token_endpoints.router)
     whole.include_router(authorize.router)
     whole.include_router(invited.router)

@@ -121,12 +121,16 @@ class PackageArtifact(Payload):
 
 
 class PackagedArtifact(Payload):
-    """A stored artifact: `digest` is `sha256:<hex>`. `committed_at`: the commit's own committer date."""
+    """A stored artifact: `digest` is `sha256:<hex>`. `committed_at`: the commit's own committer date.
+
+    `isolated`: whether its build ran in a sandbox; None: an older worker does not say.
+    """
 
     digest: str
     size_bytes: int
     file_count: int
     committed_at: datetime | None = None
+    isolated: bool | None = None
 
 
 class AttestBuild(Payload):

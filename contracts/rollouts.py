@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.operations import OperationContext
-from contracts.payload import Nothing, Payload
+from contracts.payload import BoundedText, Nothing, Payload
 from contracts.policies import MUST_HAPPEN, RELEASE_COMMAND, SHORT, TRAFFIC, TRAFFIC_BACK, WATCH
 from contracts.stubs import ActivityStub
 from domain.delivery_spec import ProcessSpec, ServiceSpec, StickySpec
@@ -56,11 +56,13 @@ class OpenedRelease(Payload):
     """The release to bring up, and the stable one that it replaces (None: first deployment).
 
     `returning`: it was stable before and its instances still run, so one switch without analysis is enough.
+    `notice`: what people must know of its provenance.
     """
 
     release: ReleaseRef
     stable: ReleaseRef | None = None
     returning: bool = False
+    notice: BoundedText | None = None
 
 
 class RunReleaseCommand(Payload):

@@ -16,6 +16,7 @@ from domain.canary.metric_scope import MetricsScope
 from domain.destinations import DEFAULT_PORTS, Ports, Rules, parse_named
 from domain.emails import normal_email
 from domain.host_labels import MAX_LABEL
+from domain.provenance import Policy
 from domain.webhook_urls import parse_ports
 from domain.wire import host_fault
 from runtime.mail import parse_server
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT_ISSUER = "http://delivery-engine.localhost"
 SECRETS_DIR = "DELIVERY_SECRETS_DIR"
 SERVICES_URL = re.compile(r"https?://\*(:[0-9]{1,5})?")
+BUILDER_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]{1,500}")
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
 
@@ -327,6 +329,16 @@ class Settings(BaseSettings):
         ge=1,
         description="MiB of artifacts an organization may keep; then unused ones go",
     )
+    require_provenance: Policy = Field(
+        default=Policy.ENFORCE,
+        description="builds without valid provenance: off, warn, enforce (refused), always (older ones, too)",
+    )
+    builder_id: str = Field(
+        default="", description="URI that provenance names as the builder; empty: the public URL with /builder"
+    )
+    former_builder_ids: str = Field(
+        default="", description="what it was before: URIs with commas between, whose builds may be deployed on"
+    )
     log_retention_days: int = Field(default=90, ge=1, description="days that the logs of an operation are kept")
     log_level: str = "INFO"
 
@@ -434,6 +446,15 @@ class Settings(BaseSettings):
             MetricsScope.parse(text)
         return text
 
+    @field_validator("builder_id", "former_builder_ids")
+    @classmethod
+    def _are_uris(cls, given: str) -> str:
+        for uri in given.replace(",", " ").split():
+            if not BUILDER_URI.fullmatch(uri):
+                msg = f"{uri[:100]!r} is no absolute URI such as https://delivery.example.com/builder"
+                raise ValueError(msg)
+        return given
+
     @field_validator("temporal_codec_origins")
     @classmethod
     def _are_origins(cls, given: str) -> str:
@@ -525,6 +546,16 @@ class Settings(BaseSettings):
     def accepted_issuers(self) -> frozenset[str]:
         """`iss` of tokens signed with our keys: development tokens do not know where the API listens."""
         return frozenset({self.issuer, self.jwt_issuer})
+
+    @property
+    def builder(self) -> str:
+        """Whom provenance names as the builder. It stays the same when a stack on one machine gets other ports."""
+        return self.builder_id or f"{(self.public_url or DEVELOPMENT_ISSUER).rstrip('/')}/builder"
+
+    @property
+    def builders(self) -> frozenset[str]:
+        """Who counts as this engine when a build is deployed."""
+        return frozenset({self.builder, *self.former_builder_ids.replace(",", " ").split()})
 
     @property
     def code_rules(self) -> Rules:

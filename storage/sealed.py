@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from storage.models import Mail, Secret, SigningKey, WebhookEndpoint
+from storage.models import AttestationKey, Mail, Secret, SigningKey, WebhookEndpoint
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ def signing_key_context(kid: str) -> str:
     return f"signing-key:{kid}"
 
 
+def attestation_key_context(key_id: UUID) -> str:
+    """What the key that signs provenance is sealed for."""
+    return f"attestation-key:{key_id}"
+
+
 def webhook_context(webhook_id: UUID) -> str:
     """The encryption context of a webhook's secrets."""
     return f"webhook:{webhook_id}"
@@ -48,6 +53,7 @@ def mail_context(mail_id: UUID) -> str:
 SEALED: tuple[SealedColumn, ...] = (
     SealedColumn(Secret, "sealed_value", secret_context),
     SealedColumn(SigningKey, "private_key", signing_key_context),
+    SealedColumn(AttestationKey, "sealed_key", attestation_key_context),
     SealedColumn(WebhookEndpoint, "secret", webhook_context),
     SealedColumn(WebhookEndpoint, "previous_secret", webhook_context),
     SealedColumn(Mail, "sealed_text", mail_context),

@@ -77,11 +77,13 @@ class OperationProgress:
         self._change(current_step=message, fraction=fraction)
 
     def end_step(self, name: StepName, status: StepStatus, now: datetime, detail: str | None = None) -> None:
-        self._steps[name] = _without_wait(self._steps[name], now).model_copy(
+        before = _without_wait(self._steps[name], now)
+        noted = before.detail if status is StepStatus.COMPLETED else None
+        self._steps[name] = before.model_copy(
             update={
                 "status": status,
                 "completed_at": now,
-                "detail": bounded(detail, 1024) if detail else None,
+                "detail": bounded(detail, 1024) if detail else noted,
             }
         )
         self._change()

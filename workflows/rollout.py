@@ -13,7 +13,7 @@ from contracts.operations import OperationContext
 from contracts.rollouts import OPEN_RELEASE, REOPEN_RELEASE, OpenedRelease, OpenRelease, ReopenRelease, RetiredRelease
 from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode
-from domain.lifecycle import DeploymentStatus, HealthStatus
+from domain.lifecycle import DeploymentStatus, HealthStatus, StepName
 from domain.rollout import FULL, PlanStep, RolloutPlan, StepKind, with_processes
 from workflows.activity_calls import call, cancel_when, run_to_completion, within_deadline
 from workflows.cancellation import Cancellation
@@ -73,6 +73,8 @@ class Rollout:
         return opened
 
     def _prepare(self, opened: OpenedRelease, spec: DeliverySpec, *, taking_back: bool) -> None:
+        if opened.notice:
+            self._progress.note(StepName.ROLLOUT, opened.notice)
         self._release = release = ReleaseSteps(
             self._context,
             opened,

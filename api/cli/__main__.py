@@ -11,6 +11,7 @@ COMMANDS = {
     "bootstrap-admin": ("api.cli.bootstrap_admin", "the first platform admin, or a new password for one"),
     "accounts": ("api.cli.accounts", "disable, enable, or a new password for somebody"),
     "signing-keys": ("api.cli.signing_keys", "list, rotate, drop the signing keys of access tokens"),
+    "attestation-keys": ("storage.attestation_keys", "list, rotate, revoke the keys that sign provenance"),
     "rescan": ("api.cli.rescan", "compare what is live with today's advisories now"),
     "audit-chain": ("storage.audit_chain", "whether anybody changed the audit log"),
     "reseal": ("storage.reseal", "encrypt what is stored with the newest key"),

@@ -10,9 +10,9 @@ from api.dependencies import State
 from api.http.envelope import json_response
 from api.schemas.base import Timestamp
 from api.services.health import DEGRADED, DISPENSABLE, HEALTHY, UNHEALTHY
-from api.version import RELEASE
 from runtime import tenant_code
 from runtime.ids import now
+from runtime.version import RELEASE
 
 router = APIRouter(tags=["Monitoring"])
 

@@ -2,6 +2,7 @@
 
 from storage.models.analysis import Analysis
 from storage.models.api_keys import ApiKey
+from storage.models.attestation_keys import AttestationKey
 from storage.models.audit import AuditChain, AuditEntry, AuditLink
 from storage.models.base import Base
 from storage.models.delivery import (
@@ -35,6 +36,7 @@ __all__ = [
     "Analysis",
     "ApiKey",
     "Attempts",
+    "AttestationKey",
     "AuditChain",
     "AuditEntry",
     "AuditLink",

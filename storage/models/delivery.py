@@ -76,6 +76,8 @@ class Build(Identified, Timestamped, Base):
     """A version of a project. `digest` names the artifact; logs are files named by `log_ref`.
 
     `vulnerabilities`: how many of each severity its last scan found, and under `tools` what ran; None: none ran yet.
+    `attested_digest`: of the artifact that its signed provenance is about; None: it has none, which is in order for
+    those that are `before_provenance`.
     """
 
     __tablename__ = "builds"
@@ -113,6 +115,8 @@ class Build(Identified, Timestamped, Base):
     code_coverage_percent: Mapped[float | None] = mapped_column(Float)
     security_scan_status: Mapped[str | None] = mapped_column(String(16))
     vulnerabilities: Mapped[dict[str, Any] | None]
+    attested_digest: Mapped[str | None] = mapped_column(String(128))
+    before_provenance: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     committed_at: Mapped[datetime | None]  # the commit's own timestamp
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

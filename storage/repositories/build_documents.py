@@ -1,5 +1,6 @@
 """Documents kept with builds: one of each kind, the newest."""
 
+import asyncio
 import hashlib
 import zlib
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.build_documents import MAX_DOCUMENT, DocumentKind
 from domain.errors import ErrorCode, TerminalError
 from storage.models import Build, BuildDocument
+
+_SMALL = 64 * 1024
 
 
 class BuildDocumentRepository:
@@ -43,7 +46,8 @@ class BuildDocumentRepository:
             "organization_id": organization_id,
             "digest": digest,
             "size_bytes": len(text),
-            "content": zlib.compress(text),
+            # A large one takes as long as many short requests.
+            "content": zlib.compress(text) if len(text) < _SMALL else await asyncio.to_thread(zlib.compress, text),
         }
         statement = insert(BuildDocument).values(build_id=build_id, kind=kind, **values)
         await self._session.execute(statement.on_conflict_do_update(index_elements=["build_id", "kind"], set_=values))
@@ -60,8 +64,15 @@ class BuildDocumentRepository:
         row = (await self._session.execute(select(BuildDocument.digest, BuildDocument.content).where(*here))).one()
         return row.digest, row.content
 
-    async def get(self, build_id: UUID, kind: DocumentKind) -> bytes | None:
-        """The text of a document; None: the build has none of this kind."""
+    async def get(self, build_id: UUID, kind: DocumentKind, *, limit: int = MAX_DOCUMENT) -> bytes | None:
+        """The text of a document, its first `limit` bytes and one more; None: the build has none of this kind."""
         statement = select(BuildDocument.content).where(BuildDocument.build_id == build_id, BuildDocument.kind == kind)
         content = await self._session.scalar(statement)
-        return None if content is None else zlib.decompress(content)
+        return None if content is None else await asyncio.to_thread(_unpacked, content, limit + 1)
+
+
+def _unpacked(content: bytes, limit: int) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(content, limit)
+    except zlib.error:
+        return b""  # damaged: it is nothing that anybody can read

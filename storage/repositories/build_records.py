@@ -27,6 +27,27 @@ class BuildRecordRepository:
             raise NotFoundError(f"build {build_id} does not exist")
         return found
 
+    async def hold(self, build_id: UUID) -> Build:
+        """The build, which nobody else changes until the transaction ends; raises `NotFoundError`."""
+        statement = select(Build).where(Build.id == build_id).with_for_update(key_share=True)
+        found = await self._session.scalar(statement.execution_options(populate_existing=True))
+        if found is None:
+            raise NotFoundError(f"build {build_id} does not exist")
+        return found
+
+    async def project_of(self, build: Build) -> Project:
+        """Whose version it is."""
+        return await self._session.get_one(Project, build.project_id)
+
+    async def mark_attested(self, build_id: UUID, digest: str) -> None:
+        """What is signed about the build is about this artifact."""
+        await self._session.execute(update(Build).where(Build.id == build_id).values(attested_digest=digest))
+
+    async def mark_unattested(self, build_id: UUID) -> None:
+        """A build whose workflow began before there was provenance has none, unless it was signed."""
+        unsigned = update(Build).where(Build.id == build_id, Build.attested_digest.is_(None))
+        await self._session.execute(unsigned.values(before_provenance=True))
+
     async def record(self, build_id: UUID, operation_id: UUID | None, values: dict[str, Any]) -> Build:
         """The operation's build, created unless it exists; None: an external build, without operation.
 

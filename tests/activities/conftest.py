@@ -7,9 +7,16 @@ from uuid import UUID
 
 import pytest
 
+from activities.instances import InstanceStopper
+from activities.provenance import ProvenanceGuard
+from activities.releases import ReleaseActivities
 from contracts.operations import OperationContext
 from domain.lifecycle import EnvironmentName
+from domain.provenance import Policy
+from runtime.encryption import Sealer
 from runtime.ids import new_id, now
+from runtime.key_text import KEY_BYTES
+from storage.attestation_keys import AttestationKeys
 from storage.engine import Sessions, transaction
 from storage.models import (
     Build,
@@ -141,3 +148,9 @@ async def _add(session, found, feature, number, release, build) -> None:  # noqa
         )
     )
     await session.flush()
+
+
+def release_activities(sessions: Sessions, stopper: InstanceStopper | None) -> ReleaseActivities:
+    """As a worker has them that does not ask for provenance: what is signed has tests of its own."""
+    nobody = ProvenanceGuard(AttestationKeys(Sealer([b"0" * KEY_BYTES])), Policy.OFF, ())
+    return ReleaseActivities(sessions, stopper, nobody)

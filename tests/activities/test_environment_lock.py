@@ -13,14 +13,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.environment_lock import LATE, MOST_ATTEMPTS
-from activities.releases import ReleaseActivities
 from contracts.rollouts import OpenedRelease, OpenRelease, ReopenRelease, StopRelease
 from domain.delivery_spec import ServiceSpec
 from domain.lifecycle import OperationStatus, ReleaseState
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, Environment, Operation, Release
-from tests.activities.conftest import History, MakeHistory
+from tests.activities.conftest import History, MakeHistory, release_activities
 
 Open = Callable[..., Awaitable[OpenedRelease]]
 
@@ -67,7 +66,7 @@ def open_release(sessions: Sessions) -> Open:
         )
         environment = ActivityEnvironment()
         environment.info = replace(environment.info, attempt=attempt)
-        opened: OpenedRelease = await environment.run(ReleaseActivities(sessions, None).open, request)
+        opened: OpenedRelease = await environment.run(release_activities(sessions, None).open, request)
         return opened
 
     return run
@@ -99,7 +98,7 @@ async def test_two_rollouts_never_move_one_environment(place: History, sessions:
 async def test_nor_does_a_rollback_beside_a_rollout(place: History, sessions: Sessions, open_release: Open) -> None:
     await open_release(place, await deployment(sessions, place))
     request = ReopenRelease(place=place.place(place.releases[1]))
-    fault = await refused(ActivityEnvironment().run(ReleaseActivities(sessions, None).reopen, request))
+    fault = await refused(ActivityEnvironment().run(release_activities(sessions, None).reopen, request))
     assert (fault.type, fault.non_retryable) == ("SERVICE_UNAVAILABLE", False)
 
 
@@ -164,7 +163,7 @@ async def test_no_message_has_a_retired_release_stopped_before_its_time(place: H
     """It is the way back: without it a rollback has to start instances first."""
     kept = place.releases[0]
     request = StopRelease(release_id=kept, only_if_retired=True)
-    await ActivityEnvironment().run(ReleaseActivities(sessions, None).stop, request)
+    await ActivityEnvironment().run(release_activities(sessions, None).stop, request)
     async with transaction(sessions) as session:
         assert (await session.get_one(Release, kept)).state == ReleaseState.RETIRED
 
@@ -180,5 +179,5 @@ async def test_one_whose_time_has_come_is_stopped(place: History, sessions: Sess
     async with transaction(sessions) as session:
         (await session.get_one(Release, kept)).stop_after = now()
     request = StopRelease(release_id=kept, only_if_retired=True)
-    await ActivityEnvironment().run(ReleaseActivities(sessions, stopper).stop, request)
+    await ActivityEnvironment().run(release_activities(sessions, stopper).stop, request)
     assert stopper.stopped == (kept, 0)

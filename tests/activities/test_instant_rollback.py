@@ -10,7 +10,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.instant_rollback import TakeBackActivity
-from activities.releases import ReleaseActivities
 from activities.routing import RouteWriter
 from contracts.rollouts import OpenRelease, PromoteRelease, ReopenRelease, TakeBack, TakenBack
 from domain.delivery_spec import HealthSpec, ServiceSpec
@@ -22,6 +21,7 @@ from storage.engine import transaction
 from storage.models import Deployment, Environment, Release, Route
 from storage.repositories.projections import ProjectionRepository
 from storage.repositories.releases import ReleaseRepository
+from tests.activities.conftest import release_activities
 
 
 class WrittenDown:
@@ -146,7 +146,7 @@ async def test_one_that_nobody_retired_is_a_way_back_like_any_other(history, tak
     async with transaction(sessions) as session:
         (await session.get_one(Release, before)).state = "active"
     request = ReopenRelease(place=found.place(bad))
-    opened = await ActivityEnvironment().run(ReleaseActivities(sessions, None).reopen, request)
+    opened = await ActivityEnvironment().run(release_activities(sessions, None).reopen, request)
     assert opened.release.release_id == before
     async with transaction(sessions) as session:
         (await session.get_one(Environment, found.environment_id)).holder_deployment_id = None
@@ -173,7 +173,7 @@ def open_release(sessions):
             artifact_digest="sha256:00",
             service=ServiceSpec(command=command, replicas=2),
         )
-        return await ActivityEnvironment().run(ReleaseActivities(sessions, None).open, request)
+        return await ActivityEnvironment().run(release_activities(sessions, None).open, request)
 
     return run
 
@@ -239,7 +239,7 @@ async def test_a_return_that_is_finished_is_its_deployments_release(history, ope
         environment_id=found.environment_id, release_id=opened.release.release_id, deployment_id=again
     )
     for _ in range(2):
-        await ActivityEnvironment().run(ReleaseActivities(sessions, None).promote, request)
+        await ActivityEnvironment().run(release_activities(sessions, None).promote, request)
     assert (await row(Release, found.releases[0])).deployment_id == again
     assert (await row(Environment, found.environment_id)).current_release_id == found.releases[0]
 

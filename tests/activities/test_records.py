@@ -10,13 +10,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.environments import EnvironmentActivities
-from activities.releases import ReleaseActivities
 from contracts.names import WorkflowName, bare_workflow_id, environment_workflow_id
 from contracts.payload import Nothing
 from contracts.rollouts import HolderCheck, PromoteRelease, StopRelease
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, Environment, Operation
+from tests.activities.conftest import release_activities
 from tests.workflows.world import deploy
 
 
@@ -50,7 +50,7 @@ async def test_a_workflow_that_runs_again_after_a_restore_moves_nothing(operatio
         await session.execute(update(Operation).where(Operation.id == operation_id).values(status=status))
     request = PromoteRelease(environment_id=environment_id, release_id=release_id)
     with pytest.raises(ApplicationError) as refused:
-        await called_by(operation_id).run(ReleaseActivities(sessions, None).promote, request)
+        await called_by(operation_id).run(release_activities(sessions, None).promote, request)
     assert (refused.value.type, refused.value.non_retryable) == ("ORCHESTRATION_LOST", True)
     assert await current(sessions, environment_id) == before
 
@@ -58,7 +58,7 @@ async def test_a_workflow_that_runs_again_after_a_restore_moves_nothing(operatio
 async def test_a_workflow_with_an_open_record_acts(operation, sessions) -> None:
     environment_id, release_id, operation_id = operation
     request = PromoteRelease(environment_id=environment_id, release_id=release_id)
-    await called_by(operation_id).run(ReleaseActivities(sessions, None).promote, request)
+    await called_by(operation_id).run(release_activities(sessions, None).promote, request)
     assert await current(sessions, environment_id) == release_id
 
 
@@ -68,7 +68,7 @@ async def test_a_deployment_is_live_from_its_first_promotion_on(operation, sessi
     request = PromoteRelease(environment_id=environment_id, release_id=release_id)
     seen = []
     for _ in range(2):
-        await called_by(operation_id).run(ReleaseActivities(sessions, None).promote, request)
+        await called_by(operation_id).run(release_activities(sessions, None).promote, request)
         async with transaction(sessions) as session:
             seen.append((await session.get_one(Deployment, release_id)).live_at)
     assert seen[0] is not None
@@ -78,7 +78,7 @@ async def test_a_deployment_is_live_from_its_first_promotion_on(operation, sessi
 async def test_an_environment_that_stops_a_release_without_a_row_is_done_with_it(sessions) -> None:
     """It would try again every twenty seconds, for ever."""
     request = StopRelease(release_id=uuid4(), only_if_retired=True)
-    without_a_stopper = ReleaseActivities(sessions, None)
+    without_a_stopper = release_activities(sessions, None)
     assert await ActivityEnvironment().run(without_a_stopper.stop, request) == Nothing()
 
 

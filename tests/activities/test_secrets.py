@@ -13,7 +13,6 @@ from activities.instance_room import InstanceRoom
 from activities.instances import InstanceActivities, InstanceStopper
 from activities.probes import Probe
 from activities.recovery import InstanceRecovery
-from activities.releases import ReleaseActivities
 from activities.secrets import ProjectSecrets
 from contracts.rollouts import AwaitHealthy, OpenRelease, StartInstances
 from domain.ceilings import DEFAULT_CEILING
@@ -27,7 +26,7 @@ from runtime.ids import new_id, now
 from storage.engine import transaction
 from storage.models import Deployment, Release, Secret
 from storage.sealed import secret_context
-from tests.activities.conftest import History
+from tests.activities.conftest import History, release_activities
 
 SEALER = Sealer([b"k" * KEY_BYTES])
 
@@ -78,7 +77,7 @@ def open_release(sessions):
             artifact_digest="sha256:00",
             service=ServiceSpec(command="serve", secrets=needed, health=HealthSpec(interval=0.05)),
         )
-        return (await ActivityEnvironment().run(ReleaseActivities(sessions, None).open, request)).release.release_id
+        return (await ActivityEnvironment().run(release_activities(sessions, None).open, request)).release.release_id
 
     return run
 

@@ -15,10 +15,10 @@ from sqlalchemy import update
 
 from api.http.deprecation import Deprecation
 from api.schemas.base import Body
-from api.version import RELEASE
 from domain.permissions import Role
 from domain.words import PATTERNS
 from runtime.ids import new_id, now
+from runtime.version import RELEASE
 from storage.engine import Sessions, transaction
 from storage.models import Deployment, Operation
 from tests.api.conftest import BASE_URL, make_world

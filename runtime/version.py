@@ -1,0 +1,3 @@
+"""The release of this engine."""
+
+RELEASE = "0.1.0"

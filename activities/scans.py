@@ -1,7 +1,8 @@
 """Scan: what is in the workspace after its build is looked through by scanners, written down, and judged."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -17,9 +18,10 @@ from contracts.builds import RUN_SCAN, RunScan, ScanOutcome
 from contracts.payload import bounded
 from contracts.stubs import implements
 from domain import scan_policy
-from domain.build_documents import DocumentKind
+from domain.build_documents import MAX_DOCUMENT, DocumentKind
 from domain.errors import ErrorCode, TerminalError
 from domain.findings import Finding, ScanResult, ToolRun
+from domain.sarif import Suppression, sarif_of
 from domain.scan_policy import Verdict
 from drivers.scanners.base import SARIF, ScanOrder
 from drivers.scanners.registry import Scanners
@@ -94,6 +96,9 @@ class ScanActivities:
             verdict = scan_policy.judge(result, request.spec, suppressed)
             if build_id is not None:
                 await records.set_status(build_id, verdict.status)
+                report = await asyncio.to_thread(_sarif, result, suppressed)
+                if len(report) <= MAX_DOCUMENT:  # it is for editors and code hosts: the findings themselves are kept
+                    await documents.put(build_id, request.organization_id, DocumentKind.SARIF, report)
         return verdict, ids
 
     def _scanned(self, request: RunScan, result: ScanResult) -> Scanned:
@@ -108,6 +113,11 @@ def document_of(result: ScanResult) -> bytes:
     short = {"description": "", "links": ()}
     findings = tuple(finding.model_copy(update=short) for finding in result.findings)
     return result.model_copy(update={"findings": findings}).model_dump_json().encode()
+
+
+def _sarif(result: ScanResult, suppressed: Collection[str]) -> bytes:
+    left_out = {fingerprint: Suppression() for fingerprint in suppressed}
+    return json.dumps(sarif_of(result, left_out), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def stored_scan(session: AsyncSession, build_id: UUID) -> ScanResult | None:

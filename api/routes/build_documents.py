@@ -1,4 +1,4 @@
-"""What was made, and how: the SBOM of a build and its signed provenance."""
+"""What was made, and how: the SBOM of a build, its signed provenance, and what scanners said of it."""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.auth.permissions import DeploymentsRead
+from api.auth.permissions import DeploymentsRead, SecurityRead
 from api.dependencies import State
 from api.http.documents import document_reply, documented, has_document
 from api.services.build_documents import find_document
@@ -33,6 +33,8 @@ _SAMPLES: Final = {
 # As registries of artifacts call a DSSE envelope.
 ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"
 _ENVELOPE = '{"payload":"eyJf...","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"MEU..."}]}'
+SARIF: Final = "application/sarif+json"
+_SARIF = '{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"bandit"}},"results":[]}]}'
 
 
 @router.get(
@@ -81,6 +83,29 @@ async def get_build_provenance(request: Request, parts: State, principal: Deploy
     )
     name = f"build-{found.build.build_number}.intoto.json"
     return document_reply(found.text, found.digest, media_type=ENVELOPE, filename=name)
+
+
+@router.get(
+    "/builds/{build_id}/sarif",
+    summary="Get a build's scan as SARIF",
+    response_class=Response,
+    responses=documented({SARIF: _SARIF}, "What the scanners found", max_bytes=MAX_DOCUMENT),
+)
+async def get_build_sarif(request: Request, parts: State, principal: SecurityRead, build_id: UUID) -> Response:
+    """What its scan found, as SARIF 2.1.0 for code hosts and editors; what was suppressed then is marked.
+
+    `/builds/{id}/vulnerabilities` has it as it stands now, with what became known later.
+    """
+    found = await find_document(
+        parts.sessions,
+        principal.tenant,
+        build_id,
+        DocumentKind.SARIF,
+        known=lambda digest: has_document(request, digest),
+    )
+    return document_reply(
+        found.text, found.digest, media_type=SARIF, filename=f"build-{found.build.build_number}.sarif"
+    )
 
 
 def _accepted(request: Request) -> SbomFormat:

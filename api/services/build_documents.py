@@ -54,12 +54,14 @@ async def find_document(
         documents = BuildDocumentRepository(session)
         found = await documents.stored(build.id, kind, known=known)
     if found is None:
-        raise NotFoundError(f"build {build_id} has no {_NAMES[kind]}: {_why(build)}")
+        raise NotFoundError(f"build {build_id} has no {_NAMES[kind]}: {_why(build, kind)}")
     digest, packed = found
     return FoundDocument(build, digest, None if packed is None else await asyncio.to_thread(zlib.decompress, packed))
 
 
-def _why(build: Build) -> str:
+def _why(build: Build, kind: DocumentKind) -> str:
+    if kind in {DocumentKind.SCAN, DocumentKind.SARIF}:
+        return "no scanner has looked at it, or not yet"
     if build.status == BuildStatus.RUNNING:
         return "it is under way, and what it makes is described at its end"
     if build.status != BuildStatus.SUCCESS:

@@ -1,6 +1,7 @@
 """The scan step on the real database: what is found is written down, then judged; what did not run is no pass."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from activities.build_slots import BuildSlots
 from activities.scans import ScanActivities, stored_scan
 from activities.workspaces import BuildFolders
 from contracts.builds import RunScan, ScanOutcome
+from domain.build_documents import DocumentKind
 from domain.delivery_spec import ScanSpec
 from domain.findings import Finding, Severity
 from drivers.scanners import registry
@@ -23,6 +25,7 @@ from drivers.scanners.registry import Scanners
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Build, Event, Vulnerability
+from storage.repositories.build_documents import BuildDocumentRepository
 from tests.activities.test_build_records import made
 from tests.support.findings import code_finding, finding
 
@@ -109,8 +112,11 @@ async def test_what_is_found_is_counted_kept_and_logged(world):
     assert build.vulnerabilities["high"] == 1
     async with transaction(world.sessions) as session:
         kept = await stored_scan(session, build.id)
+        sarif = json.loads(await BuildDocumentRepository(session).get(build.id, DocumentKind.SARIF))
     assert [package.name for package in kept.packages] == ["requests"]
     assert [one.description for one in kept.findings] == ["", ""]
+    assert sarif["version"] == "2.1.0"
+    assert {result["ruleId"] for run in sarif["runs"] for result in run["results"]} == {RULE, "B602"}
     assert f"high: {RULE} in requests 2.19.0 (fixed in 2.32.4)" in world.log
     assert "warnings: advisories found 1 high, 1 medium; advisories as of 2026" in outcome.detail or world.log
 

@@ -1,6 +1,5 @@
 """What others than the API write: workers of deployments, browsers that log in, senders of webhooks."""
 
-import zlib
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,6 @@ from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import (
     Analysis,
-    BuildDocument,
     Grant,
     Instance,
     LoginSession,
@@ -55,14 +53,6 @@ def _of_workers(owner: Owner, release: Release) -> list[Any]:
     return [
         Instance(id=f"{release.id}-0", release_id=release.id, index=0, address="127.0.0.1", port=1),
         Route(environment_id=release.environment_id, host=f"{release.id}.example.com", generation=1),
-        BuildDocument(
-            build_id=release.build_id,
-            kind="scan",
-            organization_id=release.organization_id,
-            digest=f"sha256:{0:064}",
-            size_bytes=2,
-            content=zlib.compress(b"{}"),
-        ),
         Analysis(deployment_id=release.deployment_id, key="canary", state={}, judgement={}),
         TimelineEntry(
             deployment_id=release.deployment_id, kind="status", key="1", data={"from": "pending", "to": "queued"}

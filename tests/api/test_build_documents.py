@@ -12,7 +12,9 @@ from storage.repositories.build_documents import BuildDocumentRepository
 CYCLONEDX = b'{"bomFormat":"CycloneDX","specVersion":"1.6"}'
 SPDX = b'{"spdxVersion":"SPDX-2.3"}'
 ENVELOPE = b'{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[]}'
+SARIF = b'{"version":"2.1.0","runs":[]}'
 MEDIA = {
+    SARIF: "application/sarif+json",
     CYCLONEDX: "application/vnd.cyclonedx+json",
     SPDX: "application/spdx+json",
     ENVELOPE: "application/vnd.dsse.envelope.v1+json",
@@ -27,6 +29,7 @@ async def built(world, rows):
         {"version_tag": f"7.{new_id().int % 10**9}.0", "git_commit_hash": "abc123def456", "git_branch": "main"},
     )
     kinds = {DocumentKind.CYCLONEDX: CYCLONEDX, DocumentKind.SPDX: SPDX, DocumentKind.PROVENANCE: ENVELOPE}
+    kinds[DocumentKind.SARIF] = SARIF
     async with transaction(rows) as session:
         for kind, text in kinds.items():
             await BuildDocumentRepository(session).put(build["id"], world.org["id"], kind, text)
@@ -45,6 +48,7 @@ async def built(world, rows):
         ("sbom?format=spdx", "application/vnd.cyclonedx+json", SPDX),
         ("sbom?format=cyclonedx", "application/spdx+json", CYCLONEDX),
         ("provenance", None, ENVELOPE),
+        ("sarif", None, SARIF),
     ],
 )
 async def test_a_document_is_answered_as_it_is(world, built, address, accept, expected):
@@ -77,7 +81,17 @@ async def test_a_build_without_says_why(world, address):
     assert "its artifact is made here when it is first deployed" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("address", ["sbom", "provenance"])
+async def test_a_build_that_nobody_scanned_says_so(world):
+    build = await world.developer.made(
+        f"/features/{world.feature['id']}/builds",
+        {"version_tag": f"9.{new_id().int % 10**9}.0", "git_commit_hash": "abc123def456", "git_branch": "main"},
+    )
+    answer = await world.developer.get(f"/builds/{build['id']}/sarif")
+    assert answer.status_code == 404
+    assert "no scanner has looked at it" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("address", ["sbom", "provenance", "sarif"])
 async def test_what_belongs_to_others_is_not_there(world, other_world, built, address):
     stranger = await world.developer.get(f"/builds/{new_id()}/{address}")
     assert stranger.status_code == 404

@@ -12,16 +12,19 @@ import hashlib
 import io
 import json
 import re
+import signal
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 # Longer lines are looked at in pieces: the patterns are not made for them.
 PIECE, OVERLAP = 4096, 256
 MAX_BYTES = 2 * 1024 * 1024
 MAX_FOUND = 2000
+# Seconds of computing for one file: some patterns take the square of a line's length, if it is made for that.
+FILE_CPU_S = 3
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
 # They go by how a value looks, or what it is called.
 GENERAL = {"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String"}
@@ -40,6 +43,7 @@ def main(packages: str, listed: str) -> int:
     plugins = [{"name": each.__name__} for each in get_mapping_from_secret_type_to_class().values()]
     # An address is no secret.
     wanted = [plugin for plugin in plugins if plugin["name"] != "IPPublicDetector"]
+    signal.signal(signal.SIGVTALRM, _too_slow)
     with transient_settings({"plugins_used": wanted}):
         search = Search()
         for path in Path(listed).read_text(encoding="utf-8").split("\0"):
@@ -54,6 +58,14 @@ def _nothing_to_ask_with() -> types.ModuleType:
     module.Response = object  # type: ignore[attr-defined]
     module.exceptions = types.SimpleNamespace(RequestException=OSError)  # type: ignore[attr-defined]
     return module
+
+
+class TooSlow(Exception):  # noqa: N818 - a signal's
+    """A file took more than `FILE_CPU_S`. Patterns look for signals while they search."""
+
+
+def _too_slow(*_: Any) -> NoReturn:
+    raise TooSlow
 
 
 class Hit(NamedTuple):
@@ -102,10 +114,15 @@ class Search:
             return
         if b"\0" in raw[:8192]:
             return
+        signal.setitimer(signal.ITIMER_VIRTUAL, FILE_CPU_S)
         try:
             self._text(path, raw.decode("utf-8", errors="replace"))
+        except TooSlow:
+            self.skipped.append((path, "takes too long"))
         except (ValueError, RecursionError, ArithmeticError) as error:
             self.skipped.append((path, f"not understood: {type(error).__name__}"))
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def _text(self, path: str, text: str) -> None:
         """As `scan_file`: as the file's format has it, and by the eager way when that says nothing."""

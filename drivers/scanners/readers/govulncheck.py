@@ -100,10 +100,10 @@ def _found(name: str, advisory: dict[str, Any], finding: dict[str, Any]) -> Foun
 
 
 def _place(finding: dict[str, Any]) -> tuple[str, int | None]:
-    """Where the service's own code begins to call it: the last step of the trace that has a place in the tree."""
+    """Where the service's own code calls it: the first step, from the weakness on, of the module without a version."""
     trace = finding.get("trace")
-    for step in reversed(trace if isinstance(trace, list) else []):
+    for step in trace if isinstance(trace, list) else []:
         name = text(member(step, "position", "filename"), 1024)
-        if name and not name.startswith("/") and ".." not in name:
+        if name and member(step, "version") is None:
             return name, number(member(step, "position", "line"))
     return "", None

@@ -46,6 +46,7 @@ from activities.scans import ScanActivities
 from activities.secrets import ProjectSecrets
 from activities.signatures import DecisionGuard, Signatures, StartActivities
 from activities.sources import SourceActivities
+from activities.test_reports import TestReports
 from activities.traffic import TrafficActivities
 from activities.webhooks import WebhookActivities
 from activities.workspaces import BuildFolders, WorkspaceActivities
@@ -288,7 +289,8 @@ def build_activities(
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
     limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports", *SCAN_READERS))
-    builds = BuildActivities(select, folders, slots, limited, caps(settings).build)
+    reports = TestReports(folders, limited, sessions)
+    builds = BuildActivities(select, folders, slots, reports, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
     tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path, memory_mb=settings.scanner_memory_mb)
     scanners = select_scanners(settings.scanners, processes=tools, limited=limited, data=settings.scanner_data)
@@ -297,7 +299,9 @@ def build_activities(
     return [
         workspaces.open,
         workspaces.close,
-        SourceActivities(traced(source, "git"), folders, secrets, limited, slots, sessions=sessions).fetch,
+        SourceActivities(
+            traced(source, "git"), folders, secrets, limited, slots, reports=reports, sessions=sessions
+        ).fetch,
         builds.build,
         builds.test,
         ScanActivities(scanners, folders, slots, sessions).run,

@@ -1,26 +1,20 @@
 """Build and test: other people's commands, run by a builder driver in the workspace."""
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 from uuid import UUID
 
 from activities.build_slots import BuildSlots
 from activities.failures import not_found, translate_errors
 from activities.heartbeats import heartbeating
-from activities.reports import read_cobertura, read_junit
+from activities.test_reports import TestReports, notice_of, run_of
 from activities.workspaces import BuildFolders
 from contracts.builds import RUN_BUILD, RUN_TESTS, BuildOutcome, RunBuild, RunTests, TestOutcome
 from contracts.stubs import implements
 from domain.ceilings import DEFAULT_CEILING, Ceiling
 from domain.errors import ErrorCode, TerminalError
 from domain.junit_reports import TestSummary
+from domain.test_thresholds import Stop, stop_after_tests
 from drivers.builders.base import Builder, Limits, RunRequest, RunResult
-from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
-
-REPORT_LIMITS = CostLimits(cpu_s=10, wall_s=60, memory_mb=512)
-
-T = TypeVar("T")
 
 REASONS: Mapping[str, tuple[ErrorCode, str]] = {
     "timeout": (ErrorCode.BUILD_TIMEOUT, "took longer than its timeout of {timeout:g} s and was ended"),
@@ -45,13 +39,13 @@ class BuildActivities:
         select: Callable[[str], Builder],
         folders: BuildFolders,
         slots: BuildSlots,
-        limited: LimitedProcesses,
+        reports: TestReports,
         ceiling: Ceiling = DEFAULT_CEILING,
     ) -> None:
         self._select = select
         self._folders = folders
         self._slots = slots
-        self._limited = limited
+        self._reports = reports
         self._ceiling = ceiling
 
     @implements(RUN_BUILD)
@@ -76,14 +70,19 @@ class BuildActivities:
         if result.reason != "exited":
             raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
         async with heartbeating():
-            summary, coverage = await self.read_reports(request)
-        _check_tests(result, order, summary)
+            tests, coverage = await self._reports.read(request)
+            attached = await self._reports.record(request.operation_id, tests, coverage)
+        run = run_of(result.exit_code, tests, coverage)
+        summary = tests.summary
+        if stop := stop_after_tests(spec, run):
+            raise _stopped(stop, result, order, summary)
         return TestOutcome(
             duration_ms=result.duration_ms,
             passed=summary.passed if summary else None,
-            failed=summary.failed + summary.errors if summary else None,
+            failed=run.failed if summary else None,
             skipped=summary.skipped if summary else None,
-            coverage_percent=coverage,
+            coverage_percent=coverage.coverage.percent if coverage.coverage else None,
+            detail=notice_of(tests, coverage, attached),
         )
 
     def _order(self, run: RunBuild | RunTests, step: str, steps: tuple[str, ...]) -> RunRequest:
@@ -115,23 +114,6 @@ class BuildActivities:
         async with heartbeating(), self._slots.working(operation_id, organization):
             return await builder.run(order)
 
-    async def read_reports(self, request: RunTests) -> tuple[TestSummary | None, float | None]:
-        """What the reports say that the spec names, in processes with limits; None: not there."""
-        summary = await self._report(read_junit, request, request.spec.report)
-        return summary, await self._report(read_cobertura, request, request.spec.coverage)
-
-    async def _report(self, read: Callable[[str], T | None], request: RunTests, name: str | None) -> T | None:
-        if name is None:
-            return None
-        path = await asyncio.to_thread(self._folders.inside, request.operation_id, request.source_path, name)
-        try:
-            return await self._limited.call(read, str(path), limits=REPORT_LIMITS)
-        except CostLimitError as error:
-            raise TerminalError(
-                f"the report {name} cannot be read: {error}; look at `test` in delivery.yaml",
-                code=ErrorCode.TEST_REPORT_INVALID,
-            ) from None
-
 
 def _which(result: RunResult, steps: tuple[str, ...]) -> str:
     if result.failed_step is None:
@@ -139,16 +121,13 @@ def _which(result: RunResult, steps: tuple[str, ...]) -> str:
     return f"{result.failed_step + 1} of {len(steps)} ({steps[result.failed_step][:200]!r})"
 
 
-def _check_tests(result: RunResult, order: RunRequest, summary: TestSummary | None) -> None:
-    if summary and summary.first_failure:
-        count = summary.failed + summary.errors
-        raise TerminalError(
-            f"{count} of {summary.total} tests failed; the first: {summary.first_failure}",
-            code=ErrorCode.TESTS_FAILED,
-            details={"tests_failed": count, "tests_passed": summary.passed, "log_tail": result.tail},
-        )
-    if result.exit_code:
-        raise failure(result, order, "the test command", ErrorCode.TESTS_FAILED)
+def _stopped(stop: Stop, result: RunResult, order: RunRequest, summary: TestSummary | None) -> TerminalError:
+    """The error of a run after which the delivery goes no further."""
+    counts = {"tests_failed": summary.failed + summary.errors, "tests_passed": summary.passed} if summary else {}
+    if not stop.command:
+        return TerminalError(stop.message, code=stop.code, details={**counts, "log_tail": result.tail})
+    error = failure(result, order, "the test command", stop.code)
+    return TerminalError(f"{error.message}{stop.message}", code=stop.code, details={**counts, **error.details})
 
 
 def failure(result: RunResult, order: RunRequest, what: str, code: ErrorCode) -> TerminalError:

@@ -11,6 +11,7 @@ from activities.build_slots import BuildSlots
 from activities.failures import translate_errors
 from activities.heartbeats import heartbeating
 from activities.secrets import ProjectSecrets
+from activities.test_reports import TestReports
 from activities.workspaces import BuildFolders
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.stubs import implements
@@ -56,11 +57,13 @@ class SourceActivities:
         limited: LimitedProcesses,
         slots: BuildSlots,
         *,
+        reports: TestReports,
         sessions: Sessions | None = None,
     ) -> None:
         self._sessions = sessions
         self._source = source
         self._slots = slots
+        self._reports = reports
         self._secrets = secrets
         self._folders = folders
         self._limited = limited
@@ -80,6 +83,7 @@ class SourceActivities:
         await asyncio.to_thread(_write_log, log, line)
         files = await self._spec_files(request, fetched.commit)
         spec = await read_spec(self._limited, files.texts, request.source_path, files.procfile)
+        await self._reports.mark(request.operation_id, files.service, spec.test)
         notice = _notice(spec)
         if notice:
             await asyncio.to_thread(_write_log, log, f"{line}{notice}\n")

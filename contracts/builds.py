@@ -77,7 +77,10 @@ class RunTests(Payload):
 
 
 class TestOutcome(Payload):
-    """The tests passed; counts are None when there was no report."""
+    """The tests passed, but for failures that are allowed; counts are None when there was no report.
+
+    `detail`: what people must know of the reports.
+    """
 
     __test__ = False  # tells pytest that this is not a test class
 
@@ -86,6 +89,7 @@ class TestOutcome(Payload):
     failed: int | None = None
     skipped: int | None = None
     coverage_percent: float | None = Field(default=None, ge=0, le=100)
+    detail: BoundedText | None = None
 
 
 class RunScan(Payload):

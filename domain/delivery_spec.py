@@ -12,7 +12,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -105,6 +107,18 @@ def source_path_of(text: str) -> str:
 
 
 InnerPath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_inside), _at_entry(file_fault)]
+
+
+def _one_or_several(value: object) -> str:
+    return SEVERAL if isinstance(value, list | tuple) else ONE
+
+
+ONE, SEVERAL = "[one]", "[several]"  # how they are told in faults, from which they are left out
+ReportPaths = Annotated[
+    Annotated[InnerPath, Tag(ONE)]
+    | Annotated[tuple[InnerPath, ...], Field(min_length=1, max_length=MAX_STEPS), Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+]
 HostName = Annotated[str, Field(pattern=AUTHORITY, max_length=MAX_AUTHORITY)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Processes = Annotated[
@@ -226,12 +240,33 @@ class TestSpec(SpecModel):
     memory_mb: int = Field(default=2048, ge=64, le=65536, description="MiB for all processes together")
     processes: Processes = None
     disk_mb: DiskMb = None
-    report: InnerPath | None = Field(default=None, description="path of a JUnit XML report")
-    coverage: InnerPath | None = Field(default=None, description="path of a Cobertura XML report")
+    report: ReportPaths | None = Field(default=None, description="JUnit XML reports: paths, folders, globs")
+    coverage: ReportPaths | None = Field(
+        default=None, description="Cobertura, JaCoCo or lcov reports: paths, folders, globs"
+    )
     min_coverage: float | None = Field(
         default=None, ge=0, le=100, description="percent of lines; less stops the delivery; not given: no limit"
     )
-    max_failures: int = Field(default=0, ge=0, le=100_000, description="more failed tests stop the delivery")
+    max_failures: int | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="so many failed tests may be; more stop the delivery; not given: none, and the command says so",
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_have_reports(self, info: ValidationInfo) -> Self:
+        """What nothing could ever be judged by is a fault; stored ones are judged when they are run."""
+        needs = (
+            ("max_failures", self.max_failures, "report", self.report),
+            ("min_coverage", self.min_coverage, "coverage", self.coverage),
+        )
+        for name, limit, key, given in needs if info.context == ENTRY else ():
+            missing = [*([] if self.command else ["command"]), *([] if given else [key])]
+            if limit is not None and missing:
+                msg = f"{name} has nothing to judge by; give {' and '.join(f'test.{each}' for each in missing)}"
+                raise ValueError(msg)
+        return self
 
 
 class ScanSpec(SpecModel):

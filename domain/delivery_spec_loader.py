@@ -35,7 +35,7 @@ service:
   health:
     path: /
 """
-_ADDED = re.compile(r"\[key\]|constrained-float|literal\[.*\]")
+_ADDED = re.compile(r"\[key\]|\[one\]|\[several\]|constrained-float|literal\[.*\]")
 _NO_MAPPING = "must hold keys and values"
 _NO_NUMBER = "must be a plain number such as 90 or 0.5; text like 1:30 or 5m is none"
 _WORDS: Mapping[str, str] = {
@@ -141,7 +141,7 @@ def _unstorable(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def _path(problem: ErrorDetails) -> Path:
-    """Where it is in the file, without what pydantic adds: keys as such, and the alternatives of `pause`."""
+    """Where it is in the file, without what pydantic adds: keys as such, and alternatives."""
     return tuple(part for part in problem["loc"] if not _ADDED.fullmatch(str(part)))
 
 

@@ -47,8 +47,9 @@ FEATURE = (
     *("blocked_reason", "complexity_points", "developer_id", "created_at", "updated_at"),
 )
 TEST_RESULT = (
-    *("id", "test_case_id", "status", "duration_ms", "error_message", "assertions_run", "assertions_passed"),
-    *("assertions_failed", "code_coverage_percent", "logs", "recorded_by", "executed_at", "created_at"),
+    *("id", "test_case_id", "build_id", "status", "duration_ms", "error_message", "assertions_run"),
+    *("assertions_passed", "assertions_failed", "code_coverage_percent", "logs", "recorded_by"),
+    *("executed_at", "created_at"),
 )
 BUILD = (
     *("id", "feature_id", "project_id", "operation_id", "provenance", "build_number", "version_tag"),
@@ -101,8 +102,8 @@ def feature_payload(feature: Values, *, previous_status: str | None = None) -> J
 
 
 def test_result_payload(result: Values) -> Json:
-    """The result of a test case."""
-    return _payload("test_result", {**_told(result, TEST_RESULT), "build_id": None})
+    """The result of a test case; `build_id`: the build whose tests were it."""
+    return _payload("test_result", _told(result, TEST_RESULT))
 
 
 def build_tests_payload(build: Values) -> Json:

@@ -212,7 +212,10 @@ class BuildSteps:
         operation_id, spec = self._context.operation_id, source.spec.test
         request = RunTests(operation_id=operation_id, source_path=_folder(source), spec=spec)
         async with self._progress.step(StepName.TEST, "Testing"):
-            return await self._at_workspace(RUN_TESTS, request, "run the tests")
+            outcome = await self._at_workspace(RUN_TESTS, request, "run the tests")
+        if outcome.detail:
+            self._progress.note(StepName.TEST, outcome.detail)
+        return outcome
 
     async def _scan(self, source: FetchedSource) -> ScanOutcome:
         request = RunScan(

@@ -72,11 +72,10 @@ PAYLOADS: Final[Mapping[str, Payload]] = {
     ),
     EventType.TEST_COMPLETED: Payload(
         "test_result",
-        "A test result was recorded; or a build whose tests were counted, all of them as one result: then `build_id` "
-        "names it, and `test_case_id` is null.",
+        "A test result was recorded, by itself or by the tests of a build, which `build_id` names then; or a build "
+        "whose tests were counted, all of them as one result: then `test_case_id` is null.",
         "ResultView",
         nullable=("test_case_id", "duration_ms", "recorded_by"),
-        more={"build_id": {"anyOf": [_ID, _NOTHING]}},
     ),
     EventType.BUILD_COMPLETED: Payload(
         "build", "A build was recorded: made here or reported, good or failed.", "BuildView"

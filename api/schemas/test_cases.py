@@ -148,10 +148,11 @@ class ResultCreate(Body):
 
 
 class ResultView(View):
-    """One run of a test case."""
+    """One run of a test case. `build_id`: the build whose tests were it; null: it was reported by itself."""
 
     id: UUID
     test_case_id: UUID
+    build_id: UUID | None
     status: ResultStatus
     duration_ms: int
     error_message: str | None

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import JSON, Float, ForeignKey, String, Text, func
+from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, Identified, Timestamped
@@ -32,13 +32,27 @@ class TestCase(Identified, Timestamped, Base):
 
 
 class TestResult(Identified, Timestamped, Base):
-    """One run of a test case; deleted with it. `logs` is bounded by `domain.testing`."""
+    """One run of a test case; deleted with it. `logs` is bounded by `domain.testing`.
+
+    `build_id`: the build whose tests were it; None: it was reported by itself.
+    """
 
     __test__: ClassVar[bool] = False
     __tablename__ = "test_results"
+    # One of each build; what a report says is written again when its activity is tried again.
+    __table_args__ = (
+        Index(
+            "uq_test_results_build_id_test_case_id",
+            "build_id",
+            "test_case_id",
+            unique=True,
+            postgresql_where=text("build_id IS NOT NULL"),
+        ),
+    )
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), index=True)
     test_case_id: Mapped[UUID] = mapped_column(ForeignKey("test_cases.id", ondelete="CASCADE"))
+    build_id: Mapped[UUID | None] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(String(16))
     duration_ms: Mapped[int]
     error_message: Mapped[str | None] = mapped_column(Text)

@@ -40,8 +40,12 @@ class EventWriter:
             await self._write(EventType.FEATURE_CREATED, row, events.feature_payload(columns_of(row)))
         if isinstance(row, TestResult):
             case = await self._session.get_one(TestCase, row.test_case_id)
-            payload = events.test_result_payload(columns_of(row))
-            await self._write(EventType.TEST_COMPLETED, row, payload, project_id=case.project_id)
+            await self.test_result(row, case.project_id)
+
+    async def test_result(self, result: TestResult, project_id: UUID) -> None:
+        """A test case was carried out: by whoever reports it, or by the tests of a build."""
+        payload = events.test_result_payload(columns_of(result))
+        await self._write(EventType.TEST_COMPLETED, result, payload, project_id=project_id)
 
     async def changed(self, row: Base, before: dict[str, Any]) -> None:
         """The event for a change by the API; `before`: old values of the fields that changed."""

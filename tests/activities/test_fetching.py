@@ -9,6 +9,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.build_slots import BuildSlots
 from activities.sources import SourceActivities
+from activities.test_reports import TestReports
 from activities.workspaces import BuildFolders
 from contracts.builds import FetchedSource, FetchSource
 from drivers.sources.git import GitSource
@@ -31,7 +32,9 @@ def fetch(tmp_path: Path):
     repository = Repository(tmp_path / "repo")
     limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports"))
     folders = BuildFolders(tmp_path / "data")
-    activities = SourceActivities(GitSource(allow_file=True, allow_private=True), folders, None, limited, BuildSlots(4))
+    reports = TestReports(folders, limited)
+    source = GitSource(allow_file=True, allow_private=True)
+    activities = SourceActivities(source, folders, None, limited, BuildSlots(4), reports=reports)
 
     async def run(files: dict[str, str], source_path: str = ".") -> tuple[FetchedSource, str]:
         for name, text in files.items():

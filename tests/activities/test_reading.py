@@ -2,18 +2,15 @@
 
 import asyncio
 import uuid
-from functools import partial
 
 import pytest
 
-from activities.build_slots import BuildSlots
-from activities.builds import REPORT_LIMITS, BuildActivities
 from activities.sources import read_spec
+from activities.test_reports import REPORT_LIMITS, TestReports
 from activities.workspaces import BuildFolders
 from contracts.builds import RunTests
 from domain.delivery_spec import TestSpec
 from domain.errors import ErrorCode, TerminalError
-from drivers.builders.registry import select_builder
 from runtime.limited import CostLimits, LimitedProcesses
 
 FILES = {"delivery.yaml": None, "delivery.yml": None, "Procfile": None, "Dockerfile": None}
@@ -60,22 +57,24 @@ def report(limited, tmp_path):
     operation = uuid.uuid4()
     folders = BuildFolders(tmp_path)
     folders.tree(operation).mkdir(parents=True)
-    builds = BuildActivities(partial(select_builder, trusted_code=True, hidden=()), folders, BuildSlots(1), limited)
+    reports = TestReports(folders, limited)
     spec = TestSpec(command="true", report="junit.xml", coverage="coverage.xml")
     request = RunTests(operation_id=operation, source_path=".", spec=spec)
 
     async def read(text: str | None):
         if text is not None:
             (folders.tree(operation) / "junit.xml").write_text(text)
-        return await builds.read_reports(request)
+        return await reports.read(request)
 
     return read
 
 
-async def test_reports_are_read_and_missing_ones_are_none(report):
-    assert await report(None) == (None, None)
-    summary, coverage = await report("<testsuite><testcase name='a'/></testsuite>")
-    assert (summary.total, coverage) == (1, None)
+async def test_reports_are_read_and_missing_ones_are_named(report):
+    tests, coverage = await report(None)
+    assert (tests.summary, tests.missing, tests.faults) == (None, ("junit.xml",), ())
+    assert (coverage.coverage, coverage.missing, coverage.faults) == (None, ("coverage.xml",), ())
+    tests, coverage = await report("<testsuite><testcase name='a'/></testsuite>")
+    assert (tests.summary.total, tests.missing, coverage.coverage) == (1, (), None)
 
 
 async def test_a_report_of_eight_mebibytes_fits_into_its_limits_and_leaves_the_loop_free(report):
@@ -90,20 +89,21 @@ async def test_a_report_of_eight_mebibytes_fits_into_its_limits_and_leaves_the_l
             turns += 1
 
     turning = asyncio.create_task(turn())
-    summary, _ = await report("<testsuite>" + case * ((8 << 20) // len(case)) + "</testsuite>")
+    tests, _ = await report("<testsuite>" + case * ((8 << 20) // len(case)) + "</testsuite>")
     turning.cancel()
-    assert summary.total == (8 << 20) // len(case)
+    assert tests.summary.total == (8 << 20) // len(case)
     assert turns > 10
 
 
 async def test_a_report_that_takes_too_much_is_named(report, monkeypatch):
-    monkeypatch.setattr("activities.builds.REPORT_LIMITS", CostLimits(cpu_s=60, wall_s=60, memory_mb=1))
-    with pytest.raises(TerminalError, match=r"the report junit\.xml cannot be read: it takes more than") as caught:
-        await report("<testsuite>" + "<testcase/>" * 1_000_000 + "</testsuite>")
-    assert caught.value.code is ErrorCode.TEST_REPORT_INVALID
+    monkeypatch.setattr("activities.test_reports.REPORT_LIMITS", CostLimits(cpu_s=60, wall_s=60, memory_mb=1))
+    tests, _ = await report("<testsuite>" + "<testcase/>" * 1_000_000 + "</testsuite>")
+    [fault] = tests.faults
+    assert "the report junit.xml cannot be read: it takes more than" in fault
+    assert tests.summary is None
 
 
 async def test_broken_reports_keep_their_words(report):
-    with pytest.raises(TerminalError, match="the JUnit report is not XML") as caught:
-        await report("<testsuite>")
-    assert caught.value.code is ErrorCode.TEST_REPORT_INVALID
+    tests, _ = await report("<testsuite>")
+    [fault] = tests.faults
+    assert fault.startswith("junit.xml: the JUnit report is not XML: ")

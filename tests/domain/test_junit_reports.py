@@ -5,8 +5,9 @@ import tracemalloc
 import pytest
 from defusedxml.ElementTree import fromstring
 
+from domain.coverage_reports import parse_cobertura
 from domain.errors import ErrorCode, TerminalError
-from domain.junit_reports import MAX_FAILURE, TestSummary, parse_cobertura, parse_junit
+from domain.junit_reports import MAX_FAILURE, TestSummary, parse_junit
 
 PYTEST = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites name="pytest tests"><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4" time="0.046"

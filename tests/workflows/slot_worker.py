@@ -14,6 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from activities.artifacts import ArtifactActivities
 from activities.build_slots import BuildSlots
 from activities.builds import BuildActivities
+from activities.test_reports import TestReports
 from activities.workspaces import BuildFolders, WorkspaceActivities
 from contracts.builds import FETCH_SOURCE, FetchedSource, FetchSource
 from contracts.names import BUILD_QUEUE
@@ -57,7 +58,7 @@ async def main(address: str, folder: Path, total: int) -> None:
         workspaces.open,
         workspaces.close,
         ScriptedSource(folder).fetch,
-        BuildActivities(lambda _: ProcessBuilder(), folders, slots, LimitedProcesses(())).build,
+        BuildActivities(lambda _: ProcessBuilder(), folders, slots, TestReports(folders, LimitedProcesses(()))).build,
         ArtifactActivities(FolderArtifactStore(folder / "artifacts"), folders, slots, AllRoom()).package,
     ]
     async with build_worker(client, BUILD_QUEUE, activities, total), build_worker(client, queue, activities, total):

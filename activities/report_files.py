@@ -91,13 +91,13 @@ class ReportFiles:
             # A pipe that nobody writes to would be waited for without end.
             handle = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise invalid(f"the report {file.name} cannot be opened: {error.strerror}") from None
+            raise invalid(f"the report cannot be opened: {error.strerror}") from None
         if stat.S_ISREG(os.fstat(handle).st_mode) and is_below(
             str(Path(f"/proc/self/fd/{handle}").readlink()), self._root
         ):
             return handle
         os.close(handle)
-        raise invalid(f"the report {file.name} is no regular file of the checkout")
+        raise invalid("the report is no regular file of the checkout")
 
     def _of(self, name: str) -> Iterator[ReportFile]:
         at = self._inside(self._home, name)
@@ -120,7 +120,10 @@ class ReportFiles:
         if depth > MAX_FOLDERS:
             return
         if part == "**":
-            yield from self._walk(at, rest or ["*"], depth)
+            while rest and rest[0] == "**":
+                rest = rest[1:]
+            parts = ["**", *(rest or ["*"])]
+            yield from self._walk(at, parts[1:], depth)
             for folder in self._folders(at):
                 yield from self._walk(folder, parts, depth + 1)
         elif rest:

@@ -1,5 +1,6 @@
 """Tests in a report are a feature's test cases, by name or by file; reports of real tools."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -116,13 +117,11 @@ def test_nested_suites_give_their_innermost_name():
 
 
 def test_the_worst_of_repeated_tests_counts():
-    case = "<testcase name='x'>{}</testcase>"
     bad = {"passed": "", "skipped": "<skipped/>", "failed": "<failure/>", "error": "<error/>"}
     order = ["error", "failed", "passed", "skipped"]
-    for one in bad:
-        for other in bad:
-            text = f"<testsuite>{case.format(bad[one])}{case.format(bad[other])}</testsuite>"
-            assert statuses(text, "x") == {"x": min(one, other, key=order.index)}
+    for (one, first), (other, second) in product(bad.items(), repeat=2):
+        text = f"<testsuite><testcase name='x'>{first}</testcase><testcase name='x'>{second}</testcase></testsuite>"
+        assert statuses(text, "x") == {"x": min(one, other, key=order.index)}
 
 
 def test_a_broken_file_says_nothing_of_its_test_cases():

@@ -1,6 +1,7 @@
 """Reading delivery.yaml and Procfile: every fault is named with file, line, column and key."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import wire
-from domain.delivery_spec import ENTRY, DeliverySpec, ServiceSpec, faults_of
+from domain.delivery_spec import ENTRY, DeliverySpec, ServiceSpec, TestSpec, faults_of
 from domain.delivery_spec_loader import SCHEMA_FILE, SPEC_FILES, delivery_schema, parse_delivery, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import EnvironmentName
@@ -380,6 +381,7 @@ def test_the_examples_of_the_reference_are_valid():
     assert [parse_delivery(block.split("```")[0]).service.command for block in blocks] == [
         "python app.py --port $PORT",
         "exec ./server",
+        None,  # reports of tests
         None,  # what it may dial
         ".venv/bin/gunicorn --bind 127.0.0.1:$PORT wsgi:app",
         "node server.js",
@@ -452,3 +454,35 @@ def test_what_was_stored_before_a_rule_stays_readable_and_its_faults_can_be_list
     service = ServiceSpec.model_validate({"command": "a\0b", "health": {"path": "/health check"}})
     assert [fault.partition(":")[0] for fault in faults_of(service)] == ["service.command", "service.health.path"]
     assert faults_of(ServiceSpec(command="serve")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("report: [a.xml, /b.xml]", ("test.report[1]", "must be a relative path that stays inside, without '..'")),
+        ("report: ../a.xml", ("test.report", "must be a relative path that stays inside, without '..'")),
+        ("report: []", ("test.report", "must have at least one entry")),
+        ("report: 5", ("test.report", 'must be text; put 5 into quotes: "5"')),
+        ("report: {a: b}", ("test.report", "must be text")),
+        ("max_failures: 0", ("test", "max_failures has nothing to judge by; give test.report")),
+        ("min_coverage: 80", ("test", "min_coverage has nothing to judge by; give test.coverage")),
+    ],
+)
+def test_reports_and_thresholds_that_make_no_sense(text, expected):
+    found = faults(f"service: {{command: x}}\ntest:\n  command: make test\n  {text}\n")
+    key, words = expected
+    assert [(line, found_key) for line, _, found_key in found] == [(2 if key == "test" else 4, key)]
+    with pytest.raises(TerminalError, match=re.escape(f"{key}: {words}")):
+        parse_delivery(f"service: {{command: x}}\ntest:\n  command: make test\n  {text}\n")
+
+
+def test_a_threshold_without_a_test_command_is_no_pass():
+    assert {key for _, _, key in faults("test: {min_coverage: 1, coverage: a}\n")} == {"test"}
+    stored = TestSpec.model_validate({"min_coverage": 1})  # of an older release: judged when it is run
+    assert stored.min_coverage == 1
+
+
+def test_several_reports_are_stored_as_they_are_written():
+    spec = parse_delivery("test: {command: x, report: a.xml, coverage: [a.info, 'b/*.xml']}\n").test
+    assert (spec.report, spec.coverage) == ("a.xml", ("a.info", "b/*.xml"))
+    assert TestSpec.model_validate(spec.model_dump(mode="json")) == spec

@@ -7,6 +7,9 @@ from drivers.folders import remove_tree
 from tests.chaos.records import Records
 from tests.support.platform import Platform
 
+# Webhooks may come to the tests themselves.
+RECEIVERS = {"DELIVERY_EGRESS_NETWORKS": "127.0.0.0/8", "DELIVERY_WEBHOOK_PORTS": "any"}
+
 
 @pytest.fixture(scope="session")
 def platform():
@@ -14,7 +17,7 @@ def platform():
     folder = Path(tempfile.mkdtemp(prefix="de e2e-", dir="/tmp"))
     folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
     try:
-        running = Platform(folder / "data", folder / "repositories")
+        running = Platform(folder / "data", folder / "repositories", RECEIVERS)
         try:
             yield running
         finally:

@@ -21,9 +21,6 @@ from storage.models import Build, BuildFinding, Project, Vulnerability
 from storage.repositories.event_writer import EventWriter
 from storage.repositories.live_releases import LiveReleases
 
-# Rows of one statement: PostgreSQL takes 65,535 parameters.
-_PORTION = 1_000
-
 
 @dataclass(frozen=True)
 class Scanned:
@@ -78,7 +75,8 @@ class ScanRecordRepository:
         findings = {one.fingerprint: one for one in worst_first(scanned.findings)}
         known = await self._known(build.project_id, findings)
         detected = [row for row in known if self._seen(row, findings[row.fingerprint], build, moment)]
-        new = [_row(one, build, moment) for name, one in findings.items() if name not in {v.fingerprint for v in known}]
+        here = {row.fingerprint for row in known}
+        new = [_row(one, build, moment) for name, one in findings.items() if name not in here]
         self._session.add_all(new)
         await self._session.flush()
         rows = [*known, *new]
@@ -166,11 +164,12 @@ class ScanRecordRepository:
             }
             for row in rows
         ]
-        for start in range(0, len(links), _PORTION):
-            statement = insert(BuildFinding).values(links[start : start + _PORTION])
-            places = {name: statement.excluded[name] for name in ("package_version", "location_path", "location_line")}
-            keys = ["build_id", "vulnerability_id"]
-            await self._session.execute(statement.on_conflict_do_update(index_elements=keys, set_=places))
+        if not links:
+            return
+        statement = insert(BuildFinding)
+        places = {name: statement.excluded[name] for name in ("package_version", "location_path", "location_line")}
+        keys = ["build_id", "vulnerability_id"]
+        await self._session.execute(statement.on_conflict_do_update(index_elements=keys, set_=places), links)
 
     async def _unlink(self, build: Build, rows: Sequence[Vulnerability], tools: Collection[str]) -> None:
         """What an earlier scan of the same build found, and this one did not."""

@@ -9,7 +9,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from domain.findings import Ecosystem
-from domain.lock_files.reading import Collected, Locked, LockFile, tables
+from domain.lock_files.reading import Collected, Locked, LockFile, integrity, tables
 from domain.package_versions.parsing import MAX_VERSION
 
 MAX_PARENTS: Final = 5
@@ -48,7 +48,7 @@ def maven_lock(file: LockFile) -> Locked:
     found, told = Collected(file, Ecosystem.MAVEN), file.json()
     for each in _artifacts([*tables(told.get("artifacts")), *tables(told.get("dependencies"))]):
         development = each.get("scope") == "test"
-        hashes = [str(each.get("integrity", "")), _checksum(each)]
+        hashes = [*integrity(str(each.get("integrity", "")).replace(":", "-", 1)), _checksum(each)]
         found.add(
             f"{each.get('groupId')}:{each.get('artifactId')}",
             each.get("version"),
@@ -61,7 +61,8 @@ def maven_lock(file: LockFile) -> Locked:
 def _artifacts(ahead: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     while ahead:
         each = ahead.pop()
-        yield each
+        if each.get("included") is not False:  # another version of it was selected
+            yield each
         ahead.extend(tables(each.get("children")))
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,7 @@ class MirrorAdvisories:
         max_age_days: advisories that are older than that are worth a notice.
         today: the time.
         fresh_s: seconds that a scan waits for the newest state when there is an older one.
+        make: makes an index of a mirror; None: in a process of its own.
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class MirrorAdvisories:
         max_age_days: int,
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
         fresh_s: float = FRESH_S,
+        make: Callable[[Path, Path], Awaitable[str | None]] | None = None,
     ) -> None:
         self._mirror = mirror
         self._path = folder / "index.sqlite"
         self._max_age = timedelta(days=max_age_days)
         self._today = today
         self._fresh_s = fresh_s
+        self._make_index = make or make_index
+        self._share = _SHARE
         self._indexing: asyncio.Task[str | None] | None = None
         self._failed: tuple[str, str, float] | None = None  # the mirror's mark, the fault, and when
         self._mark = ""
@@ -107,7 +111,7 @@ class MirrorAdvisories:
             began = time.monotonic()
             self._mark = await asyncio.to_thread(mark_of, self._mirror)
             took = time.monotonic() - began
-            self._look_again = began + took + took * _SHARE
+            self._look_again = began + took + took * self._share
         return self._mark
 
     def _opened(self) -> Index | None:
@@ -127,7 +131,7 @@ class MirrorAdvisories:
         return self._indexing.result()
 
     async def _run(self, mark: str) -> str | None:
-        fault = await make_index(self._mirror, self._path)
+        fault = await self._make_index(self._mirror, self._path)
         self._failed = (mark, fault, time.monotonic()) if fault else None
         return fault
 

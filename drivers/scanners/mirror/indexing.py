@@ -7,6 +7,7 @@ memory and time, and a worker goes on with its work meanwhile. It prints one JSO
 import contextlib
 import os
 import resource
+import sqlite3
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -42,21 +43,29 @@ def main(mirror: Path, index: Path) -> Outcome:
     """Make it, unless another process has just done so."""
     index.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = open_lock(index.with_suffix(".lock"))
-    end = time.monotonic() + LOCK_S
-    while not try_lock(descriptor):
-        if time.monotonic() > end:
-            return Outcome(fault="another process has been making the index for too long")
-        time.sleep(LOCK_POLL_S)
-    for left in index.parent.glob(f".{index.name}.*.tmp"):  # of a process that was killed
-        left.unlink(missing_ok=True)
     try:
+        if not _wait(descriptor):
+            return Outcome(fault="another process has been making the index for too long")
+        for left in index.parent.glob(f".{index.name}.*.tmp"):  # of a process that was killed
+            left.unlink(missing_ok=True)
         return _index(mirror, index)
     except MirrorError as error:
         return Outcome(fault=str(error))
     except MemoryError:
         return Outcome(fault=f"it needs more than {MEMORY >> 20} MiB of memory")
-    except OSError as error:
-        return Outcome(fault=f"the index cannot be written: {error.strerror}")
+    except (OSError, sqlite3.OperationalError) as error:
+        return Outcome(fault=f"the index cannot be written: {getattr(error, 'strerror', None) or error}")
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int) -> bool:
+    end = time.monotonic() + LOCK_S
+    while not try_lock(descriptor):
+        if time.monotonic() > end:
+            return False
+        time.sleep(LOCK_POLL_S)
+    return True
 
 
 def _index(mirror: Path, path: Path) -> Outcome:

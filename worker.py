@@ -63,7 +63,11 @@ from drivers.egress.sandboxes import Sandboxes
 from drivers.metrics.prometheus import PrometheusMetrics
 from drivers.metrics.registry import metric_providers
 from drivers.routers.envoy.driver import EnvoyRouter
-from drivers.scanners.advisories import NoAdvisories
+from drivers.scanners.advisories import Advisories, NoAdvisories
+from drivers.scanners.dependencies import MODULE as LOCK_FILES
+from drivers.scanners.dependencies import Dependencies
+from drivers.scanners.mirror.advisories import MirrorAdvisories
+from drivers.scanners.osv_service import OsvService
 from drivers.scanners.process import ToolProcesses
 from drivers.scanners.registry import MODULES as SCAN_READERS
 from drivers.scanners.registry import select_scanners
@@ -263,7 +267,13 @@ def control_side(
 
 
 def build_activities(
-    settings: Settings, sessions: Sessions, secrets: ProjectSecrets, quota: ArtifactQuota, slots: BuildSlots
+    settings: Settings,
+    sessions: Sessions,
+    secrets: ProjectSecrets,
+    quota: ArtifactQuota,
+    slots: BuildSlots,
+    *,
+    advisories: Advisories,
 ) -> list[Any]:
     """The activities of the build queues: workspace, source, build, test, package.
 
@@ -288,12 +298,18 @@ def build_activities(
         known_hosts=settings.ssh_known_hosts,
         hidden=tuple(settings.data_dir / name for name in TENANTS_FOLDERS),
     )
-    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports", *SCAN_READERS))
+    limited = LimitedProcesses(("domain.delivery_spec_loader", "activities.reports", *SCAN_READERS, LOCK_FILES))
     reports = TestReports(folders, limited, sessions)
     builds = BuildActivities(select, folders, slots, reports, caps(settings).build)
     seen = unseen(isolated=not trusted, data=hidden, shown=path.shown)
     tools = ToolProcesses(trusted=trusted, hidden=hidden, path=path, memory_mb=settings.scanner_memory_mb)
-    scanners = select_scanners(settings.scanners, processes=tools, limited=limited, data=settings.scanner_data)
+    scanners = select_scanners(
+        settings.scanners,
+        processes=tools,
+        limited=limited,
+        data=settings.scanner_data,
+        others=(Dependencies(limited, advisories),),
+    )
     store = traced(FolderArtifactStore(settings.data_dir / "artifacts"), "artifacts")
     artifacts = ArtifactActivities(store, folders, slots, quota, seen, isolated=not trusted)
     return [
@@ -305,7 +321,7 @@ def build_activities(
         builds.build,
         builds.test,
         ScanActivities(scanners, folders, slots, sessions).run,
-        RescanActivities(NoAdvisories(), sessions).page,
+        RescanActivities(advisories, sessions).page,
         artifacts.package,
     ]
 
@@ -478,6 +494,18 @@ async def _enter_webhooks(
     return await stack.enter_async_context(webhook_worker(client, activities, interceptors))
 
 
+def select_advisories(settings: Settings) -> Advisories:
+    """A mirror, a service, or none."""
+    if settings.advisories_dir is not None:
+        folder = settings.data_dir / "advisories"
+        return MirrorAdvisories(settings.advisories_dir, folder, max_age_days=settings.advisories_max_age_days)
+    if settings.advisories_url:
+        private = [name.strip() for name in settings.advisories_private.split(",") if name.strip()]
+        networks = parse_networks(settings.egress_networks)
+        return OsvService(settings.advisories_url, networks=networks, private=private)
+    return NoAdvisories()
+
+
 async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client, meter: Meter) -> list[Worker]:
     slots = BuildSlots(settings.build_concurrency, settings.build_concurrency_per_organization)
     engine = create_engine(settings.database_url.get_secret_value(), application_name="builds")
@@ -496,7 +524,9 @@ async def _enter_build(stack: AsyncExitStack, settings: Settings, client: Client
     )
     await stack.enter_async_context(running(*reconcilers))
     secrets = ProjectSecrets(sessions, load_sealer(settings))
-    activities = build_activities(settings, sessions, secrets, quota, slots)
+    advisories = select_advisories(settings)
+    stack.push_async_callback(advisories.close)
+    activities = build_activities(settings, sessions, secrets, quota, slots, advisories=advisories)
     guarded = [CallerGuard(sessions, refusals)]
     return [
         await stack.enter_async_context(build_worker(client, queue, activities, settings.build_concurrency, guarded))

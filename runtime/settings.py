@@ -317,6 +317,19 @@ class Settings(BaseSettings):
         description="folder with databases and rules of scanners on the PATH (trivy, grype, osv-scanner, semgrep, ...)",
     )
     scanner_memory_mb: int = Field(default=2048, ge=128, description="MiB of memory that one scanner may use")
+    advisories_dir: Path | None = Field(
+        default=None, description="folder with a mirror of advisories in OSV's format; unset: none, or the service"
+    )
+    advisories_url: str = Field(
+        default="", description="service with OSV's API that is asked about names and versions of packages; empty: none"
+    )
+    advisories_private: str = Field(
+        default="",
+        description="names of packages that the service is never asked about: patterns as @acme/*, commas between",
+    )
+    advisories_max_age_days: int = Field(
+        default=7, ge=1, description="days after which the newest advisory of a mirror is worth a notice"
+    )
     rescan_hours: float = Field(
         default=24,
         ge=0,
@@ -391,6 +404,13 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
+    def _advisories_come_from_one_place(self) -> Self:
+        if self.advisories_dir is not None and self.advisories_url:
+            msg = "advisories_dir and advisories_url: set one of them, a mirror or a service"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _mail_comes_from_somebody(self) -> Self:
         if not self.sends_mail:
             return self
@@ -427,7 +447,7 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return text
 
-    @field_validator("prometheus_url")
+    @field_validator("prometheus_url", "advisories_url")
     @classmethod
     def _is_the_base_of_a_server(cls, url: str) -> str:
         parts = urlsplit(url)
@@ -435,7 +455,7 @@ class Settings(BaseSettings):
             msg = "must be http(s)://host[:port][/path], without user or password; a token has a setting of its own"
             raise ValueError(msg)
         if parts.query or parts.fragment:
-            msg = "must not have a query or a fragment: /api/v1/query is put behind it"
+            msg = "must not have a query or a fragment: a path is put behind it"
             raise ValueError(msg)
         return url.rstrip("/")
 

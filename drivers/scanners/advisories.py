@@ -9,10 +9,13 @@ from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from domain.findings import Finding, Package
+from domain.advisories.matching import TOOL, Judged
+from domain.findings import MAX_FINDINGS, Finding, Package
 
-TOOL: Final = "advisories"
-"""The name of findings and runs of this scanner."""
+NAMED: Final = 5
+
+
+__all__ = ["NOT_SET_UP", "TOOL", "Advisories", "Matched", "NoAdvisories", "notices_of"]
 
 
 class Matched(BaseModel):
@@ -40,6 +43,10 @@ class Advisories(Protocol):
         """The weaknesses of packages. Never raises for a fault of the collection: that is `fault`."""
         ...
 
+    async def close(self) -> None:
+        """Let go of connections and processes."""
+        ...
+
 
 class NoAdvisories:
     """None are set up."""
@@ -48,8 +55,28 @@ class NoAdvisories:
         """Nothing is known, which is a fault unless there is nothing to know of."""
         return Matched(fault=NOT_SET_UP if packages else None)
 
+    async def close(self) -> None:
+        """There is nothing."""
+
 
 NOT_SET_UP: Final = (
     "no advisories are set up, so dependencies were not looked at: set DELIVERY_ADVISORIES_DIR (a mirror) or "
     "DELIVERY_ADVISORIES_URL (a service), see docs/advisories.md"
 )
+
+
+def notices_of(judged: Judged) -> list[str]:
+    """What could not be compared, and what was too much."""
+    told = []
+    if judged.unreadable:
+        told.append(f"advisories with versions that cannot be compared: {_some(judged.unreadable)}")
+    if judged.incomparable:
+        told.append(f"versions that cannot be compared with advisories: {_some(judged.incomparable)}")
+    if len(judged.findings) > MAX_FINDINGS:
+        told.append(f"{len(judged.findings)} weaknesses; the worst {MAX_FINDINGS} are listed")
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from typing import Final
 from domain.advisories.matching import Judged, judge
 from domain.advisories.record import Advisory
 from domain.findings import MAX_FINDINGS, Ecosystem, Package
-from drivers.scanners.advisories import Matched
+from drivers.scanners.advisories import Matched, notices_of
 from drivers.scanners.mirror.files import MirrorError, mark_of
 from drivers.scanners.mirror.index import MAX_OF_PACKAGE, Index, IndexFaultError
 from drivers.scanners.mirror.indexing import Outcome
@@ -26,7 +26,6 @@ FIRST_S: Final = 1800.0
 RETRY_S: Final = 60.0
 _SHARE: Final = 30  # of the time at most a part in so many goes into looking whether the mirror has changed
 _MAX_ANSWER: Final = 1 << 20
-NAMED: Final = 5
 
 
 class MirrorAdvisories:
@@ -206,20 +205,3 @@ def _notices(index: Index, judged: Judged) -> list[str]:
             f"{about.unreadable} files of the mirror are no advisories that can be read, as {about.examples[0]}"
         )
     return told + notices_of(judged)
-
-
-def notices_of(judged: Judged) -> list[str]:
-    """What could not be compared, and what was too much."""
-    told = []
-    if judged.unreadable:
-        told.append(f"advisories with versions that cannot be compared: {_some(judged.unreadable)}")
-    if judged.incomparable:
-        told.append(f"versions that cannot be compared with advisories: {_some(judged.incomparable)}")
-    if len(judged.findings) > MAX_FINDINGS:
-        told.append(f"{len(judged.findings)} weaknesses; the worst {MAX_FINDINGS} are listed")
-    return told
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

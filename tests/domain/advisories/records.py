@@ -8,7 +8,15 @@ from domain.findings import Package
 MODIFIED = "2026-11-01T00:00:00Z"
 
 
-def osv(id_: str = "GHSA-aaaa-bbbb-cccc", *ranges: list[dict[str, str]], ecosystem="npm", name="left-pad", kind="SEMVER", versions=(), **more: Any) -> dict[str, Any]:  # fmt: skip
+def osv(
+    id_: str = "GHSA-aaaa-bbbb-cccc",
+    *ranges: list[dict[str, str]],
+    ecosystem="npm",
+    name="left-pad",
+    kind="SEMVER",
+    versions=(),
+    **more: Any,
+) -> dict[str, Any]:
     affected = {"package": {"ecosystem": ecosystem, "name": name}}
     affected["ranges"] = [{"type": kind, "events": events} for events in ranges]
     affected["versions"] = list(versions)

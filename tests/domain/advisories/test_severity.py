@@ -47,7 +47,17 @@ def test_what_cannot_be_read_counts_as_none(kind, vector):
     assert scored((kind, vector), database_specific={"severity": "MODERATE"}).severity is Severity.MEDIUM
 
 
-@pytest.mark.parametrize(("word", "severity"), [("CRITICAL", Severity.CRITICAL), ("high", Severity.HIGH), ("Moderate", Severity.MEDIUM), ("LOW", Severity.LOW), ("dreadful", Severity.UNKNOWN), (9, Severity.UNKNOWN)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("word", "severity"),
+    [
+        ("CRITICAL", Severity.CRITICAL),
+        ("high", Severity.HIGH),
+        ("Moderate", Severity.MEDIUM),
+        ("LOW", Severity.LOW),
+        ("dreadful", Severity.UNKNOWN),
+        (9, Severity.UNKNOWN),
+    ],
+)
 def test_by_the_database_s_word(word, severity):
     rated = scored(database_specific={"severity": word})
     assert (rated.severity, rated.score, rated.vector) == (severity, None, None)

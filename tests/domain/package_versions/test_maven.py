@@ -1,5 +1,6 @@
 """Maven's order of versions, against what Maven itself says."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_every_pair_of_the_table_is_ordered_as_by_maven():
     ],
 )
 def test_known_orders(ordered):
-    assert [compared(a, b) for a, b in zip(ordered, ordered[1:], strict=False)] == [-1] * (len(ordered) - 1)
+    assert [compared(a, b) for a, b in itertools.pairwise(ordered)] == [-1] * (len(ordered) - 1)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from drivers.scanners.mirror.index import FORMAT, Index
 from drivers.scanners.mirror.indexing import main
 from tests.domain.advisories.records import osv
 from tests.support.osv import archives, folders
+from tests.support.waiting import until
 
 LODASH = Package(ecosystem="npm", name="lodash", version="4.17.15", path="package-lock.json")
 JINJA = Package(ecosystem="PyPI", name="Jinja2", version="2.11.2", path="requirements.txt")
@@ -262,8 +263,7 @@ async def test_nothing_to_look_up_is_no_fault(mirror):
 async def test_the_process_that_makes_the_index_is_ended_with_the_worker(mirror):
     advisories = of(mirror, make=make_index)
     task = asyncio.create_task(advisories.match([LODASH]))
-    while advisories._indexing is None:
-        await asyncio.sleep(0.01)
+    await until(lambda: advisories._indexing is not None)
     await advisories.close()
     with pytest.raises(asyncio.CancelledError):
         await task

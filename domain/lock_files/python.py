@@ -26,9 +26,11 @@ def requirements(file: LockFile) -> Locked:
     found = Collected(file, Ecosystem.PYPI)
     development = _DEVELOPMENT.search(file.path) is not None
     for line in _lines(file.text):
-        if line.startswith(("-e", "--editable", ".", "/")) or "://" in line.partition("--hash")[0].partition(";")[0]:
+        if line.startswith("-") and not line.startswith(("-e", "--editable")):
+            continue  # -r, -c: other files are read by themselves; --index-url and others
+        if line.startswith(("-", ".", "/")) or "://" in line.partition("--hash")[0].partition(";")[0]:
             found.elsewhere += 1
-        elif not line.startswith("-"):  # -r, -c, --index-url: other files are read by themselves
+        else:
             _requirement(found, line, development=development)
     return found.result()
 

@@ -22,6 +22,7 @@ MAX_FILE: Final = 16 * 1024 * 1024
 """Bytes of a lock file; a very large one has 5 MiB."""
 MAX_PACKAGES: Final = 20_000
 """Packages of one lock file."""
+MAX_DEPTH: Final = 100
 MAX_HASHES: Final = 16
 """Of one package: a project of many wheels has some hundred, of which a build takes one."""
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -86,9 +87,10 @@ class LockFile:
     def yaml(self) -> dict[str, Any]:
         """Raises `TerminalError` SCAN_FAILED."""
         try:
+            _check_yaml(self.text)
             return self._table(yaml.load(self.text, _LOADER))  # noqa: S506 - one of the safe loaders
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise self.invalid(f"it is no YAML ({' '.join(str(error).split())})") from None
+            raise self.invalid(f"it is no YAML that is accepted here ({' '.join(str(error).split())})") from None
 
     def _table(self, told: Any) -> dict[str, Any]:
         if not isinstance(told, dict):
@@ -175,6 +177,17 @@ def integrity(told: object) -> list[str]:
         except (binascii.Error, ValueError):
             continue
     return found
+
+
+def _check_yaml(text: str) -> None:
+    """Raises `ValueError`. The loader goes down by recursion, in C; and what is named again may grow without end."""
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} times")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has aliases, which no tool writes there")  # noqa: TRY004 - of a value
 
 
 def _hashes(told: Iterable[object]) -> tuple[str, ...]:

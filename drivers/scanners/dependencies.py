@@ -16,7 +16,7 @@ from runtime.limited import CostLimitError, CostLimits, LimitedProcesses
 
 MODULE: Final = "drivers.scanners.readers.lock_files"
 """For `LimitedProcesses`."""
-LIMITS: Final = CostLimits(cpu_s=20, wall_s=120, memory_mb=1024, answer=32 * 1024 * 1024)
+LIMITS: Final = CostLimits(cpu_s=10, wall_s=120, memory_mb=1024, answer=32 * 1024 * 1024)
 MAX_FILES: Final = 200
 MAX_PACKAGES: Final = 50_000
 MAX_COSTLY: Final = 3

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from domain.findings import Severity
+from drivers.scanners import dependencies
 from drivers.scanners.advisories import NoAdvisories
 from drivers.scanners.base import ScanOrder, Sources
 from drivers.scanners.dependencies import MODULE, Dependencies
@@ -40,7 +42,7 @@ async def scanned(tree, limited, advisories):
 async def test_the_samples_of_all_tools(limited, advisories):
     report = await scanned(SAMPLES, limited, advisories)
     assert report.fault is None
-    assert len(report.packages) == 105
+    assert len(report.packages) == 108
     rules = {each.rule: each.severity for each in report.findings}
     assert rules == {
         "CVE-2021-44228": Severity.CRITICAL,
@@ -98,28 +100,31 @@ async def test_one_broken_lock_file_is_a_fault_and_the_others_count(tmp_path, li
 
 
 SLOW = {
-    "poetry.lock": "a" + ".a" * 200_000 + "=1\n",
+    "poetry.lock": "a" + ".a" * 20_000 + "=1\n",
     "uv.lock": "a = " + "[" * 100_000,
     "pnpm-lock.yaml": "a: " + "{" * 200_000,
     "yarn.lock": "__metadata:\n  a: &a [x]\n" + "  <<: *a\n" * 10,
     "package-lock.json": '{"dependencies":' * 50_000,
     "Pipfile.lock": '{"default":{"a":{"version":"' + "=" * 5_000_000 + '"}}}',
     "requirements.txt": ("a" * 100_000 + "[" * 1000 + "==1 \\\n") * 100,
-    "go.mod": "require (\n" + "a v1.0.0\n" * 1_000_000,
+    "go.mod": "require (\n" + "a v1.0.0\n" * 200_000,
     "pom.xml": "<project>" + "<a>" * 500_000,
     "gradle.lockfile": "a:b:1=" + "test," * 1_000_000,
-    "pylock.toml": "".join(f'[[packages]]\nname="p{n}"\nversion="1"\n' for n in range(200_000)),
+    "pylock.toml": "".join(f'[[packages]]\nname="p{n}"\nversion="1"\n' for n in range(30_000)),
 }
 
 
 @pytest.mark.parametrize("name", sorted(SLOW))
-async def test_lock_files_made_to_be_slow_are_contained(tmp_path, limited, advisories, name):
+async def test_lock_files_made_to_be_slow_are_contained(tmp_path, limited, advisories, name, monkeypatch):
     """Each ends within its limits, with a fault, or with what can be read of it; the engine goes on."""
+    monkeypatch.setattr(dependencies, "LIMITS", replace(dependencies.LIMITS, cpu_s=1))
     (tmp_path / name).write_text(SLOW[name])
     report = await scanned(tmp_path, limited, advisories)
     assert report.findings == ()
-    assert report.fault is not None or report.notices or report.packages
-    if report.fault:
+    if name in ("Pipfile.lock", "requirements.txt", "go.mod", "gradle.lockfile"):  # what was read of it
+        assert report.fault is None
+        assert report.packages or report.notices
+    else:
         assert name in report.fault
 
 

@@ -224,4 +224,5 @@ def _packages(scan: bytes | None, request: AttestBuild) -> tuple[Sequence[Packag
     except ValidationError:
         return (), "the packages in it are not known: the scan's result cannot be read", ()
     faults = tuple(f"{run.tool} has no result: {run.fault}" for run in result.tools if run.fault)
-    return result.packages, None, (*faults, *result.notices)[:_MAX_NOTICES]
+    unknown = None if result.packages else "the packages in it are not known: the scan read no lock file"
+    return result.packages, unknown, (*faults, *result.notices)[:_MAX_NOTICES]

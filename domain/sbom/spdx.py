@@ -12,8 +12,9 @@ from domain.sbom.parts import KNOWN_LICENSES, Part, Subject
 _NONE: Final = "NOASSERTION"
 _ROOT: Final = "SPDXRef-Artifact"
 _DOCUMENT: Final = "SPDXRef-DOCUMENT"
-# What SPDX takes for the place of a repository, to be written as it is.
-_PLACE: Final = re.compile(r"(https?|ssh|git)://[A-Za-z0-9._~:/@%+-]+")
+# What SPDX takes for the place of a repository, to be written as it is: a host of the internet, no address.
+_HOST: Final = r"([A-Za-z0-9-]+\.)+[A-Za-z]{2,63}(:[0-9]{1,5})?"
+_PLACE: Final = re.compile(rf"(https?|ssh|git)://([A-Za-z0-9._-]+@)?{_HOST}/[A-Za-z0-9._~/%+-]+")
 
 
 def spdx(subject: Subject, parts: Sequence[Part]) -> bytes:

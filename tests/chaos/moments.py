@@ -8,7 +8,7 @@ from domain.delivery_spec import RolloutSpec
 from domain.lifecycle import FINISHED_OPERATIONS, StepName, StepStatus, Strategy
 from domain.rollout import PlanStep, plan_rollout
 
-NEVER_RUN = frozenset({StepName.SCAN, StepName.ATTEST})  # without drivers: truthfully skipped
+NEVER_RUN = frozenset({StepName.SCAN, StepName.ATTEST})  # skipped without scanners; over before anybody is killed
 Row = Mapping[str, Any]
 
 

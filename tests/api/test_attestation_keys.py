@@ -1,0 +1,92 @@
+"""The keys of provenance: where anybody finds them, and the command that rotates and revokes them."""
+
+import base64
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt import PyJWK
+
+from api.cli.__main__ import main
+from runtime.encryption import load_sealer
+from storage import attestation_keys
+from storage.attestation_keys import AttestationKeys
+from storage.engine import transaction
+
+PATH = "/.well-known/delivery-attestation-keys.json"
+
+
+@pytest.fixture
+async def client(app):
+    """Anybody."""
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api.test") as found:
+        yield found
+
+
+@pytest.fixture
+def keys(settings):
+    return AttestationKeys(load_sealer(settings))
+
+
+async def published(client):
+    answer = await client.get(PATH)
+    assert answer.status_code == 200
+    return answer
+
+
+async def test_old_keys_stay_listed_and_revoked_ones_are_told(client, rows, keys):
+    async with transaction(rows) as session:
+        first = (await keys.signing(session)).kid
+        _, second = await keys.rotate(session)
+    answer = await published(client)
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    found = {key["kid"]: key for key in answer.json()["keys"]}
+    assert {first, second} <= found.keys()
+    assert (found[first]["state"], found[second]["state"]) == ("retired", "active")
+    for key in found.values():
+        assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("EC", "P-256", "ES256", "sig")
+        same = load_pem_public_key(key["pem"].encode())
+        assert PyJWK(key).key.public_numbers() == same.public_numbers()
+        assert len(base64.urlsafe_b64decode(f"{key['x']}=")) == 32
+        assert "d" not in key
+
+    again = await client.get(PATH, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    async with transaction(rows) as session:
+        third = await keys.revoke(session, second)
+    after = (await published(client)).json()
+    assert second not in {key["kid"] for key in after["keys"]}
+    assert [each["kid"] for each in after["not_believed"] if each["revoked_at"]] == [second]
+    assert third in {key["kid"] for key in after["keys"]}
+
+
+@pytest.fixture
+def command(settings, monkeypatch, capsys):
+    """The command line, with this engine's settings: its exit status and what it said."""
+    monkeypatch.setattr(attestation_keys, "get_settings", lambda: settings)
+    monkeypatch.setattr(attestation_keys, "database_url", lambda _: settings.database_url.get_secret_value())
+
+    def run(*arguments):
+        status = main(["attestation-keys", *arguments])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
+
+
+def test_the_command_rotates_and_revokes(command):
+    status, said = command("rotate")
+    assert (status, "signs now" in said) == (0, True)
+    new = said.split()[0]
+    status, said = command("rotate", "--old-until", "2099-01-31")
+    assert (status, f"{new} verifies what it signed until 2099-01-31 00:00 UTC" in said) == (0, True)
+    assert f"{new}  retired" in command("list")[1]
+    status, said = command("revoke", new)
+    assert (status, f"{new} is revoked" in said) == (0, True)
+    assert f"{new}  revoked" in command("list")[1]
+    assert command("revoke", "nobody's") == (
+        1,
+        'there is no attestation key "nobody\'s"; `attestation-keys list` names them\n',
+    )

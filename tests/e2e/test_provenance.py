@@ -1,0 +1,69 @@
+"""What is shipped is known: its provenance is checked by others' tools, and what does not hold is not started."""
+
+import hashlib
+import json
+
+import pytest
+
+from tests.support.platform import OPERATION_SECONDS
+from tests.support.provenance import faults_of_cyclonedx, faults_of_spdx, key_of, verified
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def app(platform):
+    return platform.app("proven")
+
+
+def deployed(app, build_id):
+    """The same build once more in `dev`: its operation and its deployment."""
+    accepted = app.api.deploy(build_id)
+    return app.api.wait(accepted.operation_id, OPERATION_SECONDS), app.api.deployment(accepted.deployment_id)
+
+
+def test_what_is_shipped_is_known_and_what_was_tampered_with_is_not_started(platform, app, records, tmp_path):
+    first, second = app.ship_good(), app.ship_good()
+    build = app.api.build(first.deployment["build_id"])
+    url = f"/v1/builds/{build['id']}"
+    envelope = app.api.raw("GET", f"{url}/provenance").content
+    keys = app.api.raw("GET", "/.well-known/delivery-attestation-keys.json").json()
+    statement = verified(envelope, key_of(keys, envelope))
+    digest = build["artifact_digest"].removeprefix("sha256:")
+    archive = platform.stack.data_dir / "artifacts" / "sha256" / f"{digest}.tar"
+    assert statement["subject"][0]["digest"]["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest() == digest
+    definition, run = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    assert definition["resolvedDependencies"][0]["digest"]["gitCommit"] == first.commit
+    assert definition["internalParameters"]["isolated"] is False  # trusted code, as this stack is set up
+    assert run["metadata"]["invocationId"] == first.operation["operation_id"]
+    byproducts = {each["name"]: each for each in run["byproducts"]}
+
+    cyclonedx = app.api.raw("GET", f"{url}/sbom").content
+    spdx = app.api.raw("GET", f"{url}/sbom?format=spdx").content
+    assert (faults_of_cyclonedx(cyclonedx), list(faults_of_spdx(spdx, tmp_path))) == (None, [])
+    for name, text in (("sbom.cdx.json", cyclonedx), ("sbom.spdx.json", spdx)):
+        assert byproducts[name]["digest"]["sha256"] == hashlib.sha256(text).hexdigest()
+    assert json.loads(cyclonedx)["metadata"]["component"]["hashes"][0]["content"] == digest
+
+    kept = archive.read_bytes()
+    archive.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    operation, deployment = deployed(app, build["id"])
+    assert (operation["status"], deployment["status"]) == ("failed", "failed")
+    assert operation["error"]["code"] == "ARTIFACT_UNAVAILABLE"
+    assert "damaged" in operation["error"]["message"]
+    assert app.service.version() == second.version
+    archive.write_bytes(kept)
+
+    stranger = second.deployment["build_id"]
+    records.all(
+        "UPDATE build_documents SET content = other.content, digest = other.digest FROM build_documents other"
+        " WHERE build_documents.build_id = %s AND other.build_id = %s"
+        " AND build_documents.kind = 'provenance' AND other.kind = 'provenance' RETURNING build_documents.build_id",
+        build["id"],
+        stranger,
+    )
+    operation, deployment = deployed(app, build["id"])
+    assert (operation["status"], deployment["status"]) == ("failed", "failed")
+    assert operation["error"]["code"] == "PROVENANCE_INVALID"
+    assert "is of another build" in operation["error"]["message"]
+    assert app.service.version() == second.version

@@ -15,7 +15,7 @@ from in_toto.models.metadata import Envelope
 from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # it does not say what it exports
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of rdflib, at its import

@@ -2,6 +2,6 @@
 
 import os
 
-# FastAPI loads the propagators that this variable names, and does not start without them. Many clusters set it for all
-# of their programs; we read `traceparent` alone (api/http/request_traces.py).
+# FastAPI loads the propagators that this variable names, and does not start if one is missing. Many clusters set it for
+# all of their programs; we only read `traceparent` (api/http/request_traces.py).
 os.environ.pop("OTEL_PROPAGATORS", None)

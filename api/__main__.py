@@ -19,16 +19,18 @@ from storage.migrations import await_schema
 
 GRACE_S = 5
 IDLE_S = 75
-# The application refuses what is too much (api/http/middleware.py); this net of the server's own is below it.
+# The application limits requests (api/http/middleware.py); this limit of the server is a second line of defence below
+# it.
 MAX_CONNECTIONS = 2 * MAX_REQUESTS
-# A client that takes nothing of what is sent to it for so long is gone.
+# A client that reads nothing for this long counts as gone.
 STALLED_MS = 60_000
-# Objects of a request die with it; looking for cycles every 700 allocations, as is the default, finds nothing.
+# A request's objects are freed by reference counting; the default search for cycles every 700 allocations finds
+# nothing.
 GARBAGE_EVERY = 20_000
 
 
 def settle() -> None:
-    """Take what is there (modules, routes, schemas) out of the garbage collector's way, before serving."""
+    """Exclude long-lived objects (modules, routes, schemas) from garbage collection before serving."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_EVERY)
@@ -69,9 +71,9 @@ def main() -> int:
         http=EnvelopedHttp,
         ws="none",
         log_config=None,
-        # Whom to believe about where requests come from is a setting of ours (api/http/client_ip.py).
+        # Trusted proxies are our own setting (api/http/client_ip.py).
         proxy_headers=False,
-        # Requests are logged by RequestContext, without query strings and headers.
+        # RequestContext logs requests, without query strings and headers.
         access_log=False,
         server_header=False,
         limit_concurrency=MAX_CONNECTIONS,

@@ -1,4 +1,4 @@
-"""The application: its parts, its routes, what stands around them."""
+"""The application: its parts, its routes, its middleware."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -101,7 +101,7 @@ from storage.query_meter import meter_queries
 from storage.repositories import api_keys as keys_of_organizations
 from storage.repositories import revocations
 
-# What is polled comes first: routes are looked through in this order, at every request.
+# Polled routes come first: routes are matched in this order, at every request.
 ROUTERS = (
     operations.router,
     deployments.router,
@@ -133,11 +133,11 @@ ROUTERS = (
     metrics.router,
     delivery_metrics.router,
 )
-# These have a shorter way (see `api.http.fast_routes`).
+# These have a faster path (see `api.http.fast_routes`).
 POLLED = (operations.get_operation, deployments.get_deployment)
-# For those too whom we do not know.
+# Open to unauthenticated callers.
 OPEN_ROUTERS = (invitations.open_router,)
-# Which of its errors an operation can give is told by `api.openapi.responses`; this makes their model known.
+# `api.openapi.responses` lists the errors of each operation; this registers their model.
 ERRORS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorEnvelope}}
 
 
@@ -150,7 +150,7 @@ def create_app(
 
     Args:
         settings: of this process.
-        make_operations: how Temporal is reached; connected at first use.
+        make_operations: creates the Temporal client; connected at first use.
     """
     meter = Meter(settings.slow_query_ms)
     app = FastAPI(
@@ -160,7 +160,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, make_operations, meter),
-        # Requests are traced by api/http/request_traces.py, and only where traces are sent.
+        # Requests are traced by api/http/request_traces.py, and only if traces are exported.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.router.routes.extend(_routes())
@@ -195,9 +195,9 @@ def create_app(
 
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
-    """What all applications of a process serve alike, and share.
+    """Routes shared by all applications of a process.
 
-    FastAPI works out what a route takes and gives at the first request; for all of them that takes a second.
+    FastAPI analyses a route's parameters and responses at its first request; for all of them that takes a second.
     """
     mark(*ROUTERS, *OPEN_ROUTERS)
     whole = APIRouter()
@@ -278,7 +278,7 @@ def _lifespan(
 
 
 def _trust(settings: Settings, sessions: Sessions, limits: OwnLimits) -> tuple[OAuthParts, TrustWatch]:
-    """The OAuth server, and what keeps its keys and revocations fresh."""
+    """The OAuth server, and the tasks that refresh its keys and revocations."""
     keyring, refused, sealer = SigningKeys(settings), Refused(), load_sealer(settings)
     outside = [OutsideIssuer(issuer) for issuer in settings.trusted_issuers]
     oauth = OAuthParts(

@@ -1,4 +1,4 @@
-"""The parts a running API is made of, and how a request gets at them."""
+"""The parts of a running API, and the dependency that gives requests access to them."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -29,7 +29,7 @@ from storage.engine import Sessions
 
 @dataclass(frozen=True)
 class AppState:
-    """Made in the lifespan, gone with it."""
+    """Created and closed in the lifespan."""
 
     settings: Settings
     sessions: Sessions

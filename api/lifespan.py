@@ -1,4 +1,4 @@
-"""What runs beside requests, from the start of an API process to its end."""
+"""Background tasks of an API process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,7 +15,7 @@ WAIT_S = 1.0
 
 @asynccontextmanager
 async def running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run jobs that never end by themselves; at the end cancel them and wait for them."""
+    """Run endless tasks; at the end cancel them and wait for them."""
     tasks = [asyncio.create_task(job) for job in jobs]
     for task in tasks:
         task.add_done_callback(_tell)
@@ -28,7 +28,7 @@ async def running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def listen(listener: Listener, *told: Callable[[], None]) -> None:
-    """Tell all of them at each notification."""
+    """Call all of them at each notification."""
     try:
         while True:
             if await listener.wait(WAIT_S):

@@ -1,4 +1,4 @@
-"""What the API needs of orchestration."""
+"""The interface of the orchestration that the API uses."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,19 +9,19 @@ from domain.lifecycle import OperationKind
 
 
 class OperationsPort(Protocol):
-    """Operation workflows from outside; `orchestration.operations.Operations` is the real one."""
+    """Operation workflows; implemented by `orchestration.operations.Operations`."""
 
     async def start(self, kind: OperationKind, payload: Mapping[str, Any]) -> None:
-        """Start a workflow; once is enough, twice does no harm. DependencyError when Temporal is away."""
+        """Start a workflow. Idempotent. DependencyError if Temporal is down."""
 
     async def progress(self, workflow_id: str) -> Progress | None:
         """The workflow's progress; None if the workflow does not answer."""
 
     async def abort(self, workflow_id: str, request: AbortRequest) -> None:
-        """Make a rollout under way go back. ConflictError or DependencyError."""
+        """Abort a rollout in progress. ConflictError or DependencyError."""
 
     async def check(self) -> None:
-        """Whether Temporal serves; DependencyError when it does not say so within a second."""
+        """Check that Temporal is serving; DependencyError if it does not confirm that within a second."""
 
     async def decide(
         self, workflow_id: str, action: Action, request: ActionRequest | AbortRequest, *, key: str

@@ -1,4 +1,4 @@
-"""Versions that the API tells."""
+"""Versions of the API."""
 
 API_VERSION = "1.0"
 PREFIX = "/v1"

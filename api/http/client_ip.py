@@ -1,4 +1,4 @@
-"""Where a request comes from: its peer, or, behind proxies we trust, whom they name."""
+"""The client IP of a request: its peer or, behind trusted proxies, the address that they report."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -7,7 +7,7 @@ from starlette.types import Scope
 from domain.addresses import parse_networks
 
 UNKNOWN = "unknown"
-# What one customer of a provider gets: fewer addresses than that are nobody's limit.
+# The IPv6 prefix that a provider gives to one customer: limits count per such prefix.
 _V6_PREFIX = 64
 
 Address = IPv4Address | IPv6Address
@@ -17,7 +17,7 @@ class Addresses:
     """Finds the client's address.
 
     Args:
-        trusted: the proxies that may name another one in `X-Forwarded-For`: CIDRs with commas between.
+        trusted: the proxies whose `X-Forwarded-For` is used: CIDRs, separated by commas.
     """
 
     def __init__(self, trusted: str = "") -> None:
@@ -33,13 +33,13 @@ class Addresses:
             if found is None or not self._trusts(found):
                 break
             further = _parse(name)
-            if further is None:  # what a proxy of ours never writes
+            if further is None:  # trusted proxies never write this
                 break
             found = further
         return str(peer) if found is None else str(found)
 
     def is_proxy(self, address: str) -> bool:
-        """Whether many clients stand behind an address."""
+        """Whether many clients may share an address."""
         found = _parse(address)
         return found is not None and self._trusts(found)
 
@@ -48,7 +48,7 @@ class Addresses:
 
 
 def network_of(address: str) -> str:
-    """What limits count by: an IPv4 address, or the /64 of an IPv6 one."""
+    """The key for limits: an IPv4 address, or the /64 of an IPv6 one."""
     found = _parse(address)
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _V6_PREFIX), strict=False))
@@ -61,7 +61,7 @@ def _forwarded(scope: Scope) -> list[str]:
 
 
 def _parse(text: str) -> Address | None:
-    """An address, with or without a port; an IPv4 one in the clothes of IPv6 is the IPv4 one."""
+    """An address, with or without a port; an IPv4-mapped one as IPv4."""
     bare = text.partition("]")[0][1:] if text.startswith("[") else text
     if bare.count(":") == 1:
         bare = bare.partition(":")[0]

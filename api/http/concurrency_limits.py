@@ -1,6 +1,6 @@
 """Concurrency limits for long requests: per caller, per organization, and in total.
 
-They are counted in each API process by itself: what they protect is the process's.
+Each API process counts its own: they protect the resources of the process.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ RETRY_AFTER_S = 5
 
 @dataclass(frozen=True)
 class Cap:
-    """How many at once; `what` and `advice` are for whoever wants one more."""
+    """A limit; `what` and `advice` are for the error message."""
 
     what: str
     per_caller: int
@@ -28,14 +28,14 @@ class Cap:
 
 
 class Held:
-    """One place. Giving it back twice is as good as once."""
+    """One slot. Releasing it twice has no further effect."""
 
     def __init__(self, taken: Counter[str], keys: tuple[str, ...]) -> None:
         self._taken = taken
         self._keys = keys
 
     def release(self) -> None:
-        """Release the place."""
+        """Release the slot."""
         for key in self._keys:
             self._taken[key] -= 1
             if self._taken[key] <= 0:
@@ -44,18 +44,18 @@ class Held:
 
 
 class Places:
-    """The places of one kind."""
+    """The slots of one kind."""
 
     def __init__(self, cap: Cap) -> None:
         self._cap = cap
         self._taken: Counter[str] = Counter()
 
     def take(self, principal: Principal) -> Held:
-        """A place for a caller: a person or a service account, whichever of their tokens and keys they show.
+        """Take a slot for a caller: a person or a service account, with any of their tokens and keys.
 
         Raises:
-            TooOftenError: they, or their organization, have as many as one may have.
-            DependencyError: all are taken.
+            TooOftenError: the caller, or the organization, has reached its limit.
+            DependencyError: all slots are in use.
         """
         organization = str(principal.organization_id or "platform")
         whose, theirs = f"{organization}/{principal.subject}", organization
@@ -74,12 +74,12 @@ class Places:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no place is taken."""
+        """Whether no slot is in use."""
         return not self._taken
 
     @contextmanager
     def held(self, principal: Principal) -> Iterator[None]:
-        """`take` for as long as something lasts."""
+        """`take`, and release at the end of the context."""
         held = self.take(principal)
         try:
             yield
@@ -91,7 +91,7 @@ class Places:
 
 
 class AllPlaces:
-    """Every kind that the API has."""
+    """Every kind of slot of the API."""
 
     def __init__(self, settings: Settings) -> None:
         most = settings.long_answers

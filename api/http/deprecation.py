@@ -37,13 +37,13 @@ _MARK = "__deprecation__"
 
 @dataclass(frozen=True)
 class Deprecation:
-    """Since when (UTC midnight) something should not be used any more, when it ends, and what to use instead.
+    """Since when (UTC midnight) something is deprecated, when it ends, and what to use instead.
 
     Args:
         since: the first day of the warnings.
         sunset: the day it stops working; None: not decided.
-        successor: an address under the API's own (path parameters may stand in braces), or words; None: nothing.
-        what: for the warning; fields put their own name in.
+        successor: a path under the API's base (path parameters in braces), or a text; None: none.
+        what: for the warning; fields use their own name.
     """
 
     since: date
@@ -52,12 +52,12 @@ class Deprecation:
     what: str = "This endpoint"
 
     def __call__(self, endpoint: F) -> F:
-        """Mark a route's function; `mark` tells the OpenAPI document."""
+        """Mark a route's function; `mark` adds it to the OpenAPI document."""
         setattr(endpoint, _MARK, self)
         return endpoint
 
     def warning(self) -> str:
-        """A sentence for `meta.warnings`; what is over is told as that."""
+        """A sentence for `meta.warnings`; it also says if the sunset has passed."""
         instead = f" Please migrate to {self.successor}." if self.successor else ""
         today = now().date()
         if self.sunset and self.sunset <= today:
@@ -83,21 +83,21 @@ _noticed: ContextVar[dict[Deprecation, None] | None] = ContextVar("deprecations"
 
 
 def notice(deprecation: Deprecation) -> None:
-    """The request under way, if there is one, uses something deprecated."""
+    """The current request, if there is one, uses something deprecated."""
     found = _noticed.get()
     if found is not None:
         found[deprecation] = None
 
 
 def mark(*routers: APIRouter) -> None:
-    """Let the OpenAPI document say which routes are deprecated."""
+    """Mark deprecated routes in the OpenAPI document."""
     for route in (route for router in routers for route in router.routes):
         if isinstance(route, APIRoute) and hasattr(route.endpoint, _MARK):
             route.deprecated = True
 
 
 def found_in(scope: Scope) -> list[Deprecation]:
-    """What a request used that is deprecated: its route first, then fields."""
+    """The deprecated parts that a request used: its route first, then fields."""
     own: Deprecation | None = getattr(scope.get("endpoint"), _MARK, None)
     return [*([own] if own else []), *(_noticed.get() or ())]
 
@@ -108,7 +108,7 @@ def warnings(scope: Scope) -> list[str] | None:
 
 
 class DeprecationHeaders:
-    """Puts the headers on every answer, errors too, of what is marked."""
+    """Adds the headers to every answer that uses something deprecated, including errors."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -136,7 +136,7 @@ class DeprecationHeaders:
 
 
 def header_values(found: list[Deprecation], path: Mapping[str, Any], settings: Settings) -> Iterator[tuple[str, str]]:
-    """`Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link`: the earliest dates of what was found."""
+    """`Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link`, with the earliest dates of all parts used."""
     since = _midnight(min(one.since for one in found))
     ends = [one.sunset for one in found if one.sunset]
     contract = settings.contract_deprecation_headers

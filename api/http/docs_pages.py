@@ -17,8 +17,8 @@ from api.version import PREFIX
 ASSETS = "/docs-assets"
 OPENAPI = NEWEST
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
-# ReDoc's script would load a logo from its maker; the policy keeps every page on this host. Scripts are ours, or the
-# one that stands in the page, by its hash. Both viewers make their styles as they go, so those cannot be named.
+# ReDoc's script would load a logo from its vendor; the policy keeps every page on this host. Scripts are ours, or the
+# inline one, by its hash. Both viewers create their styles at run time, so those cannot be listed.
 _POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; "

@@ -19,14 +19,14 @@ from storage.repositories.base import Page
 
 T = TypeVar("T")
 JSON = "application/json"
-# What is answered there is the resource itself, as GET would answer it.
+# Answers with the resource itself, as GET would return it.
 TAGGED: Mapping[str, Sequence[int]] = {"GET": (200,), "PATCH": (200,), "POST": (201,)}
 
 
 class Meta(BaseModel):
-    """When, under which id and by which version a request was answered; `warnings` only when there are some.
+    """Time, request id and API version of an answer; `warnings` only if there are any.
 
-    `trace_id`: of its trace, where the operator collects traces.
+    `trace_id`: of its trace, if the operator collects traces.
     """
 
     timestamp: datetime
@@ -46,9 +46,9 @@ class Envelope(BaseModel, Generic[T]):
 
 
 class Pagination(BaseModel):
-    """Where a page stands among the others.
+    """The position of a page in the list.
 
-    Of a page at a cursor nobody knows the number: `page`, `total` and `pages` are null. `total` beyond 10,000 is an
+    With a cursor the page number is unknown: `page`, `total` and `pages` are null. `total` beyond 10,000 is an
     estimate, and then `total_is_estimate` is true.
     """
 
@@ -74,7 +74,7 @@ class PageEnvelope(BaseModel, Generic[T]):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong. `details` are faults by field for VALIDATION_ERROR, else facts where there are some."""
+    """The error. `details` are faults by field for VALIDATION_ERROR, else facts, if there are any."""
 
     code: str
     message: str
@@ -91,14 +91,14 @@ class ErrorEnvelope(BaseModel):
 
 
 class LimitedMeta(Meta):
-    """Of a request that was too much: seconds until the next one is allowed, and when that is."""
+    """Meta of a rate-limited request: seconds until the next one is allowed, and when that is."""
 
     retry_after: int
     limit_resets_at: datetime
 
 
 class LimitedEnvelope(ErrorEnvelope):
-    """The error of a request that was too much."""
+    """The error of a rate-limited request."""
 
     meta: LimitedMeta
 
@@ -119,20 +119,20 @@ def _meta_values(request: Request) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A resource that many ask for: made into JSON, and into its tag, once."""
+    """A resource for many requests: its JSON and its tag are computed once."""
 
     content: bytes
     tag: str
 
     @classmethod
     def of(cls, view: BaseModel) -> Self:
-        """The view as `reply` would answer it."""
+        """The view as `reply` would return it."""
         content = to_json(view)
         return cls(content, tag_of_json(content))
 
     @classmethod
     def shown_once(cls, view: BaseModel, later: BaseModel) -> Self:
-        """A view that carries a secret, with the tag of the one that GET answers, which does not."""
+        """A view that contains a secret, with the tag of the view that GET returns, which does not."""
         return cls(to_json(view), tag_of_json(to_json(later)))
 
 
@@ -151,7 +151,7 @@ def reply(
         told["ETag"] = prepared.tag if prepared else tag_of_json(content)
         if request.method == "GET" and unchanged(request, told["ETag"]):
             return Response(status_code=304, headers=told)
-    # Put together by hand: the resource is made into JSON once, for its tag and for the answer.
+    # Assembled by hand: the resource is serialized once, for its tag and for the answer.
     meta = to_json(_meta_values(request))
     body = b'{"success":true,"status":%d,"data":%b,"meta":%b}' % (status, content, meta)
     return Response(body, status_code=status, headers=told, media_type=JSON)
@@ -184,7 +184,7 @@ def _pagination(page: Page[Any]) -> Pagination:
 
 
 def _neighbours(here: Pagination) -> dict[str, dict[str, object]]:
-    """By relation, where the other pages are. The last of an estimated number of pages is unknown."""
+    """The other pages by relation. The last page of an estimated total is unknown."""
     found: dict[str, dict[str, object]] = {"first": {} if here.page is None else {"page": 1}}
     if here.page is None or here.pages is None:
         for relation, cursor in (("prev", here.prev_cursor), ("next", here.next_cursor)):

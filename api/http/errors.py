@@ -64,16 +64,16 @@ CODE_OF_STATUS: Mapping[int, ErrorCode] = {
 }
 
 AN_ID = "an id such as 0193b5a0-0000-7000-8000-000000000000"
-# Parameters of paths that are no ids.
+# Path parameters that are not ids.
 MALFORMED: Mapping[str, str] = {"name": f"one of: {', '.join(EnvironmentName)}"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# What changes nothing leaves no doubt behind.
+# Methods without side effects, whose outcome is never in doubt.
 SAFE = ("GET", "HEAD", "OPTIONS")
 UNREADABLE = Fault(field="body", message="cannot be read as JSON in UTF-8", pointer="", code="body_unreadable")
 
 
 class InvalidRequestError(CallerError):
-    """A request that its schema cannot judge alone: faults by field, as schema faults are told."""
+    """A request that its schema alone cannot validate: faults by field, in the format of schema faults."""
 
     def __init__(self, field: str, message: str, *, code: str, in_body: bool = True) -> None:
         super().__init__("Invalid request parameters")
@@ -81,7 +81,7 @@ class InvalidRequestError(CallerError):
 
 
 class MalformedIdError(NotFoundError):
-    """What stands in the path where an id belongs is none: 404 as for an id of nothing, in other words."""
+    """An id in the path is malformed: 404 as for an unknown id, with another message."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(f"the address is a good one, but {_listed(names)} in it: nothing can have such an id")
@@ -102,11 +102,11 @@ class UnauthenticatedError(CallerError):
 
 
 class TooOftenError(CallerError):
-    """Something that has limits of its own was tried too often: 429.
+    """An operation with its own limit was tried too often: 429.
 
     Args:
-        retry_after_s: whole seconds until it is looked at again.
-        message: what is too much, and what to do; empty: in the words of the rate limits.
+        retry_after_s: whole seconds until the next attempt is accepted.
+        message: what is limited, and what to do; empty: the message of the rate limits.
     """
 
     default_code = ErrorCode.RATE_LIMIT_EXCEEDED
@@ -122,12 +122,13 @@ def install(
     authenticate: Callable[[Request, Any], Awaitable[object]],
     asks_who: Callable[[Dependant], bool],
 ) -> None:
-    """Teach an application to answer every error in the envelope.
+    """Make an application answer every error in the envelope.
 
     Args:
         app: the application.
-        authenticate: who makes a request; FastAPI reads the body first, but strangers hear nothing about theirs.
-        asks_who: whether a route is for those only whom we know.
+        authenticate: authenticates a request. FastAPI parses the body first, but unauthenticated callers must not see
+            its faults..
+        asks_who: whether a route requires authentication.
     """
 
     async def on_schema_fault(request: Request, error: Exception) -> Response:
@@ -135,13 +136,13 @@ def install(
         return (await stranger(request) if broken else None) or await _on_schema_fault(request, error)
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
-        # FastAPI says 400 only of a body that it cannot even decode.
+        # FastAPI answers 400 only for a body that it cannot decode at all.
         broken = isinstance(error, HTTPException) and error.status_code == STATUS[ErrorCode.VALIDATION_ERROR]
         return (await stranger(request) if broken else None) or await _on_http_exception(request, error)
 
     async def stranger(request: Request) -> Response | None:
         dependant = getattr(request.scope.get("route"), "dependant", None)
-        if dependant is not None and not asks_who(dependant):  # an address that is no route of ours asks, too
+        if dependant is not None and not asks_who(dependant):  # also for an unknown path
             return None
         try:
             await authenticate(request, request.app.state.parts)
@@ -163,7 +164,7 @@ def error_response(
     details: Sequence[Fault] | Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error in its envelope, or as a problem for who asks for that."""
+    """An error in its envelope, or as a problem if the client asks for that."""
     meta = meta_of(request)
     told = {"Vary": "Accept", **(headers or {})}
     listed = faults_of(message, details, code.lower()) if isinstance(details, Mapping) else list(details or ())
@@ -175,7 +176,7 @@ def error_response(
 
 
 def limited_response(request: Request, retry_after_s: int, message: str = "") -> Response:
-    """The contract's answer to what is too much."""
+    """The contract's answer for rate-limited requests."""
     told = {"Retry-After": str(retry_after_s), "Vary": "Accept"}
     status, code = STATUS[ErrorCode.RATE_LIMIT_EXCEEDED], ErrorCode.RATE_LIMIT_EXCEEDED
     message = message or f"You have exceeded the rate limit. Please retry after {retry_after_s} seconds."
@@ -281,7 +282,7 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    # Raised by the framework, in its own words.
+    # Raised by the framework, with its own message.
     status, headers, message = error.status_code, dict(error.headers or {}), "this cannot be done"
     if status == STATUS[ErrorCode.VALIDATION_ERROR]:
         message = "Invalid request parameters"
@@ -298,7 +299,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """The methods that any route takes on this path; the router itself tells those of the first one only."""
+    """The methods of all routes for this path; the router itself only reports those of the first one."""
     routes = request.app.routes
 
     def taken(method: str) -> bool:

@@ -1,7 +1,7 @@
-"""Strong ETags: what a resource looked like.
+"""Strong ETags of resources.
 
-A tag is a hash of `data` as it is answered. What clients can change carries `updated_at` to the microsecond beside its
-values, so a write always changes it, also two writes that share one transaction's timestamp.
+A tag is a hash of `data` as returned. Mutable resources contain `updated_at` to the microsecond besides their values,
+so a write always changes the tag, even for two writes with the same transaction timestamp.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ ANY = "*"
 MAX_HEADER = 2048
 _DIGEST_BYTES = 16
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-# For documents: what clients should send. More is understood; what is not is a 400.
+# For documents: what clients should send. More forms are accepted; invalid ones are a 400.
 IF_MATCH = r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$'
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _EACH = re.compile(_TAG)

@@ -1,4 +1,4 @@
-"""How every POST and PATCH changes something: one transaction, and one answer for one `Idempotency-Key`."""
+"""All changes by POST and PATCH: one transaction, and one stored answer per `Idempotency-Key`."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ REPLAYED = "Idempotent-Replayed"
 MAX_KEY = 255
 KEPT_HEADERS = ("location", "operation-location", "retry-after", "etag")
 
-# Bare or quoted; what begins with a quote ends with one.
+# Bare or quoted; an opening quote needs a closing one.
 KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"[ -~]{1,255}")$'
 _KEY = re.compile(KEY)
 IdempotencyKey = Header(
@@ -37,7 +37,7 @@ AfterCommit = Callable[[], Awaitable[object]]
 
 
 class Command:
-    """A changing request. `run` it once; `fresh` then tells whether it was done now or answered from memory."""
+    """A changing request. `run` it once; `fresh` is False if the answer is a replay."""
 
     def __init__(self, parts: AppState, keyed: KeyedRequest | None) -> None:
         self._parts = parts
@@ -47,24 +47,24 @@ class Command:
 
     @property
     def key(self) -> str | None:
-        """The request's id for downstream calls; equal for equal callers and idempotency keys."""
+        """The key for downstream calls; the same for the same caller and idempotency key."""
         return f"{self._keyed.principal}/{self._keyed.key}" if self._keyed else None
 
     def after_commit(self, hook: AfterCommit) -> None:
-        """Register what the effect leaves for after its commit, such as the start of a workflow.
+        """Register a hook to run after the commit, such as starting a workflow.
 
-        Not done when the transaction fails, nor for a request that is answered from memory. A hook tells nobody that it
-        failed: what must not be lost is in the outbox, and the relay does it.
+        It does not run if the transaction fails, nor for a replay. A failure of a hook is not reported: work that must
+        not be lost is in the outbox, and the relay carries it out.
         """
         self._hooks.append(hook)
 
     async def run(self, effect: Effect, *, before: Before | None = None) -> Response:
-        """Carry out an effect and keep its answer, both or neither, then the hooks; or give the answer of before.
+        """Run the effect and store its answer in one transaction, then run the hooks; or replay the stored answer.
 
         Args:
-            effect: what is done in the transaction.
-            before: what takes long (hashing a password, asking the workflow engine): done without holding a connection,
-                and not done for a request that was answered already.
+            effect: runs in the transaction.
+            before: slow work (hashing a password, asking the workflow engine): runs without holding a connection, and
+                not for a replay.
         """
         if before is not None:
             if (again := await self._kept_already()) is not None:
@@ -94,7 +94,7 @@ class Command:
         return _replayed(known)
 
     async def amend(self, response: Response) -> Response:
-        """Keep a later, better answer in place of the one given by the effect; it is given also where that fails."""
+        """Store a later, better answer in place of the effect's; it is returned even if storing fails."""
         if self._keyed:
             try:
                 async with transaction(self._parts.sessions) as session:
@@ -104,9 +104,9 @@ class Command:
         return response
 
     async def or_kept(self, kept: Response, better: Awaitable[Response]) -> Response:
-        """The better answer, or what was answered by the effect where that cannot be had.
+        """The better answer, or the effect's stored answer if that is not available.
 
-        A failure would say that nothing was applied; the effect was.
+        An error would suggest that nothing was applied, but the effect was.
         """
         try:
             return await better
@@ -157,7 +157,7 @@ async def _keyed(request: Request, caller: str, given: str) -> KeyedRequest:
 
 
 Idempotent = Annotated[Command, Depends(_command)]
-# Where nobody is authenticated: the command of a caller known by something else that nobody else has.
+# For unauthenticated routes: the command of a caller identified by something else unique.
 IdempotentOf = Annotated[Callable[[str], Awaitable[Command]], Depends(_open_command)]
 
 

@@ -1,4 +1,4 @@
-"""Addresses: relative ones for bodies, as in the contract; absolute ones for headers."""
+"""URLs: relative ones for bodies, as in the contract; absolute ones for headers."""
 
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
@@ -24,13 +24,13 @@ def deployment_path(deployment_id: UUID) -> str:
 
 
 def location(request: Request, path: str) -> dict[str, str]:
-    """Where what was just made is; `path` is relative to the versioned base."""
+    """The URL of a created resource; `path` is relative to the versioned base."""
     base: str = request.app.state.parts.settings.base_url
     return {"Location": f"{base}{PREFIX}{path}"}
 
 
 def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
-    """Where the resource is, and where to look how far it is."""
+    """The URLs of the resource and of its operation."""
     base = settings.base_url + PREFIX
     return {
         "Location": base + deployment_path(deployment_id),
@@ -39,7 +39,7 @@ def created_headers(settings: Settings, operation_id: UUID, deployment_id: UUID)
 
 
 def accepted_headers(settings: Settings, operation_id: UUID, deployment_id: UUID) -> dict[str, str]:
-    """Where the resource will be, where to look how far it is, and in how many seconds."""
+    """The URLs of the future resource and of its operation, and when to poll it, in seconds."""
     return {**created_headers(settings, operation_id, deployment_id), "Retry-After": str(POLL_INTERVAL_S)}
 
 
@@ -47,9 +47,9 @@ def list_links(request: Request, base: str, targets: Mapping[str, Mapping[str, o
     """A `Link` header (RFC 8288) to other parts of a list.
 
     Args:
-        request: the list as it was asked for; its other query parameters stay.
-        base: where clients reach the API.
-        targets: by relation, what stands in place of `page` and `cursor`.
+        request: the request of the list; its other query parameters stay.
+        base: the API's public URL.
+        targets: by relation, the new `page` or `cursor`.
     """
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in _POSITION]
     address = base + quote(request.url.path)

@@ -1,4 +1,4 @@
-"""Counts each request for its organization: status, latency, and what it caused."""
+"""Counts each request for its organization: status, latency, and the queries it caused."""
 
 import time
 from typing import Any
@@ -10,14 +10,14 @@ from api.auth.authentication import Identity
 from runtime.meter import Meter, Tally, current
 
 PROBES = frozenset(prefix + path for prefix in ("", "/v1") for path in ("/livez", "/readyz", "/health"))
-"""What load balancers ask all the time says nothing about the API's use."""
+"""Health checks of load balancers are not counted."""
 MS = 1000
 
 
 class Metering:
-    """Latency is the time until an answer begins; that of requests which ask to `wait` says nothing and is left out.
+    """Latency is the time until an answer begins; that of long polls (`wait`) is left out.
 
-    A request belongs to the organization of whoever makes it; to none without good credentials, or of a platform admin.
+    A request belongs to the caller's organization; to none without valid credentials, or for a platform admin.
     """
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:

@@ -1,4 +1,4 @@
-"""Around every request: its id, its log line, its size and type, and the net under everything."""
+"""Middleware around every request: request id, log line, limits of size and type, and the final error handler."""
 
 import asyncio
 import re
@@ -27,12 +27,12 @@ requests = LineLog(__name__)
 
 MAX_BODY = 1024 * 1024
 BODY_LIMIT_S = 30.0
-# So much of a body has to be there by now: nothing for the first seconds, then so many bytes for each.
+# The minimum rate of a body: no minimum for the first seconds, then this many bytes per second.
 BODY_GRACE_S = 5.0
 BODY_BYTES_A_SECOND = 16 * 1024
-# A body that takes longer than this to arrive needs one of its caller's places.
+# A body that takes longer than this to arrive needs one of its caller's slots.
 QUICK_S = 1.0
-# Of all whom nobody knows together: those with good credentials go on.
+# Limit of all unauthenticated callers together, so that authenticated ones are still served.
 MAX_UNKNOWN_BODIES = 256
 MAX_REQUESTS = 2000
 PER_CALLER = 300
@@ -63,7 +63,7 @@ class RequestContext:
         request_id = _request_id(scope["headers"])
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        # Where nothing is traced there is none (api/http/request_traces.py).
+        # Without tracing there is none (api/http/request_traces.py).
         names = (
             {"request_id": request_id, "trace_id": state["trace_id"]}
             if "trace_id" in state
@@ -98,12 +98,12 @@ class RequestContext:
 
 
 class BodyGuard:
-    """Refuses bodies that are too large, too slow or not JSON, before anything looks at them.
+    """Refuses bodies that are too large, too slow or not JSON, before they are parsed.
 
     Args:
-        app: what is behind it.
-        addresses: where requests come from.
-        per_caller: slow bodies at once of one caller, or of one address with nobody's credentials.
+        app: the next application.
+        addresses: finds client IPs.
+        per_caller: concurrent slow bodies of one caller, or of one client IP without valid credentials.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class BodyGuard:
             await self.app(scope, receive, send)
             return
         bodiless = scope["method"] not in WITH_BODY
-        if bodiless and not any(name in ANNOUNCING for name, _ in scope["headers"]):  # cheap, as most requests are that
+        if bodiless and not any(name in ANNOUNCING for name, _ in scope["headers"]):  # cheap; true for most requests
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -131,7 +131,7 @@ class BodyGuard:
             body = b"" if _declared(request) > MAX_BODY else await self._read(scope, receive)
             refusal = _refuse(request, body)
         except ClientDisconnect:
-            return  # half a body is no request
+            return  # an incomplete body is not a request
         except TimeoutError:
             refusal = _too_slow(request)
         except _TooManyBodiesError:
@@ -147,7 +147,7 @@ class BodyGuard:
         Raises:
             TimeoutError: it is slow.
             ClientDisconnect: it is cut off.
-            _TooManyBodiesError: it is slow, and so are too many others of the same caller.
+            _TooManyBodiesError: it is slow, and the caller has too many slow bodies already.
         """
         loop = asyncio.get_running_loop()
         started, keys, refused = loop.time(), self._keys(scope), False
@@ -173,7 +173,7 @@ class BodyGuard:
         finally:
             waiting.cancel()
             self._arriving.subtract(held)
-            self._arriving += Counter()  # without those that are 0
+            self._arriving += Counter()  # without zero values
 
     def _keys(self, scope: Scope) -> tuple[str, ...]:
         party = self._parties.caller(scope)
@@ -186,13 +186,13 @@ class BodyGuard:
 
 
 class Overload:
-    """Limits concurrent requests; refusals come in the error envelope, `/livez` is exempt.
+    """Limits concurrent requests; refusals use the error envelope, `/livez` is exempt.
 
     Args:
-        app: what is behind it.
-        addresses: where requests come from.
-        limit: requests at once.
-        per_caller: of one person or service account, or of one address without good credentials.
+        app: the next application.
+        addresses: finds client IPs.
+        limit: concurrent requests.
+        per_caller: of one person or service account, or of one client IP without valid credentials.
         per_organization: of one organization.
     """
 
@@ -237,20 +237,20 @@ class Overload:
 
 
 class Parties:
-    """Whose share a request is: found out by the rate limits, which come first; else it is its address's."""
+    """The owner of a request's slot: determined by the rate limits, which run first; else the client IP."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
 
     def caller(self, scope: Scope) -> str:
-        """A person or service account, or an address."""
+        """A person or service account, or a client IP."""
         principal = _known(scope)
         if principal is None:
             return ADDRESS + network_of(self._addresses.of(scope))
         return f"{principal.organization_id}/{principal.subject}"
 
     def organization(self, scope: Scope) -> str:
-        """An organization; who is in none has the platform's, or strangers', share."""
+        """An organization; without one, the platform's share, or that of unauthenticated callers."""
         principal = _known(scope)
         if principal is None:
             return UNKNOWN
@@ -278,7 +278,7 @@ def _declared(request: Request) -> int:
 
 
 async def _whole(receive: Receive, limit: asyncio.Timeout, started: float) -> bytes | None:
-    """The whole body; None: too large. What arrives moves the limit on, at the pace that a body must have."""
+    """The whole body; None: too large. Arriving data extends the deadline at the minimum rate."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -347,13 +347,13 @@ def _refuse(request: Request, body: bytes | None) -> Response | None:
 
 
 def _foreign(request: Request) -> str | None:
-    """What is wrong with the kind of a body; None: it is JSON in UTF-8, as it should be."""
+    """What is wrong with the body's type; None: it is JSON in UTF-8, as required."""
     if request.method not in WITH_BODY:
         if request.method not in allowed_methods(request):
-            return None  # the router says so
+            return None  # the router reports it
         return f"{request.method} takes no body"
     if request.url.path.startswith(FORMS):
-        return None  # these take forms, and refuse everything else in their own words
+        return None  # these accept forms, and refuse everything else themselves
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     if kind.strip() != JSON:
         return f"send the body as {JSON}, not as {kind.strip()[:100] or 'nothing declared'}"

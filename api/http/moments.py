@@ -1,4 +1,4 @@
-"""Moments in queries."""
+"""Timestamps in queries."""
 
 import re
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 
 
 def _written_out(value: object) -> object:
-    """Pydantic would take numbers for seconds since 1970."""
+    """Pydantic would accept numbers as seconds since 1970."""
     if isinstance(value, str) and not _MOMENT.fullmatch(value):
         raise ValueError("must be a moment with its offset from UTC, such as 2026-01-31T00:00:00Z")
     return value
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """The calendar ends: at its very ends an offset leads out of it."""
+    """Near the calendar's ends an offset can leave its range."""
     try:
         return moment and moment.astimezone(UTC)
     except OverflowError as error:

@@ -1,4 +1,4 @@
-"""Query parameters of lists: numbered pages, or a cursor that stays as fast on the millionth row as on the first."""
+"""Query parameters of lists: numbered pages, or a cursor, whose cost does not grow with the position."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -60,13 +60,13 @@ async def _sorted_page(
 def positioned(
     request: Request, wanted: PageRequest, cursor: str | None, sortable: list[str] | None = None
 ) -> PageRequest:
-    """A page by its number, or the one at a cursor, whose order it takes over.
+    """A page by its number, or at a cursor, which includes its sort order.
 
     Args:
-        request: says which parameters were really given.
-        wanted: page, size and order as the parameters (or their defaults) say.
-        cursor: as given.
-        sortable: the columns this list can be sorted by; none: only the order that is wanted anyway.
+        request: to see which parameters were given.
+        wanted: page, size and order from the parameters or their defaults.
+        cursor: the parameter.
+        sortable: the columns this list can be sorted by; none: a fixed order.
 
     Raises:
         InvalidRequestError: both a page and a cursor, or a cursor of another order.

@@ -1,8 +1,7 @@
-"""`If-Match`: nobody overwrites what they have not seen. The tags are made by `reply`, from `api.http.etags`.
+"""`If-Match`: prevents lost updates. The tags are set by `reply`, from `api.http.etags`.
 
-async def change(session):
-    row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
-    precondition.check(FeatureView.model_validate(row))
+async def change(session): row = await FeatureRepository(session, principal.tenant).get(feature_id, lock=True)
+precondition.check(FeatureView.model_validate(row))
 """
 
 from collections.abc import Sequence
@@ -18,14 +17,14 @@ from domain.errors import CallerError, ErrorCode
 
 
 class PreconditionFailedError(CallerError):
-    """The resource is not any more what the caller has seen."""
+    """The resource has changed since the caller read it."""
 
     default_code = ErrorCode.PRECONDITION_FAILED
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What `If-Match` asks for; `tags` is None when it asks for nothing."""
+    """The tags of `If-Match`; `tags` is None without the header."""
 
     tags: Sequence[str] | None
 
@@ -38,7 +37,7 @@ class Condition:
         """Compare with the resource's view as GET would answer it now; lock its row before.
 
         Raises:
-            PreconditionFailedError: it is another one. Weak tags never match (RFC 9110, 13.1.1).
+            PreconditionFailedError: the tag differs. Weak tags never match (RFC 9110, 13.1.1).
         """
         if self.tags is None or ANY in self.tags:
             return

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457) for who asks for them with `Accept: application/problem+json`; else the envelope."""
+"""Problem details (RFC 9457) for clients with `Accept: application/problem+json`; else the envelope."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ TITLES: Mapping[ErrorCode, str] = {
 
 
 class Problem(BaseModel):
-    """RFC 9457, with our code, the faults or facts of the envelope (by both of their names), and the request's id."""
+    """RFC 9457, with our code, the faults or facts of the envelope (under both names), and the request's id."""
 
     type: str
     title: str
@@ -55,7 +55,7 @@ class Problem(BaseModel):
 def problem(
     request: Request, status: int, code: str, message: str, *, details: Any, warnings: list[str] | None
 ) -> Problem:
-    """A problem of this request. Its type is a name, not an address: the codes are listed in the documentation."""
+    """A problem of this request. Its type is a name, not a URL: the documentation lists the codes."""
     known = ErrorCode(code)
     return Problem(
         type=f"urn:delivery-engine:problem:{code.lower().replace('_', '-')}",
@@ -72,7 +72,7 @@ def problem(
 
 
 def wants_problem(request: Request) -> bool:
-    """Whether problem+json is named, and not less welcome than application/json."""
+    """Whether problem+json is accepted with at least the weight of application/json."""
     accepted = ",".join(request.headers.getlist("accept")).lower()
     if PROBLEM not in accepted:
         return False

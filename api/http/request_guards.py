@@ -1,4 +1,4 @@
-"""Guards before the routes: URLs and headers that are too long or not text, unknown query parameters."""
+"""Checks before the routes: URLs and headers that are too long or not text, unknown query parameters."""
 
 import re
 from collections import Counter
@@ -18,12 +18,12 @@ from domain.facts import Fault
 MAX_ADDRESS = 8192
 MAX_HEADERS = 32 * 1024
 MAX_HEADER_LINES = 100
-# Python also reads {...}, urn:uuid:... and digits without hyphens.
+# Python also accepts {...}, urn:uuid:... and digits without hyphens.
 _BARE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class AddressGuard:
-    """414 and 431 for what is too long; 400 for a query that is not UTF-8 or holds NUL."""
+    """414 and 431 for overlong URLs and headers; 400 for a query that is not UTF-8 or contains NUL."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -34,7 +34,7 @@ class AddressGuard:
 
 
 class HeadAsGet:
-    """HEAD wherever GET is: the same headers, no body, and no waiting for the end of a stream."""
+    """HEAD for every GET: the same headers, no body, and no waiting for the end of a stream."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -60,7 +60,7 @@ class HeadAsGet:
 
 
 async def known_query(request: Request) -> None:
-    """As `plain_query`, for those whom we know; strangers hear of their credentials first."""
+    """As `plain_query`, for authenticated callers; others get the error about their credentials first."""
     await authenticate(request, request.app.state.parts)
     await plain_query(request)
 
@@ -69,8 +69,8 @@ async def plain_query(request: Request) -> None:
     """Refuse unknown and repeated query parameters: a mistyped filter would silently return everything.
 
     Raises:
-        InvalidRequestError: names the first one that is not.
-        MalformedIdError: an id in the path is spelled otherwise than we spell them: one resource has one address.
+        InvalidRequestError: names the first invalid one.
+        MalformedIdError: an id in the path is not in canonical spelling: each resource has one URL.
     """
     odd = [name for name, value in request.path_params.items() if name.endswith("_id") and not _BARE.fullmatch(value)]
     if odd:
@@ -87,7 +87,7 @@ async def plain_query(request: Request) -> None:
 
 
 def _parameters(route: Any) -> dict[str, bool]:
-    """The names of a route's query parameters, and whether they may be given several times."""
+    """The names of a route's query parameters, and whether they may be repeated."""
     if not isinstance(route, APIRoute):
         return {}
     if not hasattr(route, "query_names"):

@@ -1,11 +1,11 @@
-"""A request begins a trace, or goes on with its caller's.
+"""Starts a trace for a request, or continues its caller's.
 
-The rule for a header `traceparent`: it is taken from callers whose credentials are good, and from nobody else. Then the
-trace id and the parent are theirs. Whether the trace is recorded is not: their flag can leave a trace out (with a
-sampler that follows parents, as the default does), and never force one in.
+A `traceparent` header is accepted only from callers with valid credentials. Then the trace id and the parent are
+theirs, but not the sampling decision: their flag can prevent recording (with a sampler that follows parents, as the
+default does), and never force it.
 
-Of reads so many a second are recorded as `Allowance` lets pass: hundreds of pollers ask the same all day, and a span
-costs a tenth of what such a request does. What changes something is recorded always, as the sampler says.
+Reads are recorded only as far as `Allowance` permits: hundreds of pollers send the same request all day, and a span
+costs a tenth of such a request. Writes are always recorded, as the sampler decides.
 """
 
 import random
@@ -35,14 +35,14 @@ _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
 
 
 class Allowance:
-    """So many a second, and so many at once after a pause."""
+    """A token bucket: a rate per second, and a burst after a pause."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left, self._seen = burst, clock()
 
     def take(self) -> bool:
-        """Whether there is one left."""
+        """Whether a token is left."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._seen) * self._rate)
         self._seen = now
@@ -53,7 +53,7 @@ class Allowance:
 
 
 class RequestTraces:
-    """Outermost but for the headers, so that the request's line in the log has its trace."""
+    """Outermost except for the headers, so that the request's log line has its trace."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -67,7 +67,7 @@ class RequestTraces:
         state = scope.setdefault("state", {})
         given = await _caller_trace(scope)
         if scope["method"] in READS and not self._reads.take():
-            # Its id is told all the same: it is in the log.
+            # The id is returned anyway: it is in the log.
             state["trace_id"] = tracing.trace_id_of(given) or f"{random.getrandbits(128) or 1:032x}"
             await self.app(scope, receive, send)
             return
@@ -106,7 +106,7 @@ def _describe(span: Span, method: str, scope: Scope, status: int) -> None:
 
 
 def _route(scope: Mapping[str, Any]) -> str:
-    """The path with names for what stands in it, which may be a secret; empty: there is no such route."""
+    """The path with names of its parameters, whose values may be secret; empty: no such route."""
     if scope.get("endpoint") is None:
         return ""
     parts = scope["path"].split("/")
@@ -115,7 +115,7 @@ def _route(scope: Mapping[str, Any]) -> str:
 
 
 async def _caller_trace(scope: Scope) -> str | None:
-    """The caller's `traceparent`, if it is one and the caller is somebody we know."""
+    """The caller's `traceparent`, if it is valid and the caller is authenticated."""
     names = [name for name, _ in scope["headers"]]
     if b"traceparent" not in names or _CREDENTIALS.isdisjoint(names):
         return None
@@ -126,7 +126,7 @@ async def _caller_trace(scope: Scope) -> str | None:
     request = Request(scope)
     try:
         identity = await identify(request, request.app.state.parts)
-    except Exception:  # it is asked for again where there is an answer for it
+    except Exception:  # it is asked for again when there is a handler for the error
         log.exception("trace.caller_unknown")
         return None
     return text if identity.principal is not None else None

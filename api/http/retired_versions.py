@@ -1,4 +1,4 @@
-"""Versions that are gone: 410, and where their successor is."""
+"""Retired versions: 410, with the URL of the successor."""
 
 from datetime import date
 from urllib.parse import quote
@@ -12,13 +12,13 @@ from api.version import PREFIX
 from domain.errors import ErrorCode
 
 V0 = "/v0"
-# The contract names the sunset and a deprecation period of six months.
+# The contract defines the sunset and a deprecation period of six months.
 V0_SINCE = date(2024, 6, 30)
 V0_SUNSET = date(2024, 12, 31)
 
 
 class RetiredVersions:
-    """Answers every method and path under `/v0`, before anything else looks at the request."""
+    """Answers every method and path under `/v0`, before all other checks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Security headers of every answer. What an answer says itself (a page's own policy) stays as it is."""
+"""Security headers of every answer. Headers that an answer sets itself (a page's own policy) are kept."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +10,7 @@ Raw = tuple[bytes, bytes]
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _CSP: Final = b"content-security-policy"
 _CACHE: Final = b"cache-control"
-# For whoever opens an answer in a browser: nothing in it runs, nothing frames it, nobody reads it across origins.
+# For browsers: nothing in an answer is executed, framed, or read across origins.
 ALWAYS: Final[Sequence[Raw]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -19,22 +19,22 @@ ALWAYS: Final[Sequence[Raw]] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 DATA_POLICY: Final = (_CSP, b"default-src 'none'; frame-ancestors 'none'")
-# With an ETag a browser may keep it, and asks each time whether it is still that one.
+# With an ETag a browser may store it, but must revalidate it each time.
 REVALIDATE: Final = (_CACHE, b"private, no-cache")
 NO_STORE: Final = (_CACHE, b"no-store")
 
 
 def for_data(*, https: bool) -> Sequence[Raw]:
-    """All of them, for an answer that is neither a page nor kept by anybody."""
+    """All headers, for an answer that is neither a page nor cacheable."""
     return (*ALWAYS, DATA_POLICY, NO_STORE, *((HSTS,) if https else ()))
 
 
 class SecurityHeaders:
-    """Adds the headers to whatever comes by; a few bytes compared for each answer.
+    """Adds the headers to every answer; costs a few comparisons.
 
     Args:
-        app: what is inside.
-        https: whether clients reach us over TLS, so that they may be told to insist on it.
+        app: the inner application.
+        https: whether clients use TLS, so that HSTS may be sent.
     """
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
@@ -56,7 +56,7 @@ class SecurityHeaders:
 
     def _guarded(self, given: Sequence[Raw]) -> list[Raw]:
         names = {name for name, _ in given}
-        if names.isdisjoint(self._names):  # as most answers: they say nothing of all this themselves
+        if names.isdisjoint(self._names):  # as for most answers, which set none of these
             return [*given, *self._always, DATA_POLICY, REVALIDATE if b"etag" in names else NO_STORE]
         headers = [*given, *(header for header in self._always if header[0] not in names)]
         if _CSP not in names:

@@ -1,4 +1,4 @@
-"""Server-sent events as they go over the wire."""
+"""Server-sent events in their wire format."""
 
 import json
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ RETRY = format_sse_event(retry=RECONNECT_MS).decode()
 
 
 def event(name: str, data: Mapping[str, Any], mark: str | None = None) -> str:
-    """One event; JSON has no line feeds of its own. `mark`: its id."""
+    """One event; JSON contains no line feeds. `mark`: its id."""
     return format_sse_event(event=name, data_str=json.dumps(data), id=mark or None).decode()
 
 
 def closed(fault: DeliveryError) -> str:
-    """The last event for somebody who may not read on."""
+    """The last event for a client that has lost its permission."""
     return event("closed", {"code": fault.code, "message": fault.message})

@@ -22,15 +22,15 @@ LOOK_EVERY_S = 1.0
 
 
 class PatientStream(StreamingResponse):
-    """The next piece is made when the last one is sent; a reader that takes nothing is left.
+    """Creates the next piece when the last one is sent; gives up on a reader that takes nothing.
 
-    A place that it holds (`held_by`) is given back when the answer ends, however that is.
+    A slot that it holds (`held_by`) is released when the answer ends for any reason.
     """
 
     _held: Held | None = None
 
     def held_by(self, held: Held) -> Self:
-        """The same answer, with a place."""
+        """The same answer, holding a slot."""
         self._held = held
         return self
 
@@ -43,7 +43,7 @@ class PatientStream(StreamingResponse):
                 self._held.release()
 
     async def stream_response(self, send: Send) -> None:
-        """Send the pieces; starlette ends this when the client goes."""
+        """Send the pieces; starlette cancels this when the client disconnects."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(SEND_LIMIT_S):
@@ -72,11 +72,11 @@ async def while_allowed(
     fault: Callable[[], Awaitable[DeliveryError | None]],
     farewell: Callable[[DeliveryError], str],
 ) -> AsyncGenerator[str, None]:
-    """The pieces for as long as their reader may have them; then a last one that says why no more come.
+    """The pieces while the reader is permitted; then a last one with the reason.
 
     Args:
-        pieces: what is told.
-        fault: why the reader may not read on; asked before each piece, and every second while none comes.
+        pieces: the content.
+        fault: why the reader must stop; checked before each piece, and every second while none comes.
         farewell: the last piece.
     """
     coming: asyncio.Future[str] | None = None

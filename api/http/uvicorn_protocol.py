@@ -1,4 +1,4 @@
-"""What no application sees is refused in the envelope too, by the server: no HTTP, endless heads, a full house."""
+"""Refusals by the server before any application, in the envelope: invalid HTTP, endless heads, too many connections."""
 
 import asyncio
 from collections import Counter
@@ -16,10 +16,10 @@ from domain.errors import ErrorCode
 from runtime.ids import new_id, now
 from runtime.settings import get_settings
 
-# Far more than AddressGuard lets through; this net keeps the memory that a head can take.
+# Far above AddressGuard's limit; this only bounds the memory of a head.
 MAX_HEAD = 128 * 1024
 HEAD_LIMIT_S = 15.0
-# Who has all connections that one address may have is answered about liveness and health still, if they ask at once.
+# A client IP with all its connections in use still gets answers about liveness and health.
 CROWDED_HEAD_LIMIT_S = 2.0
 CROWD = 1.25
 ALWAYS = frozenset({b"/livez", b"/v1/livez", b"/readyz", b"/v1/readyz", b"/health", b"/v1/health"})
@@ -34,7 +34,7 @@ _REASONS = {
 
 
 class Crowd:
-    """How many connections each address has with one server."""
+    """The number of connections per client IP of one server."""
 
     _of_server: ClassVar["WeakKeyDictionary[Any, Crowd]"] = WeakKeyDictionary()
 
@@ -43,11 +43,11 @@ class Crowd:
 
     @classmethod
     def of(cls, server: Any) -> "Crowd":
-        """The one of a server, which uvicorn knows by its state."""
+        """The counter of a server, which uvicorn identifies by its state."""
         return cls._of_server.setdefault(server, cls())
 
     def leave(self, address: str) -> None:
-        """A connection is gone."""
+        """A connection was closed."""
         self.of_address[address] -= 1
         if self.of_address[address] <= 0:
             del self.of_address[address]
@@ -59,20 +59,20 @@ def _addresses() -> Addresses:
 
 
 class EnvelopedHttp(HttpToolsProtocol):
-    """uvicorn's protocol, with limits for a request's head, and our words for what is refused.
+    """uvicorn's protocol, with limits for a request's head, and our format for refusals.
 
-    `per_address`: connections that one address may have; None: as the settings say.
+    `per_address`: maximum connections per client IP; None: the setting.
     """
 
     per_address: ClassVar[int | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._most, self.limit_concurrency = self.limit_concurrency, None  # uvicorn's own words are plain text
-        self._head: int | None = None  # bytes of an unfinished head but those of its first piece; None: there is none
+        self._most, self.limit_concurrency = self.limit_concurrency, None  # uvicorn's own message is plain text
+        self._head: int | None = None  # bytes of an unfinished head without its first piece; None: there is none
         self._head_limit: asyncio.TimerHandle | None = None
         self._crowd = Crowd.of(self.server_state)
-        self._from = ""  # the address that this connection counts for
+        self._from = ""  # the client IP of this connection
         self._most_of_one = self.per_address or get_settings().connections_per_address
         self._is_crowded = False
 
@@ -99,7 +99,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A head that was unfinished before and is so after these bytes has grown by them."""
+        """A head that was unfinished before and still is has grown by these bytes."""
         before = self._head
         super().data_received(data)
         if self._head is not None and before is not None:
@@ -115,7 +115,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         self._head_limit = self.loop.call_later(HEAD_LIMIT_S, self._too_slow)
 
     def on_headers_complete(self) -> None:
-        """The application is called, or what answers in its place when there are too many connections."""
+        """Calls the application, or the refusal if there are too many connections."""
         self._end_head()
         app = self.app
         if self._is_crowded and bytes(self.url).partition(b"?")[0] not in ALWAYS:
@@ -129,8 +129,8 @@ class EnvelopedHttp(HttpToolsProtocol):
             self.app = app
 
     def send_400_response(self, msg: str) -> None:
-        """Say 400 with a request id of its own; whatever id the client sent was not read."""
-        del msg  # in the words of the server
+        """Answer 400 with a new request id; the client's was not read."""
+        del msg  # the server's message
         message = "this is no HTTP request; check the request line, its encoding and length, and the headers"
         self._refuse(400, ErrorCode.VALIDATION_ERROR, message)
 
@@ -138,7 +138,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         self._refuse(429, ErrorCode.RATE_LIMIT_EXCEEDED, self._crowd_is_told(), RETRY_LATER)
 
     async def _crowded(self, scope: Any, receive: Any, send: Any) -> None:
-        del scope, receive  # nobody reads what it asks for
+        del scope, receive  # nothing reads the result
         head, body = refusal(429, ErrorCode.RATE_LIMIT_EXCEEDED, self._crowd_is_told())
         extra = [RETRY_LATER, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 429, "headers": [*head, *extra]})
@@ -162,7 +162,7 @@ class EnvelopedHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # an answer is under way; ours would stand in the middle of it
+            self.transport.close()  # an answer is in progress; ours would be inserted into it
             return
         head, body = refusal(status, code, message)
         lines = [f"HTTP/1.1 {status} {_REASONS[status]}".encode()]
@@ -172,7 +172,7 @@ class EnvelopedHttp(HttpToolsProtocol):
 
 
 async def _full_house(scope: Any, receive: Any, send: Any) -> None:
-    del scope, receive  # nobody reads what it asks for
+    del scope, receive  # nothing reads the result
     head, body = refusal(503, ErrorCode.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment")
     extra = [(b"retry-after", b"1"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 503, "headers": [*head, *extra]})
@@ -180,7 +180,7 @@ async def _full_house(scope: Any, receive: Any, send: Any) -> None:
 
 
 def refusal(status: int, code: ErrorCode, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and envelope for a request that no application has seen."""
+    """Headers and envelope for a request that did not reach an application."""
     request_id = f"req-{new_id()}"
     error = ErrorBody(code=code, message=message)
     meta = Meta(timestamp=now(), request_id=request_id, version=API_VERSION)

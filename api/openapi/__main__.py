@@ -1,4 +1,4 @@
-"""`python -m api.openapi`: writes docs/openapi.json, docs/openapi-3.0.json and docs/postman-collection.json anew."""
+"""`python -m api.openapi`: writes docs/openapi.json, docs/openapi-3.0.json and docs/postman-collection.json."""
 
 import sys
 from pathlib import Path

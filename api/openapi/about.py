@@ -1,4 +1,4 @@
-"""What the documents say about the API as a whole."""
+"""General texts of the documents."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ LICENSE = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE
 SERVERS: list[dict[str, Any]] = [
     {
         "url": PREFIX,
-        "description": "Where this document comes from: local, staging or production",
+        "description": "The server of this document: local, staging or production",
         "x-internal": False,
     },
     {
@@ -32,27 +32,27 @@ SERVERS: list[dict[str, Any]] = [
         "variables": {"host": {"default": "api.example.com", "description": "Where it is installed"}},
     },
 ]
-# Routes that bring a tag of their own need a line here: a test says so.
+# Each tag needs a line here; a test checks this.
 TAGS = {
     "Organizations": "Organization management",
-    "Members": "Who belongs to an organization, in which role; invitations",
+    "Members": "Members of an organization and their roles; invitations",
     "Service accounts": "Programs that act for themselves in an organization (client credentials)",
-    "Applications": "Programs that act for whoever logs in to them (authorization code)",
-    "Users": "Who you are",
-    "Roles": "What each role may do",
+    "Applications": "Programs that act for the user who logs in (authorization code)",
+    "Users": "The current user",
+    "Roles": "Roles and their permissions",
     "Projects": "Project management",
     "Requirements": "Requirement management",
-    "Features": "Features of a requirement and where the work on them stands",
+    "Features": "Features of a requirement and their implementation status",
     "Tests": "Test cases and their results",
-    "Builds": "What was built of a feature, here or elsewhere",
+    "Builds": "Builds of a feature, by this engine or external",
     "Vulnerabilities": "What scans found, and what people decided about it",
     "Deployments": "Deployment operations",
-    "Environments": "What runs where, whose turn it is, and when deploying is possible",
+    "Environments": "Environments: releases, deployment lock and queue, settings and windows",
     "Secrets": "Secrets of projects: written, never read",
-    "Operations": "Long-running operations: look, wait, follow, cancel",
-    "API keys": "Credentials of services: made, rotated, revoked",
+    "Operations": "Long-running operations: get, wait, follow, cancel",
+    "API keys": "Credentials of services: create, rotate, revoke",
     "Audit log": "Who changed what, when and from where",
-    "Webhooks": "Where events are sent, what was sent, and what came of it",
+    "Webhooks": "Webhooks, their deliveries and attempts",
     "Monitoring": "Health of the system",
 }
 _FLOW = {
@@ -65,7 +65,7 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token: RS256, `typ: at+jwt` (RFC 9068, checked as RFC8725 asks).",
+        "description": "An access token: RS256, `typ: at+jwt` (RFC 9068, checked as RFC8725 requires).",
     },
     "ApiKeyAuth": {
         "type": "apiKey",
@@ -75,7 +75,7 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     },
     "OAuth2": {
         "type": "oauth2",
-        "description": "Where access tokens of BearerAuth come from (checked as RFC8725 asks); PKCE with S256.",
+        "description": "Issues the access tokens of BearerAuth (checked as RFC8725 requires); PKCE with S256.",
         "flows": {
             "authorizationCode": {**_FLOW, "authorizationUrl": "/oauth/authorize"},
             "clientCredentials": _FLOW,

@@ -1,4 +1,4 @@
-"""Where the documents are: the same at the root, as the contract has the collection, and under the version."""
+"""Paths of the documents: the same at the root, as the contract has the collection, and under the version."""
 
 from typing import Final
 

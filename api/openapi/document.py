@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what FastAPI finds in the routes, and what it cannot know."""
+"""The OpenAPI 3.1 document: FastAPI's, and additions that FastAPI cannot know."""
 
 import re
 from typing import Any
@@ -46,7 +46,7 @@ def _relative(path: str) -> str:
 
 
 def _tidy(document: Json) -> None:
-    """Tags in order, schemes with their words, no titles that repeat names."""
+    """Sorts tags, describes security schemes, removes titles that repeat names."""
     used = {tag for _, _, operation in operations(document) for tag in operation.get("tags", ())}
     document["tags"] = [{"name": name, "description": text} for name, text in about.TAGS.items() if name in used]
     document["components"]["securitySchemes"] = about.SECURITY_SCHEMES
@@ -58,7 +58,7 @@ def _tidy(document: Json) -> None:
 
 
 def _rename_schemas(document: Json) -> None:
-    """`Envelope_BuildView_` is `BuildViewEnvelope` in a client's code, `PageEnvelope_X_` is `XPage`."""
+    """Renames `Envelope_BuildView_` to `BuildViewEnvelope` and `PageEnvelope_X_` to `XPage`, for client code."""
     names = {name: _readable(name) for name in document["components"]["schemas"]}
     if len(set(names.values())) < len(names):
         raise ValueError(f"two schemas would have one name: {sorted(names.values())}")

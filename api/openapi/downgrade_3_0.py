@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 said in the words of 3.0.3, for tools that know no more."""
+"""Converts OpenAPI 3.1 to 3.0.3, for tools that support only that."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _ONLY_31 = (
 
 
 def as_3_0(document: Json) -> Json:
-    """The same document as 3.0.3; the one given stays as it is."""
+    """The document as 3.0.3; the argument is not changed."""
     older: Json = _converted(document)
     older["openapi"] = VERSION
     older["info"].pop("summary", None)
@@ -33,14 +33,14 @@ def as_3_0(document: Json) -> Json:
 
 
 def _drop_unused(older: Json) -> None:
-    """Schemas of webhooks alone; 3.0 has no place for them."""
+    """Removes schemas used by webhooks only, which 3.0 does not have."""
     components = older["components"]
     used = referenced(older, [older["paths"], {name: part for name, part in components.items() if name != "schemas"}])
     components["schemas"] = {name: schema for name, schema in components["schemas"].items() if name in used}
 
 
 def _converted(node: Any, *, in_schema: bool = False) -> Any:
-    """A part of the document; what examples hold is data, not document."""
+    """A converted part of the document; values in examples are left unchanged."""
     if isinstance(node, list):
         return [_converted(inner, in_schema=in_schema) for inner in node]
     if not isinstance(node, dict):
@@ -66,7 +66,7 @@ def _schema(schema: Json) -> Json:
     _say_tuple(made)
     if isinstance(made.get("examples"), list):
         made.setdefault("example", made.pop("examples")[0])
-    if "$ref" in made and len(made) > 1:  # 3.0 reads nothing beside a reference
+    if "$ref" in made and len(made) > 1:  # 3.0 ignores everything beside a reference
         made = {"allOf": [{"$ref": made.pop("$ref")}], **made}
     return made
 
@@ -82,7 +82,7 @@ def _inside(key: str, value: Any) -> Any:
 
 
 def _say_null(made: Json) -> None:
-    """`null` is no type in 3.0: `nullable` says it, beside a type only."""
+    """`null` is not a type in 3.0: `nullable` replaces it, beside a type only."""
     kinds = made.get("type")
     if isinstance(kinds, list):
         made["nullable"] = "null" in kinds

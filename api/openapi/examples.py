@@ -1,4 +1,4 @@
-"""The contract's examples, put where they belong."""
+"""Inserts the contract's examples."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from api.openapi.samples import META, Samples, sample_id
 from api.openapi.traversal import Json, operations, target
 from api.openapi.webhooks import give_webhook_examples
 
-# By schema: the contract's values of requests and resources. By operation: what differs in its answer.
+# By schema: the contract's values of requests and resources. By operation: values that differ in its answer.
 KNOWN: dict[str, dict[str, Json]] = json.loads(Path(__file__).with_name("examples.json").read_text())
 
 
@@ -27,12 +27,12 @@ def give_examples(document: Json) -> None:
 
 
 def _some(schema: Json) -> Json:
-    """Of a body that may be left out, the one that is not."""
+    """The schema of an optional body."""
     return next((kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"), schema)
 
 
 def _give_parameter(samples: Samples, parameter: Json) -> None:
-    """Of what must be given only: pages that try requests out fill in examples, and filters are better left out."""
+    """For required parameters only: interactive pages fill in examples, and filters are better left empty."""
     if not parameter.get("required") or {"example", "examples"} & parameter.keys():
         return
     name = parameter["name"]

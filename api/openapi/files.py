@@ -1,4 +1,4 @@
-"""The documents as files, as they are checked in."""
+"""The documents as checked-in files."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from runtime.settings import Settings
 
 
 def contents() -> Mapping[str, str]:
-    """Name and text of each file. Nothing in them depends on settings."""
+    """Name and text of each file, independent of settings."""
     newest = build(create_app(Settings()))
     made = {"openapi.json": newest, "openapi-3.0.json": as_3_0(newest), "postman-collection.json": collection(newest)}
     return {name: _text(document) for name, document in made.items()}
 
 
 def write(folder: Path) -> list[Path]:
-    """Write all files into a folder; gives their paths."""
+    """Write all files into a folder; returns their paths."""
     made = contents()
     for name, text in made.items():
         (folder / name).write_text(text)

@@ -1,7 +1,7 @@
 """Bounds of everything: how long strings are, how many items lists have, how large numbers are.
 
-What a request may carry is bounded by its model; here stand the patterns that its validators check in code, and the
-bounds of answers, which follow from how they were stored.
+Models bound requests; this module adds the patterns that validators check in code, and the bounds of answers, which
+follow from storage limits.
 """
 
 from api.openapi.traversal import Json, all_schemas, body_of, operations, referenced, schemas
@@ -16,7 +16,7 @@ SEMVER = (
     r"(-(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?"
     r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$"
 )
-# Of git-check-ref-format(1), what can be said without looking ahead: a good name need not match more than this.
+# The part of git-check-ref-format(1) that works without lookahead: a valid name may match less than this.
 BRANCH = r"^[A-Za-z0-9_][^\x00-\x20\x7f~^:?*\[\\]*$"
 PATTERNS = {
     "version_tag": SEMVER,
@@ -37,7 +37,7 @@ MOST_ITEMS = 1000
 
 
 def set_limits(document: Json) -> None:
-    """Bound every schema that is not bounded yet."""
+    """Set bounds for every schema without any."""
     for schema in _of_requests(document):
         for name, inner in schemas(schema):
             if inner.get("type") == "string" and not {"enum", "const", "format", "pattern"} & inner.keys():
@@ -56,7 +56,7 @@ def set_limits(document: Json) -> None:
 
 
 def _translate(schema: Json) -> None:
-    """Pydantic writes `ge` and `le` as they stand when a validator of ours comes before them."""
+    """Pydantic writes `ge` and `le` literally if one of our validators comes before them."""
     for word, bound in (("ge", "minimum"), ("le", "maximum"), ("gt", "exclusiveMinimum"), ("lt", "exclusiveMaximum")):
         if word in schema:
             value = schema.pop(word)
@@ -72,7 +72,7 @@ def _of_requests(document: Json) -> list[Json]:
 
 def _pattern(name: str, schema: Json) -> str:
     pattern = PATTERNS.get(name, FREE)
-    # "" is a good reason where reasons are optional
+    # "" is a valid reason where reasons are optional
     return FREE if pattern == NOT_BLANK and not schema.get("minLength") else pattern
 
 

@@ -1,4 +1,4 @@
-"""Operations: their names, their parameters in words, what they need."""
+"""Operations: names, descriptions of parameters, security."""
 
 from typing import Final
 
@@ -31,12 +31,12 @@ DESCRIPTIONS = {
 }
 
 
-# Either of these; the routes themselves do not say so, as FastAPI would look for both at every request.
+# Either of these; routes do not declare them, as FastAPI would then look for both at every request.
 CREDENTIALS: Final[list[Json]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}]
 
 
 def describe_operations(document: Json, app: FastAPI) -> None:
-    """Say of every operation how it is called, what it needs and what its parameters mean."""
+    """Set every operation's id, its security, and the descriptions of its parameters."""
     routes = {
         (route.path, method.lower()): route
         for route in iter_route_contexts(app.routes)
@@ -80,7 +80,7 @@ def _describe(parameter: Json) -> None:
 
 
 def _without_null(schema: Json) -> Json:
-    """A parameter that is not given is not there: there is no null in an address or a header."""
+    """An absent parameter is omitted: there is no null in a URL or a header."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     rest = {key: value for key, value in schema.items() if key not in {"anyOf", "description"}}
     return {**rest, **kinds[0]} if len(kinds) == 1 else {**rest, **({"anyOf": kinds} if kinds else {})}

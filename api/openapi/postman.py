@@ -1,4 +1,4 @@
-"""A Postman collection (v2.1) of an OpenAPI document: a folder a tag, a request an operation, the examples in both."""
+"""A Postman collection (v2.1) from an OpenAPI document: a folder per tag, a request per operation, examples."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _LANGUAGE = {"raw": {"language": "json"}}
 
 
 def collection(document: Json) -> Json:
-    """The collection. It knows two variables: where the API is, and the access token."""
+    """The collection. It has two variables: the API's URL and the access token."""
     folders: dict[str, list[Json]] = {tag["name"]: [] for tag in document["tags"]}
     for path, method, operation in operations(document):
         folders[operation["tags"][0]].append(_item(path, method, operation))
@@ -82,7 +82,7 @@ def _parameters(operation: Json, place: str) -> list[Json]:
 
 
 def _setting(parameter: Json) -> Json:
-    """What need not be given is there, but switched off."""
+    """Optional parameters are included, but disabled."""
     value = parameter.get("example", parameter["schema"].get("default", ""))
     return {
         "key": parameter["name"],
@@ -93,7 +93,7 @@ def _setting(parameter: Json) -> Json:
 
 
 def _answer(request: Json, status: int, answer: Json) -> Json | None:
-    """Errors are the same everywhere: they are left out."""
+    """Errors are the same everywhere, so they are left out."""
     content = answer.get("content", {})
     media = next((name for name in content if name == "application/json" or name.endswith("+json")), "")
     body = content.get(media, {}).get("example")

@@ -1,4 +1,4 @@
-"""Answers: which errors an operation can give, in which shapes, with which headers."""
+"""Answers: the errors of each operation, their schemas, and headers."""
 
 import copy
 import json
@@ -137,7 +137,7 @@ ALWAYS = ("X-Request-ID", *LIMITS)
 
 
 def complete_responses(document: Json) -> None:
-    """Give every operation all its errors, and every answer its headers."""
+    """Add all errors to every operation, and headers to every answer."""
     components = document["components"]
     components["schemas"]["Problem"] = Problem.model_json_schema()
     _, limited = models_json_schema([(LimitedEnvelope, "serialization")], ref_template="#/components/schemas/{model}")
@@ -151,7 +151,7 @@ def complete_responses(document: Json) -> None:
 
 
 def _complete(document: Json, path: str, method: str, operation: Json) -> None:
-    """The answers a route tells stay, but for errors in the envelope, which are the same everywhere."""
+    """A route's own answers are kept, except errors in the envelope, which are the same everywhere."""
     own = {int(status): answer for status, answer in operation["responses"].items() if not _is_shared(answer)}
     for status, answer in own.items():
         tagged = _is_resource(document, answer) and status in TAGGED.get(method.upper(), ())
@@ -167,7 +167,7 @@ def _complete(document: Json, path: str, method: str, operation: Json) -> None:
 
 
 def _is_resource(document: Json, answer: Json) -> bool:
-    """Whether an answer is one resource in its envelope: `api.http.envelope.reply` gives it a tag."""
+    """Whether an answer is one resource in its envelope, for which `api.http.envelope.reply` sets a tag."""
     schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
     data = target(document, schema).get("properties", {}).get("data", {})
     return target(document, data).get("type") == "object"
@@ -195,7 +195,7 @@ def _statuses(path: str, method: str, operation: Json) -> list[int]:
     if not operation["security"] and "requestBody" not in operation:
         return [500, 503] if is_unlimited(path) else [429, 500, 503]
     found = [400, 401, 403, 429, 500, 503, 504]
-    # Without credentials, what stands in the body in place of them may be known to nobody.
+    # Without credentials, the token in the body that replaces them may be unknown.
     found += [404] if "{" in path or _takes(operation, "cursor") or not operation["security"] else []
     found += WITH_BODY if "requestBody" in operation else []
     found += CHANGING if _takes(operation, "Idempotency-Key") else []

@@ -1,4 +1,4 @@
-"""A sample of any schema: the contract's example where it gives one, else something that fits."""
+"""A sample of any schema: the contract's example if there is one, else a valid value."""
 
 import zlib
 from typing import Any
@@ -7,7 +7,7 @@ from api.openapi.traversal import Json, target
 
 MOMENT = "2024-10-26T10:30:00Z"
 META = {"timestamp": MOMENT, "request_id": "req-uuid-12345", "version": "1.0"}
-# What paths call a resource whose view is called otherwise.
+# Names in paths of resources whose view has another name.
 _NAMES = {"CaseView": "testcase", "ResultView": "result"}
 _TEXTS = {
     "date-time": MOMENT,
@@ -30,8 +30,8 @@ class Samples:
 
         Args:
             schema: or a reference to one.
-            name: of the property it is for.
-            owner: of the schema that the property belongs to.
+            name: of its property.
+            owner: schema of the property.
         """
         if schema.get("default") is not None:
             return schema["default"]
@@ -48,7 +48,7 @@ class Samples:
         return self._typed(schema, name, owner)
 
     def _first(self, kinds: list[Json], name: str, owner: str) -> Any:
-        """What may be null is null: the contract's examples say what they know."""
+        """Nullable values are null unless the contract's examples have a value."""
         return None if {"type": "null"} in kinds else self.of(kinds[0], name, owner)
 
     def _typed(self, schema: Json, name: str, owner: str) -> Any:
@@ -66,7 +66,7 @@ class Samples:
     def _object(self, schema: Json, owner: str) -> Json:
         known = self._known.get(owner, {})
         made = {name: self.of(inner, name, owner) for name, inner in schema.get("properties", {}).items()}
-        if schema.get("additionalProperties") is False:  # a request: what it need not say, it does not
+        if schema.get("additionalProperties") is False:  # in a request optional fields are omitted
             made = {name: value for name, value in made.items() if name in known or name in schema.get("required", [])}
         return {**made, **known}
 
@@ -79,6 +79,6 @@ class Samples:
 
 
 def sample_id(name: str) -> str:
-    """The id that a name always has in the samples; some ids have two names."""
+    """The fixed id of a name in the samples; some ids have two names."""
     name = {"org_id": "organization_id", "test_case_id": "testcase_id"}.get(name, name)
     return f"0192c7a0-1b2c-7000-8000-{zlib.crc32(name.encode()):012x}"

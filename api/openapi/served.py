@@ -1,4 +1,4 @@
-"""The documents as an application serves them: made once, at the first request, at addresses that stay."""
+"""Serves the documents: built once, at the first request."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from api.openapi.postman import collection
 from api.openapi.traversal import Json
 from api.version import PREFIX
 
-# They change with a release only. Everybody may have them, so caches between us and clients may keep them, too.
+# They change only with a release, and are public, so shared caches may store them.
 CACHE: Final = "public, max-age=300"
 
 
@@ -35,7 +35,7 @@ class Documents:
         return build(self._app)
 
     async def served(self, name: str) -> tuple[bytes, str]:
-        """One of them as bytes, and its tag. Made in a thread: it takes a second."""
+        """One document as bytes, and its tag. Built in a thread: it takes a second."""
         async with self._making:
             if name not in self._made:
                 self._made[name] = await asyncio.to_thread(self._make, name)
@@ -50,7 +50,7 @@ class Documents:
 
 
 def install(app: FastAPI) -> None:
-    """Serve the documents; `app.openapi()` gives the newest."""
+    """Serve the documents; `app.openapi()` returns the newest version."""
     documents = Documents(app)
     app.openapi = lambda: documents.newest  # type: ignore[method-assign]  # as FastAPI's manual has it
     for name in NAMES:

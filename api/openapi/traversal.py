@@ -1,4 +1,4 @@
-"""Going through an OpenAPI document."""
+"""Traversal of an OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def schemas(node: Json, name: str = "") -> Iterator[tuple[str, Json]]:
-    """A schema and all those inside of it, each with the name of the property it stands under."""
+    """A schema and all nested ones, each with the name of its property."""
     yield name, node
     for key in _ONE:
         if isinstance(node.get(key), dict):
@@ -31,7 +31,7 @@ def schemas(node: Json, name: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def all_schemas(document: Json) -> Iterator[tuple[str, Json]]:
-    """Every schema of a document, wherever it stands."""
+    """All schemas of a document, in any place."""
     for schema in document["components"]["schemas"].values():
         yield from schemas(schema)
     for schema, name in _loose(document):
@@ -52,13 +52,13 @@ def _loose(node: Any) -> Iterator[tuple[Json, str]]:
 
 
 def body_of(operation: Json) -> Json | None:
-    """The media type of an operation's JSON body; None: it takes none."""
+    """The media type of an operation's JSON body; None: it has no body."""
     content: Json = operation.get("requestBody", {}).get("content", {})
     return content.get("application/json")
 
 
 def referenced(document: Json, node: Any) -> set[str]:
-    """Names of all schemas that something refers to, directly or through others."""
+    """Names of all schemas that are referenced, directly or indirectly."""
     found: set[str] = set()
     waiting = [node]
     while waiting:
@@ -75,7 +75,7 @@ def referenced(document: Json, node: Any) -> set[str]:
 
 
 def target(document: Json, node: Json) -> Json:
-    """What a reference refers to; anything else is itself."""
+    """The target of a reference; anything else is returned unchanged."""
     while "$ref" in node:
         at: Any = document
         for part in node["$ref"].removeprefix("#/").split("/"):

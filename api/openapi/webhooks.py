@@ -1,4 +1,4 @@
-"""The `webhooks` section of OpenAPI 3.1: what an organization's addresses are sent, by type of event.
+"""The `webhooks` section of OpenAPI 3.1: the requests to an organization's URLs, by type of event.
 
 A payload is the resource under its noun, in the shape GET shows it in (`domain/events.py`), so its schema is made of
 the view's; tests compare both with events as they are written.
@@ -22,12 +22,12 @@ _NOTHING: Final[Json] = {"type": "null"}
 
 @dataclass(frozen=True)
 class Payload:
-    """What an event tells.
+    """The payload of an event.
 
     Attributes:
-        noun: under which the resource stands.
-        when: it is sent.
-        view: of whose properties it has `only` these, or all.
+        noun: name of the resource in the payload.
+        when: description of when it is sent.
+        view: of the resource; the payload has `only` these of its properties, or all.
         nullable: properties that are null in some payloads, though GET always has them.
         more: properties that the view does not have.
     """
@@ -148,10 +148,10 @@ _RESPONSES: Final[Json] = {
 
 
 def add_webhooks(document: Json) -> None:
-    """Schemas of all events, and the section that refers to them."""
+    """Add the schemas of all events, and the section that refers to them."""
     schemas = document["components"]["schemas"]
     for event, payload in PAYLOADS.items():
-        # Of its own: others go over the document and add to what they find.
+        # A copy: other steps modify the document in place.
         schemas[_name(event)] = deepcopy(_envelope(event, payload, schemas))
     document["webhooks"] = {event: {"post": deepcopy(_request(event, payload))} for event, payload in PAYLOADS.items()}
 

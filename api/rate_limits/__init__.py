@@ -1,1 +1,1 @@
-"""How many requests a caller may make: which counters a request goes into, and what its answer says of them."""
+"""Rate limits: the counters of a request, and the headers that report them."""

@@ -1,4 +1,4 @@
-"""Which counters a request goes into."""
+"""The counters that a request counts in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ REMEMBERED = 10_000
 
 @dataclass(frozen=True)
 class Buckets:
-    """The quotas of a request, and how answers describe them."""
+    """The quotas of a request, and their names in answers."""
 
     quotas: Sequence[Quota]
     policy: str
@@ -20,12 +20,12 @@ class Buckets:
 
 @lru_cache(REMEMBERED)
 def of_member(organization: str, credential: str, own_per_minute: int | None, allowance: Allowance) -> Buckets:
-    """Of somebody in an organization: the plan holds for each user or key, and for all of them together.
+    """For a member of an organization: the plan applies to each user or key, and to all of them together.
 
     Args:
-        organization: its id. All counters carry it as their hash tag: a Redis cluster keeps them in one place.
-        credential: whose counter it is.
-        own_per_minute: a lower limit that a key was given.
+        organization: its id, the hash tag of all counters, so that a Redis cluster keeps them on one node.
+        credential: the owner of the counter.
+        own_per_minute: a key's own lower limit.
         allowance: of the organization.
     """
     per_minute = min(allowance.per_minute, own_per_minute or allowance.per_minute)
@@ -39,7 +39,7 @@ def of_member(organization: str, credential: str, own_per_minute: int | None, al
 
 @lru_cache(REMEMBERED)
 def of_one(kind: str, name: str, per_minute: int) -> Buckets:
-    """Of somebody who has no organization: an address without credentials, or a platform admin."""
+    """For callers without an organization: a client IP without credentials, or a platform admin."""
     quotas = [_quota(f"{{{kind}:{name}}}", f"{kind}-", RateWindow("minute", per_minute, MINUTE_S))]
     return Buckets(quotas, policy_header(quotas))
 

@@ -1,4 +1,4 @@
-"""What answers say about limits: the contract's headers, and those of draft-ietf-httpapi-ratelimit-headers."""
+"""Headers about limits: the contract's, and those of draft-ietf-httpapi-ratelimit-headers."""
 
 import math
 import time
@@ -10,12 +10,12 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def policy_header(quotas: Sequence[Quota]) -> str:
-    """`RateLimit-Policy`: a list (RFC 9651) of the quotas' names with what they allow (q) in how many seconds (w)."""
+    """`RateLimit-Policy`: a list (RFC 9651) of the quotas' names with their limits (q) and windows in seconds (w)."""
     return ", ".join(f'"{quota.policy}";q={quota.limit};w={quota.seconds}' for quota in quotas)
 
 
 def limit_headers(decision: Decision, policy: str) -> Headers:
-    """Both sets of headers; `RateLimit` says of each policy what remains (r), and in how many seconds it resets (t)."""
+    """Both sets of headers; `RateLimit` has the remaining requests (r) and the seconds until reset (t) of each."""
     tightest = decision.tightest
     state = ", ".join(
         f'"{count.quota.policy}";r={count.remaining};t={math.ceil(count.resets_in_s)}' for count in decision.counts

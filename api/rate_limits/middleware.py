@@ -1,4 +1,4 @@
-"""Around every request but those about health and documents: it is counted, and its answer says what is left."""
+"""Around all requests except health and documents: counts them, and adds the remaining limits to the answer."""
 
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +13,7 @@ from api.version import PREFIX
 from domain.rate_limits import Decision
 
 _OPEN = ("/health", "/livez", "/readyz", "/docs", "/redoc", *NAMES)
-# Introspection has limits of its own, which are not harder than those for strangers: clients show their secret there.
+# Introspection has its own, not stricter limits: its clients authenticate with their secret there.
 UNLIMITED = frozenset({*_OPEN, *(PREFIX + path for path in _OPEN), "/oauth/introspect"})
 ASSETS = "/docs-assets/"
 OAUTH, PAGES = "/oauth/", frozenset({"/oauth/authorize", "/oauth/invitation"})
@@ -54,7 +54,7 @@ class RateLimits:
 
 
 def _too_many(request: Request, decision: Decision) -> Response:
-    """In the words of whom was asked: the OAuth server has pages for people, and RFC 6749 for programs."""
+    """In the format of the endpoint: the OAuth server has pages for people, and RFC 6749 for programs."""
     path, seconds = request.scope["path"], decision.retry_after_s
     if path in PAGES:
         return too_often_page(seconds)

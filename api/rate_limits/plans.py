@@ -1,4 +1,4 @@
-"""What organizations may do, known for a few seconds."""
+"""The limits of organizations, cached for a few seconds."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ MOST_KNOWN = 10_000
 
 
 class Plans:
-    """The allowances of organizations; a change is known to every process at once, or when the time is over."""
+    """The allowances of organizations; changes reach every process by a notification, or when the cache expires."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -24,7 +24,7 @@ class Plans:
         self._read: Batched[UUID, Allowance] = Batched(self._load)
 
     async def of(self, organization_id: UUID) -> Allowance:
-        """What an organization may do; of a database that does not answer, the last that was heard."""
+        """The allowance of an organization; the last known one if the database does not answer."""
         allowance, until = self._known.get(organization_id, (PLANS[Plan.FREE], 0.0))
         if until > time.monotonic():
             cache_hit()

@@ -13,11 +13,12 @@ from storage.models import AttestationKey, Mail, Secret, SigningKey, WebhookEndp
 
 @dataclass(frozen=True)
 class SealedColumn:
-    """A column with encrypted values. `context` gets the row's primary key; the column may be null."""
+    """A column with encrypted values, which may be null. `context` gets the value of `key`, which is unique."""
 
     model: Any
     column: str
     context: Callable[[Any], str]
+    key: str = "id"
 
     @property
     def name(self) -> str:
@@ -52,7 +53,7 @@ def mail_context(mail_id: UUID) -> str:
 
 SEALED: tuple[SealedColumn, ...] = (
     SealedColumn(Secret, "sealed_value", secret_context),
-    SealedColumn(SigningKey, "private_key", signing_key_context),
+    SealedColumn(SigningKey, "private_key", signing_key_context, key="kid"),
     SealedColumn(AttestationKey, "sealed_key", attestation_key_context),
     SealedColumn(WebhookEndpoint, "secret", webhook_context),
     SealedColumn(WebhookEndpoint, "previous_secret", webhook_context),

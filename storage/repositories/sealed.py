@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, inspect, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.sealed import SealedColumn
@@ -15,7 +15,7 @@ class SealedRepository:
     def __init__(self, session: AsyncSession, place: SealedColumn) -> None:
         self._session = session
         self._model = place.model
-        self._id = getattr(place.model, inspect(place.model).primary_key[0].key)
+        self._id = getattr(place.model, place.key)
         self._value = getattr(place.model, place.column)
 
     async def batch(self, after: Any, limit: int) -> Sequence[tuple[Any, bytes]]:

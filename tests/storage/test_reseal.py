@@ -10,9 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import LargeBinary, select
 
+from api.oauth.keystore import KeyStore
 from runtime.encryption import KEY_BYTES, Sealer
 from runtime.ids import new_id
 from storage import reseal as command
+from storage.attestation_keys import AttestationKeys
 from storage.engine import transaction
 from storage.models import AuditEntry, Base, Organization, Project, Secret
 from storage.reseal import reseal, words
@@ -102,6 +104,23 @@ async def test_a_run_that_was_killed_is_gone_on_with(sessions, stored):
         await reseal(sessions, Dying([NEW, OLD]))
     sealer = Sealer([NEW, OLD])
     assert (await reseal(sessions, sealer)).resealed == {"secrets.sealed_value": 2}  # the third one died with its batch
+
+
+async def test_signing_keys_open_with_the_new_key_alone(sessions):
+    """Those of tokens are sealed for the id by which they are published, not for that of their row."""
+    old, both, new = (Sealer(keys) for keys in ([OLD], [NEW, OLD], [NEW]))
+    await KeyStore(sessions, old).load(None)
+    async with transaction(sessions) as session:
+        signing = await AttestationKeys(old).signing(session)
+        before, _ = await AttestationKeys(old).rotate(session)
+    report = await reseal(sessions, both)
+    assert report.stuck == []
+    assert report.resealed == {"signing_keys.private_key": 1, "attestation_keys.sealed_key": 2}
+    [loaded] = await KeyStore(sessions, new).load(None)
+    assert loaded.private is not None
+    async with transaction(sessions) as session:
+        assert (await AttestationKeys(new).signing(session)).kid != before == signing.kid
+        assert (await AttestationKeys(new).find(session, before)).public is not None
 
 
 async def test_a_value_that_no_key_opens_is_named_and_holds_up_no_other(sessions, stored):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import httpcore2
+import structlog
 from pydantic_core import from_json, to_json
 
 from domain.addresses import is_reachable
@@ -23,6 +24,8 @@ from domain.package_names import normal_name
 from domain.webhook_urls import Networks
 from drivers.scanners.advisories import Matched, notices_of
 from runtime.outbound import Resolve, SystemLookup, UnreachableError, UnresolvedError, dial, judged
+
+log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
 """Packages in one question; the service takes 1,000."""
@@ -88,16 +91,20 @@ class OsvService:
         notices = [f"{hidden} packages with private names were not asked about"] if hidden else []
         if not public:
             return Matched(notices=tuple(notices))
-        host = urlsplit(self._url).hostname
         try:
             async with asyncio.timeout(self._total_s):
                 told = await self._told(list(dict.fromkeys(map(_key, public))))
                 records = await self._records({pair for pairs in told.values() for pair in pairs})
         except TimeoutError:
-            return Matched(fault=f"the advisories of {host} took longer than {self._total_s:.0f} s")
+            return self._away(f"it took longer than {self._total_s:.0f} s", notices)
         except ServiceError as error:
-            return Matched(fault=f"the advisories of {host} cannot be had: {error}")
+            return self._away(str(error), notices)
         return _matched(public, told, records, notices)
+
+    def _away(self, fault: str, notices: Sequence[str]) -> Matched:
+        """Where it is only the operator is told."""
+        log.warning("advisories.service_unavailable", url=self._url, fault=fault)
+        return Matched(fault=f"the service of advisories has no answer: {fault}", notices=tuple(notices))
 
     def _is_private(self, package: Package) -> bool:
         return any(fnmatchcase(package.name, pattern) for pattern in self._private)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from domain.advisories.matching import Judged, judge
 from domain.advisories.record import Advisory
 from domain.findings import MAX_FINDINGS, Ecosystem, Package
@@ -17,6 +19,8 @@ from drivers.scanners.advisories import Matched, notices_of
 from drivers.scanners.mirror.files import MirrorError, mark_of
 from drivers.scanners.mirror.index import MAX_OF_PACKAGE, Index, IndexFaultError
 from drivers.scanners.mirror.indexing import Outcome
+
+log = structlog.get_logger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 FRESH_S: Final = 10.0
@@ -68,7 +72,10 @@ class MirrorAdvisories:
         """By the newest index that there is."""
         index, notice = await self._index()
         if index is None:
-            return Matched(fault=f"the mirror of advisories {self._mirror} cannot be used: {notice}")
+            log.warning("advisories.mirror_unusable", mirror=str(self._mirror), fault=notice)
+            return Matched(fault=f"the mirror of advisories cannot be used: {notice}")
+        if notice is not None:
+            log.warning("advisories.mirror_not_current", mirror=str(self._mirror), fault=notice)
         notices = [] if notice is None else [f"the mirror of advisories: {notice}; older advisories were used"]
         try:
             judged, crowded = await asyncio.to_thread(_judge, index, packages)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ from drivers.scanners.mirror.indexing import main
 from runtime.limited import LimitedProcesses
 from tests.domain.lock_files.reading import SAMPLES
 from tests.support.osv import archives
+
+APPS = Path(__file__).parents[2] / "scans" / "apps"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,18 @@ async def test_the_samples_of_all_tools(limited, advisories):
         "CVE-2021-29425": Severity.MEDIUM,
     }
     assert "direct dependencies only" in report.notices[0]
+
+
+async def test_the_planted_apps(limited, advisories):
+    """Dependencies of tests/scans/apps: what is known of them is found, and nothing of those that are well."""
+    found = {name: await scanned(APPS / name, limited, advisories) for name in ("python", "node", "go")}
+    rules = {name: {(each.package.name, each.rule) for each in report.findings} for name, report in found.items()}
+    assert rules == {
+        "python": {("jinja2", "CVE-2020-28493"), ("pyyaml", "CVE-2020-14343")},
+        "node": {("lodash", "CVE-2020-8203"), ("lodash", "CVE-2021-23337"), ("minimist", "CVE-2021-44906")},
+        "go": {("golang.org/x/text", "CVE-2021-38561")},
+    }
+    assert [report.fault for report in found.values()] == [None] * 3
 
 
 async def test_without_advisories_packages_are_known_and_nothing_is_clean(tmp_path, limited):

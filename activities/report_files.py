@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from domain.errors import ErrorCode, TerminalError
+from domain.foreign_text import storable
 from domain.report_xml import invalid
 from drivers import sandbox
 from drivers.artifacts.links import Origin, Way, is_below
@@ -180,5 +181,6 @@ def _hidden(name: str) -> bool:
 
 def _leads_out(name: str) -> TerminalError:
     return TerminalError(
-        f"{name!r}, which `test` in delivery.yaml names, leads out of the repository", code=ErrorCode.SPEC_INVALID
+        f"{storable(name)!r}, which `test` in delivery.yaml names, leads out of the repository",
+        code=ErrorCode.SPEC_INVALID,
     )

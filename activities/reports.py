@@ -5,6 +5,7 @@ none, and the thresholds know (`domain/test_thresholds.py`).
 """
 
 import codecs
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from domain.case_names import KnownCase
 from domain.case_results import CaseOutcome, CaseResults
 from domain.coverage_reports import Coverage, CoverageReports
 from domain.errors import ErrorCode, TerminalError
+from domain.foreign_text import REPLACEMENT, storable
 from domain.junit_reports import TestSummary, parse_junit
 from domain.report_xml import MAX_REPORT, OtherFormatError, invalid
 
@@ -101,10 +103,10 @@ def read_coverage(root: str, folder: str, names: Sequence[str], before: Marks) -
 
 
 def mark_reports(root: str, folder: str, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Marks of the files that names stand for in a commit, by their paths: whoever writes them changes the mark."""
+    """Marks of the files that names stand for in a commit: whoever writes them changes the mark."""
     files = ReportFiles(root, folder, COVERAGE_SUFFIXES)
     marks = {file.path: files.mark(file.path) for name in names for file in _there(files, name)}
-    return {path: (mark.inode, mark.mtime_ns, mark.size) for path, mark in marks.items() if mark is not None}
+    return {_key(path): (mark.inode, mark.mtime_ns, mark.size) for path, mark in marks.items() if mark is not None}
 
 
 def _there(files: ReportFiles, name: str) -> list[ReportFile]:
@@ -120,7 +122,7 @@ def _read(files: ReportFiles, names: Sequence[str], before: Marks, read: Callabl
     except TerminalError as error:
         if error.code is ErrorCode.SPEC_INVALID:
             raise
-        return ReadFiles(faults=(error.message,))
+        return ReadFiles(faults=(storable(error.message),))
     became: dict[str, str | TerminalError] = {}  # by path: what the file was, or why it cannot be read
     room = MAX_TOGETHER
     for file in (file for each in found.values() for file in each if file.path not in became):
@@ -145,7 +147,7 @@ def _told(found: Mapping[str, Sequence[ReportFile]], became: Mapping[str, str | 
         good = any(end == GOOD for _, end in ends)
         told = broken or ([] if good else others[:1])
         faults.update(dict.fromkeys(_of(file, end) for file, end in told if isinstance(end, TerminalError)))
-        old.update(dict.fromkeys(file.name[:MAX_NAME] for file, end in ends if end == OLD))
+        old.update(dict.fromkeys(_shown(file) for file, end in ends if end == OLD))
         if not good and not told:
             missing.append(name)
     return ReadFiles(missing=tuple(missing), faults=tuple(faults)[:MAX_TOLD], old=tuple(old)[:MAX_TOLD])
@@ -153,11 +155,21 @@ def _told(found: Mapping[str, Sequence[ReportFile]], became: Mapping[str, str | 
 
 def _is_old(files: ReportFiles, file: ReportFile, before: Marks) -> bool:
     mark = files.mark(file.path)
-    return mark is not None and file.path in before and Mark(*before[file.path]) == mark
+    known = before.get(_key(file.path))
+    return known is not None and Mark(*known) == mark
+
+
+def _key(path: str) -> str:
+    """Of one length, and of characters that JSON has: names of files are any bytes."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
 
 
 def _of(file: ReportFile, error: TerminalError) -> str:
-    return f"{file.name[:MAX_NAME]}: {error.message}"
+    return f"{_shown(file)}: {storable(error.message)}"
+
+
+def _shown(file: ReportFile) -> str:
+    return "".join(each if each.isprintable() else REPLACEMENT for each in file.name[:MAX_NAME])
 
 
 def _read_one(files: ReportFiles, file: ReportFile, room: int, read: Callable[[Iterator[str]], None]) -> int:

@@ -26,6 +26,7 @@ MAX_NAME = 1000
 _SEPARATORS = (".", " ", "::", "#", "/", " > ")
 _ENDING = 3
 _MAX_PARTS = 20
+_MAX_NESTED = 5
 
 
 class KnownCase(NamedTuple):
@@ -147,9 +148,10 @@ class CaseNames:
             return set()
         parts = classname.partition("$")[0].split(".")
         found = self._stems.find(_path("/".join(parts)))
-        while len(parts) > 1 and parts[-1][:1].isupper():
-            parts.pop()
-            found |= self._stems.find(_path("/".join(parts)))
+        for _ in range(_MAX_NESTED):
+            if len(parts) > 1 and parts[-1][:1].isupper():
+                parts.pop()
+                found |= self._stems.find(_path("/".join(parts)))
         return found
 
 

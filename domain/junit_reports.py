@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from domain.case_names import Reported
+from domain.case_names import MAX_NAME, Reported
 from domain.case_results import CaseResults
 from domain.report_xml import MAX_COUNT, Elements, number_of, read_elements
 from domain.testing import ResultStatus
@@ -121,7 +121,8 @@ class _JUnit(Elements):
 
     def _open_suite(self, attributes: Mapping[str, str]) -> None:
         above = self._suites[-1][2] if self._suites else ""
-        self._suites.append((self.depth, attributes.get("name", ""), attributes.get("file") or above))
+        name, file = attributes.get("name", "")[: MAX_NAME + 1], attributes.get("file", "")[: 2 * MAX_NAME + 1]
+        self._suites.append((self.depth, name, file or above))
         if self.depth == 2:  # noqa: PLR2004 - below the root
             self._add_suite(attributes)
 
@@ -166,8 +167,9 @@ class _JUnit(Elements):
 
     def _reported(self, attributes: Mapping[str, str]) -> Reported:
         _, suite, file = self._suites[-1] if self._suites else (0, "", "")
-        classname = attributes.get("classname") or attributes.get("class") or ""
-        return Reported(attributes.get("name", ""), classname, suite, attributes.get("file") or file)
+        classname = (attributes.get("classname") or attributes.get("class") or "")[: MAX_NAME + 1]
+        name, own = attributes.get("name", "")[: MAX_NAME + 1], attributes.get("file", "")[: 2 * MAX_NAME + 1]
+        return Reported(name, classname, suite, own or file)
 
     def duration_ms(self) -> int:
         """Of the whole, else of the outermost suites together, else of the cases together."""

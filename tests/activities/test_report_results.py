@@ -304,3 +304,17 @@ async def test_a_report_that_came_with_the_commit_is_no_result_until_it_is_writt
     assert error.type == "TEST_REPORT_INVALID"
     written = await place.test(place.write(GOOD), report="*.xml")
     assert written.passed == 2
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(400)
+async def test_a_report_of_a_million_tests_is_read_within_its_limits_and_writes_few_rows(place):
+    await place.make("t7", "same", "of nobody")
+    body = "".join(f"<testcase name='t{number}'/>" for number in range(500_000))
+    same = "<testcase name='same'/>" * 500_000
+    (place.tree / "junit.xml").write_text(f"<testsuite>{body}{same}</testsuite>")
+    outcome = await place.test("true")
+    assert outcome.passed == 1_000_000
+    results = await place.results()
+    assert {name: row.assertions_passed for name, row in results.items()} == {"t7": 1, "same": 500_000}
+    assert len(await place.events()) == 2

@@ -166,3 +166,16 @@ def test_long_texts_and_attributes_are_cut():
     assert len(first) == MAX_FAILURE
     spread = f"<testsuite><testcase name='x'><error>{'<!-- -->z ' * MANY}</error></testcase></testsuite>"
     assert (parse_junit(spread).first_failure or "").startswith("x: z z z")
+
+
+def test_failures_that_are_counted_and_not_named_are_believed():
+    text = (
+        '<testsuite tests="3" failures="1" errors="1"><testcase name="a"/><testcase name="b"/><testcase/></testsuite>'
+    )
+    assert parse_junit(text) == summary(3, (1, 1, 0), 0, None)
+
+
+def test_a_reason_that_says_nothing_gives_way_to_the_text():
+    text = '<testsuite><testcase name="T"><failure message="Failed">got 3, want 4</failure></testcase></testsuite>'
+    assert parse_junit(text).first_failure == "T: got 3, want 4"
+    assert parse_junit(text.replace("got 3, want 4", "")).first_failure == "T: Failed"

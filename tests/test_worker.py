@@ -11,6 +11,9 @@ from drivers import isolation, sandbox
 from drivers.bridge import network, program
 from drivers.builders.bubblewrap import BubblewrapBuilder
 from drivers.folders import remove_tree
+from drivers.scanners.advisories import NoAdvisories
+from drivers.scanners.mirror.advisories import MirrorAdvisories
+from drivers.scanners.osv_service import OsvService
 from runtime.settings import Settings
 from tests.drivers.builders.workspace import Workspace
 from worker import hidden_from_builds
@@ -58,3 +61,25 @@ def test_nor_one_without_a_bridge(monkeypatch, capsys, tmp_path):
         for cache in (program.program, network.available):
             cache.cache_clear()
     assert "install a C compiler" in capsys.readouterr().err
+
+
+async def test_advisories_come_from_a_mirror_a_service_or_nowhere(tmp_path):
+    settings = {
+        NoAdvisories: {},
+        MirrorAdvisories: {"advisories_dir": tmp_path},
+        OsvService: {"advisories_url": "https://osv.example", "advisories_private": "@acme/*, com.acme:*"},
+    }
+    for kind, values in settings.items():
+        chosen = worker.select_advisories(Settings(data_dir=tmp_path, **values))
+        assert type(chosen) is kind
+        await chosen.close()
+    with pytest.raises(ValueError, match="set one of them"):
+        Settings(advisories_dir=tmp_path, advisories_url="https://osv.example")
+
+
+@pytest.mark.parametrize(
+    "url", ["osv.example", "ftp://osv.example", "https://user:password@osv.example", "https://osv.example/?key=1"]
+)
+def test_a_service_of_advisories_has_a_plain_address(url):
+    with pytest.raises(ValueError, match="must"):
+        Settings(advisories_url=url)

@@ -59,7 +59,7 @@ def copy(name: str, to: Path) -> dict[str, str]:
         return made.setdefault(match[1], MAKERS[match[1]]())
 
     for source in sorted((APPS / name).rglob("*")):
-        if source.is_file():
+        if source.is_file() and source.parent.name != "__pycache__":
             target = to / source.relative_to(APPS / name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_PLACE.sub(fill, source.read_text()))

@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import types
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,14 +23,21 @@ from typing import Any, NamedTuple, NoReturn
 # Longer lines are looked at in pieces: the patterns are not made for them.
 PIECE, OVERLAP = 4096, 256
 MAX_BYTES = 2 * 1024 * 1024
-MAX_FOUND = 2000
+MAX_FOUND = 500  # of a kind
 # Seconds of computing for one file: some patterns take the square of a line's length, if it is made for that.
 FILE_CPU_S = 3
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
-# They go by how a value looks, or what it is called.
-GENERAL = {"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String"}
+# An address is no secret; and what only looks random is a checksum, an id or data thousands of times for each secret.
+LEFT_OUT = {"IPPublicDetector", "Base64HighEntropyString", "HexHighEntropyString"}
+# It goes by what a value is called.
+GENERAL = {"Secret Keyword"}
 # Their values are words that somebody chose.
 GUESSABLE = {"Secret Keyword", "Basic Auth Credentials"}
+# And these are the words that stand for one.
+PLACEHOLDER = re.compile(
+    r"[<{$%*.].*|x+|(my|your|the)?[-_ ]?(pass(word|wd|phrase)?|pw|pwd|secret|token|key|credentials?|api[-_]?key)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def main(packages: str, listed: str) -> int:
@@ -41,8 +49,7 @@ def main(packages: str, listed: str) -> int:
     from detect_secrets.settings import transient_settings
 
     plugins = [{"name": each.__name__} for each in get_mapping_from_secret_type_to_class().values()]
-    # An address is no secret.
-    wanted = [plugin for plugin in plugins if plugin["name"] != "IPPublicDetector"]
+    wanted = [plugin for plugin in plugins if plugin["name"] not in LEFT_OUT]
     signal.signal(signal.SIGVTALRM, _too_slow)
     with transient_settings({"plugins_used": wanted}):
         search = Search()
@@ -87,6 +94,7 @@ class Search:
 
         self._plugins = list(get_plugins())
         self.results: list[dict[str, Any]] = []
+        self.kept: Counter[str] = Counter()
         self.suppressed, self.more = 0, 0
         self.skipped: list[tuple[str, str]] = []
 
@@ -143,13 +151,7 @@ class Search:
         found = False
         named = _lines_with_keywords(text)
         for number, line in enumerate(lines, start=1):
-            quotes = '"' in line or "'" in line
-            here = [
-                plugin
-                for plugin in asked
-                if (quotes or not hasattr(plugin, "entropy_limit"))
-                and (number in named or not hasattr(plugin, "keyword_exclude"))
-            ]
+            here = [plugin for plugin in asked if number in named or not hasattr(plugin, "keyword_exclude")]
             for hit in _hits(path, number, line.rstrip(), here) if here else ():
                 found = self._hit(hit, lines) or found
         return found
@@ -164,9 +166,10 @@ class Search:
         if is_line_allowlisted(hit.path, whole[-PIECE:], get_code_snippet(lines, hit.number)):
             self.suppressed += 1
             return False
-        if len(self.results) >= MAX_FOUND:
+        if self.kept[hit.kind] >= MAX_FOUND:
             self.more += 1
             return True
+        self.kept[hit.kind] += 1
         known = {"rule": hit.kind, "path": hit.path, "line": hit.number, "hash": _hash(hit.kind, hit.value)}
         self.results.append(known)
         return True
@@ -196,6 +199,8 @@ def _is_none(hit: Hit) -> bool:
     """Whether its filters say that it is none: a placeholder, a word with `id` before it, a sequence."""
     from detect_secrets.core.scan import _is_filtered_out
 
+    if hit.kind in GUESSABLE and PLACEHOLDER.fullmatch(hit.value.strip()):
+        return True
     return bool(
         _is_filtered_out(
             required_filter_parameters=["secret"],

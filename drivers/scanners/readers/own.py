@@ -21,8 +21,6 @@ _GUESSES: Final = {
     "Secret Keyword": Severity.MEDIUM,
     "JSON Web Token": Severity.MEDIUM,
     "Basic Auth Credentials": Severity.HIGH,
-    "Base64 High Entropy String": Severity.LOW,
-    "Hex High Entropy String": Severity.LOW,
 }
 
 

@@ -148,6 +148,15 @@ PLANTED: Final = (
     _false("node", "Dockerfile", "FROM node", DOCKER, "DL3006"),
     _false("go", "Dockerfile", "FROM golang", DOCKER),
     _false("go", "Dockerfile", "FROM scratch", DOCKER),
+    # dependencies: the words are the package's name
+    _true("python", "requirements.txt", "jinja2", DEPENDENCIES, "GHSA-g3rq-g295-4j3m"),
+    _true("node", "package-lock.json", "lodash", DEPENDENCIES, "GHSA-35jh-r3h4-6jhm"),
+    _true("node", "package-lock.json", "minimist", DEPENDENCIES, "GHSA-xvch-5gv4-984h"),
+    _true("go", "go.mod", "golang.org/x/text", DEPENDENCIES, "GHSA-ppp9-7jff-5vj2"),
+    _false("python", "requirements.txt", "requests", DEPENDENCIES),
+    _false("python", "requirements.txt", "flask", DEPENDENCIES),
+    _false("node", "package-lock.json", "ms", DEPENDENCIES),
+    _false("go", "go.sum", "golang.org/x/tools", DEPENDENCIES),
 )
 
 

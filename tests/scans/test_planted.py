@@ -12,10 +12,14 @@ from domain.findings import Finding, FindingKind, ScanResult
 from domain.sarif import sarif_of
 from drivers import sandbox
 from drivers.scanners.base import ScanOrder
+from drivers.scanners.dependencies import MODULE as LOCK_FILES
+from drivers.scanners.dependencies import Dependencies
+from drivers.scanners.mirror.advisories import MirrorAdvisories
 from drivers.scanners.process import ToolProcesses
 from drivers.scanners.registry import MODULES, select_scanners
 from runtime.limited import LimitedProcesses
-from tests.scans.planted import NAMES, OPEN, PLANTED, Planted, copy, line_of
+from tests.scans.planted import DEPENDENCIES, NAMES, OPEN, PLANTED, Planted, copy, line_of
+from tests.support.osv import archives
 
 
 class Scanned(NamedTuple):
@@ -34,7 +38,15 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scanned]:
 
 async def _scanned(folders: pytest.TempPathFactory) -> dict[str, Scanned]:
     processes = ToolProcesses(trusted=not sandbox.available())
-    scanners = select_scanners("detect-secrets,bandit,hadolint", processes=processes, limited=LimitedProcesses(MODULES))
+    limited = LimitedProcesses((*MODULES, LOCK_FILES))
+    mirror = archives(folders.mktemp("mirror") / "mirror")
+    advisories = MirrorAdvisories(mirror, mirror.parent / "index", max_age_days=10_000)
+    scanners = select_scanners(
+        "detect-secrets,bandit,hadolint,advisories",
+        processes=processes,
+        limited=limited,
+        others=(Dependencies(limited, advisories),),
+    )
     scans = {}
     for name in NAMES:
         folder = folders.mktemp(name)
@@ -47,7 +59,15 @@ async def _scanned(folders: pytest.TempPathFactory) -> dict[str, Scanned]:
 
 
 def found(scanned: Scanned, planted: Planted, *, by: str = "") -> list[Finding]:
-    """What tools say of the line where something is planted."""
+    """What tools say of the line, or the package, where something is planted."""
+    if planted.tool == DEPENDENCIES:
+        return [
+            finding
+            for finding in scanned.result.findings
+            if finding.package
+            and finding.package.name.lower() == planted.words
+            and planted.rule in {"", finding.rule, *finding.aliases}
+        ]
     line = line_of(scanned.tree, planted)
     return [
         finding
@@ -63,9 +83,9 @@ def test_no_tool_failed(scans: dict[str, Scanned]) -> None:
     assert {(name, run.fault) for name, each in scans.items() for run in each.result.tools if run.fault} == set()
     ran = {name: {run.tool for run in each.result.tools} for name, each in scans.items()}
     assert ran == {
-        "python": {"detect-secrets", "bandit", "hadolint"},
-        "node": {"detect-secrets", "hadolint"},
-        "go": {"detect-secrets", "hadolint"},
+        "python": {"detect-secrets", "bandit", "hadolint", "advisories"},
+        "node": {"detect-secrets", "hadolint", "advisories"},
+        "go": {"detect-secrets", "hadolint", "advisories"},
     }
 
 
@@ -80,7 +100,7 @@ def test_what_only_looks_wrong_is_not_told(scans: dict[str, Scanned], planted: P
 
 
 def test_suppressions_in_the_sources_are_counted(scans: dict[str, Scanned]) -> None:
-    assert scans["python"].result.notices == ("bandit: 2 findings are suppressed in the sources by `# nosec`",)
+    assert scans["python"].result.notices[0] == "bandit: 2 findings are suppressed in the sources by `# nosec`"
     assert "hadolint: 1 comments in Dockerfiles suppress findings" in scans["node"].result.notices[0]
 
 
@@ -111,5 +131,6 @@ def test_the_table(scans: dict[str, Scanned], capsys: pytest.CaptureFixture[str]
         "bandit": {"found": 8, "right silence": 5},
         "hadolint": {"found": 6, "right silence": 3},
         "nobody": {"missed": 4},
+        "advisories": {"found": 4, "right silence": 4},
     }
     assert kinds[FindingKind.SECRET] == 7

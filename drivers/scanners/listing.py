@@ -1,8 +1,8 @@
 """Which files of a tree are looked at."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,16 @@ def listed(tree: Path) -> Listing:
     No link is followed: the tree belongs to a stranger, who could show us our own files by one.
     """
     files: dict[str, int] = {}
-    links, odd, installed, more = 0, 0, 0, False
+    links, odd, installed, closed, more = 0, 0, 0, 0, False
     ahead = [""]
     while ahead and not more:
         folder = ahead.pop()
-        for name, found in _entries(tree, folder):
+        try:
+            entries = _entries(tree, folder)
+        except OSError:
+            closed += 1
+            continue
+        for name, found in entries:
             path = f"{folder}{name}"
             if stat.S_ISLNK(found.st_mode):
                 links += 1
@@ -55,25 +60,24 @@ def listed(tree: Path) -> Listing:
         (links, "{} symbolic links were not followed"),
         (odd, "{} files were not looked at: they are no regular files, or their names are too long or no UTF-8"),
         (installed, "{} folders of installed dependencies or of tools were not looked at (node_modules, .venv, ...)"),
+        (closed, "{} folders could not be read, so nothing in them was looked at"),
         (int(more), f"only the first {MAX_FILES} files were looked at"),
     )
     notices = tuple(words.format(count) for count, words in counted if count)
     return Listing(dict(sorted(files.items())), notices)
 
 
-def _entries(tree: Path, folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        descriptor = os.open(tree / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return
+def _entries(tree: Path, folder: str) -> list[tuple[str, os.stat_result]]:
+    """Raises OSError: the folder cannot be read, or has too long a path."""
+    descriptor = os.open(tree / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    found: list[tuple[str, os.stat_result]] = []
     try:
         for name in sorted(os.listdir(descriptor)):  # noqa: PTH208 - of a descriptor
-            try:
-                yield name, os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):
+                found.append((name, os.stat(name, dir_fd=descriptor, follow_symlinks=False)))
     finally:
         os.close(descriptor)
+    return found
 
 
 def _is_installed(tree: Path, path: str, name: str) -> bool:

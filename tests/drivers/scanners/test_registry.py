@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,3 +183,22 @@ def test_a_tree_deeper_than_a_path_can_name_is_listed(tmp_path: Path) -> None:
     found = listed(tmp_path)
     assert list(found.files) == ["file"]
     assert "1 files were not looked at" in found.notices[0]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads everything: the system's word is what there is to plant."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "file").write_text("1")
+    real = os.open
+
+    def refusing(path: Path, *more: int, **named: int) -> int:
+        if str(path).rstrip("/").endswith("closed"):
+            raise PermissionError
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    found = listed(tmp_path)
+    assert (list(found.files), found.notices) == (
+        ["file"],
+        ("1 folders could not be read, so nothing in them was looked at",),
+    )

@@ -178,8 +178,7 @@ async def test_a_scan_that_was_cancelled_can_be_done_again(world: World) -> None
     task = asyncio.create_task(world.scan())
     await asyncio.sleep(0.05)
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await asyncio.wait((task,))  # cancelled, or done by then
     assert world.case.rule in {each.rule for each in (await world.scan()).findings}
 
 

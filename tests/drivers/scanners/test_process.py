@@ -210,7 +210,7 @@ async def test_odd_values_in_a_result_are_left_out_or_cut(
         '{"code": "DL3", "file": "./Dockerfile", "line": "one", "level": 5, "message": ["no", "text"]}',
         '{"code": "DL4", "file": "./Dockerfile", "line": 1e99, "level": "error", "message": "a\\u0000b\\u202e"}',
         '{"code": 5, "file": "./Dockerfile", "line": -1, "level": "error", "message": "' + "x" * 100_000 + '"}',
-        '{"code": "DL6", "file": "./Dockerfile\\n", "line": 1, "level": "error", "message": "m"}',
+        '{"code": "DL6", "file": "./Docker\\nfile", "line": 1, "level": "error", "message": "m"}',
     ]
     (order.tree / "told.json").write_text("[" + ",".join(rows) + "]")
     result = await Scanners([Pretender(isolated, limited, "cat told.json")]).scan(order)

@@ -218,4 +218,4 @@ async def test_odd_values_in_a_result_are_left_out_or_cut(
     found = {each.rule: (each.location and each.location.line, len(each.title)) for each in result.findings}
     assert found.keys() == {"DL3", "DL4", "unnamed"}
     assert found["unnamed"] == (None, 512)
-    assert "hadolint: 3 results in places out of the service's folder were left out" in result.notices
+    assert "hadolint: 3 results name places out of the service's folder and were left out" in result.notices

@@ -55,6 +55,21 @@ async def test_it_is_loaded_and_rolled_out(bench: Bench) -> None:
     assert (deployment.status, deployment.health) == (DeploymentStatus.SUCCESS, HealthStatus.HEALTHY)
 
 
+async def test_what_is_to_be_known_of_its_provenance_stays_with_the_step(bench: Bench) -> None:
+    bench.world.notice = "build 1 (1.0.0): it was made before provenance was kept here"
+    await (await bench.start(deploy())).result()
+    assert [step.detail for step in bench.world.progress.steps] == [bench.world.notice]
+
+
+async def test_a_build_whose_provenance_does_not_hold_starts_nothing(bench: Bench) -> None:
+    bench.world.faults["releases.open"] = "PROVENANCE_INVALID"
+    with pytest.raises(WorkflowFailureError):
+        await (await bench.start(deploy())).result()
+    assert bench.world.done == ["load build", "ask turn", "return turn"]
+    assert bench.world.progress.error
+    assert bench.world.progress.error.code == "PROVENANCE_INVALID"
+
+
 async def test_without_an_artifact_nothing_is_touched(bench: Bench) -> None:
     bench.world.faults["builds.load"] = "ARTIFACT_UNAVAILABLE"
     with pytest.raises(WorkflowFailureError):

@@ -138,6 +138,7 @@ class World:
         self.scanned: list[b.RunScan] = []
         self.scan_outcome = b.ScanOutcome(status=ScanStatus.PASSED)
         self.attested: list[b.AttestBuild] = []
+        self.notice: str | None = None  # about the provenance of what is opened
         self.folder: str | None = None  # of the service in the repository
         self.notice: str | None = None  # what people must know of the source
         self.built_in: list[str] = []
@@ -334,7 +335,7 @@ class World:
             service=request.service,
             processes=request.processes,
         )
-        return r.OpenedRelease(release=release, stable=self.stable, returning=self.still_runs)
+        return r.OpenedRelease(release=release, stable=self.stable, returning=self.still_runs, notice=self.notice)
 
     @implements(r.REOPEN_RELEASE)
     async def reopen_release(self, request: r.ReopenRelease) -> r.OpenedRelease:

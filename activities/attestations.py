@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.build_records import check_reported
 from activities.failures import translate_errors
 from contracts.builds import ATTEST_BUILD, AttestBuild, Attested
 from contracts.stubs import implements
@@ -80,11 +81,17 @@ class AttestationActivities:
     @implements(ATTEST_BUILD)
     @translate_errors
     async def attest(self, request: AttestBuild) -> Attested:
-        """Once for each artifact: who asks again gets what was signed before."""
+        """Once for each artifact: who asks again gets what was signed before.
+
+        Raises:
+            TerminalError: see `check_reported`.
+        """
         async with transaction(self._sessions) as session:
             build = await _locked(session, request)
             if ended := await _done(session, build, request):
                 return ended
+            if request.build_id is not None:
+                check_reported(build, request.source.spec)
             project = (await BuildRecordRepository(session).project_of(build)).slug
             scan = await BuildDocumentRepository(session).get(build.id, DocumentKind.SCAN)
         basis = _Basis(build, project, scan)

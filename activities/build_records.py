@@ -22,6 +22,7 @@ from contracts.stubs import implements
 from domain.delivery_spec import DeliverySpec
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import BuildProvenance, BuildStatus
+from domain.test_thresholds import Reported, stop_of_reported
 from runtime.ids import new_id
 from storage.engine import Sessions, transaction
 from storage.models import Build
@@ -79,7 +80,11 @@ class BuildRecordActivities:
     @implements(KEEP_ARTIFACT)
     @translate_errors
     async def keep_artifact(self, request: KeepArtifact) -> LoadedBuild:
-        """The first recorded artifact is the build's; a later one is ignored, and its deployment uses the first."""
+        """The first recorded artifact is the build's; a later one is ignored, and its deployment uses the first.
+
+        Raises:
+            TerminalError: what was reported of its tests does not keep to the limits in delivery.yaml.
+        """
         values = {
             "artifact_digest": request.artifact.digest,
             "artifact_size_bytes": request.artifact.size_bytes,
@@ -88,6 +93,7 @@ class BuildRecordActivities:
         }
         async with transaction(self._sessions) as session:
             builds = BuildRecordRepository(session)
+            check_reported(await builds.get(request.build_id), request.spec)
             await builds.keep_artifact(request.build_id, values)
             await builds.mark_unattested(request.build_id)
             build = await builds.get(request.build_id)
@@ -110,6 +116,17 @@ class BuildRecordActivities:
             await builds.mark_unattested(build.id)
             await builds.link(request.deployment_id, build.id)
             return RecordedBuild(build_id=build.id, build_number=build.build_number)
+
+
+def check_reported(build: Build, spec: DeliverySpec) -> None:
+    """What was reported of a build that was made elsewhere keeps to the limits in delivery.yaml.
+
+    Raises:
+        TerminalError: TESTS_FAILED, COVERAGE_TOO_LOW; TEST_REPORT_INVALID, a number that a limit needs is not there.
+    """
+    told = Reported(build.tests_passed, build.tests_failed, build.code_coverage_percent)
+    if stop := stop_of_reported(spec.test, told):
+        raise TerminalError(stop.message, code=stop.code)
 
 
 def _loaded(build: Build) -> LoadedBuild | None:

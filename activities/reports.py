@@ -54,11 +54,15 @@ class ReadFiles(BaseModel):
 
 
 class ReadTests(ReadFiles):
-    """`left_out`: how many more test cases had results than are kept."""
+    """`left_out`: how many more test cases had results than are kept.
+
+    `not_all_sought`: the feature has more test cases than are looked for.
+    """
 
     summary: TestSummary | None = None
     outcomes: tuple[CaseOutcome, ...] = ()
     left_out: int = 0
+    not_all_sought: bool = False
 
 
 class ReadCoverage(ReadFiles):

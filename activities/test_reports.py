@@ -60,7 +60,8 @@ class TestReports:
         tests, coverage = ReadTests(), ReadCoverage()
         if names := _names(spec.report):
             cases = await self._cases(request.operation_id)
-            tests = await self._call(read_tests, ReadTests, request, names, before, cases)
+            tests = await self._call(read_tests, ReadTests, request, names, before, cases[:MAX_CASES])
+            tests = tests.model_copy(update={"not_all_sought": len(cases) > MAX_CASES})
         if names := _names(spec.coverage):
             coverage = await self._call(read_coverage, ReadCoverage, request, names, before)
         return tests, coverage
@@ -80,10 +81,11 @@ class TestReports:
             return await BuildTestRepository(session).record(operation_id, counts, tests.outcomes)
 
     async def _cases(self, operation_id: UUID) -> list[tuple[str, str, str | None]]:
+        """One more than are looked for, where there are more."""
         if self._sessions is None:
             return []
         async with transaction(self._sessions) as session:
-            found = await BuildTestRepository(session).cases(operation_id, limit=MAX_CASES)
+            found = await BuildTestRepository(session).cases(operation_id, limit=MAX_CASES + 1)
         return [(str(case_id), name, script) for case_id, name, script in found]
 
     async def _call(
@@ -128,6 +130,8 @@ def notice_of(tests: ReadTests, coverage: ReadCoverage, attached: int) -> str | 
     if attached:
         more = f"; of {tests.left_out} more there is no room ({MAX_RESULTS} a build)" if tests.left_out else ""
         told.append(f"results of {attached} test case{'s' * (attached > 1)} of the feature{more}")
+    if tests.not_all_sought:
+        told.append(f"the feature has more than {MAX_CASES} test cases: only the oldest {MAX_CASES} were looked for")
     if missing:
         told.append(f"not written: {', '.join(missing)}")
     if old:

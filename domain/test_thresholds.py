@@ -60,6 +60,64 @@ def stop_after_tests(spec: TestSpec, run: TestRun) -> Stop | None:
     return _failures(spec, run) or _command(spec, run) or _reports(spec, run) or _coverage(spec, run)
 
 
+@dataclass(frozen=True)
+class Reported:
+    """What was told of a build that was made elsewhere; None: not told."""
+
+    passed: int | None = None
+    failed: int | None = None
+    coverage_percent: float | None = None
+
+
+def stop_of_reported(spec: TestSpec, told: Reported) -> Stop | None:
+    """What stops the delivery of a build that was made elsewhere, whose tests are not run here; None: it goes on."""
+    return _reported_failures(spec, told) or _reported_coverage(spec, told)
+
+
+def _reported_failures(spec: TestSpec, told: Reported) -> Stop | None:
+    most = spec.max_failures
+    if most is None:
+        return None
+    if told.failed is None or told.passed is None:
+        return _untold(f"max_failures is {most}", "tests_passed and tests_failed")
+    if told.failed > most:
+        total = told.failed + told.passed
+        return Stop(
+            ErrorCode.TESTS_FAILED,
+            f"{told.failed} of {total} tests failed where the build was made, more than max_failures {most}",
+        )
+    if told.failed + told.passed == 0:
+        return Stop(
+            ErrorCode.TEST_REPORT_INVALID,
+            f"max_failures is {most}, and the build was reported with no test; "
+            "run its tests where it is made and report the build again under a new version_tag",
+        )
+    return None
+
+
+def _reported_coverage(spec: TestSpec, told: Reported) -> Stop | None:
+    if spec.min_coverage is None:
+        return None
+    wanted = f"{spec.min_coverage:.10g}"
+    if told.coverage_percent is None:
+        return _untold(f"min_coverage is {wanted}", "code_coverage_percent")
+    if told.coverage_percent >= spec.min_coverage:
+        return None
+    return Stop(
+        ErrorCode.COVERAGE_TOO_LOW,
+        f"tests cover {told.coverage_percent:.10g} % of the lines, as was reported of the build, less than min_coverage "
+        f"{wanted}; test more of them, or lower the limit in delivery.yaml",
+    )
+
+
+def _untold(limit: str, fields: str) -> Stop:
+    return Stop(
+        ErrorCode.TEST_REPORT_INVALID,
+        f"{limit} in delivery.yaml, and the build was reported without {fields}; its tests are not run here: "
+        f"report the build again under a new version_tag, with {fields}",
+    )
+
+
 def _failures(spec: TestSpec, run: TestRun) -> Stop | None:
     if run.tests is None or run.failed <= (spec.max_failures or 0):
         return None

@@ -32,6 +32,7 @@ from contracts.builds import (
 from contracts.rollouts import OpenedRelease, OpenRelease, ReopenRelease
 from domain.build_documents import DocumentKind
 from domain.delivery_spec import DeliverySpec, ServiceSpec
+from domain.delivery_spec import TestSpec as DeliveryTests
 from domain.findings import Ecosystem, Package, ScanResult, ToolRun
 from domain.lifecycle import ReleaseState, ScanStatus
 from domain.provenance import Policy
@@ -590,6 +591,30 @@ async def test_of_a_build_made_elsewhere_the_first_artifact_is_attested(worker):
         loaded = await ActivityEnvironment().run(BuildRecordActivities(worker.sessions).keep_artifact, request)
         assert loaded.artifact_digest == ARTIFACT
     assert (await worker.open(build_id)).notice is None
+
+
+async def test_a_build_made_elsewhere_whose_reported_coverage_is_too_low_gets_no_artifact(worker):
+    """`min_coverage` was for tests that run here alone: a silent pass."""
+    build_id = await reported(worker)
+    strict = SPEC.model_copy(update={"test": DeliveryTests(min_coverage=80)})
+    order = worker.order(new_id(), ARTIFACT, build_id)
+    order = order.model_copy(update={"source": order.source.model_copy(update={"spec": strict})})
+    keep = KeepArtifact(
+        build_id=build_id, artifact=PackagedArtifact(digest=ARTIFACT, size_bytes=1, file_count=1), spec=strict
+    )
+    records = BuildRecordActivities(worker.sessions)
+    for percent, code in ((None, "TEST_REPORT_INVALID"), (79.9, "COVERAGE_TOO_LOW")):
+        async with transaction(worker.sessions) as session:
+            (await session.get_one(Build, build_id)).code_coverage_percent = percent
+        for call in (worker.attest(order), ActivityEnvironment().run(records.keep_artifact, keep)):
+            with pytest.raises(ApplicationError) as caught:
+                await call
+            assert (caught.value.type, caught.value.non_retryable) == (code, True)
+    async with transaction(worker.sessions) as session:
+        build = await session.get_one(Build, build_id)
+        assert (build.artifact_digest, build.attested_digest) == (None, None)
+        build.code_coverage_percent = 80
+    assert (await worker.attest(order)).digest is not None
 
 
 async def test_a_build_of_another_project_is_not_attested(worker, history):

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities import test_reports
 from activities.build_records import BuildRecordActivities
 from activities.build_slots import BuildSlots
 from activities.builds import BuildActivities
@@ -180,6 +181,14 @@ async def test_results_are_those_of_the_features_test_cases_once(place):
         str(row.build_id),
     )
     assert (told["status"], event.resource_id) == ("passed", row.id)
+
+
+async def test_that_not_all_test_cases_were_looked_for_is_told(place, monkeypatch):
+    monkeypatch.setattr(test_reports, "MAX_CASES", 1)
+    await place.make("adds up", "nobody")
+    outcome = await place.test(place.write(GOOD))
+    assert list(await place.results()) == ["adds up"]
+    assert outcome.detail.endswith("the feature has more than 1 test cases: only the oldest 1 were looked for")
 
 
 async def test_what_a_second_run_finds_is_what_counts_and_is_told(place):

@@ -1,5 +1,7 @@
 """`max_failures`, `min_coverage` and the command's own word: no pass that nothing tells about."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from domain.coverage_reports import Coverage
 from domain.delivery_spec import TestSpec
 from domain.errors import ErrorCode
 from domain.junit_reports import TestSummary
-from domain.test_thresholds import TestRun, stop_after_tests
+from domain.test_thresholds import Reported, TestRun, stop_after_tests, stop_of_reported
 
 SMALL = st.integers(min_value=0, max_value=5)
 
@@ -143,3 +145,25 @@ def test_words(spec, run, code, message):
     stop = stop_after_tests(TestSpec(command="x", **spec), TestRun(**{"exit_code": 0, **run}))
     assert stop is not None
     assert (stop.code, stop.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told", "code", "words"),
+    [
+        ({}, Reported(), None, ""),
+        ({"min_coverage": 80}, Reported(coverage_percent=80), None, ""),
+        ({"min_coverage": 80}, Reported(coverage_percent=79.99), ErrorCode.COVERAGE_TOO_LOW, "79.99 % .* 80"),
+        ({"min_coverage": 0}, Reported(1, 0), ErrorCode.TEST_REPORT_INVALID, "without code_coverage_percent"),
+        ({"max_failures": 0}, Reported(3, 0), None, ""),
+        ({"max_failures": 1}, Reported(3, 2), ErrorCode.TESTS_FAILED, "2 of 5 tests failed .* max_failures 1"),
+        ({"max_failures": 0}, Reported(0, 0), ErrorCode.TEST_REPORT_INVALID, "with no test"),
+        ({"max_failures": 0}, Reported(3, None), ErrorCode.TEST_REPORT_INVALID, "without tests_passed and tests_failed"),
+        ({"max_failures": 0}, Reported(coverage_percent=99), ErrorCode.TEST_REPORT_INVALID, "new version_tag"),
+    ],
+)
+def test_what_was_reported_of_a_build_made_elsewhere_is_held_to_the_limits(limits, told, code, words):
+    """A limit that nothing tells about is not kept, wherever the tests were run."""
+    stop = stop_of_reported(TestSpec(**limits), told)
+    assert (stop and stop.code) == code
+    if stop:
+        assert re.search(words, stop.message)

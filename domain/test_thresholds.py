@@ -105,8 +105,8 @@ def _reported_coverage(spec: TestSpec, told: Reported) -> Stop | None:
         return None
     return Stop(
         ErrorCode.COVERAGE_TOO_LOW,
-        f"tests cover {told.coverage_percent:.10g} % of the lines, as was reported of the build, less than min_coverage "
-        f"{wanted}; test more of them, or lower the limit in delivery.yaml",
+        f"tests cover {told.coverage_percent:.10g} % of the lines, as was reported of the build, less than "
+        f"min_coverage {wanted}; test more of them, or lower the limit in delivery.yaml",
     )
 
 

@@ -1,8 +1,8 @@
 """Which files of a tree are looked at."""
 
-import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def listed(tree: Path) -> Listing:
     while ahead and not more:
         folder = ahead.pop()
         try:
-            entries = _entries(tree, folder)
-        except OSError:
+            descriptor = os.open(tree / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # no right to read it, or too long a path
             closed += 1
             continue
-        for name, found in entries:
+        for name, found in _entries(descriptor):
             path = f"{folder}{name}"
             if stat.S_ISLNK(found.st_mode):
                 links += 1
@@ -67,17 +67,16 @@ def listed(tree: Path) -> Listing:
     return Listing(dict(sorted(files.items())), notices)
 
 
-def _entries(tree: Path, folder: str) -> list[tuple[str, os.stat_result]]:
-    """Raises OSError: the folder cannot be read, or has too long a path."""
-    descriptor = os.open(tree / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    found: list[tuple[str, os.stat_result]] = []
+def _entries(descriptor: int) -> Iterator[tuple[str, os.stat_result]]:
+    """One after another: whoever has enough of a folder of a million files asks no more. Closes the descriptor."""
     try:
-        for name in sorted(os.listdir(descriptor)):  # noqa: PTH208 - of a descriptor
-            with contextlib.suppress(OSError):
-                found.append((name, os.stat(name, dir_fd=descriptor, follow_symlinks=False)))
+        for name in sorted(os.listdir(descriptor)):
+            try:
+                yield name, os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            except OSError:
+                continue
     finally:
         os.close(descriptor)
-    return found
 
 
 def _is_installed(tree: Path, path: str, name: str) -> bool:

@@ -91,7 +91,8 @@ class OnPath:
             limits=_LARGE,
         )
         ran = await self._processes.run(command, sources, timeout_s=timeout_s)
-        return await self._reader.read(self._recipe.read, ran)
+        report = await self._reader.read(self._recipe.read, ran)
+        return report.model_copy(update={"notices": (*report.notices, *command.notices)})
 
 
 def _program(name: str, folders: tuple[str, ...]) -> Path | None:
@@ -180,9 +181,10 @@ def _govulncheck(sources: Sources, program: str, data: Path) -> Command:
 
 def _semgrep(sources: Sources, program: str, data: Path) -> Command:
     """`.semgrepignore` in the tree would leave files out: files that are named are looked at all the same."""
+    every = sources.ending(*_SOURCES)
     files: list[str] = []
     room = _MOST_WORDS
-    for path in sources.ending(*_SOURCES):
+    for path in every:
         room -= len(path.encode()) + 3
         if room < 0:
             break
@@ -191,8 +193,12 @@ def _semgrep(sources: Sources, program: str, data: Path) -> Command:
         tool="semgrep",
         argv=(
             *(program, "scan", f"--config={data}", "--json", "--quiet", "--metrics=off", "--disable-version-check"),
-            *("--no-git-ignore", "--disable-nosem", "--jobs=1", "--", *files),
+            *("--no-git-ignore", "--disable-nosem", "--jobs=1", "--"),
         ),
+        paths=tuple(files),
+        notices=(f"semgrep: {len(every)} files, of which the first {len(files)} were looked at",)
+        if len(files) < len(every)
+        else (),
         fine=frozenset({0, 1}),
     )
 

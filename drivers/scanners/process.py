@@ -59,22 +59,26 @@ class Command:
     Attributes:
         tool: its name.
         argv: `{state}`, `{tree}` and `{tmp}` in a word are where the tool finds these folders.
+        paths: words after them that stay as they are: names of a stranger's files.
         fine: exit codes of a tool that did its work.
         readable: folders and files of ours that it needs, shown read-only at their own place.
         env: what it is told besides PATH, HOME, TMPDIR, LANG; the same braces.
         files: contents by name, put into `{state}`.
         talks: the end of what it said may be in a fault. Not of tools that quote sources: those hold secrets.
         limits: of its processes together.
+        notices: what the call leaves out, for people.
     """
 
     tool: str
     argv: tuple[str, ...]
+    paths: tuple[str, ...] = ()
     fine: frozenset[int] = frozenset({0})
     readable: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     talks: bool = False
     limits: ToolLimits = ToolLimits()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class ToolProcesses:
 
     def _spec(self, command: Command, sources: Sources, home: Path, where: Place, timeout_s: float) -> ShimSpec:
         names = {"{state}": where.state, "{tree}": where.cwd, "{tmp}": where.tmp, "{home}": where.home}
-        words = [_filled(word, names) for word in command.argv]
+        words = [*(_filled(word, names) for word in command.argv), *command.paths]
         env = {
             "LANG": "C.UTF-8",
             **{name: _filled(value, names) for name, value in command.env.items()},

@@ -16,7 +16,7 @@ from drivers.scanners import listing
 from drivers.scanners.base import MAX_FAULT, Report, Scanner, ScannerFaultError, ScanOrder, Sources, names
 from drivers.scanners.on_path import RECIPES, OnPath
 from drivers.scanners.process import ToolProcesses
-from drivers.scanners.tools import PACKAGES, Bandit, DetectSecrets, Hadolint, LimitedReader, SarifReports
+from drivers.scanners.tools import Bandit, DetectSecrets, Hadolint, LimitedReader, SarifReports
 from runtime.limited import LimitedProcesses
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,8 @@ def select_scanners(
     """The scanners of a worker. One that is named and not at hand says so in each scan, as its fault.
 
     Args:
-        wanted: the setting `DELIVERY_SCANNERS`: `all` that are at hand, `none`, or names with commas between.
+        wanted: the setting `DELIVERY_SCANNERS`: `all` (the engine's own, and others that are at hand), `none`, or names
+            with commas between.
         processes: where tools run.
         limited: has `MODULES` loaded.
         data: the setting `DELIVERY_SCANNER_DATA`.
@@ -153,8 +154,7 @@ def select_scanners(
     known = [*ours, *others, *on_path]
     always = (SarifReports(limited),)
     if wanted.strip() in ("all", "none"):
-        installed = ours if PACKAGES.is_dir() else []
-        at_hand = [*installed, *others, *(each for each in on_path if each.at_hand)]
+        at_hand = [*ours, *others, *(each for each in on_path if each.at_hand)]
         return Scanners(at_hand if wanted.strip() == "all" else (), always)
     asked = {name.strip() for name in wanted.split(",") if name.strip()}
     unknown = sorted(asked - {each.name for each in known})

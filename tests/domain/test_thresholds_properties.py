@@ -157,7 +157,7 @@ def test_words(spec, run, code, message):
         ({"max_failures": 0}, Reported(3, 0), None, ""),
         ({"max_failures": 1}, Reported(3, 2), ErrorCode.TESTS_FAILED, "2 of 5 tests failed .* max_failures 1"),
         ({"max_failures": 0}, Reported(0, 0), ErrorCode.TEST_REPORT_INVALID, "with no test"),
-        ({"max_failures": 0}, Reported(3, None), ErrorCode.TEST_REPORT_INVALID, "without tests_passed and tests_failed"),
+        ({"max_failures": 0}, Reported(3, None), ErrorCode.TEST_REPORT_INVALID, "without tests_passed and"),
         ({"max_failures": 0}, Reported(coverage_percent=99), ErrorCode.TEST_REPORT_INVALID, "new version_tag"),
     ],
 )

@@ -8,6 +8,7 @@ from another, made slowly where the value may be guessed.
 Prints one JSON object; `complete` is its last field.
 """
 
+import codecs
 import hashlib
 import io
 import json
@@ -23,12 +24,15 @@ from typing import Any, NamedTuple, NoReturn
 # Longer lines are looked at in pieces: the patterns are not made for them.
 PIECE, OVERLAP = 4096, 256
 MAX_BYTES = 2 * 1024 * 1024
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell and Visual Studio write texts
 MAX_FOUND = 500  # of a kind
 # Seconds of computing for one file: some patterns take the square of a line's length, if it is made for that.
 FILE_CPU_S = 3
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
 # An address is no secret; and what only looks random is a checksum, an id or data thousands of times for each secret.
 LEFT_OUT = {"IPPublicDetector", "Base64HighEntropyString", "HexHighEntropyString"}
+# It passes over whatever has "swagger" in its path, sources and settings among it.
+BLIND = "detect_secrets.filters.heuristic.is_swagger_file"
 # It goes by what a value is called.
 GENERAL = {"Secret Keyword"}
 # Their values are words that somebody chose.
@@ -46,12 +50,13 @@ def main(packages: str, listed: str) -> int:
     sys.modules["requests"] = _nothing_to_ask_with()
     from detect_secrets.__version__ import VERSION
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-    from detect_secrets.settings import transient_settings
+    from detect_secrets.settings import get_settings, transient_settings
 
     plugins = [{"name": each.__name__} for each in get_mapping_from_secret_type_to_class().values()]
     wanted = [plugin for plugin in plugins if plugin["name"] not in LEFT_OUT]
     signal.signal(signal.SIGVTALRM, _too_slow)
     with transient_settings({"plugins_used": wanted}):
+        get_settings().disable_filters(BLIND)
         search = Search()
         for path in Path(listed).read_text(encoding="utf-8").split("\0"):
             search.file(path)
@@ -120,11 +125,12 @@ class Search:
         if len(raw) > MAX_BYTES:
             self.skipped.append((path, f"larger than {MAX_BYTES >> 20} MiB"))
             return
-        if b"\0" in raw[:8192]:
+        encoding = "utf-16" if raw.startswith(UTF_16) else "utf-8"
+        if encoding == "utf-8" and b"\0" in raw[:8192]:
             return
         signal.setitimer(signal.ITIMER_VIRTUAL, FILE_CPU_S)
         try:
-            self._text(path, raw.decode("utf-8", errors="replace"))
+            self._text(path, raw.decode(encoding, errors="replace"))
         except TooSlow:
             self.skipped.append((path, "takes too long"))
         except (ValueError, RecursionError, ArithmeticError) as error:

@@ -53,6 +53,33 @@ async def test_bandit_is_not_taken_in_by_modules_of_the_tree(
     assert ("AWS Access Key", 1) in lines(found)
 
 
+async def test_names_that_look_like_words_of_ours_are_names(
+    isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder
+) -> None:
+    """A folder `{tmp}` was taken for the tool's own."""
+    names = ["{state}/Dockerfile", "{tmp}.dockerfile", "{tree}/Dockerfile"]
+    report = await scan(Hadolint, isolated, limited, order, dict.fromkeys(names, "FROM debian:12\nRUN sudo ls\n"))
+    assert sorted(each.location.path for each in report.findings if each.location) == names
+    assert report.fault is None
+
+
+async def test_secrets_are_found_wherever_a_tool_would_pass_over_them(
+    isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder
+) -> None:
+    """detect-secrets looks into nothing that has "swagger" in its path; PowerShell writes UTF-16."""
+    for path in ("swagger/settings.py", "swagger-client.ts"):
+        (order.tree / path).parent.mkdir(exist_ok=True)
+        (order.tree / path).write_text(f"{KEY}\n")
+    (order.tree / "deploy.ps1").write_bytes(f"# 1\r\n$key = '{KEY}'\r\n".encode("utf-16"))
+    (order.tree / "image.dat").write_bytes(b"\x89\0\xff\xfe" + KEY.encode())
+    report = await scan(DetectSecrets, isolated, limited, order, {})
+    assert sorted((each.location.path, each.location.line) for each in report.findings if each.location) == [
+        ("deploy.ps1", 2),
+        ("swagger-client.ts", 1),
+        ("swagger/settings.py", 1),
+    ]
+
+
 async def test_python_that_it_cannot_read_is_told(
     isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder
 ) -> None:

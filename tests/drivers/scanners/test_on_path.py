@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.findings import Ecosystem, FindingKind, Severity
-from drivers.scanners.base import Report, ScanOrder
+from drivers.scanners.base import Report, ScanOrder, Sources
 from drivers.scanners.on_path import RECIPES, OnPath
 from drivers.scanners.process import ToolProcesses
 from drivers.scanners.readers.dependencies import read_grype, read_osv_scanner, read_trivy
@@ -65,6 +65,14 @@ def without(service: Path, to: Path) -> None:
 async def scan(scanner: OnPath, order: ScanOrder) -> Report:
     assert scanner.at_hand
     return await scanner.scan(seen(order), timeout_s=600)
+
+
+def test_files_that_no_command_line_has_room_for_are_told(order: ScanOrder) -> None:
+    files = dict.fromkeys((f"{'x' * 1000}{number}.py" for number in range(1200)), 1)
+    recipe = next(each for each in RECIPES if each.name == "semgrep")
+    command = recipe.command(Sources(order, files), "semgrep", Path("/data"))
+    assert 0 < len(command.paths) < 1200
+    assert command.notices == (f"semgrep: 1200 files, of which the first {len(command.paths)} were looked at",)
 
 
 async def test_semgrep_itself_is_not_switched_off_by_files_of_the_tree(

@@ -1,11 +1,13 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.errors import DependencyError, ErrorCode, TerminalError
 from domain.findings import Finding, FindingKind, Severity, fingerprint_of
+from drivers.scanners import listing, tools
 from drivers.scanners.base import Report, ScannerFaultError, ScanOrder, Sources
 from drivers.scanners.listing import MAX_PATH, listed
 from drivers.scanners.process import ToolProcesses
@@ -117,6 +119,22 @@ def test_all_is_what_is_at_hand(isolated: ToolProcesses, limited: LimitedProcess
     assert found.available == ("detect-secrets", "bandit", "hadolint", "advisories")
 
 
+async def test_a_scanner_of_the_engine_that_is_gone_is_a_fault_of_each_scan(
+    isolated: ToolProcesses,
+    limited: LimitedProcesses,
+    order: ScanOrder,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """`all` was "what is at hand": without the folder nothing looked for secrets, and a scan passed."""
+    monkeypatch.setattr(tools, "PACKAGES", tmp_path / "gone")
+    for name in ("app.py", "Dockerfile"):
+        (order.tree / name).write_text("FROM x\n")
+    result = await select_scanners("all", processes=isolated, limited=limited).scan(order)
+    assert [run.tool for run in result.tools] == ["detect-secrets", "bandit", "hadolint"]
+    assert all("is not installed on the worker: `make setup` puts it into" in (run.fault or "") for run in result.tools)
+
+
 @pytest.mark.parametrize("setting", ["", ",", "bandit,banditt", "ALL", "none,bandit"])
 def test_names_that_no_scanner_has_are_refused(
     isolated: ToolProcesses, limited: LimitedProcesses, setting: str
@@ -183,6 +201,24 @@ def test_a_tree_deeper_than_a_path_can_name_is_listed(tmp_path: Path) -> None:
     found = listed(tmp_path)
     assert list(found.files) == ["file"]
     assert "1 files were not looked at" in found.notices[0]
+
+
+def test_of_a_folder_of_too_many_files_no_more_are_looked_at_than_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        (tmp_path / f"f{number}").touch()
+    asked: list[str] = []
+    real = os.stat
+
+    def counting(path: str, **named: Any) -> os.stat_result:
+        asked.append(path)
+        return real(path, **named)
+
+    monkeypatch.setattr(listing, "MAX_FILES", 5)
+    monkeypatch.setattr(os, "stat", counting)
+    assert len(listed(tmp_path).files) == 5
+    assert len(asked) == 6
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from domain import scan_policy
 from domain.build_documents import MAX_DOCUMENT, DocumentKind
 from domain.errors import ErrorCode, TerminalError
 from domain.findings import Finding, ScanResult, ToolRun
+from domain.same_weakness import less
 from domain.sarif import Suppression, sarif_of
 from domain.scan_policy import Verdict
 from drivers.scanners.base import SARIF, ScanOrder
@@ -55,8 +56,8 @@ class ScanActivities:
             return ScanOutcome(skipped=NONE_INSTALLED)
         organization = self._folders.organization(request.operation_id)
         async with heartbeating(), self._slots.working(request.operation_id, organization):
-            result = await self._scan(request, organization)
-            verdict, ids = await self._keep(request, result)
+            found = await self._scan(request, organization)
+            result, verdict, ids = await self._keep(request, found)
             await asyncio.to_thread(_write_log, self._folders.log(request.operation_id, "scan"), result, verdict)
         if verdict.stops:
             raise _stopped(verdict, ids)
@@ -81,25 +82,30 @@ class ScanActivities:
         )
         return await self._scanners.scan(order)
 
-    async def _keep(self, request: RunScan, result: ScanResult) -> tuple[Verdict, Mapping[str, UUID]]:
-        """Written before it is judged: a build that fails shows why. Without a row there is nothing to write to."""
-        document = await asyncio.to_thread(document_of, result)
+    async def _keep(self, request: RunScan, result: ScanResult) -> tuple[ScanResult, Verdict, Mapping[str, UUID]]:
+        """Written before it is judged: a build that fails shows why. Without a row there is nothing to write to.
+
+        Returns:
+            The result with each weakness under the name by which the project knows it, how it is judged, and ids.
+        """
         async with transaction(self._sessions) as session:
             documents = BuildDocumentRepository(session)
             build_id = request.build_id or await documents.build_of(request.operation_id)
             records = ScanRecordRepository(session)
             ids: Mapping[str, UUID] = {}
             if build_id is not None:
+                kept = await records.record(build_id, self._scanned(request, result))
+                result, ids = await asyncio.to_thread(_known_as, result, kept.findings), kept.ids
+                document = await asyncio.to_thread(document_of, result)
                 await documents.put(build_id, request.organization_id, DocumentKind.SCAN, document)
-                ids = (await records.record(build_id, self._scanned(request, result))).ids
             suppressed = await records.suppressed(request.project_id)
-            verdict = scan_policy.judge(result, request.spec, suppressed)
+            verdict = await asyncio.to_thread(scan_policy.judge, result, request.spec, suppressed)
             if build_id is not None:
                 await records.set_status(build_id, verdict.status)
                 report = await asyncio.to_thread(_sarif, result, suppressed)
                 if len(report) <= MAX_DOCUMENT:  # it is for editors and code hosts: the findings themselves are kept
                     await documents.put(build_id, request.organization_id, DocumentKind.SARIF, report)
-        return verdict, ids
+        return result, verdict, ids
 
     def _scanned(self, request: RunScan, result: ScanResult) -> Scanned:
         """Tools that had nothing to look at did their work, too: of what they found before nothing is left."""
@@ -113,6 +119,11 @@ def document_of(result: ScanResult) -> bytes:
     short = {"description": "", "links": ()}
     findings = tuple(finding.model_copy(update=short) for finding in result.findings)
     return result.model_copy(update={"findings": findings}).model_dump_json().encode()
+
+
+def _known_as(result: ScanResult, findings: tuple[Finding, ...]) -> ScanResult:
+    found = less(result.found, result.findings, findings)
+    return result.model_copy(update={"findings": findings, "found": found})
 
 
 def _sarif(result: ScanResult, suppressed: Collection[str]) -> bytes:

@@ -82,18 +82,6 @@ def canonical_id(ids: Iterable[str]) -> str:
     return min(ids, key=lambda each: (not each.startswith("CVE-"), each))
 
 
-def fingerprints(finding: Finding) -> tuple[str, ...]:
-    """The finding's fingerprint, and those that it had or will have while another of its names is the canonical one.
-
-    A database tells of a weakness before it has a CVE; then the canonical id changes. Whoever keeps findings looks for
-    any of these before he takes one for new.
-    """
-    if finding.kind is not FindingKind.DEPENDENCY or finding.package is None:
-        return (finding.fingerprint,)
-    others = (_fingerprint(each, finding.package) for each in sorted((finding.rule, *finding.aliases)))
-    return tuple(dict.fromkeys((finding.fingerprint, *others)))
-
-
 def _fingerprint(name: str, package: Package) -> str:
     return fingerprint_of(FindingKind.DEPENDENCY, name, package.ecosystem, normal_name(package.ecosystem, package.name))
 

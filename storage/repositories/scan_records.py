@@ -1,18 +1,21 @@
 """What scans found, written with the build: once for each weakness of a project, however often it is found."""
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.findings import Finding, Severity
+from domain.findings import Ecosystem, Finding, FindingKind, Severity
 from domain.foreign_text import storable_value
 from domain.lifecycle import ScanStatus
+from domain.package_names import normal_name
+from domain.same_weakness import Known, Settled, settled
 from domain.scan_policy import worst_first
 from domain.texts import shown
 from domain.vulnerabilities import RANKS, SEVERITY_OF_RANK, TOLD_AT_ONCE, VulnerabilityStatus
@@ -20,6 +23,11 @@ from runtime.ids import new_id
 from storage.models import Build, BuildFinding, Project, Vulnerability
 from storage.repositories.event_writer import EventWriter
 from storage.repositories.live_releases import LiveReleases
+
+T = TypeVar("T")
+
+# Rows that are written at once: between portions the worker's other builds have their turn.
+PORTION: Final = 200
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,14 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Kept:
-    """`ids` by fingerprint. `detected`: how many nobody knew of, or were fixed before."""
+    """`ids` by fingerprint. `detected`: how many nobody knew of, or were fixed before.
+
+    `findings`: as they were written: each weakness once, with the fingerprint by which the project knows it.
+    """
 
     ids: Mapping[str, UUID]
     detected: int
+    findings: tuple[Finding, ...]
 
 
 class ScanRecordRepository:
@@ -72,21 +84,28 @@ class ScanRecordRepository:
             Build, build_id, with_for_update={"key_share": True}, populate_existing=True
         )
         moment: datetime = (await self._session.execute(select(func.now()))).scalar_one()
-        findings = {one.fingerprint: one for one in worst_first(scanned.findings)}
-        known = await self._known(build.project_id, findings)
-        detected = [row for row in known if self._seen(row, findings[row.fingerprint], build, moment)]
-        here = {row.fingerprint for row in known}
-        new = [_row(one, build, moment) for name, one in findings.items() if name not in here]
-        self._session.add_all(new)
-        await self._session.flush()
-        rows = [*known, *new]
+        settled = await self._settled(build.project_id, scanned.findings)
+        findings = {one.fingerprint: one for one in settled.findings}
+        told = await asyncio.to_thread(_all_told, settled.findings)
+        detected, rows = list[Vulnerability](), list[Vulnerability]()
+        new = list[Vulnerability]()
+        for portion in _portions(list(findings)):
+            known = await self._known(build.project_id, portion)
+            detected += [row for row in known if self._seen(row, findings[row.fingerprint], told, build, moment)]
+            here = {row.fingerprint for row in known}
+            added = [_row(findings[name], told[name], build, moment) for name in portion if name not in here]
+            self._session.add_all(added)
+            await self._session.flush()
+            rows += [*known, *added]
+            new += added
         await self._link(build, rows, findings)
-        await self._unlink(build, rows, scanned.tools)
+        await self._unlink(build, rows, scanned.tools, settled)
         await self._count(build, scanned)
         await self._end_fixed(build, scanned.tools, moment)
+        await self._end_replaced(build, settled, moment)
         detected += [row for row in new if row.status == VulnerabilityStatus.OPEN]
         await self.tell(sorted(detected, key=lambda row: (-row.severity_rank, row.id))[:TOLD_AT_ONCE], moment)
-        return Kept({row.fingerprint: row.id for row in rows}, len(detected))
+        return Kept({row.fingerprint: row.id for row in rows}, len(detected), settled.findings)
 
     async def set_status(self, build_id: UUID, status: ScanStatus) -> None:
         """Write how the scan of a build was judged."""
@@ -123,23 +142,63 @@ class ScanRecordRepository:
         await self.tell(rows, (await self._session.execute(select(func.now()))).scalar_one())
         return len(rows)
 
-    async def _known(self, project_id: UUID, findings: Mapping[str, Finding]) -> list[Vulnerability]:
+    async def _settled(self, project_id: UUID, findings: Sequence[Finding]) -> Settled:
+        """The findings under the names by which the project knows them."""
+        known = await self._alike(project_id, findings)
+        return await asyncio.to_thread(lambda: settled(worst_first(findings), known))
+
+    async def _alike(self, project_id: UUID, findings: Sequence[Finding]) -> list[Known]:
+        """Weaknesses of the same packages; what somebody decided about comes first, then the oldest."""
+        packages = {one.package for one in findings if one.package and one.kind is FindingKind.DEPENDENCY}
+        if not packages:
+            return []
+        spelled = func.lower(func.regexp_replace(Vulnerability.package, "[-_.]+", "-", "g"))
+        names = {storable_value(normal_name(Ecosystem.PYPI, one.name)) for one in packages}
+        statement = (
+            select(
+                Vulnerability.id,
+                Vulnerability.fingerprint,
+                Vulnerability.ecosystem,
+                Vulnerability.package,
+                Vulnerability.rule,
+                Vulnerability.aliases,
+            )
+            .where(
+                Vulnerability.project_id == project_id,
+                Vulnerability.kind == FindingKind.DEPENDENCY,
+                spelled.op("=")(func.any(sorted(names))),
+            )
+            .order_by(
+                (func.coalesce(Vulnerability.suppressed_until > func.now(), False)).desc(),
+                (Vulnerability.status == VulnerabilityStatus.ACKNOWLEDGED).desc(),
+                (Vulnerability.status != VulnerabilityStatus.FIXED).desc(),
+                Vulnerability.id,
+            )
+        )
+        return [
+            Known(own, fingerprint, ecosystem, package, (rule, *aliases))
+            for own, fingerprint, ecosystem, package, rule, aliases in await self._session.execute(statement)
+        ]
+
+    async def _known(self, project_id: UUID, fingerprints: Sequence[str]) -> list[Vulnerability]:
         statement = select(Vulnerability).where(
-            Vulnerability.project_id == project_id, Vulnerability.fingerprint == func.any(list(findings))
+            Vulnerability.project_id == project_id, Vulnerability.fingerprint == func.any(list(fingerprints))
         )
         # In one order: whoever else locks several does it by id, too.
         statement = statement.order_by(Vulnerability.id).with_for_update(key_share=True)
         return list(await self._session.scalars(statement.execution_options(populate_existing=True)))
 
     @staticmethod
-    def _seen(row: Vulnerability, finding: Finding, build: Build, moment: datetime) -> bool:
+    def _seen(
+        row: Vulnerability, finding: Finding, told: Mapping[str, Mapping[str, Any]], build: Build, moment: datetime
+    ) -> bool:
         """A known one was found again; whether that is news, since it was fixed in an older build."""
         if RANKS[finding.severity] > row.severity_rank and row.suppressed_until is not None:
             # What was decided of a lesser one holds no more.
             row.suppressed_until = row.suppression_reason = None
             if row.status == VulnerabilityStatus.SUPPRESSED:
                 row.status = VulnerabilityStatus.OPEN
-        for name, value in _told(finding).items():
+        for name, value in told[row.fingerprint].items():
             if getattr(row, name) != value:
                 setattr(row, name, value)
         row.last_seen_at = moment
@@ -164,17 +223,20 @@ class ScanRecordRepository:
             }
             for row in rows
         ]
-        if not links:
-            return
         statement = insert(BuildFinding)
         places = {name: statement.excluded[name] for name in ("package_version", "location_path", "location_line")}
         keys = ["build_id", "vulnerability_id"]
-        await self._session.execute(statement.on_conflict_do_update(index_elements=keys, set_=places), links)
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=places)
+        for portion in _portions(links):
+            await self._session.execute(statement, list(portion))
 
-    async def _unlink(self, build: Build, rows: Sequence[Vulnerability], tools: Collection[str]) -> None:
-        """What an earlier scan of the same build found, and this one did not."""
+    async def _unlink(
+        self, build: Build, rows: Sequence[Vulnerability], tools: Collection[str], settled: Settled
+    ) -> None:
+        """What an earlier scan of the same build found, and this one did not, or under another row."""
         of_tools = select(Vulnerability.id).where(
-            Vulnerability.project_id == build.project_id, Vulnerability.tool == func.any(sorted(tools))
+            Vulnerability.project_id == build.project_id,
+            or_(Vulnerability.tool == func.any(sorted(tools)), Vulnerability.id == func.any(list(settled.replaced))),
         )
         await self._session.execute(
             delete(BuildFinding).where(
@@ -221,8 +283,24 @@ class ScanRecordRepository:
         values = {"status": VulnerabilityStatus.FIXED, "fixed_at": moment, "fixed_number": build.build_number}
         await self._session.execute(statement.values(**values))
 
+    async def _end_replaced(self, build: Build, settled: Settled, moment: datetime) -> None:
+        """Of two that turned out to be one weakness, one goes on; the other counts no more."""
+        statement = update(Vulnerability).where(
+            Vulnerability.id == func.any(list(settled.replaced)), Vulnerability.status != VulnerabilityStatus.FIXED
+        )
+        values = {"status": VulnerabilityStatus.FIXED, "fixed_at": moment, "fixed_number": build.build_number}
+        await self._session.execute(statement.values(**values, told_at=func.coalesce(Vulnerability.told_at, moment)))
 
-def _row(finding: Finding, build: Build, moment: datetime) -> Vulnerability:
+
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + PORTION] for start in range(0, len(items), PORTION))
+
+
+def _all_told(findings: Sequence[Finding]) -> dict[str, dict[str, Any]]:
+    return {one.fingerprint: _told(one) for one in findings}
+
+
+def _row(finding: Finding, told: Mapping[str, Any], build: Build, moment: datetime) -> Vulnerability:
     return Vulnerability(
         id=new_id(),
         organization_id=build.organization_id,
@@ -233,7 +311,7 @@ def _row(finding: Finding, build: Build, moment: datetime) -> Vulnerability:
         last_build_id=build.id,
         last_seen_at=moment,
         detected_at=moment,
-        **_told(finding),
+        **told,
     )
 
 

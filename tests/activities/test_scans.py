@@ -149,6 +149,27 @@ async def test_what_is_suppressed_does_not_stop_it_until_that_is_over(world):
         await world.scan(Told((finding(),)), spec=SEVERE)
 
 
+async def test_a_suppression_holds_for_the_cve_that_becomes_known_later(world):
+    early = finding("PYSEC-2026-1", aliases=("GHSA-1",))
+    with pytest.raises(ApplicationError):
+        await world.scan(Told((early,)), spec=SEVERE)
+    await suppress(world, now() + timedelta(days=1))
+    late = finding("CVE-2026-7", aliases=("GHSA-1", "PYSEC-2026-1"))
+    outcome = await world.scan(Told((late,)), spec=SEVERE)
+    assert (outcome.status, outcome.high) == ("passed", 1)
+    async with transaction(world.sessions) as session:
+        kept = await stored_scan(session, world.build.id)
+        sarif = json.loads(await BuildDocumentRepository(session).get(world.build.id, DocumentKind.SARIF))
+    assert [one.fingerprint for one in kept.findings] == [early.fingerprint]
+    assert [result["suppressions"][0]["kind"] for run in sarif["runs"] for result in run["results"]] == ["external"]
+
+
+async def test_two_scanners_with_two_names_of_one_weakness_count_once(world):
+    first, second = finding("CVE-2026-7", aliases=()), finding("GHSA-1", aliases=("CVE-2026-7",), tool="grype")
+    outcome = await world.scan(Told((first,)), Told((second,), name="grype"), spec=ScanSpec(max_high=1))
+    assert outcome.high == 1
+
+
 async def suppress(world: World, until) -> None:
     async with transaction(world.sessions) as session:
         statement = update(Vulnerability).where(*_of(world)).values(status="suppressed", suppressed_until=until)

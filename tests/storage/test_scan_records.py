@@ -1,20 +1,23 @@
 """What scans find, on the real database: once for each weakness of a project, however often it is found."""
 
 import asyncio
+import time
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
 
 from domain.events import EventType
-from domain.findings import Severity
+from domain.findings import Finding, Severity
 from domain.vulnerabilities import TOLD_AT_ONCE
 from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Build, BuildFinding, Event, Organization, Project, Requirement, Vulnerability
 from storage.models import Feature as FeatureRow
-from storage.repositories.scan_records import ScanRecordRepository
+from storage.repositories.scan_records import Kept, ScanRecordRepository
 from tests.support.findings import code_finding, finding, record_scan
 
 
@@ -204,3 +207,69 @@ async def test_counts_are_true_of_what_was_cut(sessions, builds):
         build = await session.get_one(Build, builds[0])
         assert (build.vulnerabilities["high"], build.vulnerabilities["low"]) == (1, 90_000)
         assert await session.scalar(select(func.count()).where(BuildFinding.build_id == builds[0])) == 1
+
+
+async def scanned(sessions: Sessions, build: UUID, *findings: Finding) -> Kept:
+    return await record_scan(sessions, build, *findings, tools=("advisories",))
+
+
+async def test_a_cve_that_becomes_known_later_is_no_new_finding_and_loses_no_suppression(sessions, builds):
+    await scanned(sessions, builds[0], finding("PYSEC-2026-1", aliases=("GHSA-1",)))
+    until = now() + timedelta(days=1)
+    values = {"status": "suppressed", "suppressed_until": until, "suppression_reason": "not_affected", "note": "seen"}
+    await change(sessions, "PYSEC-2026-1", builds[0], **values)
+    before = (await known(sessions, builds[0]))["PYSEC-2026-1"]
+    for build in builds:
+        kept = await scanned(sessions, build, finding("CVE-2026-7", aliases=("GHSA-1", "PYSEC-2026-1")))
+        assert (kept.ids, kept.detected) == ({before.fingerprint: before.id}, 0)
+        assert [one.fingerprint for one in kept.findings] == [before.fingerprint]
+    [row] = (await known(sessions, builds[0])).values()
+    assert (row.id, row.rule, row.status, row.note) == (before.id, "CVE-2026-7", "suppressed", "seen")
+    assert len(await told(sessions, builds[0])) == 1
+    # a mirror that does not know the CVE any more
+    kept = await scanned(sessions, builds[2], finding("GHSA-1", aliases=()))
+    assert (list(kept.ids.values()), kept.detected) == ([before.id], 0)
+
+
+@pytest.mark.parametrize("decided", ["GHSA-1", "PYSEC-1"])
+async def test_two_that_turn_out_to_be_one_weakness_keep_what_was_decided_of_either(sessions, builds, decided):
+    await scanned(sessions, builds[0], finding("GHSA-1", aliases=()), finding("PYSEC-1", aliases=()))
+    until = now() + timedelta(days=1)
+    await change(sessions, decided, builds[0], status="suppressed", suppressed_until=until)
+    own = (await known(sessions, builds[0]))[decided].id
+    for build in (builds[0], builds[1]):
+        kept = await scanned(sessions, build, finding("CVE-1", aliases=("GHSA-1", "PYSEC-1")))
+        assert (list(kept.ids.values()), kept.detected) == ([own], 0)
+    rows = (await known(sessions, builds[0])).values()
+    assert sorted((row.rule == "CVE-1", row.status) for row in rows) == [(False, "fixed"), (True, "suppressed")]
+    async with transaction(sessions) as session:
+        assert (await session.get_one(Build, builds[0])).vulnerabilities["high"] == 1
+    assert len(await told(sessions, builds[0])) == 2
+
+
+async def test_an_alias_of_another_package_is_another_weakness(sessions, builds):
+    await scanned(sessions, builds[0], finding("CVE-1", name="Flask_Cors", aliases=()))
+    kept = await scanned(sessions, builds[1], finding("GHSA-1", name="flask-cors", aliases=("CVE-1",)))
+    assert kept.detected == 0
+    kept = await scanned(sessions, builds[2], finding("GHSA-1", name="flask", aliases=("CVE-1",)))
+    assert kept.detected == 1
+
+
+async def test_many_findings_leave_the_workers_other_builds_their_turn(sessions, builds):
+    """The loop's longest work without a pause, in CPU seconds: of 200 rows, however many there are."""
+    many = [finding(f"GHSA-{n:04}", name=f"p{n}", description="x" * 4000) for n in range(2_000)]
+    await scanned(sessions, builds[0], *many[:200])
+    portion = await longest(scanned(sessions, builds[0], *many[:200]))
+    new = await longest(scanned(sessions, builds[0], *many))
+    again = await longest(scanned(sessions, builds[1], *many))
+    assert max(new, again) < 4 * portion + 0.15
+
+
+async def longest(work: Coroutine[Any, Any, Kept]) -> float:
+    running, before, worst = asyncio.create_task(work), time.thread_time(), 0.0
+    while not running.done():
+        await asyncio.sleep(0)
+        moment = time.thread_time()
+        worst, before = max(worst, moment - before), moment
+    await running
+    return worst

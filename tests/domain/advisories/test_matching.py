@@ -2,8 +2,9 @@
 
 import itertools
 
-from domain.advisories.matching import fingerprints, grouped, judge
+from domain.advisories.matching import grouped, judge
 from domain.findings import MAX_DESCRIPTION, Severity
+from domain.same_weakness import Known, settled
 from tests.domain.advisories.records import advisory, package
 
 ALL = [{"introduced": "0"}]
@@ -40,8 +41,9 @@ def test_a_cve_that_comes_later_is_found_under_the_earlier_name():
     (before,) = found(advisory("GHSA-aaaa-bbbb-cccc", ALL))
     (after,) = found(advisory("GHSA-aaaa-bbbb-cccc", ALL, aliases=["CVE-2026-1"]))
     assert before.fingerprint != after.fingerprint
-    assert before.fingerprint in fingerprints(after)
-    assert fingerprints(after)[0] == after.fingerprint
+    known = Known(1, before.fingerprint, before.package.ecosystem, before.package.name, (before.rule, *before.aliases))
+    (settled_,) = settled([after], [known]).findings
+    assert (settled_.fingerprint, settled_.rule) == (before.fingerprint, "CVE-2026-1")
 
 
 def test_an_alias_that_comes_later_changes_nothing_when_there_is_a_cve():

@@ -24,6 +24,7 @@ from domain.findings import Finding, ScanResult, ToolRun
 from domain.same_weakness import less
 from domain.sarif import Suppression, sarif_of
 from domain.scan_policy import Verdict
+from domain.texts import shown
 from drivers.scanners.base import SARIF, ScanOrder
 from drivers.scanners.registry import Scanners
 from storage.engine import Sessions, transaction
@@ -60,7 +61,7 @@ class ScanActivities:
             result, verdict, ids = await self._keep(request, found)
             await asyncio.to_thread(_write_log, self._folders.log(request.operation_id, "scan"), result, verdict)
         if verdict.stops:
-            raise _stopped(verdict, ids)
+            raise _stopped(result, verdict, ids)
         counts = scan_policy.all_counts(result)
         detail = bounded(scan_policy.told(result, verdict))
         told = {severity.value: count for severity, count in counts.items()}
@@ -137,11 +138,11 @@ async def stored_scan(session: AsyncSession, build_id: UUID) -> ScanResult | Non
     return None if text is None else await asyncio.to_thread(ScanResult.model_validate_json, text)
 
 
-def _stopped(verdict: Verdict, ids: Mapping[str, UUID]) -> TerminalError:
+def _stopped(result: ScanResult, verdict: Verdict, ids: Mapping[str, UUID]) -> TerminalError:
     named = {fingerprint: str(own) for fingerprint, own in ids.items()}
     if not verdict.violations:
         details = {"faults": list(verdict.unjudged)[:DETAILED]}
-        return TerminalError(scan_policy.unjudged(verdict), code=ErrorCode.SCAN_FAILED, details=details)
+        return TerminalError(scan_policy.unjudged(result, verdict), code=ErrorCode.SCAN_FAILED, details=details)
     worst = [(one.severity, finding) for one in verdict.violations for finding in one.worst]
     return TerminalError(
         scan_policy.violated(verdict, named),
@@ -188,4 +189,5 @@ def _lines(result: ScanResult, verdict: Verdict) -> Sequence[str]:
     found = [f"{one.severity}: {scan_policy.named(one)}: {one.title[:200]}" for one in worst[:LOGGED]]
     more = [f"and {len(worst) - LOGGED} more"] if len(worst) > LOGGED else []
     told = scan_policy.told(result, verdict)
-    return [" ".join(line.split()) for line in (*ran, *found, *more, f"{verdict.status}: {told}")]
+    # Titles and names of files are strangers' words, and this is read on terminals.
+    return [shown(" ".join(line.split())) for line in (*ran, *found, *more, f"{verdict.status}: {told}")]

@@ -99,7 +99,7 @@ def faults_of(result: ScanResult) -> tuple[str, ...]:
     """What did not do its work: a tool with a fault, or packages that nobody compared with advisories."""
     faults = tuple(f"{run.tool}: {run.fault}" for run in result.tools if run.fault is not None)
     if result.packages and result.advisories_as_of is None and not faults:
-        return (f"{len(result.packages)} packages were not compared with any advisories",)
+        return (f"{len(result.packages)} packages were not compared with any advisories (docs/advisories.md)",)
     return faults
 
 
@@ -159,11 +159,15 @@ def violated(verdict: Verdict, ids: Mapping[str, str]) -> str:
     )
 
 
-def unjudged(verdict: Verdict) -> str:
-    """Why a delivery stops though nothing was found."""
+def unjudged(result: ScanResult, verdict: Verdict) -> str:
+    """Why a delivery stops though nothing was found, and what to do: also for those who are not the operator."""
+    good = [run.tool for run in result.tools if run.fault is None]
+    others = f"name in scan.tools those whose word suffices (here did their work: {', '.join(good)})" if good else ""
+    ways = ["deliver again when it works", others, "take the limits of scan out of delivery.yaml"]
     return (
         "delivery.yaml limits what a scan may find, and that could not be judged, since a scanner did not do its work: "
-        f"{'; '.join(verdict.unjudged)[:2000]}. Deliver again when it works, or leave that scanner out with scan.tools"
+        f"{_line('; '.join(verdict.unjudged))[:2000]}. What can be done: {'; or '.join(filter(None, ways))}. "
+        "What concerns the engine (scanners, advisories, DELIVERY_...) its operator can mend"
     )
 
 
@@ -180,7 +184,12 @@ def told(result: ScanResult, verdict: Verdict) -> str:
         parts.append(f"not scanned: {'; '.join(verdict.faults)}")
     if result.advisories_as_of is not None:
         parts.append(f"advisories as of {result.advisories_as_of}")
-    return "; ".join([*parts, *result.notices])[:4000]
+    return _line("; ".join([*parts, *result.notices])[:4000])
+
+
+def _line(words: str) -> str:
+    """Of files' names and other words of strangers, on people's terminals."""
+    return shown(" ".join(words.split()))
 
 
 def _with_id(finding: Finding, ids: Mapping[str, str]) -> str:

@@ -60,8 +60,8 @@ class NoAdvisories:
 
 
 NOT_SET_UP: Final = (
-    "no advisories are set up, so dependencies were not looked at: set DELIVERY_ADVISORIES_DIR (a mirror) or "
-    "DELIVERY_ADVISORIES_URL (a service), see docs/advisories.md"
+    "no advisories are set up on this engine, so dependencies were not looked at: its operator sets "
+    "DELIVERY_ADVISORIES_DIR (a mirror) or DELIVERY_ADVISORIES_URL (a service), see docs/advisories.md"
 )
 
 

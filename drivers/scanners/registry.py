@@ -60,7 +60,9 @@ class Scanners:
         for scanner in (*chosen, *self._always):
             if scanner.suits(sources):
                 runs.append(await _run(scanner, sources, deadline))  # noqa: PERF401 - one after another
-        return _result(runs, seen.notices)
+        left_out = [each for each in self._scanners if each not in chosen and each.suits(sources)]
+        said = [f"scan.tools leaves out: {names(left_out)}"] if left_out else []
+        return _result(runs, [*said, *seen.notices])
 
     def _chosen(self, wanted: Sequence[str]) -> list[Scanner]:
         unknown = sorted(set(wanted) - set(self.available))

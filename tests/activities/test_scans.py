@@ -200,6 +200,20 @@ async def test_a_tool_without_a_result_is_no_pass(world):
     assert (await world.row()).security_scan_status == "failed"
 
 
+async def test_who_limits_code_alone_is_told_the_way_on_without_advisories(world):
+    broken, good = Told(fault="has no advisories: a\x1b[31mb/x.lock"), Told((code_finding(),), name="bandit")
+    with pytest.raises(ApplicationError) as caught:
+        await world.scan(broken, good, spec=ScanSpec(max_critical=0))
+    for words in ("scan.tools", "here did their work: bandit", "take the limits of scan out", "operator"):
+        assert words in caught.value.message
+    assert "\x1b" not in caught.value.message + world.log
+    outcome = await world.scan(broken, good, spec=ScanSpec(max_critical=0, tools=("bandit",)))
+    assert outcome.status == "passed"
+    assert "scan.tools leaves out: advisories" in outcome.detail
+    outcome = await world.scan(broken, good)
+    assert "\x1b" not in outcome.detail
+
+
 async def test_without_a_scanner_it_is_skipped_unless_something_is_asked_of_it(world):
     assert "no scanner is installed" in (await world.scan()).skipped
     with pytest.raises(ApplicationError, match="no scanner is installed"):

@@ -49,6 +49,13 @@ async def test_only_what_the_spec_names_runs(order: ScanOrder) -> None:
     assert [run.tool for run in result.tools] == ["two"]
 
 
+async def test_what_the_spec_leaves_out_is_said(order: ScanOrder) -> None:
+    others = [Known("one", Report()), Known("three", Report(), suits=False)]
+    result = await Scanners([*others, Known("two", Report())]).scan(replace(order, tools=("two",)))
+    assert result.notices == ("scan.tools leaves out: one",)
+    assert (await Scanners(others).scan(order)).notices == ()
+
+
 async def test_a_name_that_there_is_not_is_a_fault_of_the_spec(order: ScanOrder) -> None:
     scanners = Scanners([Known("one", Report()), Known("two", Report())])
     with pytest.raises(TerminalError, match=r"names 'three'; on this engine there are: one, two") as caught:

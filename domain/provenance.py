@@ -207,12 +207,17 @@ class Statement(_Read):
     predicateType: Literal["https://slsa.dev/provenance/v1"]  # noqa: N815
     predicate: _Predicate
 
+    @property
+    def repository(self) -> str:
+        """Where the sources came from."""
+        return self.predicate.buildDefinition.externalParameters.repository
+
 
 @dataclass(frozen=True)
 class Expected:
     """What the record says of the build that is to be deployed.
 
-    `commit` may be the beginning of one, as people report it. `repository`: the project's now; None: whichever it was,
+    `commit` may be the beginning of one, as people report it. `repository`: the project's; None: whichever it was,
     since a release that served before is brought back. `builders`: whom this engine believes.
     """
 
@@ -260,7 +265,7 @@ def fault_of(statement: Statement, expected: Expected) -> str | None:
         (commit.startswith(expected.commit.lower()), f"commit, {commit}; the record has {expected.commit[:64]}"),
         (outside.versionTag == expected.version_tag, f"version, {outside.versionTag[:64]}"),
         (
-            _same_place(outside.repository, repository),
+            is_same_place(outside.repository, repository),
             f"repository, {outside.repository[:200]}; the project's is {repository[:200]}",
         ),
         (builder in expected.builders, f"builder, {builder[:200]}"),
@@ -268,7 +273,7 @@ def fault_of(statement: Statement, expected: Expected) -> str | None:
     return next((f"is of another {what}" for holds, what in checks if not holds), None)
 
 
-def _same_place(one: str, other: str) -> bool:
+def is_same_place(one: str, other: str) -> bool:
     """As people write the address of one repository: with an ending or without."""
     return one.rstrip("/").removesuffix(".git") == other.rstrip("/").removesuffix(".git")
 

@@ -65,6 +65,13 @@ class AuditRepository(Repository[AuditEntry]):
         statement = self.base().where(AuditEntry.resource_id == resource_id)
         return (await self.session.scalars(statement.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
 
+    async def former(self, resource_id: UUID, action: str, field: str) -> Sequence[str]:
+        """The values that a field had before it was changed, newest first, as `domain.audit.shown` shows them."""
+        value = AuditEntry.changes[field]["from"].astext
+        statement = self.base().with_only_columns(value).where(AuditEntry.resource_id == resource_id)
+        changed = statement.where(AuditEntry.action == action, value.is_not(None))
+        return (await self.session.scalars(changed.order_by(AuditEntry.id.desc()).limit(MAX_ENTRIES))).all()
+
     async def search(self, organization_id: UUID | None, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
         """Entries of an organization; None: of the platform."""
         mine = self.base().where(AuditEntry.organization_id == organization_id)

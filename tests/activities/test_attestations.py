@@ -19,6 +19,7 @@ from activities.attestations import AttestationActivities
 from activities.build_records import BuildRecordActivities
 from activities.provenance import ProvenanceGuard
 from activities.releases import ReleaseActivities
+from api.services import audited_writes
 from contracts.builds import (
     AttestBuild,
     Attested,
@@ -566,6 +567,36 @@ async def test_a_project_that_moved_is_told_and_an_ending_is_none(worker):
         assert (await worker.open(build_id)).notice is None
     async with transaction(worker.sessions) as session:
         await session.execute(update(Project).values(repository_url="https://git.example.com/evil/shop"))
+    assert "is of another repository" in await refused(worker.open(build_id))
+
+
+@pytest.mark.parametrize("before", [REPOSITORY, "ssh://git@git.example.com/acme/shop.git"])
+async def test_an_older_build_of_a_project_that_moved_is_deployed_with_a_notice(worker, before):
+    """By the log of changes, not by anybody's word: what was never the project's address is foreign."""
+    operation_id = await worker.begin()
+    await worker.attest(worker.order(operation_id).model_copy(update={"repository_url": before}))
+    build_id = await worker.record(operation_id)
+    for address in (before, "https://git.example.org/acme/shop", "https://git.example.net/shop"):
+        async with transaction(worker.sessions) as session:
+            project = await session.get_one(Project, worker.place.project_id)
+            await audited_writes.change(session, project, {"repository_url": address})
+    notice = (await worker.open(build_id)).notice
+    assert f"was made of {before}, which was the project's repository" in notice
+    assert "changed to https://git.example.net/shop" in notice
+
+    foreign = await worker.begin("3.0.0")
+    await worker.attest(worker.order(foreign).model_copy(update={"repository_url": "https://evil.example.com/x"}))
+    assert "is of another repository" in await refused(worker.open(await worker.record(foreign)))
+
+
+async def test_what_another_project_left_is_no_former_address_of_this_one(worker, history):
+    other = await history(1)
+    build_id = await worker.made()
+    async with transaction(worker.sessions) as session:
+        for address in (REPOSITORY, "https://git.example.com/moved"):
+            project = await session.get_one(Project, other.project_id)
+            await audited_writes.change(session, project, {"repository_url": address})
+        await session.execute(update(Project).values(repository_url="https://git.example.com/moved"))
     assert "is of another repository" in await refused(worker.open(build_id))
 
 

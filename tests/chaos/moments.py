@@ -8,7 +8,6 @@ from domain.delivery_spec import RolloutSpec
 from domain.lifecycle import FINISHED_OPERATIONS, StepName, StepStatus, Strategy
 from domain.rollout import PlanStep, plan_rollout
 
-NEVER_RUN = frozenset({StepName.SCAN, StepName.ATTEST})  # skipped without scanners; over before anybody is killed
 Row = Mapping[str, Any]
 
 
@@ -28,7 +27,7 @@ class Moment:
 def moments(replicas: int) -> tuple[Moment, ...]:
     """All moments in order, as the domain enumerates them."""
     found: list[Moment] = []
-    for step in (s for s in StepName if s not in NEVER_RUN and s is not StepName.ROLLOUT):
+    for step in (s for s in StepName if s is not StepName.ROLLOUT):
         found.append(Moment(step, len(found), step))
     for planned in _plan(replicas):
         name = f"{StepName.ROLLOUT}:{planned.kind}"

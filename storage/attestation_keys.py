@@ -101,7 +101,15 @@ class AttestationKeys:
 
         Returns:
             The ids of the key before, if there was one, and of the new one.
+
+        Raises:
+            CallerError: that moment is over, so that every build would be refused at once.
         """
+        if old_until is not None and old_until <= now():
+            raise CallerError(
+                f"{old_until:%Y-%m-%d %H:%M} UTC is over: no build that the old key signed could be deployed any more; "
+                "`rotate` with a later moment, or `revoke` the key if it leaked"
+            )
         keys = AttestationKeyRepository(session)
         await keys.hold()
         old = await keys.active()

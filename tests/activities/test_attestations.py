@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities import attestations
 from activities.attestations import AttestationActivities
 from activities.build_records import BuildRecordActivities
 from activities.provenance import ProvenanceGuard
@@ -298,6 +299,22 @@ async def test_what_was_scanned_is_in_the_sbom_and_what_was_not_is_told(worker):
     assert [part["purl"] for part in found["components"]] == ["pkg:npm/%40acme/ui@1.2.3", "pkg:pypi/flask@3.0.0"]
     assert [each["value"] for each in found["metadata"]["properties"]] == ["hadolint has no result: it ended with 9"]
     assert found["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+
+
+@pytest.mark.parametrize(("parts", "size", "listed"), [(1, 10**6, 1), (10**6, 1900, 1), (10**6, 10**6, 2)])
+async def test_more_packages_than_can_be_kept_are_told_and_stop_nothing(worker, monkeypatch, parts, size, listed):
+    """Two packages take 2,100 bytes."""
+    monkeypatch.setattr(attestations, "MAX_PARTS", parts)
+    monkeypatch.setattr(attestations, "MAX_DOCUMENT", size)
+    operation_id = await worker.begin()
+    await worker.scanned(operation_id)
+    assert "2 packages" in (await worker.attest(worker.order(operation_id))).detail
+    build = await worker.build_of(operation_id)
+    found = json.loads(await worker.document(build.id, DocumentKind.CYCLONEDX))
+    told = found["metadata"]["properties"][0]["value"]
+    assert (len(found["components"]), f"only {listed} of its 2 packages" in told) == (listed, listed < 2)
+    spdx = json.loads(await worker.document(build.id, DocumentKind.SPDX))
+    assert len(spdx["packages"]) == listed + 1
 
 
 @pytest.mark.parametrize("scan", [None, b"no JSON"])

@@ -83,6 +83,8 @@ def test_the_command_rotates_and_revokes(command):
     status, said = command("rotate", "--old-until", "2099-01-31")
     assert (status, f"{new} verifies what it signed until 2099-01-31 00:00 UTC" in said) == (0, True)
     assert f"{new}  retired" in command("list")[1]
+    status, said = command("rotate", "--old-until", "2018-01-31")
+    assert (status, "2018-01-31 00:00 UTC is over" in said) == (1, True)
     status, said = command("revoke", new)
     assert (status, f"{new} is revoked" in said) == (0, True)
     assert f"{new}  revoked" in command("list")[1]

@@ -88,13 +88,24 @@ class AttestationKeys:
         row = await AttestationKeyRepository(session).find(kid)
         if row is None:
             return FoundKey(None, f"is signed with a foreign key, {kid[:64]!r}")
+        fault = self.fault_of(row)
+        return (
+            FoundKey(None, f"is signed with key {kid}, which {fault}")
+            if fault
+            else FoundKey(read_public(row.public_key))
+        )
+
+    def fault_of(self, row: AttestationKey) -> str | None:
+        """Why nothing is believed that this key signed, after the word "which"; None: it is.
+
+        Raises:
+            DependencyError: it does not open with the encryption keys of the settings.
+        """
         if row.state == State.REVOKED or row.revoked_at is not None:
-            return FoundKey(None, f"is signed with key {kid}, which was revoked")
+            return "was revoked"
         if row.verifies_until is not None and row.verifies_until <= now():
-            return FoundKey(None, f"is signed with key {kid}, which expired at {row.verifies_until:%Y-%m-%d %H:%M} UTC")
-        if self._sealed_kid(row) != kid:
-            return FoundKey(None, f"is signed with key {kid}, which this engine did not make")
-        return FoundKey(read_public(row.public_key))
+            return f"expired at {row.verifies_until:%Y-%m-%d %H:%M} UTC"
+        return None if self._sealed_kid(row) == row.kid else "this engine did not make"
 
     async def rotate(self, session: AsyncSession, *, old_until: datetime | None = None) -> tuple[str | None, str]:
         """Let a new key sign; the one before verifies until then (None: without end).

@@ -73,11 +73,14 @@ def problem(
 
 def wants_problem(request: Request) -> bool:
     """Whether problem+json is accepted with at least the weight of application/json."""
-    accepted = ",".join(request.headers.getlist("accept")).lower()
-    if PROBLEM not in accepted:
-        return False
-    weights = dict(_range(one) for one in accepted.split(","))
+    weights = accepted_weights(request)
     return weights.get(PROBLEM, 0.0) > 0 and weights[PROBLEM] >= weights.get(ENVELOPE, 0.0)
+
+
+def accepted_weights(request: Request) -> dict[str, float]:
+    """The media types of `Accept` in its order, in lower case, each with its weight; 0: not wanted."""
+    accepted = ",".join(request.headers.getlist("accept")).lower()
+    return dict(_range(one) for one in accepted.split(","))
 
 
 def _range(text: str) -> tuple[str, float]:

@@ -19,7 +19,7 @@ _KEPT_S: Final = 300
 @router.get("/.well-known/delivery-attestation-keys.json")
 async def attestation_keys(request: Request, parts: State) -> Response:
     """A JWK set, each key also as PEM."""
-    content = json.dumps(await published_keys(parts.sessions), separators=(",", ":")).encode()
+    content = json.dumps(await published_keys(parts.sessions, parts.sealer), separators=(",", ":")).encode()
     headers = {
         "ETag": tag_of_json(content),
         "Cache-Control": f"public, max-age={_KEPT_S}",

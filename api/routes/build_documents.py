@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.auth.permissions import DeploymentsRead, SecurityRead
 from api.dependencies import State
 from api.http.documents import document_reply, documented, has_document
+from api.http.problem_details import accepted_weights
 from api.services.build_documents import find_document
 from domain.build_documents import MAX_DOCUMENT, DocumentKind
 
@@ -109,8 +110,8 @@ async def get_build_sarif(request: Request, parts: State, principal: SecurityRea
 
 
 def _accepted(request: Request) -> SbomFormat:
-    """The first of the two media types that is named; whoever names neither gets CycloneDX."""
-    accept = request.headers.get("accept", "").lower()
-    places = {form: accept.find(media) for form, (_, media, _) in _SBOMS.items()}
-    named = [form for form, place in places.items() if place >= 0]
-    return min(named, key=lambda form: places[form], default=SbomFormat.CYCLONEDX)
+    """Of the two media types the one with more weight, then the first; whoever names neither gets CycloneDX."""
+    forms = {media: form for form, (_, media, _) in _SBOMS.items()}
+    wanted = [(weight, forms[media]) for media, weight in accepted_weights(request).items() if media in forms]
+    named = [each for each in wanted if each[0] > 0]
+    return max(named, key=lambda each: each[0], default=(0.0, SbomFormat.CYCLONEDX))[1]

@@ -5,26 +5,29 @@ from datetime import datetime
 from typing import Any
 
 from runtime.attestation_keys import jwk, read_public
-from runtime.ids import now
-from storage.attestation_keys import State
+from runtime.encryption import Sealer
+from storage.attestation_keys import AttestationKeys
 from storage.engine import Sessions, transaction
 from storage.models import AttestationKey
 from storage.repositories.attestation_keys import AttestationKeyRepository
 
 
-async def published_keys(sessions: Sessions) -> dict[str, Any]:
-    """A JWK set (RFC 7517) of all keys whose signatures are believed, each as PEM, too; and which ones are not."""
+async def published_keys(sessions: Sessions, sealer: Sealer) -> dict[str, Any]:
+    """A JWK set (RFC 7517) of all keys whose signatures are believed, each as PEM, too; and which ones are not.
+
+    By the same rules as before a release: what somebody wrote into the database is not published as ours.
+
+    Raises:
+        DependencyError: a key does not open with the encryption keys of the settings.
+    """
     async with transaction(sessions) as session:
         rows = await AttestationKeyRepository(session).all()
+    keys = AttestationKeys(sealer)
+    refused = {row.kid for row in rows if keys.fault_of(row)}
     return {
-        "keys": [_published(row) for row in rows if _is_believed(row)],
-        "not_believed": _refused([row for row in rows if not _is_believed(row)]),
+        "keys": [_published(row) for row in rows if row.kid not in refused],
+        "not_believed": _refused([row for row in rows if row.kid in refused]),
     }
-
-
-def _is_believed(row: AttestationKey) -> bool:
-    expired = row.verifies_until is not None and row.verifies_until <= now()
-    return row.state in {State.ACTIVE, State.RETIRED} and row.revoked_at is None and not expired
 
 
 def _published(row: AttestationKey) -> dict[str, Any]:

@@ -8,10 +8,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 
 from api.cli.__main__ import main
+from runtime.attestation_keys import key_id, new_key, public_pem
 from runtime.encryption import load_sealer
+from runtime.ids import new_id
 from storage import attestation_keys
 from storage.attestation_keys import AttestationKeys
 from storage.engine import transaction
+from storage.models import AttestationKey
+from storage.repositories.attestation_keys import AttestationKeyRepository
 
 PATH = "/.well-known/delivery-attestation-keys.json"
 
@@ -60,6 +64,22 @@ async def test_old_keys_stay_listed_and_revoked_ones_are_told(client, rows, keys
     assert second not in {key["kid"] for key in after["keys"]}
     assert [each["kid"] for each in after["not_believed"] if each["revoked_at"]] == [second]
     assert third in {key["kid"] for key in after["keys"]}
+
+
+async def test_a_key_that_somebody_wrote_into_the_database_is_not_published(client, rows, keys):
+    key = new_key()
+    kid = key_id(key.public_key())
+    async with transaction(rows) as session:
+        ours = await keys.signing(session)
+        row = await AttestationKeyRepository(session).find(ours.kid)
+        pem = public_pem(key.public_key())
+        session.add(AttestationKey(id=new_id(), kid=kid, state="retired", public_key=pem, sealed_key=row.sealed_key))
+    found = (await published(client)).json()
+    assert ours.kid in {each["kid"] for each in found["keys"]}
+    assert kid not in {each["kid"] for each in found["keys"]}
+    assert kid in {each["kid"] for each in found["not_believed"]}
+    async with transaction(rows) as session:
+        await session.delete(await AttestationKeyRepository(session).find(kid))
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ async def built(world, rows):
         ("sbom", "application/spdx+json", SPDX),
         ("sbom", "application/spdx+json;q=0.9, */*;q=0.1", SPDX),
         ("sbom", "application/vnd.cyclonedx+json, application/spdx+json", CYCLONEDX),
+        ("sbom", "application/vnd.cyclonedx+json;q=0.1, Application/SPDX+json", SPDX),
+        ("sbom", "application/spdx+json;q=0, */*", CYCLONEDX),
         ("sbom?format=spdx", "application/vnd.cyclonedx+json", SPDX),
         ("sbom?format=cyclonedx", "application/spdx+json", CYCLONEDX),
         ("provenance", None, ENVELOPE),

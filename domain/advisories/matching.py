@@ -14,6 +14,9 @@ TOOL: Final = "advisories"
 MAX_FIXES: Final = 10
 MAX_TITLE: Final = 512
 MAX_NAMED: Final = 20
+MAX_PAIRS: Final = 200_000
+"""Versions of packages with their advisories that are compared in one go: some seconds. A large service has some
+thousand; a lock file that names one package in thousands of versions was made to be slow."""
 
 
 class Judged(Kept):
@@ -23,11 +26,23 @@ class Judged(Kept):
         findings: the worst first.
         unreadable: ids of advisories with ranges that cannot be read, of packages for which nothing else tells.
         incomparable: packages whose version has no order, as `name version`.
+        is_cut: there was too much to compare; the packages that were left are not clean.
     """
 
     findings: tuple[Finding, ...] = ()
     unreadable: tuple[str, ...] = ()
     incomparable: tuple[str, ...] = ()
+    is_cut: bool = False
+
+    @property
+    def fault(self) -> str | None:
+        """Why it is not known of all packages."""
+        if not self.is_cut:
+            return None
+        return (
+            "not all packages were compared with advisories: they are too many, or one is there in too many versions "
+            f"(more than {MAX_PAIRS} comparisons)"
+        )
 
 
 def judge(found: Iterable[tuple[Package, Sequence[Advisory]]], *, told: bool = False) -> Judged:
@@ -40,7 +55,11 @@ def judge(found: Iterable[tuple[Package, Sequence[Advisory]]], *, told: bool = F
     held: dict[str, list[_Held]] = {}
     unreadable: set[str] = set()
     incomparable: list[str] = []
+    pairs = 0
     for package, advisories in found:
+        pairs += len(advisories)
+        if pairs > MAX_PAIRS:
+            break
         version = Installed.of(package.ecosystem, package.version)
         current = [each for each in advisories if not each.withdrawn]
         if current and version.known is None:
@@ -58,7 +77,12 @@ def judge(found: Iterable[tuple[Package, Sequence[Advisory]]], *, told: bool = F
     findings = sorted(
         map(_finding, held.values()), key=lambda each: (rank(each.severity), -(each.cvss_score or 0), each.rule)
     )
-    return Judged(findings=tuple(findings), unreadable=tuple(sorted(unreadable)), incomparable=tuple(incomparable))
+    return Judged(
+        findings=tuple(findings),
+        unreadable=tuple(sorted(unreadable)),
+        incomparable=tuple(incomparable),
+        is_cut=pairs > MAX_PAIRS,
+    )
 
 
 def grouped(advisories: Sequence[Advisory]) -> list[list[Advisory]]:

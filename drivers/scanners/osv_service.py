@@ -90,7 +90,7 @@ class OsvService:
         hidden = len(packages) - len(public)
         notices = [f"{hidden} packages with private names were not asked about"] if hidden else []
         if not public:
-            return Matched(notices=tuple(notices))
+            return Matched(as_of=_now(), notices=tuple(notices))
         try:
             async with asyncio.timeout(self._total_s):
                 told = await self._told(list(dict.fromkeys(map(_key, public))))
@@ -99,7 +99,7 @@ class OsvService:
             return self._away(f"it took longer than {self._total_s:.0f} s", notices)
         except ServiceError as error:
             return self._away(str(error), notices)
-        return _matched(public, told, records, notices)
+        return await asyncio.to_thread(_matched, public, told, records, notices)
 
     def _away(self, fault: str, notices: Sequence[str]) -> Matched:
         """Where it is only the operator is told."""
@@ -272,9 +272,14 @@ def _matched(
         notices.append(f"the service told of advisories of other packages: {', '.join(sorted(set(foreign))[:5])}")
     return Matched(
         findings=judgement.findings[:MAX_FINDINGS],
-        as_of=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        as_of=_now(),
+        fault=judgement.fault,
         notices=(*notices, *notices_of(judgement)),
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _key(package: Package) -> Key:

@@ -87,7 +87,7 @@ class MirrorAdvisories:
         return Matched(
             findings=judged.findings[:MAX_FINDINGS],
             as_of=min(newest, default=None),
-            fault=_fault(index, here, packages, crowded),
+            fault=_fault(index, here, packages, crowded) or judged.fault,
             notices=(*notices, *self._old(index, here), *_notices(index, judged)),
         )
 
@@ -192,7 +192,7 @@ def _judge(index: Index, packages: Sequence[Package]) -> tuple[Judged, list[str]
                 crowded.append(package.name)
             yield package, advisories
 
-    return judge(found()), crowded
+    return judge(found()), list(dict.fromkeys(crowded))
 
 
 def _fault(index: Index, here: Sequence[Ecosystem], packages: Sequence[Package], crowded: Sequence[str]) -> str | None:

@@ -134,10 +134,15 @@ class Index:
         query = "SELECT body FROM advisories WHERE ecosystem = ? AND name = ? LIMIT ?"
         try:
             with closing(_connect(self._path)) as database:
+                last: tuple[str, str] | None = None
+                advisories: list[Advisory] = []
                 for package in packages:
-                    name = normal_name(package.ecosystem, package.name)
-                    rows = database.execute(query, (package.ecosystem, name, MAX_OF_PACKAGE + 1))
-                    yield package, [Advisory.model_validate_json(zlib.decompress(body)) for (body,) in rows]
+                    key = package.ecosystem, normal_name(package.ecosystem, package.name)
+                    if key != last:  # of one package in many versions they are read once
+                        rows = database.execute(query, (*key, MAX_OF_PACKAGE + 1))
+                        advisories = [Advisory.model_validate_json(zlib.decompress(body)) for (body,) in rows]
+                        last = key
+                    yield package, advisories
         except (sqlite3.Error, zlib.error, ValidationError, TypeError) as error:
             raise IndexFaultError(str(error)[:200]) from None
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+from domain.advisories import matching
 from domain.advisories.matching import grouped, judge
 from domain.findings import MAX_DESCRIPTION, Severity
 from domain.same_weakness import Known, settled
@@ -94,3 +95,18 @@ def test_what_cannot_be_compared_is_told():
         ]
     )
     assert (judged.findings, judged.unreadable, judged.incomparable) == ((), ("GHSA-1",), ("left-pad latest",))
+
+
+def test_one_package_in_thousands_of_versions_takes_no_more_than_the_limit(monkeypatch):
+    monkeypatch.setattr(matching, "MAX_PAIRS", 1000)
+    told, looked_up = [advisory(f"GHSA-{n}", ALL) for n in range(20)], []
+
+    def packages():
+        for number in range(20_000):
+            looked_up.append(number)
+            yield package(f"1.0.{number}"), told
+
+    judged = judge(packages())
+    assert (len(judged.findings), len(looked_up)) == (20, 51)
+    assert "not all packages were compared" in judged.fault
+    assert judge([(package("1.0.0"), told)]).fault is None

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from domain.advisories import matching
 from domain.findings import Package
 from drivers.scanners import osv_service
 from drivers.scanners.osv_service import OsvService
@@ -58,6 +59,21 @@ async def test_only_names_and_versions_are_sent_and_none_that_is_private():
         ("/v1/querybatch", {"queries": [{"package": {"ecosystem": "npm", "name": "left-pad"}, "version": "1.0.0"}]})
     ]
     assert found.notices == ("2 packages with private names were not asked about",)
+
+
+async def test_a_service_of_private_packages_alone_is_no_scan_that_was_not_done():
+    async with serving(mock()) as service:
+        found = await matched(service, package("1.0.0", name="@acme/secret"), private=["@acme/*"])
+    assert (service.asked, found.fault, bool(found.as_of)) == ([], None, True)
+    assert found.notices == ("1 packages with private names were not asked about",)
+
+
+async def test_too_much_to_compare_is_a_fault(monkeypatch):
+    monkeypatch.setattr(matching, "MAX_PAIRS", 3)
+    async with serving(mock(osv("GHSA-1", FIXED))) as service:
+        found = await matched(service, *(package(f"1.0.{n}") for n in range(5)))
+    assert "not all packages were compared" in found.fault
+    assert len(found.findings) == 1
 
 
 async def test_pages_are_followed_and_batches_are_bounded(monkeypatch):

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic_core import from_json
 
 from domain.findings import FindingKind, Severity
-from drivers.scanners.base import SARIF, Report
+from drivers.scanners.base import MAX_FAULT, SARIF, Report
 from drivers.scanners.reading import Findings, Found, Unreadable, by_words, member, number, objects, report, text
 from drivers.scanners.tree import open_file
 
@@ -30,7 +30,10 @@ def read_sarif(tree: str, seen_at: str, path: str) -> Report:
             raise Unreadable("is no SARIF of version 2.1.0")
         suppressed = outside = more = 0
         found: list[Report] = []
+        faults: list[str] = []
         for run in objects(document.get("runs"), "runs"):
+            if words := _unsuccessful(run):
+                faults.append(words)
             rules = Rules(run)
             findings = Findings(SARIF, tree, (seen_at,))
             for result in objects(run.get("results") or [], "results"):
@@ -41,14 +44,27 @@ def read_sarif(tree: str, seen_at: str, path: str) -> Report:
                     findings.add(said)
             outside, more = outside + findings.outside, more + findings.more
             found.append(findings.report())
+        if not found:
+            raise Unreadable("tells of no run: no tool says that it looked at anything")
         notices = [f"{path}: {suppressed} results are suppressed in it"] * bool(suppressed)
         return Report(
             findings=tuple(each for part in found for each in part.findings),
             notices=(*notices, *(words for part in found for words in part.notices)),
+            fault=f"it {'; it '.join(dict.fromkeys(faults))}"[:MAX_FAULT] if faults else None,
         )
 
     made = report(read)
     return made.model_copy(update={"fault": f"{path}: {made.fault}"}) if made.fault else made
+
+
+def _unsuccessful(run: dict[str, Any]) -> str:
+    """Why a run says nothing of what it did not find; empty: it does. As the standard has it."""
+    tool = text(member(run, "tool", "driver", "name"), 56) or "a tool"
+    if any(each.get("executionSuccessful") is False for each in _dicts(run.get("invocations"))):
+        return f"says that {tool} did not do its work (executionSuccessful is false)"
+    if run.get("results") is None:
+        return f"has no results of {tool}, not even an empty list: it did not look, or keeps them in other files"
+    return ""
 
 
 def _load(tree: str, path: str) -> Any:

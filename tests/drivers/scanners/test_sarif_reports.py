@@ -244,3 +244,25 @@ def test_our_own_is_read_back_as_it_was(tree: Path) -> None:
     first = read(tree, SARIF.replace('"startLine": 1', '"startLine": 2'))
     second = read(tree, sarif_of(ScanResult(findings=first.findings)))
     assert [each.fingerprint for each in second.findings] == [each.fingerprint for each in first.findings]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"version": "2.1.0", "runs": []}, "tells of no run"),
+        (document(invocations=[{"executionSuccessful": True}, {"executionSuccessful": False}]), "did not do its work"),
+        (document() | {"runs": [{"tool": {"driver": {"name": "gosec"}}}]}, "has no results of gosec"),
+        (document() | {"runs": [{"tool": {}, "results": None}]}, "has no results of a tool"),
+    ],
+)
+def test_a_tool_that_did_not_look_has_not_found_nothing(tree: Path, told: Any, words: str) -> None:
+    """Such a file was read as one without findings: a silent pass."""
+    report = read(tree, told)
+    assert report.findings == ()
+    assert words in (report.fault or "")
+    assert (report.fault or "").startswith("out.sarif: it ")
+
+
+def test_what_a_tool_found_before_it_failed_counts(tree: Path) -> None:
+    report = read(tree, document(result(), invocations=[{"executionSuccessful": False}]))
+    assert ([each.rule for each in report.findings], bool(report.fault)) == (["r"], True)

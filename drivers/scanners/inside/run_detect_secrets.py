@@ -27,7 +27,7 @@ MAX_BYTES = 2 * 1024 * 1024
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell and Visual Studio write texts
 MAX_FOUND = 500  # of a kind
 # Seconds of computing for one file: some patterns take the square of a line's length, if it is made for that.
-FILE_CPU_S = 3
+FILE_CPU_S = 5
 ALLOWED = "detect_secrets.filters.allowlist.is_line_allowlisted"
 # An address is no secret; and what only looks random is a checksum, an id or data thousands of times for each secret.
 LEFT_OUT = {"IPPublicDetector", "Base64HighEntropyString", "HexHighEntropyString"}
@@ -186,7 +186,7 @@ def _hits(path: str, number: int, line: str, plugins: list[Any]) -> list[Hit]:
     hits = {
         (secret.type, secret.secret_value): Hit(path, number, piece, plugin, secret.type, secret.secret_value)
         for piece in _pieces(line)
-        for plugin in plugins
+        for plugin in (plugins if piece is line else _that_may(plugins, piece))
         for secret in plugin.analyze_line(filename=path, line=piece, line_number=number)
         if secret.secret_value
     }
@@ -224,6 +224,12 @@ def _may(plugin: Any, text: str) -> bool:
     if not patterns:
         return True
     return any("^" in each.pattern or "$" in each.pattern or each.search(text) for each in patterns)
+
+
+def _that_may(plugins: list[Any], piece: str) -> list[Any]:
+    """Of a long line most pieces are for none of the slow ones: a minified bundle is one line of a megabyte."""
+    named = bool(_lines_with_keywords(piece))
+    return [plugin for plugin in plugins if _may(plugin, piece) and (named or not hasattr(plugin, "keyword_exclude"))]
 
 
 def _lines_with_keywords(text: str) -> set[int]:

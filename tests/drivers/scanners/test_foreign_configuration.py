@@ -1,6 +1,12 @@
 """What a stranger's repository says to the scanners: comments at their place count, files of configuration do not."""
 
+import sys
+from types import ModuleType
+
+import pytest
+
 from drivers.scanners.base import Report, ScanOrder
+from drivers.scanners.inside import run_detect_secrets
 from drivers.scanners.process import ToolProcesses
 from drivers.scanners.tools import Bandit, DetectSecrets, Hadolint, LimitedReader
 from runtime.limited import LimitedProcesses
@@ -78,6 +84,33 @@ async def test_secrets_are_found_wherever_a_tool_would_pass_over_them(
         ("swagger-client.ts", 1),
         ("swagger/settings.py", 1),
     ]
+
+
+class Counting:
+    """A plugin of detect-secrets that goes by what a value is called."""
+
+    keyword_exclude = None
+    denylist = ()
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def analyze_line(self, *, line: str, **_: object) -> set[object]:
+        self.asked.append(line)
+        return set()
+
+
+def test_of_a_minified_bundle_only_the_pieces_with_a_keyword_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line of a megabyte, "password" somewhere in it: all of it was, and no scan of such a bundle had a result."""
+    keyword = ModuleType("detect_secrets.plugins.keyword")
+    keyword.DENYLIST = ("password",)  # type: ignore[attr-defined]
+    for name in ("detect_secrets", "detect_secrets.plugins"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, keyword.__name__, keyword)
+    plugin, code = Counting(), "f(a,b);" * 30_000
+    assert run_detect_secrets._hits("app.js", 1, f"{code}password{code}", [plugin]) == []
+    assert 1 <= len(plugin.asked) <= 2
+    assert all("password" in piece for piece in plugin.asked)
 
 
 async def test_python_that_it_cannot_read_is_told(

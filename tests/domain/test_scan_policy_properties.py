@@ -109,7 +109,7 @@ def test_the_words_name_the_worst_and_stay_short(case):
         assert f"scan.max_{violation.severity} allows {violation.limit}" in words
     assert len(told(result, verdict)) <= 4000
     if verdict.unjudged:
-        assert "bandit: it took longer" in unjudged(verdict)
+        assert "bandit: it took longer" in unjudged(result, verdict)
 
 
 @given(findings)
@@ -130,7 +130,7 @@ def test_packages_that_nobody_compared_with_advisories_are_no_pass():
     package = finding().package
     result = ScanResult(packages=(package,), tools=RAN)
     verdict = judge(result, ScanSpec(max_critical=0), ())
-    assert verdict.unjudged == ("1 packages were not compared with any advisories",)
+    assert verdict.unjudged == ("1 packages were not compared with any advisories (docs/advisories.md)",)
     assert judge(result, ScanSpec(), ()).status is ScanStatus.WARNINGS
 
 

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from api.version import PREFIX
 from domain.permissions import Role
 from runtime.ids import new_id
 from storage.engine import transaction
-from storage.models import OutsidePerson
+from storage.models import AttestationKey, OutsidePerson
 from tests.api.callers import Person, by_key, by_token, person, service_account
 from tests.api.conftest import make_world
 from tests.api.document import Route, routes_of
@@ -25,6 +26,8 @@ from tests.api.recorded import record
 from tests.api.walk import ask, check_idle, check_nothing_of, check_refused, filled, reads, writes
 from tests.api.walk_coverage import OF_PLATFORM, PUBLIC, faults_of
 
+# Of a key that nobody signs with.
+KEY = new_id()
 # Writes a viewer may make, and why.
 OF_VIEWERS = {"change_me": "users change themselves"}
 # What tells people in which organizations they are, also with a token of one of them.
@@ -101,6 +104,12 @@ async def untouched(mine: Owner, rows) -> AsyncIterator[None]:
     """Fails when anything of `mine`, in whatever table, is another one after the test."""
     async with transaction(rows) as session:  # no foreign issuer is asked in these tests
         await session.merge(OutsidePerson(subject="corp|ann", mailbox="ann@example.com"))
+        # Nor is anything built here, which makes the first key.
+        await session.merge(
+            AttestationKey(
+                id=KEY, kid="a", state="retired", public_key="-", sealed_key=b"-", retired_at=datetime.now(UTC)
+            )
+        )
     before = await digests(rows, mine.made["org_id"])
     assert not [table for table, digest in before.items() if digest.startswith("0 ")], "nothing there to be changed"
     yield

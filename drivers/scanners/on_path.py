@@ -32,6 +32,8 @@ _SOURCES: Final = (
 )
 _MOST_WORDS = 1_000_000  # bytes of paths on a command line; the kernel takes 2 MiB
 _LARGE = ToolLimits(processes=256, disk_mb=1024)
+# Version 1, and what is in version 2.
+_OSV_DATABASES: Final = ("OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY", "OSV_SCALIBR_LOCAL_DB_CACHE_DIRECTORY")
 # None of these talks to its maker.
 _QUIET: Final = {
     "SEMGREP_SEND_METRICS": "off",
@@ -118,7 +120,7 @@ def _osv_scanner(sources: Sources, program: str, data: Path) -> Command:
         tool="osv-scanner",
         argv=(program, "scan", "source", "--format=json", "--offline", "--config={state}/config.toml", "-r", "."),
         fine=frozenset({0, 1, 128}),  # 1: it found something; 128: it found no packages
-        env={"OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY": str(data)},
+        env=dict.fromkeys(_OSV_DATABASES, str(data)),
         files={"config.toml": b""},
         talks=True,
     )

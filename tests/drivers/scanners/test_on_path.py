@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.drivers.scanners.samples import FOLDER, semgrep_rules
 
 READERS = (read_grype, read_osv_scanner, read_trivy, read_govulncheck, read_semgrep)
 GO_SERVICE = Path(__file__).parents[2] / "scans" / "apps" / "go"
+NODE_SERVICE = GO_SERVICE.with_name("node")
+ADVISORIES = Path(__file__).parents[2] / "support" / "osv" / "npm"
 WEAKNESS = FOLDER / "GO-2021-0113.json"
 
 
@@ -54,6 +57,33 @@ def test_govulncheck_said(tmp_path: Path) -> None:
     assert found.fixed_versions == ("0.3.7",)
     assert found.title.endswith("(its code is called)")
     assert (report.version, report.advisories_as_of) == ("v1.9.0", "2024-05-20T16:03:47Z")
+
+
+def test_osv_scanner_said(tmp_path: Path) -> None:
+    """Version 2.5.0, of `tests/scans/apps/node` and the advisories in `tests/support/osv`."""
+    report = read_osv_scanner(str(FOLDER / "osv-scanner.json"), str(tmp_path), "/delivery/app")
+    told = {(each.rule, each.severity, each.package and each.package.version) for each in report.findings}
+    assert told == {
+        ("GHSA-35jh-r3h4-6jhm", Severity.HIGH, "4.17.15"),
+        ("GHSA-p6mc-m468-83gw", Severity.HIGH, "4.17.15"),
+        ("GHSA-xvch-5gv4-984h", Severity.CRITICAL, "1.2.5"),
+    }
+
+
+async def test_osv_scanner_itself(isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder) -> None:
+    """Without a network, and whatever the tree says that it shall ignore."""
+    scanner = on_path("osv-scanner", isolated, limited, order)
+    database = order.scratch.parent / "data" / "osv-scanner" / "osv-scalibr" / "npm"
+    database.mkdir(parents=True)
+    with zipfile.ZipFile(database / "all.zip", "w") as archive:
+        for path in ADVISORIES.glob("*.json"):
+            archive.write(path, path.name)
+    shutil.copy(NODE_SERVICE / "package-lock.json", order.tree)
+    ignored = '[[IgnoredVulns]]\nid = "GHSA-35jh-r3h4-6jhm"\nreason = "we like it"\n'
+    (order.tree / "osv-scanner.toml").write_text(ignored)
+    report = await scan(scanner, order)
+    assert report.fault is None
+    assert len(report.findings) == 3
 
 
 def without(service: Path, to: Path) -> None:
@@ -163,7 +193,7 @@ def test_an_empty_result_is_none(read, tmp_path: Path) -> None:
 
 
 def test_osv_scanners_and_grypes_words_are_understood(tmp_path: Path) -> None:
-    """Made by hand after their documentation: osv-scanner needs a newer Go than there is here, grype its database."""
+    """Made by hand after their documentation; what osv-scanner really wrote is above."""
     for read, told in ((read_osv_scanner, OSV_SCANNER), (read_grype, GRYPE)):
         (tmp_path / "out").write_text(told)
         report = read(str(tmp_path / "out"), str(tmp_path), "/delivery/app/web")

@@ -85,6 +85,7 @@ from orchestration.rescans import Rescans
 from orchestration.webhooks import Webhooks
 from reconcilers.artifact_quota import ArtifactQuota
 from reconcilers.build_logs import BuildLogRetention, InstanceLogRetention
+from reconcilers.build_room import BuildRoom
 from reconcilers.decision_relay import DecisionRelay
 from reconcilers.environments import DesertedEnvironments
 from reconcilers.event_retention import EventRetention
@@ -457,6 +458,7 @@ async def _enter_control(stack: AsyncExitStack, settings: Settings, client: Clie
         OrphanedWorkflows(sessions, operations),
         MetricRollup(sessions),
         RecordRetention(sessions),
+        BuildRoom(sessions, settings.build_documents_mb_per_organization),
         InstanceLogRetention(settings.data_dir / "logs" / "instances", settings.log_retention_days),
         EventRetention(sessions),
         RefusalAudit(sessions, refusals),

@@ -337,6 +337,11 @@ class Settings(BaseSettings):
         description="hours after which what is live is compared with today's advisories again; 0: never",
     )
 
+    build_documents_mb_per_organization: int = Field(
+        default=1024,
+        ge=1,
+        description="MiB of scans and SBOMs an organization may keep in the database, compressed; then the oldest go",
+    )
     artifacts_mb_per_organization: int = Field(
         default=51_200,
         ge=1,

@@ -1,5 +1,6 @@
 """Documents that are answered as they are, without the contract's envelope, with their digest as ETag."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,11 +31,9 @@ def document_reply(
     return Response(text, headers=told, media_type=media_type)
 
 
-def documented(samples: Mapping[str, str], words: str, *, max_bytes: int) -> dict[int | str, dict[str, Any]]:
-    """For `responses` of a route: a sample of each media type that it answers."""
-    content = {
-        media: {"schema": {"type": "string", "maxLength": max_bytes}, "example": sample}
-        for media, sample in samples.items()
-    }
+def documented(samples: Mapping[str, str], words: str) -> dict[int | str, dict[str, Any]]:
+    """For `responses` of a route: a sample of each media type that it answers, all of them JSON objects."""
+    schema = {"type": "object", "additionalProperties": True}
+    content = {media: {"schema": schema, "example": json.loads(sample)} for media, sample in samples.items()}
     tag = {"ETag": {"description": "the document's digest", "schema": {"type": "string", "maxLength": 80}}}
     return {200: {"description": words, "content": content, "headers": tag}}

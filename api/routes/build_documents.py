@@ -11,7 +11,7 @@ from api.dependencies import State
 from api.http.documents import document_reply, documented, has_document
 from api.http.problem_details import accepted_weights
 from api.services.build_documents import find_document
-from domain.build_documents import MAX_DOCUMENT, DocumentKind
+from domain.build_documents import DocumentKind
 
 router = APIRouter(tags=["Builds"])
 
@@ -42,7 +42,7 @@ _SARIF = '{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"bandit"}},"resul
     "/builds/{build_id}/sbom",
     summary="Get a build's SBOM",
     response_class=Response,
-    responses=documented(_SAMPLES, "The parts of the artifact", max_bytes=MAX_DOCUMENT),
+    responses=documented(_SAMPLES, "The parts of the artifact"),
 )
 async def get_build_sbom(
     *,
@@ -68,7 +68,7 @@ async def get_build_sbom(
     "/builds/{build_id}/provenance",
     summary="Get a build's provenance",
     response_class=Response,
-    responses=documented({ENVELOPE: _ENVELOPE}, "A signed statement", max_bytes=MAX_DOCUMENT),
+    responses=documented({ENVELOPE: _ENVELOPE}, "A signed statement"),
 )
 async def get_build_provenance(request: Request, parts: State, principal: DeploymentsRead, build_id: UUID) -> Response:
     """What made the artifact of which sources: a SLSA v1 statement (in-toto) in a DSSE envelope.
@@ -90,7 +90,7 @@ async def get_build_provenance(request: Request, parts: State, principal: Deploy
     "/builds/{build_id}/sarif",
     summary="Get a build's scan as SARIF",
     response_class=Response,
-    responses=documented({SARIF: _SARIF}, "What the scanners found", max_bytes=MAX_DOCUMENT),
+    responses=documented({SARIF: _SARIF}, "What the scanners found"),
 )
 async def get_build_sarif(request: Request, parts: State, principal: SecurityRead, build_id: UUID) -> Response:
     """What its scan found, as SARIF 2.1.0 for code hosts and editors; what was suppressed then is marked.

@@ -166,13 +166,13 @@ class _Parameters(_Read):
 
 
 class _Internal(_Read):
-    organizationId: str  # noqa: N815
-    projectId: str  # noqa: N815
-    buildId: str  # noqa: N815
+    organizationId: str  # noqa: N815 - as JSON has it
+    projectId: str  # noqa: N815 - as JSON has it
+    buildId: str  # noqa: N815 - as JSON has it
 
 
 class _Commit(_Read):
-    gitCommit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]  # noqa: N815
+    gitCommit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]  # noqa: N815 - as JSON has it
 
 
 class _Source(_Read):
@@ -180,10 +180,10 @@ class _Source(_Read):
 
 
 class _Definition(_Read):
-    buildType: Literal["urn:delivery-engine:build-type:v1"]  # noqa: N815
-    externalParameters: _Parameters  # noqa: N815
-    internalParameters: _Internal  # noqa: N815
-    resolvedDependencies: Annotated[list[_Source], Field(min_length=1, max_length=1)]  # noqa: N815
+    buildType: Literal["urn:delivery-engine:build-type:v1"]  # noqa: N815 - as JSON has it
+    externalParameters: _Parameters  # noqa: N815 - as JSON has it
+    internalParameters: _Internal  # noqa: N815 - as JSON has it
+    resolvedDependencies: Annotated[list[_Source], Field(min_length=1, max_length=1)]  # noqa: N815 - as JSON has it
 
 
 class _Builder(_Read):
@@ -195,8 +195,8 @@ class _Run(_Read):
 
 
 class _Predicate(_Read):
-    buildDefinition: _Definition  # noqa: N815
-    runDetails: _Run  # noqa: N815
+    buildDefinition: _Definition  # noqa: N815 - as JSON has it
+    runDetails: _Run  # noqa: N815 - as JSON has it
 
 
 class Statement(_Read):
@@ -204,7 +204,7 @@ class Statement(_Read):
 
     type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
     subject: Annotated[list[_Subject], Field(min_length=1, max_length=1)]
-    predicateType: Literal["https://slsa.dev/provenance/v1"]  # noqa: N815
+    predicateType: Literal["https://slsa.dev/provenance/v1"]  # noqa: N815 - as JSON has it
     predicate: _Predicate
 
     @property

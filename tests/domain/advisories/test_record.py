@@ -75,7 +75,7 @@ def test_ecosystems_with_a_suffix_and_other_ecosystems():
     told = osv()
     told["affected"] = [
         {"package": {**package, "ecosystem": each}}
-        for each in ("Maven:https://repo.example/", "Debian:12", "crates.io", "maven")
+        for each in ("Maven:https://repo.example/", "Debian:12", "Packagist", "maven")
     ]
     assert [(ecosystem, name) for ecosystem, name, _ in parse(told).packages] == [(Ecosystem.MAVEN, "org.x:y")]
 

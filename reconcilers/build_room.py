@@ -48,13 +48,17 @@ class BuildRoom(Reconciler):
             crowded = await rows.crowded(self._limit)
             found = await rows.crowded_by_findings(self._max_findings)
             fixed = await rows.crowded_by_fixed(self._max_fixed)
+        work = [
+            *((self._remove_documents, organization, used - self._limit) for organization, used in crowded),
+            *((self._remove_findings, organization, count - self._max_findings) for organization, count in found),
+            *((self._remove_fixed, organization, count - self._max_fixed) for organization, count in fixed),
+        ]
         removed = 0
-        for organization_id, used in crowded:
-            removed += await self._remove_documents(organization_id, used - self._limit)
-        for organization_id, count in found:
-            removed += await self._remove_findings(organization_id, count - self._max_findings)
-        for organization_id, count in fixed:
-            removed += await self._remove_fixed(organization_id, count - self._max_fixed)
+        for remove, organization, missing in work:
+            try:
+                removed += await remove(organization, missing)
+            except Exception:  # what fails for one organization is no other's
+                log.exception("build_room.not_made", organization_id=str(organization))
         return removed
 
     async def _remove_documents(self, organization_id: UUID, missing: int) -> int:

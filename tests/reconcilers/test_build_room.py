@@ -1,8 +1,10 @@
 """Scans and SBOMs of an organization have so much room; provenance and what runs stay."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import func, select, update
 
 from domain.build_documents import DocumentKind
@@ -11,6 +13,7 @@ from runtime.ids import new_id, now
 from storage.engine import Sessions, transaction
 from storage.models import Build, BuildDocument, BuildFinding, Release, Vulnerability
 from storage.repositories.build_documents import BuildDocumentRepository
+from storage.repositories.build_room import BuildRoomRepository
 from tests.activities.conftest import History, MakeHistory
 
 MIB = 1024 * 1024
@@ -48,6 +51,25 @@ async def test_the_oldest_go_until_there_is_room(sessions: Sessions, history: Ma
     assert await left(sessions, crowded) == [3, 1, 1, 3]
     assert await left(sessions, other) == [3, 3]
     assert await room.reconcile() == 0
+
+
+async def test_what_fails_for_one_organization_is_no_others(
+    sessions: Sessions, history: MakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = await history(2), await history(2)
+    for each in (broken, other):
+        await fill(sessions, each, runs=each.builds[1])
+    removable = BuildRoomRepository.removable
+
+    async def fails_for_one(rows: BuildRoomRepository, organization_id: UUID, **options: Any) -> Any:
+        if organization_id == broken.organization_id:
+            raise OSError("the row cannot be read")
+        return await removable(rows, organization_id, **options)
+
+    monkeypatch.setattr(BuildRoomRepository, "removable", fails_for_one)
+    await BuildRoom(sessions, limit_mb=1).reconcile()
+    assert await left(sessions, broken) == [3, 3]
+    assert await left(sessions, other) == [1, 3]
 
 
 async def test_what_was_written_just_now_and_what_is_built_stays(sessions: Sessions, history: MakeHistory) -> None:

@@ -12,6 +12,8 @@ from drivers.scanners.base import MAX_FAULT, SARIF, Report
 from drivers.scanners.reading import Findings, Found, Unreadable, by_words, member, number, objects, report, text
 from drivers.scanners.tree import open_file
 
+_MAX_URI: Final = 4096
+_MAX_SCORE: Final = 10  # of CVSS
 MAX_BYTES: Final = 16 * 1024 * 1024
 _LEVELS: Final = {"error": Severity.HIGH, "warning": Severity.MEDIUM, "note": Severity.LOW, "none": Severity.LOW}
 _SCORES: Final = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.0, Severity.LOW))
@@ -147,11 +149,11 @@ class Rules:
         return "", None
 
     def _path(self, uri: str, base: Any) -> str:
-        if len(uri) > 4096:  # noqa: PLR2004
+        if len(uri) > _MAX_URI:
             return "../too long"
         if ":" not in uri.partition("/")[0] and isinstance(base, str):
             above = member(self._bases, base, "uri")
-            if isinstance(above, str) and above.startswith("file:") and len(above) <= 4096:  # noqa: PLR2004
+            if isinstance(above, str) and above.startswith("file:") and len(above) <= _MAX_URI:
                 uri = above.rstrip("/") + "/" + uri
         try:
             parts = urlsplit(uri)
@@ -168,7 +170,7 @@ def _severity(result: dict[str, Any], rule: dict[str, Any] | None) -> Severity:
         score = float(said) if isinstance(said, str | int | float) else None
     except (ValueError, OverflowError):
         score = None
-    if score is not None and 0 <= score <= 10:  # noqa: PLR2004
+    if score is not None and 0 <= score <= _MAX_SCORE:
         return next(level for least, level in _SCORES if score >= least)
     level = result.get("level") or member(rule, "defaultConfiguration", "level") or "warning"
     return by_words(_LEVELS, level, Severity.UNKNOWN)

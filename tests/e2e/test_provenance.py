@@ -10,6 +10,7 @@ import pytest
 from drivers.folders import remove_tree
 from tests.support.platform import OPERATION_SECONDS, Platform
 from tests.support.provenance import faults_of_cyclonedx, faults_of_spdx, key_of, verified
+from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -44,6 +45,12 @@ def deployed(app, build_id):
     return app.api.wait(accepted.operation_id, OPERATION_SECONDS), app.api.deployment(accepted.deployment_id)
 
 
+def is_stopped(records, build_id) -> bool:
+    """Whether no release of the build runs any more."""
+    states = records.all("SELECT state FROM releases WHERE build_id = %s", build_id)
+    return all(row["state"] in {"stopped", "failed"} for row in states)
+
+
 def test_what_is_shipped_is_known_and_what_was_tampered_with_is_not_started(platform, app, records, tmp_path):
     first, second = app.ship_good(files=LOCKED), app.ship_good()
     build = app.api.build(first.deployment["build_id"])
@@ -69,6 +76,8 @@ def test_what_is_shipped_is_known_and_what_was_tampered_with_is_not_started(plat
     assert byproducts["scan.json"]["annotations"]["status"] == "passed"
     assert json.loads(cyclonedx)["metadata"]["component"]["hashes"][0]["content"] == digest
 
+    # While its release still runs, it would be taken back into service and its archive not be opened.
+    until(lambda: is_stopped(records, build["id"]), "the end of the first release", OPERATION_SECONDS)
     kept = archive.read_bytes()
     archive.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     operation, deployment = deployed(app, build["id"])

@@ -236,6 +236,18 @@ class Bed:
         writer.close()
         return answer
 
+    async def answered_by(self, name: str) -> None:
+        """Wait until this upstream answers: Envoy's workers have what it accepted a moment later.
+
+        Only for what did not serve before: where requests may not be lost, one `get` must do.
+        """
+
+        async def answers() -> bool:
+            answer = await self.get()
+            return answer.status_code == httpx2.codes.OK and answer.json()["name"] == name
+
+        assert await self.until(answers)
+
     async def get(self, path: str = "/", host: str = HOST, **headers: str) -> httpx2.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.client() as client:

@@ -7,6 +7,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from api.auth.permissions import GRANTED, asks_who
+from api.openapi.sdk_names import SDK_NAMES
 from api.openapi.traversal import Json, operations
 from api.version import PREFIX
 from domain.permissions import Scope
@@ -45,6 +46,8 @@ def describe_operations(document: Json, app: FastAPI) -> None:
     for path, method, operation in operations(document):
         route = routes.get((PREFIX + path, method)) or routes[path, method]
         operation["operationId"] = route.name
+        if route.name in SDK_NAMES:
+            operation["x-sdk-name"] = SDK_NAMES[route.name]
         operation["security"] = [dict(one) for one in CREDENTIALS] if asks_who(route.dependant) else []
         _tell_permission(operation, route)
         for parameter in operation.get("parameters", []):

@@ -1,0 +1,1 @@
+"""SDKs in four languages, built from docs/openapi.json: `make sdks`."""

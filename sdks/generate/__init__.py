@@ -1,0 +1,1 @@
+"""Writes what is the same in all SDKs: a resource class for each `x-sdk-name`, in each language."""

@@ -1,0 +1,1 @@
+"""The SDKs, and what they are made from."""

@@ -46,7 +46,7 @@ def describe_operations(document: Json, app: FastAPI) -> None:
     for path, method, operation in operations(document):
         route = routes.get((PREFIX + path, method)) or routes[path, method]
         operation["operationId"] = route.name
-        if route.name in SDK_NAMES:
+        if route.name and route.name in SDK_NAMES:
             operation["x-sdk-name"] = SDK_NAMES[route.name]
         operation["security"] = [dict(one) for one in CREDENTIALS] if asks_who(route.dependant) else []
         _tell_permission(operation, route)

@@ -17,6 +17,7 @@ LOCK := $(RUN) -m uv pip compile --quiet --generate-hashes --no-emit-index-url -
 PYTEST ?=
 CHAOS ?=
 COMPOSE ?=
+SDK ?=
 
 SUB ?=
 ROLE ?=
@@ -112,6 +113,10 @@ lock: setup ## make locks/*.txt anew from locks/*.in
 .PHONY: openapi
 openapi: setup ## docs/openapi.json, the same as 3.0.3 and the Postman collection anew, from the routes
 	@exec $(RUN) -m api.openapi
+
+.PHONY: sdks
+sdks: setup ## what is generated in sdks/ anew, from docs/openapi.json; some only: make sdks SDK="python go"
+	@exec $(RUN) -m sdks.generate $(SDK)
 
 .PHONY: chaos soak bench
 chaos: setup ## kill every process at every step, print the table: CHAOS=--short for a quick look

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -33,7 +34,7 @@ from temporalio import workflow
 from temporalio.contrib.opentelemetry import ReplaySafeTracerProvider, create_tracer_provider
 
 from runtime.logging import clean_text
-from runtime.tracing import trace_id_of
+from runtime.tracing import SAME_BELOW, has_room, trace_id_of
 
 # A name of the attributes of a request's span, and of no other's: what has it may begin a trace.
 REQUEST: Final = "http.request.method"
@@ -58,6 +59,9 @@ _SECOND_START: Final = "WorkflowAlreadyStartedError"
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _UNSAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 _NOTHING: Final = Context()
+# A statement of a request that leads to nothing else is told if it took at least so long.
+LONG_NS: Final = 20_000_000
+_Statement = tuple[Span, str, int, int, str | None]
 _UNSET: Final = Status(StatusCode.UNSET)
 _SCOPE: Final = InstrumentationScope("delivery")
 
@@ -154,6 +158,8 @@ class Tracing:
         self._sampler = sampler
         self._processor = processor
         self._resource = resource
+        # Requests that have led to nothing else yet, and their statements.
+        self._held: WeakKeyDictionary[Span, list[_Statement]] = WeakKeyDictionary()
 
     def current(self) -> Span:
         return trace.get_current_span()
@@ -162,6 +168,11 @@ class Tracing:
         """The current span as W3C writes it."""
         found = trace.get_current_span().get_span_context()
         return _written(found) if found.is_valid and found.trace_state.get("delivery") is None else None
+
+    def lead_on(self) -> None:
+        """Something else follows from the current request: its statements are told, those before and those to come."""
+        for statement in self._held.pop(trace.get_current_span(), ()):
+            self._tell(*statement)
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, str | int]) -> Iterator[Span]:
@@ -187,6 +198,7 @@ class Tracing:
 
     def link(self, kept: str) -> None:
         """From the current span to another trace's."""
+        self.lead_on()
         if found := _read(kept):
             trace.get_current_span().add_link(found)
 
@@ -198,14 +210,29 @@ class Tracing:
             flags = _SAMPLED if self._sampler.decides(name, attributes, wanted=wanted) else _UNSAMPLED
             taken = SpanContext(parent.trace_id, parent.span_id, is_remote=True, trace_flags=flags)
             context = trace.set_span_in_context(NonRecordingSpan(taken), _NOTHING)
-        return self._tracer.start_span(name, context, SpanKind.SERVER, dict(attributes))
+        started = self._tracer.start_span(name, context, SpanKind.SERVER, dict(attributes))
+        self._held[started] = []
+        return started
 
-    def statement(self, parent: Span, name: str, shape: str, start_ns: int, fault: str | None = None) -> None:
+    def statement(self, parent: Span, statement: str, start_ns: int, fault: str | None = None) -> None:
         """A statement to the database that is over now; `fault`: the type of what went wrong.
 
-        Made whole, without the SDK's sampler, locks and checks of attributes: a request has ten of them, and half of
-        what they cost was that.
+        A request that leads to nothing else has ten of them, which were a twentieth of its cost: those that did
+        not fail and took no time are not told.
         """
+        end_ns = time.time_ns()
+        told = (parent, statement, start_ns, end_ns, fault)
+        held = self._held.get(parent)
+        if held is None or fault is not None or end_ns - start_ns >= LONG_NS:
+            self._tell(*told)
+        elif len(held) < SAME_BELOW:
+            held.append(told)
+
+    def _tell(self, parent: Span, statement: str, start_ns: int, end_ns: int, fault: str | None) -> None:
+        """Made whole, without the SDK's sampler, locks and checks of attributes, which were half of what it cost."""
+        name, shape = shape_of(statement)
+        if not has_room(parent, name):
+            return
         above = parent.get_span_context()
         context = SpanContext(above.trace_id, random.getrandbits(64) or 1, False, _SAMPLED)
         self._processor.on_end(
@@ -218,7 +245,7 @@ class Tracing:
                 kind=SpanKind.CLIENT,
                 status=Status(StatusCode.ERROR, fault) if fault else _UNSET,
                 start_time=start_ns,
-                end_time=time.time_ns(),
+                end_time=end_ns,
                 instrumentation_scope=_SCOPE,
             )
         )

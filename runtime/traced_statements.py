@@ -1,4 +1,7 @@
-"""A span for each statement to the database, below the span that is current; loaded only where traces are sent."""
+"""A span for each statement to the database, below the span that is current; loaded only where traces are sent.
+
+Those of a request that leads to nothing else are told only where they failed or took long (`Tracing.statement`).
+"""
 
 import time
 from collections.abc import Iterator
@@ -9,11 +12,10 @@ from opentelemetry.trace import Span
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext
 
-from runtime.trace_provider import shape_of
-from runtime.tracing import Tracing, has_room
+from runtime.tracing import Tracing
 
 _BEGAN = "_delivery_began"
-_Began = tuple[Span, str, str, int]
+_Began = tuple[Span, str, int]
 
 
 @contextmanager
@@ -23,9 +25,7 @@ def traced_statements(tracing: Tracing) -> Iterator[None]:
     def begin(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: Any) -> None:
         if context is None or not (parent := tracing.current()).is_recording():
             return
-        name, shape = shape_of(statement)
-        if has_room(parent, name):
-            setattr(context, _BEGAN, (parent, name, shape, time.time_ns()))
+        setattr(context, _BEGAN, (parent, statement, time.time_ns()))
 
     def end(_: Any, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
         if (began := _taken(context)) is not None:

@@ -33,6 +33,9 @@ class Tracing(Protocol):
     def traceparent(self) -> str | None:
         """The current span as W3C writes it."""
 
+    def lead_on(self) -> None:
+        """Something else follows from the current request, so that all of it is told."""
+
     def span(self, name: str, attributes: Mapping[str, str | int]) -> AbstractContextManager[object]:
         """Below the current one."""
 
@@ -45,8 +48,8 @@ class Tracing(Protocol):
     def request(self, name: str, attributes: Mapping[str, str | int], given: str | None) -> "Span":
         """The span of a request. `given`: the traceparent of a caller whom we know."""
 
-    def statement(self, parent: "Span", name: str, shape: str, start_ns: int, fault: str | None = None) -> None:
-        """A statement to the database that is over now; `start_ns`: since 1970."""
+    def statement(self, parent: "Span", statement: str, start_ns: int, fault: str | None = None) -> None:
+        """A statement to the database that is over now; `start_ns`: since 1970; `fault`: what went wrong."""
 
 
 _active: Tracing | None = None
@@ -76,12 +79,15 @@ def trace_id_of(traceparent: str | None) -> str | None:
 
 def traceparent() -> str | None:
     """The current span as W3C writes it, for a row that is carried out later; None: there is none."""
-    return None if _active is None else _active.traceparent()
+    if _active is None:
+        return None
+    _active.lead_on()
+    return _active.traceparent()
 
 
 def trace_id() -> str | None:
     """Of the current span."""
-    return trace_id_of(traceparent())
+    return None if _active is None else trace_id_of(_active.traceparent())
 
 
 @contextmanager

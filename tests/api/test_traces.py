@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from api.app import create_app
 from api.http.request_traces import READS_AT_ONCE, Allowance
+from runtime import trace_provider
 from runtime.ids import now
 from runtime.passwords import Passwords
 from runtime.settings import Settings
@@ -88,6 +89,28 @@ async def test_a_delivery_has_one_trace_id_in_its_answer_its_operation_its_rows_
     everything = "".join(one.text for one in found.spans)
     for secret in ("9.9.1", world.developer.token, world.feature["id"], world.developer.subject):
         assert secret not in everything
+
+
+async def made(world, told) -> list[str]:
+    """The spans below a request that leads to nothing else."""
+    path = f"/projects/{world.project['id']}/requirements"
+    response = await world.developer.post(
+        path, {"title": "Fast", "description": "It is", "acceptance_criteria": ["It is"]}
+    )
+    assert response.status_code == 201, response.text
+    found = (await told())[trace_id(response)]
+    (root,) = found.roots
+    return [one.name for one in found.below(root)]
+
+
+async def test_statements_of_a_request_that_leads_to_nothing_else_are_not_told(world, told, monkeypatch):
+    monkeypatch.setattr(trace_provider, "LONG_NS", 10**15)
+    assert await made(world, told) == []
+
+
+async def test_they_are_if_they_take_long(world, told, monkeypatch):
+    monkeypatch.setattr(trace_provider, "LONG_NS", 0)
+    assert "INSERT requirements" in await made(world, told)
 
 
 async def test_a_caller_whom_we_know_goes_on_with_a_trace_of_their_own(world, told):

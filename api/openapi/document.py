@@ -1,21 +1,19 @@
 """The OpenAPI 3.1 document: FastAPI's, and additions that FastAPI cannot know."""
 
-import re
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.openapi import about
+from api.openapi.error_codes import add_error_codes
 from api.openapi.examples import give_examples
 from api.openapi.limits import set_limits
 from api.openapi.operations import describe_operations
 from api.openapi.responses import complete_responses
+from api.openapi.schema_names import name_schemas
+from api.openapi.sharing import name_inline_schemas, say_optional_bodies, share_parts
 from api.openapi.traversal import Json, all_schemas, operations
 from api.openapi.webhooks import add_webhooks
 from api.version import PREFIX
-
-_GENERIC = re.compile(r"(?<=[A-Za-z])_(?=[A-Za-z])|_+$")
 
 
 def build(app: FastAPI) -> Json:
@@ -30,14 +28,18 @@ def build(app: FastAPI) -> Json:
         license_info=about.LICENSE,
         servers=about.SERVERS,
     )
-    _rename_schemas(document)
     document["paths"] = {_relative(path): item for path, item in document["paths"].items()}
     describe_operations(document, app)
+    say_optional_bodies(document)
     complete_responses(document)
+    add_error_codes(document)
     add_webhooks(document)
+    name_inline_schemas(document)
     _tidy(document)
     set_limits(document)
     give_examples(document)
+    name_schemas(document)
+    share_parts(document)
     return document
 
 
@@ -55,35 +57,3 @@ def _tidy(document: Json) -> None:
     for _, schema in all_schemas(document):
         if isinstance(schema.get("title"), str):
             del schema["title"]
-
-
-def _rename_schemas(document: Json) -> None:
-    """Renames `Envelope_BuildView_` to `BuildViewEnvelope` and `PageEnvelope_X_` to `XPage`, for client code."""
-    names = {name: _readable(name) for name in document["components"]["schemas"]}
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"two schemas would have one name: {sorted(names.values())}")
-    document["components"]["schemas"] = {
-        names[name]: schema for name, schema in document["components"]["schemas"].items()
-    }
-    _rename_references(document, names)
-
-
-def _readable(name: str) -> str:
-    generic = re.fullmatch(r"(Page|Cursor)?Envelope_(list_)?(.+?)_+", name)
-    if generic is None:
-        return _GENERIC.sub("", name.replace("-", ""))
-    kind, several, inner = generic.groups()
-    return f"{inner.removesuffix('View')}{kind or ('List' if several else 'Envelope')}"
-
-
-def _rename_references(node: Any, names: dict[str, str]) -> None:
-    if isinstance(node, list):
-        for inner in node:
-            _rename_references(inner, names)
-    elif isinstance(node, dict):
-        for inner in node.values():
-            _rename_references(inner, names)
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            head, _, name = reference.rpartition("/")
-            node["$ref"] = f"{head}/{names.get(name, name)}"

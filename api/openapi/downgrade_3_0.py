@@ -1,5 +1,6 @@
 """Converts OpenAPI 3.1 to 3.0.3, for tools that support only that."""
 
+import json
 from typing import Any
 
 from api.openapi.traversal import Json, referenced
@@ -33,8 +34,12 @@ def as_3_0(document: Json) -> Json:
 
 
 def _drop_unused(older: Json) -> None:
-    """Removes schemas used by webhooks only, which 3.0 does not have."""
+    """Removes parameters and schemas used by webhooks only, which 3.0 does not have."""
     components = older["components"]
+    text = json.dumps(older["paths"])
+    components["parameters"] = {
+        name: part for name, part in components["parameters"].items() if f'"#/components/parameters/{name}"' in text
+    }
     used = referenced(older, [older["paths"], {name: part for name, part in components.items() if name != "schemas"}])
     components["schemas"] = {name: schema for name, schema in components["schemas"].items() if name in used}
 

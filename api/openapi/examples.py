@@ -19,16 +19,11 @@ def give_examples(document: Json) -> None:
         for parameter in operation.get("parameters", []):
             _give_parameter(samples, parameter)
         for media in operation.get("requestBody", {}).get("content", {}).values():
-            media.setdefault("example", samples.of(_some(media["schema"])))
+            media.setdefault("example", samples.of(media["schema"]))
         for status, answer in operation["responses"].items():
             if "$ref" not in answer:
                 _give_answer(document, samples, operation, int(status), answer)
     give_webhook_examples(document, samples)
-
-
-def _some(schema: Json) -> Json:
-    """The schema of an optional body."""
-    return next((kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"), schema)
 
 
 def _give_parameter(samples: Samples, parameter: Json) -> None:

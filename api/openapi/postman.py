@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from api.openapi.samples import sample_id
-from api.openapi.traversal import Json, body_of, operations
+from api.openapi.traversal import Json, body_of, operations, parameters_of, target
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 _LANGUAGE = {"raw": {"language": "json"}}
@@ -15,7 +15,7 @@ def collection(document: Json) -> Json:
     """The collection. It has two variables: the API's URL and the access token."""
     folders: dict[str, list[Json]] = {tag["name"]: [] for tag in document["tags"]}
     for path, method, operation in operations(document):
-        folders[operation["tags"][0]].append(_item(path, method, operation))
+        folders[operation["tags"][0]].append(_item(path, method, _in_full(document, operation)))
     return {
         "info": {
             "_postman_id": sample_id("postman"),
@@ -35,10 +35,19 @@ def collection(document: Json) -> Json:
     }
 
 
+def _in_full(document: Json, operation: Json) -> Json:
+    """An operation with the parts that it refers to. Errors are the same everywhere and stay references."""
+    answers = operation["responses"].items()
+    return {
+        **operation,
+        "parameters": parameters_of(document, operation),
+        "responses": {status: target(document, answer) for status, answer in answers if status < "400"},
+    }
+
+
 def _item(path: str, method: str, operation: Json) -> Json:
     request = _request(path, method, operation)
-    good = {int(status): answer for status, answer in operation["responses"].items() if status < "400"}
-    answers = [_answer(request, status, answer) for status, answer in good.items()]
+    answers = [_answer(request, int(status), answer) for status, answer in operation["responses"].items()]
     return {
         "name": operation["summary"],
         "request": {**request, "description": operation["description"]},

@@ -82,3 +82,8 @@ def target(document: Json, node: Json) -> Json:
             at = at[part]
         node = at
     return node
+
+
+def parameters_of(document: Json, operation: Json) -> list[Json]:
+    """The parameters of an operation, in full."""
+    return [target(document, one) for one in operation.get("parameters", [])]

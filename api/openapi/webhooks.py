@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from api.openapi.samples import MOMENT, Samples, sample_id
+from api.openapi.schema_names import readable
 from api.openapi.traversal import Json
 from domain.events import EventType
 from domain.webhooks import PING
@@ -30,6 +31,7 @@ class Payload:
         view: of the resource; the payload has `only` these of its properties, or all.
         nullable: properties that are null in some payloads, though GET always has them.
         more: properties that the view does not have.
+        name: of its schema, if it is not `only` the view as events have it.
     """
 
     noun: str
@@ -38,9 +40,29 @@ class Payload:
     only: Sequence[str] = ()
     nullable: Sequence[str] = ()
     more: Mapping[str, Json] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What the names of its schemas begin with."""
+        return self.name or readable(self.view)
+
+    @property
+    def schema(self) -> str:
+        """The name of its schema."""
+        return self.name or f"{self.stem}InEvent"
+
+    @property
+    def data(self) -> str:
+        """The name of the object around it."""
+        return f"{self.stem}EventData"
 
 
-_FEATURE_STATUS: Final[Json] = {"$ref": "#/components/schemas/FeatureStatus"}
+def _reference(schema: str) -> Json:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+_FEATURE_STATUS: Final[Json] = _reference("FeatureStatus")
 _RELEASE: Final[Json] = {
     "type": "object",
     "properties": {
@@ -69,6 +91,7 @@ PAYLOADS: Final[Mapping[str, Payload]] = {
         "The `implementation_status` of a feature changed.",
         "FeatureView",
         more={"previous_status": _FEATURE_STATUS, "current_status": _FEATURE_STATUS},
+        name="ChangedFeature",
     ),
     EventType.TEST_COMPLETED: Payload(
         "test_result",
@@ -95,14 +118,16 @@ PAYLOADS: Final[Mapping[str, Payload]] = {
         "Not all instances of the live release pass the health checks.",
         "EnvironmentView",
         only=_ENVIRONMENT,
-        more={"current_release": _RELEASE, "instances_wanted": _NUMBER, "instances_healthy": _NUMBER},
+        more={"current_release": _reference("LiveRelease"), "instances_wanted": _NUMBER, "instances_healthy": _NUMBER},
+        name="DegradedEnvironment",
     ),
     EventType.INSTANCE_DISPLACED: Payload(
         "environment",
         "Another process listened where an instance was, which has another port now.",
         "EnvironmentView",
         only=_ENVIRONMENT,
-        more={"displaced_instance": _DISPLACED},
+        more={"displaced_instance": _reference("DisplacedInstance")},
+        name="DisplacedEnvironment",
     ),
     EventType.VULNERABILITY_DETECTED: Payload(
         "vulnerability",
@@ -116,12 +141,14 @@ PAYLOADS: Final[Mapping[str, Payload]] = {
         "Another webhook of the organization was disabled.",
         "WebhookView",
         only=("id", "url", "status", "disabled_reason", "disabled_at"),
+        name="DisabledWebhook",
     ),
     PING: Payload(
         "webhook",
         "Somebody asked for it (`POST .../ping`); it is sent once, and not tried again.",
         "WebhookView",
         only=("id", "url", "events"),
+        name="PingedWebhook",
     ),
 }
 
@@ -150,17 +177,23 @@ _RESPONSES: Final[Json] = {
 def add_webhooks(document: Json) -> None:
     """Add the schemas of all events, and the section that refers to them."""
     schemas = document["components"]["schemas"]
+    made: Json = {"LiveRelease": _RELEASE, "DisplacedInstance": _DISPLACED}
     for event, payload in PAYLOADS.items():
-        # A copy: other steps modify the document in place.
-        schemas[_name(event)] = deepcopy(_envelope(event, payload, schemas))
+        made[payload.schema] = _resource(payload, schemas)
+        made[payload.data] = {
+            "type": "object",
+            "properties": {payload.noun: _reference(payload.schema)},
+            "required": [payload.noun],
+        }
+        made[_name(event)] = _envelope(event, payload)
+    schemas.update(deepcopy(made))  # other steps modify the document in place
     document["webhooks"] = {event: {"post": deepcopy(_request(event, payload))} for event, payload in PAYLOADS.items()}
 
 
 def give_webhook_examples(document: Json, samples: Samples) -> None:
     """An example of every event."""
     for event, payload in PAYLOADS.items():
-        data = document["components"]["schemas"][_name(event)]["properties"]["data"]
-        resource = data["properties"][payload.noun]
+        resource = document["components"]["schemas"][payload.schema]
         told = samples.of(resource, payload.noun, payload.view)
         media = document["webhooks"][event]["post"]["requestBody"]["content"]["application/json"]
         media["example"] = {
@@ -176,17 +209,13 @@ def _name(event: str) -> str:
     return "".join(word.title() for word in event.replace("_", ".").split(".")) + "Event"
 
 
-def _envelope(event: str, payload: Payload, schemas: Mapping[str, Json]) -> Json:
+def _envelope(event: str, payload: Payload) -> Json:
     properties: Json = {
         "event": {"type": "string", "const": event},
         "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
         "event_id": {**_ID, "description": "the same in every attempt, redelivery and replay"},
         "retry_count": {**_NUMBER, "description": "attempts before this one"},
-        "data": {
-            "type": "object",
-            "properties": {payload.noun: _resource(payload, schemas)},
-            "required": [payload.noun],
-        },
+        "data": _reference(payload.data),
     }
     return {"type": "object", "description": payload.when, "properties": properties, "required": list(properties)}
 
@@ -213,7 +242,7 @@ def _request(event: str, payload: Payload) -> Json:
         {"name": name, "in": "header", "required": True, "description": words, "schema": _TEXT, "example": example}
         for name, (words, example) in _HEADERS.items()
     ]
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{_name(event)}"}}}
+    content = {"application/json": {"schema": _reference(_name(event))}}
     return {
         "operationId": f"on_{event.replace('.', '_')}",
         "summary": f"`{event}`",

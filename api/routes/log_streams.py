@@ -48,10 +48,11 @@ def stream_of(lines: str, mark: str) -> dict[int | str, dict[str, Any]]:
             "content": {
                 "text/event-stream": {
                     "schema": {
+                        "title": "LogEvent",
                         "type": "object",
                         "properties": {
                             "id": {"type": "string", "maxLength": MAX_MARK},
-                            "event": {"enum": ["log", "end", "closed"]},
+                            "event": {"title": "LogEventType", "type": "string", "enum": ["log", "end", "closed"]},
                             "data": {"type": "string", "description": "JSON", "maxLength": 10_000_000},
                         },
                     },

@@ -51,11 +51,12 @@ FOLLOWED: dict[str, Any] = {
     "content": {
         "text/event-stream": {
             "schema": {
+                "title": "OperationEvent",
                 "type": "object",
                 "required": ["id", "event", "data"],
                 "properties": {
                     "id": {"type": "string", "pattern": "^[0-9]+$", "maxLength": 20},
-                    "event": {"enum": ["progress", "closed"]},
+                    "event": {"title": "OperationEventType", "type": "string", "enum": ["progress", "closed"]},
                     "data": {"type": "string", "description": "the operation, as JSON", "maxLength": 1_000_000},
                 },
             },

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.openapi.traversal import parameters_of
 from runtime.ids import now
 
 # Bodies with moments that must not be long ago.
@@ -106,7 +107,7 @@ def routes_of(app: FastAPI) -> list[Route]:
     document = app.openapi()
     schemas = document["components"]["schemas"]
     return [
-        Route(method.upper(), path, operation, schemas)
+        Route(method.upper(), path, {**operation, "parameters": parameters_of(document, operation)}, schemas)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if method != "parameters"

@@ -68,7 +68,8 @@ def check_documented(kind: str, payload: dict[str, Any]) -> None:
     for sent in (body, media["example"]):
         assert [fault.message for fault in Draft202012Validator(schema, format_checker=checker).iter_errors(sent)] == []
     [(noun, resource)] = payload.items()
-    told = target(document, media["schema"])["properties"]["data"]["properties"][noun]["properties"]
+    data = target(document, target(document, media["schema"])["properties"]["data"])
+    told = target(document, data["properties"][noun])["properties"]
     assert resource.keys() - {"truncated"} == told.keys() - {"truncated"}
 
 

@@ -80,7 +80,7 @@ async def test_an_empty_patch_an_unknown_field_and_a_null_that_cannot_be_are_400
 
 def test_the_schema_of_a_patch_names_no_defaults_and_wants_one_field(app):
     schemas = app.openapi()["components"]["schemas"]
-    patches = [name for name in schemas if name.endswith("Patch") and name != "EnvironmentPatch"]
+    patches = [name for name in schemas if name.endswith("Update") and name != "EnvironmentUpdate"]
     assert len(patches) >= 6
     for name in patches:
         assert schemas[name]["minProperties"] == 1

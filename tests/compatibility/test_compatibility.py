@@ -17,7 +17,7 @@ def without_a_route(document: Json) -> None:
 
 
 def without_a_field(document: Json) -> None:
-    del document["components"]["schemas"]["ProjectView"]["properties"]["visibility"]
+    del document["components"]["schemas"]["Project"]["properties"]["visibility"]
 
 
 def with_a_new_demand(document: Json) -> None:
@@ -27,8 +27,8 @@ def with_a_new_demand(document: Json) -> None:
 def with_more(document: Json) -> None:
     """A new route, and a new field of an answer."""
     document["paths"]["/more"] = copy.deepcopy(document["paths"]["/organizations"])
-    document["components"]["schemas"]["ProjectView"]["properties"]["more"] = {"type": "string", "maxLength": 9}
-    document["components"]["schemas"]["ProjectView"]["required"].append("more")
+    document["components"]["schemas"]["Project"]["properties"]["more"] = {"type": "string", "maxLength": 9}
+    document["components"]["schemas"]["Project"]["required"].append("more")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from api.openapi.traversal import body_of, target
+from api.openapi.traversal import body_of, parameters_of, target
 from tests.contract.later import ENDPOINTS
 from tests.contract.parsing import Rule, endpoints
 
@@ -84,7 +84,9 @@ def test_the_endpoint_is_documented_as_the_contract_has_it(document, endpoint):
 )
 def test_the_parameter_is_documented_as_the_contract_has_it(document, endpoint, rule):
     operation = document["paths"][endpoint.path][endpoint.method.lower()]
-    [parameter] = [one for one in operation["parameters"] if (one["in"], one["name"]) == ("query", rule.name)]
+    [parameter] = [
+        one for one in parameters_of(document, operation) if (one["in"], one["name"]) == ("query", rule.name)
+    ]
     assert not parameter["required"]
     check(document, rule, parameter["schema"])
 

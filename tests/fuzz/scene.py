@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import update
 
-from api.openapi.traversal import operations
+from api.openapi.traversal import operations, parameters_of
 from storage.engine import transaction
 from storage.models import Project
 from storage.repositories.webhook_fanout import WebhookFanOut
@@ -78,7 +78,7 @@ def schema_with(document: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]
     """The document, with these ids as the examples of its paths, and without what is left out."""
     made = copy.deepcopy(document)
     for _, _, operation in operations(made):
-        operation["parameters"] = [one for one in operation.get("parameters", []) if one["name"] not in LEFT_OUT]
+        operation["parameters"] = [one for one in parameters_of(made, operation) if one["name"] not in LEFT_OUT]
         for parameter in operation["parameters"]:
             if parameter["in"] == "path" and parameter["name"] in ids:
                 parameter["example"] = ids[parameter["name"]]

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.app import OPEN_ROUTERS, ROUTERS
 from api.http.idempotency import Command, _command, _open_command
+from api.openapi.traversal import parameters_of
 from domain.errors import ConflictError
 from runtime.encryption import Sealer
 from runtime.key_text import KEY_BYTES
@@ -41,9 +42,10 @@ def calls(dependant: Dependant) -> Iterator[object]:
 
 
 def test_every_change_documents_its_key(app):
-    for path, operations in app.openapi()["paths"].items():
+    document = app.openapi()
+    for path, operations in document["paths"].items():
         for method in operations.keys() & {"post", "patch"}:
-            names = {parameter["name"].lower() for parameter in operations[method].get("parameters", [])}
+            names = {one["name"].lower() for one in parameters_of(document, operations[method])}
             assert "idempotency-key" in names, (method, path)
 
 

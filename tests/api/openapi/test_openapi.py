@@ -13,7 +13,9 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from api.openapi import about
 from api.openapi.downgrade_3_0 import as_3_0
 from api.openapi.files import contents
-from api.openapi.traversal import all_schemas, body_of, operations, target
+from api.openapi.responses import ERRORS
+from api.openapi.traversal import all_schemas, body_of, operations, parameters_of, schemas, target
+from domain.errors import ErrorCode
 from tests.api.conftest import BASE_URL
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -86,14 +88,14 @@ def test_every_operation_is_described(newest):
         assert operation["summary"], operation["operationId"]
         assert operation["description"], operation["operationId"]
         assert set(operation["tags"]) <= about.TAGS.keys(), "a new tag needs a line in api/openapi/about.py"
-        for parameter in operation.get("parameters", []):
+        for parameter in parameters_of(newest, operation):
             assert parameter["description"], (operation["operationId"], parameter["name"])
 
 
 def test_every_operation_tells_its_errors(newest):
     for path, _, operation in operations(newest):
         statuses = operation["responses"].keys()
-        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        names = {parameter["name"] for parameter in parameters_of(newest, operation)}
         if not operation["security"]:
             continue
         assert statuses >= COMMON, path
@@ -104,9 +106,59 @@ def test_every_operation_tells_its_errors(newest):
 
 
 def test_every_error_comes_in_the_envelope_and_as_a_problem(newest):
-    for name, answer in newest["components"]["responses"].items():
+    for name, _, _ in ERRORS.values():
+        answer = newest["components"]["responses"][name]
         assert answer["content"].keys() == {"application/json", "application/problem+json"}, name
         assert "X-Request-ID" in answer["headers"], name
+
+
+def test_every_error_code_says_its_status_and_what_it_means(newest):
+    codes = newest["components"]["schemas"]["ErrorBody"]["x-error-codes"]
+    assert codes.keys() == set(ErrorCode)
+    for code, told in codes.items():
+        assert told["status"] is None or told["status"] in told["statuses"], code
+        assert told["statuses"] == [] or set(told["statuses"]) <= {405, *ERRORS}, code
+        assert told["meaning"], code
+    assert codes["IDEMPOTENCY_IN_PROGRESS"] == {
+        "status": 409,
+        "statuses": [409],
+        "retryable": True,
+        "meaning": "The first request with this key is still being worked on",
+    }
+    assert codes["TIMEOUT"]["statuses"] == [408, 504]
+    assert "enum" not in newest["components"]["schemas"]["ErrorBody"]["properties"]["code"]
+
+
+def test_names_of_schemas_are_of_the_domain_and_not_of_our_modules(newest, older):
+    for document in (newest, older):
+        for name in document["components"]["schemas"]:
+            assert re.fullmatch("[A-Z][A-Za-z]+", name), name
+            assert not name.endswith(("View", "Patch")), name
+
+
+def test_what_many_operations_have_is_said_once(newest):
+    """The same parameter, or an answer of a kind that has a name, stands in one place."""
+    parts = Counter()
+    for _, _, operation in operations(newest):
+        found = [*operation.get("parameters", []), *operation["responses"].values()]
+        parts.update(json.dumps(part) for part in found if "$ref" not in part)
+    twice = [json.loads(part) for part, often in parts.items() if often > 1]
+    assert [one for one in twice if "in" in one] == []
+    assert all("content" in one for one in twice)
+
+
+def test_no_schema_of_a_request_an_answer_or_an_event_is_without_a_name(newest):
+    """Objects and enums that have none are named by generators, after where they found them."""
+    for name, schema in newest["components"]["schemas"].items():
+        for _, inner in schemas(schema):
+            nameless = {"enum", "properties"} & inner.keys() and inner is not schema
+            assert not nameless, name
+    for path, method, operation in operations(newest):
+        media = [*operation.get("requestBody", {}).get("content", {}).values()]
+        for answer in operation["responses"].values():
+            media += target(newest, answer).get("content", {}).values()
+        for one in media:
+            assert not {"enum", "properties", "anyOf"} & one["schema"].keys(), (method, path)
 
 
 def test_every_body_and_answer_has_an_example(newest):

@@ -27,6 +27,8 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
     return lambda document, _: any(part in path for path in document["paths"])
 
 
-LATER = (Later("client SDKs", "18", lambda *_: (ROOT / "sdks" / "python").exists(), ("SDK Support", "Python SDK Example")),)
+LATER = (
+    Later("client SDKs", "18", lambda *_: (ROOT / "sdks" / "python").exists(), ("SDK Support", "Python SDK Example")),
+)
 # Endpoints that have a block of their own in the contract, and are not replayed yet.
 ENDPOINTS: set[str] = set()

@@ -1,0 +1,14 @@
+export { Client, type ClientOptions } from "./client.js";
+export * from "./errors.js";
+export * from "./generated/errors.js";
+export type * from "./generated/models.js";
+export * from "./generated/resources.js";
+export { Log, type StepLine } from "./lines.js";
+export type { LogLevel, Logger } from "./logging.js";
+export { OperationHandle, type WaitOptions } from "./operation.js";
+export { Page, PagePromise } from "./pages.js";
+export { ApiPromise, type RawResponse } from "./promise.js";
+export type { CallOptions, Fetch } from "./transport.js";
+export { VERSION } from "./version.js";
+export * as webhooks from "./webhooks.js";
+export type { VerifyOptions, WebhookHeaders } from "./webhooks.js";

@@ -1,7 +1,8 @@
-"""The classes of errors: one for each status, and below them one for each code of `x-error-codes` that an answer has."""
+"""The classes of errors: one for each status, below them one for each code that an answer has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from sdks.generate.description import Api
@@ -52,4 +53,4 @@ def name_of(code: str) -> str:
 
 def base_of(status: int) -> str:
     """The class of a status."""
-    return OF_STATUS.get(status, "InternalServerError" if status >= 500 else "APIError")
+    return OF_STATUS.get(status, "InternalServerError" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "APIError")

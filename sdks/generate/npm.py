@@ -42,19 +42,10 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PATH": os.pathsep.join(map(str, paths))}
 
 
-def npm(*arguments: str) -> None:
-    """Run npm in `HOME`.
-
-    Raises:
-        ToolchainMissingError: It failed: nothing else is to be had without it.
-    """
-    program = node_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    command = (node_home() / "bin" / "node", program, *arguments)
-    done = subprocess.run(
-        command, cwd=HOME, env=environment(), timeout=LIMIT_S, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ToolchainMissingError(f"npm {arguments[0]} failed: {done.stderr[-2000:]}")
+def command(*arguments: str | Path) -> tuple[str | Path, ...]:
+    """The command line of npm: the package's own `npm` is not where it says."""
+    home = node_home()
+    return home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", *arguments
 
 
 def install() -> Path:
@@ -72,9 +63,18 @@ def install() -> Path:
             HOME.mkdir(parents=True)
             for name in MANIFESTS:
                 shutil.copy(SOURCES / name, HOME)
-            npm("ci", *OPTIONS)
+            _ci()
             stamp.write_text(wanted)
     return HOME
+
+
+def _ci() -> None:
+    line = command("ci", *OPTIONS)
+    done = subprocess.run(
+        line, cwd=HOME, env=environment(), timeout=LIMIT_S, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ToolchainMissingError(f"npm ci failed: {done.stderr[-2000:]}")
 
 
 @contextmanager

@@ -2534,7 +2534,7 @@ export type WebhookWithSecret = {
 export type NewerValue = string & {};
 
 /**
- * What a webhook carries, by its `event`. A newer server may send events that are not listed here.
+ * What a webhook carries, by its `event`. A newer server may send others than these.
  */
 export type WebhookPayload = BuildCompletedEvent | DeploymentApprovalRequestedEvent | DeploymentCompletedEvent | DeploymentStartedEvent | EnvironmentDegradedEvent | FeatureCreatedEvent | FeatureStatusChangedEvent | InstanceDisplacedEvent | OperationCompletedEvent | PingEvent | TestCompletedEvent | VulnerabilityDetectedEvent | WebhookDisabledEvent;
 

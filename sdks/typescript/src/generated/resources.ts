@@ -2706,7 +2706,7 @@ export class WebhooksResource extends Resource {
     return this.calls.model<models.WebhookDelivery>({ id: "webhooks.redeliver", verb: "POST", path: "/organizations/{org_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver" }, given, options);
   }
 
-  /** The event of a webhook's request, once its signature is right; `webhooks.verify` of this package does it without a client. */
+  /** The event of a webhook's request, once its signature is right; this package has it without a client too. */
   verify(
     payload: string | Uint8Array | ArrayBuffer,
     headers: WebhookHeaders,

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from sdks.generate import typescript
+from sdks.generate import python, typescript
 from sdks.generate.languages import Generate, ToolchainMissingError, fresh, write
 
 # Each language adds itself: `"go": go.generate`.
-LANGUAGES: Final[Mapping[str, Generate]] = {"typescript": typescript.generate}
+LANGUAGES: Final[Mapping[str, Generate]] = {
+    "python": python.generate,
+    "typescript": typescript.generate,
+}
 
 
 def main(wanted: list[str]) -> int:

@@ -1,0 +1,1 @@
+"""The client without asyncio, made from `ai_agents._async`."""

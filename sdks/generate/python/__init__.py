@@ -1,4 +1,4 @@
-"""Python: models by datamodel-code-generator, resources and errors from the description, the sync twin from the async one."""
+"""Python: models by datamodel-code-generator, resources and errors from the description, one twin from the other."""
 
 import subprocess
 import sys

@@ -76,6 +76,6 @@ BY_CODE: Mapping[str, tuple[type[APIError], int]] = {{
 
 
 def _class(code: str, facts: Json) -> str:
-    parent = parent_of(facts["status"])
+    meaning = facts["meaning"][:1].lower() + facts["meaning"][1:]
     retryable = "\n\n    retryable = True" if facts["retryable"] else ""
-    return f'class {class_of(code)}({parent}):\n    """`{code}`: {facts["meaning"].lower()[:1]}{facts["meaning"][1:]}."""{retryable}\n'
+    return f'class {class_of(code)}({parent_of(facts["status"])}):\n    """`{code}`: {meaning}."""{retryable}\n'

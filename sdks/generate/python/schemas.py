@@ -3,13 +3,22 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from sdks.generate.description import Answer, Api, Json
+from sdks.generate.description import Api, Json
 
 REFERENCE: Final = "#/components/schemas/"
 # Bounds are the server's business: a newer server may have wider ones. Ids are plain strings.
 BOUNDS: Final = frozenset(
     {
-        *("pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *(
+            "pattern",
+            "minLength",
+            "maxLength",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ),
         *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "propertyNames"),
         *("title", "example", "examples", "default", "x-error-codes"),
     }
@@ -84,14 +93,15 @@ def _bare(node: Any, *, answers: bool) -> Any:
         return [_bare(one, answers=answers) for one in node]
     if not isinstance(node, dict):
         return node
-    found = {key: inner for key, inner in node.items() if key not in BOUNDS or isinstance(inner, dict) and key == "default"}
+    found = {
+        key: inner for key, inner in node.items() if key not in BOUNDS or (isinstance(inner, dict) and key == "default")
+    }
     if found.get("format") in NUMBERS:
         del found["format"]
     if found.get("additionalProperties") is False or "properties" in found:
         found.pop("additionalProperties", None)
     if "properties" in found:
-        found = {**found, **_fields(found, answers=answers)}
-        return found
+        return {**found, **_fields(found, answers=answers)}
     if "enum" in found and found.get("type", "string") == "string":
         return _open(found)
     return {key: _bare(inner, answers=answers) for key, inner in found.items()}
@@ -102,7 +112,10 @@ def _fields(schema: Json, *, answers: bool) -> Json:
     required = schema.get("required", [])
     if answers:
         required = [name for name in required if not _may_be_null(schema["properties"][name])]
-        fields = {name: inner if "const" not in inner or name == "event" else {"type": "string"} for name, inner in fields.items()}
+        fields = {
+            name: inner if "const" not in inner or name == "event" else {"type": "string"}
+            for name, inner in fields.items()
+        }
     return {"properties": fields, "required": required}
 
 

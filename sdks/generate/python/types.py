@@ -5,7 +5,7 @@ from typing import Final
 from sdks.generate.description import Json, Parameter
 from sdks.generate.python.schemas import REFERENCE
 
-PLAIN: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
+PLAIN: Final = {"null": "None", "integer": "int", "number": "float", "boolean": "bool"}
 ANY: Final = "Any"
 
 
@@ -24,18 +24,17 @@ def _of(schema: Json) -> str:
         return f"params.{schema['$ref'].removeprefix(REFERENCE)}"
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(part for one in schema["anyOf"] for part in _of(one).split(" | ")))
-    if "allOf" in schema and len(schema["allOf"]) == 1:
-        return _of(schema["allOf"][0])
-    kind = schema.get("type")
-    if kind == "null":
-        return "None"
-    if kind == "array":
+    if schema.get("type") == "string":
+        return _text(schema)
+    if schema.get("type") == "array":
         return f"Sequence[{_of(schema.get('items', {}))}]"
-    if kind == "object":
+    if schema.get("type") == "object":
         inner = schema.get("additionalProperties")
         return f"Mapping[str, {_of(inner) if isinstance(inner, dict) and inner else ANY}]"
-    if kind == "string" and "enum" in schema:
+    return PLAIN.get(str(schema.get("type")), ANY)
+
+
+def _text(schema: Json) -> str:
+    if "enum" in schema:
         return f"Literal[{', '.join(repr(one) for one in schema['enum'])}] | str"
-    if kind == "string" and schema.get("format") == "date-time":
-        return "str | datetime"
-    return PLAIN.get(str(kind), ANY)
+    return "str | datetime" if schema.get("format") == "date-time" else "str"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ai_agents._version import VERSION as __version__
+from ai_agents._version import VERSION
 
 if TYPE_CHECKING:
     from ai_agents import errors as errors
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from ai_agents._sync.operations import OperationHandle
     from ai_agents._sync.pages import Page
     from ai_agents._types import NOT_GIVEN, NotGiven
+
+__version__ = VERSION
 
 _HOMES = {
     "AsyncClient": "_async.client",

@@ -129,7 +129,7 @@ def _details(body: Json | None) -> list[Json]:
 
 
 def _class_of(code: Any, status: int) -> type[APIError]:
-    from ai_agents.errors import BY_CODE  # noqa: PLC0415 - most calls need none of them
+    from ai_agents.errors import BY_CODE
 
     found, usual = BY_CODE.get(code, (None, 0)) if isinstance(code, str) else (None, 0)
     return found if found is not None and usual == status else of_status(status)
@@ -137,7 +137,7 @@ def _class_of(code: Any, status: int) -> type[APIError]:
 
 def error_of_code(code: str, message: str, call: Call) -> APIError:
     """An error that a stream told of, with the status that its code has otherwise."""
-    from ai_agents.errors import BY_CODE  # noqa: PLC0415
+    from ai_agents.errors import BY_CODE
 
     found, status = BY_CODE.get(code, (APIError, 0))
     return found(f"{call.name}: {message}", status=status, code=code)

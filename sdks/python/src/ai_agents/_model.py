@@ -29,7 +29,8 @@ class Model(BaseModel):
             return cls.model_validate(data)
         except ValidationError:
             known = {name: _read(field.annotation, data.get(name)) for name, field in cls.model_fields.items()}
-            return cls.model_construct(_fields_set=set(data), **{**data, **known})
+            whole = {**data, **known}
+            return cls.model_construct(_fields_set=set(data), **whole)  # type: ignore[return-value, unused-ignore]
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

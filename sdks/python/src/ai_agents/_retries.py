@@ -76,7 +76,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - most programs are never told to wait
+    from email.utils import parsedate_to_datetime
 
     try:
         found = parsedate_to_datetime(text)

@@ -54,7 +54,9 @@ def _segment(name: str, value: Any) -> str:
 
 def query_of(values: Mapping[str, Any]) -> dict[str, str]:
     """The parameters that were given, as text."""
-    return {name: text_of(value) for name, value in values.items() if value is not None and not isinstance(value, NotGiven)}
+    return {
+        name: text_of(value) for name, value in values.items() if value is not None and not isinstance(value, NotGiven)
+    }
 
 
 def text_of(value: Any) -> str:

@@ -57,7 +57,9 @@ def verify(
     elif OURS in found:
         _verify_ours(body, found[OURS], known)
     else:
-        raise WebhookVerificationError("the request has neither webhook-signature nor X-Signature-256: it is no webhook")
+        raise WebhookVerificationError(
+            "the request has neither webhook-signature nor X-Signature-256: it is no webhook"
+        )
     return _event(body)
 
 
@@ -73,12 +75,16 @@ def _verify_standard(
     age = now - int(moment)
     signed = f"{headers[STANDARD[0]]}.{moment}.".encode() + body
     expected = [base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()) for secret in secrets]
-    given = [value for version, _, value in (one.partition(",") for one in headers[STANDARD[2]].split()) if version == "v1"]
+    given = [
+        value for version, _, value in (one.partition(",") for one in headers[STANDARD[2]].split()) if version == "v1"
+    ]
     if not any(hmac.compare_digest(one.encode(), other) for one in given for other in expected):
         raise WebhookVerificationError("no signature is right: another secret, or the body was changed on its way")
     if abs(age) > tolerance:
         side = "old" if age > 0 else "ahead of this machine's clock"
-        words = f"the signature is right, but {abs(age):.0f} s {side}; {tolerance:.0f} are allowed: is this clock right?"
+        words = (
+            f"the signature is right, but {abs(age):.0f} s {side}; {tolerance:.0f} are allowed: is this clock right?"
+        )
         raise WebhookVerificationError(words)
 
 
@@ -92,11 +98,13 @@ def _key(secret: str) -> bytes:
 def _verify_ours(body: bytes, header: str, secrets: Sequence[str]) -> None:
     expected = ["sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
     if not any(hmac.compare_digest(header.strip().encode(), one.encode()) for one in expected):
-        raise WebhookVerificationError("X-Signature-256 is not right: another secret, or the body was changed on its way")
+        raise WebhookVerificationError(
+            "X-Signature-256 is not right: another secret, or the body was changed on its way"
+        )
 
 
 def _event(body: bytes) -> WebhookEvent:
-    from ai_agents._events import event_of  # noqa: PLC0415 - models take a while to import
+    from ai_agents._events import event_of
 
     try:
         data = json.loads(body)

@@ -15,6 +15,7 @@ from ai_agents._urls import VERSION, server_root
 
 if TYPE_CHECKING:
     import httpx2
+    from typing_extensions import Self
 
 
 class AsyncClient(AsyncResources):
@@ -90,7 +91,7 @@ class AsyncClient(AsyncResources):
         """Close the connections, unless the HTTP client was given."""
         await self._transport.close()
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

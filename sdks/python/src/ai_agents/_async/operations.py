@@ -37,8 +37,8 @@ class _Until(Patience):
             return None
         left = self._ends - time.monotonic()
         if left <= 0:
-            words = f"operation {self._operation_id} is still running after {self._seconds:g} s: operations.resume() goes on"
-            raise OperationTimeoutError(words, self._operation_id)
+            words = f"operation {self._operation_id} is still running after {self._seconds:g} s"
+            raise OperationTimeoutError(f"{words}: operations.resume(id) waits on", self._operation_id)
         return left
 
 
@@ -84,7 +84,7 @@ class AsyncOperationHandle:
     async def wait(
         self,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - seconds until it raises, not a limit of one call
+        timeout: float | None = None,
         on_progress: OnProgress | None = None,
         poll_interval: float | None = None,
     ) -> Operation:
@@ -114,7 +114,7 @@ class AsyncOperationHandle:
     async def result(
         self,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
         on_progress: OnProgress | None = None,
         poll_interval: float | None = None,
     ) -> Deployment:
@@ -166,7 +166,7 @@ def _words(operation: Operation) -> str:
 
 
 async def followed(transport: AsyncTransport, asked: Call, patience: Patience) -> AsyncGenerator[Operation, None]:
-    """The operation at each change that the server tells of; it ends with the operation, or where the server ends it."""
+    """The operation at each change that the server tells of, until it has ended, or the server ends the stream."""
     told = events(transport, asked, patience)
     try:
         async for event in told:

@@ -63,7 +63,7 @@ class AsyncResource:
         async def following(position: dict[str, Any]) -> AsyncPage[M]:
             if position.get("cursor") and position["cursor"] == asked.query.get("cursor"):
                 raise answer.invalid("names itself as the next page")
-            return await AsyncResource(self._transport)._page(asked.again(**position), kind)
+            return await AsyncResource(self._transport)._page(asked.again(**position), kind)  # noqa: SLF001
 
         def parse() -> AsyncPage[M]:
             pagination = answer.envelope().get("pagination")
@@ -137,5 +137,3 @@ def _items(answer: Answer) -> list[Any]:
     if not isinstance(found, list):
         raise answer.invalid("is no list")
     return found  # pyright: ignore[reportUnknownVariableType]
-
-

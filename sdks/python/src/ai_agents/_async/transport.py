@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ai_agents._answers import Answer, warn_if_deprecated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
 USER_AGENT = f"ai-agents-sdk-python/{VERSION} python/{sys.version_info.major}.{sys.version_info.minor}"
-TOKEN = "oauth.token"
+TOKEN = "oauth.token"  # noqa: S105 - the name of a call
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -82,9 +82,9 @@ class AsyncTransport:
         Raises:
             APIConnectionError: It broke off.
         """
-        import httpx2  # noqa: PLC0415
+        import httpx2
 
-        from ai_agents._faults import fault_of  # noqa: PLC0415
+        from ai_agents._faults import fault_of
 
         try:
             async for piece in response.aiter_bytes():
@@ -112,9 +112,9 @@ class AsyncTransport:
 
     async def _try(self, call: Call, proof: Mapping[str, str], *, whole: bool) -> tuple[httpx2.Response, bytes]:
         """One request, and the body of its answer if it is to be read as a whole. A refusal is raised."""
-        import httpx2  # noqa: PLC0415 - not before the first request
+        import httpx2
 
-        from ai_agents._faults import fault_of  # noqa: PLC0415
+        from ai_agents._faults import fault_of
 
         started, seconds = time.monotonic(), self._seconds(call)
         client, content = self._http(), b""
@@ -191,4 +191,6 @@ async def _read(response: httpx2.Response, call: Call, ends: float, seconds: flo
 
 
 def _answer(call: Call, response: httpx2.Response, content: bytes) -> Answer:
-    return Answer(call, response.status_code, {name.lower(): value for name, value in response.headers.items()}, content)
+    return Answer(
+        call, response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
+    )

@@ -1,4 +1,4 @@
-"""What differs between the twins, beyond spelling; `_async/_runtime.py` is its counterpart. Both are written by hand."""
+"""What differs between the twins, beyond spelling; `_async/_runtime.py` is its counterpart, by hand as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sleep = time.sleep
 
 def http_client() -> httpx2.Client:
     """One with the environment's proxies and the machine's certificates."""
-    import httpx2  # noqa: PLC0415 - it takes a while to import: not before the first request
+    import httpx2
 
     return httpx2.Client(follow_redirects=False)
 

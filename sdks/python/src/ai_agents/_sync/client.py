@@ -18,6 +18,7 @@ from ai_agents._urls import VERSION, server_root
 
 if TYPE_CHECKING:
     import httpx2
+    from typing_extensions import Self
 
 
 class Client(Resources):
@@ -93,7 +94,7 @@ class Client(Resources):
         """Close the connections, unless the HTTP client was given."""
         self._transport.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

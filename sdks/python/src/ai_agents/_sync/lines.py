@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ai_agents._answers import error_of_code
 from ai_agents._calls import Call
@@ -18,6 +18,10 @@ from ai_agents._errors import AIAgentsError, APIConnectionError, APIError, Inval
 from ai_agents._sse import Event, Events, LineFeed
 from ai_agents._sync._runtime import sleep
 from ai_agents._sync.transport import Transport
+
+if TYPE_CHECKING:
+    import httpx2
+    from typing_extensions import Self
 
 T = TypeVar("T")
 
@@ -39,7 +43,7 @@ class NoEventsError(AIAgentsError):
 
 
 class Lines(Generic[T]):
-    """Items as they come. Leave the loop early only inside of `with`, or call `close`: the connection stays else."""
+    """Items as they come. Who leaves the loop early calls `close`, or uses `with`: else the connection stays."""
 
     def __init__(self, items: Generator[T, None, None]) -> None:
         self._items = items
@@ -54,7 +58,7 @@ class Lines(Generic[T]):
         """Let go of the connection."""
         self._items.close()
 
-    def __enter__(self) -> Lines[T]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -113,43 +117,74 @@ def events(transport: Transport, call: Call, patience: Patience) -> Generator[Ev
         NoEventsError: There is no stream of events.
         APIConnectionError: It broke too often.
     """
-    last_id: str | None = None
-    breaks, has_been_open = 0, False
+    at = _Position()
     while True:
-        request, limit = _connection(transport, call, last_id, patience)
-        parser, since = Events(last_id), time.monotonic()
-        fault: APIConnectionError | None = None
+        request, limit = _connection(transport, call, at.last_id, patience)
+        parser, since = Events(at.last_id), time.monotonic()
         try:
             with transport.open(request) as response:
                 if response.status_code == 204:
                     return
                 _check(call, response.status_code, response.headers.get("content-type", ""))
-                has_been_open = True
-                for piece in transport.pieces(request, response):
-                    for event in parser.feed(piece):
-                        breaks, last_id = 0, parser.last_id
-                        if event.name == "closed":
-                            raise _farewell(call, event)
-                        yield event
-                    left = patience.left()
-                    if left is not None and left < limit / 2:
-                        break  # a read may take `limit`: connect again, with less
-                else:
-                    breaks = 1 if time.monotonic() - since > LASTING_S else breaks + 1
+                at.has_been_open = True
+                for event in _told(transport, request, response, parser, patience):
+                    at.breaks, at.last_id = 0, parser.last_id
+                    if event.name == "closed":
+                        raise _farewell(call, event)
+                    yield event
         except APIError as error:
-            if error.status in NO_STREAM and not has_been_open:
+            if error.status in NO_STREAM and not at.has_been_open:
                 raise NoEventsError(str(error)) from error
             raise
         except APIConnectionError as error:
-            if not has_been_open:
-                raise
-            fault, breaks = error, breaks + 1
-        if breaks > MOST_BREAKS:
-            raise fault or APIConnectionError(f"{call.name}: the stream ended {breaks} times without an event")
-        if breaks:
-            left = patience.left()
-            pause = min(MOST_PAUSE_S, PAUSE_S if parser.retry_s is None else parser.retry_s)
-            sleep(pause if left is None else min(pause, left))
+            at.broke(error)
+        else:
+            if not _is_short(patience, limit):
+                at.ended(call, time.monotonic() - since)
+        _rest(at, parser, patience)
+
+
+@dataclass
+class _Position:
+    """Where a stream is to be continued, and how often it has broken since the last event."""
+
+    last_id: str | None = None
+    breaks: int = 0
+    has_been_open: bool = False
+
+    def broke(self, fault: APIConnectionError) -> None:
+        self.breaks += 1
+        if not self.has_been_open or self.breaks > MOST_BREAKS:
+            raise fault
+
+    def ended(self, call: Call, after_s: float) -> None:
+        self.breaks = 1 if after_s > LASTING_S else self.breaks + 1
+        if self.breaks > MOST_BREAKS:
+            raise APIConnectionError(f"{call.name}: the stream ended {self.breaks} times without an event")
+
+
+def _told(
+    transport: Transport, call: Call, response: httpx2.Response, parser: Events, patience: Patience
+) -> Generator[Event, None, None]:
+    """The events of one connection, which is let go when little of the time is left: a read may take `call.timeout`."""
+    for piece in transport.pieces(call, response):
+        for event in parser.feed(piece):
+            yield event
+        if _is_short(patience, call.timeout or 0):
+            return
+
+
+def _is_short(patience: Patience, limit: float) -> bool:
+    left = patience.left()
+    return left is not None and left < limit / 2
+
+
+def _rest(at: _Position, parser: Events, patience: Patience) -> None:
+    """Wait before connecting again, if the stream broke or ended."""
+    if at.breaks:
+        left = patience.left()
+        pause = min(MOST_PAUSE_S, PAUSE_S if parser.retry_s is None else parser.retry_s)
+        sleep(pause if left is None else min(pause, left))
 
 
 def _connection(transport: Transport, call: Call, last_id: str | None, patience: Patience) -> tuple[Call, float]:

@@ -40,8 +40,8 @@ class _Until(Patience):
             return None
         left = self._ends - time.monotonic()
         if left <= 0:
-            words = f"operation {self._operation_id} is still running after {self._seconds:g} s: operations.resume() goes on"
-            raise OperationTimeoutError(words, self._operation_id)
+            words = f"operation {self._operation_id} is still running after {self._seconds:g} s"
+            raise OperationTimeoutError(f"{words}: operations.resume(id) waits on", self._operation_id)
         return left
 
 
@@ -169,7 +169,7 @@ def _words(operation: Operation) -> str:
 
 
 def followed(transport: Transport, asked: Call, patience: Patience) -> Generator[Operation, None, None]:
-    """The operation at each change that the server tells of; it ends with the operation, or where the server ends it."""
+    """The operation at each change that the server tells of, until it has ended, or the server ends the stream."""
     told = events(transport, asked, patience)
     try:
         for event in told:

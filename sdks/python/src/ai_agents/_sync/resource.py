@@ -66,7 +66,7 @@ class Resource:
         def following(position: dict[str, Any]) -> Page[M]:
             if position.get("cursor") and position["cursor"] == asked.query.get("cursor"):
                 raise answer.invalid("names itself as the next page")
-            return Resource(self._transport)._page(asked.again(**position), kind)
+            return Resource(self._transport)._page(asked.again(**position), kind)  # noqa: SLF001
 
         def parse() -> Page[M]:
             pagination = answer.envelope().get("pagination")

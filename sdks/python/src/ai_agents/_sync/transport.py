@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import httpx2
 
 USER_AGENT = f"ai-agents-sdk-python/{VERSION} python/{sys.version_info.major}.{sys.version_info.minor}"
-TOKEN = "oauth.token"
+TOKEN = "oauth.token"  # noqa: S105 - the name of a call
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -85,9 +85,9 @@ class Transport:
         Raises:
             APIConnectionError: It broke off.
         """
-        import httpx2  # noqa: PLC0415
+        import httpx2
 
-        from ai_agents._faults import fault_of  # noqa: PLC0415
+        from ai_agents._faults import fault_of
 
         try:
             for piece in response.iter_bytes():
@@ -115,9 +115,9 @@ class Transport:
 
     def _try(self, call: Call, proof: Mapping[str, str], *, whole: bool) -> tuple[httpx2.Response, bytes]:
         """One request, and the body of its answer if it is to be read as a whole. A refusal is raised."""
-        import httpx2  # noqa: PLC0415 - not before the first request
+        import httpx2
 
-        from ai_agents._faults import fault_of  # noqa: PLC0415
+        from ai_agents._faults import fault_of
 
         started, seconds = time.monotonic(), self._seconds(call)
         client, content = self._http(), b""

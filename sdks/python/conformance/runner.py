@@ -212,10 +212,10 @@ def told(error: Exception) -> Json:
     """An error in the suite's words."""
     kinds = [kind.__name__ for kind in type(error).__mro__]
     if isinstance(error, AIAgentsError):
-        classes = kinds[: kinds.index("AIAgentsError") + 1]
+        facts: Json = {"class": kinds[0], "classes": kinds[: kinds.index("AIAgentsError") + 1]}
     else:
-        classes = ["InvalidArgument"] if isinstance(error, (ValueError, TypeError)) else kinds[:1]
-    facts = {"class": classes[0], "classes": classes, "message": str(error)}
+        facts = {"class": "InvalidArgument" if isinstance(error, (ValueError, TypeError)) else kinds[0], "classes": []}
+    facts["message"] = str(error)
     for name in ("status", "code", "details", "request_id", "retry_after", "operation_id", "steps"):
         if hasattr(error, name):
             facts[name] = plain(list(getattr(error, name)) if name == "steps" else getattr(error, name))

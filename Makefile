@@ -18,6 +18,7 @@ PYTEST ?=
 CHAOS ?=
 COMPOSE ?=
 SDK ?=
+CONFORMANCE ?=
 
 SUB ?=
 ROLE ?=
@@ -129,6 +130,10 @@ bench: setup ## measure requests a second, switch times, step times
 .PHONY: isolation-check
 isolation-check: setup ## what strangers' code tries in vain on this machine, attempt by attempt
 	@exec $(RUN) -m tests.isolation
+
+.PHONY: conformance
+conformance: setup ## the SDKs of all languages against every scenario, as a table: CONFORMANCE="--languages go,python --scenarios retries"
+	@exec $(RUN) -m sdks.conformance $(CONFORMANCE)
 
 .PHONY: compose-check
 compose-check: setup ## deploy/compose.yaml for real; needs a container engine: COMPOSE=--no-build takes the images as they are

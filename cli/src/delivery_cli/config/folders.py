@@ -1,0 +1,85 @@
+"""Where the CLI keeps what it must remember (XDG), and how it writes it: whole, and for its user alone."""
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from delivery_cli.faults import UsageFault
+
+PRIVATE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+
+
+def config_folder() -> Path:
+    """`$XDG_CONFIG_HOME/delivery`, by default `~/.config/delivery`."""
+    return _folder("XDG_CONFIG_HOME", ".config")
+
+
+def state_folder() -> Path:
+    """`$XDG_STATE_HOME/delivery`, by default `~/.local/state/delivery`: locks, nothing that is missed."""
+    return _folder("XDG_STATE_HOME", ".local/state")
+
+
+def _folder(variable: str, usual: str) -> Path:
+    named = os.environ.get(variable, "")
+    if named.startswith("/"):  # the specification: a relative one is ignored
+        return Path(named) / "delivery"
+    try:
+        return Path.home() / usual / "delivery"
+    except RuntimeError as error:
+        raise UsageFault("nobody's home: HOME is not set", f"set HOME or {variable}") from error
+
+
+def read_private(path: Path) -> str:
+    """Its text, empty if it is not there. A mode that lets others read is mended, with a warning."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                os.fchmod(file.fileno(), PRIVATE)
+                sys.stderr.write(f"warning: {path} was readable by others; it is not any more. Rotate what is in it.\n")
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(f"cannot read {path}: {error}", "mend its rights, or move it away and log in again") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace it whole; never readable by others, not even for a moment."""
+    try:
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise UsageFault(f"cannot write {path}: {error.strerror}", "is its folder yours, and is there room?") from error
+
+
+@contextmanager
+def only_one(name: str) -> Iterator[None]:
+    """One process at a time: a refresh token is used once, and two commands may need a new one together."""
+    import fcntl
+
+    folder = state_folder()
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        lock = (folder / f"{name}.lock").open("w")
+    except OSError as error:
+        raise UsageFault(f"cannot write in {folder}: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

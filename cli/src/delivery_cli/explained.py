@@ -53,12 +53,12 @@ def unreachable(error: Exception) -> Unreachable:
     if any(isinstance(one, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(one) for one in causes):
         return Unreachable(
             f"the server's certificate is not trusted: {words}",
-            "is this the right address? A CA of your own: SSL_CERT_FILE=/path/to/ca.pem. Is this machine's clock right?",
+            "is this the right address? A CA of your own: SSL_CERT_FILE=/path/ca.pem. Is this machine's clock right?",
             facts={"code": "CERTIFICATE"},
         )
     return Unreachable(
         f"cannot reach the server: {words}",
-        "is it running, and is the address right (`delivery whoami` shows it)? Proxies: HTTPS_PROXY, NO_PROXY",
+        "is it running, and is the address right (DELIVERY_URL, or `delivery login`)? Proxies: HTTPS_PROXY, NO_PROXY",
         retryable=True,
         facts={"code": "UNREACHABLE"},
     )

@@ -110,7 +110,7 @@ class Run:
 def plain(value: Any) -> Any:
     """A model of the SDK as JSON's types: names as in the API, times as text."""
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True)
+        return value.model_dump(mode="json", by_alias=True, warnings=False)
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -13,7 +13,7 @@ from delivery_cli.exits import Exit
 from delivery_cli.faults import UsageFault
 
 
-class Leave(Exception):  # noqa: N818 - no fault: `--help`, or a command that says how it ended
+class Leave(Exception):
     """The command has ended, with this code."""
 
     def __init__(self, code: int) -> None:

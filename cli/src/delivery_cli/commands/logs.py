@@ -1,7 +1,6 @@
 """`delivery logs`: what the build and the instances print."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -58,47 +57,50 @@ def logs(
 
 def _build(run: Run, found: Json, step: str | None, *, follow: bool) -> Iterator[Json]:
     asked: Json = {"operation_id": found["operation_id"], **({"step": step} if step else {})}
-    if follow:
-        for line in _followed(run.client.operations.logs(**asked, follow=True)):
-            yield {"part": "build", "step": line.get("step"), "time": None, "text": line.get("text", "")}
+    done = plain(run.client.operations.get(operation_id=found["operation_id"]))["done"]
+    if follow or done:  # then the stream ends by itself
+        with run.client.operations.follow_logs(**asked) as lines:
+            for line in lines:
+                yield {"part": "build", "step": line.step, "instance": None, "time": None, "text": line.text}
         return
-    for text in _text_lines(run.client.operations.logs(**asked)):
-        yield {"part": "build", "step": step, "time": None, "text": text}
+    for text in _so_far(run, asked):
+        yield {"part": "build", "step": step, "instance": None, "time": None, "text": text}
+
+
+def _so_far(run: Run, asked: Json) -> Iterator[str]:
+    """The lines that are there now, piece by piece."""
+    offset, rest = 0, ""
+    while True:
+        answer = run.client.operations.with_raw_response.logs_text(**asked, offset=offset)
+        following = int(answer.headers.get("x-next-offset", offset))
+        *lines, rest = (rest + answer.text).split("\n")
+        yield from lines
+        if following <= offset:
+            break
+        offset = following
+    if rest:
+        yield rest
 
 
 def _instances(run: Run, found: Json, instance: str | None, tail: int, *, follow: bool) -> Iterator[Json]:
     asked: Json = {"deployment_id": found["id"], "limit": tail, **({"instance": instance} if instance else {})}
-    answer = run.client.deployments.logs(**asked, follow=True) if follow else run.client.deployments.logs(**asked)
-    lines = _followed(answer) if follow else _whole(answer)
-    for line in lines:
-        yield {
-            "part": "instance",
-            "instance": line.get("instance"),
-            "time": line.get("time"),
-            "text": line.get("text", ""),
-        }
+    if follow:
+        with run.client.deployments.follow_logs(**asked) as lines:
+            for line in lines:
+                yield {
+                    "part": "instance",
+                    "step": None,
+                    "instance": line.instance,
+                    "time": line.time,
+                    "text": line.text,
+                }
+        return
+    for line in plain(run.client.deployments.logs(**asked))["lines"]:
+        told = {key: line.get(key) for key in ("instance", "time", "text")}
+        yield {"part": "instance", "step": None, **told}
 
 
 def _show(run: Run, line: Json) -> None:
-    whose = line.get("step") or line.get("instance") or ""
+    whose = line["step"] or line["instance"] or ""
     label = f"{str(whose)[-12:]:<12} " if whose else ""
     run.out.stream(line, f"{label}{clean(str(line['text']))}")
-
-
-def _followed(answer: Iterable[Any]) -> Iterator[Json]:
-    """The lines of server-sent events, in whatever form the SDK gives them."""
-    for event in answer:
-        data = getattr(event, "data", event)
-        content = json.loads(data) if isinstance(data, str) else plain(data)
-        if isinstance(content, dict):
-            yield from content.get("lines") or ([content] if "text" in content else ())
-
-
-def _text_lines(answer: Any) -> Iterator[str]:
-    text = answer if isinstance(answer, str) else "\n".join(str(one).rstrip("\n") for one in answer)
-    yield from text.splitlines()
-
-
-def _whole(answer: Any) -> Iterable[Json]:
-    content = plain(answer)
-    return content["lines"] if isinstance(content, dict) else content

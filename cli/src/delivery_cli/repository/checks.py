@@ -63,8 +63,8 @@ def _told(error: Any) -> Iterator[tuple[Path, str]]:
                 yield (*path, key), _unknown(key, known)
     elif kind in {"anyOf", "oneOf"}:
         yield from _alternatives(error, path)
-    elif kind == "propertyNames" or (path and error.schema_path and "propertyNames" in error.schema_path):
-        yield path, f"{error.instance!r} is no good name here"
+    elif "propertyNames" in error.absolute_schema_path:
+        yield (*path, str(given)), f"unknown name; {_words(kind, wanted, given)}"
     else:
         yield path, _words(kind, wanted, given)
 

@@ -1,0 +1,72 @@
+"""The command run as its users run it: arguments in, output, remarks and exit code back; and folders of its own."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from delivery_cli.main import run
+
+from examples.repository import IDENTITY, ServiceRepository
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Terminal(io.StringIO):
+    """Standard input or output of a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of this machine's user: neither logins nor git's settings."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith(("DELIVERY_", "XDG_", "AI_AGENTS_"))]:
+        monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "CI", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("DELIVERY_KEYRING", "off")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return folder
+
+
+@pytest.fixture
+def delivery(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """`delivery("status", "--json")`; `given`: standard input; `terminal`: whether a person sits there."""
+
+    def call(*arguments: str, given: str = "", terminal: bool = False) -> Said:
+        kind = Terminal if terminal else io.StringIO
+        out, err = kind(), kind()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", kind(given))
+            patched.setattr(sys, "stdout", out)
+            patched.setattr(sys, "stderr", err)
+            patched.setenv("COLUMNS", "80")
+            code = run(arguments)
+        return Said(int(code), out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceRepository:
+    """A checkout with one commit, which is the current folder."""
+    made = ServiceRepository(tmp_path / "shop")
+    made.git(*IDENTITY, "config", "user.email", "ada@example.com")
+    made.commit("1.4.0")
+    monkeypatch.chdir(made.folder)
+    return made

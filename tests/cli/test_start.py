@@ -1,0 +1,55 @@
+"""What is imported before anything is done: it is what a start costs. Counted, since clocks lie on a busy machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("typer", "rich", "pydantic", "ai_agents", "httpx2", "jsonschema", "yaml", "jq", "asyncio", "ssl", "webbrowser")
+
+
+def modules_after(*arguments: str) -> set[str]:
+    program = (
+        "import sys; from delivery_cli.main import run; code = run(sys.argv[1:]);"
+        " sys.stderr.write('\\n'.join(sys.modules)); sys.exit(code)"
+    )
+    path = f"{ROOT / 'cli' / 'src'}{os.pathsep}{ROOT / 'sdks' / 'python' / 'src'}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return set(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], []])
+def test_the_first_words_import_nothing_heavy(arguments):
+    assert not modules_after(*arguments) & set(HEAVY)
+
+
+def test_the_help_of_a_command_imports_its_parser_and_not_the_sdk():
+    found = modules_after("deploy", "--help")
+    assert not found & {"ai_agents", "httpx2", "rich", "jsonschema", "yaml", "jq", "ssl"}
+    others = {name for name in found if name.startswith("delivery_cli.commands.")}
+    assert others == {"delivery_cli.commands.deploy"}
+
+
+def test_the_command_of_a_checkout_takes_nothing_from_the_current_folder(tmp_path):
+    """`python -m` would import a `typer.py` that lies there."""
+    (tmp_path / "typer.py").write_text("raise SystemExit('taken from the current folder')")
+    done = subprocess.run(
+        [ROOT / "cli" / "bin" / "delivery", "deploy", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Examples:" in done.stdout

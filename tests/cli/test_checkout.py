@@ -6,16 +6,16 @@ from delivery_cli.repository.checkout import Checkout, clonable, find, same_repo
 
 
 def test_the_version_is_heads_tag_else_the_file_else_made_of_both(repository):
-    assert find().version == "1.4.0"
+    assert find().version == ("1.4.0", True)
     repository.git("tag", "v2.0.0-rc.1")
-    assert find().version == "2.0.0-rc.1"
+    assert find().version == ("2.0.0-rc.1", False)
     repository.git("rm", "-q", "VERSION")
     repository.git("commit", "-qm", "no file", "--no-gpg-sign")
     repository.git("tag", "--delete", "v2.0.0-rc.1")
     here = find()
-    assert here.version == f"0.0.0-dev.2+g{here.commit[:7]}"
+    assert here.version == (f"0.0.0-dev.2+g{here.commit[:7]}", False)
     repository.git("tag", "v1.2.3", "HEAD~1")
-    assert find().version == f"1.2.4-dev.1+g{here.commit[:7]}"
+    assert find().version == (f"1.2.4-dev.1+g{here.commit[:7]}", False)
 
 
 def test_branch_commit_and_what_would_not_be_deployed(repository):

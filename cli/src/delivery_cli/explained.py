@@ -1,5 +1,6 @@
 """Errors of the SDK as faults: what happened, what to do, and how the command ends. Never a stack trace."""
 
+import re
 import ssl
 from typing import Any, Final
 
@@ -8,10 +9,11 @@ from delivery_cli.faults import Fault, Unreachable
 from delivery_cli.output.clean import one_line
 
 GATEWAY: Final = frozenset({502, 503, 504})
+_CALLED: Final = re.compile(r"^[a-z_]+\.[a-z_]+: ")  # the SDK's word for what was asked
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 HINTS: Final = {
     401: "`delivery login` again, or check DELIVERY_API_KEY or DELIVERY_TOKEN: wrong, expired or revoked?",
-    403: "your role does not allow it: `delivery whoami` shows it; ask an admin of the organization",
+    403: "`delivery whoami` shows your role and what it allows; else ask an admin of the organization",
     404: "does it exist, and in this organization? `delivery history` lists deployments",
     409: "`delivery status` shows what is going on",
     412: "somebody changed it meanwhile: look again, then repeat",
@@ -84,7 +86,7 @@ def answered(error: Any) -> Fault:
 
 
 def _message(error: Any) -> str:
-    message = one_line(str(error.message), 600)
+    message = _CALLED.sub("", one_line(str(error.message), 600))
     fields = [
         one for one in error.details or () if isinstance(one, dict) and one.get("field") and one.get("code") != "fact"
     ]

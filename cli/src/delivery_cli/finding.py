@@ -35,11 +35,18 @@ def is_id(text: str) -> bool:
 
 def organization(client: "Client", named: str) -> Json:
     """The one of that slug or id, or the only one."""
-    if is_id(named):
-        found: Json = plain(client.organizations.get(org_id=named))
-        return found
-    mine = [plain(one) for one in client.organizations.list(page_size=PAGE, **({"search": named} if named else {}))]
-    if named:
+    from ai_agents import PermissionDeniedError
+
+    try:
+        if is_id(named):
+            found: Json = plain(client.organizations.get(org_id=named))
+            return found
+        asked = {"search": named} if named else {}
+        mine = [plain(one) for one in client.organizations.list(page_size=PAGE, **asked)]
+    except PermissionDeniedError:  # a key with few scopes: it belongs to one organization all the same
+        own = plain(client.users.me())["organization_id"]
+        mine = [{"id": own, "slug": named or own}] if own else []
+    if named and not is_id(named):
         mine = [one for one in mine if one["slug"] == named]
     if len(mine) == 1:
         return dict(mine[0])
@@ -134,9 +141,11 @@ def deployment(run: "Run", given: str | None, environment: str | None, states: t
         if seen >= 10 * PAGE:
             break
     where = f" in {environment}" if environment else ""
-    what = f"of version {given}" if given else "that is " + " or ".join(states) if states else "yet"
+    what = f"of version {given}" if given else "" if states else "yet"
+    if states:
+        what += " that is " + " or ".join(state.replace("_", " ") for state in states)
     raise Fault(
-        f"{run.project['slug']} has no deployment{where} {what}",
+        f"{run.project['slug']} has no deployment{where} {what.strip()}",
         "`delivery history` lists them" if given or states else "`delivery deploy` makes one",
     )
 

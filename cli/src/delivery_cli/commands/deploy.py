@@ -66,22 +66,26 @@ def deploy(
     """
     strategy = "canary" if canary is not None and strategy == "rolling" else strategy.replace("-", "_")
     source = _source(run, branch, commit)
-    version = version or source.version
-    if not version:
-        raise UsageFault(
-            "which version?", "give one: `delivery deploy 1.0.0`; outside of a checkout it cannot be found out"
-        )
+    if not (version or source.version):
+        raise UsageFault("which version?", "`delivery deploy 1.0.0`; outside of a checkout it cannot be found out")
     where = _where(run, feature, yes=yes)
-    asked: Json = {"environment": env, "deployment_strategy": strategy, "version_tag": version, **source.fields}
+    build, version = _built(run, where, source, version)
     optional = {
         "canary_percentage": canary,
         "approval_notes": notes,
         "request_approval": request_approval or None,
         "override_freeze": override_freeze or None,
     }
+    asked: Json = {"environment": env, "deployment_strategy": strategy}
     asked.update({key: value for key, value in optional.items() if value is not None})
-    handle = run.client.features.build_and_deploy(feature_id=where["id"], **asked)
-    deployment = plain(run.client.deployments.get(deployment_id=handle.deployment_id))
+    if build:
+        deployment = plain(run.client.deployments.create(build_id=build["id"], **asked))
+        run.out.note(f"{version} is build {build['build_number']} of this commit already: it is not built again")
+    else:
+        handle = run.client.features.build_and_deploy(
+            feature_id=where["id"], version_tag=version, **source.fields, **asked
+        )
+        deployment = plain(run.client.deployments.get(deployment_id=handle.deployment_id))
     run.out.note(f"{version} to {env}: deployment {deployment['id']}")
     if not watch:
         run.out.answer(deployment, f"delivery status {deployment['id']} --watch")
@@ -97,6 +101,7 @@ class Source:
 
     fields: Json
     version: str
+    is_from_file: bool = False
 
 
 def _source(run: Run, branch: str | None, commit: str | None) -> Source:
@@ -108,7 +113,30 @@ def _source(run: Run, branch: str | None, commit: str | None) -> Source:
     here = run.checkout
     _warn(run, here)
     fields = {"git_commit_hash": here.commit, **({"git_branch": here.branch} if here.branch else {})}
-    return Source(fields, here.version)
+    version, is_from_file = here.version
+    return Source(fields, version, is_from_file)
+
+
+def _built(run: Run, feature: Json, source: Source, version: str | None) -> tuple[Json | None, str]:
+    """The good build that this commit has under this version, and the version: one commit is built once."""
+    named = version or source.version
+    commit = source.fields.get("git_commit_hash")
+    project = plain(run.client.requirements.get(requirement_id=feature["requirement_id"]))["project_id"]
+    there = [plain(one) for one in run.client.builds.list_for_project(project_id=project, version_tag=named).data]
+    if not there or not commit:
+        return None, named
+    if there[0]["git_commit_hash"] == commit:
+        return (there[0] if there[0]["status"] == "success" else None), named
+    if version is None and source.is_from_file:
+        new = f"{named}+g{commit[:7]}"
+        run.out.note(
+            f"{named} was built from another commit, so this one is {new}; change the file VERSION for a new one"
+        )
+        return _built(run, feature, source, new)
+    raise UsageFault(
+        f"{named} was built from the commit {there[0]['git_commit_hash'][:10]} already",
+        "name another version: `delivery deploy VERSION`, or tag the commit",
+    )
 
 
 def _is_in_checkout(run: Run) -> bool:

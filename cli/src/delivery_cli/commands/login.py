@@ -49,7 +49,12 @@ def login(
     me, profile = _checked(run, profile, kept)
     profiles.save(profile)
     place = credentials.write(profile.name, kept)
-    answer = {"profile": profile.name, "url": profile.url, "user": me.get("email") or me.get("id"), "kept_in": place}
+    answer = {
+        "profile": profile.name,
+        "url": profile.url,
+        "user": (me["user"] or {}).get("email") or me["subject"],
+        "kept_in": place,
+    }
     run.out.answer(answer, f"logged in to {profile.url} as {answer['user']}; kept in {place}")
 
 

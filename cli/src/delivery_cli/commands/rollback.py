@@ -54,9 +54,8 @@ def _back(run: Run, environment: Json, reason: str, *, yes: bool) -> int:
         raise Fault(f"{live['version_tag']} is the first version in {environment['name']}: there is none before it")
     run.confirm(f"Return {environment['name']} from {live['version_tag']} to {before['version_tag']}?", yes=yes)
     answer = plain(run.client.deployments.rollback(deployment_id=live["deployment_id"], reason=reason))
-    run.out.answer(
-        answer, f"{environment['name']}: {before['version_tag']} instead of {live['version_tag']}: {answer['status']}"
-    )
+    done = "" if answer["status"] == "rolled_back" else f" on its way: {answer['status']}"
+    run.out.answer(answer, f"{environment['name']}: {before['version_tag']} instead of {live['version_tag']}{done}")
     return Exit.DONE
 
 

@@ -50,7 +50,7 @@ def _live(run: "Run", watcher: Watcher, deadline: float | None) -> Snapshot:
     console = run.out.console
     with Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
         while True:
-            live.update(view(snapshot, server_now(snapshot), console.width), refresh=True)
+            live.update(view(snapshot, server_now(snapshot), console.width, console.height - 1), refresh=True)
             if snapshot.done or _is_over(deadline):
                 return snapshot
             rest(PAUSE)
@@ -159,4 +159,4 @@ def _is_over(deadline: float | None) -> bool:
 def _detached(run: "Run", deployment: Json) -> None:
     run.out.note("\nDetached: the delivery goes on without you.")
     run.out.note(f"  follow it again   delivery status {deployment['id']} --watch")
-    run.out.note(f"  stop it           delivery abort {deployment['id']} --reason '...'")
+    run.out.note(f"  stop it           delivery abort {deployment['id']}")

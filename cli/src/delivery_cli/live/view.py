@@ -58,11 +58,15 @@ NARROW: Final = 40
 Line = Text
 
 
-def view(snapshot: Snapshot, now: datetime, width: int = 80) -> Group:
-    """What a terminal of that width shows."""
+def view(snapshot: Snapshot, now: datetime, width: int = 80, height: int | None = None) -> Group:
+    """What a terminal of that size shows; where there is little room, steps that are done share a line."""
     width = max(NARROW, width)
-    lines = [*_head(snapshot, now), Text(), *_steps(snapshot, now, width), *_waiting(snapshot, width)]
-    lines += [*_traffic(snapshot, width), *_analysis(snapshot, width), *_end(snapshot, width)]
+    head, below = [*_head(snapshot, now), Text()], [*_waiting(snapshot, width), *_traffic(snapshot, width)]
+    below += [*_analysis(snapshot, width), *_end(snapshot, width)]
+    steps = list(_steps(snapshot, now, width))
+    if height is not None and len(head) + len(steps) + len(below) > height:
+        steps = list(_steps(snapshot, now, width, short=True))
+    lines = [*head, *steps, *below]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
@@ -109,25 +113,32 @@ def _elapsed(snapshot: Snapshot, now: datetime) -> float | None:
     return seconds_between(operation.get("created_at"), operation.get("completed_at") or now.isoformat())
 
 
-def _steps(snapshot: Snapshot, now: datetime, width: int) -> Iterator[Line]:
+def _steps(snapshot: Snapshot, now: datetime, width: int, *, short: bool = False) -> Iterator[Line]:
     current = one_line(snapshot.operation.get("current_step") or "")
-    for step in snapshot.operation.get("steps", ()):
-        mark, style = MARKS.get(step["status"], ("?", ""))
-        end = step["completed_at"] or (now.isoformat() if step["status"] == "in_progress" else None)
-        took = seconds_between(step["started_at"], end)
-        line = Text.assemble(
-            "  ",
-            (mark, style),
-            f" {step['name']:<8}",
-            (f"{span(took) if took is not None else '':>11}  ", "bright_black"),
-        )
-        told = current if step["status"] == "in_progress" else one_line(step.get("detail") or "")
-        if step["status"] in {"in_progress", "failed", "skipped"} and told:
-            room = width - cell_len(line.plain)
-            line.append(one_line(told, max(8, room)), "" if step["status"] == "in_progress" else "bright_black")
-        yield line
-    if current and not any(step["status"] == "in_progress" for step in snapshot.operation.get("steps", ())):
+    steps = snapshot.operation.get("steps", ())
+    over = [step for step in steps if step["status"] in {"completed", "skipped"}]
+    if short and over:
+        took = sum(seconds_between(step["started_at"], step["completed_at"]) or 0 for step in over)
+        names = ", ".join(step["name"] for step in over)
+        yield Text.assemble("  ", ("✓", "green"), f" {names}  ", (span(took), "bright_black"))
+        steps = [step for step in steps if step not in over]
+    for step in steps:
+        yield _step(step, current, now, width)
+    if current and not any(step["status"] == "in_progress" for step in steps):
         yield Text.assemble("  ", ("▶", "cyan"), " ", one_line(current, width - 4))
+
+
+def _step(step: Json, current: str, now: datetime, width: int) -> Line:
+    mark, style = MARKS.get(step["status"], ("?", ""))
+    is_current = step["status"] == "in_progress"
+    took = seconds_between(step["started_at"], step["completed_at"] or (now.isoformat() if is_current else None))
+    time = span(took) if took is not None else ""
+    line = Text.assemble("  ", (mark, style), f" {step['name']:<8}", (f"{time:>11}", "bright_black"))
+    told = current if is_current else one_line(step.get("detail") or "")
+    if told and step["status"] in {"in_progress", "failed", "skipped"}:
+        room = max(8, width - cell_len(line.plain) - 2)
+        line.append(f"  {one_line(told, room)}", "" if is_current else "bright_black")
+    return line
 
 
 def _waiting(snapshot: Snapshot, width: int) -> Iterator[Line]:

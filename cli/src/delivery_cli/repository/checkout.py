@@ -68,14 +68,17 @@ class Checkout:
         return bool(self.git("branch", "--remotes", "--contains", "HEAD", "--format=%(refname)"))
 
     @property
-    def version(self) -> str:
-        """A semantic version for HEAD: its tag; the file `VERSION`; else one made of the last tag and the commit."""
+    def version(self) -> tuple[str, bool]:
+        """A semantic version for HEAD, and whether it is only what the file `VERSION` says.
+
+        Its tag goes first, then that file; else it is made of the last tag and the commit.
+        """
         for tag in self.git("tag", "--points-at", "HEAD", "--sort=-version:refname").splitlines():
             if match := _SEMVER.match(tag):
-                return match["core"] + match["rest"]
+                return match["core"] + match["rest"], False
         if match := _SEMVER.match(self.git("show", "HEAD:VERSION").strip()):
-            return match["core"] + match["rest"]
-        return self._between_tags()
+            return match["core"] + match["rest"], True
+        return self._between_tags(), False
 
     def _between_tags(self) -> str:
         short = self.commit[:7]

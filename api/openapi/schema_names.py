@@ -106,6 +106,8 @@ def readable(name: str) -> str:
         return f"{readable(inner)}{kind or ('List' if several else 'Envelope')}"
     if name in EXCEPTIONS:
         return EXCEPTIONS[name]
+    if name[:1].islower() and not name.startswith("api__"):  # `dict_str__str`, which no class is called
+        return "".join(word.capitalize() for word in name.split("_"))
     return re.sub("Patch$", "Update", name.removesuffix("View"))
 
 

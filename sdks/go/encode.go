@@ -1,0 +1,135 @@
+package aiagents
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ExtraFields are what the server sent beside the fields that this version of the SDK knows.
+type ExtraFields map[string]json.RawMessage
+
+// address is a path with its values in it.
+type address struct {
+	text string
+	err  error
+}
+
+// route puts values into a pattern, percent-encoded; each {} is the place of one.
+func route(pattern string, values ...string) address {
+	parts := strings.Split(pattern, "{}")
+	text := parts[0]
+	for index, value := range values {
+		if value == "" || value == "." || value == ".." {
+			return address{err: &InvalidArgumentError{Name: "path", Reason: fmt.Sprintf("%q cannot stand in %s", value, pattern)}}
+		}
+		text += escaped(value) + parts[index+1]
+	}
+	return address{text: text}
+}
+
+func escaped(value string) string {
+	var text strings.Builder
+	for _, one := range []byte(value) {
+		if 'a' <= one && one <= 'z' || 'A' <= one && one <= 'Z' || '0' <= one && one <= '9' || strings.IndexByte("-._~", one) >= 0 {
+			text.WriteByte(one)
+		} else {
+			fmt.Fprintf(&text, "%%%02X", one)
+		}
+	}
+	return text.String()
+}
+
+// collect takes a params struct apart: what is for the query, and what is for the body.
+func collect(params any) (url.Values, map[string]any, error) {
+	query, body := url.Values{}, map[string]any{}
+	if params == nil {
+		return query, body, nil
+	}
+	value := reflect.ValueOf(params)
+	for index := range value.NumField() {
+		field := value.Type().Field(index)
+		sent := value.Field(index).Interface()
+		if one, ok := sent.(optional); ok {
+			var given bool
+			if sent, given = one.sent(); !given {
+				continue
+			}
+		}
+		if name := field.Tag.Get("body"); name != "" {
+			body[name] = sent
+		} else if name := field.Tag.Get("query"); name != "" && sent != nil {
+			addQuery(query, name, sent)
+		}
+	}
+	return query, body, nil
+}
+
+func addQuery(query url.Values, name string, value any) {
+	if at, ok := value.(time.Time); ok {
+		query.Add(name, at.Format(time.RFC3339Nano))
+		return
+	}
+	if list := reflect.ValueOf(value); list.Kind() == reflect.Slice {
+		for index := range list.Len() {
+			addQuery(query, name, list.Index(index).Interface())
+		}
+		return
+	}
+	query.Add(name, fmt.Sprint(value))
+}
+
+// readObject reads an object, and keeps the fields that its type does not know.
+func readObject(data []byte, plain any, extra *ExtraFields) error {
+	if err := json.Unmarshal(data, plain); err != nil {
+		return err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
+		return err
+	}
+	for _, name := range namesOf(reflect.TypeOf(plain).Elem()) {
+		delete(all, name)
+	}
+	*extra = nil
+	if len(all) > 0 {
+		*extra = all
+	}
+	return nil
+}
+
+// writeObject is the reverse of readObject.
+func writeObject(plain any, extra ExtraFields) ([]byte, error) {
+	data, err := json.Marshal(plain)
+	if err != nil || len(extra) == 0 {
+		return data, err
+	}
+	more, err := json.Marshal(extra)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(data, []byte("{}")) {
+		return more, nil
+	}
+	return append(append(data[:len(data)-1], ','), more[1:]...), nil
+}
+
+var knownNames sync.Map // reflect.Type: []string
+
+func namesOf(kind reflect.Type) []string {
+	if found, ok := knownNames.Load(kind); ok {
+		return found.([]string)
+	}
+	names := make([]string, 0, kind.NumField())
+	for index := range kind.NumField() {
+		name, _, _ := strings.Cut(kind.Field(index).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	knownNames.Store(kind, names)
+	return names
+}

@@ -1,0 +1,3 @@
+module github.com/ai-agents/sdk
+
+go 1.24

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
 Documents = Mapping[str, Any]
 
 
@@ -27,8 +25,6 @@ def _path(part: str) -> Callable[[Documents, Mapping[str, str]], bool]:
     return lambda document, _: any(part in path for path in document["paths"])
 
 
-LATER = (
-    Later("client SDKs", "18", lambda *_: (ROOT / "sdks" / "python").exists(), ("SDK Support", "Python SDK Example")),
-)
+LATER: tuple[Later, ...] = ()
 # Endpoints that have a block of their own in the contract, and are not replayed yet.
 ENDPOINTS: set[str] = set()

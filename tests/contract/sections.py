@@ -26,8 +26,8 @@ SHOWN_BY: Mapping[str, tuple[str, ...]] = {
     "Supported Events": ("test_webhooks_are_made_for_every_event_of_the_contract",),
     "Webhook Request Format": ("test_a_webhook_has_the_body_of_the_contract",),
     "Webhook Signature Verification": ("test_a_receiver_verifies_as_the_contract_says",),
-    "SDK Support": (),
-    "Python SDK Example": (),
+    "SDK Support": ("test_the_sdks_are_called_as_the_contract_says",),
+    "Python SDK Example": ("test_the_python_example_runs_as_it_stands",),
     "OpenAPI Specification": ("test_the_openapi_document_begins_as_the_contract_has_it",),
     "Interactive API Documentation": ("test_the_documents_are_served",),
 }

@@ -45,6 +45,18 @@ ADDED: Final[Mapping[str, tuple[str, str]]] = {
     "operations": ("AsyncResuming", "operations"),
     "webhooks": ("AsyncVerifying", "verifying"),
 }
+# What the contract's example of this SDK leaves out, and its API requires: by method, the value that is sent then.
+ASSUMED: Final[Mapping[str, Mapping[str, str]]] = {"builds.create": {"git_branch": "main"}}
+# The contract's example names no approval for production, and its API requires one: then somebody is asked for it.
+UNAPPROVED: Final = """        if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
+            request_approval = True
+"""
+PREPARED: Final[Mapping[str, tuple[str, str]]] = {
+    "deployments.create": (
+        UNAPPROVED,
+        "Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`).",
+    )
+}
 EVENT_STREAM: Final = "text/event-stream"
 TEXT: Final = "text/plain"
 # What a followed log does not take: Last-Event-ID says where to go on.
@@ -175,7 +187,9 @@ def _method(made: Made) -> str:
     named = [one for one in made.parameters if one.place != "path"]
     arguments = ["self", *(f"{_snake(one.name)}: {argument(one)}" for one in positional)]
     arguments += ["*"] if named else []
-    arguments += [_named(one) for one in sorted(named, key=lambda one: not one.required)]
+    assumed = ASSUMED.get(f"{made.method.resource}.{made.method.name}", {})
+    named.sort(key=lambda one: not one.required or one.name in assumed)
+    arguments += [_named(one, assumed.get(one.name)) for one in named]
     arguments.append(f"**options: Unpack[{made.options}]")
     lines = [f"    {begin} {made.name}(", *(f"        {one}," for one in arguments)]
     lines[-1] = lines[-1].rstrip(",")
@@ -183,14 +197,18 @@ def _method(made: Made) -> str:
     return "\n".join([*lines, f"        return {awaited}{made.ends}", ""])
 
 
-def _named(one: Parameter) -> str:
+def _named(one: Parameter, assumed: str | None) -> str:
     kind = argument(one)
+    if assumed is not None:
+        return f'{_snake(one.name)}: {kind} = "{assumed}"'
     return f"{_snake(one.name)}: {kind}" if one.required else f"{_snake(one.name)}: {kind} | NotGiven = NOT_GIVEN"
 
 
 def _call(made: Made) -> str:
     method = made.method
-    lines = ["        asked = call(", f'            "{method.resource}.{method.name}",']
+    name = f"{method.resource}.{method.name}"
+    prepared = PREPARED.get(name, ("", ""))[0].splitlines()
+    lines = [*prepared, "        asked = call(", f'            "{name}",']
     lines += [f'            "{method.verb.upper()}",', f'            "{method.path}",']
     for place, word in (("path", "path"), ("query", "query"), ("header", "headers")):
         pairs = {one.name: _snake(one.name) for one in made.parameters if one.place == place}
@@ -216,6 +234,8 @@ def _words(made: Made) -> str:
     parts = [f"{method.summary.rstrip('.')}."]
     if made.note:
         parts.append(_wrapped(made.note))
+    if (name := f"{method.resource}.{method.name}") in PREPARED:
+        parts.append(_wrapped(PREPARED[name][1]))
     if method.deprecated:
         parts.append("Deprecated: it will go away.")
     parts += ["\n".join(_wrapped(line) for line in paragraph.splitlines()) for paragraph in _paragraphs(method)]

@@ -101,7 +101,7 @@ class Builds(Resource):
         *,
         version_tag: str,
         git_commit_hash: str,
-        git_branch: str,
+        git_branch: str = "main",
         docker_image_url: str | None | NotGiven = NOT_GIVEN,
         tests_passed: int | None | NotGiven = NOT_GIVEN,
         tests_failed: int | None | NotGiven = NOT_GIVEN,

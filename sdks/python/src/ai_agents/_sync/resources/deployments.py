@@ -131,6 +131,8 @@ class Deployments(Resource):
     ) -> models.Deployment:
         """Deploy a build to an environment.
 
+        Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`).
+
         Once answered, it will run. Production and skipping the analysis need deployments:approve and
         approval_notes.
 
@@ -139,6 +141,8 @@ class Deployments(Resource):
         Args:
             build_id: id of the build
         """
+        if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
+            request_approval = True
         asked = call(
             "deployments.create",
             "POST",

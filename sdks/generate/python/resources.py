@@ -48,8 +48,8 @@ ADDED: Final[Mapping[str, tuple[str, str]]] = {
 # What the contract's example of this SDK leaves out, and its API requires: by method, the value that is sent then.
 ASSUMED: Final[Mapping[str, Mapping[str, str]]] = {"builds.create": {"git_branch": "main"}}
 # The contract's example names no approval for production, and its API requires one: then somebody is asked for it.
-UNAPPROVED: Final = """        if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
-            request_approval = True
+UNAPPROVED: Final = """if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
+    request_approval = True
 """
 PREPARED: Final[Mapping[str, tuple[str, str]]] = {
     "deployments.create": (
@@ -207,7 +207,7 @@ def _named(one: Parameter, assumed: str | None) -> str:
 def _call(made: Made) -> str:
     method = made.method
     name = f"{method.resource}.{method.name}"
-    prepared = PREPARED.get(name, ("", ""))[0].splitlines()
+    prepared = textwrap.indent(PREPARED.get(name, ("", ""))[0], " " * 8).splitlines()
     lines = [*prepared, "        asked = call(", f'            "{name}",']
     lines += [f'            "{method.verb.upper()}",', f'            "{method.path}",']
     for place, word in (("path", "path"), ("query", "query"), ("header", "headers")):

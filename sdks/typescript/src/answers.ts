@@ -57,7 +57,7 @@ function failureOf(answer: Whole): APIFailure {
   const { status, headers } = answer;
   const whole = parsed(answer.body);
   const wait = retryAfter(headers);
-  const error = isObject(whole?.["error"]) ? whole["error"] : whole; // RFC 9457 has them at the top
+  const error = envelopeOf(whole);
   const known = status === 304 ? "Not modified: if_none_match names the present state" : null;
   const message = known ?? (error && (text(error["message"]) ?? text(error["detail"]) ?? text(error["title"])));
   const meta = isObject(whole?.["meta"]) ? whole["meta"] : whole;
@@ -69,6 +69,12 @@ function failureOf(answer: Whole): APIFailure {
     requestId: headers.get("X-Request-ID") ?? text(meta?.["request_id"]),
     retryAfter: wait,
   };
+}
+
+/** The part that has the code: `error`, or all of it (RFC 9457); nothing if it is somebody else's JSON. */
+function envelopeOf(whole: Json | undefined): Json | undefined {
+  const found = isObject(whole?.["error"]) ? whole["error"] : whole;
+  return typeof found?.["code"] === "string" ? found : undefined;
 }
 
 function later(seconds: number | null): string {

@@ -10,8 +10,8 @@ export type Credential = readonly [header: "X-API-Key" | "Authorization", value:
 export interface Credentials {
   /** @throws AuthenticationError if there is none. */
   get(signal?: AbortSignal): Promise<Credential>;
-  /** The server refused this one: whether there may be another. */
-  refused(credential: Credential): boolean;
+  /** Another one than this, which the server refused; undefined if there is none. */
+  another(refused: Credential, signal?: AbortSignal): Promise<Credential | undefined>;
 }
 
 /** A key or a token that stays as it is. */
@@ -26,8 +26,8 @@ export class Fixed implements Credentials {
     return Promise.resolve(this.#credential);
   }
 
-  refused(): boolean {
-    return false;
+  another(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 }
 
@@ -60,8 +60,9 @@ export class FromFunction implements Credentials {
     return bearer(token);
   }
 
-  refused(): boolean {
-    return true;
+  async another(refused: Credential, signal?: AbortSignal): Promise<Credential | undefined> {
+    const next = await this.get(signal);
+    return next[1] === refused[1] ? undefined : next;
   }
 }
 
@@ -111,11 +112,11 @@ export class OAuth implements Credentials {
     return bearer((await unlessAborted(renewal, signal)).value);
   }
 
-  refused([, value]: Credential): boolean {
+  another([, value]: Credential, signal?: AbortSignal): Promise<Credential> {
     if (this.#token && value === `Bearer ${this.#token.value}`) {
       this.#token = undefined; // else somebody has renewed it already
     }
-    return true;
+    return this.get(signal);
   }
 
   async #renew(): Promise<Token> {

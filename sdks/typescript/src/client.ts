@@ -63,6 +63,8 @@ export class Client extends ApiResources {
     const { api, root } = addresses(given);
     super(new Calls(transport(options, api, root)));
     this.baseUrl = api;
+    // Node's console; not as a method, whose computed name would keep bundlers from leaving the class out
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => this.toString() });
   }
 
   /** Nothing of a client is secret where it is printed. */
@@ -72,10 +74,6 @@ export class Client extends ApiResources {
 
   toJSON(): { baseUrl: string } {
     return { baseUrl: this.baseUrl };
-  }
-
-  [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return this.toString();
   }
 }
 

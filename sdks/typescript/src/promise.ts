@@ -15,11 +15,6 @@ export class ApiPromise<T> extends Promise<T> {
     this.#raw = raw;
   }
 
-  // What `then` gives is an ordinary promise.
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise;
-  }
-
   /** Status, headers and text of the answer; error statuses are errors all the same. */
   withRawResponse(): Promise<RawResponse<T>> {
     return this.#raw;

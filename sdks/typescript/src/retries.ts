@@ -38,7 +38,7 @@ export function retryAfter(headers: Headers): number | null {
   if (/^\d+(\.\d+)?$/.test(text)) {
     return Number(text);
   }
-  const then = Date.parse(text);
+  const then = /\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN; // Date.parse takes "-5" for a date
   const now = Date.parse(headers.get("Date") ?? "");
   return Number.isNaN(then) ? null : Math.max(0, (then - (Number.isNaN(now) ? Date.now() : now)) / 1000);
 }

@@ -123,7 +123,10 @@ export class Transport {
   }
 
   #headers(route: Route, given: Arguments, options: CallOptions, body: boolean): Headers {
-    const headers = new Headers({ Accept: route.accept ?? JSON_TYPE, ...this.#settings.headers });
+    const headers = new Headers({ Accept: route.accept ?? JSON_TYPE });
+    for (const [name, value] of Object.entries(this.#settings.headers)) {
+      headers.set(name, value);
+    }
     if (body) {
       headers.set("Content-Type", JSON_TYPE);
     }
@@ -180,11 +183,7 @@ export class Transport {
   /** Another credential after a 401, if there is one. */
   async #renewed(call: Call, error: unknown, credential: Credential | undefined): Promise<Credential | undefined> {
     const unauthorized = credential && (error as Partial<APIError>).status === 401;
-    if (!unauthorized || !this.#settings.credentials?.refused(credential)) {
-      return undefined;
-    }
-    const next = await this.#credential(call);
-    return next?.[1] === credential[1] ? undefined : next;
+    return unauthorized ? this.#settings.credentials?.another(credential, call.signal) : undefined;
   }
 
   #wait(call: Call, error: unknown, attempt: number, left: number): number | undefined {

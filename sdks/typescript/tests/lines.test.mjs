@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import * as sdk from "@ai-agents/sdk";
-import { EventParser } from "../dist/esm/sse.js";
 import { envelope, json, serve, stream, text } from "./server.mjs";
 
 async function all(items) {
@@ -100,7 +101,14 @@ test("a document is JSON as it is", async (t) => {
   assert.match(requests[0].headers.accept, /cyclonedx\+json/);
 });
 
-test("events are read whatever ends their lines, and wherever they are cut", () => {
+/** What the package does not export. */
+async function internal(path) {
+  const { outputFiles } = await build({ entryPoints: [fileURLToPath(new URL(path, import.meta.url))], bundle: true, format: "esm", write: false });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+}
+
+test("events are read whatever ends their lines, and wherever they are cut", async () => {
+  const { EventParser } = await internal("../src/sse.ts");
   const whole = "\uFEFF: hello\r\nid: 1\r\nevent: a\r\ndata: x\r\ndata: y\r\n\r\ndata:z\n\nid\ndata\n\nevent: cut off";
   const expected = [
     { event: "a", data: "x\ny", id: "1" },

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { createContext, runInContext } from "node:vm";
 import * as sdk from "@ai-agents/sdk";
+import { verify } from "@ai-agents/sdk/webhooks";
 import { bundled } from "../scripts/size.mjs";
 import { envelope, json, serve } from "./server.mjs";
 
@@ -14,7 +15,8 @@ const required = createRequire(import.meta.url);
 
 test("ESM and CommonJS have the same names", () => {
   assert.deepEqual(Object.keys(required("@ai-agents/sdk")).sort(), Object.keys(sdk).sort());
-  assert.deepEqual(Object.keys(required("@ai-agents/sdk/webhooks")), ["verify"]);
+  assert.equal(required("@ai-agents/sdk/webhooks").verify, required("@ai-agents/sdk").webhooks.verify);
+  assert.equal(verify, sdk.webhooks.verify);
   assert.equal(sdk.VERSION, manifest.version);
 });
 

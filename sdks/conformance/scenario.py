@@ -159,7 +159,7 @@ class Scenario(Strict):
         tls: what is wrong with that server's certificate; None: plain HTTP.
         stack: whether it needs the real stack: an organization of its own.
         app: what is to be deployed, each as `${app.project}`, `${app.feature}`, `${app.version}`.
-        quick: whether it is part of `make test`.
+        quick: whether it is part of `make test`; `first`: its first case is.
         steps: one after another; the first fault ends the scenario.
     """
 
@@ -199,9 +199,10 @@ def _cases(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if cases is None:
         yield raw
         return
-    for case in cases:
-        filled = _filled(raw, case)
-        yield {**filled, "name": f"{raw['name']}[{case['case']}]"}
+    quick = raw.get("quick", True)
+    for number, case in enumerate(cases):
+        filled = {**_filled(raw, case), "name": f"{raw['name']}[{case['case']}]"}
+        yield {**filled, "quick": number == 0 if quick == FIRST else quick}
 
 
 def _filled(value: Any, case: Mapping[str, Any]) -> Any:

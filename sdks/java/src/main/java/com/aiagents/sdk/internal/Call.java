@@ -1,0 +1,78 @@
+package com.aiagents.sdk.internal;
+
+import com.aiagents.sdk.Params;
+import com.aiagents.sdk.RequestOptions;
+import java.util.Map;
+
+/**
+ * One call of the API, whatever it takes to get its answer.
+ *
+ * @param method as the SDK calls it: {@code projects.get}
+ * @param verb the HTTP method
+ * @param template the path below {@code /v1}, its parameters in braces
+ * @param accept the media type that is asked for
+ * @param bodied whether there is a body
+ */
+public record Call(
+    String method,
+    String verb,
+    String template,
+    String accept,
+    Map<String, String> path,
+    Map<String, Object> query,
+    Map<String, String> headers,
+    Map<String, Object> body,
+    boolean bodied,
+    RequestOptions options) {
+  static final String JSON = "application/json";
+
+  public static Call of(String method, String verb, String template, Params params, RequestOptions options) {
+    return new Call(
+        method,
+        verb,
+        template,
+        JSON,
+        params.pathValues(),
+        params.queryValues(),
+        params.headerValues(),
+        params.bodyValues(),
+        !params.bodyValues().isEmpty(),
+        options);
+  }
+
+  static Call get(String method, String template, Map<String, String> path, RequestOptions options) {
+    return new Call(method, "GET", template, JSON, path, Map.of(), Map.of(), Map.of(), false, options);
+  }
+
+  /** A body even if no field of it is given. */
+  public Call bodily() {
+    return new Call(method, verb, template, accept, path, query, headers, body, true, options);
+  }
+
+  public Call accepting(String media) {
+    return new Call(method, verb, template, media, path, query, headers, body, bodied, options);
+  }
+
+  Call asking(Map<String, Object> other) {
+    return new Call(method, verb, template, accept, path, other, headers, body, bodied, options);
+  }
+
+  Call with(Map<String, String> other) {
+    return new Call(method, verb, template, accept, path, query, other, body, bodied, options);
+  }
+
+  Call with(RequestOptions other) {
+    return new Call(method, verb, template, accept, path, query, headers, body, bodied, other);
+  }
+
+  /** Whether the API carries it out once for each key. */
+  boolean takesKey() {
+    return verb.equals("POST") || verb.equals("PATCH");
+  }
+
+  /** Without values, which may be secrets. */
+  @Override
+  public String toString() {
+    return method;
+  }
+}

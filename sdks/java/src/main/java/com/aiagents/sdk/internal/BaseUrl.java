@@ -3,6 +3,8 @@ package com.aiagents.sdk.internal;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.charset.StandardCharsets;
+import java.time.OffsetDateTime;
+import java.time.format.DateTimeFormatter;
 import java.util.Map;
 import java.util.StringJoiner;
 
@@ -47,8 +49,14 @@ public record BaseUrl(String root) {
       filled = filled.replace("{" + one.getKey() + "}", encoded(one.getValue()));
     }
     StringJoiner asked = new StringJoiner("&", "?", "").setEmptyValue("");
-    query.forEach((name, value) -> asked.add(encoded(name) + "=" + encoded(String.valueOf(value))));
+    query.forEach((name, value) -> asked.add(encoded(name) + "=" + encoded(text(value))));
     return URI.create(root + "/v1" + filled + asked);
+  }
+
+  private static String text(Object value) {
+    return value instanceof OffsetDateTime time
+        ? DateTimeFormatter.ISO_OFFSET_DATE_TIME.format(time)
+        : String.valueOf(value);
   }
 
   URI token() {

@@ -75,16 +75,17 @@ public final class EventSource implements AutoCloseable {
 
   private Event read(Deadline deadline) {
     String name = "message";
+    String id = null;
     StringBuilder data = new StringBuilder();
     String line = line(deadline);
     for (; line != null; line = line(deadline)) {
-      if (line.isEmpty() && data.length() > 0) {
-        Event event = event(name, data.toString());
+      if (line.isEmpty()) {
+        // Not before its event is whole: one that was cut off is to come again.
+        lastId = id == null ? lastId : id;
+        Event event = data.length() > 0 ? event(name, data.toString()) : null;
         if (event != null) {
           return event;
         }
-      }
-      if (line.isEmpty()) {
         name = "message";
         data.setLength(0);
       }
@@ -94,7 +95,7 @@ public final class EventSource implements AutoCloseable {
       switch (field) {
         case "event" -> name = value;
         case "data" -> data.append(data.length() > 0 ? "\n" : "").append(value);
-        case "id" -> lastId = value;
+        case "id" -> id = value;
         default -> {
           // A comment, `retry`, or what a newer server says.
         }

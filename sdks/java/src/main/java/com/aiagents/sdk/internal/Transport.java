@@ -117,7 +117,9 @@ public final class Transport {
 
   /** A log while it is written; the models are in the field {@code lines} of its events. */
   public <T extends Model> LineStream<T> log(Call call, Class<T> type) {
-    return new LineStream<>(new LogEvents<>(new EventSource(this, call), type));
+    Map<String, Object> query = new LinkedHashMap<>(call.query());
+    query.put("follow", true);
+    return new LineStream<>(new LogEvents<>(new EventSource(this, call.asking(query)), type));
   }
 
   /** The states of an operation while it runs. */

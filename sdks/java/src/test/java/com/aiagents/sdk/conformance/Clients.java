@@ -109,11 +109,8 @@ final class Clients {
             .min(Comparator.comparing(one -> one.getParameterTypes()[0] == String.class))
             .orElseThrow(() -> new UnsupportedOperationException("no argument " + name));
     try {
-      setter.invoke(
-          builder,
-          (Object)
-              Json.MAPPER.convertValue(
-                  value, Json.MAPPER.constructType(setter.getGenericParameterTypes()[0])));
+      Object converted = Json.MAPPER.convertValue(value, Json.MAPPER.constructType(setter.getGenericParameterTypes()[0]));
+      setter.invoke(builder, converted);
     } catch (InvocationTargetException failure) {
       throw failure.getCause();
     }

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from sdks.generate import go, python, typescript
+from sdks.generate import go, java, python, typescript
 from sdks.generate.languages import Generate, ToolchainMissingError, fresh, write
 
 # Each language adds itself: `"go": go.generate`.
 LANGUAGES: Final[Mapping[str, Generate]] = {
     "go": go.generate,
+    "java": java.generate,
     "python": python.generate,
     "typescript": typescript.generate,
 }

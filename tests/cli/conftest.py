@@ -3,9 +3,11 @@
 import io
 import os
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from delivery_cli.main import run
@@ -22,11 +24,18 @@ class Said:
     err: str
 
 
-class Terminal(io.StringIO):
-    """Standard input or output of a person."""
+class Stream(io.StringIO):
+    """Standard input or output of the command, which runs in the thread that made it; others keep their own."""
+
+    def __init__(self, text: str, elsewhere: TextIO, *, terminal: bool) -> None:
+        super().__init__(text)
+        self._thread, self._elsewhere, self._terminal = threading.get_ident(), elsewhere, terminal
+
+    def write(self, text: str) -> int:
+        return super().write(text) if threading.get_ident() == self._thread else self._elsewhere.write(text)
 
     def isatty(self) -> bool:
-        return True
+        return self._terminal
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +58,9 @@ def delivery(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     """`delivery("status", "--json")`; `given`: standard input; `terminal`: whether a person sits there."""
 
     def call(*arguments: str, given: str = "", terminal: bool = False) -> Said:
-        kind = Terminal if terminal else io.StringIO
-        out, err = kind(), kind()
+        out, err = Stream("", sys.stdout, terminal=terminal), Stream("", sys.stderr, terminal=terminal)
         with monkeypatch.context() as patched:
-            patched.setattr(sys, "stdin", kind(given))
+            patched.setattr(sys, "stdin", Stream(given, sys.stdout, terminal=terminal))
             patched.setattr(sys, "stdout", out)
             patched.setattr(sys, "stderr", err)
             patched.setenv("COLUMNS", "80")

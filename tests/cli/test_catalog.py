@@ -47,9 +47,9 @@ def test_the_examples_of_the_overview_are_understood(delivery):
 
 
 def check(line, path):
-    words = shlex.split(line.partition("   #")[0])
+    words = shlex.split(line.partition("  #")[0])
     words = words[words.index("delivery") + 1 :]
-    for sign in ("<", ">", ">>", "|"):
+    for sign in ("<", ">", ">>", "|", "&&"):
         words = words[: words.index(sign)] if sign in words else words
     assert tuple(words[: len(path)]) == path, line
     rest = with_fields(words[len(path) :])

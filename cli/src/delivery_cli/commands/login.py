@@ -23,6 +23,7 @@ LARGEST: Final = 64 << 10
     "delivery login https://delivery.example.com",
     "delivery login https://delivery.example.com --with-key < key.txt",
     "delivery login http://127.0.0.1:8080 --profile local --no-browser",
+    "make -s token | delivery login http://127.0.0.1:8080 --with-key --create-org acme    # of a stack that is new",
 )
 def login(
     run: Run,
@@ -32,6 +33,9 @@ def login(
     ] = False,
     key_file: Annotated[Path | None, typer.Option("--key-file", help="Read it from this file.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address of the login page.")] = False,
+    create_org: Annotated[
+        str, typer.Option("--create-org", metavar="SLUG", help="Where you have none: create this organization.")
+    ] = "",
     client_id: Annotated[
         str, typer.Option("--client-id", help="Another OAuth application than the server's own.")
     ] = "",
@@ -46,7 +50,7 @@ def login(
         kept, profile = _with_key(key_file), replace(profile, client_id="")
     else:
         kept, profile = _with_browser(profile, client_id, no_browser=no_browser)
-    me, profile = _checked(run, profile, kept)
+    me, profile = _checked(run, profile, kept, create_org)
     profiles.save(profile)
     place = credentials.write(profile.name, kept)
     answer = {
@@ -122,7 +126,7 @@ def _with_browser(profile: Profile, client_id: str, *, no_browser: bool) -> tupl
     return tokens.kept, replace(profile, client_id=chosen)
 
 
-def _checked(run: Run, profile: Profile, kept: Credentials) -> tuple[Json, Profile]:
+def _checked(run: Run, profile: Profile, kept: Credentials, new: str) -> tuple[Json, Profile]:
     """Try it before it is kept; with one organization, or a named one, that is the profile's."""
     from delivery_cli.finding import organization
     from delivery_cli.session import client_of
@@ -130,6 +134,9 @@ def _checked(run: Run, profile: Profile, kept: Credentials) -> tuple[Json, Profi
     client = client_of(profile, {"api_key": kept.api_key} if kept.api_key else {"token": kept.access_token})
     with client:
         me = plain(client.users.me())
+        if new:
+            made = plain(client.organizations.create(name=new.replace("-", " ").title().ljust(2, "-"), slug=new))
+            return me, replace(profile, organization=made["id"])
         try:
             found = organization(client, run.options.organization)
         except Fault:

@@ -41,9 +41,9 @@ class Endpoints:
 def discover(url: str) -> Endpoints:
     """Ask the server; raises `Unreachable`, also where it is something else."""
     headers = {"Accept": "application/json", "User-Agent": AGENT}
-    found = _asked(Request(url + METADATA, headers=headers))  # noqa: S310 - http and https only: see `_asked`
+    found = _asked(Request(url + METADATA, headers=headers))  # noqa: S310 - http and https only: see `_check`
     try:
-        return Endpoints(
+        endpoints = Endpoints(
             issuer=str(found["issuer"]),
             authorize=str(found["authorization_endpoint"]),
             token=str(found["token_endpoint"]),
@@ -53,12 +53,15 @@ def discover(url: str) -> Endpoints:
         raise Unreachable(
             f"{url} is no delivery engine: its OAuth metadata has no {error}", "check the address"
         ) from error
+    for address in (endpoints.authorize, endpoints.token):
+        _check(address)
+    return endpoints
 
 
 def post(address: str, fields: dict[str, str]) -> dict[str, Any]:
     """One form; raises `Refused` or `Unreachable`."""
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", "User-Agent": AGENT}
-    return _asked(Request(address, urlencode(fields).encode(), headers))  # noqa: S310 - see `_asked`
+    return _asked(Request(address, urlencode(fields).encode(), headers))  # noqa: S310 - see `_check`
 
 
 def _asked(request: Request) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def _asked(request: Request) -> dict[str, Any]:
             f"{one_line(address, 100)} is no address of a web server", "check the server's OAuth metadata"
         )
     try:
-        with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - http and https only: looked at above
+        with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - see `_check`
             return _read(address, answer.status, answer.read(LARGEST))
     except HTTPError as error:
         with error:
@@ -83,6 +86,13 @@ def _asked(request: Request) -> dict[str, Any]:
         raise unreachable(address, error.reason) from error
     except (OSError, EOFError, ValueError) as error:
         raise unreachable(address, error) from error
+
+
+def _check(address: str) -> None:
+    if not address.startswith(("http://", "https://")):
+        raise Unreachable(
+            f"{one_line(address, 100)} is no address of a web server", "check the server's OAuth metadata"
+        )
 
 
 def _read(address: str, status: int, body: bytes) -> dict[str, Any]:

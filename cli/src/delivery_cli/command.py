@@ -33,7 +33,8 @@ _SHARED = {"profile": Profiles, "org": Org, "json": Fields, "jq": Filter}
 class Part(Protocol):
     """Something that a parser is made of."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def add_to(self, app: typer.Typer, name: str) -> None: ...
 
@@ -120,6 +121,8 @@ def command(name: str, *examples: str, project: bool = False) -> Callable[[Calla
 def of_module(module: ModuleType, name: str) -> Part:
     """The command or group of that name; raises LookupError."""
     for one in vars(module).values():
-        if isinstance(one, Command | Group) and one.name == name:
+        if isinstance(one, Command) and one.name == name:
+            return one
+        if isinstance(one, Group) and one.name == name:
             return one
     raise LookupError(f"{module.__name__} declares no command {name}")

@@ -41,7 +41,7 @@ def organization(client: "Client", named: str) -> Json:
         if is_id(named):
             found: Json = plain(client.organizations.get(org_id=named))
             return found
-        asked = {"search": named} if named else {}
+        asked: Json = {"search": named} if named else {}
         mine = [plain(one) for one in client.organizations.list(page_size=PAGE, **asked)]
     except PermissionDeniedError:  # a key with few scopes: it belongs to one organization all the same
         own = plain(client.users.me())["organization_id"]

@@ -26,6 +26,6 @@ class Shell(StrEnum):
 )
 def completion(run: Run, shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
     """Print completion for bash, zsh or fish"""
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     run.out.line(get_completion_script(prog_name="delivery", complete_var=COMPLETE, shell=shell.value))

@@ -94,6 +94,6 @@ def named(deployment: Json) -> str:
 
 
 def _decide(run: Run, found: Json, decide: Callable[..., Any], done: str, reason: str) -> None:
-    asked = {"reason": reason} if reason else {}
+    asked: Json = {"reason": reason} if reason else {}
     answer = plain(decide(deployment_id=found["id"], **asked))
     run.out.answer(answer, f"{named(found)} {done}: {answer.get('status', 'accepted')}")

@@ -197,8 +197,8 @@ def _created(run: Run, project: Json | None, feature: str, *, yes: bool) -> Json
             acceptance_criteria=[f"{name} serves traffic"],
         )
     )
-    made = run.client.features.create(requirement_id=requirement["id"], name=name, description=f"The service {name}")
-    return dict(plain(made))
+    words = f"The service {name}"
+    return dict(plain(run.client.features.create(requirement_id=requirement["id"], name=name, description=words)))
 
 
 def _address(run: Run) -> str:

@@ -135,7 +135,7 @@ def approve(
     reason: Annotated[str, typer.Option("--reason", "-m", help="Why.")] = "",
 ) -> None:
     """Approve such a change"""
-    asked = {"reason": reason} if reason else {}
+    asked: Json = {"reason": reason} if reason else {}
     answer = plain(
         run.client.environments.approve_change(project_id=run.project["id"], name=name, change_id=change, **asked)
     )
@@ -150,7 +150,7 @@ def reject(
     reason: Annotated[str, typer.Option("--reason", "-m", help="Why.")] = "",
 ) -> None:
     """Refuse such a change"""
-    asked = {"reason": reason} if reason else {}
+    asked: Json = {"reason": reason} if reason else {}
     answer = plain(
         run.client.environments.reject_change(project_id=run.project["id"], name=name, change_id=change, **asked)
     )

@@ -1,6 +1,6 @@
 """`delivery retry`: once more."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def retry(
     A new deployment of the same build; one whose build failed is built again from the same commit.
     """
     found = run.deployment(deployment, env, UNSUCCESSFUL)
-    asked = {"request_approval": True} if request_approval else {}
+    asked: dict[str, Any] = {"request_approval": True} if request_approval else {}
     new = plain(run.client.deployments.retry(deployment_id=found["id"], reason=reason, **asked))
     run.out.note(f"{named(found)} once more: deployment {new['id']}")
     if not watch:

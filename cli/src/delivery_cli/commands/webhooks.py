@@ -115,14 +115,9 @@ def listen(
             _show(run, receiver, limit)
             return
         url = public_url or _reachable(run, receiver.url)
-        made = plain(
-            run.client.webhooks.create(
-                org_id=run.organization["id"],
-                url=url,
-                description="delivery webhooks listen",
-                **({"events": event} if event else {}),
-            )
-        )
+        asked: Json = {"events": event} if event else {}
+        what = "delivery webhooks listen"
+        made = plain(run.client.webhooks.create(org_id=run.organization["id"], url=url, description=what, **asked))
         receiver.secret = made["secret"]
         try:
             run.out.note(f"listening at {url}; Ctrl-C ends it and removes the webhook")

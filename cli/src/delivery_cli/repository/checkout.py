@@ -49,7 +49,7 @@ class Checkout:
     @cached_property
     def remotes(self) -> dict[str, str]:
         """Addresses by name, that of the branch first, then `origin`."""
-        found = {}
+        found: dict[str, str] = {}
         for line in self.git("config", "--get-regexp", r"^remote\..*\.url$").splitlines():
             key, _, url = line.partition(" ")
             found.setdefault(key.removeprefix("remote.").removesuffix(".url"), url)

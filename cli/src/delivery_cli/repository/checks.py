@@ -99,7 +99,7 @@ def _words(kind: str, wanted: Any, given: Any) -> str:
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(wanted)
     if kind == "type":
-        names = [TYPES.get(one, one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+        names = [TYPES.get(str(one), str(one)) for one in (wanted if isinstance(wanted, list) else [wanted])]
         return f"must be {' or '.join(names)}{_quote_hint(names, given)}"
     if kind == "enum":
         near = get_close_matches(str(given), [str(one) for one in wanted], 1)

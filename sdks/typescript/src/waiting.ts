@@ -20,10 +20,13 @@ export function unlessAborted<T>(promised: Promise<T>, signal?: AbortSignal | un
     return promised;
   }
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
     const end = () => reject(signal.reason);
-    signal.addEventListener("abort", end, { once: true });
+    // first of all: a failure that nobody takes would end the process
     promised.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
+    if (signal.aborted) {
+      end();
+    }
+    signal.addEventListener("abort", end, { once: true });
   });
 }
 

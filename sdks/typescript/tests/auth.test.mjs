@@ -126,6 +126,15 @@ test("one who gives up does not end the renewal of the others", async (t) => {
   assert.equal(forms(requests).length, 1);
 });
 
+test("a renewal that fails, and that nobody waits for any more, is no unhandled rejection", async (t) => {
+  const { client, requests } = await serve(t, [json({ error: "invalid_client" }, 401)]);
+  await assert.rejects(get(client(ACCOUNT), { signal: AbortSignal.abort(new Error("never begun")) }), { message: "never begun" });
+  while (requests.length === 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await assert.rejects(get(client(ACCOUNT)), sdk.AuthenticationError);
+});
+
 test("no secret is in what is logged or shown", async (t) => {
   const { client, logged } = await serve(t, oauth({ more: () => ({ refresh_token: "rotated-hunter2" }) }));
   const one = client({ clientId: "id", clientSecret: "hunter2", refreshToken: "r0-hunter2" });

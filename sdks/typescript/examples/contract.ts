@@ -18,6 +18,6 @@ const requirement = await client.requirements.create({
   description: "What it is for",
   acceptance_criteria: ["It works"],
 });
-const build = await client.builds.create({ feature_id, version_tag: "1.2.0", git_commit_hash: "abc1234", git_branch: "main" });
-const deployment = await client.deployments.create({ build_id: build.id, environment: "production", request_approval: true });
+const build = await client.builds.create({ feature_id, version_tag: "1.2.0", git_commit_hash: "abc1234" });
+const deployment = await client.deployments.create({ build_id: build.id, environment: "production" });
 console.log(`${requirement.title}: ${build.version_tag} is ${deployment.status}`);

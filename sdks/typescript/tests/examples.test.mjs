@@ -49,6 +49,9 @@ test("contract", async (t) => {
   assert.deepEqual(requests.map((one) => one.url.split("?")[0]), [
     "/v1/organizations/o/projects", "/v1/projects/p/requirements", "/v1/features/f/builds", "/v1/builds/%2Fv1%2Ffeatures%2Ff%2Fbuilds/deploy",
   ]);
+  const [, , build, deployment] = requests.map((one) => one.body && JSON.parse(one.body));
+  assert.deepEqual(build, { git_branch: "main", version_tag: "1.2.0", git_commit_hash: "abc1234" });
+  assert.deepEqual(deployment, { environment: "production", request_approval: true });
 });
 
 test("build_and_deploy", async (t) => {

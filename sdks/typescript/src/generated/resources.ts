@@ -4,7 +4,7 @@ import type { ApiPromise } from "../promise.js";
 import type { Log, StepLine } from "../lines.js";
 import type { OperationHandle } from "../operation.js";
 import type { PagePromise } from "../pages.js";
-import { type Calls, Resource } from "../calls.js";
+import { type Calls, Resource, asking } from "../calls.js";
 import type { CallOptions } from "../transport.js";
 import { type VerifyOptions, type WebhookHeaders, verify } from "../webhooks.js";
 
@@ -515,9 +515,11 @@ export interface BuildsListArguments {
 }
 
 /** Arguments of `builds.create`. */
-export interface BuildsCreateArguments extends models.BuildReport {
+export interface BuildsCreateArguments extends Omit<models.BuildReport, "git_branch"> {
   /** id of the feature */
   readonly feature_id: string;
+  /** "main" if it is not given */
+  readonly git_branch?: models.BuildReport["git_branch"];
 }
 
 /** Arguments of `builds.listForProject`. */
@@ -1380,7 +1382,7 @@ export class DeploymentsResource extends Resource {
    * Permission: `deployments:write`.
    */
   create(given: DeploymentsCreateArguments, options?: CallOptions): ApiPromise<models.Deployment> {
-    return this.calls.deployment({ id: "deployments.create", verb: "POST", path: "/builds/{build_id}/deploy", body: true }, given, options);
+    return this.calls.deployment({ id: "deployments.create", verb: "POST", path: "/builds/{build_id}/deploy", body: true }, asking(given), options);
   }
 
   /**
@@ -1908,7 +1910,7 @@ export class BuildsResource extends Resource {
    * Permission: `deployments:write`.
    */
   create(given: BuildsCreateArguments, options?: CallOptions): ApiPromise<models.Build> {
-    return this.calls.model<models.Build>({ id: "builds.create", verb: "POST", path: "/features/{feature_id}/builds", body: true }, given, options);
+    return this.calls.model<models.Build>({ id: "builds.create", verb: "POST", path: "/features/{feature_id}/builds", body: true }, { git_branch: "main", ...given }, options);
   }
 
   /**

@@ -18,6 +18,9 @@ Sessions = async_sessionmaker[AsyncSession]
 
 CONNECT_TIMEOUT_S = 3
 POOL_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 15
+LOCK_TIMEOUT_S = 10
+IDLE_TIMEOUT_S = 60
 
 
 def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> AsyncEngine:
@@ -28,6 +31,11 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
         application_name: shown in `pg_stat_activity`.
         pool_size: connections kept open; the same number again may be opened under load.
     """
+    limits = {
+        "statement_timeout": STATEMENT_TIMEOUT_S,
+        "lock_timeout": LOCK_TIMEOUT_S,
+        "idle_in_transaction_session_timeout": IDLE_TIMEOUT_S,
+    }
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -39,7 +47,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int = 10) -> As
         connect_args={
             "application_name": application_name,
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
+            "options": " ".join(f"-c {name}={seconds * 1000}" for name, seconds in limits.items()),
         },
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from sqlalchemy import create_engine as create_sync_engine
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -30,12 +30,18 @@ from runtime.stack.temporal import TUNING
 from storage import engine
 from storage.engine import Sessions, create_engine, create_sessions
 from storage.models import Base
+from tests.support.deep import by_depth
 from tests.support.signing import AsTheApi
 
 # Properties are checked with the same examples everywhere, however busy the machine, and nothing is kept: the checkout
-# may be read-only.
+# may be read-only. `make test` tries some of the examples, `make test-deep` all.
 settings.register_profile(
-    "repeatable", database=None, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "repeatable",
+    max_examples=by_depth(short=25, long=100),
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
 
@@ -49,6 +55,14 @@ def pytest_configure() -> None:
     gc.disable()
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A property has a short and a long form by itself."""
+    for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.shortened)
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
@@ -56,10 +70,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_database() -> Iterator[None]:
-    """On a busy machine a connection may take seconds. What happens to one that is never made has tests of its own."""
+    """On a busy machine a connection may take seconds, and whoever is the twentieth waits long for a lock.
+
+    What happens to one that is never made, and at a limit, has tests of its own, with limits of their own.
+    """
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engine, "CONNECT_TIMEOUT_S", 60)
-        patched.setattr(engine, "POOL_TIMEOUT_S", 60)
+        for limit in ("CONNECT_TIMEOUT_S", "POOL_TIMEOUT_S", "STATEMENT_TIMEOUT_S", "LOCK_TIMEOUT_S"):
+            patched.setattr(engine, limit, 60)
         yield
 
 

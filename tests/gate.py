@@ -39,7 +39,7 @@ LINT: tuple[Command, ...] = (
     (PYTHON, "-m", "tests.spectral"),
     (PYTHON, "-m", "tests.compatibility"),
 )
-DEEP_LINT: tuple[Command, ...] = ((PYTHON, "-m", "tests.spectral", "--older"),)
+DEEP_LINT: tuple[Command, ...] = tuple((PYTHON, "-m", "tests.spectral", each) for each in ("--whole", "--older"))
 PYTEST: Command = (PYTHON, "-m", "pytest", "-q", "-p", "tests.support.spent")
 IN_MEMORY: Command = ("-p", "tests.support.own_tmp")
 SHORT: Final = "not long and not deep"

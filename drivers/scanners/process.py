@@ -240,7 +240,7 @@ def _judged(command: Command, home: Path, code: int, reason: str, facts: Mapping
         raise ScannerFaultError(words.format(**facts))
     said = _said(home / "log") if command.talks else ""
     if code not in command.fine:
-        how = f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"  # noqa: PLR2004
+        how = f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"  # noqa: PLR2004 - as a shell tells it
         raise ScannerFaultError(how + (f": {said}" if said else ""))
     return code
 

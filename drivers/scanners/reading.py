@@ -165,7 +165,7 @@ class Findings:
                 rule=text(found.rule, MAX_RULE) or "unnamed",
                 aliases=tuple(filter(None, (text(each, MAX_RULE) for each in found.aliases[:50]))),
                 severity=found.severity,
-                cvss_score=found.score if found.score is not None and 0 <= found.score <= 10 else None,  # noqa: PLR2004
+                cvss_score=found.score if found.score is not None and 0 <= found.score <= 10 else None,  # noqa: PLR2004 - CVSS's scale
                 cvss_vector=text(found.vector, 256) or None,
                 title=masked(text(found.title, MAX_TITLE), line) or text(found.rule, MAX_RULE) or "unnamed",
                 description=masked(text(found.description, MAX_DESCRIPTION), line),
@@ -257,7 +257,7 @@ def links(given: tuple[Any, ...]) -> tuple[str, ...]:
         for each in given
         if isinstance(each, str)
         and each.startswith(("https://", "http://"))
-        and len(each) <= 2048  # noqa: PLR2004
+        and len(each) <= 2048  # noqa: PLR2004 - as the docstring says
         and each.isprintable()
         and " " not in each
         and not _TOKENS.search(each)

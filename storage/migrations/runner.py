@@ -1,5 +1,6 @@
 """Bring a database to the newest schema: bounded waits, safe when several processes try at once."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -41,6 +42,7 @@ def configuration(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
 def head() -> str | None:
     """The newest revision this code knows."""
     return ScriptDirectory.from_config(configuration()).get_current_head()

@@ -195,6 +195,7 @@ async def test_an_operation_that_the_record_does_not_have_calls_nothing(bed: Bed
     for workflow_id in (str(uuid4()), "anything"):
         for called in (SHIFT_TRAFFIC.name, RECORD_PROGRESS.name):
             await bed.refused(WorkflowName.DEPLOY, workflow_id, called, {})
+            assert not bed.refusals.take()  # an audit entry would be of nobody; it is logged
 
 
 @pytest.mark.parametrize("status", OperationStatus)
@@ -305,6 +306,8 @@ async def test_helpers_call_for_themselves_alone(bed: Bed) -> None:
         (WorkflowName.RESCAN, "anything", RESCAN_PAGE, RescanPage()),
     ):
         await bed.refused(kind, workflow_id, called.name, request)
+        [told] = bed.refusals.take()
+        assert (told.workflow_id, told.asked) == (workflow_id, f"activity {called.name}")
 
 
 async def test_the_run_that_the_record_has_calls_what_it_needs(bed: Bed, sessions: Sessions, place: History) -> None:

@@ -109,6 +109,7 @@ async def test_with_all_places_taken_one_that_has_none_is_sent(
     await until(lambda: workflows.asked.count(silent) == relays.OF_ONE)
     other = await enter(sessions, single, DECISION, 3, age_s=1)
     await until(lambda: other in workflows.asked)
+    assert workflows.asked.count(silent) == relays.OF_ONE
     relay.cancel()
     await asyncio.gather(relay, return_exceptions=True)
 

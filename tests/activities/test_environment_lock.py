@@ -146,7 +146,9 @@ async def test_what_may_go_past_a_freeze_does(
 ) -> None:
     """By its order, as it was accepted."""
     await freeze(sessions, place, timedelta(hours=1))
-    await open_release(place, await deployment(sessions, place, **order))
+    wanted = await deployment(sessions, place, **order)
+    await open_release(place, wanted)
+    assert await holder(sessions, place) == wanted
 
 
 async def test_a_lock_may_be_used_a_moment_after_a_window_closed(
@@ -155,8 +157,10 @@ async def test_a_lock_may_be_used_a_moment_after_a_window_closed(
     await freeze(sessions, place, timedelta(seconds=1))
     wanted = await deployment(sessions, place)
     await open_release(place, wanted)
+    assert await holder(sessions, place) == wanted
     await freeze(sessions, place, timedelta(hours=1))
     await open_release(place, wanted)  # again, after a crash that took long
+    assert await holder(sessions, place) == wanted
 
 
 async def test_no_message_has_a_retired_release_stopped_before_its_time(place: History, sessions: Sessions) -> None:

@@ -225,6 +225,7 @@ async def test_killed_while_it_is_judged_it_is_started_again_and_that_is_not_its
     scene.kill_shim("worker-0")
     await judged
     await until(lambda: len(running(mark)) == 1, "it is back")
+    assert await scene.names() == ["worker-0"]
 
 
 async def test_while_its_release_is_kept_they_rest_and_whoever_takes_it_back_has_them_again(scene: Scene) -> None:

@@ -22,7 +22,7 @@ from domain.permissions import Role
 from reconcilers.metric_rollup import MetricRollup
 from runtime.exposition import Exposition
 from runtime.ids import new_id, now
-from runtime.internal_port import MOST_AT_ONCE, InternalPort, internal_port
+from runtime.internal_port import MOST_AT_ONCE, internal_port
 from runtime.meter import Meter
 from runtime.metrics_flush import MetricsFlush
 from runtime.settings import Settings
@@ -300,11 +300,11 @@ async def test_who_is_silent_on_the_internal_port_keeps_nobody_out(monkeypatch, 
 
 
 async def test_a_port_that_is_taken_stops_nothing_and_the_next_process_takes_the_next(free_port):
-    words = InternalPort
+    words = object()  # nobody asks
     first = free_port()
     async with (
-        internal_port("127.0.0.1", first, words, several=2) as one,  # type: ignore[arg-type]
-        internal_port("127.0.0.1", first, words) as none,  # type: ignore[arg-type]
-        internal_port("127.0.0.1", 0, words) as off,  # type: ignore[arg-type]
+        internal_port("127.0.0.1", first, words, several=2) as one,
+        internal_port("127.0.0.1", first, words) as none,
+        internal_port("127.0.0.1", 0, words) as off,
     ):
         assert (one, none, off) == (first, 0, 0)

@@ -270,7 +270,7 @@ async def test_the_first_page_of_many_comes_from_an_index(fresh, found, rows):
         names = ", ".join(columns)
         await session.execute(
             text(
-                f"INSERT INTO vulnerabilities (id, fingerprint, {names}) SELECT gen_random_uuid(), "  # noqa: S608
+                f"INSERT INTO vulnerabilities (id, fingerprint, {names}) SELECT gen_random_uuid(), "  # noqa: S608 - our columns
                 f"md5(n::text) || md5(n::text), {names} FROM vulnerabilities, generate_series(1, 20000) n "
                 "WHERE id = :id"
             ),

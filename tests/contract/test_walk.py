@@ -13,6 +13,7 @@ import pytest
 from tests.contract.comparing import differences
 from tests.contract.later import ENDPOINTS
 from tests.contract.parsing import endpoints
+from tests.support.deep import by_depth
 
 HERE = Path(__file__).resolve().parent
 PAGE = (HERE.parents[1] / "docs" / "api.md").read_text()
@@ -47,10 +48,11 @@ async def run(script: str, environment: dict[str, str], cwd: Path) -> list[str]:
     return output.decode().split(MARK)
 
 
+@pytest.mark.shortened
 async def test_the_page_works_as_it_stands(*, served, platform, operations, path, tmp_path, monkeypatch):
     monkeypatch.setattr("api.services.deployments.rollback.ANSWER_WITHIN_S", 0.05)  # nobody plays the worker here
     environment = {"PATH": path, "API": f"{served}/v1", "TOKEN": platform.token, "NO_PROXY": "*", "HOME": str(tmp_path)}
-    for _ in ("once", "twice"):
+    for _ in range(by_depth(short=1, long=2)):
         await walk(environment, tmp_path)
 
 

@@ -13,6 +13,7 @@ from domain.delivery_spec import ENTRY, DeliverySpec, ServiceSpec, TestSpec, fau
 from domain.delivery_spec_loader import SCHEMA_FILE, SPEC_FILES, delivery_schema, parse_delivery, spec_from_files
 from domain.errors import ErrorCode, TerminalError
 from domain.lifecycle import EnvironmentName
+from tests.support.deep import by_depth
 
 ROOT = Path(__file__).parents[2]
 
@@ -271,7 +272,7 @@ def test_hostile_files_cost_little(text):
     assert 1 <= len(faults(text)) <= 50
 
 
-@settings(max_examples=60)
+@settings(max_examples=by_depth(short=25, long=60))
 @given(st.text(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"#\n <%@,?1", max_size=60))
 def test_any_text_gives_a_spec_or_named_faults(text):
     refusal = None

@@ -24,7 +24,6 @@ def test_what_is_made_storable_is_and_stays_as_long(text):
 @given(st.recursive(st.none() | st.integers() | ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner)))
 @example({"\\u0000": ["\\ud800", "\x00", "\ud800"]})  # written out: that is text like any other
 @settings(max_examples=by_depth(short=25, long=100))
-@pytest.mark.shortened
 def test_whole_values_are_made_storable(value):
     assert all(is_storable(text) for text in _texts(json.loads(json.dumps(storable_value(value)))))
 

@@ -70,8 +70,7 @@ def by_dateutil(rule: str, start: datetime, since: datetime) -> list[datetime]:
     st.datetimes(datetime(2023, 1, 1), datetime(2025, 12, 31)),  # noqa: DTZ001 - local
     st.integers(0, 1000),
 )
-@settings(max_examples=by_depth(short=30, long=100), deadline=None)
-@pytest.mark.shortened
+@settings(max_examples=by_depth(short=25, long=100), deadline=None)
 def test_rules_occur_as_they_do_for_dateutil(rule, start, later):
     start = start.replace(microsecond=0)
     since = start + timedelta(days=later)

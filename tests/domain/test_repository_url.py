@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.addresses import is_public, is_reachable, parse_networks
 from domain.errors import ErrorCode, TerminalError
 from domain.repository_url import Scheme, check_branch, check_commit, parse_repository_url
+from tests.support.deep import by_depth
 
 
 def refused(url: str, **allowed: bool) -> str:
@@ -95,7 +96,10 @@ def test_the_message_says_what_is_allowed():
     assert "'http' here" in refused("http://host/a")
 
 
-@given(st.text(max_size=60))
+BEGINNINGS = st.sampled_from(["", "https://", "HTTP://host/", "ssh://git@host/", "git@host:", "/", "file:///"])
+
+
+@given(st.builds(str.__add__, BEGINNINGS, st.text(max_size=60)))
 def test_any_text_is_accepted_whole_or_refused(text):
     try:
         found = parse_repository_url(text, allow_file=True, allow_private=True)
@@ -103,10 +107,11 @@ def test_any_text_is_accepted_whole_or_refused(text):
         return
     assert not found.text.startswith("-")
     assert "::" not in found.text.split("/")[0] or found.scheme is Scheme.FILE
+    assert found.text.lower() == text.lower() or found.scheme is Scheme.FILE
 
 
 @given(st.text(alphabet="ab/.-@{~^:?*[\\ \x7flock", min_size=1, max_size=12))
-@settings(max_examples=100)
+@settings(max_examples=by_depth(short=25, long=100))
 def test_what_we_accept_as_a_branch_git_accepts_too(name):
     try:
         short = check_branch(name)

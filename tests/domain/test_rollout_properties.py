@@ -112,8 +112,7 @@ class Paper:
 
 
 @given(plans())
-@settings(max_examples=by_depth(short=100, long=300))
-@pytest.mark.shortened
+@settings(max_examples=by_depth(short=25, long=300))
 def test_the_invariants_hold_at_every_step(plan):
     paper = Paper(old=plan.old_replicas)
     for step in plan.steps:

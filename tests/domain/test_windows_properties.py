@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,8 +82,7 @@ def truth(all_windows: list[Window], now: datetime) -> list[bool]:
 
 
 @given(windows, moments)
-@settings(max_examples=by_depth(short=50, long=150))
-@pytest.mark.shortened
+@settings(max_examples=by_depth(short=25, long=150))
 def test_next_open_is_the_first_open_minute_and_next_close_the_first_closed_one_after_it(all_windows, now):
     state = window_state(all_windows, now)
     minutes = truth(all_windows, now)
@@ -102,7 +100,7 @@ def test_next_open_is_the_first_open_minute_and_next_close_the_first_closed_one_
 
 
 @given(windows, moments)
-@settings(max_examples=60)
+@settings(max_examples=by_depth(short=25, long=60))
 def test_next_open_is_open_and_says_nothing_more(all_windows, now):
     state = window_state(all_windows, now)
     assert state.open is (state.reason is None) is (state.next_open == now)
@@ -113,7 +111,7 @@ def test_next_open_is_open_and_says_nothing_more(all_windows, now):
 
 
 @given(windows, moments)
-@settings(max_examples=60)
+@settings(max_examples=by_depth(short=25, long=60))
 def test_deny_beats_allow(all_windows, now):
     frozen = Window(
         name="now",
@@ -128,8 +126,7 @@ def test_deny_beats_allow(all_windows, now):
 
 
 @given(windows, moments)
-@settings(max_examples=by_depth(short=30, long=60))
-@pytest.mark.shortened
+@settings(max_examples=by_depth(short=25, long=60))
 def test_one_more_freeze_never_opens_and_one_less_never_closes(all_windows, now):
     allows = [window for window in all_windows if window.kind is WindowKind.ALLOW]
     if window_state(all_windows, now).open:

@@ -39,6 +39,7 @@ def test_a_service_that_is_never_healthy_is_undone_by_rolling_too(live):
     assert shipped.error["code"] == "INSTANCE_UNHEALTHY"
 
 
+@pytest.mark.deep
 def test_an_unknown_repository_is_named(platform, live):
     missing = live.repository.folder.parent / "no such repository"
     app = App(platform, "nowhere", live.repository, missing.as_uri())
@@ -55,6 +56,7 @@ def test_a_missing_branch_is_named(live):
     assert "no-such-branch" in error["message"]
 
 
+@pytest.mark.deep
 def test_a_missing_commit_is_named(live):
     error = live.ship(git_commit_hash="f" * 40).error
     assert error["code"] == "SOURCE_REF_NOT_FOUND"
@@ -69,6 +71,7 @@ def test_a_broken_spec_names_file_line_and_key(live):
     assert "comand" in error["message"]
 
 
+@pytest.mark.deep
 def test_a_number_that_took_a_minute_is_refused_by_line_and_key(live):
     """Base 60 as YAML 1.1 has it, in a file of 240 KiB: it held the worker of all tenants."""
     hostile = "service:\n  command: python3 app.py\nbuild:\n  timeout: " + ":".join(["1"] * 120_000) + "\n"
@@ -77,6 +80,7 @@ def test_a_number_that_took_a_minute_is_refused_by_line_and_key(live):
     assert "delivery.yaml:4:3: build.timeout: must be a plain number" in error["message"]
 
 
+@pytest.mark.deep
 def test_advice_about_quotes_shows_what_stands_there(live):
     """`cases/yaml-advice-is-wrong`."""
     env = "    COUNTRY: NO\n    RELEASE: 1.10\n    MODE: 0755\n    AT: 12:30:00\n    BIG: 1_000\n"
@@ -120,11 +124,13 @@ def test_a_failing_build_shows_its_output(live):
     assert "the compiler says no" in facts(error)["log_tail"]
 
 
+@pytest.mark.deep
 def test_a_build_that_hangs_is_ended(live):
     error = live.ship(spec={"build": {"steps": ["sleep 300"], "timeout": 1}}).error
     assert error["code"] == "BUILD_TIMEOUT"
 
 
+@pytest.mark.deep
 def test_a_build_that_calls_what_is_not_there_fails_with_where_was_searched(live):
     error = live.ship(spec={"build": {"steps": ["no-such-compiler"]}}).error
     assert error["code"] == "BUILD_FAILED"
@@ -138,6 +144,7 @@ def test_a_service_on_another_port_fails_with_a_hint_at_port(live):
     assert "$PORT" in error["message"]
 
 
+@pytest.mark.deep
 def test_a_service_that_crashes_shows_its_last_words(live):
     error = live.ship(fault="crash").error
     assert error["code"] == "INSTANCE_EXITED"

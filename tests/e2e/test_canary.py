@@ -97,6 +97,7 @@ def test_a_fault_that_begins_after_the_switch_is_caught_while_the_written_time_i
     assert judged.service.version() == before
 
 
+@pytest.mark.deep
 def test_aborted_at_half_goes_back_and_the_next_one_completes(judged):
     before = judged.service.version()
     patient = {**JUDGED, "analysis": {**JUDGED["analysis"], "pass_early": False}}
@@ -110,6 +111,7 @@ def test_aborted_at_half_goes_back_and_the_next_one_completes(judged):
     assert judged.ship_good(spec=JUDGED, **CANARY).version == judged.service.version()
 
 
+@pytest.mark.deep
 def test_inconclusive_waits_for_a_person_who_promotes(judged):
     unsure = {**JUDGED, "analysis": {**JUDGED["analysis"], "duration": 2, "min_requests": 100_000}}
     begun = judged.begin(spec=unsure, **CANARY)

@@ -93,6 +93,7 @@ def test_a_decision_while_the_worker_hangs_is_kept_and_sent_once(platform, watch
     assert entries(records, watched) == accepted("pause")
 
 
+@pytest.mark.deep
 def test_with_temporal_away_a_pause_is_refused_and_an_abort_is_kept(platform, watched, records):
     abort = asked(platform, watched, "abort", reason="no")
     with frozen(records, "temporal"):

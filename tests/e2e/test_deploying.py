@@ -80,6 +80,7 @@ def test_a_version_tag_twice_is_a_conflict(live):
     assert twice.value.status == 409
 
 
+@pytest.mark.deep
 def test_a_service_in_c_deploys(platform):
     if not shutil.which("cc") or not shutil.which("make"):
         pytest.skip("this machine has no C compiler or no make; the example needs both")

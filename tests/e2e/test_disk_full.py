@@ -33,14 +33,14 @@ def tiny_disk(folder, size="1m"):
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=120,
     )
     if done.returncode:
         pytest.skip(f"no file system can be mounted here, so no small disk can be made: {done.stderr.strip()}")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def app(platform):
     ("place", "spec"),
     [
         pytest.param("workspaces", BIG, marks=pytest.mark.deep),
-        ("artifacts", BIG),
+        pytest.param("artifacts", BIG, marks=pytest.mark.deep),
         pytest.param("logs/operations", LOUD, marks=pytest.mark.deep),
     ],
 )

@@ -40,11 +40,12 @@ QUICK_TO_FAIL = {"startup_timeout": 8, "interval": 0.1}
     ("spec", "files", "code", "words"),
     [
         ({"build": {"steps": ["printf 'bad\\000byte\\n'; exit 3"]}}, {}, "BUILD_FAILED", "bad\ufffdbyte"),
-        (
+        pytest.param(
             {"build": None, "service": {"command": "python3 broken.py"}},
             {"broken.py": BROKEN},
             "INSTANCE_EXITED",
             "boom \ufffd",
+            marks=pytest.mark.deep,
         ),
         pytest.param(
             {"build": None, "service": {"command": "python3 sick.py", "health": QUICK_TO_FAIL}},
@@ -62,6 +63,7 @@ def test_a_nul_byte_does_not_hide_the_reason(live, spec, files, code, words):
     assert words in str(shipped.error)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("encoding", ["utf-8-sig", pytest.param("utf-16", marks=pytest.mark.deep)])
 def test_a_procfile_from_a_windows_editor_is_read(platform, encoding):
     app = platform.app(f"mark-{encoding}")
@@ -72,6 +74,7 @@ def test_a_procfile_from_a_windows_editor_is_read(platform, encoding):
     assert app.service.get("/").text == "hello"
 
 
+@pytest.mark.deep
 def test_a_new_page_of_the_same_size_is_not_answered_as_unmodified(platform):
     app = platform.app("static")
     spec = {

@@ -214,6 +214,7 @@ def test_a_service_on_another_port_fails_with_the_port(wide: App) -> None:
     assert "port 9999 instead of $PORT (8080)" in shipped.error["message"]
 
 
+@pytest.mark.deep
 def test_a_killed_instance_is_back_at_its_socket(wide: App, records: Records) -> None:
     version, before = wide.service.version(), addresses(records)
     environment_id = records.environment(wide.project["id"])["id"]
@@ -233,6 +234,7 @@ def test_a_killed_instance_is_back_at_its_socket(wide: App, records: Records) ->
     assert addresses(records) == before
 
 
+@pytest.mark.deep
 def test_after_a_restart_of_the_stack_the_same_sockets_serve(wide: App, isolated: Platform, records: Records) -> None:
     version, before = wide.service.version(), addresses(records)
     records.close()

@@ -112,6 +112,7 @@ async def test_logs_from_the_build_to_the_end_of_what_runs(platform):
     assert texts(api, second.deployment["id"])[0] == "began"
 
 
+@pytest.mark.deep
 async def test_a_build_that_is_cancelled_while_it_is_followed(platform):
     app, api = platform.app("given-up"), platform.api
     begun = await asyncio.to_thread(app.begin, spec={"build": {"steps": ["echo begun; sleep 300"]}})

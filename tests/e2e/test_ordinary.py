@@ -89,6 +89,7 @@ def test_venv_in_artifact_and_plain_pip(platform):
     assert (facts["env"]["HOME"], facts["env"]["TMPDIR"]) == ("/delivery/home", "/delivery/tmp")
 
 
+@pytest.mark.deep
 def test_monorepo_link_to_shared(platform):
     files = {"apps/web/app.py": SERVER, "packages/shared/x.txt": "x"}
     app = ordinary(platform, "ordinary-monorepo", files)

@@ -16,6 +16,7 @@ def ask(app, version, key):
     return app.api.raw("POST", f"/v1/features/{app.feature['id']}/build-and-deploy", json=body, headers=headers)
 
 
+@pytest.mark.deep
 def test_what_was_accepted_while_temporal_hangs_completes_once(platform, records):
     apps = [platform.app(f"promised{number}") for number in range(3)]
     for app in apps:

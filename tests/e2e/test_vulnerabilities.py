@@ -67,6 +67,7 @@ def test_a_finding_stops_a_delivery_is_told_once_and_no_more_when_it_is_suppress
     assert (live["environment"], live["build_id"]) == ("dev", shipped.deployment["build_id"])
 
 
+@pytest.mark.deep
 def test_a_re_scan_finds_what_became_known_of_what_is_live(platform, advisories):
     app = platform.app("quiet")
     shipped = app.ship_good(files={"requirements.txt": "itsdangerous==2.0.0\n"})

@@ -123,6 +123,7 @@ def test_events_tell_all_until_the_end_and_polls_agree(watcher):
         assert [one["status"] for one in again] == ["completed"]
 
 
+@pytest.mark.deep
 def test_a_stream_goes_on_after_the_api_was_killed(watcher, platform):
     accepted = watcher.start(3.0)
     seen: list[dict[str, Any]] = []
@@ -153,6 +154,7 @@ def held_builds() -> list[psutil.Process]:
     return [one for one in found if one.info["name"].startswith("python") and HELD in (one.info["cmdline"] or ())]
 
 
+@pytest.mark.deep
 def test_the_last_known_state_when_nobody_can_be_asked(watcher, platform):
     """Who cannot be asked says nothing until everybody has an answer, which no answer can wait for."""
     worker, temporal = process(platform, "worker"), process(platform, "temporal")
@@ -176,8 +178,10 @@ def test_the_last_known_state_when_nobody_can_be_asked(watcher, platform):
     assert seen[-1]["status"] == "completed"
 
 
+@pytest.mark.deep
 def test_many_streams_and_pollers_leave_nothing_and_eta_is_learned_from_three_runs(watcher, platform):
-    """The tests before made three runs."""
+    for _ in range(3):
+        platform.api.wait(watcher.start(0.5).operation_id, 240)
     accepted = watcher.start(3.0)
     api = process(platform, "api")
     with watcher.http() as http, ThreadPoolExecutor(9) as pool:

@@ -59,8 +59,7 @@ async def test_one_is_started_at_once_by_hand(rescans, temporal_env):
     await rescans.ensure(DAY)
     await rescans.start_now()
     async with asyncio.timeout(120):
-        # The server is asked; nobody sets an event.
-        while not (actions := (await described(temporal_env.client)).info.recent_actions):  # noqa: ASYNC110
+        while not (actions := (await described(temporal_env.client)).info.recent_actions):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.1)
     workflow_id = actions[0].action.workflow_id
     assert is_rescan(workflow_id)

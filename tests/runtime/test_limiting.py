@@ -174,7 +174,7 @@ async def test_tries_with_limits_of_their_own_are_counted_even_without_the_store
     for limiter in (Limiter(MemoryStore()), Limiter(RedisStore(f"unix://{short_dir}/nowhere.sock"))):
         tried = [await limiter.hit("login", "203.0.113.9", windows) for _ in range(4)]
         assert [one.allowed for one in tried] == [True, True, True, False]
-        assert tried[-1].retry_after_s in {59, 60}
+        assert 0 < tried[-1].retry_after_s <= 60
         assert (await limiter.hit("login", "203.0.113.10", windows)).allowed
         assert (await limiter.hit("token", "203.0.113.9", windows)).allowed
         await limiter.close()

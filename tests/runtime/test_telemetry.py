@@ -23,6 +23,8 @@ from tests.support.otlp import TRACES, collector, spans_of
 from tests.support.tracing import traced_here
 
 BASE = "http://collector:4318"
+NOT_INSTALLED = {**os.environ, "OTEL_PROPAGATORS": "b3multi,xray"}
+"""Propagators that nobody installed."""
 
 
 def of(settings: Settings | None = None, **environment: str) -> Collector:
@@ -44,7 +46,7 @@ async def test_without_a_collector_nothing_is_traced():
 def test_without_a_collector_nothing_of_it_is_loaded():
     """It takes half a second, at every start of API and worker."""
     code = "import sys, worker, api.app; sys.exit('opentelemetry.sdk' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=NOT_INSTALLED, check=True, timeout=240)
 
 
 def test_the_usual_variables_say_where_traces_and_metrics_go():
@@ -159,6 +161,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.deep
 def test_a_collector_that_is_away_does_not_keep_a_process_from_its_end(free_port):
     """In a process of its own: it ends at all, and well."""
     endpoint = f"http://127.0.0.1:{free_port()}/v1/traces"
@@ -328,15 +331,14 @@ def test_the_shape_of_a_statement_has_no_values():
     assert shape_of("SAVEPOINT sa_savepoint_1")[0] == "SAVEPOINT"
 
 
-@pytest.mark.parametrize("module", ["api.app", "api.cli.bootstrap_admin", "worker"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "api.cli.bootstrap_admin",
+        *(pytest.param(each, marks=pytest.mark.deep) for each in ("api.app", "worker")),  # both are loaded so above
+    ],
+)
 def test_propagators_that_are_not_installed_are_no_reason_not_to_start(module: str) -> None:
-    environment = {**os.environ, "OTEL_PROPAGATORS": "b3multi,xray"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {module}"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    argv = [sys.executable, "-c", f"import {module}"]
+    done = subprocess.run(argv, cwd=ROOT, env=NOT_INSTALLED, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -53,8 +54,8 @@ async def organizations(sessions: Sessions) -> list[UUID]:
     return ids
 
 
-def flush_of(sessions: Sessions, meter: Meter, **options: object) -> MetricsFlush:
-    return MetricsFlush(MetricsStore(sessions), meter, **options)  # type: ignore[arg-type]
+def flush_of(sessions: Sessions, meter: Meter, **options: Any) -> MetricsFlush:
+    return MetricsFlush(MetricsStore(sessions), meter, **options)
 
 
 async def stored(sessions: Sessions, organization_id: UUID | None = None) -> Counts:
@@ -136,8 +137,8 @@ class Unheard(MetricsStore):
         super().__init__(sessions)
         self.faults = faults
 
-    async def write(self, *args: object) -> None:
-        await super().write(*args)  # type: ignore[arg-type]
+    async def write(self, *args: Any) -> None:
+        await super().write(*args)
         if self.faults:
             self.faults -= 1
             raise UnknownOutcomeError("who knows")
@@ -166,10 +167,10 @@ class Away:
         self.is_away = True
         self._store = store
 
-    async def write(self, *args: object) -> None:
+    async def write(self, *args: Any) -> None:
         if self.is_away:
             raise DependencyError("away")
-        await self._store.write(*args)  # type: ignore[arg-type]
+        await self._store.write(*args)
 
 
 async def test_a_database_that_is_away_loses_nothing_within_the_bound(sessions, organizations):

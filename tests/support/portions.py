@@ -26,7 +26,17 @@ _SECOND_HALF: Final = tuple(
             "ingress",
             "instance_recovery",
         ),
-        *("ordinary", "quota", "recipes", "reported_builds", "secrets", "strangers", "watching"),
+        *(
+            "ordinary",
+            "quota",
+            "recipes",
+            "redeploy",
+            "reported_builds",
+            "rollouts",
+            "secrets",
+            "strangers",
+            "watching",
+        ),
     )
 )
 _API: Final = ("tests/api", "tests/contract", "tests/fuzz")

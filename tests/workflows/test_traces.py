@@ -3,13 +3,12 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
@@ -23,11 +22,6 @@ from tests.workflows.test_histories import HISTORIES, saved
 from workflows.registry import WORKFLOWS, sandbox
 
 NAMES = sorted(HISTORIES)
-
-
-async def _saved(names: list[str]) -> AsyncIterator[WorkflowHistory]:
-    for name in names:
-        yield saved(name)
 
 
 @activity.defn(name="traced.step")
@@ -129,6 +123,6 @@ async def test_old_histories_replay_with_traces_and_tell_nothing(names: list[str
             workflow_runner=sandbox(),
             plugins=temporal_plugins(),
         )
-        results = await replayer.replay_workflows(_saved(names), raise_on_replay_failure=False)
+        results = await replayer.replay_workflows(saved(names), raise_on_replay_failure=False)
         assert results.replay_failures == {}
         assert await told.spans() == []

@@ -67,8 +67,7 @@ def main(packages: str, listed: str) -> int:
 def _nothing_to_ask_with() -> types.ModuleType:
     """In the place of `requests`, by which plugins ask a provider whether a secret is still good: we never do."""
     module = types.ModuleType("requests")
-    module.Response = object  # type: ignore[attr-defined]
-    module.exceptions = types.SimpleNamespace(RequestException=OSError)  # type: ignore[attr-defined]
+    vars(module).update(Response=object, exceptions=types.SimpleNamespace(RequestException=OSError))
     return module
 
 

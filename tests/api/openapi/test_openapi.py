@@ -169,23 +169,28 @@ def test_every_body_and_answer_has_an_example(newest):
         assert all({"example", "examples"} & one.keys() for one in media), (path, method)
 
 
-def examples(document):
-    for path, method, operation in operations(document):
-        answers = [target(document, answer) for answer in operation["responses"].values()]
-        for part in [operation.get("requestBody", {}), *answers]:
-            for media in part.get("content", {}).values():
-                cases = [case["value"] for case in media.get("examples", {}).values()]
-                for value in cases + ([media["example"]] if "example" in media else []):
-                    yield f"{method} {path}", media["schema"], value
+def examples(document, where=""):
+    """Of bodies, answers, headers and parameters, wherever they are; with the schema beside them."""
+    if isinstance(document, dict):
+        cases = document.get("examples") if isinstance(document.get("schema"), dict) else None
+        for case in cases.values() if isinstance(cases, dict) else []:
+            yield where, document["schema"], case["value"]
+        if isinstance(document.get("schema"), dict) and "example" in document:
+            yield where, document["schema"], document["example"]
+    for key, part in document.items() if isinstance(document, dict) else enumerate(document):
+        if isinstance(part, dict | list) and key not in {"example", "examples", "schema", "schemas"}:
+            yield from examples(part, f"{where} {key}")
 
 
 def test_every_example_fits_its_schema(newest):
-    tried = 0
+    """Spectral asks the same with a rule that takes most of its minute: `make test-deep` has it."""
+    tried = Counter()
     for where, schema, value in examples(newest):
         validator = Draft202012Validator({**schema, "components": newest["components"]})
         assert [fault.message for fault in validator.iter_errors(value)] == [], where
-        tried += 1
-    assert tried > 500
+        tried.update(set(where.split()) & {"content", "headers", "parameters"})
+    assert tried["content"] > 100
+    assert tried["headers"] > 0
 
 
 def test_everything_is_bounded(newest):

@@ -192,6 +192,7 @@ async def test_the_documentation_needs_no_internet(anybody):
             assert (await anybody.get("/" + asset)).status_code == 200, asset
 
 
+@pytest.mark.deep  # tests/api/openapi asks it of the same document
 async def test_the_openapi_document_is_valid_and_complete(anybody):
     document = (await anybody.get("/v1/openapi.json")).json()
     validate(document)

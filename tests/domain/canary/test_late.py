@@ -15,6 +15,7 @@ from domain.canary.verdict import Judgement, Verdict
 from tests.domain.canary.simulation import NEVER, above_at, stopped_at
 from tests.domain.canary.test_simulation import most_by_chance
 from tests.domain.canary.traffic import BOUNDS, START, at
+from tests.support.deep import by_depth
 
 WATCH = AnalysisPolicy(duration=40, max_error_rate=5, compare=())
 PAIR = AnalysisPolicy(duration=300, compare=("errors",))
@@ -53,8 +54,10 @@ def test_a_fault_that_begins_late_in_a_watch_with_a_limit_is_never_passed(begins
     ("begins", "rate"),
     [pytest.param(150, 0.05, marks=pytest.mark.deep), pytest.param(285, 0.2, marks=pytest.mark.deep), (295, 0.5)],
 )
+@pytest.mark.shortened
 def test_a_fault_that_begins_late_beside_a_stable_release_is_never_passed(begins, rate):
-    found = [watched(PAIR, (0.001, rate), begins=begins, per_s=20, seed=seed) for seed in range(10)]
+    seeds = range(by_depth(short=4, long=10))
+    found = [watched(PAIR, (0.001, rate), begins=begins, per_s=20, seed=seed) for seed in seeds]
     assert {one.verdict for one in found} == {Verdict.FAIL}
 
 
@@ -85,8 +88,14 @@ def test_slowness_that_begins_late_is_judged_too(median_ms):
     assert judgement.elapsed_seconds > 55
 
 
-@pytest.mark.parametrize("limit", [0.01, 0.05, 0.2])
-@pytest.mark.parametrize("size", [1, 20])
+@pytest.mark.parametrize(
+    ("size", "limit"),
+    [
+        (1, 0.05),
+        (20, 0.01),
+        *(pytest.param(*each, marks=pytest.mark.deep) for each in [(1, 0.01), (1, 0.2), (20, 0.05), (20, 0.2)]),
+    ],
+)
 def test_a_canary_that_is_just_at_its_limit_raises_no_more_alarms_than_alpha(limit, size):
     runs, alpha = 2000, 0.05
     stopped, last = above_at(

@@ -183,8 +183,7 @@ blocks = st.lists(st.tuples(*(st.integers(0, 150) for _ in range(4))), min_size=
 
 
 @given(blocks, st.sets(st.integers(1, 4)), st.sampled_from([BOUNDS, COARSE]))
-@settings(max_examples=by_depth(short=60, long=150), deadline=None)
-@pytest.mark.shortened
+@settings(max_examples=by_depth(short=25, long=150), deadline=None)
 def test_nothing_passes_that_was_not_compared(looks, restarts, bounds):
     """Whatever the looks bring: a pass says that enough of both sides met, and that no total speaks against it."""
     state, epoch = JudgeState.begin(START), 0
@@ -207,7 +206,7 @@ def test_nothing_passes_that_was_not_compared(looks, restarts, bounds):
 
 
 @given(st.integers(1, 4), st.integers(30, 200), st.integers(30, 200), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=by_depth(short=25, long=60), deadline=None)
 def test_a_hundred_times_slower_is_never_passed_however_the_looks_cut_it(looks, mine, theirs, data):
     cut = st.lists(st.integers(0, 100), min_size=looks, max_size=looks)
     parts = {side: sorted(data.draw(cut, label=side)) for side in ("canary", "stable")}

@@ -9,6 +9,7 @@ from domain.canary.policy import AnalysisPolicy
 from domain.canary.state import JudgeState
 from domain.canary.verdict import Verdict
 from tests.domain.canary.traffic import START, at
+from tests.support.deep import by_depth
 
 BOUNDS = (10.0, 50.0, 100.0, 500.0)
 RANK = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.FAIL: 2}
@@ -45,7 +46,7 @@ blocks = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400), 
 
 
 @given(policies, st.lists(st.tuples(st.none() | readings(), readings()), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=by_depth(short=25, long=60), deadline=None)
 def test_any_counters_are_answered_with_reasons_and_nothing_negative(policy, looks):
     state = JudgeState.begin(START)
     for second, (stable, canary) in enumerate(looks, start=1):
@@ -74,7 +75,7 @@ def carry_out(policy: AnalysisPolicy, looks: list[tuple[int, int, int, int]]) ->
 
 
 @given(policies, st.lists(blocks, min_size=1, max_size=6), st.integers(0, 5), st.integers(1, 30))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=by_depth(short=25, long=80), deadline=None)
 def test_more_errors_never_make_it_better(policy, looks, where, more):
     policy = policy.model_copy(update={"compare": ("errors",), "max_p95_ms": None, "pass_early": False})
     where %= len(looks)
@@ -88,7 +89,7 @@ def test_more_errors_never_make_it_better(policy, looks, where, more):
 
 
 @given(policies, st.lists(blocks, min_size=1, max_size=6), st.integers(1, 30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=by_depth(short=20, long=50), deadline=None)
 def test_a_failure_is_never_turned_into_an_early_pass_by_more_errors(policy, looks, more):
     policy = policy.model_copy(update={"compare": ("errors",), "max_p95_ms": None})
     if carry_out(policy, looks)[0] is Verdict.FAIL:
@@ -98,7 +99,7 @@ def test_a_failure_is_never_turned_into_an_early_pass_by_more_errors(policy, loo
 
 
 @given(st.lists(blocks, min_size=1, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=by_depth(short=20, long=50), deadline=None)
 def test_restarts_of_a_side_lose_looks_and_nothing_else(looks, restarts):
     policy = AnalysisPolicy(duration=5)
     state, canary, epoch = JudgeState.begin(START), [0, 0], 0

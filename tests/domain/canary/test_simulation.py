@@ -19,6 +19,7 @@ from domain.canary.verdict import Verdict
 from tests.domain.canary.rivals import wald_bound
 from tests.domain.canary.simulation import NEVER, bucketed, counts, rates, slow_at, stopped_at, users
 from tests.domain.canary.traffic import ERRORS_ONLY, START, at
+from tests.support.deep import by_depth
 
 HOUR = 3600
 ALPHA = 0.05
@@ -115,8 +116,9 @@ def reading(cells):
     ],
     ids=str,
 )
+@pytest.mark.shortened
 def test_identical_latencies_raise_no_alarm_whatever_looks_the_requests_fall_into(same):
-    runs, random = 200, np.random.default_rng(sum(same) + len(same))
+    runs, random = by_depth(short=60, long=200), np.random.default_rng(sum(same) + len(same))
     policy = AnalysisPolicy(
         compare=("latency",), alpha=ALPHA, duration=4, min_requests=10, latency_tolerance=0, min_latency_ms=0
     )

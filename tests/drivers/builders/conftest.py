@@ -9,7 +9,7 @@ from drivers.builders.process import ProcessBuilder
 from tests.drivers.builders.workspace import Workspace
 
 
-@pytest.fixture(params=["process", "bubblewrap"])
+@pytest.fixture(params=[pytest.param("process", marks=pytest.mark.deep), "bubblewrap"])
 def builder(request: pytest.FixtureRequest) -> Builder:
     if request.param == "process":
         return ProcessBuilder()

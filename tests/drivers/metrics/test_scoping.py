@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from domain.errors import TerminalError
 from drivers.metrics.scoping import scoped
+from tests.support.deep import by_depth
 
 LABELS = (("organization_id", "o-1"), ("project", "shop"))
 OURS = 'organization_id="o-1",project="shop"'
@@ -92,7 +93,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=by_depth(short=25, long=150), deadline=None)
 def test_whatever_is_written_no_selector_is_asked_unbound(query):
     try:
         text = bound(query)

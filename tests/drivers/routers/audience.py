@@ -1,6 +1,7 @@
 """Who meets which release: previews by token, sticky users by cookie. Part of what every router driver must do."""
 
 import asyncio
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from domain.routing import PREVIEW_HEADER, HostRoute, Preview
 from tests.drivers.routers.bed import HOST, Bed, cluster, previewed, route, sticky, token
+from tests.support.deep import by_depth
 
 AT_ONCE = 20
 
@@ -109,12 +111,14 @@ class AudienceConformance:
         assert words in rejection.message
         assert not any(p.token in rejection.message or p.token in repr(table) for p in previews)
 
+    @pytest.mark.shortened
     async def test_new_users_come_by_weight_and_each_stays_where_it_came(self, bed: Bed) -> None:
-        clients = [Client(bed) for _ in range(2000)]
+        count = by_depth(short=500, long=2000)
+        clients = [Client(bed) for _ in range(count)]
         await self._shares(bed, stable=80, canary=20)
         seen = await visit_all(bed, clients)
-        assert 320 < seen["canary"] < 480, seen  # 20 %, give or take 4.5 standard deviations
-        for _ in range(2):
+        assert abs(seen["canary"] - 0.2 * count) < 4.5 * math.sqrt(0.2 * 0.8 * count), seen
+        for _ in range(by_depth(short=1, long=2)):
             assert await visit_all(bed, clients) == seen
         assert all(len(set(client.met)) == 1 for client in clients)
 

@@ -25,16 +25,30 @@ class TestEnvoy(RouterConformance):
     pass
 
 
-class TestEnvoyOverPipes(RouterConformance):
-    """The same of instances with networks of their own: Envoy dials unix sockets, and bridges are behind these."""
+class OverPipes:
+    """Instances with networks of their own: Envoy dials unix sockets, and bridges are behind these."""
+
+    @pytest.fixture(autouse=True)
+    def bridged(self, bed: Bed) -> None:
+        bed.bridged = True
+
+
+@pytest.mark.deep
+class TestEnvoyOverPipes(OverPipes, RouterConformance):
+    """All that is asked of the router."""
 
     # About cookies, which are the same whatever is behind; they take long.
     test_new_users_come_by_weight_and_each_stays_where_it_came = None
     test_canary_users_stay_while_its_weight_grows_and_all_return_when_it_falls = None
 
-    @pytest.fixture(autouse=True)
-    def bridged(self, bed: Bed) -> None:
-        bed.bridged = True
+
+class TestPipes(OverPipes):
+    """What depends most on what is behind."""
+
+    test_weights_split_the_traffic = RouterConformance.test_weights_split_the_traffic
+    test_switching_and_scaling = RouterConformance.test_switching_and_scaling_under_load_loses_no_request
+    test_the_unwell = RouterConformance.test_an_unhealthy_release_gets_no_traffic_and_the_old_one_keeps_it
+    test_the_idle = RouterConformance.test_an_instance_that_is_reported_idle_can_be_stopped_at_once
 
     async def test_where_nobody_listens_behind_the_socket_a_request_is_tried_elsewhere_whatever_its_method(
         self, bed: Bed

@@ -16,7 +16,7 @@ def limited() -> Iterator[LimitedProcesses]:
     return LimitedProcesses(MODULES)
 
 
-@pytest.fixture(params=["isolated", "trusted"])
+@pytest.fixture(params=["isolated", pytest.param("trusted", marks=pytest.mark.deep)])
 def processes(request: pytest.FixtureRequest) -> ToolProcesses:
     return tool_processes(trusted=request.param == "trusted")
 

@@ -127,7 +127,9 @@ async def test_a_finding_is_the_same_when_lines_move_and_another_when_its_line_i
     moved = {each.rule: each for each in (await world.scan()).findings}
     assert moved[world.case.rule].fingerprint == before[world.case.rule]
     if world.case.comment:
-        assert moved[world.case.rule].location.line == (world.case.line or 0) + 1  # type: ignore[union-attr]
+        location = moved[world.case.rule].location
+        assert location
+        assert location.line == (world.case.line or 0) + 1
 
 
 async def test_the_same_twice_in_a_file_is_two(world: World) -> None:

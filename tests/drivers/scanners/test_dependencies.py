@@ -129,7 +129,12 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SLOW))
+BRIEFLY = ("package-lock.json", "pom.xml", "requirements.txt", "yarn.lock")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in BRIEFLY else pytest.mark.deep) for name in sorted(SLOW)]
+)
 async def test_lock_files_made_to_be_slow_are_contained(tmp_path, limited, advisories, name, monkeypatch):
     """Each ends within its limits, with a fault, or with what can be read of it; the engine goes on."""
     monkeypatch.setattr(dependencies, "LIMITS", replace(dependencies.LIMITS, cpu_s=1))

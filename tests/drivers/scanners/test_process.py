@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,15 @@ from tests.drivers.scanners.conftest import seen
 from tests.drivers.shim.helpers import marker, running, until
 
 
-def shell(script: str, **more: object) -> Command:
-    return replace(Command(tool="tool", argv=("/bin/sh", "-c", script)), **more)  # type: ignore[arg-type]
+def shell(script: str, **more: Any) -> Command:
+    return replace(Command(tool="tool", argv=("/bin/sh", "-c", script)), **more)
 
 
-async def run(processes: ToolProcesses, order: ScanOrder, script: str, timeout_s: float = 60, **more: object) -> Ran:
+async def run(processes: ToolProcesses, order: ScanOrder, script: str, timeout_s: float = 60, **more: Any) -> Ran:
     return await processes.run(shell(script, **more), seen(order), timeout_s=timeout_s)
 
 
-async def fault(processes: ToolProcesses, order: ScanOrder, script: str, timeout_s: float = 60, **more: object) -> str:
+async def fault(processes: ToolProcesses, order: ScanOrder, script: str, timeout_s: float = 60, **more: Any) -> str:
     with pytest.raises(ScannerFaultError) as caught:
         await run(processes, order, script, timeout_s, **more)
     return str(caught.value)

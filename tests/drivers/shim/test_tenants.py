@@ -216,7 +216,7 @@ async def test_a_service_that_filled_its_scratch_begins_with_an_empty_one(state:
     script = "ls tmp; for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=tmp/part$i bs=1M count=4 2>&-; done; sleep 60"
     changes = {"disk_mb": 20, "disk_folders": [str(folder)], "scratch": [str(scratch)]}
     async with started(state, script, cwd=str(folder), restart=True, backoff_s=0.05, **changes):
-        await until(lambda: client.status(state).restarts >= 2, "two restarts", 30)
+        await until(lambda: client.status(state).restarts >= 2, "two restarts")
     assert "part" not in (state.parent / "log").read_text()
 
 

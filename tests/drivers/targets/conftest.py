@@ -11,7 +11,7 @@ from drivers.targets.process import ProcessTarget
 from tests.drivers.targets.service import SERVICE, Service
 
 
-@pytest.fixture(params=["trusted", "isolated"])
+@pytest.fixture(params=[pytest.param("trusted", marks=pytest.mark.deep), "isolated"])
 async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
     """A target with a small web service in its store; whatever runs at the end is stopped."""
     async with _service(tmp_path, trusted=request.param == "trusted") as made:

@@ -17,7 +17,7 @@ from tests.drivers.targets.conformance import TargetConformance, artifacts, dige
 __all__ = ["artifacts", "digest"]
 
 
-@pytest.fixture(params=["trusted", "isolated"])
+@pytest.fixture(params=[pytest.param("trusted", marks=pytest.mark.deep), "isolated"])
 async def target(
     request: pytest.FixtureRequest, tmp_path: Path, artifacts: FolderArtifactStore
 ) -> AsyncIterator[ProcessTarget]:

@@ -183,7 +183,7 @@ async def test_psycopg(deployed: Deployed, postgres: Postgres, tmp_path: Path) -
     assert (ended.exit_code, said) == (0, "psycopg 42 False\npsycopg 42 True\n")
 
 
-@pytest.mark.parametrize("driver", ["redis", "node", "java"])
+@pytest.mark.parametrize("driver", ["redis", "node", pytest.param("java", marks=pytest.mark.deep)])
 async def test_others(deployed: Deployed, redis_server: RedisServer, tmp_path: Path, driver: str) -> None:
     if driver == "java" and shutil.which("java", path="/usr/local/bin:/usr/bin:/bin") is None:
         pytest.skip("there is no Java on this machine")

@@ -30,6 +30,17 @@ def stack(tmp_path: Path) -> Iterator[StackProcess]:
     assert not sockets.exists()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
+    """One that is up, for all who only look."""
+    made = StackProcess(tmp_path_factory.mktemp("up") / "my data")
+    try:
+        made.up()
+        yield made
+    finally:
+        made.close()
+
+
 def connect(stack: StackProcess) -> psycopg.Connection:
     layout = Layout.make(Settings(data_dir=stack.data))
     server = Postgres(
@@ -167,13 +178,14 @@ def reachable(stack: StackProcess) -> bool:
     return True
 
 
-def test_a_second_up_on_the_same_folder_is_refused(stack: StackProcess):
-    stack.up(only="temporal")
-    refused = stack.run("up")
+def test_a_second_up_on_the_same_folder_is_refused(running: StackProcess):
+    before = running.pids()
+    refused = running.run("up")
     assert refused.returncode == 1
     assert "already runs" in refused.stderr
     assert "make down" in refused.stderr
-    assert len(stack.pids()) == 1
+    assert running.pids() == before
+    assert len(before) == 2
 
 
 @pytest.mark.deep
@@ -212,9 +224,8 @@ def test_a_server_without_a_record_is_stopped_not_doubled(stack: StackProcess):
     assert stack.pids()["postgres"] != before
 
 
-def test_secrets_and_sockets_are_private(stack: StackProcess):
-    stack.up(only="postgres")
-    layout = Layout.make(Settings(data_dir=stack.data))
+def test_secrets_and_sockets_are_private(running: StackProcess):
+    layout = Layout.make(Settings(data_dir=running.data))
     assert stat.S_IMODE(layout.sockets.stat().st_mode) == 0o700
     assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o700
     files = list(layout.secrets.iterdir())
@@ -230,20 +241,19 @@ def test_a_part_that_cannot_start_is_named_with_its_log(stack: StackProcess, tmp
     broken.write_text("#!/bin/sh\necho the disk is on fire >&2\nexit 3\n")
     broken.chmod(0o755)
     failing = StackProcess(stack.data, DELIVERY_TEMPORAL_BINARY=str(broken))
-    done = failing.run("up", "--only", "postgres,temporal")
+    done = failing.run("up", "--only", "temporal")
     assert done.returncode == 1
     assert "temporal did not come up: it exited with code 3" in done.stderr
     assert "the disk is on fire" in done.stderr
     assert stack.run("status").returncode == 3
 
 
-def test_a_token_is_printed_once_the_stack_made_its_key(stack: StackProcess):
-    early = stack.run("token")
+def test_a_token_is_printed_once_the_stack_made_its_key(running: StackProcess, tmp_path: Path):
+    early = StackProcess(tmp_path / "my data").run("token")
     assert early.returncode == 1
     assert "make up" in early.stderr
-    stack.up(only="postgres")
-    assert stack.run("token", "--role", "developer").stdout.count(".") == 2
-    assert "known are viewer" in stack.run("token", "--role", "king").stderr
+    assert running.run("token", "--role", "developer").stdout.count(".") == 2
+    assert "known are viewer" in running.run("token", "--role", "king").stderr
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path):

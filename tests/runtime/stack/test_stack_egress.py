@@ -27,6 +27,7 @@ def stack(tmp_path: Path, listener: Listener) -> Iterator[StackProcess]:
     made.close()
 
 
+@pytest.mark.deep
 async def test_killed_it_is_there_again(stack: StackProcess, listener: Listener, tmp_path: Path) -> None:
     stack.up("egress")
     sandboxes = Sandboxes(Settings(data_dir=stack.data.resolve()).egress_dir)

@@ -36,13 +36,13 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
     """A small disk; skips, and says so, where nothing may be mounted."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", ",".join(("mode=0700", *options)), "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=120)
 
 
 def marked(stack: StackProcess) -> list[int]:
@@ -56,7 +56,7 @@ def marked(stack: StackProcess) -> list[int]:
 def test_a_read_only_data_folder_is_named_with_what_to_do(stack: StackProcess):
     with mounted(stack.data):
         Layout.make(Settings(data_dir=stack.data))
-        subprocess.run(["mount", "-o", "remount,ro", str(stack.data)], check=True, timeout=10)
+        subprocess.run(["mount", "-o", "remount,ro", str(stack.data)], check=True, timeout=120)
         done = stack.run("up")
     assert done.returncode == 1
     assert f"the data folder {stack.data} cannot be used: Read-only file system" in done.stderr

@@ -10,6 +10,7 @@ import pytest
 from tests.compatibility.__main__ import NOW, compare
 
 Json = dict[str, Any]
+PATHS = ("/builds/{build_id}", "/organizations", "/organizations/{org_id}/projects", "/projects/{project_id}")
 
 
 def without_a_route(document: Json) -> None:
@@ -38,7 +39,9 @@ def with_more(document: Json) -> None:
 )
 def test_what_breaks_a_client_is_found_and_what_does_not_is_let_pass(change: Callable[[Json], None], code, tmp_path):
     document = json.loads(NOW.read_text())
+    document["paths"] = {path: document["paths"][path] for path in PATHS}  # the whole takes longer
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps(document))
     change(document)
-    changed = tmp_path / "changed.json"
-    changed.write_text(json.dumps(document))
-    assert compare(NOW, changed) == code
+    after.write_text(json.dumps(document))
+    assert compare(before, after) == code

@@ -7,7 +7,7 @@ from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RPS = 100
+RPS = 50
 JUDGED = {
     "rollout": {"scale_down_delay": 1, "verify_seconds": 0.5},
     "analysis": {"duration": 60, "min_requests": 50, "compare": ["errors"], "min_effect": 4, "pass_early": True},

@@ -70,6 +70,7 @@ def accepted(action: str) -> list[tuple[str, str | None]]:
     return [(f"deployment.{action}", None), ("deployment.decided", "accepted")]
 
 
+@pytest.mark.deep
 def test_pause_and_resume_answer_the_state_after_them(platform, watched, records):
     """`pause` in the middle of a watch answered 200 `in_progress`."""
     paused = asked(platform, watched, "pause").once()

@@ -3,12 +3,13 @@ import shutil
 import pytest
 
 from examples.client import ApiError
+from tests.support.deep import by_depth
 from tests.support.load_process import load_on
 from tests.support.services import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-RPS = 500
+RPS = by_depth(short=100, long=500)
 
 
 def test_the_first_deployment_serves_traffic(platform):
@@ -41,6 +42,7 @@ def test_the_build_and_its_logs_are_there_afterwards(live):
     assert f"built version {shipped.version}" in logs.text
 
 
+@pytest.mark.shortened
 def test_two_switches_under_load_fail_no_request(platform):
     app = platform.app("loaded")
     two = {"service": {"replicas": 2}}

@@ -25,7 +25,7 @@ from tests.support.load_process import load_on
 from tests.support.platform import App, Platform
 from tests.support.services import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.deep, pytest.mark.timeout(600)]
 
 # Beside what the example answers: `/echo` gives a body back, a WebSocket (or what says so) is echoed to its end, and
 # `/reach?port` or `/reach?path` tells whether something can be dialled from inside.
@@ -169,7 +169,6 @@ def test_from_an_instance_nothing_of_ours_is_reached(wide: App, isolated: Platfo
         assert found in {"ConnectionRefusedError", "FileNotFoundError", "PermissionError"}, (target, found)
 
 
-@pytest.mark.deep
 def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
     before = wide.service.version()
     with load_on(wide.service, rps=40) as load:
@@ -188,7 +187,6 @@ def test_canary_and_rollback_and_a_failed_one(wide: App) -> None:
     assert summary["failures"] == 0, summary["examples"]
 
 
-@pytest.mark.deep
 def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
     wide: App, isolated: Platform, records: Records
 ) -> None:
@@ -205,7 +203,6 @@ def test_who_takes_what_the_kernel_counts_by_user_keeps_the_router_from_nothing(
     assert wide.service.version() == again.version
 
 
-@pytest.mark.deep
 def test_a_service_on_another_port_fails_with_the_port(wide: App) -> None:
     command = "exec env PORT=9999 python3 wide.py"
     quick = {"health": {"startup_timeout": 20}}
@@ -214,7 +211,6 @@ def test_a_service_on_another_port_fails_with_the_port(wide: App) -> None:
     assert "port 9999 instead of $PORT (8080)" in shipped.error["message"]
 
 
-@pytest.mark.deep
 def test_a_killed_instance_is_back_at_its_socket(wide: App, records: Records) -> None:
     version, before = wide.service.version(), addresses(records)
     environment_id = records.environment(wide.project["id"])["id"]
@@ -234,7 +230,6 @@ def test_a_killed_instance_is_back_at_its_socket(wide: App, records: Records) ->
     assert addresses(records) == before
 
 
-@pytest.mark.deep
 def test_after_a_restart_of_the_stack_the_same_sockets_serve(wide: App, isolated: Platform, records: Records) -> None:
     version, before = wide.service.version(), addresses(records)
     records.close()
@@ -243,7 +238,6 @@ def test_after_a_restart_of_the_stack_the_same_sockets_serve(wide: App, isolated
     assert addresses(records) == before
 
 
-@pytest.mark.deep
 def test_a_killed_supervisor_leaves_services_serving_for_the_next(
     wide: App, isolated: Platform, records: Records
 ) -> None:

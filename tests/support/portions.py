@@ -44,17 +44,19 @@ _API_PARTS: Final = (
     *("tests/api/http", "tests/api/cli", "tests/api/openapi", "tests/api/services", "tests/api/rate_limits"),
     *("tests/api/oauth", "tests/contract", "tests/fuzz"),
 )
-_TEMPORAL: Final = ("tests/workflows", "tests/activities", "tests/reconcilers", "tests/events", "tests/orchestration")
+_WORKFLOWS: Final = ("tests/workflows",)
+_ACTIVITIES: Final = ("tests/activities", "tests/reconcilers", "tests/events", "tests/orchestration")
 _DRIVERS: Final = ("tests/drivers",)
 _ISOLATED: Final = ("tests/isolation", *_OWN_STACK)
 
 _FIRST_HALF: Final = ("tests/e2e", *(f"--ignore={path}" for path in (*_SECOND_HALF, *_OWN_STACK)))
 
 PORTIONS: Final[tuple[Portion, ...]] = (
-    _TEMPORAL,
     ("tests/api", *(f"--ignore={path}" for path in _API_PARTS)),
-    tuple(f"--ignore={path}" for path in ("tests/e2e", *_API, *_TEMPORAL, *_DRIVERS, *_ISOLATED)),
+    _WORKFLOWS,
+    tuple(f"--ignore={path}" for path in ("tests/e2e", *_API, *_WORKFLOWS, *_ACTIVITIES, *_DRIVERS, *_ISOLATED)),
     _DRIVERS,
+    _ACTIVITIES,
     _API_PARTS,
     _SECOND_HALF,
     _FIRST_HALF,

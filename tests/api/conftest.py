@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
 from api.app import create_app
+from api.auth import refresh
 from api.oauth import keystore
 from api.openapi import served
 from api.openapi.document import build as document_of
@@ -61,6 +62,7 @@ def patient_health() -> Iterator[None]:
     """A part that answers late on a busy machine is healthy all the same; one that is away is tested."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(health, "CHECK_LIMIT_S", 120.0)
+        patched.setattr(refresh, "STALE_AFTER_S", 120.0)
         yield
 
 

@@ -132,7 +132,12 @@ def _grype(sources: Sources, program: str, data: Path) -> Command:
     return Command(
         tool="grype",
         argv=(program, "dir:.", "--output=json", "--config={state}/config.yaml", "--quiet"),
-        env={"GRYPE_DB_CACHE_DIR": str(data), "GRYPE_DB_AUTO_UPDATE": "false"},
+        env={
+            "GRYPE_DB_CACHE_DIR": str(data),
+            "GRYPE_DB_AUTO_UPDATE": "false",
+            "GRYPE_DB_VALIDATE_AGE": "false",
+            "GRYPE_CHECK_FOR_APP_UPDATE": "false",
+        },
         files={"config.yaml": b"{}\n"},
         talks=True,
     )

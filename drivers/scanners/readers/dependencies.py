@@ -1,6 +1,7 @@
 """What osv-scanner, grype and trivy say of dependencies, and trivy of configuration besides."""
 
 from typing import Any, Final
+from urllib.parse import unquote
 
 from domain.findings import Ecosystem, FindingKind, Package, Severity
 from drivers.scanners.base import Report
@@ -38,6 +39,8 @@ _ECOSYSTEMS: Final = {
     "gradle": Ecosystem.MAVEN,
     "gradle-lockfile": Ecosystem.MAVEN,
 }
+_UNVERSIONED: Final = "[not provided]"  # grype, where somebody built it themselves
+_MAVEN_PARTS: Final = 3
 _SCORES: Final = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
 
 
@@ -133,16 +136,17 @@ def read_grype(output: str, tree: str, seen_at: str) -> Report:
             places = _list(member(artifact, "locations"))
             path = findings.inside(text(member(places[0], "path"), 1024).lstrip("/")) if places else ""
             package = _package(
-                member(artifact, "type"), member(artifact, "name"), member(artifact, "version"), path or ""
+                member(artifact, "type"), _name_of_grype(artifact), member(artifact, "version"), path or ""
             )
             if package is None:
                 others += 1
                 continue
             scores = [
-                number
+                (score, text(member(each, "vector"), 256) or None)
                 for each in _list(member(known, "cvss"))
-                if (number := _number(member(each, "metrics", "baseScore")))
+                if (score := _number(member(each, "metrics", "baseScore")))
             ]
+            score, vector = max(scores, key=lambda one: one[0], default=(None, None))
             urls = [member(known, "dataSource"), *_list(member(known, "urls"))]
             findings.add(
                 Found(
@@ -159,12 +163,24 @@ def read_grype(output: str, tree: str, seen_at: str) -> Report:
                         if member(each, "id") != member(known, "id")
                     ),
                     fixed=tuple(text(each, 256) for each in _list(member(known, "fix", "versions"))),
-                    score=max(scores, default=None),
+                    score=score,
+                    vector=vector,
                 )
             )
-        return findings.report(text(member(told, "descriptor", "version"), 64), notices=_others("grype", others))
+        version = text(member(told, "descriptor", "version"), 64)
+        found = findings.report("" if version == _UNVERSIONED else version, notices=_others("grype", others))
+        as_of = text(member(told, "descriptor", "db", "status", "built"), 64) or None
+        return found.model_copy(update={"advisories_as_of": as_of})
 
     return report(read)
+
+
+def _name_of_grype(artifact: Any) -> str:
+    """As its ecosystem has it: the group of a Maven package is in its package URL alone."""
+    name = text(member(artifact, "name"), 512)
+    parts = text(member(artifact, "purl"), 1024).partition("@")[0].split("/")
+    maven = len(parts) == _MAVEN_PARTS and parts[0] == "pkg:maven"
+    return f"{unquote(parts[1])}:{unquote(parts[2])}" if maven else name
 
 
 def read_trivy(output: str, tree: str, seen_at: str) -> Report:
@@ -236,6 +252,8 @@ def _package(ecosystem: Any, name: Any, version: Any, path: str) -> Package | No
     """None: of an ecosystem that we have no words for, or without a name."""
     found = _ECOSYSTEMS.get(text(ecosystem, 64).partition(":")[0].lower())
     named, dated = text(name, 512), text(version, 256)
+    if found is Ecosystem.GO:  # `v0.3.5` of go.mod is 0.3.5 of the advisories
+        dated = dated.removeprefix("v")
     if found is None or not named:
         return None
     return Package(ecosystem=found, name=named, version=dated or "unknown", path=path)

@@ -70,6 +70,33 @@ def test_osv_scanner_said(tmp_path: Path) -> None:
     }
 
 
+def test_grype_said(tmp_path: Path) -> None:
+    """Version 0.121.3, of the planted services' lock files and a database that its library made of five advisories."""
+    report = read_grype(str(FOLDER / "grype.json"), str(tmp_path), "/delivery/app")
+    told = {
+        (each.rule, each.aliases, each.severity, each.cvss_score, each.fixed_versions)
+        for each in report.findings
+        if each.package
+    }
+    assert told == {
+        ("GHSA-35jh-r3h4-6jhm", ("CVE-2021-23337",), Severity.HIGH, 7.2, ("4.17.21",)),
+        ("GHSA-xvch-5gv4-984h", ("CVE-2021-44906",), Severity.CRITICAL, 9.8, ("1.2.6",)),
+        ("GHSA-8q59-q68h-6hv4", ("CVE-2020-14343",), Severity.CRITICAL, 9.8, ("5.4",)),
+        ("GHSA-ppp9-7jff-5vj2", ("CVE-2021-38561",), Severity.HIGH, 7.5, ("0.3.7",)),
+        ("GHSA-jfh8-c2jp-5v3q", ("CVE-2021-44228",), Severity.CRITICAL, 10.0, ("2.15.0",)),
+    }
+    packages = [each.package for each in report.findings if each.package]
+    assert {(each.ecosystem, each.name, each.version, each.path) for each in packages} == {
+        (Ecosystem.NPM, "lodash", "4.17.15", "package-lock.json"),
+        (Ecosystem.NPM, "minimist", "1.2.5", "package-lock.json"),
+        (Ecosystem.PYPI, "pyyaml", "5.3.1", "requirements.txt"),
+        (Ecosystem.GO, "golang.org/x/text", "0.3.5", "go.mod"),
+        (Ecosystem.MAVEN, "org.apache.logging.log4j:log4j-core", "2.14.1", "pom.xml"),
+    }
+    assert all(each.cvss_vector for each in report.findings)
+    assert (report.version, report.advisories_as_of) == ("", "2026-12-01T14:06:06Z")
+
+
 async def test_osv_scanner_itself(isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder) -> None:
     """Without a network, and whatever the tree says that it shall ignore."""
     scanner = on_path("osv-scanner", isolated, limited, order)
@@ -84,6 +111,21 @@ async def test_osv_scanner_itself(isolated: ToolProcesses, limited: LimitedProce
     report = await scan(scanner, order)
     assert report.fault is None
     assert len(report.findings) == 3
+
+
+async def test_grype_itself(isolated: ToolProcesses, limited: LimitedProcesses, order: ScanOrder) -> None:
+    """Where its database is at hand, too: GRYPE_DB_CACHE_DIR names one that knows lodash 4.17.15."""
+    scanner = on_path("grype", isolated, limited, order)
+    database = os.environ.get("GRYPE_DB_CACHE_DIR", "")
+    if not database:
+        pytest.skip("GRYPE_DB_CACHE_DIR names no database of grype")
+    shutil.copytree(database, order.scratch.parent / "data" / "grype")
+    shutil.copy(NODE_SERVICE / "package-lock.json", order.tree)
+    (order.tree / ".grype.yaml").write_text("ignore:\n  - vulnerability: GHSA-35jh-r3h4-6jhm\n")
+    report = await scan(scanner, order)
+    assert report.fault is None
+    told = {(each.rule, each.package and each.package.version) for each in report.findings}
+    assert ("GHSA-35jh-r3h4-6jhm", "4.17.15") in told
 
 
 def without(service: Path, to: Path) -> None:
@@ -193,7 +235,7 @@ def test_an_empty_result_is_none(read, tmp_path: Path) -> None:
 
 
 def test_osv_scanners_and_grypes_words_are_understood(tmp_path: Path) -> None:
-    """Made by hand after their documentation; what osv-scanner really wrote is above."""
+    """Made by hand after their documentation; what they really wrote is above."""
     for read, told in ((read_osv_scanner, OSV_SCANNER), (read_grype, GRYPE)):
         (tmp_path / "out").write_text(told)
         report = read(str(tmp_path / "out"), str(tmp_path), "/delivery/app/web")

@@ -2,8 +2,10 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -108,19 +110,25 @@ def _run(
     console: Console, ready: Sequence[Language], scenarios: Sequence[Scenario], stack: Stack | None
 ) -> dict[str, dict[str, Played]]:
     """All scenarios of all languages: languages beside each other, a language's scenarios one after another."""
+    stopped = threading.Event()
     with ThreadPoolExecutor(len(ready)) as pool:
-        running = {one.name: pool.submit(_all_of, console, one, scenarios, stack) for one in ready}
-        return {name: done.result() for name, done in running.items()}
+        try:
+            running = {one.name: pool.submit(_all_of, console, one, scenarios, stack, stopped) for one in ready}
+            return {name: done.result() for name, done in running.items()}
+        finally:
+            stopped.set()  # Ctrl-C: no scenario is begun any more, and then the stack is stopped
 
 
 def _all_of(
-    console: Console, language: Language, scenarios: Sequence[Scenario], stack: Stack | None
+    console: Console, language: Language, scenarios: Sequence[Scenario], stack: Stack | None, stopped: threading.Event
 ) -> dict[str, Played]:
     stage = Stage(language)
     home = Home(stack.api, stack.token, stack.repositories, language.name) if stack else None
     played: dict[str, Played] = {}
     try:
         for one in scenarios:
+            if stopped.is_set():
+                break
             played[one.name] = play(one, stage, home if one.stack else None)
             words = f"red: {played[one.name].fault}" if played[one.name].fault else "green"
             console.print(
@@ -134,4 +142,5 @@ def _all_of(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main(sys.argv[1:]))

@@ -74,6 +74,7 @@ class Step(Strict):
     Attributes:
         arguments, options: of a call. For `client`: the value of the key is its options.
         using: the client; `name` is that of a new one.
+        eventually: it may take a while until it is so: it is done again until then.
         gives: what the answer's value must be like.
         raises: what its error must be like: `class`, `is` (a class it is a kind of), `status` and so on. Without it the
             answer must be good.
@@ -113,6 +114,7 @@ class Step(Strict):
     limit: int | None = None
     timeout: float | None = None
     poll_interval: float | None = None
+    eventually: bool = False
     gives: Any = None
     raises: Mapping[str, Any] | None = None
     save: Mapping[str, str] = Field(default_factory=dict)

@@ -83,7 +83,7 @@ func TestWhatANewerServerSaysIsKept(t *testing.T) {
 		t.Fatalf("%+v", found)
 	}
 	text, err := json.Marshal(found)
-	if err != nil || !bytes.Contains(text, []byte(`"colour":"red"`)) || !bytes.Contains(text, []byte(`"status":"frozen"`)) {
+	if err != nil || !bytes.Contains(text, []byte(`"colour":"red"`)) || !bytes.Contains(text, []byte(`"status":"frozen"`)) || !bytes.Contains(text, []byte(`"slug":null`)) {
 		t.Fatal(string(text), err)
 	}
 }

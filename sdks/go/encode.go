@@ -1,7 +1,6 @@
 package aiagents
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -11,7 +10,8 @@ import (
 	"time"
 )
 
-// ExtraFields are what the server sent beside the fields that this version of the SDK knows.
+// ExtraFields are what the server sent beside the fields that this version of the SDK knows; and null for a field that it
+// should have sent and did not, which has the zero value in the model.
 type ExtraFields map[string]json.RawMessage
 
 // address is a path with its values in it.
@@ -93,8 +93,12 @@ func readObject(data []byte, plain any, extra *ExtraFields) error {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
 	}
-	for _, name := range namesOf(reflect.TypeOf(plain).Elem()) {
-		delete(all, name)
+	for _, field := range fieldsOf(reflect.TypeOf(plain).Elem()) {
+		sent, found := all[field.name]
+		delete(all, field.name)
+		if field.always && (!found || string(sent) == "null") && all != nil {
+			all[field.name] = json.RawMessage("null")
+		}
 	}
 	*extra = nil
 	if len(all) > 0 {
@@ -109,27 +113,52 @@ func writeObject(plain any, extra ExtraFields) ([]byte, error) {
 	if err != nil || len(extra) == 0 {
 		return data, err
 	}
-	more, err := json.Marshal(extra)
-	if err != nil {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	if bytes.Equal(data, []byte("{}")) {
-		return more, nil
+	for name, value := range extra {
+		if known, found := all[name]; !found || isZero(known) {
+			all[name] = value
+		}
 	}
-	return append(append(data[:len(data)-1], ','), more[1:]...), nil
+	return json.Marshal(all)
 }
 
-var knownNames sync.Map // reflect.Type: []string
+// isZero tells whether a field was not set after it was read: then it is still what the server said.
+func isZero(value json.RawMessage) bool {
+	switch string(value) {
+	case `""`, "0", "false", `"0001-01-01T00:00:00Z"`:
+		return true
+	}
+	return value[0] == '{'
+}
 
-func namesOf(kind reflect.Type) []string {
-	if found, ok := knownNames.Load(kind); ok {
-		return found.([]string)
+type knownField struct {
+	name   string
+	always bool // it is no pointer, list or map, so it cannot be nothing
+}
+
+var knownFields sync.Map // reflect.Type: []knownField
+
+func fieldsOf(kind reflect.Type) []knownField {
+	if found, ok := knownFields.Load(kind); ok {
+		return found.([]knownField)
 	}
-	names := make([]string, 0, kind.NumField())
+	fields := make([]knownField, 0, kind.NumField())
 	for index := range kind.NumField() {
-		name, _, _ := strings.Cut(kind.Field(index).Tag.Get("json"), ",")
-		names = append(names, name)
+		name, options, _ := strings.Cut(kind.Field(index).Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		field := knownField{name: name}
+		switch kind.Field(index).Type.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		default:
+			field.always = options == ""
+		}
+		fields = append(fields, field)
 	}
-	knownNames.Store(kind, names)
-	return names
+	knownFields.Store(kind, fields)
+	return fields
 }

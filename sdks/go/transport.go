@@ -169,7 +169,7 @@ func (c *core) try(ctx context.Context, made *prepared, token string, attempt in
 		cancel(nil)
 	}
 	var refused *APIError
-	attributes := []any{"method", made.verb, "path", made.path.text, "operation", made.name, "try", attempt + 1, "took", time.Since(began)}
+	attributes := []any{"method", made.verb, "path", "/v1" + made.path.text, "operation", made.name, "try", attempt + 1, "took", time.Since(began)}
 	switch {
 	case err == nil:
 		c.logger.DebugContext(ctx, "aiagents: answered", append(attributes, "status", found.status, "request_id", found.header.Get("X-Request-ID"))...)

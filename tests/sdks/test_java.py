@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from sdks.generate import java
-from sdks.generate.java import camel, pascal, words_of
+from sdks.generate.java_names import camel, pascal, type_of, words_of
 from sdks.generate.languages import SDKS
 
 LIMIT_S = 1500
@@ -69,4 +68,4 @@ def test_names_are_javas(name, method, class_):
     ],
 )
 def test_types_are_javas(schema, expected):
-    assert java.type_of(schema) == expected
+    assert type_of(schema) == expected

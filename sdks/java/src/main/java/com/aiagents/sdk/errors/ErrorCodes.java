@@ -8,27 +8,27 @@ public final class ErrorCodes {
   /** The status that a code has. */
   public static final Map<String, Integer> STATUSES =
       Map.ofEntries(
-          Map.entry("VALIDATION_ERROR", 400),
           Map.entry("AUTHENTICATION_FAILED", 401),
           Map.entry("AUTHORIZATION_DENIED", 403),
-          Map.entry("RESOURCE_NOT_FOUND", 404),
+          Map.entry("CONFLICT", 409),
           Map.entry("DUPLICATE_RESOURCE", 409),
           Map.entry("DUPLICATE_SLUG", 409),
+          Map.entry("IDEMPOTENCY_IN_PROGRESS", 409),
+          Map.entry("IDEMPOTENCY_KEY_REUSED", 422),
+          Map.entry("INTERNAL_ERROR", 500),
+          Map.entry("INVALID_STATE", 400),
+          Map.entry("METHOD_NOT_ALLOWED", 405),
+          Map.entry("ORGANIZATION_NOT_ACTIVE", 403),
+          Map.entry("PAYLOAD_TOO_LARGE", 413),
+          Map.entry("PRECONDITION_FAILED", 412),
+          Map.entry("QUOTA_EXCEEDED", 403),
           Map.entry("RATE_LIMIT_EXCEEDED", 429),
+          Map.entry("RESOURCE_NOT_FOUND", 404),
           Map.entry("SERVICE_UNAVAILABLE", 503),
           Map.entry("TIMEOUT", 504),
-          Map.entry("INVALID_STATE", 400),
-          Map.entry("CONFLICT", 409),
-          Map.entry("QUOTA_EXCEEDED", 403),
-          Map.entry("ORGANIZATION_NOT_ACTIVE", 403),
-          Map.entry("PRECONDITION_FAILED", 412),
-          Map.entry("IDEMPOTENCY_KEY_REUSED", 422),
-          Map.entry("IDEMPOTENCY_IN_PROGRESS", 409),
-          Map.entry("PAYLOAD_TOO_LARGE", 413),
-          Map.entry("METHOD_NOT_ALLOWED", 405),
-          Map.entry("UNSUPPORTED_MEDIA_TYPE", 415),
           Map.entry("UNPROCESSABLE", 422),
-          Map.entry("INTERNAL_ERROR", 500),
+          Map.entry("UNSUPPORTED_MEDIA_TYPE", 415),
+          Map.entry("VALIDATION_ERROR", 400),
           Map.entry("VERSION_TAG_TAKEN", 409));
 
   private ErrorCodes() {}
@@ -40,27 +40,27 @@ public final class ErrorCodes {
       return null;
     }
     return switch (code) {
-      case "VALIDATION_ERROR" -> new ValidationException(failure);
       case "AUTHENTICATION_FAILED" -> new AuthenticationFailedException(failure);
       case "AUTHORIZATION_DENIED" -> new AuthorizationDeniedException(failure);
-      case "RESOURCE_NOT_FOUND" -> new ResourceNotFoundException(failure);
+      case "CONFLICT" -> new ConflictException(failure);
       case "DUPLICATE_RESOURCE" -> new DuplicateResourceException(failure);
       case "DUPLICATE_SLUG" -> new DuplicateSlugException(failure);
+      case "IDEMPOTENCY_IN_PROGRESS" -> new IdempotencyInProgressException(failure);
+      case "IDEMPOTENCY_KEY_REUSED" -> new IdempotencyKeyReusedException(failure);
+      case "INTERNAL_ERROR" -> new InternalException(failure);
+      case "INVALID_STATE" -> new InvalidStateException(failure);
+      case "METHOD_NOT_ALLOWED" -> new MethodNotAllowedException(failure);
+      case "ORGANIZATION_NOT_ACTIVE" -> new OrganizationNotActiveException(failure);
+      case "PAYLOAD_TOO_LARGE" -> new PayloadTooLargeException(failure);
+      case "PRECONDITION_FAILED" -> new PreconditionFailedException(failure);
+      case "QUOTA_EXCEEDED" -> new QuotaExceededException(failure);
       case "RATE_LIMIT_EXCEEDED" -> new RateLimitExceededException(failure);
+      case "RESOURCE_NOT_FOUND" -> new ResourceNotFoundException(failure);
       case "SERVICE_UNAVAILABLE" -> new ServiceUnavailableException(failure);
       case "TIMEOUT" -> new GatewayTimeoutException(failure);
-      case "INVALID_STATE" -> new InvalidStateException(failure);
-      case "CONFLICT" -> new ConflictException(failure);
-      case "QUOTA_EXCEEDED" -> new QuotaExceededException(failure);
-      case "ORGANIZATION_NOT_ACTIVE" -> new OrganizationNotActiveException(failure);
-      case "PRECONDITION_FAILED" -> new PreconditionFailedException(failure);
-      case "IDEMPOTENCY_KEY_REUSED" -> new IdempotencyKeyReusedException(failure);
-      case "IDEMPOTENCY_IN_PROGRESS" -> new IdempotencyInProgressException(failure);
-      case "PAYLOAD_TOO_LARGE" -> new PayloadTooLargeException(failure);
-      case "METHOD_NOT_ALLOWED" -> new MethodNotAllowedException(failure);
-      case "UNSUPPORTED_MEDIA_TYPE" -> new UnsupportedMediaTypeException(failure);
       case "UNPROCESSABLE" -> new UnprocessableException(failure);
-      case "INTERNAL_ERROR" -> new InternalException(failure);
+      case "UNSUPPORTED_MEDIA_TYPE" -> new UnsupportedMediaTypeException(failure);
+      case "VALIDATION_ERROR" -> new ValidationException(failure);
       case "VERSION_TAG_TAKEN" -> new VersionTagTakenException(failure);
       default -> null;
     };

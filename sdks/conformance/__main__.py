@@ -20,7 +20,7 @@ from sdks.conformance.scenario import Scenario, chosen, load
 from sdks.conformance.table import print_faults, print_table
 from sdks.conformance.world import Home, started
 
-ALL = ("go", "java", "python", "typescript")
+ALL = ("go", "java", "python", "python-async", "typescript")
 WIDTH = 110
 
 

@@ -101,10 +101,13 @@ class Language:
 
 def languages(folder: Path = SDKS) -> list[Language]:
     """All SDKs that have a runner, by name."""
-    files = sorted(folder.glob("*/conformance/command.json"))
-    return [
-        Language(file.parents[1].name, file.parents[1], Told.model_validate_json(file.read_text())) for file in files
-    ]
+    files = sorted(folder.glob("*/conformance/command*.json"))
+    return [Language(_name(file), file.parents[1], Told.model_validate_json(file.read_text())) for file in files]
+
+
+def _name(file: Path) -> str:
+    """`python`, or of its twin `command-async.json`: `python-async`."""
+    return file.parents[1].name + file.stem.removeprefix("command")
 
 
 def _path() -> str:

@@ -85,7 +85,7 @@ class Runner:
             return {"ok": False, "error": told(error)}
 
     def do_hello(self, _: Json) -> Json:
-        return {"language": "python", "version": ai_agents.__version__}
+        return {"language": "python-async" if self._is_async else "python", "version": ai_agents.__version__}
 
     def do_client(self, command: Json) -> Json:
         options = {NAMES.get(name, name): value for name, value in command["options"].items()}

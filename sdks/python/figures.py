@@ -1,0 +1,44 @@
+"""`python figures.py`: what the package weighs, and what importing it costs, on this machine.
+
+The wheel is built into a folder that is removed (it needs `build` and `hatchling`).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+HOME = Path(__file__).resolve().parent
+CLIENT = "from ai_agents import Client; Client(base_url='https://api.example.com', api_key='k')"
+FIRST = "; from ai_agents import models; import httpx2"
+TRIES = 5
+LIMIT_S = 300
+
+
+def best(code: str) -> float:
+    """Milliseconds of the fastest of some runs of a new interpreter."""
+    times = []
+    environment = {**os.environ, "PYTHONPATH": str(HOME / "src")}
+    for _ in range(TRIES):
+        began = perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=LIMIT_S)
+        times.append(perf_counter() - began)
+    return min(times) * 1000
+
+
+def main() -> None:
+    """Print them."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, HOME]
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S)
+        (wheel,) = Path(folder).glob("*.whl")
+        print(f"the wheel: {wheel.stat().st_size / 1024:.0f} KiB")
+    nothing, client, first = best("pass"), best(CLIENT), best(CLIENT + FIRST)
+    print(f"an interpreter: {nothing:.0f} ms; with a client: {client - nothing:.0f} ms more;", end=" ")
+    print(f"with what the first call imports: {first - nothing:.0f} ms more")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,27 +4,33 @@ The wheel is built into a folder that is removed (it needs `build` and `hatchlin
 """
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 
 HOME = Path(__file__).resolve().parent
 CLIENT = "from ai_agents import Client; Client(base_url='https://api.example.com', api_key='k')"
 FIRST = "; from ai_agents import models; import httpx2"
-TRIES = 5
+TRIES = 3
 LIMIT_S = 300
 
 
+def spent() -> float:
+    """Seconds of the processor that this process's children have taken: a busy machine does not count."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
+
+
 def best(code: str) -> float:
-    """Milliseconds of the fastest of some runs of a new interpreter."""
+    """Milliseconds of the processor that the cheapest of some runs of a new interpreter takes."""
     times = []
     environment = {**os.environ, "PYTHONPATH": str(HOME / "src")}
     for _ in range(TRIES):
-        began = perf_counter()
+        began = spent()
         subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=LIMIT_S)
-        times.append(perf_counter() - began)
+        times.append(spent() - began)
     return min(times) * 1000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timezone
-from typing import Any, assert_type
+from typing import Any
 
 import httpx2
 from ai_agents import (
@@ -26,6 +26,7 @@ from ai_agents import (
     params,
     webhooks,
 )
+from typing_extensions import assert_type
 
 
 def told(tokens: Tokens) -> None:

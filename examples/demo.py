@@ -46,12 +46,14 @@ class Demo:
     def run(self) -> None:
         """The steps of the demo; raises `DemoError` when one fails."""
         self._screen.title("A project")
+        self._by_hand("delivery deploy --yes   # creates project and feature of the checkout where there are none")
         organization = self._api.create_organization(self._slug)
         project = self._api.create_project(organization["id"], "hello", self._repository.url)
         feature = self._api.create_feature(project["id"], "hello")
         self._screen.good(f"organization {self._slug}, project hello, from {self._repository.url}")
 
         self._screen.title("Version 1.0.0: the first deployment")
+        self._by_hand("delivery deploy 1.0.0 --strategy blue-green --watch")
         self._ship_good(feature["id"], "1.0.0")
         service = self._service(project["id"])
         self._expect_version(service, "1.0.0")
@@ -60,14 +62,20 @@ class Demo:
         watcher.start()
         try:
             self._screen.title("Version 2.0.0: a canary with half of the traffic, judged against 1.0.0")
+            self._by_hand("delivery deploy 2.0.0 --canary 50 --watch")
             self._ship_good(feature["id"], "2.0.0", **CANARY)
             self._expect_version(service, "2.0.0")
             self._screen.title("Version 3.0.0: healthy, but 5 % of its answers are errors")
+            self._by_hand("delivery deploy 3.0.0 --canary 50 --watch   # its exit code is 3: rolled back")
             bad_release = self._ship_bad(feature["id"], "3.0.0")
             self._expect_version(service, "2.0.0")
         finally:
             watcher.stop()
         self._check_traffic(watcher, bad_release)
+
+    def _by_hand(self, command: str) -> None:
+        """Say which command does the same (docs/tutorial.md)."""
+        self._screen.note(f"$ {command}")
 
     def _ship(self, feature_id: str, version: str, fault: str, **options: Any) -> tuple[Json, Json]:
         """Commit, build and deploy; returns the finished operation and its deployment."""

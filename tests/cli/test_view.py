@@ -40,6 +40,12 @@ def test_it_is_drawn_as_it_was_when_it_was_looked_at(name):
     assert text == path.read_text(), f"look at it; if it is better now: write it to {path}"
 
 
+@pytest.mark.parametrize("name", ["good_canary", "bad_canary", "rolled_back", "approval", "queue"])
+def test_the_page_about_it_shows_it(name):
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "watching.md").read_text()
+    assert f"```\n{(FOLDER / f'{name}.txt').read_text()}```\n" in page
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", [40, 60, 80, 132])
 def test_no_line_is_wider_than_the_terminal(name, width):

@@ -139,6 +139,7 @@ def test_a_login_in_the_browser_is_renewed_and_ends_with_the_logout(platform, de
     assert "your login has ended" in whoami(2)
 
 
+@pytest.mark.deep
 def test_a_deployment_is_approved_held_and_aborted(platform, delivery):
     app = platform.app("by-command")
     delivery.cwd = Path(app.repository.folder)
@@ -161,4 +162,4 @@ def test_a_deployment_is_approved_held_and_aborted(platform, delivery):
     until(
         lambda: delivery.json("env", "show", "staging", "--org", "acme")["lock"] is None, "the end of the rollout", 240
     )
-    assert [one["status"] for one in delivery.json("history", *where)] == ["rolled_back", "success"]
+    assert [one["status"] for one in delivery.json("history", *where)] == ["cancelled", "success"]

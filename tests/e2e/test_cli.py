@@ -103,7 +103,7 @@ def browse(address: str, password: str) -> None:
 
 
 def test_a_login_in_the_browser_is_renewed_and_ends_with_the_logout(platform, delivery, tmp_path):
-    password = platform.stack._command("admin-password").strip().split()[-1]
+    password = re.search(r"with the password (\S+)", platform.stack._command("admin-password"))[1]
     command = ["delivery", "login", delivery.url, "--no-browser"]
     with subprocess.Popen(
         command, env=delivery.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

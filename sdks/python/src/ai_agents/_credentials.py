@@ -10,6 +10,7 @@ from typing import Any
 
 from ai_agents._answers import Answer
 from ai_agents._errors import APIError, AuthenticationError, InvalidResponseError, of_status
+from ai_agents._retries import PATIENCE_S, retry_after
 
 KEY_VARIABLE = "AI_AGENTS_API_KEY"
 URL_VARIABLE = "AI_AGENTS_BASE_URL"
@@ -161,7 +162,11 @@ def refused(answer: Answer) -> APIError | None:
         return None
     kind = AuthenticationError if code in REFUSED else of_status(answer.status)
     words = f"{answer.call.name}: {found.get('error_description') or code} ({code})"
-    return kind(words, status=answer.status, code=code, request_id=answer.headers.get("x-request-id"))
+    told = retry_after(answer.headers)
+    if told is not None and told > PATIENCE_S:
+        words += f" (not tried again: the server says to wait {told:.0f} s)"
+    request_id = answer.headers.get("x-request-id")
+    return kind(words, status=answer.status, code=code, request_id=request_id, retry_after=told, headers=answer.headers)
 
 
 def _object(found: Any) -> dict[str, Any]:

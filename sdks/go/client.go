@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -49,6 +50,9 @@ func newCore(settings config) (*core, error) {
 	}
 	if settings.credentials > 1 {
 		return nil, &InvalidArgumentError{Name: "credentials", Reason: "give one kind: an API key, a token, or a client"}
+	}
+	if strings.ContainsFunc(settings.apiKey, unicode.IsControl) {
+		return nil, &InvalidArgumentError{Name: "API key", Reason: "it has a line end or another control character in it"}
 	}
 	if settings.maxRetries < 0 || settings.timeout <= 0 {
 		return nil, &InvalidArgumentError{Name: "options", Reason: "a timeout must be positive, retries must not be negative"}

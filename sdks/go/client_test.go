@@ -378,6 +378,7 @@ func TestAClientThatCannotBeSaysWhy(t *testing.T) {
 		{aiagents.WithBaseURL("localhost:8080")},
 		{aiagents.WithBaseURL("http://x"), aiagents.WithAPIKey("a"), aiagents.WithToken("b")},
 		{aiagents.WithBaseURL("http://x"), aiagents.WithTimeout(0)},
+		{aiagents.WithBaseURL("http://x"), aiagents.WithAPIKey("a\nX-Other: 1")},
 	} {
 		if _, err := aiagents.NewClient(options...); !errors.As(err, &wrong) {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ help: ## this list
 .PHONY: setup
 setup: ## the virtual environment, from the locks; instant when nothing changed
 	@stamp="$(VENV)/.stamp"
-	wanted="$$(cat $(LOCKS) $(SCANNERS) drivers/bridge/bridge.c | cksum)"
+	wanted="$$(cat $(LOCKS) $(SCANNERS) drivers/bridge/bridge.c sdks/python/pyproject.toml | cksum)"
 	if [ -x "$(RUN)" ] && [ "$$(cat "$$stamp" 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
 	command -v "$(PYTHON)" >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version) is too old: Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -49,6 +49,8 @@ setup: ## the virtual environment, from the locks; instant when nothing changed
 	"$(RUN)" -m pip install --quiet --retries 5 --timeout 60 --only-binary :all: --require-hashes --target "$(VENV)/scanners.new" -r $(SCANNERS)
 	rm -rf "$(VENV)/scanners" && mv "$(VENV)/scanners.new" "$(VENV)/scanners"
 	"$(RUN)" -m drivers.bridge >/dev/null
+	# our SDK and CLI in place, for people; tests name their own checkout's by themselves (pyproject.toml)
+	"$(RUN)" -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "delivery.pth").write_text("../../../../sdks/python/src\n../../../../cli/src\n")'
 	printf '%s' "$$wanted" > "$$stamp"
 
 .PHONY: up

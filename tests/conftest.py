@@ -8,6 +8,7 @@ import itertools
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +20,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from sqlalchemy import create_engine as create_sync_engine
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from runtime.settings import Settings, get_settings
@@ -164,26 +167,39 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture(scope="session")
-async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
-    """A dev server in memory, with the web UI off and the engine's search attributes."""
-    async with await _dev_server() as environment:
-        yield environment
-
-
-async def _dev_server(attempts: int = 8) -> WorkflowEnvironment:
-    """The SDK gives a server five seconds to be there, which is little on a busy machine: then another one is tried."""
+def _temporal_server(short_dir: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
+    """Started by ourselves: the SDK gives a server five seconds to be there, which are too few on a busy machine."""
+    port, log = _free_port(), short_dir / "temporal.log"
+    where = ("--headless", "--ip", "127.0.0.1", "--port", str(port), "--log-level", "error")
+    with log.open("wb") as output:
+        argv = [_SCRIPTS / "temporal", "server", "start-dev", *where, *TUNING]
+        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
-        return await WorkflowEnvironment.start_local(
-            data_converter=pydantic_data_converter,
-            interceptors=[AsTheApi()],
-            dev_server_existing_path=str(_SCRIPTS / "temporal"),
-            dev_server_log_level="error",
-            dev_server_extra_args=list(TUNING),
-        )
-    except RuntimeError as error:
-        if attempts == 1 or "did not start within" not in str(error):
-            raise
-    return await _dev_server(attempts - 1)
+        yield f"127.0.0.1:{port}", server, log
+    finally:
+        server.terminate()
+        server.wait(120)
+
+
+@pytest.fixture(scope="session")
+async def temporal_env(_temporal_server: tuple[str, subprocess.Popen[bytes], Path]) -> WorkflowEnvironment:
+    """A dev server in memory, with the web UI off and the engine's search attributes."""
+    return WorkflowEnvironment.from_client(await _connected(*_temporal_server))
+
+
+async def _connected(address: str, server: subprocess.Popen[bytes], log: Path, limit_s: float = 240.0) -> Client:
+    """A client, once the server has its namespace."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            client = await Client.connect(address, data_converter=pydantic_data_converter, interceptors=[AsTheApi()])
+            await client.count_workflows()
+        except (RuntimeError, RPCError) as fault:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"{fault}\n{logfile.tail(log)}") from fault
+            await asyncio.sleep(0.05)
+        else:
+            return client
 
 
 @pytest.fixture

@@ -385,3 +385,16 @@ func TestAClientThatCannotBeSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyThatNoHeaderCanHaveIsNotSent(t *testing.T) {
+	server, count := served(t, says(200, project))
+	made, err := aiagents.NewClient(aiagents.WithBaseURL(server.URL), aiagents.WithAPIKey("top-secret\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = made.Projects.Get(context.Background(), "p1")
+	var wrong *aiagents.InvalidArgumentError
+	if !errors.As(err, &wrong) || strings.Contains(err.Error(), "top-secret") || count.Load() != 0 {
+		t.Fatal(err)
+	}
+}

@@ -255,8 +255,17 @@ func (c *core) httpRequest(ctx context.Context, made *prepared, token string) (*
 	for name, values := range made.header {
 		sent.Header[name] = values
 	}
+	for name, values := range sent.Header {
+		for _, value := range values {
+			if strings.ContainsFunc(value, notInHeaders) {
+				return nil, &InvalidArgumentError{Name: name, Reason: "it has a character that no header can have, such as the end of a line"}
+			}
+		}
+	}
 	return sent, nil
 }
+
+func notInHeaders(one rune) bool { return one < ' ' && one != '\t' || one > '~' }
 
 // broken says what the HTTP client's error means.
 func (c *core) broken(ctx context.Context, err error, made *prepared) error {

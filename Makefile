@@ -37,6 +37,7 @@ help: ## this list
 setup: ## the virtual environment, from the locks; instant when nothing changed
 	@stamp="$(VENV)/.stamp"
 	wanted="$$(cat $(LOCKS) $(SCANNERS) drivers/bridge/bridge.c sdks/python/pyproject.toml | cksum)"
+	if [ -d "$(VENV)/bin" ] && [ ! -e "$(VENV)/bin/delivery" ]; then ln -sf ../../cli/bin/delivery "$(VENV)/bin/delivery"; fi
 	if [ -x "$(RUN)" ] && [ "$$(cat "$$stamp" 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
 	command -v "$(PYTHON)" >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version) is too old: Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -51,6 +52,7 @@ setup: ## the virtual environment, from the locks; instant when nothing changed
 	"$(RUN)" -m drivers.bridge >/dev/null
 	# our SDK and CLI in place, for people; tests name their own checkout's by themselves (pyproject.toml)
 	"$(RUN)" -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "delivery.pth").write_text("../../../../sdks/python/src\n../../../../cli/src\n")'
+	ln -sf ../../cli/bin/delivery "$(VENV)/bin/delivery"
 	printf '%s' "$$wanted" > "$$stamp"
 
 .PHONY: up

@@ -1,4 +1,7 @@
-"""Redirect URIs of applications (RFC 9700, 2.1): compared exactly, so they must be written exactly."""
+"""Redirect URIs of applications (RFC 9700, 2.1): compared exactly, so they must be written exactly.
+
+But for the port of a native application's loopback address: it takes one that is free (RFC 8252, 7.3).
+"""
 
 import ipaddress
 import re
@@ -8,6 +11,8 @@ from urllib.parse import urlsplit
 # Only the characters of RFC 3986; the fragment belongs to the response (RFC 6749, 3.1.2).
 PATTERN: Final = r"^https?://[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+$"
 _ADDRESS = re.compile(PATTERN)
+# Addresses only: `localhost` may lead to another machine (RFC 8252, 8.3).
+_LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(?::[0-9]+)?((?:[/?].*)?)")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -29,6 +34,18 @@ def check_redirect(uri: str) -> str:
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError("must be https: plain http is for loopback addresses only")
     return uri
+
+
+def is_same_but_for_the_port(known: str, given: str) -> bool:
+    """Whether both are the same redirect URI on this machine's loopback address, on whatever ports."""
+    first, second = _LOOPBACK.fullmatch(known), _LOOPBACK.fullmatch(given)
+    if first is None or second is None or first.groups() != second.groups():
+        return False
+    try:
+        check_redirect(given)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_host(host: str) -> bool:

@@ -7,6 +7,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 
 from domain.clients import ClientKind
 from domain.permissions import Scope
+from domain.redirect_uris import is_same_but_for_the_port
 from runtime.credentials import matches
 from storage.models import Client
 
@@ -55,8 +56,11 @@ class RegisteredClient(ClientMixin):  # type: ignore[misc]  # Authlib has no typ
         return [scope for scope in own if not wanted or scope in wanted]
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """An exact match (RFC 9700, 2.1)."""
-        return redirect_uri in self.row.redirect_uris
+        """An exact match (RFC 9700, 2.1); a public client on the loopback address has any port (RFC 8252, 7.3)."""
+        if redirect_uri in self.row.redirect_uris:
+            return True
+        is_public = self.row.secret_hash is None
+        return is_public and any(is_same_but_for_the_port(known, redirect_uri) for known in self.row.redirect_uris)
 
     def check_client_secret(self, client_secret: str) -> bool:
         return matches(client_secret, self.row.secret_hash)

@@ -69,9 +69,14 @@ class People:
         return user
 
     async def application(
-        self, organization_id: UUID | None, *, public: bool = True, scopes: tuple[str, ...] = (), uri: str = REDIRECT
+        self,
+        organization_id: UUID | None,
+        *,
+        public: bool = True,
+        scopes: tuple[str, ...] = (),
+        uris: tuple[str, ...] = (REDIRECT,),
     ) -> Known:
-        return await self._client("application", organization_id, public=public, scopes=scopes, uris=[uri])
+        return await self._client("application", organization_id, public=public, scopes=scopes, uris=list(uris))
 
     async def machine(
         self, organization_id: UUID, role: Role = Role.DEVELOPER, *, scopes: tuple[str, ...] = ()

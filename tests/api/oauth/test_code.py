@@ -77,6 +77,38 @@ async def test_nobody_is_sent_to_an_address_that_the_client_did_not_register(peo
     assert "This cannot go on" in answer.text
 
 
+async def test_a_public_application_on_this_machine_takes_any_port(people, flow, place, ada):
+    """RFC 8252, 7.3: two logins at once on one machine cannot have the same."""
+    client = await people.application(place, uris=("http://127.0.0.1:8976/callback", "http://[::1]/cb"))
+    for redirect in ("http://127.0.0.1:49152/callback", "http://[::1]:50000/cb"):
+        browser = flow(client, redirect=redirect)
+        assert (await browser.tokens(ada))["access_token"]
+
+
+async def test_the_port_of_a_code_is_the_one_that_it_was_asked_with(people, flow, place, ada):
+    client = await people.application(place, uris=("http://127.0.0.1:8976/callback",))
+    browser = flow(client, redirect="http://127.0.0.1:49152/callback")
+    answer = await browser.exchange(await browser.code(ada), redirect_uri="http://127.0.0.1:8976/callback")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+@pytest.mark.parametrize("public", [True, False])
+async def test_no_port_but_of_public_applications_on_this_machine_is_free(people, flow, place, public):
+    uris = ("https://app.example.com/cb", "http://localhost:8976/cb", "http://127.0.0.1:8976/cb")
+    client = await people.application(place, public=public, uris=uris)
+    free = {"http://127.0.0.1:49152/cb"} if public else set()
+    for redirect in (
+        "http://127.0.0.1:49152/cb",
+        "http://127.0.0.1:49152/cb/",
+        "http://127.0.0.2:8976/cb",
+        "http://localhost:49152/cb",
+        "https://app.example.com:8443/cb",
+    ):
+        browser = flow(client, redirect=redirect)
+        answer = await browser.http.get(browser.address())
+        assert (answer.status_code == 200) is (redirect in free), redirect
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

@@ -19,7 +19,6 @@ from delivery_cli.login.tokens import Tokens
 
 CLIENT_ID: Final = "0193b5a0-0000-7000-8000-00000000c11e"
 """The application "Delivery command line", the same on every server."""
-PORT: Final = 8976
 PATH: Final = "/callback"
 SECONDS: Final = 300
 _PAGE: Final = (
@@ -45,31 +44,32 @@ def log_in(
     endpoints: Endpoints,
     *,
     client_id: str = CLIENT_ID,
-    port: int = PORT,
     seconds: float = SECONDS,
     show: Callable[[str], bool] = webbrowser.open,
 ) -> Tokens:
     """Open the login page and wait for the browser to come back.
 
     Raises:
-        UsageFault: the port is taken.
+        UsageFault: this machine has no port for it.
         Refused: the user, or the server, said no.
         Fault: nobody came back in time.
     """
     attempt = Attempt(secrets.token_urlsafe(24), secrets.token_urlsafe(48))
     try:
-        server = _Listener(("127.0.0.1", port), _Handler)
+        # Any free port: a server takes each one for the loopback address (RFC 8252, 7.3).
+        server = _Listener(("127.0.0.1", 0), _Handler)
     except OSError as error:
         raise UsageFault(
-            f"port {port} of this machine is taken: the browser could not come back",
-            "end what listens there (another login?), or use a key: `delivery login --with-key < key`",
+            f"nothing can listen on 127.0.0.1 here ({error}): the browser could not come back",
+            "use a key: `delivery login --with-key < key`",
         ) from error
+    server.state = attempt.state
     redirect = f"http://127.0.0.1:{server.server_port}{PATH}"
     address = f"{endpoints.authorize}?{urlencode(_request(attempt, client_id, redirect))}"
     with server:
-        _tell(address, show)
+        _tell(address, server.server_port, show)
         answer = server.wait(seconds)
-    code = _checked(answer, attempt, endpoints)
+    code = _checked(answer, endpoints)
     fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect}
     return Tokens.of(post(endpoints.token, {**fields, "client_id": client_id, "code_verifier": attempt.verifier}))
 
@@ -85,7 +85,7 @@ def _request(attempt: Attempt, client_id: str, redirect: str) -> dict[str, str]:
     }
 
 
-def _tell(address: str, show: Callable[[str], bool]) -> None:
+def _tell(address: str, port: int, show: Callable[[str], bool]) -> None:
     opened = False
     try:
         opened = show(address)
@@ -95,15 +95,13 @@ def _tell(address: str, show: Callable[[str], bool]) -> None:
     sys.stderr.write(f"{what} this page; this waits until you have logged in there:\n\n  {address}\n\n")
     if not opened:
         sys.stderr.write(
-            f"On another machine: `ssh -L {PORT}:127.0.0.1:{PORT} THIS-MACHINE` first, or log in with a key:\n"
+            f"On another machine: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` first, or log in with a key:\n"
             "  delivery login --with-key < key\n"
         )
     sys.stderr.flush()
 
 
-def _checked(answer: dict[str, str], attempt: Attempt, endpoints: Endpoints) -> str:
-    if not compare_digest(answer.get("state", ""), attempt.state):
-        raise Fault("the browser came back with another login's state", "start again: `delivery login`")
+def _checked(answer: dict[str, str], endpoints: Endpoints) -> str:
     if answer.get("iss", endpoints.issuer) != endpoints.issuer:
         raise Fault(
             f"the browser came back from {answer['iss']}, not from {endpoints.issuer}", "do not use this server"
@@ -123,10 +121,11 @@ class _Listener(HTTPServer):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
+        self.state = ""
         self.answer: dict[str, str] | None = None
 
     def wait(self, seconds: float) -> dict[str, str]:
-        """What the browser brought; others (icons, scanners) are answered and forgotten."""
+        """What the browser brought; others (icons, scanners, another login's page) are answered and forgotten."""
         deadline = time.monotonic() + seconds
         while self.answer is None:
             if time.monotonic() > deadline:
@@ -147,9 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path != PATH:
             self._answer(404, b"Nothing here.")
             return
-        given = parse_qs(parts.query)
-        self.server.answer = {key: values[0] for key, values in given.items()}
-        good = "code" in self.server.answer
+        given = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if not compare_digest(given.get("state", "").encode(), self.server.state.encode()):
+            self._answer(400, b"This belongs to another login, not to the one that waits here.")
+            return
+        self.server.answer = given
+        good = "code" in given
         self._answer(200, b"You are logged in." if good else b"The login was refused.")
 
     def _answer(self, status: int, words: bytes) -> None:
@@ -166,4 +168,4 @@ class _Handler(BaseHTTPRequestHandler):
         """The address has the code in it: it is not printed."""
 
 
-__all__ = ["CLIENT_ID", "PORT", "Attempt", "log_in"]
+__all__ = ["CLIENT_ID", "Attempt", "log_in"]

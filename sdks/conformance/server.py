@@ -150,7 +150,8 @@ class Server:
         headers: dict[str, str] = {}
         while (line := reader.readline(MAX_HEAD).decode("latin-1").strip()) != "":
             name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
+            name, value = name.strip().lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value  # as HTTP reads one sent twice
         body = _chunked(reader) if "chunked" in headers.get("transfer-encoding", "") else b""
         body = body or reader.read(int(headers.get("content-length", 0)))
         request = Request(start[0], start[1], headers, body.decode(errors="replace"))

@@ -14,6 +14,10 @@ JSON: Final = "application/json"
 VERBS: Final = ("get", "post", "put", "patch", "delete")
 # What the client sends by itself, or an option of every call says.
 OWN_HEADERS: Final = frozenset({"Idempotency-Key", "Prefer", "Last-Event-ID"})
+# What the contract's example leaves out, and the API requires: by method, the fields that are sent then.
+ASSUMED: Final[Mapping[str, Mapping[str, str]]] = {"builds.create": {"git_branch": "main"}}
+# Without notes these ask others to approve production, as in the contract's example; the API refuses it otherwise.
+ASKS_FOR_APPROVAL: Final = frozenset({"deployments.create"})
 
 
 class Answer(StrEnum):
@@ -67,6 +71,16 @@ class Method:
     others: Mapping[int, str]
     """Success codes that carry another model than `model`: 202 with an accepted operation, whose deployment is then
     read, or with the change of a guard that others must approve."""
+
+    @property
+    def sdk_name(self) -> str:
+        """`x-sdk-name`: `projects.get`."""
+        return f"{self.resource}.{self.name}"
+
+    @property
+    def assumed(self) -> Mapping[str, str]:
+        """Fields of the body that are sent with these values if they are not given."""
+        return ASSUMED.get(self.sdk_name, {})
 
     @property
     def idempotency_key(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sdks.generate.description import Answer, Api, Json, Method, Parameter
+from sdks.generate.description import ASKS_FOR_APPROVAL, Answer, Api, Json, Method, Parameter
 from sdks.generate.go_models import EXTRA, HEAD, LIMIT_S, is_envelope, models
 from sdks.generate.go_names import camel, class_name, local, resource, sentence, sentinel, service, singular
 from sdks.generate.languages import program
@@ -239,8 +239,12 @@ class Emitter:
             if not one.required:
                 kind = f"Optional[{kind}]"
             said = " ".join(one.description.split())
+            assumed = method.assumed.get(one.name)
+            if assumed:
+                said = f"{assumed!r} if it is empty".replace("'", '"')
             lines += [f"// {said}"] if said else []
-            lines.append(f'{camel(one.name)} {kind} `{one.place}:"{one.name}"`')
+            tag = f'{one.place}:"{one.name}"' + (f' assumed:"{assumed}"' if assumed else "")
+            lines.append(f"{camel(one.name)} {kind} `{tag}`")
         return "\n".join([*lines, "}\n"])
 
     def _function(self, method: Method, name: str, params: str, result: str, call: str, *, summary: str) -> str:
@@ -257,11 +261,15 @@ class Emitter:
         fields += ["params: params"] if params else []
         fields += ["hasBody: true"] if method.body else []
         fields += ["bodyRequired: true"] if method.body and method.body_required else []
+        fields += ["asksForApproval: true"] if method.sdk_name in ASKS_FOR_APPROVAL else []
         fields += ["secret: true"] if method.resource == "secrets" else []
         made = f"request{{{', '.join(fields)}}}, opts"
         begins = summary.lower().startswith(f"{name.lower()} ")
         words = sentence(summary if begins else f"{name}: {summary[:1].lower()}{summary[1:]}")
-        more = [f"// {line}".rstrip() for line in method.description.splitlines()]
+        told = [method.description] if method.description else []
+        if method.sdk_name in ASKS_FOR_APPROVAL:
+            told.append("To production without ApprovalNotes it waits for somebody to approve it (RequestApproval).")
+        more = [f"// {line}".rstrip() for line in "\n\n".join(told).splitlines()]
         comment = "\n".join([f"// {words}", "//", *more] if more else [f"// {words}"])
         if method.deprecated:
             comment += "\n//\n// Deprecated: the API says so; the answer's headers say since when."

@@ -13,8 +13,8 @@ def parameters(api: Api, method: Method) -> str:
     name = params_of(method)
     streamed = "text/event-stream" in method.media
     taken = [one for place in PLACES for one in method.of(place) if not (streamed and one.name == "follow")]
-    setters = "\n".join(_setter(api, one) for one in taken)
-    required = [one.name for one in taken if one.required]
+    setters = "\n".join(_setter(api, one, method.assumed.get(one.name)) for one in taken)
+    required = [one.name for one in taken if one.required and one.name not in method.assumed]
     models = sorted({found for one in taken for found in references(one.schema)})
     return f"""package com.aiagents.sdk.params;
 
@@ -52,9 +52,9 @@ public final class {name} extends Params {{
 """
 
 
-def _setter(api: Api, one: Parameter) -> str:
+def _setter(api: Api, one: Parameter, assumed: str | None) -> str:
     name, kind = camel(one.name), type_of(one.schema)
-    said = words_of(one.description)
+    said = words_of(one.description) or (f"{{@code {assumed}}} if it is not given" if assumed else "")
     words = f"/** {said}{'' if said.endswith(('.', '!', '?')) else '.'} */" if said else ""
     text = f"""
     {words}

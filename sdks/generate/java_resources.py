@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from sdks.generate.description import Answer, Api, Method, Parameter
+from sdks.generate.description import ASKS_FOR_APPROVAL, Answer, Api, Method, Parameter
 from sdks.generate.java_models import STREAMED
 from sdks.generate.java_names import camel, params_of, pascal, references, words_of
 
+WAITS: Final = "To production without {@code approvalNotes} it waits for somebody to approve it ({@code requestApproval})."
 # Written by hand: what a resource can do beyond its calls.
 BASES: Final = {"webhooks": "WebhookVerification", "operations": "OperationHandles"}
 
@@ -67,7 +68,7 @@ def _method(resource: str, method: Method) -> str:
     shown = "void" if returned == "Void" else returned
     give = "" if returned == "Void" else "return "
     text = f"""
-  {_doc(method)}
+  {_doc(method, WAITS if method.sdk_name in ASKS_FOR_APPROVAL else "")}
   public {shown} {name}({params} params) {{
     {give}{name}(params, RequestOptions.none());
   }}
@@ -136,8 +137,9 @@ def _streaming(method: Method, name: str, sent: str, returned: str) -> str:
 
 
 def _call(method: Method) -> str:
-    name = f"{method.resource}.{method.name}"
-    made = f'Call.of("{name}", "{method.verb.upper()}", "{method.path}", params, options)'
+    made = f'Call.of("{method.sdk_name}", "{method.verb.upper()}", "{method.path}", params, options)'
+    made += "".join(f'.assuming("{name}", "{value}")' for name, value in method.assumed.items())
+    made += ".askingForApproval()" if method.sdk_name in ASKS_FOR_APPROVAL else ""
     return f"{made}.bodily()" if method.body_required else made
 
 

@@ -62,12 +62,24 @@ func collect(params any) (url.Values, map[string]any, error) {
 			}
 		}
 		if name := field.Tag.Get("body"); name != "" {
+			if assumed := field.Tag.Get("assumed"); assumed != "" && sent == "" {
+				sent = assumed
+			}
 			body[name] = sent
 		} else if name := field.Tag.Get("query"); name != "" && sent != nil {
 			addQuery(query, name, sent)
 		}
 	}
 	return query, body, nil
+}
+
+// askForApproval asks others to approve production where there are no notes: the API refuses it otherwise.
+func askForApproval(body map[string]any) {
+	_, noted := body["approval_notes"]
+	_, asked := body["request_approval"]
+	if body["environment"] == EnvironmentNameProduction && !noted && !asked {
+		body["request_approval"] = true
+	}
 }
 
 func addQuery(query url.Values, name string, value any) {

@@ -26,9 +26,13 @@ type OperationHandle struct {
 	deployment string
 }
 
-// WaitParams say how to wait for an operation; the zero value waits as long as the context allows.
+// Who waits for a person says how long.
+const longestWait = time.Hour
+
+// WaitParams say how to wait for an operation; the zero value waits as long as the context allows, or an hour.
 type WaitParams struct {
-	// Timeout ends the wait with an [*OperationTimeoutError]; the operation goes on. Zero: none.
+	// Timeout ends the wait with an [*OperationTimeoutError]; the operation goes on. Zero: an hour, unless the context has a
+	// deadline of its own; negative: none.
 	Timeout time.Duration
 	// OnProgress is called with each state that is seen, from the goroutine that waits.
 	OnProgress func(Operation)
@@ -130,8 +134,12 @@ func (h *OperationHandle) Cancel(ctx context.Context, params OperationCancelPara
 func (h *OperationHandle) Wait(ctx context.Context, params WaitParams, opts ...CallOption) (*Operation, error) {
 	began := time.Now()
 	limited, cancel := ctx, func() {}
-	if params.Timeout > 0 {
-		limited, cancel = context.WithTimeout(ctx, params.Timeout)
+	timeout := params.Timeout
+	if _, set := ctx.Deadline(); timeout == 0 && !set {
+		timeout = longestWait
+	}
+	if timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, timeout)
 	}
 	defer cancel()
 	err := h.wait(limited, params, opts)

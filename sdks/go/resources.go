@@ -287,8 +287,10 @@ type DeploymentCreateParams struct {
 // Once answered, it will run. Production and skipping the analysis need deployments:approve and approval_notes.
 //
 // Permission: `deployments:write`.
+//
+// To production without ApprovalNotes it waits for somebody to approve it (RequestApproval).
 func (s *DeploymentsService) Create(ctx context.Context, buildID string, params DeploymentCreateParams, opts ...CallOption) (*Deployment, error) {
-	return getDeployment(ctx, s.core, request{verb: http.MethodPost, name: "deployments.create", path: route("/builds/{}/deploy", buildID), params: params, hasBody: true, bodyRequired: true}, opts)
+	return getDeployment(ctx, s.core, request{verb: http.MethodPost, name: "deployments.create", path: route("/builds/{}/deploy", buildID), params: params, hasBody: true, bodyRequired: true, asksForApproval: true}, opts)
 }
 
 // DeploymentListForBuildParams is what [DeploymentsService] takes there.
@@ -1189,9 +1191,10 @@ func (s *BuildsService) ListAll(ctx context.Context, featureID string, params Bu
 
 // BuildCreateParams is what [BuildsService] takes there.
 type BuildCreateParams struct {
-	VersionTag          string               `body:"version_tag"`
-	GitCommitHash       string               `body:"git_commit_hash"`
-	GitBranch           string               `body:"git_branch"`
+	VersionTag    string `body:"version_tag"`
+	GitCommitHash string `body:"git_commit_hash"`
+	// "main" if it is empty
+	GitBranch           string               `body:"git_branch" assumed:"main"`
 	DockerImageURL      Optional[string]     `body:"docker_image_url"`
 	TestsPassed         Optional[int]        `body:"tests_passed"`
 	TestsFailed         Optional[int]        `body:"tests_failed"`

@@ -38,17 +38,18 @@ type core struct {
 
 // request is one call of a method, as the generated code describes it.
 type request struct {
-	verb         string
-	name         string // `projects.get`
-	path         address
-	params       any
-	hasBody      bool
-	bodyRequired bool
-	secret       bool
-	query        map[string]string // more than params, or instead: "" takes a value away
-	accept       string
-	lastEventID  string
-	stream       bool
+	verb            string
+	name            string // `projects.get`
+	path            address
+	params          any
+	hasBody         bool
+	bodyRequired    bool
+	asksForApproval bool // see [askForApproval]
+	secret          bool
+	query           map[string]string // more than params, or instead: "" takes a value away
+	accept          string
+	lastEventID     string
+	stream          bool
 }
 
 // answer is what came: of a stream the body is open.
@@ -86,6 +87,9 @@ func (c *core) prepare(r request, options []CallOption) (*prepared, error) {
 	query, fields, err := collect(r.params)
 	if err != nil {
 		return nil, err
+	}
+	if r.asksForApproval {
+		askForApproval(fields)
 	}
 	for name, value := range r.query {
 		query.Del(name)
@@ -197,10 +201,13 @@ func (c *core) exchange(ctx context.Context, made *prepared, token string, timer
 		timer.Stop() // of the headers; the stream has its own
 		found.stream = &watched{body: response.Body, idle: max(made.timeout, minIdle), cancel: cancel, context: ctx}
 	} else {
-		found.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody))
+		found.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 		_ = response.Body.Close()
 		if err != nil {
 			return nil, c.broken(ctx, err, made)
+		}
+		if len(found.body) > maxBody {
+			return nil, invalid(found, fmt.Sprintf("the answer is longer than %d MiB: ask for a part of it", maxBody>>20))
 		}
 	}
 	if made.response != nil {

@@ -40,7 +40,7 @@ class RollbackRepository:
             raise _impossible(deployment, f"is no longer what is live in {environment.name}; roll back the current one")
         if await deployments.rollback_target(release) is None:
             raise ConflictError(
-                "there is no older healthy release to roll back to; deploy a good version instead",
+                "there is no older healthy release of another build to roll back to; deploy a good version instead",
                 code=ErrorCode.INVALID_STATE,
                 details={"state": deployment.status},
             )

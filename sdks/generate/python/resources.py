@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sdks.generate.description import Answer, Api, Method, Parameter
+from sdks.generate.description import ASKS_FOR_APPROVAL, Answer, Api, Method, Parameter
 from sdks.generate.python.types import argument
 
 HEAD: Final = '''"""{}
@@ -45,18 +45,10 @@ ADDED: Final[Mapping[str, tuple[str, str]]] = {
     "operations": ("AsyncResuming", "operations"),
     "webhooks": ("AsyncVerifying", "verifying"),
 }
-# What the contract's example of this SDK leaves out, and its API requires: by method, the value that is sent then.
-ASSUMED: Final[Mapping[str, Mapping[str, str]]] = {"builds.create": {"git_branch": "main"}}
-# The contract's example names no approval for production, and its API requires one: then somebody is asked for it.
 UNAPPROVED: Final = """if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
     request_approval = True
 """
-PREPARED: Final[Mapping[str, tuple[str, str]]] = {
-    "deployments.create": (
-        UNAPPROVED,
-        "Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`).",
-    )
-}
+WAITS: Final = "Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`)."
 EVENT_STREAM: Final = "text/event-stream"
 TEXT: Final = "text/plain"
 # What a followed log does not take: Last-Event-ID says where to go on.
@@ -187,7 +179,7 @@ def _method(made: Made) -> str:
     named = [one for one in made.parameters if one.place != "path"]
     arguments = ["self", *(f"{_snake(one.name)}: {argument(one)}" for one in positional)]
     arguments += ["*"] if named else []
-    assumed = ASSUMED.get(f"{made.method.resource}.{made.method.name}", {})
+    assumed = made.method.assumed
     named.sort(key=lambda one: not one.required or one.name in assumed)
     arguments += [_named(one, assumed.get(one.name)) for one in named]
     arguments.append(f"**options: Unpack[{made.options}]")
@@ -206,9 +198,9 @@ def _named(one: Parameter, assumed: str | None) -> str:
 
 def _call(made: Made) -> str:
     method = made.method
-    name = f"{method.resource}.{method.name}"
-    prepared = textwrap.indent(PREPARED.get(name, ("", ""))[0], " " * 8).splitlines()
-    lines = [*prepared, "        asked = call(", f'            "{name}",']
+    prepared = UNAPPROVED if method.sdk_name in ASKS_FOR_APPROVAL else ""
+    lines = textwrap.indent(prepared, " " * 8).splitlines()
+    lines += ["        asked = call(", f'            "{method.sdk_name}",']
     lines += [f'            "{method.verb.upper()}",', f'            "{method.path}",']
     for place, word in (("path", "path"), ("query", "query"), ("header", "headers")):
         pairs = {one.name: _snake(one.name) for one in made.parameters if one.place == place}
@@ -234,8 +226,8 @@ def _words(made: Made) -> str:
     parts = [f"{method.summary.rstrip('.')}."]
     if made.note:
         parts.append(_wrapped(made.note))
-    if (name := f"{method.resource}.{method.name}") in PREPARED:
-        parts.append(_wrapped(PREPARED[name][1]))
+    if method.sdk_name in ASKS_FOR_APPROVAL:
+        parts.append(_wrapped(WAITS))
     if method.deprecated:
         parts.append("Deprecated: it will go away.")
     parts += ["\n".join(_wrapped(line) for line in paragraph.splitlines()) for paragraph in _paragraphs(method)]

@@ -244,7 +244,7 @@ async function readWhole(response: Response): Promise<Whole> {
 
 function init(call: Call, credential: Credential | undefined, limit: Limit): RequestInit {
   const headers = new Headers(call.headers);
-  if (credential) {
+  if (credential && !headers.has(credential[0])) {
     headers.set(...credential);
   }
   // The API has no redirects; followed, one would take the key to wherever it leads.

@@ -93,6 +93,12 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: str(value) for name, value in headers.items()}
 
 
+def merged(*several: Mapping[str, str]) -> dict[str, str]:
+    """The headers of all, the later ones first; whatever the case of its name, each is sent once."""
+    found = {name.lower(): (name, value) for headers in several for name, value in headers.items()}
+    return dict(found.values())
+
+
 def _timeout(seconds: float | None) -> float | None:
     if seconds is not None and not seconds > 0:
         raise ValueError(f"timeout must be more than 0 seconds, not {seconds}")

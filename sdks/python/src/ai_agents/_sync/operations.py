@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PATH = "/operations/{operation_id}"
 POLL_S = 5.0
 COMPLETED = "completed"
+# Who waits for a person says how long, or None.
+LONGEST_S = 3600.0
 
 
 class _Until(Patience):
@@ -87,7 +89,7 @@ class OperationHandle:
     def wait(
         self,
         *,
-        timeout: float | None = None,
+        timeout: float | None = LONGEST_S,
         on_progress: OnProgress | None = None,
         poll_interval: float | None = None,
     ) -> Operation:
@@ -96,7 +98,7 @@ class OperationHandle:
         It follows the operation's events, and polls where there are none.
 
         Args:
-            timeout: seconds; None waits for ever, which is right where a person must approve.
+            timeout: seconds, an hour if nothing is said; None waits for ever, which is right where a person must approve.
             on_progress: called with the operation each time it has changed.
             poll_interval: seconds between two polls; what the server asks for if it is not given.
 
@@ -117,7 +119,7 @@ class OperationHandle:
     def result(
         self,
         *,
-        timeout: float | None = None,
+        timeout: float | None = LONGEST_S,
         on_progress: OnProgress | None = None,
         poll_interval: float | None = None,
     ) -> Deployment:

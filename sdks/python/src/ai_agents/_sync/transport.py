@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ai_agents._answers import Answer, warn_if_deprecated
-from ai_agents._calls import Call
+from ai_agents._calls import Call, merged
 from ai_agents._credentials import Credentials, Grant, Tokens, refused, tokens_of
 from ai_agents._errors import AIAgentsError, APIError, APITimeoutError, AuthenticationError
 from ai_agents._log import log
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import httpx2
 
 USER_AGENT = f"ai-agents-sdk-python/{VERSION} python/{sys.version_info.major}.{sys.version_info.minor}"
+OWN = {"User-Agent": USER_AGENT}
 TOKEN = "oauth.token"  # noqa: S105 - the name of a call
 FORM = "application/x-www-form-urlencoded"
 
@@ -48,7 +49,7 @@ class Transport:
         self.credentials = credentials
         self.timeout = timeout
         self.max_retries = max_retries
-        self._headers = {"User-Agent": USER_AGENT, **headers}
+        self._headers = headers
         self._client = client
         self._is_ours = client is None
         self._making = threading.Lock()
@@ -127,7 +128,7 @@ class Transport:
                 self.root + call.path,
                 params=call.query or None,
                 content=call.content,
-                headers={**self._headers, "Accept": call.accept, **proof, **call.headers},
+                headers=merged(OWN, {"Accept": call.accept}, proof, self._headers, call.headers),
                 timeout=seconds,
             )
             response = client.send(request, stream=True, follow_redirects=False)

@@ -2,6 +2,8 @@ package com.aiagents.sdk.internal;
 
 import com.aiagents.sdk.Params;
 import com.aiagents.sdk.RequestOptions;
+import com.aiagents.sdk.models.EnvironmentName;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
@@ -47,6 +49,23 @@ public record Call(
   /** A body even if no field of it is given. */
   public Call bodily() {
     return new Call(method, verb, template, accept, path, query, headers, body, true, options);
+  }
+
+  /** With a field of the body that the API requires, unless it is given. */
+  public Call assuming(String name, Object value) {
+    if (body.containsKey(name)) {
+      return this;
+    }
+    Map<String, Object> fields = new LinkedHashMap<>(body);
+    fields.put(name, value);
+    return new Call(method, verb, template, accept, path, query, headers, fields, bodied, options);
+  }
+
+  /** Without notes others are asked to approve production: the API refuses it otherwise. */
+  public Call askingForApproval() {
+    boolean silent = !body.containsKey("approval_notes") && !body.containsKey("request_approval");
+    boolean production = EnvironmentName.PRODUCTION.equals(body.get("environment"));
+    return production && silent ? assuming("request_approval", true) : this;
   }
 
   public Call accepting(String media) {

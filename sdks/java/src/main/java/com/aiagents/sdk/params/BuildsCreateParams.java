@@ -31,6 +31,7 @@ public final class BuildsCreateParams extends Params {
       return inBody("git_commit_hash", gitCommitHash);
     }
 
+    /** {@code main} if it is not given. */
     public Builder gitBranch(String gitBranch) {
       return inBody("git_branch", gitBranch);
     }
@@ -65,7 +66,7 @@ public final class BuildsCreateParams extends Params {
      * @throws IllegalArgumentException an argument is missing, or cannot be a part of the path
      */
     public BuildsCreateParams build() {
-      require("builds.create", "feature_id", "version_tag", "git_commit_hash", "git_branch");
+      require("builds.create", "feature_id", "version_tag", "git_commit_hash");
       return new BuildsCreateParams(this);
     }
   }

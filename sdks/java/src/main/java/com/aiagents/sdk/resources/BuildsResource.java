@@ -124,7 +124,9 @@ public final class BuildsResource {
   /** The same without waiting, with options of its own. */
   public CompletableFuture<Build> createAsync(BuildsCreateParams params, RequestOptions options) {
     return transport.model(
-        Call.of("builds.create", "POST", "/features/{feature_id}/builds", params, options).bodily(),
+        Call.of("builds.create", "POST", "/features/{feature_id}/builds", params, options)
+            .assuming("git_branch", "main")
+            .bodily(),
         Build.class);
   }
 

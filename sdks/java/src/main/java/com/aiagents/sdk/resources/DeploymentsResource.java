@@ -145,7 +145,8 @@ public final class DeploymentsResource {
    * <p>Once answered, it will run. Production and skipping the analysis need deployments:approve
    * and approval_notes.
    *
-   * <p>Permission: <code>deployments:write</code>.
+   * <p>Permission: <code>deployments:write</code>. To production without {@code approvalNotes} it
+   * waits for somebody to approve it ({@code requestApproval}).
    */
   public Deployment create(DeploymentsCreateParams params) {
     return create(params, RequestOptions.none());
@@ -166,6 +167,7 @@ public final class DeploymentsResource {
       DeploymentsCreateParams params, RequestOptions options) {
     return transport.deployment(
         Call.of("deployments.create", "POST", "/builds/{build_id}/deploy", params, options)
+            .askingForApproval()
             .bodily());
   }
 

@@ -49,7 +49,6 @@ final class Examples {
                 .featureId("feat-uuid-1")
                 .versionTag("1.2.0")
                 .gitCommitHash("abc123")
-                .gitBranch("main")
                 .build());
     Deployment deployment =
         client.deployments().create(

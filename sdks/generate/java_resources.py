@@ -8,7 +8,9 @@ from sdks.generate.description import ASKS_FOR_APPROVAL, Answer, Api, Method, Pa
 from sdks.generate.java_models import STREAMED
 from sdks.generate.java_names import camel, params_of, pascal, references, words_of
 
-WAITS: Final = "To production without {@code approvalNotes} it waits for somebody to approve it ({@code requestApproval})."
+WAITS: Final = (
+    "To production without {@code approvalNotes} it waits for somebody to approve it ({@code requestApproval})."
+)
 # Written by hand: what a resource can do beyond its calls.
 BASES: Final = {"webhooks": "WebhookVerification", "operations": "OperationHandles"}
 

@@ -48,7 +48,9 @@ ADDED: Final[Mapping[str, tuple[str, str]]] = {
 UNAPPROVED: Final = """if environment == "production" and approval_notes is NOT_GIVEN and request_approval is NOT_GIVEN:
     request_approval = True
 """
-WAITS: Final = "Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`)."
+WAITS: Final = (
+    "Without `approval_notes`, a deployment to production waits for somebody to approve it (`request_approval`)."
+)
 EVENT_STREAM: Final = "text/event-stream"
 TEXT: Final = "text/plain"
 # What a followed log does not take: Last-Event-ID says where to go on.

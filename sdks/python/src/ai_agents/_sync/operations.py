@@ -98,7 +98,7 @@ class OperationHandle:
         It follows the operation's events, and polls where there are none.
 
         Args:
-            timeout: seconds, an hour if nothing is said; None waits for ever, which is right where a person must approve.
+            timeout: seconds, an hour if nothing is said; None waits for ever: where a person must approve.
             on_progress: called with the operation each time it has changed.
             poll_interval: seconds between two polls; what the server asks for if it is not given.
 

@@ -81,6 +81,21 @@ async def test_a_secret_comes_from_standard_input_and_is_never_printed(tell):
     await tell("secrets", "delete", "DATABASE_URL", "-p", "shop", "--env", "staging", "--yes")
 
 
+async def test_a_value_that_is_too_long_or_no_text_is_refused_not_cut(tell, tmp_path):
+    (tmp_path / "long").write_text("x" * 65_537)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for name, words in (("long", "longer than 65536"), ("bytes", "no text in UTF-8")):
+        said = await tell("secrets", "set", "A", "-p", "shop", "--from-file", str(tmp_path / name), code=2)
+        assert words in said.err
+
+
+async def test_listening_where_the_engine_may_not_send_says_what_to_do(tell):
+    said = await tell("webhooks", "listen", "--port", "0", code=2)
+    assert "may not send to this machine" in said.err
+    assert "DELIVERY_EGRESS_NETWORKS=127.0.0.0/8 DELIVERY_WEBHOOK_PORTS=any" in said.err
+    assert json.loads((await tell("webhooks", "list", "--json")).out) == []
+
+
 async def test_a_key_is_printed_alone_so_that_a_file_can_take_it(tell):
     said = await tell("keys", "create", "ci", "-s", "projects:read")
     assert said.out.startswith("sk-live_")

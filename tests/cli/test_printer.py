@@ -3,12 +3,13 @@
 import io
 import json
 import sys
+from itertools import islice
 
 import pytest
 from delivery_cli.dispatch import with_fields
 from delivery_cli.faults import UsageFault
 from delivery_cli.output.clean import clean, one_line
-from delivery_cli.output.printer import Printer, laid_out
+from delivery_cli.output.printer import Printer, filtered, laid_out
 from delivery_cli.output.times import span
 
 ROWS = [{"name": "a", "size": 1, "tags": ["x", "y"]}, {"name": "b\x1b[31m", "size": None, "tags": []}]
@@ -82,6 +83,20 @@ def test_json_without_fields_means_all(given, read):
 )
 def test_control_sequences_of_strangers_do_not_reach_the_terminal(foreign, shown):
     assert clean(foreign) == shown
+
+
+def test_json_on_a_screen_has_no_control_sequences_either(monkeypatch):
+    """JSON escapes those below a space; jq's raw text escapes none."""
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", shown)
+    Printer("*").answer({"text": "a\x9b31mb\u202e"})
+    Printer("*", ".text").answer({"text": "\x1b]0;title\x07a\x1b[2Jb"})
+    assert not set(shown.getvalue()) & set("\x1b\x07\x9b\u202e")
+
+
+def test_jq_without_an_end_is_printed_as_it_comes():
+    assert list(islice(filtered(1, "repeat(.)"), 3)) == [1, 1, 1]
 
 
 def test_a_terminal_that_cannot_say_it_gets_a_question_mark(monkeypatch):

@@ -7,11 +7,12 @@ import threading
 import types
 
 import pytest
-from delivery_cli.config import credentials, profiles
+from delivery_cli.commands.login import read_secret
+from delivery_cli.config import credentials, folders, profiles
 from delivery_cli.config.credentials import Credentials
 from delivery_cli.config.folders import only_one
 from delivery_cli.config.profiles import Profile
-from delivery_cli.faults import UsageFault
+from delivery_cli.faults import Fault, UsageFault
 from delivery_cli.session import identity
 
 KEY = "sk-live_" + "a" * 38
@@ -45,6 +46,41 @@ def test_xdg_folders_are_used_and_relative_ones_are_not(home, monkeypatch):
     assert (home / "elsewhere" / "delivery" / "credentials.json").exists()
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     assert not credentials.read("default")
+
+
+def test_line_ends_of_a_secret_are_part_of_it(tmp_path):
+    (tmp_path / "key").write_bytes(b"a\r\nb\r\n")
+    assert read_secret(tmp_path / "key", "it") == "a\r\nb\r\n"
+
+
+def test_two_logins_at_once_are_both_kept(home):
+    names = [f"p{number}" for number in range(24)]
+
+    def log_in(name):
+        credentials.write(name, Credentials(api_key=f"{KEY}{name}"))
+        profiles.save(Profile(name, "http://127.0.0.1:9"))
+
+    threads = [threading.Thread(target=log_in, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert [credentials.read(name).api_key for name in names] == [f"{KEY}{name}" for name in names]
+    assert profiles.names() == sorted(names)
+
+
+def test_a_lock_that_a_stopped_process_holds_is_not_waited_for_without_end(home, monkeypatch):
+    monkeypatch.setattr(folders, "PATIENCE", 0.2)
+    with only_one("renewal"), pytest.raises(Fault, match="another `delivery` has held"), only_one("renewal"):
+        pytest.fail("two at once")
+
+
+def test_an_organization_of_another_server_is_not_asked_for(home, monkeypatch):
+    profiles.save(Profile("default", "https://one.example.com", organization="0193b5a0", client_id="c"))
+    monkeypatch.setenv("DELIVERY_URL", "https://one.example.com/v1/")
+    assert profiles.load().organization == "0193b5a0"
+    monkeypatch.setenv("DELIVERY_URL", "https://two.example.com")
+    assert (profiles.load().url, profiles.load().organization) == ("https://two.example.com", "")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"default": 1}', "\x00"])

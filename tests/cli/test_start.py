@@ -83,3 +83,35 @@ def test_make_setup_leaves_the_command_in_the_environment_of_a_path_with_a_space
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Examples:" in done.stdout
+
+
+DELIVERY = ROOT / "cli" / "bin" / "delivery"
+
+
+def in_shell(line: str, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line, "-", DELIVERY],
+        capture_output=True, text=True, check=False, timeout=120, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["--help", "deploy --help", "completion bash"])
+@pytest.mark.parametrize("where", ["| true", "> /dev/full", ">&-", "<&-", "2>&-"])
+def test_streams_that_are_gone_or_full_are_no_stack_trace(words, where):
+    done = in_shell(f'"$1" {words} {where}')
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "AttributeError" not in done.stderr
+    if where == "> /dev/full":
+        assert (done.returncode, "No space left" in done.stderr) == (1, True)
+
+
+def test_a_closed_standard_input_is_an_empty_one(tmp_path):
+    done = in_shell('"$1" login http://127.0.0.1:9 --with-key <&-', env={**os.environ, "HOME": str(tmp_path)})
+    assert (done.returncode, "no key and no token" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_group_without_a_command_shows_its_help():
+    done = in_shell('"$1" env')
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: delivery env")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from delivery_cli import __version__
 from delivery_cli.catalog import COMMANDS, EXAMPLES
@@ -22,7 +23,39 @@ VARIABLES = (
 
 def main() -> None:
     """The console script; never returns."""
-    sys.exit(run(sys.argv[1:]))
+    _open_what_is_closed()
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: Sequence[str]) -> int:
+    """Run it; what goes wrong outside of a command, and at the last write, is no stack trace either."""
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us is gone
+        _write_no_more()
+        return Exit.DONE
+    except KeyboardInterrupt:
+        _write_no_more()
+        return Exit.INTERRUPTED
+    except OSError as error:
+        _write_no_more()
+        sys.stderr.write(f"error: cannot write the answer: {error.strerror}\n")
+        return Exit.FAILED
+    return code
+
+
+def _open_what_is_closed() -> None:
+    """`>&-` and some daemons leave no standard streams at all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as we run
+
+
+def _write_no_more() -> None:
+    """What is still in the buffer would fail once more at the interpreter's end."""
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we run
+    os.dup2(sys.stdout.fileno(), 1)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """The commands as typer knows them: one for a call, all for completion and the reference."""
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ def command_of(name: str) -> Callable[[Sequence[str]], None]:
         except typer.Abort:
             raise Leave(Exit.INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - raised again, but for what the parser has to say
+            if type(error).__name__ == "NoArgsIsHelpError":  # typer does not show the class
+                sys.stderr.write(f"{error}\n")
+                raise Leave(Exit.USAGE) from None
             raise _usage(error) or error from None
         if isinstance(ended, int) and ended:
             raise Leave(ended)

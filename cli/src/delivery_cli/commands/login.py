@@ -1,5 +1,6 @@
 """`delivery login`: so that the other commands need not ask."""
 
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ def login(
     key_file: Annotated[Path | None, typer.Option("--key-file", help="Read it from this file.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address of the login page.")] = False,
     create_org: Annotated[
-        str, typer.Option("--create-org", metavar="SLUG", help="Where you have none: create this organization.")
+        str, typer.Option("--create-org", metavar="SLUG", help="Use this organization; create it if there is none.")
     ] = "",
     client_id: Annotated[
         str, typer.Option("--client-id", help="Another OAuth application than the server's own.")
@@ -102,16 +103,29 @@ def _with_key(path: Path | None) -> Credentials:
 
 def read_secret(path: Path | None, what: str) -> str:
     """A secret from a file, from a pipe, or typed without an echo; never from an argument."""
-    if path is not None:
-        try:
-            return path.read_text(encoding="utf-8")[:LARGEST]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageFault(f"cannot read {path}: {error}") from error
-    if sys.stdin.isatty():
+    if path is None and sys.stdin.isatty():
         from getpass import getpass
 
         return getpass(f"{what} (not shown): ")
-    return sys.stdin.read(LARGEST)
+    try:
+        if path is None:
+            text = _given()
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                text = file.read(LARGEST + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UsageFault(f"cannot read {what} from {path or 'standard input'}: {reason}") from None
+    if len(text) > LARGEST:
+        raise UsageFault(f"{what} is longer than {LARGEST} characters", "was the wrong file given?")
+    return text
+
+
+def _given() -> str:
+    """Standard input as it is: line ends are part of a value."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="")
+    return sys.stdin.read(LARGEST + 1)
 
 
 def _with_browser(profile: Profile, client_id: str, *, no_browser: bool) -> tuple[Credentials, Profile]:
@@ -135,7 +149,10 @@ def _checked(run: Run, profile: Profile, kept: Credentials, new: str) -> tuple[J
     with client:
         me = plain(client.users.me())
         if new:
-            made = plain(client.organizations.create(name=new.replace("-", " ").title().ljust(2, "-"), slug=new))
+            there = (plain(one) for one in client.organizations.list(search=new))  # the same command once more
+            made = next((one for one in there if one["slug"] == new), None)
+            name = new.replace("-", " ").title().ljust(2, "-")
+            made = made or plain(client.organizations.create(name=name, slug=new))
             return me, replace(profile, organization=made["id"])
         try:
             found = organization(client, run.options.organization)

@@ -1,6 +1,10 @@
 """`delivery webhooks`: who is told of events, and what they are told, live."""
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -117,13 +121,47 @@ def listen(
         url = public_url or _reachable(run, receiver.url)
         asked: Json = {"events": event} if event else {}
         what = "delivery webhooks listen"
-        made = plain(run.client.webhooks.create(org_id=run.organization["id"], url=url, description=what, **asked))
-        receiver.secret = made["secret"]
-        try:
-            run.out.note(f"listening at {url}; Ctrl-C ends it and removes the webhook")
-            _show(run, receiver, limit)
-        finally:
-            run.client.webhooks.delete(org_id=run.organization["id"], webhook_id=made["id"])
+        with _ended_in_order():
+            made = _made(run, url, {"description": what, **asked}, is_own=not public_url)
+            receiver.secret = made["secret"]
+            try:
+                run.out.note(f"listening at {url}; Ctrl-C ends it and removes the webhook")
+                _show(run, receiver, limit)
+            finally:
+                run.client.webhooks.delete(org_id=run.organization["id"], webhook_id=made["id"])
+
+
+def _made(run: Run, url: str, fields: Json, *, is_own: bool) -> Json:
+    from ai_agents import APIError
+
+    try:
+        return dict(plain(run.client.webhooks.create(org_id=run.organization["id"], url=url, **fields)))
+    except APIError as error:
+        if not is_own or not any(one.get("field") == "url" for one in error.details or () if isinstance(one, dict)):
+            raise
+        raise UsageFault(
+            f"the engine may not send to this machine: {error.message}",
+            "its operator allows it: DELIVERY_EGRESS_NETWORKS=127.0.0.0/8 DELIVERY_WEBHOOK_PORTS=any make up\n"
+            "or name an address of a tunnel that leads here: --public-url https://...",
+        ) from error
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """`timeout 60 delivery webhooks listen`, or a closed terminal, is as good an end as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, _interrupted) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _reachable(run: Run, url: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from delivery_cli.config.folders import config_folder, read_private, write_private
+from delivery_cli.config.folders import config_folder, only_one, read_private, write_private
 from delivery_cli.faults import UsageFault
 
 FILE: Final = "credentials.json"
@@ -55,6 +55,11 @@ def write(profile: str, credentials: Credentials) -> str:
     """Keep them; returns where: `the system's keyring` or the file's path."""
     content = {key: value for key, value in asdict(credentials).items() if value}
     ring = _keyring()
+    with only_one(FILE):
+        return _written(profile, content, ring)
+
+
+def _written(profile: str, content: dict[str, Any], ring: Any) -> str:
     if ring and _kept(ring, profile, json.dumps(content)):
         _save({**_file(), profile: IN_KEYRING})
         return "the system's keyring"
@@ -64,11 +69,12 @@ def write(profile: str, credentials: Credentials) -> str:
 
 def forget(profile: str) -> None:
     """Remove them from both places."""
-    content = _file()
-    if content.pop(profile, None) == IN_KEYRING and (ring := _keyring()):
-        with suppress(Exception):  # each backend has errors of its own; the entry is useless anyway
-            ring.delete_password(SERVICE, profile)
-    _save(content)
+    with only_one(FILE):
+        content = _file()
+        if content.pop(profile, None) == IN_KEYRING and (ring := _keyring()):
+            with suppress(Exception):  # each backend has errors of its own; the entry is useless anyway
+                ring.delete_password(SERVICE, profile)
+        _save(content)
 
 
 def _kept(ring: Any, profile: str, text: str) -> bool:

@@ -4,15 +4,18 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from delivery_cli.faults import UsageFault
+from delivery_cli.faults import Fault, UsageFault
 
 PRIVATE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
+PATIENCE: Final = 90.0
+"""Seconds for another process that holds a lock: a renewal takes two requests of 30 s at most."""
 
 
 def config_folder() -> Path:
@@ -72,8 +75,6 @@ def write_private(path: Path, text: str) -> None:
 @contextmanager
 def only_one(name: str) -> Iterator[None]:
     """One process at a time: a refresh token is used once, and two commands may need a new one together."""
-    import fcntl
-
     folder = state_folder()
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -81,5 +82,23 @@ def only_one(name: str) -> Iterator[None]:
     except OSError as error:
         raise UsageFault(f"cannot write in {folder}: {error.strerror}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        until = time.monotonic() + PATIENCE
+        while not _held(lock):
+            if time.monotonic() > until:
+                raise Fault(
+                    f"another `delivery` has held {lock.name} for {PATIENCE:g} s",
+                    "is one stopped (Ctrl-Z), or does it hang? End it, then repeat",
+                    retryable=True,
+                )
+            time.sleep(0.05)
         yield
+
+
+def _held(lock: TextIO) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -2,11 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from delivery_cli.config.folders import config_folder, read_private, write_private
+from delivery_cli.config.folders import config_folder, only_one, read_private, write_private
 from delivery_cli.faults import UsageFault
 
 DEFAULT: Final = "default"
@@ -42,18 +42,22 @@ def load(name: str = "") -> Profile:
             f"there is no profile {wanted!r}", f"there are: {there}. `delivery login URL --profile {wanted}`"
         )
     found = known.get(wanted or DEFAULT, Profile(wanted or DEFAULT))
-    url = os.environ.get("DELIVERY_URL")
-    return replace(found, url=checked_url(url)) if url else found
+    named = os.environ.get("DELIVERY_URL")
+    url = checked_url(named) if named else found.url
+    # An organization of another server is none of this one's.
+    return found if url == found.url else Profile(found.name, url, client_id=found.client_id)
 
 
 def save(profile: Profile) -> None:
     """Add it, or replace the one of its name."""
-    _write({**_read(), profile.name: profile})
+    with only_one(FILE):
+        _write({**_read(), profile.name: profile})
 
 
 def forget(name: str) -> None:
     """Remove it, if it is there."""
-    _write({key: profile for key, profile in _read().items() if key != name})
+    with only_one(FILE):
+        _write({key: profile for key, profile in _read().items() if key != name})
 
 
 def names() -> list[str]:

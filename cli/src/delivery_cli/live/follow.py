@@ -46,7 +46,7 @@ def follow(run: "Run", deployment: Json, *, timeout: float | None = None, people
 def _live(run: "Run", watcher: Watcher, deadline: float | None) -> Snapshot:
     from rich.live import Live
 
-    snapshot = _look(run, watcher, 0)
+    snapshot = _look(run, watcher, deadline)
     console = run.out.console
     with Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
         while True:
@@ -54,13 +54,13 @@ def _live(run: "Run", watcher: Watcher, deadline: float | None) -> Snapshot:
             if snapshot.done or _is_over(deadline):
                 return snapshot
             rest(PAUSE)
-            snapshot = _look(run, watcher, 0)
+            snapshot = _look(run, watcher, deadline)
 
 
 def _lines(run: "Run", watcher: Watcher, deadline: float | None, *, people: bool) -> Snapshot:
     before = ""
     while True:
-        snapshot = _look(run, watcher, 0)
+        snapshot = _look(run, watcher, deadline)
         now = words(snapshot)
         if now != before and not run.out.as_json:
             run.out.line(now)
@@ -71,19 +71,20 @@ def _lines(run: "Run", watcher: Watcher, deadline: float | None, *, people: bool
         rest(PAUSE)
 
 
-def _look(run: "Run", watcher: Watcher, wait: int) -> Snapshot:
+def _look(run: "Run", watcher: Watcher, deadline: float | None) -> Snapshot:
     """Take a snapshot, patient with a server that is away for a moment."""
     from delivery_cli.explained import explain
 
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            return watcher.look(wait)
+            return watcher.look()
         except Fault:
             raise
         except Exception as error:
             fault = explain(error)
-            if not fault.retryable or fault.facts.get("retry_after") or time.monotonic() > until:
+            ends = not fault.retryable or fault.facts.get("retry_after")
+            if ends or time.monotonic() > until or _is_over(deadline):
                 raise
             run.out.note(f"{fault.message}; trying again")
             rest(PAUSE * 3)
@@ -153,7 +154,7 @@ def server_now(snapshot: Snapshot) -> datetime:
 
 
 def _is_over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline
+    return deadline is not None and not time.monotonic() <= deadline  # not a number: over, too
 
 
 def _detached(run: "Run", deployment: Json) -> None:

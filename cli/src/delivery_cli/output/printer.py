@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -116,10 +116,12 @@ class Printer:
         chosen = value if self._fields == [ALL_FIELDS] else self._chosen(value)
         if self._jq:
             for found in filtered(chosen, self._jq):
-                write(sys.stdout, found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))
+                write(
+                    sys.stdout, _on_screen(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))
+                )
             return
         indent = 2 if sys.stdout.isatty() and not compact else None
-        write(sys.stdout, json.dumps(chosen, ensure_ascii=False, indent=indent))
+        write(sys.stdout, _on_screen(json.dumps(chosen, ensure_ascii=False, indent=indent)))
 
     def _chosen(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -130,6 +132,11 @@ class Printer:
                 f"there are: {', '.join(sorted(value))}",
             )
         return {name: value[name] for name in self._fields}
+
+
+def _on_screen(text: str) -> str:
+    """A program gets it as it is; a terminal without control sequences of strangers."""
+    return clean(text) if sys.stdout.isatty() else text
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -146,14 +153,14 @@ def colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def filtered(value: Any, program: str) -> Iterable[Any]:
+def filtered(value: Any, program: str) -> Iterator[Any]:
     """What a jq program makes of it; raises `UsageFault` with jq's words."""
     try:
         import jq
     except ImportError as error:
         raise UsageFault("--jq needs the package jq", "pip install jq, or pipe --json into jq") from error
     try:
-        return list(jq.compile(program).input_value(value))
+        yield from jq.compile(program).input_value(value)
     except ValueError as error:
         raise UsageFault(f"--jq: {one_line(str(error))}") from error
 

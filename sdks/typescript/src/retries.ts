@@ -9,6 +9,8 @@ export const LONGEST_CALL = 600_000;
 const FIRST = 500;
 const LONGEST_BACKOFF = 8_000;
 const AGAIN = new Set([408, 429, 500, 502, 503, 504]);
+const TURNED_AWAY = new Set([429, 503]);
+const UNSENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
 // What node calls faults of certificates: another try meets the same one.
 const TLS = /CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO/;
 
@@ -18,6 +20,11 @@ export function isTransient(error: unknown): boolean {
     return AGAIN.has(error.status) || (error.status === 409 && error.code === "IDEMPOTENCY_IN_PROGRESS");
   }
   return error instanceof APIConnectionError && !TLS.test(causeCode(error) ?? "");
+}
+
+/** Whether the server has certainly done nothing: it turned the request away, or never got it. */
+export function hasDoneNothing(error: unknown): boolean {
+  return error instanceof APIError ? TURNED_AWAY.has(error.status) : UNSENT.has(causeCode(error) ?? "");
 }
 
 /** How long to wait before the next try; undefined if the server says longer than we do. */

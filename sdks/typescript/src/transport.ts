@@ -2,7 +2,7 @@ import { type Whole, apiError } from "./answers.js";
 import type { Credential, Credentials } from "./auth.js";
 import { AIAgentsError, type APIError, APIConnectionError, APITimeoutError } from "./errors.js";
 import type { Logger } from "./logging.js";
-import { LONGEST_CALL, causeCode, delay, isTransient } from "./retries.js";
+import { LONGEST_CALL, causeCode, delay, hasDoneNothing, isTransient } from "./retries.js";
 import { type Arguments, path, query } from "./urls.js";
 import { Limit, sleep } from "./waiting.js";
 
@@ -58,6 +58,8 @@ interface Call {
   readonly signed: boolean;
   readonly timeout: number;
   readonly retries: number;
+  /** Whether it must not reach the server twice: it is only sent again if the server has certainly done nothing. */
+  readonly once?: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -95,10 +97,10 @@ export class Transport {
   /** A form of the OAuth server: without credentials, and its errors are answers. */
   form(url: string, form: Record<string, string>, again: boolean): Promise<Whole> {
     const headers = new Headers({ Accept: JSON_TYPE, "Content-Type": "application/x-www-form-urlencoded" });
-    const retries = again ? this.#settings.maxRetries : 0;
-    const { timeout } = this.#settings;
+    const { timeout, maxRetries: retries } = this.#settings;
     const body = new URLSearchParams(form).toString();
-    const call = { id: "oauth.token", verb: "POST", url, headers, body, signed: false, timeout, retries, signal: undefined };
+    const sent = { url, headers, body, signed: false, timeout, retries, once: !again, signal: undefined };
+    const call = { id: "oauth.token", verb: "POST", ...sent };
     return this.#tries(call, readWhole, (answer) => answer.status < 500 && answer.status !== 429 && answer.status !== 408);
   }
 
@@ -187,7 +189,7 @@ export class Transport {
   }
 
   #wait(call: Call, error: unknown, attempt: number, left: number): number | undefined {
-    if (attempt >= call.retries || !isTransient(error)) {
+    if (attempt >= call.retries || !isTransient(error) || (call.once && !hasDoneNothing(error))) {
       return undefined;
     }
     const wait = delay(error, attempt);

@@ -40,8 +40,9 @@ final class Exchange<T> {
   /**
    * @param timeout of one try
    * @param retries tries after the first
+   * @param once whether it must not reach the server twice: it is only sent again if it has certainly done nothing
    */
-  record Patience(Duration timeout, int retries) {}
+  record Patience(Duration timeout, int retries, boolean once) {}
 
   private static final System.Logger LOG = System.getLogger("com.aiagents.sdk");
 
@@ -112,7 +113,8 @@ final class Exchange<T> {
       }
       log(request, start, Futures.cause(failure).getClass().getSimpleName());
       AIAgentsException told = Errors.of(failure, request.uri(), patience.timeout());
-      again(told, null, told instanceof APIConnectionException && !Errors.lasting(failure));
+      boolean passing = told instanceof APIConnectionException && !Errors.lasting(failure);
+      again(told, null, passing && (!patience.once() || Errors.unsent(failure)));
       return;
     }
     Answer answer = new Answer(response.statusCode(), response.headers(), response.body().bytes(), response.body().stream());
@@ -127,7 +129,9 @@ final class Exchange<T> {
     } else {
       Duration after = Retries.after(answer);
       APIException error = sent.failure().apply(answer, after);
-      again(error, after, Retries.worthwhile(answer.status(), error.code().orElse(null)));
+      boolean refused = answer.status() == 429 || answer.status() == 503;
+      boolean passing = Retries.worthwhile(answer.status(), error.code().orElse(null));
+      again(error, after, passing && (!patience.once() || refused));
     }
   }
 

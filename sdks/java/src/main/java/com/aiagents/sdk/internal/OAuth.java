@@ -21,6 +21,7 @@ import java.util.function.Consumer;
 public final class OAuth implements Credentials {
   private static final Duration EARLY = Duration.ofSeconds(60);
   private static final int SHARE_OF_LIFE = 10;
+  private static final long UNKNOWN_LIFE_S = 300;
 
   private final String clientId;
   private final String clientSecret;
@@ -118,7 +119,7 @@ public final class OAuth implements Credentials {
       throw answer.invalid("has no access_token", null);
     }
     Header header = Credentials.bearer(given.get("access_token").asText());
-    Duration life = Duration.ofSeconds(Math.max(0, given.path("expires_in").asLong(3600)));
+    Duration life = Duration.ofSeconds(Math.max(0, given.path("expires_in").asLong(UNKNOWN_LIFE_S)));
     Duration share = life.dividedBy(SHARE_OF_LIFE);
     Duration early = share.compareTo(EARLY) < 0 ? share : EARLY;
     String next = given.path("refresh_token").asText(null);

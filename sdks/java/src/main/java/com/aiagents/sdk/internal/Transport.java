@@ -168,7 +168,7 @@ public final class Transport {
     String key = call.takesKey() ? call.options().idempotencyKey().orElseGet(() -> UUID.randomUUID().toString()) : null;
     Exchange.Sent sent =
         new Exchange.Sent(call.method(), header -> request(call, key, header), stream, Errors::of);
-    Exchange.Patience patience = new Exchange.Patience(timeout(call.options()), retries(call));
+    Exchange.Patience patience = new Exchange.Patience(timeout(call.options()), retries(call), false);
     return new Exchange<>(settings.http(), settings.credentials(), sent, patience, reader).start();
   }
 
@@ -212,7 +212,9 @@ public final class Transport {
     plainHttp(request);
     HttpRequest made = request.build();
     Exchange.Sent sent = new Exchange.Sent("oauth.token", none -> made, false, OAuth::failure);
-    Exchange.Patience patience = new Exchange.Patience(settings.timeout(), settings.maxRetries());
+    // A refresh token counts once: a second use looks like a thief's.
+    boolean once = form.containsKey("refresh_token");
+    Exchange.Patience patience = new Exchange.Patience(settings.timeout(), settings.maxRetries(), once);
     return new Exchange<>(settings.http(), Credentials.none(), sent, patience, answer -> answer).start();
   }
 

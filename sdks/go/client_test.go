@@ -386,9 +386,9 @@ func TestAClientThatCannotBeSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAKeyThatNoHeaderCanHaveIsNotSent(t *testing.T) {
+func TestATokenThatNoHeaderCanHaveIsNotSent(t *testing.T) {
 	server, count := served(t, says(200, project))
-	made, err := aiagents.NewClient(aiagents.WithBaseURL(server.URL), aiagents.WithAPIKey("top-secret\n"))
+	made, err := aiagents.NewClient(aiagents.WithBaseURL(server.URL), aiagents.WithToken("top-secret\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,8 +144,11 @@ class Server:
         return answers[min(self._used[number], len(answers) - 1)]
 
     def _read(self, reader: Any) -> Request | None:
+        first = reader.peek(1)[:1]
+        if first == _TLS_HANDSHAKE:  # its random bytes may look like a line, or have no end of one
+            return None
         start = reader.readline(MAX_HEAD).decode("latin-1").split()
-        if len(start) != 3:  # noqa: PLR2004 - method, target, version
+        if len(start) != 3 or not start[2].startswith("HTTP/"):  # noqa: PLR2004 - method, target, version
             return None
         headers: dict[str, str] = {}
         while (line := reader.readline(MAX_HEAD).decode("latin-1").strip()) != "":
@@ -217,6 +220,9 @@ def _sent(answer: Answer, length: int) -> int:
     if answer.cut is not None:
         return answer.cut
     return length // 2 if answer.reset == "inside" else length
+
+
+_TLS_HANDSHAKE = b"\x16"  # the first byte of a ClientHello's record (RFC 8446, 5.1)
 
 
 def _head(answer: Answer, length: int | None) -> bytes:

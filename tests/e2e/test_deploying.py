@@ -45,7 +45,8 @@ def test_the_build_and_its_logs_are_there_afterwards(live):
 @pytest.mark.shortened
 def test_two_switches_under_load_fail_no_request(platform):
     app = platform.app("loaded")
-    two = {"service": {"replicas": 2}}
+    # Of a busy machine that is under load besides, no answer is asked within the usual second.
+    two = {"service": {"replicas": 2, "health": {"timeout": 20}}}
     versions = [app.ship_good(spec=two).version]
     with load_on(app.service, rps=RPS) as load:
         for strategy in ("blue_green", "rolling"):

@@ -61,7 +61,7 @@ _UNSAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 _NOTHING: Final = Context()
 # A statement of a request that leads to nothing else is told if it took at least so long.
 LONG_NS: Final = 20_000_000
-_Statement = tuple[Span, str, int, int, str | None]
+_Statement = tuple[str, int, int, str | None]
 _UNSET: Final = Status(StatusCode.UNSET)
 _SCOPE: Final = InstrumentationScope("delivery")
 
@@ -158,7 +158,7 @@ class Tracing:
         self._sampler = sampler
         self._processor = processor
         self._resource = resource
-        # Requests that have led to nothing else yet, and their statements.
+        # Requests that have led to nothing else yet, and their statements: without the span, which would keep itself.
         self._held: WeakKeyDictionary[Span, list[_Statement]] = WeakKeyDictionary()
 
     def current(self) -> Span:
@@ -171,8 +171,13 @@ class Tracing:
 
     def lead_on(self) -> None:
         """Something else follows from the current request: its statements are told, those before and those to come."""
-        for statement in self._held.pop(trace.get_current_span(), ()):
-            self._tell(*statement)
+        current = trace.get_current_span()
+        for statement in self._held.pop(current, ()):
+            self._tell(current, *statement)
+
+    def over(self, request: Span) -> None:
+        """It has ended: what it led to is known."""
+        self._held.pop(request, None)
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, str | int]) -> Iterator[Span]:
@@ -221,10 +226,10 @@ class Tracing:
         not fail and took no time are not told.
         """
         end_ns = time.time_ns()
-        told = (parent, statement, start_ns, end_ns, fault)
+        told = (statement, start_ns, end_ns, fault)
         held = self._held.get(parent)
         if held is None or fault is not None or end_ns - start_ns >= LONG_NS:
-            self._tell(*told)
+            self._tell(parent, *told)
         elif len(held) < SAME_BELOW:
             held.append(told)
 

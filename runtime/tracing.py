@@ -48,6 +48,9 @@ class Tracing(Protocol):
     def request(self, name: str, attributes: Mapping[str, str | int], given: str | None) -> "Span":
         """The span of a request. `given`: the traceparent of a caller whom we know."""
 
+    def over(self, request: "Span") -> None:
+        """A request has ended."""
+
     def statement(self, parent: "Span", statement: str, start_ns: int, fault: str | None = None) -> None:
         """A statement to the database that is over now; `start_ns`: since 1970; `fault`: what went wrong."""
 

@@ -91,6 +91,7 @@ class RequestTraces:
             try:
                 await self.app(scope, receive, send_and_see)
             finally:
+                made.over(span)
                 if span.is_recording():
                     _describe(span, method, scope, status)
 

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from api.app import create_app
 from api.http.request_traces import READS_AT_ONCE, Allowance
-from runtime import trace_provider
+from runtime import trace_provider, tracing
 from runtime.ids import now
 from runtime.passwords import Passwords
 from runtime.settings import Settings
@@ -106,6 +106,12 @@ async def made(world, told) -> list[str]:
 async def test_statements_of_a_request_that_leads_to_nothing_else_are_not_told(world, told, monkeypatch):
     monkeypatch.setattr(trace_provider, "LONG_NS", 10**15)
     assert await made(world, told) == []
+
+
+async def test_nothing_is_kept_of_a_request_that_is_over(world, told, monkeypatch):
+    monkeypatch.setattr(trace_provider, "LONG_NS", 10**15)
+    await made(world, told)
+    assert len(tracing.active()._held) == 0
 
 
 async def test_they_are_if_they_take_long(world, told, monkeypatch):

@@ -227,7 +227,7 @@ _TLS_HANDSHAKE = b"\x16"  # the first byte of a ClientHello's record (RFC 8446, 
 
 def _head(answer: Answer, length: int | None) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} As Told", *(f"{name}: {value}" for name, value in answer.all_headers())]
-    if answer.status != 204:  # noqa: PLR2004
+    if answer.status != 204:  # noqa: PLR2004 - no content
         lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
     if not answer.keep_alive:
         lines.append("Connection: close")

@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.answer(self)
         self.close_connection = True
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         pass

@@ -121,7 +121,7 @@ def test_a_misspelled_option_and_a_time_without_its_zone_are_refused():
     with pytest.raises(TypeError, match="idempotency_key"):
         client.projects.get("p", idempotency_key="k")
     with pytest.raises(ValueError, match="time zone"):
-        client.audit_log.list("o", since=datetime(2026, 1, 1))  # noqa: DTZ001
+        client.audit_log.list("o", since=datetime(2026, 1, 1))  # noqa: DTZ001 - it is to be refused
 
 
 def test_no_secret_is_in_a_repr():

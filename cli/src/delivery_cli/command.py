@@ -73,7 +73,7 @@ class Command:
             for key, kind in shared.items()
         ]
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own] + more
-        entry.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        entry.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # functions have it, their type does not say so
         entry.__annotations__ = {one.name: one.annotation for one in parameters}
         entry.__name__ = self.function.__name__
         return entry

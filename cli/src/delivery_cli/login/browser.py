@@ -120,7 +120,7 @@ class _Listener(HTTPServer):
     timeout = 1.0
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+        super().__init__(*arguments)  # type: ignore[arg-type] # as http.server calls it
         self.state = ""
         self.answer: dict[str, str] | None = None
 

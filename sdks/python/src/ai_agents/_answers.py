@@ -164,7 +164,7 @@ def warn_if_deprecated(call: Call, headers: Mapping[str, str]) -> None:
 
 def _depth_of_caller() -> int:
     """How far up the first frame is that is not of this package."""
-    depth, frame = 1, sys._getframe(1)  # noqa: SLF001
+    depth, frame = 1, sys._getframe(1)  # noqa: SLF001 - the caller's frame, as warnings does
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("ai_agents"):
         depth, frame = depth + 1, frame.f_back
     return depth

@@ -40,7 +40,7 @@ class Tries:
         if told is not None and told > PATIENCE_S:
             return None
         backoff: float = min(MOST_S, FIRST_S * 2**self._made) * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
-        pause = backoff if told is None else told + random.uniform(0, 0.1)  # noqa: S311
+        pause = backoff if told is None else told + random.uniform(0, 0.1)  # noqa: S311 - jitter
         if time.monotonic() + pause > self._ends:
             return None
         self._left -= 1
